@@ -1,0 +1,1 @@
+"""Merge content and style LoRAs with a hypernetwork: train it, merge at once, measure the images."""
