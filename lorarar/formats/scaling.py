@@ -1,0 +1,127 @@
+"""alpha, rank and scale: how files say how strong a layer is.
+
+scale = alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732). An alpha that is absent or 0 means
+alpha = rank, so scale = 1. peft's configuration holds one default (`r`, `lora_alpha`) and exceptions by layer
+(`rank_pattern`, `alpha_pattern`, whose keys are regular expressions on the end of the layer's path).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from lorarar.lora import TEXT_ENCODERS
+from lorarar.lowrank import LowRank
+
+HEADER_KEY = "lora_adapter_metadata"
+Config = Mapping[str, Any]
+
+
+def scale_from_alpha(alpha: float, rank: int, rslora: bool = False) -> float:
+    """alpha / rank, or alpha / sqrt(rank); 1.0 where alpha is 0."""
+    if not alpha:
+        return 1.0
+    return alpha / (math.sqrt(rank) if rslora else rank)
+
+
+def scale_from_config(config: Config, layer: str, rank: int) -> float:
+    """The scale that peft's configuration gives to a layer (path without prefix) of that rank.
+
+    Raises:
+        ValueError: The configuration asks for DoRA, which is no low-rank delta.
+    """
+    if config.get("use_dora"):
+        raise ValueError("the adapter is a DoRA, whose delta depends on the base's weights: this is not supported yet")
+    alpha = _matching(config.get("alpha_pattern") or {}, layer, config.get("lora_alpha") or 0)
+    return scale_from_alpha(float(alpha), rank, bool(config.get("use_rslora")))
+
+
+def config_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
+    """peft's configuration for layers of any ranks and scales (paths without prefix).
+
+    Every exception is the whole path behind "^": without it "proj_out" would also match "..attentions.0.proj_out".
+    """
+    ranks = {layer: f.rank for layer, f in layers.items()}
+    alphas = {layer: _alpha(f) for layer, f in layers.items()}
+    r, alpha = _most_common(ranks), _most_common(alphas)
+    return {
+        "peft_type": "LORA",
+        "r": r,
+        "lora_alpha": alpha,
+        "rank_pattern": {f"^{layer}": value for layer, value in ranks.items() if value != r},
+        "alpha_pattern": {f"^{layer}": value for layer, value in alphas.items() if value != alpha},
+        "target_modules": sorted(layers),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+        "inference_mode": True,
+    }
+
+
+def configs_from_header(header: Mapping[str, str]) -> dict[str, Config]:
+    """The configurations in a file's header, by model: "unet", "transformer", "text_encoder"; "" without prefix.
+
+    Raises:
+        ValueError: The header's entry is no JSON object.
+    """
+    if HEADER_KEY not in header:
+        return {}
+    return split_config(parse_config(header[HEADER_KEY]))
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """A configuration from its JSON text.
+
+    Raises:
+        ValueError: The text is no JSON object.
+    """
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the adapter's configuration is no JSON ({error}): save the adapter again") from error
+    if not isinstance(config, dict):
+        found = type(config).__name__  # a bad file, not a bad type in the code
+        raise ValueError(f"the adapter's configuration is no JSON object but {found}: save it again")  # noqa: TRY004
+    return config
+
+
+def split_config(config: Mapping[str, Any]) -> dict[str, Config]:
+    """{"unet.r": 4, "text_encoder.r": 8} -> {"unet": {"r": 4}, "text_encoder": {"r": 8}}."""
+    configs: dict[str, dict[str, Any]] = {}
+    for key, value in config.items():
+        model, dot, name = key.partition(".")
+        configs.setdefault(model if dot else "", {})[name if dot else key] = value
+    return dict(configs)
+
+
+def config_for(configs: Mapping[str, Config], layer: str) -> tuple[Config | None, str]:
+    """The configuration that governs a layer, and the layer's path as that configuration writes it."""
+    model, _, rest = layer.partition(".")
+    if model in TEXT_ENCODERS:
+        return configs.get(model), rest
+    denoiser = next((configs[key] for key in ("unet", "transformer", "") if key in configs), None)
+    return denoiser, layer
+
+
+def _alpha(factors: LowRank) -> float:
+    """alpha = scale rank; the shortest decimal that gives the very same scale back, where there is one."""
+    alpha = factors.scale * factors.rank
+    short = round(alpha, 6)
+    return short if short / factors.rank == factors.scale else alpha
+
+
+def _most_common(values: Mapping[str, Any]) -> Any:
+    return Counter(values.values()).most_common(1)[0][0]
+
+
+def _matching(pattern: Mapping[str, Any], layer: str, default: Any) -> Any:
+    """peft's own rule: the first key that matches the end of the path at a dot."""
+    for key in (f"^{layer}", layer):  # whole paths first: hundreds of regex tries a layer are slow
+        if key in pattern:
+            return pattern[key]
+    return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", layer)), default)

@@ -1,0 +1,179 @@
+"""Algebra on low-rank deltas, dW = scale B A, that never forms dW.
+
+Shapes: B is (out, rank), A is (rank, in), dW is (out, in). Everything is computed in float32, or in float64 when a
+factor is float64: LoRA files are fp16, whose rounding would dominate sums over hundreds of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """One layer's delta, dW = scale B A.
+
+    The scale stays beside the factors, because folding alpha / rank into fp16 factors would round them.
+
+    Args:
+        B: Up factor, (out, rank).
+        A: Down factor, (rank, in).
+        scale: alpha / rank (alpha / sqrt(rank) for rsLoRA), a plain number.
+
+    Raises:
+        ValueError: A factor is not 2-D, is no floating-point tensor, or the two ranks differ.
+    """
+
+    B: Tensor
+    A: Tensor
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for letter, factor in (("B", self.B), ("A", self.A)):
+            if factor.ndim != 2 or not factor.is_floating_point():
+                raise ValueError(
+                    f"factor {letter} must be a 2-D floating-point tensor, found shape {tuple(factor.shape)} of "
+                    f"{factor.dtype}: flatten a convolution kernel or dequantise the weights first"
+                )
+        if self.B.shape[1] != self.A.shape[0]:
+            raise ValueError(
+                f"the factors' ranks must agree: expected B (out, rank) and A (rank, in), found B "
+                f"{tuple(self.B.shape)} and A {tuple(self.A.shape)}: check that up and down weights were not swapped "
+                f"or transposed"
+            )
+
+    @property
+    def rank(self) -> int:
+        """Inner dimension of the factors (the delta's own rank can be lower)."""
+        return self.A.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the delta, (out, in)."""
+        return self.B.shape[0], self.A.shape[1]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LowRank:
+        """The same delta with its factors on another device or in another dtype."""
+        return replace(self, B=self.B.to(device=device, dtype=dtype), A=self.A.to(device=device, dtype=dtype))
+
+    def delta(self) -> Tensor:
+        """The dense delta scale B A, (out, in), float32 or wider. For tests and inspection only: large."""
+        return self.scale * (_wide(self.B) @ _wide(self.A))
+
+
+def scale_columns(factors: LowRank, m: Tensor) -> LowRank:
+    """dW diag(m): column j of the delta times m[j].
+
+    Scaling columns touches the down factor alone, so the rank stays: (B A) diag(m) = B (A diag(m)).
+
+    Args:
+        factors: A delta of shape (out, in).
+        m: Coefficients, (in,), or () for one number for all columns.
+
+    Returns:
+        B and scale as they were, A diag(m) in float32 or wider; differentiable in m and in the factors.
+
+    Raises:
+        ValueError: m is neither () nor (in,).
+    """
+    width = factors.shape[1]
+    if m.ndim and tuple(m.shape) != (width,):
+        raise ValueError(
+            f"expected one coefficient a column, shape ({width},) or (), found {tuple(m.shape)}: "
+            f"the coefficients were made for another layer"
+        )
+    return replace(factors, A=_wide(factors.A) * _wide(m.to(factors.A.device)))
+
+
+def concat(factors: Sequence[LowRank]) -> LowRank:
+    """The exact sum of deltas as one low-rank delta: sum_i s_i B_i A_i = [B_1 .. B_n] [s_1 A_1; ..; s_n A_n].
+
+    Args:
+        factors: One or more deltas of equal shape (out, in), of any ranks and scales.
+
+    Returns:
+        A delta of rank sum(rank_i) and scale 1.0, in float32 or wider. A list of one comes back unchanged.
+
+    Raises:
+        ValueError: The list is empty, or the shapes differ.
+    """
+    if not factors:
+        raise ValueError("expected at least one delta to sum, found none")
+    if len(factors) == 1:
+        return factors[0]
+    shapes = [f.shape for f in factors]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"deltas must have equal shapes to be summed, found {shapes}: they belong to different bases")
+    return LowRank(
+        B=torch.cat([_wide(f.B) for f in factors], dim=1),
+        A=torch.cat([f.scale * _wide(f.A) for f in factors], dim=0),
+    )
+
+
+def inner(a: LowRank, b: LowRank) -> Tensor:
+    """Frobenius inner product <dW_a, dW_b> = s_a s_b sum((B_a^T B_b) * (A_a A_b^T)), a scalar tensor ()."""
+    _check_same_shape(a, b)
+    return a.scale * b.scale * ((_wide(a.B).T @ _wide(b.B)) * (_wide(a.A) @ _wide(b.A).T)).sum()
+
+
+def norm(a: LowRank) -> Tensor:
+    """Frobenius norm of the delta, a scalar tensor ()."""
+    return inner(a, a).clamp_min(0).sqrt()
+
+
+def column_dots(a: LowRank, b: LowRank) -> Tensor:
+    """Inner products of matching columns, dW_a[:, j] . dW_b[:, j], of shape (in,)."""
+    _check_same_shape(a, b)
+    gram = _wide(a.B).T @ _wide(b.B)
+    return a.scale * b.scale * (_wide(a.A) * (gram @ _wide(b.A))).sum(dim=0)
+
+
+def column_norms(a: LowRank) -> Tensor:
+    """Euclidean norms of the delta's columns, |dW[:, j]|, of shape (in,)."""
+    return column_dots(a, a).clamp_min(0).sqrt()
+
+
+def truncate(a: LowRank, rank: int) -> tuple[LowRank, float]:
+    """The best approximation of a given rank (Eckart-Young).
+
+    B = Q_B R_B and A^T = Q_A R_A reduce the problem to the SVD of the small core s R_B R_A^T, (rank, rank), so the
+    dense delta is never formed. The singular values are shared evenly between the factors, which suits fp16 files.
+
+    Args:
+        a: A delta of shape (out, in).
+        rank: Largest rank wanted, at least 1.
+
+    Returns:
+        The truncated delta with scale 1.0, and the relative error |dW - dW_rank| / |dW| (0.0 for a zero delta). A delta
+        that is small enough already comes back unchanged, with error 0.0.
+
+    Raises:
+        ValueError: The rank is less than 1.
+    """
+    if rank < 1:
+        raise ValueError(f"expected a rank of at least 1, found {rank}")
+    if rank >= a.rank:
+        return a, 0.0
+    q_b, r_b = torch.linalg.qr(_wide(a.B))
+    q_a, r_a = torch.linalg.qr(_wide(a.A).T)
+    u, s, vh = torch.linalg.svd(a.scale * (r_b @ r_a.T), full_matrices=False)
+    root = s[:rank].sqrt()
+    truncated = LowRank(B=(q_b @ u[:, :rank]) * root, A=root[:, None] * (vh[:rank] @ q_a.T))
+    total, lost = float(s.detach().norm()), float(s.detach()[rank:].norm())
+    return truncated, lost / total if total else 0.0
+
+
+def _wide(x: Tensor) -> Tensor:
+    """float32, or float64 where it is so already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _check_same_shape(a: LowRank, b: LowRank) -> None:
+    if a.shape != b.shape:
+        raise ValueError(
+            f"deltas must have equal shapes, found {a.shape} and {b.shape}: they belong to different bases"
+        )

@@ -1,0 +1,67 @@
+"""New learned mergers, sized for a base model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
+from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
+from lorarar.lora import LoRA, projection
+from lorarar.mergers.constant import ConstantConfig, ConstantMerger, groups_of
+
+
+def new_merger(kind: str, lora: LoRA, options: Mapping[str, Any]) -> nn.Module:
+    """An untrained merger for LoRAs like the given one.
+
+    Args:
+        kind: "paper", "residual" or "constant".
+        lora: any LoRA of the base model; only its layers' names and shapes matter.
+        options: the kind's own settings, by the names of its configuration.
+
+    Raises:
+        ValueError: an unknown kind or option.
+    """
+    if kind not in _BUILDERS:
+        raise ValueError(f"expected a merger of kind {sorted(_BUILDERS)}, found {kind!r}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return _BUILDERS[kind](lora, values)
+
+
+def _paper(lora: LoRA, options: dict[str, Any]) -> nn.Module:
+    _check(options, PaperConfig, derived="widths")
+    predicted = options.get("predicted", PaperConfig.predicted)
+    widths = {factors.shape[0] for layer, factors in lora.layers.items() if projection(layer) in predicted}
+    return PaperHypernetwork(PaperConfig(widths=tuple(sorted(widths)), **options))
+
+
+def _residual(lora: LoRA, options: dict[str, Any]) -> nn.Module:
+    _check(options, ResidualConfig, derived="layers")
+    return ResidualHypernetwork(ResidualConfig(layers=tuple(lora.layers), **options))
+
+
+def _constant(lora: LoRA, options: dict[str, Any]) -> nn.Module:
+    _check(options, ConstantConfig, derived="groups")
+    group = options.get("group", ConstantConfig.group)
+    predicted = options.get("predicted", ConstantConfig.predicted)
+    return ConstantMerger(ConstantConfig(groups=groups_of(lora, group, predicted), **options))
+
+
+_BUILDERS: Mapping[str, Callable[[LoRA, dict[str, Any]], nn.Module]] = {
+    "paper": _paper,
+    "residual": _residual,
+    "constant": _constant,
+}
+
+
+def _check(options: Mapping[str, Any], config: type[Any], derived: str) -> None:
+    known = [field.name for field in fields(config) if field.name != derived]
+    for key in options:
+        if key not in known:
+            close = get_close_matches(key, known, 1)
+            hint = f": did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"expected merger options among {known}, found {key!r}{hint}")

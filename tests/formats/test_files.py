@@ -1,0 +1,104 @@
+"""lorarar.formats.files: atomic writes, hashes, damaged files."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lorarar.formats.files import FormatError, atomic_write, read_tensors, sha256, write_tensors
+
+
+def test_sha256_of_a_file_of_several_chunks(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "x").write_bytes(data)
+    assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+def test_atomic_write_appears_only_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    with atomic_write(target) as temporary:
+        temporary.write_text("whole")
+        assert temporary.parent == tmp_path
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), atomic_write(target, force=True) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_explained(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FormatError, match=r"x cannot be written: No space left.*free space"),
+        atomic_write(tmp_path / "x"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_refusal_by_the_system_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.setattr("lorarar.formats.files._check_target", lambda path, force: folder.rmdir())
+    with pytest.raises(FormatError, match="cannot be written.*permissions"):
+        write_tensors(folder / "x.safetensors", {"a": torch.zeros(1)}, {})
+
+
+def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("")
+    cases = {
+        "there exists already: choose another name.*force": tmp_path / "there",
+        "its folder .*missing does not exist, create it first": tmp_path / "missing" / "x",
+        "is a folder: give a file name inside it": tmp_path,
+    }
+    for message, path in cases.items():
+        with pytest.raises(FormatError, match=message), atomic_write(path):
+            pytest.fail("the block must not run")
+    with atomic_write(tmp_path / "there", force=True) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "there").read_text() == "new"
+
+
+def test_tensors_and_header_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(6.0).view(2, 3).T}, {"k": "v"})
+    tensors, header = read_tensors(path)
+    assert torch.equal(tensors["a"], torch.arange(6.0).view(2, 3).T)
+    assert header == {"k": "v"}
+
+
+def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.safetensors"
+    save_file({"a": torch.zeros(100)}, whole)
+    (tmp_path / "cut").write_bytes(whole.read_bytes()[:-50])
+    (tmp_path / "pickle").write_bytes(b"\x80\x02}q\x00." * 20)
+    (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    (tmp_path / "zero").write_bytes(b"")
+    save_file({}, tmp_path / "hollow")
+    save_file({"good": torch.zeros(2), "bad": torch.tensor([1.0, float("nan")])}, tmp_path / "nan")
+    save_file({"bad": torch.tensor([float("inf")], dtype=torch.float16)}, tmp_path / "inf")
+    messages = {
+        "absent": "does not exist: check the path",
+        "cut": r"no whole safetensors file \(\d+ bytes; .*download it again",
+        "pickle": "no whole safetensors file.*convert a pickled",
+        "pointer": "git-LFS pointer.*git lfs pull",
+        "zero": r"is empty \(0 bytes\)",
+        "hollow": "holds no tensors",
+        "nan": r"NaN or infinite weights in 1 of 2 tensors, first \['bad'\].*diverged",
+        "inf": "NaN or infinite weights in 1 of 1",
+    }
+    for name, message in messages.items():
+        with pytest.raises(FormatError, match=message) as caught:
+            read_tensors(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)

@@ -1,0 +1,85 @@
+"""lorarar.formats.scaling against peft's own resolution of its configuration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from torch import nn
+
+from lorarar.formats.scaling import config_of, parse_config, scale_from_alpha, scale_from_config, split_config
+from tests.tiny import factors
+
+
+class Model(nn.Module):
+    """Layers whose names are suffixes of one another, and of unequal depth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_q, self.blocks = (
+            nn.Linear(4, 4),
+            nn.ModuleList([nn.ModuleDict({"to_q": nn.Linear(4, 4)}) for _ in range(2)]),
+        )
+
+
+LAYERS = ("to_q", "blocks.0.to_q", "blocks.1.to_q")
+
+
+def peft_scales(config: LoraConfig) -> dict[str, float]:
+    model = get_peft_model(Model(), config)
+    return {layer: model.base_model.model.get_submodule(layer).scaling["default"] for layer in LAYERS}
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("pattern", [{}, {"blocks.0.to_q": 6}, {"to_q": 6}, {"^to_q": 6, r"blocks\.\d\.to_q": 5}])
+def test_scales_are_those_of_peft(rslora: bool, pattern: dict[str, int]) -> None:
+    config = LoraConfig(r=4, lora_alpha=3, alpha_pattern=pattern, use_rslora=rslora, target_modules=list(LAYERS))
+    found = {layer: scale_from_config(config.to_dict(), layer, 4) for layer in LAYERS}
+    assert found == peft_scales(config)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(1, 4), st.floats(0.01, 5)), min_size=3, max_size=3))
+def test_a_written_configuration_means_the_same_to_us_and_to_peft(parts: list[tuple[int, float]]) -> None:
+    layers = {la: factors(4, 4, rank, scale) for la, (rank, scale) in zip(LAYERS, parts, strict=True)}
+    config = config_of(layers)
+    by_peft = peft_scales(LoraConfig(**config))
+    for layer, f in layers.items():
+        assert scale_from_config(config, layer, f.rank) == pytest.approx(f.scale, rel=1e-12)
+        assert by_peft[layer] == pytest.approx(f.scale, rel=1e-12)
+
+
+def test_scales_of_real_alphas_come_back_exactly() -> None:
+    for rank in range(1, 130):
+        for alpha in (1, 8, 16, 27, 128):
+            layers = {"x": factors(2, 2, rank, alpha / rank)}
+            config = config_of(layers)
+            assert config["lora_alpha"] == alpha
+            assert scale_from_config(config, "x", rank) == alpha / rank
+
+
+def test_absent_or_zero_alpha_means_rank() -> None:
+    assert scale_from_alpha(0, 8) == scale_from_config({"r": 8}, "x", 8) == 1.0
+    assert scale_from_alpha(4, 16, rslora=True) == 1.0
+    assert scale_from_alpha(4, 16) == 0.25
+
+
+def test_configurations_are_split_by_model() -> None:
+    found = split_config({"unet.r": 4, "text_encoder.r": 8, "r": 2})
+    assert found == {"unet": {"r": 4}, "text_encoder": {"r": 8}, "": {"r": 2}}
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="DoRA"):
+        scale_from_config({"use_dora": True}, "x", 4)
+    with pytest.raises(ValueError, match="is no JSON"):
+        parse_config("{")
+    with pytest.raises(ValueError, match="no JSON object but list"):
+        parse_config("[]")
+
+
+def test_torch_is_not_needed_for_a_configuration() -> None:
+    layers = {"x": factors(2, 2, 1, dtype=torch.float16)}
+    assert config_of(layers)["rank_pattern"] == {}

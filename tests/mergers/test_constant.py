@@ -1,0 +1,67 @@
+"""lorarar.mergers.constant: grouping, values, gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lorarar.lora import LoRA
+from lorarar.mergers.constant import ConstantConfig, ConstantMerger, groups_of
+from tests.tiny import factors, two_block_lora
+
+LORAS = [two_block_lora(2), two_block_lora(3, seed=40)]
+Q = [
+    "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+    "mid_block.attentions.0.transformer_blocks.0.attn1.to_q",
+]
+
+
+def test_groups_of_a_lora() -> None:
+    assert groups_of(LORAS[0], "width") == ("6", "12")
+    layers = groups_of(LORAS[0], "layer")
+    assert len(layers) == 4
+    assert Q[0] in layers
+    assert groups_of(LORAS[0], "layer", ("to_k",)) == tuple(
+        layer for layer in LORAS[0].layers if layer.endswith("to_k")
+    )
+
+
+@pytest.mark.parametrize("group", ["width", "layer"])
+def test_each_group_has_its_own_number_for_each_lora(group: str) -> None:
+    config = ConstantConfig(groups_of(LORAS[0], group), group, fixed=0.5)  # type: ignore[arg-type]
+    merger = ConstantMerger(config)
+    with torch.no_grad():
+        merger.values.copy_(torch.arange(merger.values.numel()).view(-1, 2))
+    found = merger(LORAS).layers
+    for layer in Q:
+        row = config.groups.index("6" if layer == Q[0] else "12") if group == "width" else config.groups.index(layer)
+        width = LORAS[0].layers[layer].shape[1]
+        assert [m.tolist() for m in found[layer]] == [[2.0 * row] * width, [2.0 * row + 1] * width]
+    assert found[Q[0].replace("to_q", "to_v")][1].tolist() == [0.5] * 6
+
+
+def test_the_initial_value_and_the_gradient() -> None:
+    merger = ConstantMerger(ConstantConfig(("6", "12"), initial=0.8))
+    found = merger(LORAS).layers[Q[1]]
+    assert found[0].tolist() == pytest.approx([0.8] * 12)
+    found[0].sum().backward()
+    assert merger.values.grad is not None
+    assert merger.values.grad.tolist() == [[0.0, 0.0], [12.0, 0.0]]
+
+
+def test_groups_go_by_the_out_width() -> None:
+    lora = LoRA({"x.to_q": factors(6, 9, 2)})
+    assert groups_of(lora, "width") == ("6",)
+    assert len(ConstantMerger(ConstantConfig(("6",)))([lora, lora]).layers["x.to_q"][0]) == 9
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="made for 2 LoRAs, found 1"):
+        ConstantMerger(ConstantConfig(("6", "12")))(LORAS[:1])
+    with pytest.raises(ValueError, match=r"knows 1 width groups, first \['6'\].*1 others, first \['12'\]"):
+        ConstantMerger(ConstantConfig(("6",)))(LORAS)
+    for groups in ((), ("6", "6")):
+        with pytest.raises(ValueError, match="distinct groups"):
+            ConstantMerger(ConstantConfig(groups))
+    with pytest.raises(ValueError, match='"width" or "layer", found \'block\''):
+        ConstantMerger(ConstantConfig(("6",), "block"))  # type: ignore[arg-type]

@@ -1,0 +1,66 @@
+"""lorarar.mergers: the table, and the mergers that learn nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
+from lorarar.lora import LoRA
+from lorarar.mergers import MERGERS
+from lorarar.mergers.average import average
+from lorarar.mergers.constant import ConstantConfig, ConstantMerger
+from lorarar.mergers.direct import direct
+from lorarar.mergers.files import save_merger
+from lorarar.merging import merge
+from tests.tiny import dense, factors, two_block_lora
+
+
+def test_direct_is_the_weighted_sum() -> None:
+    a, b = two_block_lora(2, 0.5), two_block_lora(3, 2.0, seed=40)
+    for weights, (w_a, w_b) in ((None, (1.0, 1.0)), ([0.7, -2.0], (0.7, -2.0))):
+        merged = merge([a, b], direct([a, b], weights))
+        for layer, f in merged.layers.items():
+            assert_close(dense(f), w_a * dense(a.layers[layer]) + w_b * dense(b.layers[layer]), rtol=1e-5, atol=1e-4)
+
+
+def test_average_divides_by_the_number_of_loras_everywhere() -> None:
+    loras = [LoRA({"x": factors(4, 5, 2, seed=i)}) for i in range(2)] + [LoRA({"y": factors(4, 5, 2, seed=9)})]
+    merged = merge(loras, average(loras)).layers
+    assert_close(
+        dense(merged["x"]), (dense(loras[0].layers["x"]) + dense(loras[1].layers["x"])) / 3, rtol=1e-5, atol=1e-5
+    )
+    assert_close(dense(merged["y"]), dense(loras[2].layers["y"]) / 3, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_must_match_the_loras() -> None:
+    with pytest.raises(ValueError, match=r"expected 2 weights.*found 1: \[0.5\]"):
+        direct([two_block_lora(1)] * 2, [0.5])
+
+
+@pytest.mark.parametrize("name", MERGERS)
+def test_every_row_keeps_its_calling_convention(name: str, tmp_path: Path) -> None:
+    merger, loras = MERGERS[name], [two_block_lora(2), two_block_lora(3, seed=40)]
+    networks = {
+        "constant": ConstantMerger(ConstantConfig(("6", "12"))),
+        "lorarar": PaperHypernetwork(PaperConfig((6, 12), 8)),
+    }
+    needs: dict[str, object] = {}
+    if name in networks:
+        save_merger(networks[name], tmp_path / "merger.safetensors")
+        needs["merger_file"] = tmp_path / "merger.safetensors"
+    assert merger.name == name
+    assert merger.citation
+    assert set(merger.needs) == set(needs)
+    assert merger.kind == "coefficients"
+    assert len(merge(loras, merger.call(loras, **needs)).layers) == 8
+
+
+def test_the_table_gives_torch_nothing_to_train_by_default() -> None:
+    loras = [two_block_lora(1)] * 2
+    vectors = [m for row in direct(loras).layers.values() for m in row]
+    assert not any(m.requires_grad for m in vectors)
+    assert all(torch.equal(m, torch.tensor(1.0)) for m in vectors)
