@@ -1,0 +1,1 @@
+"""The embedded default: a small world of rendered subjects and styles with known truth."""

@@ -1,0 +1,65 @@
+"""Write the toy world's concepts as a user would keep theirs: images in folders and a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+
+from lorarar.formats.files import atomic_write
+from lorarar.toyworld.captions import content_prompt, style_prompt
+from lorarar.toyworld.world import (
+    SPLITS,
+    STYLE_TOKEN,
+    concept_name,
+    content_images,
+    style_images,
+    style_subjects,
+    world,
+)
+
+
+def export_concepts(folder: Path) -> None:
+    """Write ``folder/images/<concept>/<i>.png`` and ``folder/concepts.yaml`` for all three splits."""
+    entries: list[dict[str, Any]] = []
+    splits: dict[str, dict[str, list[str]]] = {}
+    for split, count in SPLITS.items():
+        splits[split] = {"contents": [], "styles": []}
+        for index in range(count):
+            for entry, images in (_content(split, index), _style(split, index)):
+                _write_images(folder / "images" / entry["name"], images)
+                entries.append(entry)
+                splits[split][f"{entry['kind']}s"].append(entry["name"])
+    text = yaml.safe_dump({"concepts": entries, "splits": {"embedded": splits}}, sort_keys=False, width=110)
+    with atomic_write(folder / "concepts.yaml", force=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _content(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
+    subject, name = world().subjects[split][index], concept_name(split, "content", index)
+    entry = {"name": name, "kind": "content", "prompt": content_prompt(subject), "truth": subject.words()}
+    return entry, content_images(split, index)
+
+
+def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
+    style, name = world().styles[split][index], concept_name(split, "style", index)
+    captions = [style_prompt(subject) for subject in style_subjects(split, index)]
+    entry = {
+        "name": name,
+        "kind": "style",
+        "phrase": f"{STYLE_TOKEN} style",
+        "captions": captions,
+        "truth": style.words(),
+    }
+    return entry, style_images(split, index)
+
+
+def _write_images(folder: Path, images: Sequence[NDArray[np.uint8]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{index}.png")
