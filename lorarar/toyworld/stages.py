@@ -1,0 +1,123 @@
+"""The stages that make the embedded default's reader and base: train, measure, save with a card."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lorarar.backbone import load_backbone
+from lorarar.cards import write_card
+from lorarar.fitting import fit
+from lorarar.formats.files import atomic_write
+from lorarar.toyworld.attributes import ATTRIBUTES, truth
+from lorarar.toyworld.autoencoder import AutoencoderTraining
+from lorarar.toyworld.base import BaseTraining
+from lorarar.toyworld.reader import Reader, ReaderTraining, load_reader, score, to_tensor
+from lorarar.toyworld.renderer import render
+from lorarar.toyworld.world import world
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """How a stage is trained. ``renders``: images in its training set; ``batch``: images a step and process."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    renders: int
+    seed: int = 0
+
+
+def make_reader(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
+    """Train the attribute reader; write ``output/reader.safetensors`` and its card."""
+    module = ReaderTraining(**asdict(recipe))
+    fit(module, steps=recipe.steps, folder=runs / "reader")
+    path = output / "reader.safetensors"
+    output.mkdir(parents=True, exist_ok=True)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in module.reader.state_dict().items()}
+    with atomic_write(path, force=True) as temporary:
+        save_file(state, temporary)
+    write_card(path, what="attribute reader of the toy world", recipe=asdict(recipe), **reader_facts(load_reader(path)))
+    return path
+
+
+def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
+    """Train the AutoencoderKL; write ``runs/autoencoder/vae``."""
+    module = AutoencoderTraining(**asdict(recipe))
+    fit(module, steps=recipe.steps, folder=runs / "autoencoder")
+    path = runs / "autoencoder" / "vae"
+    module.finish().save_pretrained(path)
+    return path
+
+
+def make_base(recipe: StageRecipe, *, output: Path, runs: Path, devices: int) -> Path:
+    """Train the base on the autoencoder's latents; write ``output/base`` in fp16 and its card."""
+    autoencoder = AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae")
+    module = BaseTraining(autoencoder.eval(), **asdict(recipe))
+    fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
+    if module.global_rank == 0:
+        save_base(module, recipe, output, devices)
+    return output / "base"
+
+
+def save_base(module: BaseTraining, recipe: StageRecipe, output: Path, devices: int) -> None:
+    """Write the trained pipeline under a temporary name, then rename it and write its card."""
+    path, temporary = output / "base", output / "base.part"
+    module.pipeline.to(dtype=torch.float16).save_pretrained(temporary)
+    shutil.rmtree(path, ignore_errors=True)
+    temporary.rename(path)
+    parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in module.named_children()}
+    write_card(
+        path,
+        what="StableDiffusionXLPipeline of the toy world, trained from scratch",
+        recipe=asdict(recipe),
+        processes=devices,
+        parameters=parameters,
+    )
+
+
+@torch.no_grad()
+def reader_facts(reader: Reader) -> dict[str, dict[str, float]]:
+    """How well it reads renders of test pairs, which it never saw, and that it reads nothing into rubbish."""
+    pairs = [(subject, style) for subject in world().subjects["test"] for style in world().styles["test"]]
+    wanted = torch.tensor([truth(*pair) for pair in pairs] * 4)
+    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    read = reader.read(images)
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blanks = torch.linspace(-1, 1, len(images)).view(-1, 1, 1, 1).expand_as(images)
+    others = torch.roll(images, 9 * 7, 0)  # seven pairs on: another content and another style
+    return {
+        "accuracy_on_test_renders": dict(zip(ATTRIBUTES, (read == wanted).float().mean(0).tolist(), strict=True)),
+        "test_renders": _means(read, wanted),
+        "noise": _means(reader.read(noise), wanted),
+        "blanks": _means(reader.read(blanks), wanted),
+        "images_of_another_pair": _means(reader.read(others), wanted),
+        "chance": chance(),
+    }
+
+
+def chance() -> dict[str, float]:
+    """The mean scores of guessing each attribute at random."""
+    inverse = [1 / values for values in ATTRIBUTES.values()]
+    return {"content": sum(inverse[:4]) / 4, "style": sum(inverse[4:]) / 4}
+
+
+@torch.no_grad()
+def reconstruction_facts(base: Path, reader: Reader) -> dict[str, float]:
+    """The reader's scores on the base's reconstructions of test renders."""
+    backbone = load_backbone(base)
+    pairs = [(subject, style) for subject in world().subjects["test"] for style in world().styles["test"]]
+    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    vae = backbone.pipeline.vae
+    latents = backbone.encode_images(images) / vae.config.scaling_factor
+    return _means(reader.read(vae.decode(latents).sample.clamp(-1, 1)), torch.tensor([truth(*p) for p in pairs] * 4))
+
+
+def _means(read: Tensor, wanted: Tensor) -> dict[str, float]:
+    return {name: round(float(values.mean()), 4) for name, values in score(read, wanted).items()}
