@@ -1,0 +1,157 @@
+"""Train many LoRAs at once, in one process and one batch, each equal to the one peft would train alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from lorarar.adaptation import adapted
+from lorarar.backbone import Backbone, stack
+from lorarar.cards import ArtefactError, card_path, checked, read_card, write_card
+from lorarar.concepts import Concept, seed_of
+from lorarar.draws import Draw, Encoded, draw, draw_noise, encode_concept, step_generator
+from lorarar.dreambooth import Recipe, initial_lora
+from lorarar.fitting import fit
+from lorarar.formats import save
+from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
+
+
+class ZooTraining(lightning.LightningModule):
+    """n LoRAs of one recipe, one share of the batch each; their factors are stacked along the first dimension.
+
+    Attributes:
+        up: for each layer, (n, out, rank).
+        down: for each layer, (n, rank, in).
+    """
+
+    def __init__(self, backbone: Backbone, concepts: Sequence[Concept], recipe: Recipe) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.backbone, self.recipe = backbone, recipe
+        self.names = [concept.name for concept in concepts]
+        self.encoded = [encode_concept(backbone, concept) for concept in concepts]
+        starts = [initial_lora(backbone.denoiser, recipe, name) for name in self.names]
+        self.layers = list(starts[0].layers)
+        self.up = nn.ParameterList(
+            [nn.Parameter(torch.stack([start.layers[path].B for start in starts])) for path in self.layers]
+        )
+        self.down = nn.ParameterList(
+            [nn.Parameter(torch.stack([start.layers[path].A for start in starts])) for path in self.layers]
+        )
+
+    def training_step(self, batch: int, index: int) -> None:
+        """One step of every LoRA, each on a batch that is a function of (seed, concept, step)."""
+        drawn = [self._draw(name, encoded) for name, encoded in zip(self.names, self.encoded, strict=True)]
+        optimiser = self.optimizers()
+        optimiser.zero_grad()
+        with adapted(self.backbone.denoiser, self.loras()):
+            predicted = self.backbone.predict(
+                torch.cat([d.noisy for d in drawn]),
+                torch.cat([d.timesteps for d in drawn]),
+                stack([d.conditioning for d in drawn]),
+            )
+            target = torch.cat([d.target for d in drawn])
+            losses = (predicted.float() - target.float()).square().unflatten(0, (len(drawn), -1)).flatten(1).mean(1)
+            self.manual_backward(losses.sum())
+        clip_each([*self.up, *self.down], self.recipe.clip)
+        optimiser.step()
+        self.log("loss", losses.mean(), prog_bar=True)
+
+    def _draw(self, name: str, encoded: Encoded) -> Draw:
+        random = step_generator(self.recipe.seed, name, self.global_step)
+        noise = draw_noise(self.backbone, encoded, self.recipe.images, random)
+        return draw(self.backbone, encoded, *noise, random)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW at a constant rate. It works element by element, so stacking changes nothing."""
+        return torch.optim.AdamW(self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+
+    def loras(self) -> list[LoRA]:
+        """The LoRAs as trained so far; their factors are views of the parameters."""
+        scale = self.recipe.alpha / self.recipe.rank
+        return [
+            LoRA(
+                {
+                    path: LowRank(up[i], down[i], scale)
+                    for path, up, down in zip(self.layers, self.up, self.down, strict=True)
+                },
+                name=name,
+            )
+            for i, name in enumerate(self.names)
+        ]
+
+
+def clip_each(parameters: Sequence[Tensor], limit: float) -> None:
+    """Clip the gradient's norm of each LoRA by itself, as if it were trained alone.
+
+    Args:
+        parameters: (n, ..) each, with gradients; index i of all of them belongs to LoRA i.
+        limit: largest norm.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    factors = (limit / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def train_zoo(
+    backbone: Backbone,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    *,
+    folder: Path,
+    runs: Path,
+    group: int,
+    checkpoint_every: int,
+    precision: str = "32-true",
+) -> list[Path]:
+    """Train a LoRA for each concept, ``group`` at once, and write ``folder/<name>.safetensors`` with a card each.
+
+    Finished LoRAs are kept and skipped; an interrupted group goes on from its checkpoint in ``runs``.
+
+    Raises:
+        ArtefactError: ``folder`` holds a LoRA of another recipe, or one that differs from its card.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {concept.name: folder / f"{concept.name}.safetensors" for concept in concepts}
+    left = [concept for concept in concepts if not _finished(paths[concept.name], recipe)]
+    for start in range(0, len(left), group):
+        members = left[start : start + group]
+        module = ZooTraining(backbone, members, recipe)
+        # A checkpoint of other members or of another recipe must not be resumed from.
+        made = seed_of(recipe, *(member.name for member in members))
+        run = runs / f"{members[0].name}_{len(members)}_{made:08x}"
+        fit(module, steps=recipe.steps, folder=run, checkpoint_every=checkpoint_every, precision=precision)
+        for concept, lora in zip(members, module.loras(), strict=True):
+            write_lora(lora, concept, recipe, paths[concept.name])
+        shutil.rmtree(run)
+    return list(paths.values())
+
+
+def write_lora(lora: LoRA, concept: Concept, recipe: Recipe, path: Path) -> None:
+    """Write a trained LoRA and its card."""
+    facts = {"method": "dreambooth", "concept": concept.name, "kind": concept.kind, "phrase": concept.phrase}
+    save(lora, path, metadata=facts, force=True)
+    write_card(path, **facts, captions=list(concept.captions), images=len(concept.images), recipe=asdict(recipe))
+
+
+def _finished(path: Path, recipe: Recipe) -> bool:
+    if not (path.exists() and card_path(path).exists()):
+        return False
+    made = read_card(checked(path))["recipe"]
+    wanted = json.loads(json.dumps(asdict(recipe)))
+    changed = {key: (made.get(key), value) for key, value in wanted.items() if made.get(key) != value}
+    if changed:
+        raise ArtefactError(
+            f"{path} was made by another recipe (there, here): {changed}: choose another output folder, or delete it"
+        )
+    return True
