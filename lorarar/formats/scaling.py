@@ -86,7 +86,7 @@ def parse_config(text: str) -> dict[str, Any]:
         raise ValueError(f"the adapter's configuration is no JSON ({error}): save the adapter again") from error
     if not isinstance(config, dict):
         found = type(config).__name__  # a bad file, not a bad type in the code
-        raise ValueError(f"the adapter's configuration is no JSON object but {found}: save it again")  # noqa: TRY004
+        raise ValueError(f"the adapter's configuration is no JSON object but {found}: save it again")
     return config
 
 

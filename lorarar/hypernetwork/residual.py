@@ -37,7 +37,7 @@ class ResidualConfig:
 
 
 class ResidualHypernetwork(nn.Module):
-    """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l), for each column j of each layer l.
+    """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l), for column j of layer l.
 
     The features are lengths and angles, so they do not depend on the layer's width, on rank and alpha, on how a delta is
     factored, or on a scale that both LoRAs share. The last layer starts at zero: training starts from the constants.
@@ -57,15 +57,16 @@ class ResidualHypernetwork(nn.Module):
         self.index = {layer: i for i, layer in enumerate(config.layers)}
         self.constants = nn.Parameter(torch.full((len(config.layers), 2), config.initial))
         self.embedding = nn.Embedding(len(config.layers), config.embedding)
+        last = nn.Linear(config.hidden, 2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.mlp = nn.Sequential(
             nn.Linear(_FEATURES + config.embedding, config.hidden),
             nn.SiLU(),
             nn.Linear(config.hidden, config.hidden),
             nn.SiLU(),
-            nn.Linear(config.hidden, 2),
+            last,
         )
-        nn.init.zeros_(self.mlp[-1].weight)
-        nn.init.zeros_(self.mlp[-1].bias)
 
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
         """Predicts the coefficients of a content and a style LoRA.
@@ -106,7 +107,8 @@ class ResidualHypernetwork(nn.Module):
         columns = features.shape[1]
         embedded = self.embedding(rows)[:, None].expand(-1, columns, -1)
         inputs = torch.cat([features, pair.expand(len(layers), columns, -1), embedded], dim=-1)
-        return self.constants[rows][:, None] + self.mlp(inputs)
+        correction: Tensor = self.mlp(inputs)
+        return self.constants[rows][:, None] + correction
 
     def _fixed(self, width: int) -> tuple[Tensor, Tensor]:
         vector = self.constants.new_full((width,), self.config.fixed)

@@ -1,0 +1,74 @@
+"""Make everything in data/embedded from nothing. Each step resumes, finished steps are skipped, times are kept.
+
+make artefacts        (or: python experiments/artefacts/make.py)
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TIMES = Path("experiments/artefacts/results.json")
+DATA = Path("data/embedded")
+WORLD = "configs/toyworld/embedded.yaml"
+STEPS: list[tuple[str, list[str], Path]] = [
+    ("concepts", ["toyworld", "concepts", WORLD], DATA / "concepts.yaml"),
+    ("reader", ["toyworld", "reader", WORLD], DATA / "reader.card.json"),
+    ("autoencoder", ["toyworld", "autoencoder", WORLD], Path("runs/toyworld/autoencoder/vae/config.json")),
+    ("base", ["toyworld", "base", WORLD], DATA / "base.card.json"),
+    ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
+]
+MERGERS = {"hypernetwork": "embedded", "hypernetwork_paper": "embedded_paper", "constant": "embedded_constant"}
+
+
+def main() -> None:
+    fresh = os.environ.get("FRESH", "") == "1"
+    for name, words, done in STEPS:
+        if done.exists() and not fresh:
+            print(f"{name}: done before ({done})")
+            continue
+        run(name, words)
+    for name, config in MERGERS.items():
+        target = DATA / "mergers" / f"{name}.safetensors"
+        if target.exists() and not fresh:
+            print(f"{name}: done before ({target})")
+            continue
+        run(name, ["train", f"configs/train/{config}.yaml"])
+        ship(name, config, target)
+
+
+def run(name: str, words: list[str]) -> None:
+    """One command, its seconds added to the record (a resumed step counts what it ran)."""
+    print(f"== {name}: lorarar {' '.join(words)}", flush=True)
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "lorarar.cli", *words], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    seconds = time.perf_counter() - start
+    found = json.loads(TIMES.read_text()) if TIMES.exists() else {"steps": {}}
+    entry = found["steps"].setdefault(name, {"seconds": 0.0})
+    entry["seconds"] = round(entry["seconds"] + seconds, 1)
+    entry["date"] = datetime.date.today().isoformat()
+    found["hardware"] = f"{platform.machine()} CPU, {os.cpu_count()} cores"
+    TIMES.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def ship(name: str, config: str, target: Path) -> None:
+    """Copy a trained merger to data/ with a card."""
+    from lorarar.cards import write_card
+    from lorarar.config import TrainConfig, load_config
+    from lorarar.mergers.files import merger_metadata
+
+    path = Path(f"configs/train/{config}.yaml")
+    source = load_config(TrainConfig, path).runs / "merger.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+    write_card(target, what=f"merger {name!r} of the embedded default", config=str(path), **merger_metadata(source))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The best that coefficients can do: fitted to true renders of each pair. A ceiling, not a method.
+
+True renders are what no user has. They serve here to tell whether the toy world leaves room between
+direct merging and the best coefficients, and whether column scaling or the objective is the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lorarar.adaptation import adapted
+from lorarar.backbone import Backbone, stack
+from lorarar.concepts import Pair
+from lorarar.draws import Encoded, draw, draw_noise, step_generator
+from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
+from lorarar.merging import Coefficients, merge
+from lorarar.toyworld.reader import to_tensor
+from lorarar.toyworld.renderer import render
+from lorarar.toyworld.scoring import style_of, subject_of
+
+_RENDERS = 16
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How coefficients, or a free LoRA, are fitted to a pair's renders: Adam, images a step, seed."""
+
+    steps: int
+    learning_rate: float
+    images: int
+    seed: int = 0
+
+
+def fit_coefficients(
+    backbone: Backbone,
+    pairs: Sequence[Pair],
+    loras: Sequence[tuple[LoRA, LoRA]],
+    fit: Fit,
+    progress: Callable[[], object] = lambda: None,
+) -> list[LoRA]:
+    """The merge of each pair at coefficients that start from 1 and are fitted to its true renders."""
+    layers = {layer: factors.shape[1] for layer, factors in loras[0][0].layers.items()}
+    values = [nn.Parameter(torch.ones(len(pairs), 2, width, device=backbone.device)) for width in layers.values()]
+
+    def merged() -> list[LoRA]:
+        return [
+            merge(both, Coefficients({layer: (v[i, 0], v[i, 1]) for layer, v in zip(layers, values, strict=True)}))
+            for i, both in enumerate(loras)
+        ]
+
+    return _fit(backbone, pairs, values, merged, fit, progress)
+
+
+def fit_free(
+    backbone: Backbone,
+    pairs: Sequence[Pair],
+    loras: Sequence[tuple[LoRA, LoRA]],
+    fit: Fit,
+    progress: Callable[[], object] = lambda: None,
+) -> list[LoRA]:
+    """A LoRA of rank 2 r for each pair, every factor free, from the direct merge: column scaling's own limit."""
+    starts = [
+        merge(both, Coefficients({layer: (torch.ones(()), torch.ones(())) for layer in both[0].layers}))
+        for both in loras
+    ]
+    layers = list(starts[0].layers)
+    up = [nn.Parameter(torch.stack([s.layers[layer].B for s in starts])) for layer in layers]
+    down = [nn.Parameter(torch.stack([s.layers[layer].A for s in starts])) for layer in layers]
+
+    def merged() -> list[LoRA]:
+        return [
+            LoRA({layer: LowRank(b[i], a[i]) for layer, b, a in zip(layers, up, down, strict=True)})
+            for i in range(len(pairs))
+        ]
+
+    return _fit(backbone, pairs, [*up, *down], merged, fit, progress)
+
+
+def _fit(
+    backbone: Backbone,
+    pairs: Sequence[Pair],
+    parameters: Sequence[nn.Parameter],
+    merged: Callable[[], list[LoRA]],
+    fit: Fit,
+    progress: Callable[[], object],
+) -> list[LoRA]:
+    """Minimise the denoising loss on true renders at the combined prompt, all pairs in one batch."""
+    encoded = [_encode_renders(backbone, pair) for pair in pairs]
+    optimiser = torch.optim.Adam(parameters, fit.learning_rate)
+    for step in range(fit.steps):
+        drawn = []
+        for pair, own in zip(pairs, encoded, strict=True):
+            random = step_generator(fit.seed, "ceiling", pair.name, step)
+            drawn.append(draw(backbone, own, *draw_noise(backbone, own, fit.images, random), random))
+        for group in optimiser.param_groups:
+            group["lr"] = fit.learning_rate * (1 - step / fit.steps)
+        optimiser.zero_grad()
+        with adapted(backbone.denoiser, merged()):
+            predicted = backbone.predict(
+                torch.cat([d.noisy for d in drawn]),
+                torch.cat([d.timesteps for d in drawn]),
+                stack([d.conditioning for d in drawn]),
+            )
+            errors = (predicted - torch.cat([d.target for d in drawn])).square()
+            errors.unflatten(0, (len(pairs), -1)).flatten(1).mean(1).sum().backward()
+        optimiser.step()
+        progress()
+    with torch.no_grad():
+        return [LoRA({k: f.to(dtype=torch.float32) for k, f in lora.layers.items()}) for lora in merged()]
+
+
+@torch.no_grad()
+def _encode_renders(backbone: Backbone, pair: Pair) -> Encoded:
+    images = true_renders(pair, range(_RENDERS))
+    return Encoded(backbone.encode_images(images), backbone.encode_prompts([pair.prompt] * _RENDERS))
+
+
+def true_renders(pair: Pair, seeds: Sequence[int]) -> Tensor:
+    """What images of a pair should look like, (n, 3, 32, 32), -1 to 1."""
+    subject, style = subject_of(pair.content.name), style_of(pair.style.name)
+    return to_tensor([render(subject, style, seed) for seed in seeds])

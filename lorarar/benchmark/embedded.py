@@ -1,0 +1,56 @@
+"""The embedded default as shipped in data/embedded: loaded once, each part checked against its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorarar.backbone import Backbone, load_backbone
+from lorarar.cards import checked
+from lorarar.concepts import Concept, Pair, Split, load_concepts, load_splits
+from lorarar.lora import LoRA
+from lorarar.pairs import load_loras
+from lorarar.toyworld.reader import Reader, load_reader
+from lorarar.toyworld.scoring import PairScorer
+
+DATA = Path("data/embedded")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Base, reader, concepts, splits and the LoRAs of one split."""
+
+    backbone: Backbone
+    reader: Reader
+    concepts: Mapping[str, Concept]
+    splits: Mapping[str, Split]
+    loras: Mapping[str, LoRA]
+
+    def pairs(self, split: str) -> list[Pair]:
+        """All pairs of a split, contents varying slowest."""
+        return self.splits[split].pairs(self.concepts)
+
+    def scorer(self, split: str, seeds: Sequence[int]) -> PairScorer:
+        """Scores a split's pairs by their images."""
+        return PairScorer(self.backbone, self.reader, self.pairs(split), self.loras, seeds)
+
+
+def load_embedded(splits: Sequence[str], folder: Path = DATA) -> Embedded:
+    """Load the shipped parts, with the LoRAs of the given splits.
+
+    Raises:
+        ArtefactError: a part is missing or differs from its card.
+    """
+    concepts = load_concepts([folder / "concepts.yaml"], folder / "images")
+    known = load_splits(folder / "concepts.yaml", "embedded")
+    names = [name for split in splits for name in (*known[split].contents, *known[split].styles)]
+    for name in names:
+        checked(folder / "loras" / f"{name}.safetensors")
+    return Embedded(
+        load_backbone(checked(folder / "base")),
+        load_reader(checked(folder / "reader.safetensors")),
+        concepts,
+        known,
+        load_loras(folder / "loras", names),
+    )

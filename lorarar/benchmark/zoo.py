@@ -1,0 +1,63 @@
+"""Many LoRAs in one batch against one by one with peft: throughput as a ratio, in one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning
+import torch
+
+from lorarar.backbone import load_backbone
+from lorarar.concepts import Concept
+from lorarar.dreambooth import DreamBoothTraining, Recipe
+from lorarar.zoo import ZooTraining
+
+
+def compare_throughput(
+    base: str, concepts: Sequence[Concept], recipe: Recipe, *, steps: int, rounds: int
+) -> dict[str, float]:
+    """Seconds a LoRA and step, alternating between one LoRA with peft and all at once.
+
+    Args:
+        concepts: how many LoRAs are trained at once.
+        steps: steps of each measurement, after two that do not count.
+        rounds: how often both are measured; medians are reported.
+
+    Returns:
+        ``one_by_one`` and ``together`` in seconds a LoRA and step, and their ``ratio``.
+    """
+    alone, together = [], []
+    for _ in range(rounds):
+        alone.append(_seconds(lambda: DreamBoothTraining(load_backbone(base), concepts[0], recipe), steps))
+        together.append(_seconds(lambda: ZooTraining(load_backbone(base), concepts, recipe), steps) / len(concepts))
+    medians = [sorted(values)[len(values) // 2] for values in (alone, together)]
+    return {"one_by_one": medians[0], "together": medians[1], "ratio": medians[0] / medians[1], "group": len(concepts)}
+
+
+def _seconds(make: Callable[[], lightning.LightningModule], steps: int) -> float:
+    """Seconds a step of a module in a plain Trainer."""
+    clock = _Clock()
+    trainer = lightning.Trainer(
+        max_steps=steps + 2,
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+        default_root_dir=Path("runs"),
+    )
+    trainer.fit(make(), torch.utils.data.DataLoader(range(steps + 2), batch_size=None))
+    return (clock.times[-1] - clock.times[1]) / steps
+
+
+class _Clock(lightning.Callback):
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, *_: object) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())

@@ -1,0 +1,140 @@
+"""The main job on the embedded default: merge, generate and score every test pair, then train a little."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from lorarar.benchmark.ceiling import true_renders
+from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.methods import Result, run_method, shipped_methods, summarise
+from lorarar.cards import checked
+from lorarar.concepts import load_images
+from lorarar.config import TrainConfig, load_config
+from lorarar.files import merge_files
+from lorarar.fitting import fit
+from lorarar.formats.files import atomic_write
+from lorarar.pictures import contact_sheet
+from lorarar.runs import merger_training
+from lorarar.training import MergerTraining
+
+SPLIT = "test"
+SHOWN = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, fixed beforehand
+CONFIG = Path("configs/train/embedded.yaml")
+_DEFAULT = "hypernetwork"
+_STEPS = 20
+
+
+def run_demo(output: Path, *, seeds: int, data: Path = DATA) -> dict[str, Any]:
+    """Write ``merged.safetensors``, ``contact_sheet.png`` and ``report.json`` to ``output``; print a table.
+
+    Returns:
+        The report.
+    """
+    started = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    embedded = load_embedded([SPLIT], data)
+    for path in sorted((data / "mergers").glob("*.safetensors")):
+        checked(path)
+    print(_merge_one(embedded, data, output))
+    methods = shipped_methods(data / "mergers")
+    scorer = embedded.scorer(SPLIT, range(seeds))
+    with tqdm(total=len(scorer.pairs) * seeds * len(methods), desc="images", unit="image") as bar:
+        results = {name: run_method(scorer, method, bar.update) for name, method in methods.items()}
+    report = _report(embedded, results, seeds)
+    with atomic_write(output / "report.json", force=True) as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _draw(embedded, results, output / "contact_sheet.png")
+    print(table(report["methods"]))
+    print(f"pictures: {output / 'contact_sheet.png'}   scores: {output / 'report.json'}")
+    print(_train_a_little(output / "train"))
+    print(f"{time.perf_counter() - started:.0f} s in all")
+    return report
+
+
+def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table of scores, one method a line."""
+    lines = [f"{'method':20} content  style  joint  [95 % interval]  strict  merge ms"]
+    for name, found in methods.items():
+        low, high = found["joint_interval"]
+        lines.append(
+            f"{name:20} {found['content']:7.3f} {found['style']:6.3f} {found['joint']:6.3f}  [{low:.3f}, {high:.3f}]"
+            f"  {found['strict']:6.3f}  {found['merge_seconds'] * 1000:8.1f}"
+        )
+    return "\n".join(lines)
+
+
+def _merge_one(embedded: Embedded, data: Path, output: Path) -> str:
+    """The first shown pair, merged from its files by the shipped hypernetwork into an ordinary LoRA file."""
+    members = embedded.splits[SPLIT]
+    content, style = (data / "loras" / f"{name}.safetensors" for name in (members.contents[0], members.styles[0]))
+    network = data / "mergers" / f"{_DEFAULT}.safetensors"
+    return merge_files(content, style, output / "merged.safetensors", merger_file=network, force=True)
+
+
+def _report(embedded: Embedded, results: Mapping[str, Result], seeds: int) -> dict[str, Any]:
+    methods = {
+        name: summarise(result.scored.scores, embedded, SPLIT) | {"merge_seconds": round(result.merge_seconds, 5)}
+        for name, result in results.items()
+    }
+    pairs = len(embedded.pairs(SPLIT))
+    return {
+        "pairs": pairs,
+        "images": pairs * seeds * len(results),
+        "seed": 0,
+        "seeds": seeds,
+        "forward_seconds": round(_forward_seconds(embedded), 5),
+        "methods": methods,
+    }
+
+
+@torch.no_grad()
+def _forward_seconds(embedded: Embedded) -> float:
+    """Median time of one forward pass of the base at batch 1."""
+    backbone = embedded.backbone
+    config = backbone.denoiser.config
+    noisy = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size)
+    conditioning, timesteps, seconds = backbone.encode_prompts([""]), torch.tensor([500]), []
+    for _ in range(7):
+        start = time.perf_counter()
+        backbone.predict(noisy, timesteps, conditioning)
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds)[3]
+
+
+def _draw(embedded: Embedded, results: Mapping[str, Result], path: Path) -> None:
+    members = embedded.splits[SPLIT]
+    cells, pairs = [], embedded.pairs(SPLIT)
+    for content, style in SHOWN:
+        index = content * len(members.styles) + style
+        pair = pairs[index]
+        references = [(load_images(c.images[:1], 32)[0] + 1) / 2 for c in (pair.content, pair.style)]
+        true = (true_renders(pair, [0])[0] + 1) / 2
+        cells.append([*references, true, *(result.scored.images[index, 0] for result in results.values())])
+    labels = [name.replace("hypernetwork", "network").replace("_", " ") for name in results]
+    contact_sheet(cells, path, columns=["content", "style", "true", *labels])
+
+
+def _train_a_little(output: Path) -> str:
+    """Twenty steps of a fresh hypernetwork's training, by the shipped configuration."""
+    words = [f"recipe.steps={_STEPS}", "recipe.schedule=constant", "wandb=disabled", "reader=null"]
+    module = merger_training(load_config(TrainConfig, CONFIG, words))
+    before = _validation_loss(module)
+    shutil.rmtree(output, ignore_errors=True)
+    fit(module, steps=_STEPS, folder=output)
+    after = _validation_loss(module)
+    return f"{_STEPS} steps of training a new hypernetwork: validation loss {before:.4f} -> {after:.4f}"
+
+
+@torch.no_grad()
+def _validation_loss(module: MergerTraining) -> float:
+    """Over one pair for each validation content."""
+    losses = [module.losses(module.data.validation_batch(9 * i))["loss"] for i in range(8)]
+    return sum(losses) / len(losses)

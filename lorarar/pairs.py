@@ -1,0 +1,127 @@
+"""The pairs that a merger is trained on: LoRAs, cached encodings, and a batch for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lorarar.backbone import Backbone, Conditioning, stack
+from lorarar.concepts import Concept, Pair, Split, check_disjoint
+from lorarar.draws import Draw, Encoded, draw, draw_noise, encode_concept, step_generator
+from lorarar.formats import load
+from lorarar.lora import LoRA, check_same_layers
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """One pair in one step: both LoRAs, a draw of each concept's images, and the combined prompt (1, ..)."""
+
+    name: str
+    loras: tuple[LoRA, LoRA]
+    content: Draw
+    style: Draw
+    combined: Conditioning
+
+
+class PairData(lightning.LightningDataModule):
+    """Training and validation pairs. A step's pairs, images, timesteps and noise are a function of (seed, step).
+
+    Only what a user of SDXL has goes in: the concepts' own images and captions, their LoRAs, the base.
+
+    Args:
+        splits: must hold ``train`` and ``validation``, disjoint.
+        loras: by concept name.
+        pairs: pairs a step.
+        images: images a step of each concept of a pair.
+
+    Raises:
+        KeyError: a concept of a split has no LoRA.
+        ValueError: the splits share a concept, or the LoRAs hold different layers.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        concepts: Mapping[str, Concept],
+        splits: Mapping[str, Split],
+        loras: Mapping[str, LoRA],
+        *,
+        pairs: int,
+        images: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        check_disjoint(splits)
+        self.backbone, self.pairs, self.images, self.seed = backbone, pairs, images, seed
+        used = {split: splits[split].pairs(concepts) for split in ("train", "validation")}
+        self.train_pairs, self.validation_pairs = used["train"], used["validation"]
+        members = {c.name: c for pairs_ in used.values() for pair in pairs_ for c in (pair.content, pair.style)}
+        missing = sorted(members.keys() - loras.keys())
+        if missing:
+            raise KeyError(
+                f"expected a LoRA for each concept, {len(missing)} lack one, first {missing[:3]}: run the zoo"
+            )
+        self.loras = {name: loras[name].to(backbone.device) for name in members}
+        check_same_layers(list(self.loras.values()))
+        self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
+        self._combined: dict[str, Conditioning] = {}
+
+    def training_batch(self, step: int) -> list[PairBatch]:
+        """The pairs of a training step, drawn with replacement."""
+        random = step_generator(self.seed, "pairs", step)
+        chosen = torch.randint(len(self.train_pairs), (self.pairs,), generator=random)
+        return [self._batch(self.train_pairs[int(i)], self.images, (self.seed, step, k)) for k, i in enumerate(chosen)]
+
+    def validation_batch(self, index: int) -> list[PairBatch]:
+        """Validation pair ``index``, with draws that never change."""
+        pair = self.validation_pairs[index]
+        return [self._batch(pair, max(4, self.images), ("validation", pair.name))]
+
+    def _batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
+        """The same noise and timesteps for both concepts, as in the paper."""
+        random = step_generator(*key, pair.name)
+        content, style = self.encoded[pair.content.name], self.encoded[pair.style.name]
+        timesteps, noise = draw_noise(self.backbone, content, images, random)
+        return PairBatch(
+            pair.name,
+            (self.loras[pair.content.name], self.loras[pair.style.name]),
+            draw(self.backbone, content, timesteps, noise, random),
+            draw(self.backbone, style, timesteps, noise, random),
+            self._prompt(pair.prompt),
+        )
+
+    def _prompt(self, prompt: str) -> Conditioning:
+        if prompt not in self._combined:
+            with torch.no_grad():
+                self._combined[prompt] = self.backbone.encode_prompts([prompt])
+        return self._combined[prompt]
+
+    def train_dataloader(self) -> DataLoader:
+        """Counts only: ``training_batch`` draws by the step's number."""
+        return DataLoader(range(1_000_000), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        """The numbers of the validation pairs."""
+        return DataLoader(range(len(self.validation_pairs)), batch_size=None)
+
+
+def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:
+    """The zoo's LoRAs ``folder/<name>.safetensors``, by concept name.
+
+    Raises:
+        FormatError: a file is missing or damaged.
+    """
+    return {name: load(folder / f"{name}.safetensors") for name in names}
+
+
+def combined_inputs(batch: PairBatch) -> tuple[Tensor, Tensor, Conditioning]:
+    """Both concepts' noisy latents (2 n, ..) and timesteps under the combined prompt."""
+    noisy = torch.cat([batch.content.noisy, batch.style.noisy])
+    timesteps = torch.cat([batch.content.timesteps, batch.style.timesteps])
+    return noisy, timesteps, stack([batch.combined] * len(noisy))

@@ -1,0 +1,265 @@
+"""Train any learned merger: a constant, the coefficients of one pair, or a hypernetwork."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from torch import Tensor, nn
+
+from lorarar.adaptation import adapted
+from lorarar.backbone import Backbone, Conditioning, stack
+from lorarar.fitting import fit
+from lorarar.lora import LoRA
+from lorarar.merging import Coefficients, merge
+from lorarar.objective import SimilarityKind, combined_target, fidelity_loss, similarity
+from lorarar.pairs import PairBatch, PairData, combined_inputs
+from lorarar.tracking import BestMerger, Pictures
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the objective is made of.
+
+    Attributes:
+        fidelity: weight of the paper's two terms, each concept's own images and captions.
+        combined: weight of the term on the combined prompt, against content + style - base.
+        similarity: lambda, the weight of the summed overlap of m_c and m_s.
+    """
+
+    fidelity: float = 1.0
+    combined: float = 0.0
+    similarity: float = 0.01
+    kind: SimilarityKind = "cos"
+
+
+@dataclass(frozen=True)
+class MergerRecipe:
+    """How a merger is optimised. ``schedule``: a constant rate, or a cosine from it to 0."""
+
+    steps: int
+    learning_rate: float
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+class Merger(Protocol):
+    """Any ``coefficients`` merger."""
+
+    def __call__(self, loras: Sequence[LoRA]) -> Coefficients:
+        """The coefficients of these LoRAs."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores a merger by its images: metrics by name, and a grid of images (3, height, width), 0 to 1."""
+
+    def __call__(self, merger: Merger) -> tuple[dict[str, float], Tensor]:
+        """Generate and score."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """The inputs of one pass of the denoiser."""
+
+    noisy: Tensor
+    timesteps: Tensor
+    conditioning: Conditioning
+
+
+def _passes(parts: Sequence[tuple[Tensor, Tensor, Conditioning]]) -> _Passes:
+    noisy, timesteps, conditioning = zip(*parts, strict=True)
+    return _Passes(torch.cat(noisy), torch.cat(timesteps), stack(conditioning))
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the teachers say, without gradient: for each pair (n, ..) on its own images, (2 n, ..) combined."""
+
+    content: list[Tensor]
+    style: list[Tensor]
+    combined: list[Tensor]
+
+
+@torch.no_grad()
+def teach(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> Targets:
+    """Both teachers of every pair in one pass, and the base in another where the combined term asks for it."""
+    count = len(batch[0].content.noisy)
+    combined = [[combined_inputs(pair)] if weights.combined else [] for pair in batch]
+    parts, teachers = [], []
+    for pair, extra in zip(batch, combined, strict=True):
+        for own, lora in zip((pair.content, pair.style), pair.loras, strict=True):
+            parts += [(own.noisy, own.timesteps, own.conditioning), *extra]
+            teachers.append(lora)
+    inputs = _passes(parts)
+    with adapted(backbone.denoiser, teachers):
+        said = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning)
+    shares = said.chunk(len(teachers))
+    own = [share[:count] for share in shares]
+    both: list[Tensor] = []
+    if weights.combined:
+        inputs = _passes([part for extra in combined for part in extra])
+        base = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(batch))
+        both = [combined_target(shares[2 * i][count:], shares[2 * i + 1][count:], base[i]) for i in range(len(batch))]
+    return Targets(own[0::2], own[1::2], both)
+
+
+class MergerTraining(lightning.LightningModule):
+    """A merger, a frozen backbone and the objective of arXiv 2412.05148, with a term on the combined prompt.
+
+    Only the merger is in the state dict. The optimisation is manual because the adapted context must stay
+    open through backward.
+
+    Args:
+        scorer: called at the end of every validation, where given.
+    """
+
+    def __init__(
+        self,
+        merger: nn.Module,
+        backbone: Backbone,
+        data: PairData,
+        recipe: MergerRecipe,
+        weights: Weights,
+        scorer: Scorer | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.merger, self.recipe, self.weights = merger, recipe, weights
+        self.backbone, self.data, self.scorer = backbone, data, scorer
+
+    def training_step(self, batch: int, index: int) -> None:
+        """One step on the pairs that belong to its number."""
+        pairs = self.data.training_batch(self.global_step)
+        optimiser = self.optimizers()
+        optimiser.zero_grad()
+        for group in optimiser.param_groups:
+            group["lr"] = self._rate(self.global_step)
+        found = self.losses(pairs, backward=True)
+        if not math.isfinite(found["loss"]):
+            names = [pair.name for pair in pairs]
+            raise FloatingPointError(
+                f"the loss became {found['loss']} at step {self.global_step}, pairs {names}: the last checkpoint is "
+                "kept; lower learning_rate, or look at these LoRAs with `lorarar inspect`"
+            )
+        self.clip_gradients(optimiser, self.recipe.clip, "norm")
+        optimiser.step()
+        self.log_dict({f"train/{name}": value for name, value in found.items()})
+        self.log("loss", found["loss"], prog_bar=True, logger=False)
+
+    def losses(self, pairs: Sequence[PairBatch], *, backward: bool = False) -> dict[str, float]:
+        """The objective's terms, each a mean over pairs; with ``backward``, gradients are left on the merger.
+
+        All merged passes of all pairs are one pass, and so are all teachers'.
+        """
+        targets = teach(self.backbone, pairs, self.weights)
+        coefficients = [self.merger(pair.loras) for pair in pairs]
+        merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
+        parts = []
+        for pair in pairs:
+            parts += [(own.noisy, own.timesteps, own.conditioning) for own in (pair.content, pair.style)]
+            parts += [combined_inputs(pair)] if self.weights.combined else []
+        inputs = _passes(parts)
+        with adapted(self.backbone.denoiser, merged):
+            said = self.backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(pairs))
+            terms = self._terms(said, targets)
+            terms["similarity"] = torch.stack([similarity(m, self.weights.kind) for m in coefficients]).mean()
+            total = (
+                self.weights.fidelity * (terms["content"] + terms["style"])
+                + self.weights.combined * terms.get("combined", 0.0)
+                + self.weights.similarity * terms["similarity"]
+            )
+            if backward:
+                self.manual_backward(total)
+        return {"loss": float(total.detach())} | {name: float(term.detach()) for name, term in terms.items()}
+
+    def _terms(self, said: Sequence[Tensor], targets: Targets) -> dict[str, Tensor]:
+        count = len(targets.content[0])
+        own = [s.split([count, count, len(s) - 2 * count]) for s in said]
+        terms = {
+            "content": _mean([fidelity_loss(s[0], t) for s, t in zip(own, targets.content, strict=True)]),
+            "style": _mean([fidelity_loss(s[1], t) for s, t in zip(own, targets.style, strict=True)]),
+        }
+        if targets.combined:
+            terms["combined"] = _mean([fidelity_loss(s[2], t) for s, t in zip(own, targets.combined, strict=True)])
+        return terms
+
+    @torch.no_grad()
+    def validation_step(self, batch: int, index: int) -> None:
+        """The same terms on a validation pair."""
+        found = self.losses(self.data.validation_batch(batch))
+        self.log_dict({f"validation/{name}": value for name, value in found.items()}, batch_size=1)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the merger by its images."""
+        if self.scorer is None:
+            return
+        metrics, grid = self.scorer(self.merger)
+        self.log_dict({f"validation/{name}": value for name, value in metrics.items()}, prog_bar=True)
+        self.validation_grid = grid
+
+    def _rate(self, step: int) -> float:
+        if self.recipe.schedule == "constant":
+            return self.recipe.learning_rate
+        return self.recipe.learning_rate * (1 + math.cos(math.pi * min(1.0, step / self.recipe.steps))) / 2
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW on the merger."""
+        return torch.optim.AdamW(
+            self.merger.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+
+
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean()
+
+
+def train_merger(
+    module: MergerTraining,
+    *,
+    folder: Path,
+    monitor: str,
+    mode: Literal["min", "max"],
+    validate_every: int,
+    patience: int,
+    metadata: Mapping[str, str],
+    logger: Logger | None = None,
+    precision: str = "32-true",
+) -> Path:
+    """Train until the recipe's steps are done or validation stops improving; resume from ``folder/last.ckpt``.
+
+    Args:
+        monitor: the validated value that chooses the merger, such as ``validation/loss``.
+        validate_every: steps between validations, and between checkpoints.
+        patience: validations without improvement before training stops.
+        metadata: how the merger was made, for its file's header.
+
+    Returns:
+        ``folder/merger.safetensors``, the best merger on validation pairs.
+    """
+    path = folder / "merger.safetensors"
+    fit(
+        module,
+        steps=module.recipe.steps,
+        folder=folder,
+        checkpoint_every=validate_every,
+        callbacks=[
+            BestMerger(path, monitor, mode, metadata),
+            Pictures(folder),
+            EarlyStopping(monitor, patience=patience, mode=mode),
+        ],
+        logger=logger,
+        datamodule=module.data,
+        val_check_interval=validate_every,
+        precision=precision,
+    )
+    return path
