@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     benchmark = commands.add_parser("benchmark", help="measure")
     kinds = benchmark.add_subparsers(required=True, metavar="KIND")
     _add_configured(kinds, "gates", _gates, "whether the embedded default can rank merge methods")
+    _add_configured(kinds, "compare", _compare, "every shipped merger on the pairs of a split")
     _add_configured(kinds, "zoo", _zoo_speed, "many LoRAs in one batch against one by one")
     demo = commands.add_parser("demo", help="merge, generate and score all test pairs of the embedded default")
     demo.add_argument("--output", type=Path, default=Path("runs/demo"))
@@ -186,6 +187,13 @@ def _gates(arguments: argparse.Namespace) -> None:
     from lorarar.config import load_config
 
     print(run_gates(load_config(GatesConfig, arguments.config, arguments.overrides)))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from lorarar.benchmark.compare import CompareConfig, run_compare
+    from lorarar.config import load_config
+
+    print(run_compare(load_config(CompareConfig, arguments.config, arguments.overrides)))
 
 
 def _zoo_speed(arguments: argparse.Namespace) -> None:

@@ -60,10 +60,11 @@ class TrainConfig:
     """``lorarar train``.
 
     Attributes:
+        images: folder that holds a folder of images for each concept.
         loras: folder with the zoo's LoRAs.
         merger: which learned merger; ``options`` are its own settings.
         pairs: pairs a step.
-        images: images a step of each concept.
+        images_per_step: images a step of each concept.
         monitor: the validated value that chooses the merger, and mode: whether less or more is better.
         validate_every: steps between validations.
         patience: validations without improvement before training stops.
@@ -73,7 +74,7 @@ class TrainConfig:
 
     base: str
     manifests: tuple[Path, ...]
-    images_folder: Path
+    images: Path
     splits: Path
     split: str
     loras: Path
@@ -83,7 +84,7 @@ class TrainConfig:
     weights: Weights
     options: dict[str, Any] = field(default_factory=dict)
     pairs: int = 1
-    images: int = 1
+    images_per_step: int = 1
     seed: int = 0
     monitor: str = "validation/loss"
     mode: Literal["min", "max"] = "min"

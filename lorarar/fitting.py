@@ -33,13 +33,17 @@ def fit(
 
     Args:
         devices: processes; on the CPU each takes one thread, and gradients are averaged by gloo.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints; a run that validates is saved after each validation instead.
         val_check_interval: steps between validations; None for no validation.
     """
     if devices > 1 and not torch.cuda.is_available():
         torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    saver = ModelCheckpoint(folder, filename="last", every_n_train_steps=checkpoint_every, enable_version_counter=False)
+    # A run that validates is saved after each validation: resuming must know the best value and the patience so far.
+    when = {"every_n_epochs": 1} if val_check_interval else {"every_n_train_steps": checkpoint_every}
+    saver = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=False, enable_version_counter=False, **when
+    )
     trainer = lightning.Trainer(
         max_steps=steps,
         max_epochs=-1,

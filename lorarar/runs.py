@@ -89,10 +89,12 @@ def merger_training(config: TrainConfig) -> MergerTraining:
     """The module of a configuration, untrained."""
     splits = load_splits(config.splits, config.split)
     names = [n for split in ("train", "validation") for n in (*splits[split].contents, *splits[split].styles)]
-    concepts = load_concepts(config.manifests, config.images_folder, names)
+    concepts = load_concepts(config.manifests, config.images, names)
     loras = load_loras(config.loras, names)
     backbone = _backbone(config)
-    data = PairData(backbone, concepts, splits, loras, pairs=config.pairs, images=config.images, seed=config.seed)
+    data = PairData(
+        backbone, concepts, splits, loras, pairs=config.pairs, images=config.images_per_step, seed=config.seed
+    )
     torch.manual_seed(config.seed)
     merger = new_merger(config.merger, next(iter(loras.values())), config.options)
     scorer = None

@@ -37,10 +37,10 @@ class ResidualConfig:
 
 
 class ResidualHypernetwork(nn.Module):
-    """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l), for column j of layer l.
+    """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l) for column j of layer l.
 
-    The features are lengths and angles, so they do not depend on the layer's width, on rank and alpha, on how a delta is
-    factored, or on a scale that both LoRAs share. The last layer starts at zero: training starts from the constants.
+    The features are lengths and angles, so they do not depend on the layer's width, on rank and alpha, on how a delta
+    is factored, or on a scale that both LoRAs share. The last layer starts at zero: training starts from the constants.
 
     Args:
         config: Layers and sizes.
