@@ -81,8 +81,11 @@ class Backbone:
         The posterior's mean is taken, so that latents can be cached. (The embedded base's
         autoencoder divides by 4, SDXL's by 8.)
         """
-        vae = self.pipeline.vae
+        vae, dtype = self.pipeline.vae, self.pipeline.vae.dtype
+        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+            vae.to(torch.float32)  # SDXL's autoencoder overflows in fp16
         encoded = vae.encode(images.to(vae.device, vae.dtype))
+        vae.to(dtype)
         latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
         return (latents * vae.config.scaling_factor).to(self.dtype)
 

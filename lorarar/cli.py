@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lorarar.formats import FormatError
 
-_ERRORS = (FormatError, ValueError, FileNotFoundError, KeyError, PermissionError, FloatingPointError)
+_ERRORS = (FormatError, ValueError, OSError, KeyError, FloatingPointError)
 
 
 def main(words: Sequence[str] | None = None) -> int:

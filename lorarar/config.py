@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lorarar.dreambooth import Recipe
@@ -131,7 +132,13 @@ def load_config(kind: type[C], path: Path, words: Sequence[str] = ()) -> C:
     if wrong:
         raise ConfigError(f"expected key=value, found {wrong[0]!r}: write {wrong[0]}=VALUE")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.load(path), OmegaConf.from_dotlist(list(words)))
+        loaded = OmegaConf.load(path)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: expected YAML, could not read it: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, DictConfig):
+        raise ConfigError(f"{path}: expected keys with values, found a list: see configs/ for examples")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, OmegaConf.from_dotlist(list(words)))
         missing = OmegaConf.missing_keys(merged)
         if missing:
             raise ConfigError(f"{path}: expected values for {sorted(missing)}, found none: add them")

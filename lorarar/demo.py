@@ -128,7 +128,7 @@ def _train_a_little(output: Path) -> str:
     module = merger_training(load_config(TrainConfig, CONFIG, words))
     before = _validation_loss(module)
     shutil.rmtree(output, ignore_errors=True)
-    fit(module, steps=_STEPS, folder=output)
+    fit(module, steps=_STEPS, folder=output, accelerator=module.backbone.device.type)
     after = _validation_loss(module)
     return f"{_STEPS} steps of training a new hypernetwork: validation loss {before:.4f} -> {after:.4f}"
 

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dic
 from torch import Tensor, nn
 
 from lorarar.backbone import Backbone
-from lorarar.concepts import Concept
+from lorarar.concepts import Concept, seed_of
 from lorarar.draws import draw, draw_noise, encode_concept, step_generator
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
@@ -26,13 +26,14 @@ class Recipe:
     """How each LoRA is trained.
 
     Attributes:
-        alpha: the delta's scale is alpha / rank.
+        alphas: a LoRA's alpha is one of these, by its concept's name; its delta's scale is alpha / rank. Several make a
+            zoo in which LoRAs differ in strength, as downloaded ones do.
         images: images a step, drawn from the concept's own (with its captions).
         clip: largest norm of a LoRA's gradient.
     """
 
     rank: int
-    alpha: float
+    alphas: tuple[float, ...]
     steps: int
     images: int
     learning_rate: float
@@ -40,6 +41,10 @@ class Recipe:
     clip: float = 1.0
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     seed: int = 0
+
+    def scale(self, name: str) -> float:
+        """alpha / rank of the LoRA of a concept."""
+        return self.alphas[seed_of("alpha", name) % len(self.alphas)] / self.rank
 
 
 def target_layers(denoiser: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
@@ -65,7 +70,7 @@ def initial_lora(denoiser: nn.Module, recipe: Recipe, name: str) -> LoRA:
         random = step_generator(recipe.seed, name, path)
         bound = linear.in_features**-0.5
         down = (torch.rand(recipe.rank, linear.in_features, generator=random) * 2 - 1) * bound
-        layers[path] = LowRank(torch.zeros(linear.out_features, recipe.rank), down, recipe.alpha / recipe.rank)
+        layers[path] = LowRank(torch.zeros(linear.out_features, recipe.rank), down, recipe.scale(name))
     return LoRA(layers, name=name)
 
 
@@ -79,7 +84,9 @@ class DreamBoothTraining(lightning.LightningModule):
         self.denoiser = backbone.denoiser
         start = initial_lora(self.denoiser, recipe, concept.name)
         self.denoiser.add_adapter(
-            LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets))
+            LoraConfig(
+                r=recipe.rank, lora_alpha=recipe.scale(concept.name) * recipe.rank, target_modules=list(recipe.targets)
+            )
         )
         state = {f"{path}.lora_A.weight": factors.A for path, factors in start.layers.items()}
         state |= {f"{path}.lora_B.weight": factors.B for path, factors in start.layers.items()}
@@ -116,7 +123,7 @@ class DreamBoothTraining(lightning.LightningModule):
     def lora(self) -> LoRA:
         """The LoRA as trained so far."""
         state = get_peft_model_state_dict(self.denoiser)
-        scale = self.recipe.alpha / self.recipe.rank
+        scale = self.recipe.scale(self.name)
         paths = [key.removesuffix(".lora_A.weight") for key in state if key.endswith(".lora_A.weight")]
         layers = {
             path: LowRank(

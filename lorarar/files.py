@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from lorarar.formats import FormatError, load, save, sha256
+from lorarar.formats import FormatError, load, save, sha256, weights_file
 from lorarar.lora import check_same_layers
 from lorarar.mergers import MERGERS
 from lorarar.merging import merge, summary
@@ -59,8 +59,8 @@ def merge_files(
         "method": method.name,
         "citation": method.citation,
         "merged_from": f"{content.name}, {style.name}",
-        "content_sha256": sha256(content),
-        "style_sha256": sha256(style),
+        "content_sha256": sha256(weights_file(content)),
+        "style_sha256": sha256(weights_file(style)),
         "coefficients": json.dumps(summary(coefficients)),
     }
     if merger_file:

@@ -21,6 +21,7 @@ def fit(
     *,
     steps: int,
     folder: Path,
+    accelerator: str = "auto",
     devices: int = 1,
     checkpoint_every: int = 500,
     callbacks: Sequence[Callback] = (),
@@ -32,6 +33,7 @@ def fit(
     """Train for ``steps`` optimiser steps; go on from ``folder/last.ckpt`` if it exists.
 
     Args:
+        accelerator: "cpu", "cuda" or "mps", where the module's frozen base is; "auto" is the best there is.
         devices: processes; on the CPU each takes one thread, and gradients are averaged by gloo.
         checkpoint_every: steps between checkpoints; a run that validates is saved after each validation instead.
         val_check_interval: steps between validations; None for no validation.
@@ -48,7 +50,7 @@ def fit(
         max_steps=steps,
         max_epochs=-1,
         devices=devices,
-        accelerator="auto",
+        accelerator=accelerator,
         precision=precision,
         strategy="ddp" if devices > 1 else "auto",
         use_distributed_sampler=False,

@@ -38,15 +38,20 @@ def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(merged.float(), teacher.float())
 
 
-def combined_target(content: Tensor, style: Tensor, base: Tensor) -> Tensor:
-    """content + style - base: both LoRAs' own contributions to the prediction, added to the base's.
+def combined_target(
+    content: Tensor, style: Tensor, base: Tensor, strengths: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """base + g_c (content - base) + g_s (style - base): each LoRA's own contribution to the prediction, added up.
+
+    With strengths (1, 1) it is content + style - base.
 
     Args:
         content: Prediction with the content LoRA, any shape.
         style: Prediction with the style LoRA, the same shape.
         base: Prediction of the base alone, the same shape.
+        strengths: (g_c, g_s).
     """
-    return content + style - base
+    return base + strengths[0] * (content - base) + strengths[1] * (style - base)
 
 
 def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:

@@ -37,6 +37,7 @@ def run_dreambooth(config: ZooConfig) -> Path:
         module,
         steps=config.recipe.steps,
         folder=run,
+        accelerator=module.backbone.device.type,
         checkpoint_every=config.checkpoint_every,
         precision=config.precision,
     )

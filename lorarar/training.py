@@ -30,12 +30,14 @@ class Weights:
 
     Attributes:
         fidelity: weight of the paper's two terms, each concept's own images and captions.
-        combined: weight of the term on the combined prompt, against content + style - base.
+        combined: weight of the term on the combined prompt.
+        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
         similarity: lambda, the weight of the summed overlap of m_c and m_s.
     """
 
     fidelity: float = 1.0
     combined: float = 0.0
+    strengths: tuple[float, float] = (1.0, 1.0)
     similarity: float = 0.01
     kind: SimilarityKind = "cos"
 
@@ -109,7 +111,10 @@ def teach(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> T
     if weights.combined:
         inputs = _passes([part for extra in combined for part in extra])
         base = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(batch))
-        both = [combined_target(shares[2 * i][count:], shares[2 * i + 1][count:], base[i]) for i in range(len(batch))]
+        both = [
+            combined_target(shares[2 * i][count:], shares[2 * i + 1][count:], base[i], weights.strengths)
+            for i in range(len(batch))
+        ]
     return Targets(own[0::2], own[1::2], both)
 
 
@@ -251,6 +256,7 @@ def train_merger(
         module,
         steps=module.recipe.steps,
         folder=folder,
+        accelerator=module.backbone.device.type,
         checkpoint_every=validate_every,
         callbacks=[
             BestMerger(path, monitor, mode, metadata),

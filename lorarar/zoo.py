@@ -76,11 +76,10 @@ class ZooTraining(lightning.LightningModule):
 
     def loras(self) -> list[LoRA]:
         """The LoRAs as trained so far; their factors are views of the parameters."""
-        scale = self.recipe.alpha / self.recipe.rank
         return [
             LoRA(
                 {
-                    path: LowRank(up[i], down[i], scale)
+                    path: LowRank(up[i], down[i], self.recipe.scale(name))
                     for path, up, down in zip(self.layers, self.up, self.down, strict=True)
                 },
                 name=name,
@@ -130,7 +129,14 @@ def train_zoo(
         # A checkpoint of other members or of another recipe must not be resumed from.
         made = seed_of(recipe, *(member.name for member in members))
         run = runs / f"{members[0].name}_{len(members)}_{made:08x}"
-        fit(module, steps=recipe.steps, folder=run, checkpoint_every=checkpoint_every, precision=precision)
+        fit(
+            module,
+            steps=recipe.steps,
+            folder=run,
+            accelerator=backbone.device.type,
+            checkpoint_every=checkpoint_every,
+            precision=precision,
+        )
         for concept, lora in zip(members, module.loras(), strict=True):
             write_lora(lora, concept, recipe, paths[concept.name])
         shutil.rmtree(run)

@@ -107,7 +107,7 @@ def test_the_trap_of_closing_before_backward_is_loud() -> None:
     model.enable_gradient_checkpointing()
     lora = lora_for(model)
     m = torch.ones((), requires_grad=True)
-    with adapted(model, merge([lora], Coefficients({layer: (m,) for layer in lora.layers}))):
+    with adapted(model, merge([lora], Coefficients(dict.fromkeys(lora.layers, (m,))))):
         loss = answer(model, unet_inputs(1)).square().mean()
     with pytest.raises(CheckpointError):
         loss.backward()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
+import yaml
 from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
+from PIL import Image
 from torch import Tensor, nn
 
 from lorarar.lora import LoRA
@@ -120,3 +124,28 @@ def pixart_inputs(batch: int = 1) -> dict[str, object]:
         "encoder_hidden_states": torch.randn(batch, 7, 12, generator=generator),
         "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
     }
+
+
+def write_concepts(folder: Path, images: int = 3) -> None:
+    """Noise images in ``folder/images`` and a manifest ``concepts.yaml`` with one set of splits, "tiny"."""
+    random = np.random.default_rng(0)
+    splits = {
+        split: {
+            f"{kind}s": [f"{split}_{kind}_{i:02d}" for i in range(2 if split == "train" else 1)]
+            for kind in ("content", "style")
+        }
+        for split in ("train", "validation")
+    }
+    entries = []
+    for members in splits.values():
+        for name in members["contents"]:
+            entries.append({"name": name, "kind": "content", "prompt": "a sks cat"})
+        for name in members["styles"]:
+            captions = [f"a red {word} with white dots in szn style" for word in ("car", "fish", "mug")[:images]]
+            entries.append({"name": name, "kind": "style", "phrase": "szn style", "captions": captions})
+    for entry in entries:
+        path = folder / "images" / str(entry["name"])
+        path.mkdir(parents=True)
+        for i in range(images):
+            Image.fromarray(random.integers(256, size=(40, 48, 3), dtype=np.uint8)).save(path / f"{i}.png")
+    (folder / "concepts.yaml").write_text(yaml.safe_dump({"concepts": entries, "splits": {"tiny": splits}}))

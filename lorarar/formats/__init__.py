@@ -25,7 +25,7 @@ from lorarar.formats.scaling import HEADER_KEY, Config, configs_from_header
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 
-__all__ = ["FormatError", "atomic_write", "load", "save", "sha256"]
+__all__ = ["FormatError", "atomic_write", "load", "save", "sha256", "weights_file"]
 
 # The order matters where a key fits several: the first that knows every key reads the file.
 DIALECTS: Mapping[str, Parse] = {"diffusers": diffusers.parse, "peft": peft.parse}
@@ -44,7 +44,7 @@ def load(path: str | Path) -> LoRA:
     Raises:
         FormatError: The file is missing, damaged, of no known dialect, incomplete, inconsistent or not finite.
     """
-    path = _weights_file(Path(path))
+    path = weights_file(Path(path))
     tensors, header = read_tensors(path)
     entries = _entries(path, list(tensors))
     layers = pair(path, tensors, entries, _configs(path, header))
@@ -119,7 +119,12 @@ def _configs(path: Path, header: Mapping[str, str]) -> dict[str, Config]:
         raise error if isinstance(error, FormatError) else FormatError(f"{path}: {error}") from error
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
+    """The file itself, or the only safetensors file in a folder.
+
+    Raises:
+        FormatError: The folder holds none, or several.
+    """
     if not path.is_dir():
         return path
     found = sorted(path.glob("*.safetensors"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from lorarar.toyworld.attributes import CATEGORIES, all_styles, all_subjects
@@ -23,17 +24,34 @@ def words() -> list[str]:
 
 def build_tokenizer() -> CLIPTokenizer:
     """Byte-pair merges that end in whole words. The end token has the highest id."""
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trained.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(vocab_size=10_000, end_of_word_suffix="</w>", show_progress=False)
-    trained.train_from_iterator(words(), trainer)
-    model = trained.to_str()
-    vocabulary, merges = _parts(model)
-    for special in ("<|startoftext|>", "<|endoftext|>"):
-        vocabulary[special] = len(vocabulary)
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+    merges = _merges(words())
+    letters = sorted({part for word in words() for part in _letters(word)})
+    tokens = dict.fromkeys([*letters, *(a + b for a, b in merges), "<|startoftext|>", "<|endoftext|>"])
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=LENGTH)
 
 
-def _parts(model: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    parts = json.loads(model)["model"]
-    return dict(parts["vocab"]), [tuple(merge) for merge in parts["merges"]]
+def _letters(word: str) -> list[str]:
+    return [*word[:-1], f"{word[-1]}</w>"]
+
+
+def _merges(known: Sequence[str]) -> list[tuple[str, str]]:
+    """The most frequent pair again and again until every word is one token.
+
+    The tokenizers library's own trainer breaks ties at random: two processes that train one base together would give
+    a word two ids.
+    """
+    parts, merges = [_letters(word) for word in known], []
+    while counts := Counter(pair for word in parts for pair in pairwise(word)):
+        merges.append(max(counts, key=lambda pair: (counts[pair], pair)))
+        parts = [_merged(word, merges[-1]) for word in parts]
+    return merges
+
+
+def _merged(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for part in parts:
+        if merged and (merged[-1], part) == pair:
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged

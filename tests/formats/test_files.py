@@ -32,7 +32,7 @@ def test_atomic_write_appears_only_at_the_end(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
     target = tmp_path / "x.txt"
     target.write_text("old")
-    with pytest.raises(KeyError), atomic_write(target, force=True) as temporary:
+    with pytest.raises(KeyError), atomic_write(target, force=True) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise KeyError
     assert target.read_text() == "old"

@@ -1,0 +1,113 @@
+"""lorarar.config: every shipped configuration loads; wrong ones are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lorarar.benchmark.compare import CompareConfig
+from lorarar.benchmark.gates import GatesConfig
+from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, load_config
+from lorarar.dreambooth import Recipe
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+KINDS = {
+    "zoo": ZooConfig,
+    "dreambooth": ZooConfig,
+    "train": TrainConfig,
+    "toyworld": ToyworldConfig,
+    "gates": GatesConfig,
+    "compare": CompareConfig,
+}
+GOOD = """
+base: some/base
+manifests: [a.yaml, b.yaml]
+images: images
+splits: splits.yaml
+split: tiny
+output: loras
+runs: runs
+recipe: {rank: 4, alphas: [8], steps: 10, images: 1, learning_rate: 1.0e-3}
+"""
+
+
+def kind_of(path: Path) -> type:
+    """The class that a folder stands for; in benchmark/ each file has its own."""
+    folder = path.relative_to(CONFIGS).parts[0]
+    return KINDS[path.stem if folder == "benchmark" else folder]
+
+
+def test_there_are_configurations() -> None:
+    assert len(FILES) >= 2
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(CONFIGS).as_posix())
+def test_a_shipped_configuration_loads_and_says_how_it_is_run(path: Path) -> None:
+    kind = kind_of(path)
+    assert isinstance(load_config(kind, path), kind)
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any("lorarar " in line and path.relative_to(CONFIGS.parent).as_posix() in line for line in header)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "zoo.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_values_have_the_types_of_the_dataclass(path: Path) -> None:
+    config = load_config(ZooConfig, path)
+    assert config.manifests == (Path("a.yaml"), Path("b.yaml"))
+    assert config.images == Path("images")
+    assert config.recipe == Recipe(rank=4, alphas=(8.0,), steps=10, images=1, learning_rate=1e-3)
+    assert config.recipe.targets == ("to_q", "to_k", "to_v", "to_out.0")
+    assert hash(config.recipe) == hash(Recipe(rank=4, alphas=(8.0,), steps=10, images=1, learning_rate=1e-3))
+
+
+def test_words_override_the_file(path: Path) -> None:
+    config = load_config(ZooConfig, path, ["group=8", "recipe.rank=16", "concept=cat", "manifests=[c.yaml]"])
+    assert (config.group, config.recipe.rank, config.concept) == (8, 16, "cat")
+    assert config.manifests == (Path("c.yaml"),)
+    assert config.recipe.steps == 10
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("recipe.learnin_rate=1", r"learnin_rate.*Did you mean.*learning_rate"),
+        ("grup=1", r"grup.*Did you mean.*group"),
+        ("recipe.steps=many", r"'many'.*recipe.steps"),
+        ("device=tpu", r"tpu.*device"),
+        ("group", "expected key=value, found 'group': write group=VALUE"),
+    ],
+)
+def test_a_wrong_word_is_named(path: Path, word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(ZooConfig, path, [word])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("split: tiny\n", "", r"zoo.yaml: expected values for \['split'\], found none: add them"),
+        ("steps: 10, ", "", r"expected values for \['recipe.steps'\]"),
+        ("split: tiny", "slpit: tiny", r"slpit.*Did you mean.*split"),
+        ("rank: 4", "rank: four", r"'four'.*recipe.rank"),
+        ("split: tiny", "split: [tiny", "zoo.yaml"),
+        (GOOD, "- a\n- b\n", "zoo.yaml"),
+        (GOOD, "just words", "zoo.yaml"),
+    ],
+)
+def test_a_wrong_file_is_named(path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        load_config(ZooConfig, path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"configuration at .*none.yaml, found none: see configs/"):
+        load_config(ZooConfig, tmp_path / "none.yaml")

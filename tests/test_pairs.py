@@ -1,0 +1,98 @@
+"""lorarar.pairs: what a step sees of a pair is a function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar.backbone import Backbone
+from lorarar.concepts import Concept, Split
+from lorarar.formats import FormatError, save
+from lorarar.lora import LoRA
+from lorarar.pairs import PairBatch, PairData, combined_inputs, load_loras
+
+
+@pytest.fixture
+def make(
+    backbone: Backbone, concepts: dict[str, Concept], splits: dict[str, Split], loras: dict[str, LoRA]
+) -> Callable[..., PairData]:
+    def build(seed: int = 0, splits: dict[str, Split] = splits, loras: dict[str, LoRA] = loras) -> PairData:
+        return PairData(backbone, concepts, splits, loras, pairs=3, images=2, seed=seed)
+
+    return build
+
+
+def same(a: list[PairBatch], b: list[PairBatch]) -> bool:
+    return [p.name for p in a] == [p.name for p in b] and all(
+        torch.equal(x.content.noisy, y.content.noisy) and torch.equal(x.style.noisy, y.style.noisy)
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_batches_depend_on_seed_and_step_alone(make: Callable[..., PairData]) -> None:
+    data, again = make(), make()
+    again.training_batch(0)
+    again.validation_batch(0)
+    assert same(data.training_batch(5), again.training_batch(5))
+    assert not same(data.training_batch(5), data.training_batch(6))
+    assert not same(data.training_batch(5), make(seed=1).training_batch(5))
+    assert same(data.validation_batch(0), make(seed=1).validation_batch(0))
+
+
+def test_a_batch_is_of_its_pair(make: Callable[..., PairData], backbone: Backbone) -> None:
+    data = make()
+    seen = set()
+    for step in range(20):
+        for batch in data.training_batch(step):
+            seen.add(batch.name)
+            assert [lora.name for lora in batch.loras] == batch.name.split("+")
+            content, style = (data.encoded[name] for name in batch.name.split("+"))
+            assert all(any(torch.equal(t, latent) for latent in content.latents) for t in batch.content.target)
+            assert all(any(torch.equal(t, latent) for latent in style.latents) for t in batch.style.target)
+    assert seen == {pair.name for pair in data.train_pairs}
+    (batch,) = data.validation_batch(0)
+    assert batch.name == "validation_content_00+validation_style_00"
+    assert_close(batch.combined.pooled, backbone.encode_prompts(["a sks cat in szn style"]).pooled)
+
+
+def test_both_concepts_get_the_same_noise(make: Callable[..., PairData], backbone: Backbone) -> None:
+    batch = make().training_batch(0)[0]
+    assert torch.equal(batch.content.timesteps, batch.style.timesteps)
+    a = backbone.noise.alphas_cumprod[batch.content.timesteps].view(-1, 1, 1, 1)
+    noise = [(own.noisy - a.sqrt() * own.target) / (1 - a).sqrt() for own in (batch.content, batch.style)]
+    assert_close(noise[0], noise[1], rtol=1e-3, atol=1e-3)
+
+
+def test_combined_inputs_are_both_images_under_one_prompt(make: Callable[..., PairData]) -> None:
+    batch = make().training_batch(0)[0]
+    noisy, timesteps, conditioning = combined_inputs(batch)
+    assert torch.equal(noisy, torch.cat([batch.content.noisy, batch.style.noisy]))
+    assert timesteps.tolist() == batch.content.timesteps.tolist() * 2
+    assert torch.equal(conditioning.embeddings, batch.combined.embeddings.expand(4, -1, -1))
+
+
+def test_what_cannot_be_paired_is_refused(
+    make: Callable[..., PairData], splits: dict[str, Split], loras: dict[str, LoRA]
+) -> None:
+    leak = splits | {"validation": Split(splits["validation"].contents, splits["train"].styles[:1])}
+    with pytest.raises(ValueError, match="expected disjoint splits, found 'train_style_00'"):
+        make(splits=leak)
+    with pytest.raises(KeyError, match=r"1 .*first \['train_style_01'\]: run the zoo"):
+        make(loras={name: lora for name, lora in loras.items() if name != "train_style_01"})
+    short = LoRA(dict(list(loras["train_style_01"].layers.items())[1:]), name="short")
+    with pytest.raises(ValueError, match="different layers.*short has 55"):
+        make(loras=loras | {"train_style_01": short})
+
+
+def test_loras_of_a_zoo(loras: dict[str, LoRA], tmp_path: Path) -> None:
+    save(loras["train_style_00"], tmp_path / "train_style_00.safetensors")
+    assert (
+        load_loras(tmp_path, ["train_style_00"])["train_style_00"].layers.keys()
+        == loras["train_style_00"].layers.keys()
+    )
+    with pytest.raises(FormatError, match="train_style_01.safetensors does not exist"):
+        load_loras(tmp_path, ["train_style_00", "train_style_01"])

@@ -1,0 +1,71 @@
+"""lorarar.statistics: exact means, and intervals that cover what they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lorarar.statistics import Estimate, crossed_interval, paired_interval
+
+
+def crossed(random: np.random.Generator, content: float, style: float, rest: float) -> np.ndarray:
+    """Scores (8, 8, 2) with true mean 0.5 and random effects of these standard deviations."""
+    effects = random.normal(0, content, (8, 1, 1)) + random.normal(0, style, (1, 8, 1))
+    return 0.5 + effects + random.normal(0, rest, (8, 8, 2))
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+def test_the_mean_is_exact_and_the_answer_repeatable() -> None:
+    values = np.arange(24.0).reshape(2, 3, 4)
+    found = crossed_interval(values)
+    assert found.mean == 11.5
+    assert found.low < 11.5 < found.high
+    assert crossed_interval(values) == found
+    assert crossed_interval(values, seed=1) != found
+
+
+def test_a_resample_draws_whole_contents_and_whole_styles() -> None:
+    contents = np.array([0.0, 1.0]).reshape(2, 1, 1) + np.zeros((2, 5, 4))
+    found = crossed_interval(contents)
+    assert (found.low, found.high) == pytest.approx((0.0, 1.0))  # one in four resamples holds one content alone
+    styles = np.array([0.0, 1.0]).reshape(1, 2, 1) + np.zeros((5, 2, 4))
+    assert crossed_interval(styles) == found
+
+
+def test_the_interval_covers_the_truth_where_an_iid_bootstrap_does_not() -> None:
+    random = np.random.default_rng(0)
+    covered, naive = 0, 0
+    for repeat in range(200):
+        values = crossed(random, 0.2, 0.1, 0.1)
+        found = crossed_interval(values, resamples=300, seed=repeat)
+        means = random.choice(values.ravel(), (300, values.size)).mean(1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        covered += found.low <= 0.5 <= found.high
+        naive += low <= 0.5 <= high
+        assert width(found) > 1.5 * (high - low)
+    assert 0.85 <= covered / 200 <= 1.0
+    assert naive / 200 < 0.6
+
+
+def test_paired_differences() -> None:
+    random = np.random.default_rng(0)
+    a = crossed(random, 0.2, 0.2, 0.01)
+    b = a - 0.05 + random.normal(0, 0.01, a.shape)
+    found = paired_interval(a, b)
+    assert found.mean == pytest.approx((a - b).mean())
+    assert found.excludes_zero()
+    assert paired_interval(b, a).excludes_zero()
+    assert width(found) < width(crossed_interval(a)) / 10  # what both share cancels
+    assert paired_interval(a, a) == Estimate(0.0, 0.0, 0.0)
+    assert not paired_interval(a, a).excludes_zero()
+
+
+def test_errors() -> None:
+    for wrong in (np.zeros((2, 3)), np.zeros((0, 2, 2)), np.full((2, 2, 2), np.nan)):
+        with pytest.raises(ValueError, match=r"finite \(contents, styles, seeds\) values, found shape"):
+            crossed_interval(wrong)
+    with pytest.raises(ValueError, match=r"found shapes \(2, 2, 2\) and \(2, 2, 1\)"):
+        paired_interval(np.zeros((2, 2, 2)), np.zeros((2, 2, 1)))

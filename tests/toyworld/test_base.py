@@ -1,0 +1,92 @@
+"""lorarar.toyworld.base and .stages: the training objective, what learns, what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar.backbone import load_backbone
+from lorarar.cards import checked, read_card
+from lorarar.toyworld import base as module
+from lorarar.toyworld.attributes import neutral_looks
+from lorarar.toyworld.autoencoder import AutoencoderTraining, build_autoencoder
+from lorarar.toyworld.base import BaseTraining
+from lorarar.toyworld.reader import load_reader
+from lorarar.toyworld.stages import StageRecipe, make_autoencoder, make_base, make_reader
+from lorarar.toyworld.world import world
+
+
+@pytest.fixture
+def training() -> BaseTraining:
+    torch.manual_seed(0)
+    return BaseTraining(build_autoencoder().eval(), seed=0, steps=2, batch=8, learning_rate=1e-3, renders=20)
+
+
+def test_the_base_sees_its_own_sets_alone(training: BaseTraining) -> None:
+    assert len(training.pairs) == len(training.latents) == 20
+    assert {subject for subject, _ in training.pairs} <= set(world().subjects["base"])
+    assert {style for _, style in training.pairs} <= {*world().styles["base"], *neutral_looks()}
+
+
+def test_an_empty_caption_is_the_pipelines_unconditional_input(training: BaseTraining) -> None:
+    found = training._encode(["a red cat", ""])
+    _, negative, _, negative_pooled = training.pipeline.encode_prompt(["a red cat"], do_classifier_free_guidance=True)
+    assert_close(found.embeddings[1:], negative)
+    assert_close(found.pooled[1:], negative_pooled)
+    assert found.embeddings[0].any()
+
+
+def test_everything_but_the_autoencoder_learns(training: BaseTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "log", lambda *_, **__: None)
+    monkeypatch.setattr(module, "base_caption", lambda *_: "a red cat")
+    training.training_step(0, 0).backward()
+    for name, part in (("unet", training.unet), ("first", training.first), ("second", training.second)):
+        silent = [key for key, p in part.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+        assert silent == [], name
+    assert all(p.grad is None for p in training.pipeline.vae.parameters())
+
+
+def test_the_loss_weights_clean_sample_errors_by_noise(training: BaseTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "log", lambda *_, **__: None)
+    seen = []
+    predict = training.backbone.predict
+    monkeypatch.setattr(
+        training.backbone, "predict", lambda *inputs: seen.append((inputs[1], predict(*inputs))) or seen[-1][1]
+    )
+    loss = training.training_step(0, 0)
+    chosen = np.random.default_rng((0, 0, 0)).integers(20, size=8)
+    ((timesteps, predicted),) = seen
+    expected = [
+        ((predicted[i] - training.latents[c]) ** 2).mean()
+        / max(float(1 - training.backbone.noise.alphas_cumprod[timesteps[i]]), 0.15)
+        for i, c in enumerate(chosen)
+    ]
+    assert_close(loss, torch.stack(expected).mean())
+
+
+def test_the_stages_write_what_can_be_loaded(tmp_path: Path) -> None:
+    recipe = StageRecipe(steps=2, batch=4, learning_rate=1e-3, renders=16)
+    reader = make_reader(recipe, output=tmp_path, runs=tmp_path / "runs")
+    card = read_card(checked(reader))
+    assert card["recipe"]["renders"] == 16
+    assert set(card["accuracy_on_test_renders"]) >= {"hue", "tone"}
+    assert not load_reader(reader).training
+    vae = make_autoencoder(recipe, runs=tmp_path / "runs")
+    assert (vae / "config.json").is_file()
+    base = make_base(recipe, output=tmp_path, runs=tmp_path / "runs", devices=1)
+    assert read_card(checked(base))["processes"] == 1
+    backbone = load_backbone(base)
+    assert backbone.resolution == 32
+    assert next(backbone.denoiser.parameters()).dtype == torch.float32
+
+
+@torch.no_grad()
+def test_latents_are_scaled_to_unit_deviation() -> None:
+    training = AutoencoderTraining(seed=0, steps=1, batch=2, learning_rate=1e-3, renders=16)
+    vae = training.finish()
+    latents = vae.encode(training.images).latent_dist.mean * vae.config.scaling_factor
+    assert float(latents.std()) == pytest.approx(1, abs=1e-3)
