@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lorarar.dreambooth import Recipe
+from lorarar.formats.files import atomic_write
 from lorarar.toyworld.stages import StageRecipe
 from lorarar.tracking import WandbMode
 from lorarar.training import MergerRecipe, Weights
@@ -145,3 +147,27 @@ def load_config(kind: type[C], path: Path, words: Sequence[str] = ()) -> C:
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]} (at {error.full_key})") from error
+
+
+def keep_config(config: Any, folder: Path) -> None:
+    """Write ``folder/config.json``; a run that goes on must have the same configuration.
+
+    Args:
+        config: one of this module's dataclasses.
+
+    Raises:
+        ConfigError: the folder holds another configuration.
+    """
+    path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config), default=str))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = {k: (found.get(k), wanted.get(k)) for k in found | wanted if found.get(k) != wanted.get(k)}
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run of another configuration (there, here): {changed}: "
+                "name another folder with runs=FOLDER, or delete this one"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")

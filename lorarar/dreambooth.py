@@ -26,8 +26,10 @@ class Recipe:
     """How each LoRA is trained.
 
     Attributes:
-        alphas: a LoRA's alpha is one of these, by its concept's name; its delta's scale is alpha / rank. Several make a
-            zoo in which LoRAs differ in strength, as downloaded ones do.
+        alphas: a LoRA's alpha is one of these, by its concept's name; its delta's scale is alpha / rank.
+        steps: of the longest training.
+        lengths: a LoRA is trained for one of these shares of ``steps``, by its concept's name. Several alphas and
+            lengths make a zoo in which LoRAs differ in strength, as downloaded ones do.
         images: images a step, drawn from the concept's own (with its captions).
         clip: largest norm of a LoRA's gradient.
     """
@@ -41,6 +43,11 @@ class Recipe:
     clip: float = 1.0
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     seed: int = 0
+    lengths: tuple[float, ...] = (1.0,)
+
+    def steps_of(self, name: str) -> int:
+        """Optimiser steps of the LoRA of a concept."""
+        return round(self.steps * self.lengths[seed_of("length", name) % len(self.lengths)])
 
     def scale(self, name: str) -> float:
         """alpha / rank of the LoRA of a concept."""

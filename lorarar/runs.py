@@ -11,7 +11,7 @@ import torch
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
 from lorarar.concepts import Concept, load_concepts, load_splits
-from lorarar.config import TrainConfig, ZooConfig
+from lorarar.config import TrainConfig, ZooConfig, keep_config
 from lorarar.dreambooth import DreamBoothTraining
 from lorarar.fitting import fit
 from lorarar.mergers.build import new_merger
@@ -35,7 +35,7 @@ def run_dreambooth(config: ZooConfig) -> Path:
     module = DreamBoothTraining(_backbone(config), concept, config.recipe)
     fit(
         module,
-        steps=config.recipe.steps,
+        steps=config.recipe.steps_of(concept.name),
         folder=run,
         accelerator=module.backbone.device.type,
         checkpoint_every=config.checkpoint_every,
@@ -70,7 +70,12 @@ def run_zoo_speed(config: ZooConfig) -> str:
 
 
 def run_train(config: TrainConfig) -> Path:
-    """Train a merger; returns the file of the best one on validation pairs."""
+    """Train a merger; returns the file of the best one on validation pairs.
+
+    Raises:
+        ConfigError: the folder holds a run of another configuration.
+    """
+    keep_config(config, config.runs)
     module = merger_training(config)
     facts = {"method": config.merger, "base": config.base, "split": config.split, "seed": str(config.seed)}
     return train_merger(

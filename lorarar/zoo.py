@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -123,15 +123,14 @@ def train_zoo(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {concept.name: folder / f"{concept.name}.safetensors" for concept in concepts}
     left = [concept for concept in concepts if not _finished(paths[concept.name], recipe)]
-    for start in range(0, len(left), group):
-        members = left[start : start + group]
+    for members in _groups(left, recipe, group):
         module = ZooTraining(backbone, members, recipe)
         # A checkpoint of other members or of another recipe must not be resumed from.
         made = seed_of(recipe, *(member.name for member in members))
         run = runs / f"{members[0].name}_{len(members)}_{made:08x}"
         fit(
             module,
-            steps=recipe.steps,
+            steps=recipe.steps_of(members[0].name),
             folder=run,
             accelerator=backbone.device.type,
             checkpoint_every=checkpoint_every,
@@ -141,6 +140,15 @@ def train_zoo(
             write_lora(lora, concept, recipe, paths[concept.name])
         shutil.rmtree(run)
     return list(paths.values())
+
+
+def _groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[list[Concept]]:
+    """Concepts of equal training length, at most ``size`` together."""
+    lengths: dict[int, list[Concept]] = {}
+    for concept in concepts:
+        lengths.setdefault(recipe.steps_of(concept.name), []).append(concept)
+    for members in lengths.values():
+        yield from (members[start : start + size] for start in range(0, len(members), size))
 
 
 def write_lora(lora: LoRA, concept: Concept, recipe: Recipe, path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lorarar.benchmark.compare import CompareConfig
 from lorarar.benchmark.gates import GatesConfig
-from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, load_config
+from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, keep_config, load_config
 from lorarar.dreambooth import Recipe
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -111,3 +112,11 @@ def test_a_wrong_file_is_named(path: Path, old: str, new: str, message: str) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"configuration at .*none.yaml, found none: see configs/"):
         load_config(ZooConfig, tmp_path / "none.yaml")
+
+
+def test_a_run_goes_on_with_its_own_configuration_only(tmp_path: Path) -> None:
+    recipe = Recipe(rank=2, alphas=(2.0,), steps=3, images=1, learning_rate=0.1)
+    keep_config(recipe, tmp_path)
+    keep_config(recipe, tmp_path)
+    with pytest.raises(ConfigError, match=r"another configuration .*'steps': \(3, 4\)"):
+        keep_config(replace(recipe, steps=4), tmp_path)

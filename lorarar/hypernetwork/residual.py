@@ -13,7 +13,7 @@ from lorarar.lora import LoRA, check_same_shapes
 from lorarar.lowrank import LowRank
 from lorarar.merging import Coefficients
 
-_FEATURES = 8
+_COLUMN, _LAYER = 4, 3  # features of a column and of a layer
 _TINY = 1e-12
 
 
@@ -39,8 +39,9 @@ class ResidualConfig:
 class ResidualHypernetwork(nn.Module):
     """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l) for column j of layer l.
 
-    The features are lengths and angles, so they do not depend on the layer's width, on rank and alpha, on how a delta
-    is factored, or on a scale that both LoRAs share. The last layer starts at zero: training starts from the constants.
+    The features are lengths and angles of dW's columns, so they do not depend on the layer's width, on rank, or on how a
+    delta is factored; they do depend on its strength, which differs between LoRAs. The last layer starts at zero:
+    training starts from the constants.
 
     Args:
         config: Layers and sizes.
@@ -61,7 +62,7 @@ class ResidualHypernetwork(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.mlp = nn.Sequential(
-            nn.Linear(_FEATURES + config.embedding, config.hidden),
+            nn.Linear(_COLUMN + 2 * _LAYER + config.embedding, config.hidden),
             nn.SiLU(),
             nn.Linear(config.hidden, config.hidden),
             nn.SiLU(),
@@ -93,7 +94,7 @@ class ResidualHypernetwork(nn.Module):
             )
         groups = list(alike(shared, content, style))
         features = [_features([content[la] for la in g], [style[la] for la in g]) for g in groups]
-        pair = torch.cat([f[:, 0, -2:] for f in features]).mean(0)  # the same two numbers, over all layers
+        pair = torch.cat([f[:, 0, -_LAYER:] for f in features]).mean(0)  # the layer's features, over all layers
         vectors: dict[str, tuple[Tensor, ...]] = {}
         for layers, feature in zip(groups, features, strict=True):
             m = self._columns(layers, feature, pair)
@@ -102,7 +103,7 @@ class ResidualHypernetwork(nn.Module):
         return Coefficients({la: vectors.get(la) or self._fixed(width) for la, width in widths.items()})
 
     def _columns(self, layers: Sequence[str], features: Tensor, pair: Tensor) -> Tensor:
-        """(layers, in, 6) features of one shape's layers to (layers, in, 2) coefficients."""
+        """(layers, in, 7) features of one shape's layers to (layers, in, 2) coefficients."""
         rows = torch.tensor([self.index[layer] for layer in layers], device=self.constants.device)
         columns = features.shape[1]
         embedded = self.embedding(rows)[:, None].expand(-1, columns, -1)
@@ -116,10 +117,11 @@ class ResidualHypernetwork(nn.Module):
 
 
 def _features(content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
-    """Lengths and angles of the columns of layers of one shape, through the factors: (layers, in, 6).
+    """Lengths and angles of the columns of layers of one shape, through the factors: (layers, in, 7).
 
-    For column j: log of its length in each LoRA over that LoRA's mean length in the layer, the log ratio of the two
-    lengths, the cosine between them; for the layer: log ratio of the LoRAs' sizes, and the cosine between the deltas.
+    For column j: log of its length in each LoRA over that LoRA's root mean square in the layer, the log ratio of the two
+    lengths, the cosine between them; for the layer: log of each delta's root mean square entry over 0.01, and the cosine
+    between the deltas.
     """
     a_c, b_c = _stacked(content)
     a_s, b_s = _stacked(style)
@@ -133,7 +135,12 @@ def _features(content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
         (square_c / square_s).log() / 2,
         dots / (square_c * square_s).sqrt(),
     ]
-    layer = [(total_c / total_s).log() / 2, dots.mean(1, keepdim=True) / (total_c * total_s).sqrt()]
+    usual = 1e-4 * b_c.shape[1]  # squared length of a column whose entries are 0.01
+    layer = [
+        (total_c / usual).log() / 2,
+        (total_s / usual).log() / 2,
+        dots.mean(1, keepdim=True) / (total_c * total_s).sqrt(),
+    ]
     stacked = torch.stack([*columns, *(x.expand_as(dots) for x in layer)], dim=-1)
     return stacked.clamp(-4, 4)
 

@@ -30,7 +30,7 @@ from lorarar.toyworld.renderer import render
 
 SPLITS = {"train": 40, "validation": 8, "test": 8}  # contents, and as many styles, in each
 NAMED_SUBJECTS, NAMED_STYLES = 200, 120
-CONTENT_IMAGES, STYLE_IMAGES = 5, 5
+CONTENT_IMAGES, STYLE_IMAGES = (4, 5), (1, 2, 3, 4, 5)  # each concept has one of these counts
 CONTENT_TOKEN, STYLE_TOKEN = "sks", "szn"
 
 T = TypeVar("T", Subject, Style)
@@ -86,7 +86,7 @@ def content_images(split: str, index: int) -> list[NDArray[np.uint8]]:
     """The reference images of a content: one neutral look, plain grounds of several tones."""
     subject = world().subjects[split][index]
     random = np.random.default_rng(seed_of(concept_name(split, "content", index)))
-    looks = random.permutation(len(neutral_looks()))[:CONTENT_IMAGES]
+    looks = random.permutation(len(neutral_looks()))[: CONTENT_IMAGES[index % len(CONTENT_IMAGES)]]
     return [render(subject, neutral_looks()[look], int(random.integers(2**31))) for look in looks]
 
 
@@ -94,7 +94,7 @@ def style_subjects(split: str, index: int) -> list[Subject]:
     """The subjects, all of the base's own set, that a style's reference images show."""
     base = world().subjects["base"]
     random = np.random.default_rng(seed_of(concept_name(split, "style", index)))
-    return [base[i] for i in random.choice(len(base), STYLE_IMAGES, replace=False)]
+    return [base[i] for i in random.choice(len(base), STYLE_IMAGES[index % len(STYLE_IMAGES)], replace=False)]
 
 
 def style_images(split: str, index: int) -> list[NDArray[np.uint8]]:

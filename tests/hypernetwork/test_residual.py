@@ -41,7 +41,7 @@ def test_training_starts_from_the_constants() -> None:
 
 
 def test_features_are_lengths_and_angles_of_the_dense_columns() -> None:
-    content, style = factors(5, 7, 2, 0.5, 1), factors(5, 7, 3, 0.25, 2)
+    content, style = factors(5, 7, 2, 0.005, 1), factors(5, 7, 3, 0.0025, 2)
     found = _features([content], [style])[0]
     c, s = dense(content), dense(style)
     lengths = c.norm(dim=0), s.norm(dim=0)
@@ -51,7 +51,8 @@ def test_features_are_lengths_and_angles_of_the_dense_columns() -> None:
         (lengths[1] / typical[1]).log(),
         (lengths[0] / lengths[1]).log(),
         torch.cosine_similarity(c, s, dim=0),
-        (c.norm() / s.norm()).log().expand(7),
+        (c.square().mean().sqrt() / 0.01).log().expand(7),
+        (s.square().mean().sqrt() / 0.01).log().expand(7),
         (torch.dot(c.flatten(), s.flatten()) / (c.norm() * s.norm())).expand(7),
     ]
     assert_close(found.double(), torch.stack(expected, -1), rtol=1e-4, atol=1e-4)
@@ -74,8 +75,8 @@ def tripled(f: LowRank) -> LowRank:
     return replace(f, scale=3 * f.scale)
 
 
-@pytest.mark.parametrize("change", [turned, padded, folded, tripled])
-def test_the_answer_depends_on_the_deltas_and_on_no_scale_that_both_share(
+@pytest.mark.parametrize("change", [turned, padded, folded])
+def test_the_answer_depends_on_the_deltas_not_on_their_factors(
     change: Callable[[LowRank], LowRank],
 ) -> None:
     net = network()
@@ -83,7 +84,7 @@ def test_the_answer_depends_on_the_deltas_and_on_no_scale_that_both_share(
     both = [LoRA({layer: change(f) for layer, f in lora.layers.items()}) for lora in (CONTENT, STYLE)]
     assert_close(values(net(both)), before, rtol=1e-4, atol=1e-4)
     alone = values(net([LoRA({la: tripled(f) for la, f in CONTENT.layers.items()}), STYLE]))
-    assert (alone - before).abs().max() > 0.01  # one LoRA's own strength does count
+    assert (alone - before).abs().max() > 0.01  # a LoRA's own strength does count
     assert (values(net([STYLE, CONTENT])) - before).abs().max() > 0.01
 
 
