@@ -74,6 +74,15 @@ class Backbone:
         )
         return Conditioning(embeddings, pooled)
 
+    def unconditional(self, conditioning: Conditioning) -> Conditioning:
+        """What classifier-free guidance subtracts, shaped like the given prompts: zeros, as SDXL's pipeline has it.
+
+        Pipelines without ``force_zeros_for_empty_prompt`` take the empty prompt instead.
+        """
+        if self.pipeline.config.force_zeros_for_empty_prompt:
+            return Conditioning(torch.zeros_like(conditioning.embeddings), torch.zeros_like(conditioning.pooled))
+        return self.encode_prompts([""] * len(conditioning.embeddings))
+
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """Images (n, 3, height, width), -1 to 1, to scaled latents (n, channels, height/8, width/8).
@@ -81,11 +90,13 @@ class Backbone:
         The posterior's mean is taken, so that latents can be cached. (The embedded base's
         autoencoder divides by 4, SDXL's by 8.)
         """
-        vae, dtype = self.pipeline.vae, self.pipeline.vae.dtype
-        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+        vae = self.pipeline.vae
+        upcast = vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False)
+        if upcast:
             vae.to(torch.float32)  # SDXL's autoencoder overflows in fp16
         encoded = vae.encode(images.to(vae.device, vae.dtype))
-        vae.to(dtype)
+        if upcast:
+            vae.to(torch.float16)
         latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
         return (latents * vae.config.scaling_factor).to(self.dtype)
 

@@ -14,9 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lorarar.dreambooth import Recipe
 from lorarar.formats.files import atomic_write
+from lorarar.teaching import Weights
 from lorarar.toyworld.stages import StageRecipe
 from lorarar.tracking import WandbMode
-from lorarar.training import MergerRecipe, Weights
+from lorarar.training import MergerRecipe
 
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]

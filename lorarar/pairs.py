@@ -8,10 +8,9 @@ from pathlib import Path
 
 import lightning
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lorarar.backbone import Backbone, Conditioning, stack
+from lorarar.backbone import Backbone, Conditioning
 from lorarar.concepts import Concept, Pair, Split, check_disjoint
 from lorarar.draws import Draw, Encoded, draw, draw_noise, encode_concept, step_generator
 from lorarar.formats import load
@@ -20,13 +19,14 @@ from lorarar.lora import LoRA, check_same_layers
 
 @dataclass(frozen=True)
 class PairBatch:
-    """One pair in one step: both LoRAs, a draw of each concept's images, and the combined prompt (1, ..)."""
+    """One pair in one step: both LoRAs, a draw of each concept's images, the combined prompt and no prompt (1, ..)."""
 
     name: str
     loras: tuple[LoRA, LoRA]
     content: Draw
     style: Draw
     combined: Conditioning
+    unconditional: Conditioning
 
 
 class PairData(lightning.LightningDataModule):
@@ -71,6 +71,8 @@ class PairData(lightning.LightningDataModule):
         check_same_layers(list(self.loras.values()))
         self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
         self._combined: dict[str, Conditioning] = {}
+        with torch.no_grad():
+            self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
 
     def training_batch(self, step: int) -> list[PairBatch]:
         """The pairs of a training step, drawn with replacement."""
@@ -94,6 +96,7 @@ class PairData(lightning.LightningDataModule):
             draw(self.backbone, content, timesteps, noise, random),
             draw(self.backbone, style, timesteps, noise, random),
             self._prompt(pair.prompt),
+            self._unconditional,
         )
 
     def _prompt(self, prompt: str) -> Conditioning:
@@ -118,10 +121,3 @@ def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:
         FormatError: a file is missing or damaged.
     """
     return {name: load(folder / f"{name}.safetensors") for name in names}
-
-
-def combined_inputs(batch: PairBatch) -> tuple[Tensor, Tensor, Conditioning]:
-    """Both concepts' noisy latents (2 n, ..) and timesteps under the combined prompt."""
-    noisy = torch.cat([batch.content.noisy, batch.style.noisy])
-    timesteps = torch.cat([batch.content.timesteps, batch.style.timesteps])
-    return noisy, timesteps, stack([batch.combined] * len(noisy))

@@ -15,31 +15,14 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lorarar.adaptation import adapted
-from lorarar.backbone import Backbone, Conditioning, stack
+from lorarar.backbone import Backbone
 from lorarar.fitting import fit
 from lorarar.lora import LoRA
 from lorarar.merging import Coefficients, merge
-from lorarar.objective import SimilarityKind, combined_target, fidelity_loss, similarity
-from lorarar.pairs import PairBatch, PairData, combined_inputs
+from lorarar.objective import fidelity_loss, similarity
+from lorarar.pairs import PairBatch, PairData
+from lorarar.teaching import Question, Weights, answers, join, questions
 from lorarar.tracking import BestMerger, Pictures
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What the objective is made of.
-
-    Attributes:
-        fidelity: weight of the paper's two terms, each concept's own images and captions.
-        combined: weight of the term on the combined prompt.
-        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
-        similarity: lambda, the weight of the summed overlap of m_c and m_s.
-    """
-
-    fidelity: float = 1.0
-    combined: float = 0.0
-    strengths: tuple[float, float] = (1.0, 1.0)
-    similarity: float = 0.01
-    kind: SimilarityKind = "cos"
 
 
 @dataclass(frozen=True)
@@ -67,55 +50,6 @@ class Scorer(Protocol):
     def __call__(self, merger: Merger) -> tuple[dict[str, float], Tensor]:
         """Generate and score."""
         ...
-
-
-@dataclass(frozen=True)
-class _Passes:
-    """The inputs of one pass of the denoiser."""
-
-    noisy: Tensor
-    timesteps: Tensor
-    conditioning: Conditioning
-
-
-def _passes(parts: Sequence[tuple[Tensor, Tensor, Conditioning]]) -> _Passes:
-    noisy, timesteps, conditioning = zip(*parts, strict=True)
-    return _Passes(torch.cat(noisy), torch.cat(timesteps), stack(conditioning))
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the teachers say, without gradient: for each pair (n, ..) on its own images, (2 n, ..) combined."""
-
-    content: list[Tensor]
-    style: list[Tensor]
-    combined: list[Tensor]
-
-
-@torch.no_grad()
-def teach(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> Targets:
-    """Both teachers of every pair in one pass, and the base in another where the combined term asks for it."""
-    count = len(batch[0].content.noisy)
-    combined = [[combined_inputs(pair)] if weights.combined else [] for pair in batch]
-    parts, teachers = [], []
-    for pair, extra in zip(batch, combined, strict=True):
-        for own, lora in zip((pair.content, pair.style), pair.loras, strict=True):
-            parts += [(own.noisy, own.timesteps, own.conditioning), *extra]
-            teachers.append(lora)
-    inputs = _passes(parts)
-    with adapted(backbone.denoiser, teachers):
-        said = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning)
-    shares = said.chunk(len(teachers))
-    own = [share[:count] for share in shares]
-    both: list[Tensor] = []
-    if weights.combined:
-        inputs = _passes([part for extra in combined for part in extra])
-        base = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(batch))
-        both = [
-            combined_target(shares[2 * i][count:], shares[2 * i + 1][count:], base[i], weights.strengths)
-            for i in range(len(batch))
-        ]
-    return Targets(own[0::2], own[1::2], both)
 
 
 class MergerTraining(lightning.LightningModule):
@@ -154,7 +88,7 @@ class MergerTraining(lightning.LightningModule):
             names = [pair.name for pair in pairs]
             raise FloatingPointError(
                 f"the loss became {found['loss']} at step {self.global_step}, pairs {names}: the last checkpoint is "
-                "kept; lower learning_rate, or look at these LoRAs with `lorarar inspect`"
+                "kept; lower learning_rate, or leave these LoRAs out"
             )
         self.clip_gradients(optimiser, self.recipe.clip, "norm")
         optimiser.step()
@@ -166,37 +100,30 @@ class MergerTraining(lightning.LightningModule):
 
         All merged passes of all pairs are one pass, and so are all teachers'.
         """
-        targets = teach(self.backbone, pairs, self.weights)
+        targets = answers(self.backbone, pairs, self.weights)
         coefficients = [self.merger(pair.loras) for pair in pairs]
         merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
-        parts = []
-        for pair in pairs:
-            parts += [(own.noisy, own.timesteps, own.conditioning) for own in (pair.content, pair.style)]
-            parts += [combined_inputs(pair)] if self.weights.combined else []
-        inputs = _passes(parts)
+        asked = [questions(pair, self.weights) for pair in pairs]
+        inputs = join([question for mine in asked for question in mine.values()])
         with adapted(self.backbone.denoiser, merged):
             said = self.backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(pairs))
-            terms = self._terms(said, targets)
+            terms = self._terms(said, asked, targets)
             terms["similarity"] = torch.stack([similarity(m, self.weights.kind) for m in coefficients]).mean()
-            total = (
-                self.weights.fidelity * (terms["content"] + terms["style"])
-                + self.weights.combined * terms.get("combined", 0.0)
-                + self.weights.similarity * terms["similarity"]
-            )
+            total = torch.stack([self.weights.of(name) * term for name, term in terms.items()]).sum()
             if backward:
                 self.manual_backward(total)
         return {"loss": float(total.detach())} | {name: float(term.detach()) for name, term in terms.items()}
 
-    def _terms(self, said: Sequence[Tensor], targets: Targets) -> dict[str, Tensor]:
-        count = len(targets.content[0])
-        own = [s.split([count, count, len(s) - 2 * count]) for s in said]
-        terms = {
-            "content": _mean([fidelity_loss(s[0], t) for s, t in zip(own, targets.content, strict=True)]),
-            "style": _mean([fidelity_loss(s[1], t) for s, t in zip(own, targets.style, strict=True)]),
-        }
-        if targets.combined:
-            terms["combined"] = _mean([fidelity_loss(s[2], t) for s, t in zip(own, targets.combined, strict=True)])
-        return terms
+    def _terms(
+        self, said: Sequence[Tensor], asked: Sequence[dict[str, Question]], targets: Sequence[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Each term's mean squared error over all pairs."""
+        losses: dict[str, list[Tensor]] = {}
+        for mine, questions_, target in zip(said, asked, targets, strict=True):
+            parts = mine.split([len(question.noisy) for question in questions_.values()])
+            for name, part in zip(questions_, parts, strict=True):
+                losses.setdefault(name, []).append(fidelity_loss(part, target[name]))
+        return {name: torch.stack(values).mean() for name, values in losses.items()}
 
     @torch.no_grad()
     def validation_step(self, batch: int, index: int) -> None:
@@ -222,10 +149,6 @@ class MergerTraining(lightning.LightningModule):
         return torch.optim.AdamW(
             self.merger.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
         )
-
-
-def _mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(values)).mean()
 
 
 def train_merger(

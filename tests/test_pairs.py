@@ -13,7 +13,8 @@ from lorarar.backbone import Backbone
 from lorarar.concepts import Concept, Split
 from lorarar.formats import FormatError, save
 from lorarar.lora import LoRA
-from lorarar.pairs import PairBatch, PairData, combined_inputs, load_loras
+from lorarar.pairs import PairBatch, PairData, load_loras
+from lorarar.teaching import combined_question
 
 
 @pytest.fixture
@@ -67,12 +68,16 @@ def test_both_concepts_get_the_same_noise(make: Callable[..., PairData], backbon
     assert_close(noise[0], noise[1], rtol=1e-3, atol=1e-3)
 
 
-def test_combined_inputs_are_both_images_under_one_prompt(make: Callable[..., PairData]) -> None:
+def test_the_combined_question_is_asked_with_and_without_the_prompt(make: Callable[..., PairData]) -> None:
     batch = make().training_batch(0)[0]
-    noisy, timesteps, conditioning = combined_inputs(batch)
+    asked = combined_question(batch)
+    noisy, timesteps, conditioning = asked.noisy, asked.timesteps, asked.conditioning
     assert torch.equal(noisy, torch.cat([batch.content.noisy, batch.style.noisy]))
     assert timesteps.tolist() == batch.content.timesteps.tolist() * 2
-    assert torch.equal(conditioning.embeddings, batch.combined.embeddings.expand(4, -1, -1))
+    for part in (conditioning.embeddings, conditioning.pooled):
+        assert not part[1::2].any()
+    assert torch.equal(conditioning.embeddings[0::2], batch.combined.embeddings.expand(2, -1, -1))
+    assert torch.equal(conditioning.pooled[0::2], batch.combined.pooled.expand(2, -1))
 
 
 def test_what_cannot_be_paired_is_refused(

@@ -17,7 +17,7 @@ LEVELS = (
     {"formats", "merging", "adaptation", "hypernetwork", "objective"},
     {"mergers", "inspection", "files"},
     {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
-    {"draws", "dreambooth", "zoo", "pairs", "tracking", "training", "generation"},
+    {"draws", "dreambooth", "zoo", "pairs", "teaching", "tracking", "training", "generation"},
     {"toyworld", "benchmark"},
     {"config", "runs", "demo", "cli"},
 )

@@ -17,7 +17,8 @@ from lorarar.mergers.build import new_merger
 from lorarar.mergers.files import load_merger, merger_metadata
 from lorarar.merging import Coefficients
 from lorarar.pairs import PairBatch, PairData
-from lorarar.training import MergerRecipe, MergerTraining, Weights, train_merger
+from lorarar.teaching import Weights
+from lorarar.training import MergerRecipe, MergerTraining, train_merger
 from tests.tiny import dense
 
 OPTIONS: dict[str, dict[str, object]] = {"paper": {"hidden": 16}, "residual": {"hidden": 8}, "constant": {}}
@@ -84,8 +85,9 @@ class Plain:
 
     def combined(self, strengths: tuple[float, float]) -> Tensor:
         errors = []
+        prompts = iter([self.pair.combined, self.pair.unconditional] * len(self.pair.content.noisy))
         for own in (self.pair.content, self.pair.style):
-            inputs = (own.noisy, own.timesteps, stack([self.pair.combined] * len(own.noisy)))
+            inputs = (own.noisy, own.timesteps, stack([next(prompts) for _ in own.noisy]))
             content, style, base = (self.predict(model, *inputs) for model in (self.content, self.style, self.base))
             target = base + strengths[0] * (content - base) + strengths[1] * (style - base)
             errors.append((self.predict(self.merged, *inputs) - target).square())

@@ -25,22 +25,22 @@ class ResidualConfig:
         layers: Paths of the layers that it predicts, each with a constant and an embedding of its own.
         embedding: Width of a layer's embedding.
         hidden: Neurons of the two hidden layers.
-        initial: Every coefficient before training.
-        fixed: Coefficient of all other layers, for both LoRAs.
+        initial: Coefficient of the content and of the style LoRA in these layers before training.
+        fixed: The same in all other layers.
     """
 
     layers: tuple[str, ...]
     embedding: int = 16
     hidden: int = 64
-    initial: float = 0.75
-    fixed: float = 0.75
+    initial: tuple[float, float] = (0.75, 0.75)
+    fixed: tuple[float, float] = (1.0, 1.0)
 
 
 class ResidualHypernetwork(nn.Module):
     """(m_c[j], m_s[j]) = constant_l + mlp(features of column j, embedding_l) for column j of layer l.
 
-    The features are lengths and angles of dW's columns, so they do not depend on the layer's width, on rank, or on how a
-    delta is factored; they do depend on its strength, which differs between LoRAs. The last layer starts at zero:
+    The features are lengths and angles of dW's columns, so they do not depend on the layer's width, on rank, or on how
+    a delta is factored; they do depend on its strength, which differs between LoRAs. The last layer starts at zero:
     training starts from the constants.
 
     Args:
@@ -56,7 +56,7 @@ class ResidualHypernetwork(nn.Module):
             raise ValueError(f"expected one or more distinct layers, found {len(config.layers)}")
         self.config = config
         self.index = {layer: i for i, layer in enumerate(config.layers)}
-        self.constants = nn.Parameter(torch.full((len(config.layers), 2), config.initial))
+        self.constants = nn.Parameter(torch.tensor([config.initial] * len(config.layers)))
         self.embedding = nn.Embedding(len(config.layers), config.embedding)
         last = nn.Linear(config.hidden, 2)
         nn.init.zeros_(last.weight)
@@ -73,8 +73,8 @@ class ResidualHypernetwork(nn.Module):
         """Predicts the coefficients of a content and a style LoRA.
 
         Args:
-            loras: [content, style]. Layers that the network does not know, or that one of the two lacks, get the fixed
-                coefficient.
+            loras: [content, style]. Layers that the network does not know, or that one of the two lacks, get the
+                fixed coefficients.
 
         Returns:
             Two vectors (in,) for each layer of either LoRA.
@@ -112,16 +112,16 @@ class ResidualHypernetwork(nn.Module):
         return self.constants[rows][:, None] + correction
 
     def _fixed(self, width: int) -> tuple[Tensor, Tensor]:
-        vector = self.constants.new_full((width,), self.config.fixed)
-        return vector, vector
+        content, style = (self.constants.new_full((width,), value) for value in self.config.fixed)
+        return content, style
 
 
 def _features(content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
     """Lengths and angles of the columns of layers of one shape, through the factors: (layers, in, 7).
 
-    For column j: log of its length in each LoRA over that LoRA's root mean square in the layer, the log ratio of the two
-    lengths, the cosine between them; for the layer: log of each delta's root mean square entry over 0.01, and the cosine
-    between the deltas.
+    For column j: log of its length in each LoRA over that LoRA's root mean square in the layer, the log ratio of the
+    two lengths, the cosine between them; for the layer: log of each delta's root mean square entry over 0.01, and the
+    cosine between the deltas.
     """
     a_c, b_c = _stacked(content)
     a_s, b_s = _stacked(style)

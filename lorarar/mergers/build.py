@@ -14,6 +14,8 @@ from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.lora import LoRA, projection
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger, groups_of
 
+ATTENTION = ("to_q", "to_k", "to_v", "to_out")
+
 
 def new_merger(kind: str, lora: LoRA, options: Mapping[str, Any]) -> nn.Module:
     """An untrained merger for LoRAs like the given one.
@@ -21,7 +23,8 @@ def new_merger(kind: str, lora: LoRA, options: Mapping[str, Any]) -> nn.Module:
     Args:
         kind: "paper", "residual" or "constant".
         lora: any LoRA of the base model; only its layers' names and shapes matter.
-        options: the kind's own settings, by the names of its configuration.
+        options: the kind's own settings, by the names of its configuration; for "residual" also ``predicted``, the
+            projections whose layers it predicts.
 
     Raises:
         ValueError: an unknown kind or option.
@@ -40,8 +43,10 @@ def _paper(lora: LoRA, options: dict[str, Any]) -> nn.Module:
 
 
 def _residual(lora: LoRA, options: dict[str, Any]) -> nn.Module:
+    predicted = options.pop("predicted", ATTENTION)
     _check(options, ResidualConfig, derived="layers")
-    return ResidualHypernetwork(ResidualConfig(layers=tuple(lora.layers), **options))
+    layers = tuple(layer for layer in lora.layers if projection(layer) in predicted)
+    return ResidualHypernetwork(ResidualConfig(layers=layers, **options))
 
 
 def _constant(lora: LoRA, options: dict[str, Any]) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 
 from lorarar.hypernetwork.paper import PaperHypernetwork
 from lorarar.hypernetwork.residual import ResidualHypernetwork
+from lorarar.lora import projection
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.constant import ConstantMerger
 from lorarar.mergers.files import KINDS, load_merger, save_merger
@@ -18,7 +19,7 @@ from tests.tiny import two_block_lora
 LORA = two_block_lora(2)
 OPTIONS: dict[str, dict[str, object]] = {
     "paper": {"hidden": 5, "predicted": ["to_q", "to_v"]},
-    "residual": {"embedding": 3, "hidden": 7, "initial": 0.6},
+    "residual": {"embedding": 3, "hidden": 7, "initial": [0.6, 0.7], "predicted": ["to_q", "to_k"]},
     "constant": {"group": "layer", "predicted": ["to_k"], "initial": 0.4},
 }
 
@@ -42,8 +43,8 @@ def test_options_reach_the_configuration() -> None:
     assert (paper.config.widths, paper.config.hidden, paper.config.predicted) == ((6, 12), 5, ("to_q", "to_v"))
     residual = new_merger("residual", LORA, OPTIONS["residual"])
     assert isinstance(residual, ResidualHypernetwork)
-    assert residual.config.layers == tuple(LORA.layers)
-    assert torch.equal(residual.constants, torch.full((8, 2), 0.6))
+    assert residual.config.layers == tuple(la for la in LORA.layers if projection(la) in ("to_q", "to_k"))
+    assert torch.equal(residual.constants, torch.tensor([[0.6, 0.7]] * 4))
     constant = new_merger("constant", LORA, OPTIONS["constant"])
     assert isinstance(constant, ConstantMerger)
     assert constant.config.groups == tuple(layer for layer in LORA.layers if layer.endswith("to_k"))

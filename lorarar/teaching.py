@@ -1,0 +1,100 @@
+"""What a merged model is asked in a training step, and what its teachers answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lorarar.adaptation import adapted
+from lorarar.backbone import Backbone, Conditioning, stack
+from lorarar.draws import Draw
+from lorarar.objective import SimilarityKind, combined_target
+from lorarar.pairs import PairBatch
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the objective is made of.
+
+    Attributes:
+        fidelity: weight of the paper's two terms, each concept's own images and captions.
+        combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
+        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
+        similarity: lambda, the weight of the summed overlap of m_c and m_s.
+    """
+
+    fidelity: float = 1.0
+    combined: float = 0.0
+    strengths: tuple[float, float] = (1.0, 1.0)
+    similarity: float = 0.01
+    kind: SimilarityKind = "cos"
+
+    def of(self, term: str) -> float:
+        """The weight of a term by name; the paper's two terms share one."""
+        return self.fidelity if term in ("content", "style") else float(getattr(self, term))
+
+
+@dataclass(frozen=True)
+class Question:
+    """Noisy latents (n, channels, h, w), timesteps (n,) and prompts."""
+
+    noisy: Tensor
+    timesteps: Tensor
+    conditioning: Conditioning
+
+
+def questions(pair: PairBatch, weights: Weights) -> dict[str, Question]:
+    """What the merged model of a pair is asked, by term: n inputs for each concept, 2 n combined."""
+    asked = {"content": _question(pair.content), "style": _question(pair.style)}
+    if weights.combined:
+        asked["combined"] = combined_question(pair)
+    return asked
+
+
+def combined_question(pair: PairBatch) -> Question:
+    """Both concepts' noisy latents, in turn under the combined prompt and without a prompt.
+
+    Sampling with classifier-free guidance sees both, and amplifies what the merge does to either.
+    """
+    noisy = torch.cat([pair.content.noisy, pair.style.noisy])
+    timesteps = torch.cat([pair.content.timesteps, pair.style.timesteps])
+    prompts = [pair.unconditional if i % 2 else pair.combined for i in range(len(noisy))]
+    return Question(noisy, timesteps, stack(prompts))
+
+
+def join(asked: Sequence[Question]) -> Question:
+    """One batch of several questions, in their order."""
+    return Question(
+        torch.cat([q.noisy for q in asked]),
+        torch.cat([q.timesteps for q in asked]),
+        stack([q.conditioning for q in asked]),
+    )
+
+
+@torch.no_grad()
+def answers(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> list[dict[str, Tensor]]:
+    """For each pair the targets of its questions: both LoRAs of all pairs in one pass, the base in another."""
+    own = [[_question(pair.content), _question(pair.style)] for pair in batch]
+    extra = [[combined_question(pair)] if weights.combined else [] for pair in batch]
+    asked = join([q for mine, both in zip(own, extra, strict=True) for side in mine for q in (side, *both)])
+    with adapted(backbone.denoiser, [lora for pair in batch for lora in pair.loras]):
+        said = _ask(backbone, asked).chunk(2 * len(batch))
+    count = len(batch[0].content.noisy)
+    targets = [{"content": said[2 * i][:count], "style": said[2 * i + 1][:count]} for i in range(len(batch))]
+    if weights.combined:
+        base = _ask(backbone, join([q for both in extra for q in both])).chunk(len(batch))
+        for i, target in enumerate(targets):
+            parts = (said[2 * i][count:], said[2 * i + 1][count:], base[i])
+            target["combined"] = combined_target(*parts, weights.strengths)
+    return targets
+
+
+def _question(draw: Draw) -> Question:
+    return Question(draw.noisy, draw.timesteps, draw.conditioning)
+
+
+def _ask(backbone: Backbone, asked: Question) -> Tensor:
+    return backbone.predict(asked.noisy, asked.timesteps, asked.conditioning)
