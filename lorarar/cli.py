@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -210,7 +211,8 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script. transformers announces at import that torchvision is missing: nothing here needs it."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.exit(main())
 
 

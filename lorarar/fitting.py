@@ -5,6 +5,7 @@ Every module here draws its batch as a function of (seed, step), so the loader o
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ def fit(
         checkpoint_every: steps between checkpoints; a run that validates is saved after each validation instead.
         val_check_interval: steps between validations; None for no validation.
     """
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(
+        logging.WARNING
+    )  # no adverts, no lists of devices
     if devices > 1 and not torch.cuda.is_available():
         torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +79,10 @@ def fit(
         warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
         # With manual optimisation checkpoints hold the state after the step: that is what resuming needs.
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
+        # A run without val_check_interval does not validate, whatever its module could do.
+        warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+        # Lightning 2.6 with torch 2.13.
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated.*")
         trainer.fit(
             module,
             train_dataloaders=loader,
