@@ -87,18 +87,18 @@ class Backbone:
     def encode_images(self, images: Tensor) -> Tensor:
         """Images (n, 3, height, width), -1 to 1, to scaled latents (n, channels, height/8, width/8).
 
-        The posterior's mean is taken, so that latents can be cached. (The embedded base's
-        autoencoder divides by 4, SDXL's by 8.)
+        The posterior's mean is taken, so that latents can be cached; in float32, because noise is added to them.
+        (The embedded base's autoencoder divides by 4, SDXL's by 8.)
         """
         vae = self.pipeline.vae
-        upcast = vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False)
+        dtype = vae.dtype
+        upcast = vae.config.force_upcast and dtype != torch.float32
         if upcast:
             vae.to(torch.float32)  # SDXL's autoencoder overflows in fp16
         encoded = vae.encode(images.to(vae.device, vae.dtype))
         if upcast:
-            vae.to(torch.float16)
-        latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
-        return (latents * vae.config.scaling_factor).to(self.dtype)
+            vae.to(dtype)
+        return (encoded.latent_dist.mean * vae.config.scaling_factor).float()
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """The latents at the given timesteps, (n,) integers from 0 (clean) to 999."""
@@ -116,7 +116,8 @@ class Backbone:
         raise ValueError(f"expected prediction type epsilon, v_prediction or sample, found {kind!r}")
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The model's own prediction (epsilon, velocity or sample), shaped like ``noisy``."""
+        """The model's own prediction (epsilon, velocity or sample), shaped like ``noisy``, in the model's dtype."""
+        noisy = noisy.to(self.dtype)
         size = float(self.resolution)
         time_ids = noisy.new_tensor([[size, size, 0, 0, size, size]]).repeat(len(noisy), 1)
         extra = {"text_embeds": conditioning.pooled, "time_ids": time_ids}
@@ -133,6 +134,7 @@ def load_backbone(
     """
     path = Path(base)
     looks_local = isinstance(base, Path) or str(base).startswith((".", "/", "~")) or str(base).count("/") > 1
+    looks_local = looks_local or (len(path.parts) > 1 and Path(path.parts[0]).is_dir())
     if looks_local and not (path / "model_index.json").is_file():
         raise FileNotFoundError(
             f"expected a diffusers model (a folder with model_index.json) at {path}, found none: "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lorarar.formats import FormatError
+from lorarar.mergers import MERGERS
 
 _ERRORS = (FormatError, ValueError, OSError, KeyError, FloatingPointError)
 
@@ -62,7 +63,8 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
     merge.add_argument("content", type=Path)
     merge.add_argument("style", type=Path)
     merge.add_argument("-o", "--output", type=Path, required=True)
-    merge.add_argument("--merger", choices=["direct", "average"], help="a merger that needs no file")
+    alone = [name for name, merger in MERGERS.items() if merger.kind == "coefficients" and not merger.needs]
+    merge.add_argument("--merger", choices=alone, help="a merger that needs no file")
     merge.add_argument("--hypernetwork", type=Path, help="a trained merger's file")
     merge.add_argument("--format", choices=["diffusers", "peft"], default="diffusers")
     merge.add_argument("--dtype", choices=["fp16", "bf16", "fp32"], default="fp16")
@@ -160,26 +162,29 @@ def _toy_concepts(arguments: argparse.Namespace) -> None:
 
 
 def _toy_reader(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ToyworldConfig, load_config
+    from lorarar.config import ToyworldConfig, keep_config, load_config
     from lorarar.toyworld.stages import make_reader
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
+    keep_config(config.reader, config.runs / "reader")
     print(make_reader(config.reader, output=config.output, runs=config.runs))
 
 
 def _toy_autoencoder(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ToyworldConfig, load_config
+    from lorarar.config import ToyworldConfig, keep_config, load_config
     from lorarar.toyworld.stages import make_autoencoder
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
+    keep_config(config.autoencoder, config.runs / "autoencoder")
     print(make_autoencoder(config.autoencoder, runs=config.runs))
 
 
 def _toy_base(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ToyworldConfig, load_config
+    from lorarar.config import ToyworldConfig, keep_config, load_config
     from lorarar.toyworld.stages import make_base
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
+    keep_config(config.base, config.runs / "base")
     print(make_base(config.base, output=config.output, runs=config.runs, devices=config.devices))
 
 

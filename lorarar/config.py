@@ -20,7 +20,7 @@ from lorarar.tracking import WandbMode
 from lorarar.training import MergerRecipe
 
 Device = Literal["cpu", "cuda", "mps"]
-Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
 C = TypeVar("C")
 
 
@@ -135,13 +135,15 @@ def load_config(kind: type[C], path: Path, words: Sequence[str] = ()) -> C:
     if wrong:
         raise ConfigError(f"expected key=value, found {wrong[0]!r}: write {wrong[0]}=VALUE")
     try:
-        loaded = OmegaConf.load(path)
+        loaded, overrides = OmegaConf.load(path), OmegaConf.from_dotlist(list(words))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: expected YAML, could not read it: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"{path}: expected YAML (and key=value words), could not read it: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{path}: expected keys with values, found a list: see configs/ for examples")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, OmegaConf.from_dotlist(list(words)))
+        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, overrides)
         missing = OmegaConf.missing_keys(merged)
         if missing:
             raise ConfigError(f"{path}: expected values for {sorted(missing)}, found none: add them")
@@ -154,12 +156,13 @@ def keep_config(config: Any, folder: Path) -> None:
     """Write ``folder/config.json``; a run that goes on must have the same configuration.
 
     Args:
-        config: one of this module's dataclasses.
+        config: any configuration or recipe. Where it runs and how it logs may change.
 
     Raises:
         ConfigError: the folder holds another configuration.
     """
     path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config), default=str))
+    wanted = {key: value for key, value in wanted.items() if key not in ("device", "wandb")}
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         changed = {k: (found.get(k), wanted.get(k)) for k in found | wanted if found.get(k) != wanted.get(k)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import lightning
 import torch
+from diffusers.training_utils import cast_training_params
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
@@ -95,6 +96,7 @@ class DreamBoothTraining(lightning.LightningModule):
                 r=recipe.rank, lora_alpha=recipe.scale(concept.name) * recipe.rank, target_modules=list(recipe.targets)
             )
         )
+        cast_training_params(self.denoiser, torch.float32)  # the base may be in a short type
         state = {f"{path}.lora_A.weight": factors.A for path, factors in start.layers.items()}
         state |= {f"{path}.lora_B.weight": factors.B for path, factors in start.layers.items()}
         set_peft_model_state_dict(self.denoiser, state)

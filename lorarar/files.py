@@ -12,6 +12,7 @@ import torch
 from lorarar.formats import FormatError, load, save, sha256, weights_file
 from lorarar.lora import check_same_layers
 from lorarar.mergers import MERGERS
+from lorarar.mergers.files import merger_kind
 from lorarar.merging import merge, summary
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -48,7 +49,7 @@ def merge_files(
         raise ValueError(f"expected --merger or --hypernetwork, found both ({merger}, {merger_file}): drop one")
     loras = (load(content), load(style))
     check_same_layers(loras)
-    method = MERGERS["lorarar" if merger_file else merger or "direct"]
+    method = MERGERS[merger_kind(merger_file) if merger_file else merger or "direct"]
     extra = {"merger_file": merger_file} if merger_file else {}
     start = time.perf_counter()
     with torch.no_grad():

@@ -23,7 +23,7 @@ from lorarar.training import MergerTraining, train_merger
 from lorarar.zoo import train_zoo, write_lora
 
 # Mixed precision keeps the frozen base in the short type and what is trained in float32.
-_DTYPES = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+_DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 
 
 def run_dreambooth(config: ZooConfig) -> Path:
@@ -32,6 +32,7 @@ def run_dreambooth(config: ZooConfig) -> Path:
         raise ValueError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
     run = config.runs / concept.name
+    keep_config(config, run)
     module = DreamBoothTraining(_backbone(config), concept, config.recipe)
     fit(
         module,

@@ -61,7 +61,8 @@ def combined_question(pair: PairBatch) -> Question:
     """
     noisy = torch.cat([pair.content.noisy, pair.style.noisy])
     timesteps = torch.cat([pair.content.timesteps, pair.style.timesteps])
-    prompts = [pair.unconditional if i % 2 else pair.combined for i in range(len(noisy))]
+    turn = int(timesteps[0]) % 2  # so that with one image a step each concept gets both, in different steps
+    prompts = [pair.unconditional if (i + turn) % 2 else pair.combined for i in range(len(noisy))]
     return Question(noisy, timesteps, stack(prompts))
 
 

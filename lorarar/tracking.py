@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,8 @@ class BestMerger(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the file if this is the best value."""
         value = float(trainer.callback_metrics[self.monitor])
+        if not math.isfinite(value):
+            return  # a diverged merger never replaces a good one
         if self.best is not None and (value >= self.best if self.mode == "min" else value <= self.best):
             return
         self.best = value
@@ -64,7 +67,7 @@ class Pictures(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write and log."""
-        grid = getattr(pl_module, "validation_grid", None)
+        grid = pl_module.validation_grid
         if grid is not None:
             save_image(grid, self.folder / "validation.png")
         if isinstance(trainer.logger, WandbLogger):

@@ -75,6 +75,7 @@ class MergerTraining(lightning.LightningModule):
         self.automatic_optimization = False
         self.merger, self.recipe, self.weights = merger, recipe, weights
         self.backbone, self.data, self.scorer = backbone, data, scorer
+        self.validation_grid: Tensor | None = None
 
     def training_step(self, batch: int, index: int) -> None:
         """One step on the pairs that belong to its number."""
@@ -101,8 +102,10 @@ class MergerTraining(lightning.LightningModule):
         All merged passes of all pairs are one pass, and so are all teachers'.
         """
         targets = answers(self.backbone, pairs, self.weights)
-        coefficients = [self.merger(pair.loras) for pair in pairs]
-        merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
+        # The merger runs in float32 here as it does when files are merged, whatever the base runs in.
+        with torch.autocast(self.device.type, enabled=False):
+            coefficients = [self.merger(pair.loras) for pair in pairs]
+            merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
         asked = [questions(pair, self.weights) for pair in pairs]
         inputs = join([question for mine in asked for question in mine.values()])
         with adapted(self.backbone.denoiser, merged):

@@ -61,6 +61,12 @@ class ZooTraining(lightning.LightningModule):
             target = torch.cat([d.target for d in drawn])
             losses = (predicted.float() - target.float()).square().unflatten(0, (len(drawn), -1)).flatten(1).mean(1)
             self.manual_backward(losses.sum())
+        diverged = [name for name, loss in zip(self.names, losses, strict=True) if not loss.isfinite()]
+        if diverged:
+            raise FloatingPointError(
+                f"the loss of {diverged} is not finite at step {self.global_step}: lower recipe.learning_rate, or look "
+                "at these concepts' images; the last checkpoint is kept"
+            )
         clip_each([*self.up, *self.down], self.recipe.clip)
         optimiser.step()
         self.log("loss", losses.mean(), prog_bar=True)

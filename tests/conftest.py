@@ -26,6 +26,7 @@ for library in (diffusers, transformers):
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+torch.set_num_threads(1)  # two threads that wait for each other are ten times slower on a busy machine
 
 
 @pytest.fixture(scope="session")

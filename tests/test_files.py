@@ -64,7 +64,7 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
 def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Path) -> None:
     merge_files(*files, tmp_path / "merged.safetensors", merger_file=network)
     facts = load(tmp_path / "merged.safetensors").metadata
-    assert facts["method"] == "lorarar"
+    assert facts["method"] == "paper"
     assert facts["merged_from"] == "cat.safetensors, oil.safetensors"
     assert (facts["content_sha256"], facts["style_sha256"]) == (sha256(files[0]), sha256(files[1]))
     assert facts["merger_sha256"] == sha256(network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from lorarar.backbone import load_backbone
+from lorarar.concepts import load_concepts
 from lorarar.config import TrainConfig, ZooConfig
-from lorarar.dreambooth import Recipe
+from lorarar.dreambooth import DreamBoothTraining, Recipe
 from lorarar.files import merge_files
 from lorarar.formats import load
 from lorarar.generation import Sampling, generate_files
 from lorarar.lora import projection
+from lorarar.mergers.files import load_merger
 from lorarar.runs import merger_training, run_train, run_zoo
 from lorarar.teaching import Weights
 from lorarar.toyworld.vocabulary import build_tokenizer
@@ -170,6 +173,29 @@ def test_from_concepts_to_images(sdxl: Path, folder: Path, zoo: Path, tmp_path: 
     pipeline = load_backbone(sdxl).pipeline
     pipeline.load_lora_weights(merged)
     assert len(pipeline.get_active_adapters()) == 1
+
+
+def test_in_bf16_what_is_trained_stays_in_float32(sdxl: Path, folder: Path, zoo: Path, tmp_path: Path) -> None:
+    """The shipped SDXL configurations' precision, from fp16 LoRA files; bf16 keeps about two digits."""
+    whole = config(sdxl, folder, zoo, tmp_path / "32", gradient_checkpointing=False)
+    short = replace(whole, runs=tmp_path / "bf16", precision="bf16-mixed")
+    modules = [merger_training(c) for c in (whole, short)]
+    assert modules[1].backbone.dtype == torch.bfloat16
+    assert modules[1].data.encoded["train_content_00"].latents.dtype == torch.float32
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = modules[1].losses(modules[1].data.training_batch(0))
+    with torch.no_grad():
+        expected = modules[0].losses(modules[0].data.training_batch(0))
+    assert found["similarity"] == pytest.approx(expected["similarity"], rel=1e-5)
+    assert found["content"] == pytest.approx(expected["content"], rel=0.3)
+    weights = load_merger(run_train(short)).state_dict()
+    assert all(w.dtype == torch.float32 and w.isfinite().all() for w in weights.values())
+    training = DreamBoothTraining(
+        modules[1].backbone,
+        next(iter(load_concepts([folder / "concepts.yaml"], folder / "images").values())),
+        Recipe(rank=2, alphas=(2.0,), steps=1, images=1, learning_rate=1e-2),
+    )
+    assert {p.dtype for p in training.denoiser.parameters() if p.requires_grad} == {torch.float32}
 
 
 def test_checkpointing_leaves_the_gradients_as_they_are(sdxl: Path, folder: Path, zoo: Path, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class Plain:
 
     def combined(self, strengths: tuple[float, float]) -> Tensor:
         errors = []
-        prompts = iter([self.pair.combined, self.pair.unconditional] * len(self.pair.content.noisy))
+        turns = [self.pair.combined, self.pair.unconditional] * (len(self.pair.content.noisy) + 1)
+        prompts = iter(turns[int(self.pair.content.timesteps[0]) % 2 :])
         for own in (self.pair.content, self.pair.style):
             inputs = (own.noisy, own.timesteps, stack([next(prompts) for _ in own.noisy]))
             content, style, base = (self.predict(model, *inputs) for model in (self.content, self.style, self.base))

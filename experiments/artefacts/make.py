@@ -36,11 +36,13 @@ def main() -> None:
         run(name, words)
     for name, config in MERGERS.items():
         target = DATA / "mergers" / f"{name}.safetensors"
-        if target.exists() and not fresh:
+        if target.with_name(f"{name}.card.json").exists() and not fresh:
             print(f"{name}: done before ({target})")
             continue
         run(name, ["train", f"configs/train/{config}.yaml"])
         ship(name, config, target)
+    run("demo", ["demo"])
+    (DATA / "contact_sheet.png").write_bytes(Path("runs/demo/contact_sheet.png").read_bytes())
 
 
 def run(name: str, words: list[str]) -> None:
@@ -61,12 +63,14 @@ def ship(name: str, config: str, target: Path) -> None:
     """Copy a trained merger to data/ with a card."""
     from lorarar.cards import write_card
     from lorarar.config import TrainConfig, load_config
+    from lorarar.formats import atomic_write
     from lorarar.mergers.files import merger_metadata
 
     path = Path(f"configs/train/{config}.yaml")
     source = load_config(TrainConfig, path).runs / "merger.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(source.read_bytes())
+    with atomic_write(target, force=True) as temporary:
+        temporary.write_bytes(source.read_bytes())
     write_card(target, what=f"merger {name!r} of the embedded default", config=str(path), **merger_metadata(source))
 
 

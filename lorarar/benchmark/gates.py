@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
 from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.methods import cells
 from lorarar.formats.files import atomic_write
 from lorarar.lora import LoRA
 from lorarar.mergers.direct import direct
@@ -171,19 +172,13 @@ def _ceiling(embedded: Embedded, config: GatesConfig) -> tuple[dict[str, Any], l
                 merged += function(embedded.backbone, scorer.pairs[part], both[part], fit, lambda: bar.update())
         methods[name] = scorer.scored(merged)
     _draw(embedded, config, methods)
-    cells = {name: {k: _cells(v, embedded, config) for k, v in s.scores.items()} for name, s in methods.items()}
-    table = {name: {k: float(v.mean()) for k, v in metrics.items()} for name, metrics in cells.items()}
+    scores = {name: {k: cells(v, embedded, config.split) for k, v in s.scores.items()} for name, s in methods.items()}
+    table = {name: {k: float(v.mean()) for k, v in metrics.items()} for name, metrics in scores.items()}
     gates = []
     for metric, bound in (("joint", 0.10), ("strict", 0.25)):
-        gain = paired_interval(cells["truth_fitted"][metric], cells["direct"][metric])
+        gain = paired_interval(scores["truth_fitted"][metric], scores["direct"][metric])
         gates.append(Gate(f"truth-fitted over direct: {metric}", gain.mean, bound, gain.low, gain.high))
     return table, gates
-
-
-def _cells(values: Tensor, embedded: Embedded, config: GatesConfig) -> np.ndarray:
-    """(pairs, seeds) to (contents, styles, seeds)."""
-    split = embedded.splits[config.split]
-    return values.unflatten(0, (len(split.contents), len(split.styles))).numpy()
 
 
 def _draw(embedded: Embedded, config: GatesConfig, methods: dict[str, Scored]) -> None:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from lorarar.benchmark.embedded import Embedded
 from lorarar.lora import LoRA
-from lorarar.mergers.average import average
-from lorarar.mergers.direct import direct
+from lorarar.mergers import MERGERS
 from lorarar.mergers.files import load_merger
 from lorarar.merging import Coefficients, merge
 from lorarar.statistics import crossed_interval
@@ -34,7 +33,7 @@ class Result:
 
 def shipped_methods(mergers: Path) -> dict[str, Method]:
     """Direct, average and every learned merger in a folder, by file name."""
-    methods: dict[str, Method] = {"direct": direct, "average": average}
+    methods: dict[str, Method] = {name: m.call for name, m in MERGERS.items() if not m.needs}
     return methods | {path.stem: load_merger(path) for path in sorted(mergers.glob("*.safetensors"))}
 
 

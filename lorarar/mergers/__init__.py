@@ -21,7 +21,7 @@ class Merger:
     """One method.
 
     Args:
-        name: Its key in the table.
+        name: Its key in the table; a learned merger's is the kind that its file names.
         kind: Its calling convention. "coefficients": call(loras, **needs) -> Coefficients, then `merge`. "delta":
             call(loras, **needs) -> LoRA. "runtime": acts while sampling.
         citation: Where it comes from.
@@ -51,6 +51,7 @@ _TABLE = (
     Merger("direct", "coefficients", "arXiv 2311.13600, baseline", (), direct),
     Merger("average", "coefficients", "arXiv 2203.05482", (), average),
     Merger("constant", "coefficients", "ablation of arXiv 2412.05148", ("merger_file",), learned),
-    Merger("lorarar", "coefficients", "arXiv 2412.05148", ("merger_file",), learned),
+    Merger("paper", "coefficients", "LoRA.rar, arXiv 2412.05148", ("merger_file",), learned),
+    Merger("residual", "coefficients", "lorarar; after arXiv 2412.05148", ("merger_file",), learned),
 )
 MERGERS: Mapping[str, Merger] = {merger.name: merger for merger in _TABLE}

@@ -68,6 +68,20 @@ def load_merger(path: str | Path) -> nn.Module:
     return merger.eval()
 
 
+def merger_kind(path: str | Path) -> str:
+    """The kind of a merger's file, a key of `KINDS`.
+
+    Raises:
+        FormatError: As `load_merger`.
+    """
+    header = read_tensors(path)[1]
+    if HEADER_KEY not in header:
+        raise FormatError(
+            f"{path} is no learned merger: its header lacks {HEADER_KEY!r}: give a file that training wrote"
+        )
+    return str(json.loads(header[HEADER_KEY])["kind"])
+
+
 def merger_metadata(path: str | Path) -> dict[str, str]:
     """How a merger's file says it was made.
 

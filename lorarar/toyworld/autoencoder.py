@@ -43,7 +43,7 @@ class AutoencoderTraining(lightning.LightningModule):
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         images = self.images[torch.randint(len(self.images), (self.batch,), generator=random)].to(self.device)
         posterior = self.autoencoder.encode(images).latent_dist
-        difference = self.autoencoder.decode(posterior.sample()).sample - images
+        difference = self.autoencoder.decode(posterior.sample(generator=random)).sample - images
         error = difference.abs().mean() + difference.square().mean()
         loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
         self.log_dict({"loss": loss, "error": error}, prog_bar=True)

@@ -105,6 +105,7 @@ class ReaderTraining(lightning.LightningModule):
     def training_step(self, batch: int, index: int) -> Tensor:
         """One step on a batch that is a function of (seed, step)."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # dropout has no generator of its own
         chosen = torch.randint(len(self.images), (self.batch,), generator=random)
         images = disturb(self.images[chosen], random).to(self.device)
         wanted = self.attributes[chosen].to(self.device)

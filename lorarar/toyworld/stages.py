@@ -60,6 +60,7 @@ def make_base(recipe: StageRecipe, *, output: Path, runs: Path, devices: int) ->
     """Train the base on the autoencoder's latents; write ``output/base`` in fp16 and its card."""
     autoencoder = AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae")
     module = BaseTraining(autoencoder.eval(), **asdict(recipe))
+    devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
     fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
     if module.global_rank == 0:
         save_base(module, recipe, output, devices)

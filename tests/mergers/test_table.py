@@ -9,6 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
+from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.mergers.average import average
@@ -46,7 +47,8 @@ def test_every_row_keeps_its_calling_convention(name: str, tmp_path: Path) -> No
     merger, loras = MERGERS[name], [two_block_lora(2), two_block_lora(3, seed=40)]
     networks = {
         "constant": ConstantMerger(ConstantConfig(("6", "12"))),
-        "lorarar": PaperHypernetwork(PaperConfig((6, 12), 8)),
+        "paper": PaperHypernetwork(PaperConfig((6, 12), 8)),
+        "residual": ResidualHypernetwork(ResidualConfig(tuple(loras[0].layers))),
     }
     needs: dict[str, object] = {}
     if name in networks:

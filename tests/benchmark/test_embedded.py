@@ -1,0 +1,87 @@
+"""lorarar.benchmark: the shipped parts are checked; coefficients fitted to renders fit them better."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lorarar.adaptation import adapted
+from lorarar.backbone import stack
+from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
+from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.gates import Gate
+from lorarar.benchmark.methods import METRICS, cells, run_method, summarise
+from lorarar.cards import ArtefactError
+from lorarar.lora import LoRA
+from lorarar.mergers.direct import direct
+from lorarar.merging import merge
+from lorarar.toyworld.scoring import truth_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Embedded:
+    return load_embedded(["validation"], ROOT / DATA)
+
+
+def test_a_changed_artefact_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "embedded"
+    shutil.copytree(ROOT / DATA, folder)
+    load_embedded(["test"], folder)
+    lora = folder / "loras" / "test_style_03.safetensors"
+    content = bytearray(lora.read_bytes())
+    content[-1] ^= 1
+    lora.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"test_style_03.safetensors is not what its card says"):
+        load_embedded(["test"], folder)
+
+
+def loss(embedded: Embedded, lora: LoRA) -> float:
+    """The denoising loss on renders of the first pair that the fit did not see."""
+    pair, backbone = embedded.pairs("validation")[0], embedded.backbone
+    latents = backbone.encode_images(true_renders(pair, range(100, 108)))
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.linspace(100, 900, 8).long()
+    prompts = stack([backbone.encode_prompts([pair.prompt])] * 8)
+    with torch.no_grad(), adapted(backbone.denoiser, lora):
+        said = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, prompts)
+    return float((said - latents).square().mean())
+
+
+@pytest.mark.parametrize(("function", "rate"), [(fit_coefficients, 0.05), (fit_free, 2e-3)])
+def test_a_fit_to_renders_beats_the_sum_on_other_renders(embedded: Embedded, function, rate: float) -> None:
+    pair = embedded.pairs("validation")[0]
+    both = (embedded.loras[pair.content.name], embedded.loras[pair.style.name])
+    (fitted,) = function(embedded.backbone, [pair], [both], Fit(steps=12, learning_rate=rate, images=4))
+    assert loss(embedded, fitted) < 0.9 * loss(embedded, merge(both, direct(both)))
+
+
+def test_scores_keep_their_pairs(embedded: Embedded) -> None:
+    pairs = embedded.pairs("validation")
+    assert [truth_of(p)[:4] for p in pairs[:8]] == [truth_of(pairs[0])[:4]] * 8  # contents vary slowest
+    values = torch.arange(128.0).view(64, 2)
+    assert cells(values, embedded, "validation").shape == (8, 8, 2)
+    assert np.array_equal(cells(values, embedded, "validation")[3, 5], [58.0, 59.0])
+    found = summarise(dict.fromkeys(METRICS, values / 128), embedded, "validation")
+    assert found["joint"] == pytest.approx(float((values / 128).mean()), abs=1e-4)
+
+
+def test_a_method_is_scored_pair_by_pair(embedded: Embedded) -> None:
+    scorer = embedded.scorer("validation", [0])
+    few = type(scorer)(scorer.backbone, scorer.reader, scorer.pairs[::21], scorer.loras, [0])
+    result = run_method(few, direct)
+    assert result.scored.images.shape == (4, 1, 3, 32, 32)
+    assert result.merge_seconds > 0
+    assert float(result.scored.scores["content"].mean()) > 0.8  # the shipped LoRAs carry their subjects
+
+
+def test_a_gate_needs_its_bound_and_its_interval() -> None:
+    assert Gate("x", 0.2, 0.1, 0.01, 0.3).met
+    assert not Gate("x", 0.2, 0.1, -0.01, 0.3).met
+    assert not Gate("x", 0.05, 0.1).met
+    assert str(Gate("x", 0.05, 0.1)).startswith("RED")

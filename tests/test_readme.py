@@ -1,0 +1,52 @@
+"""The README: its commands are ones that the program knows, its files exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lorarar.cli import _parser
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if "lorarar " in line.split("#")[0]]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_is_understood_and_its_files_exist(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    arguments = _parser().parse_args(words[1:])
+    assert callable(arguments.run)
+    for word in words:
+        if word.startswith(("configs/", "data/")):
+            assert (ROOT / word).exists(), word
+
+
+def test_the_check_can_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(commands()) >= 6
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["merg", "a", "b"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_links_lead_somewhere() -> None:
+    targets = [t for t in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in t]
+    assert len(targets) >= 5
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_numbers_of_the_main_table_are_those_of_the_experiment() -> None:
+    rows = {line.split("|")[1].strip(): line for line in TEXT.splitlines() if line.startswith("| ")}
+    measured = (ROOT / "experiments/main/table.md").read_text(encoding="utf-8").splitlines()[2:]
+    for line in measured:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[3] in rows[cells[0]], cells[0]
+        assert cells[4] in rows[cells[0]], cells[0]
