@@ -62,14 +62,14 @@ def test_reference_images_show_only_what_they_may(split: str, monkeypatch: pytes
         content_images(split, index)
         subjects, looks = zip(*drawn, strict=True)
         assert set(subjects) == {world().subjects[split][index]}
-        assert len(set(looks)) == len(looks) == 5  # five grounds, so that the ground is not learnt
+        assert len(set(looks)) == len(looks) == 4 + index % 2  # different grounds, so that the ground is not learnt
         assert set(looks) <= set(neutral_looks())
         drawn.clear()
         style_images(split, index)
         subjects, styles = zip(*drawn, strict=True)
         assert set(styles) == {world().styles[split][index]}
         assert list(subjects) == style_subjects(split, index)
-        assert len(set(subjects)) == 5
+        assert len(set(subjects)) == len(subjects) == 1 + index % 5
         assert set(subjects) <= set(world().subjects["base"])
 
 
@@ -91,7 +91,8 @@ def test_exported_concepts_are_those_of_the_world(tmp_path: Path) -> None:
         category = CATEGORIES[subject_of(pair.content.name).category]
         assert pair.prompt == f"a sks {category} in szn style"
     for concept in concepts.values():
-        assert len(concept.images) == len(concept.captions) == 5
+        assert len(concept.images) == len(concept.captions)
+        assert len(concept.images) in ((4, 5) if concept.kind == "content" else range(1, 6))
         assert all(("szn" in caption) == (concept.kind == "style") for caption in concept.captions)
 
 
