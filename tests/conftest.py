@@ -14,6 +14,7 @@ import diffusers
 import pytest
 import torch
 import transformers
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.concepts import Concept, Split, load_concepts, load_splits
@@ -66,3 +67,9 @@ def splits(folder: Path) -> dict[str, Split]:
 def loras(backbone: Backbone, concepts: dict[str, Concept]) -> dict[str, LoRA]:
     """A random LoRA of the toy base for each concept."""
     return {name: lora_for(backbone.denoiser, (2,), seed=1000 * i, name=name) for i, name in enumerate(concepts)}
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar that is left open by an expected failure would be drawn after pytest's last line."""
+    monkeypatch.setattr("lorarar.fitting.TQDMProgressBar", lambda refresh_rate: TQDMProgressBar(refresh_rate=0))
