@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -162,12 +163,14 @@ def _toy_concepts(arguments: argparse.Namespace) -> None:
 
 
 def _toy_reader(arguments: argparse.Namespace) -> None:
+    from lorarar.cards import read_card
     from lorarar.config import ToyworldConfig, keep_config, load_config
     from lorarar.toyworld.stages import make_reader
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
     keep_config(config.reader, config.runs / "reader")
-    print(make_reader(config.reader, output=config.output, runs=config.runs))
+    path = make_reader(config.reader, output=config.output, runs=config.runs)
+    print(json.dumps(read_card(path), indent=1))
 
 
 def _toy_autoencoder(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning
@@ -70,6 +71,20 @@ def fit(
     )
     last = folder / "last.ckpt"
     loader = None if datamodule else DataLoader(range(steps), batch_size=None)
+    with _quiet():
+        trainer.fit(
+            module,
+            train_dataloaders=loader,
+            datamodule=datamodule,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    return trainer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's warnings of what is meant to be so."""
     with warnings.catch_warnings():
         # The loader only counts steps: workers would gain nothing, and resuming within an epoch is exact.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -83,11 +98,4 @@ def fit(
         warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
         # Lightning 2.6 with torch 2.13.
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated.*")
-        trainer.fit(
-            module,
-            train_dataloaders=loader,
-            datamodule=datamodule,
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-    return trainer
+        yield

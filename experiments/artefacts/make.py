@@ -1,6 +1,8 @@
 """Make everything in data/embedded from nothing. Each step resumes, finished steps are skipped, times are kept.
 
-make artefacts        (or: python experiments/artefacts/make.py)
+    make artefacts        (or: python experiments/artefacts/make.py)
+
+To make all of it anew, delete data/embedded and runs first.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ WORLD = "configs/toyworld/embedded.yaml"
 STEPS: list[tuple[str, list[str], Path]] = [
     ("concepts", ["toyworld", "concepts", WORLD], DATA / "concepts.yaml"),
     ("reader", ["toyworld", "reader", WORLD], DATA / "reader.card.json"),
-    ("autoencoder", ["toyworld", "autoencoder", WORLD], Path("runs/toyworld/autoencoder/vae/config.json")),
+    ("autoencoder", ["toyworld", "autoencoder", WORLD], DATA / "base.card.json"),  # a part of the base
     ("base", ["toyworld", "base", WORLD], DATA / "base.card.json"),
     ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
 ]
@@ -28,15 +30,14 @@ MERGERS = {"hypernetwork": "embedded", "hypernetwork_paper": "embedded_paper", "
 
 
 def main() -> None:
-    fresh = os.environ.get("FRESH", "") == "1"
     for name, words, done in STEPS:
-        if done.exists() and not fresh:
+        if done.exists():
             print(f"{name}: done before ({done})")
             continue
         run(name, words)
     for name, config in MERGERS.items():
         target = DATA / "mergers" / f"{name}.safetensors"
-        if target.with_name(f"{name}.card.json").exists() and not fresh:
+        if target.with_name(f"{name}.card.json").exists():
             print(f"{name}: done before ({target})")
             continue
         run(name, ["train", f"configs/train/{config}.yaml"])
