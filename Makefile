@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 # A further package index for torch, where the default one has not the build that you want; see README.md.
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
-EMBEDDED := configs/toyworld/embedded.yaml
 
 .PHONY: demo test lint artefacts install
 
