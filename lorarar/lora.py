@@ -1,4 +1,4 @@
-"""A LoRA in memory: layer path -> low-rank delta, whatever file it came from."""
+"""A LoRA in memory: layer path -> delta, whatever file it came from."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
+from lorarar.dense import Dense
 from lorarar.lowrank import LowRank
 
+Layer = LowRank | Dense
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 _SHOWN = 3
 
@@ -21,20 +24,25 @@ class LoRA:
     Args:
         layers: Dotted module path -> delta. Paths of the denoiser bear no prefix
             ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"); paths of a text encoder start with
-            "text_encoder." or "text_encoder_2.".
+            "text_encoder." or "text_encoder_2.". A norm's weight bears the module's path; a bias has an entry of its
+            own, the module's path and ".bias".
         metadata: What the file's header said, less what `layers` already holds (alpha, rank).
         name: What messages call it, usually the file's name.
+        family: The base model's family, a key of `lorarar.families.FAMILIES`; "" where it is not known.
+        embeddings: Learned tokens that came with the LoRA: key in the file -> tensor.
     """
 
-    layers: Mapping[str, LowRank]
+    layers: Mapping[str, Layer]
     metadata: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    family: str = ""
+    embeddings: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LoRA:
         """The same LoRA with all factors on another device or in another dtype."""
         return replace(self, layers={layer: f.to(device, dtype) for layer, f in self.layers.items()})
 
-    def widths(self) -> dict[tuple[int, int], int]:
+    def widths(self) -> dict[tuple[int, ...], int]:
         """How many layers there are of each shape (out, in), smallest shape first."""
         return dict(sorted(Counter(f.shape for f in self.layers.values()).items()))
 
@@ -95,7 +103,7 @@ def check_same_shapes(loras: Sequence[LoRA]) -> None:
     Raises:
         ValueError: It does not: with the names, the first few layers that differ and their shapes.
     """
-    seen: dict[str, tuple[int, tuple[int, int]]] = {}
+    seen: dict[str, tuple[int, tuple[int, ...]]] = {}
     for index, lora in enumerate(loras):
         clashes = [la for la, f in lora.layers.items() if la in seen and seen[la][1] != f.shape]
         if clashes:

@@ -6,6 +6,7 @@ factor is float64: LoRA files are fp16, whose rounding would dominate sums over 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,8 +22,9 @@ class LowRank:
 
     Args:
         B: Up factor, (out, rank).
-        A: Down factor, (rank, in).
+        A: Down factor, (rank, in). For a convolution in = channels * height * width of its kernel, flattened.
         scale: alpha / rank (alpha / sqrt(rank) for rsLoRA), a plain number.
+        kernel: (height, width) of a convolution's kernel; () for a linear layer.
 
     Raises:
         ValueError: A factor is not 2-D, is no floating-point tensor, or the two ranks differ.
@@ -31,6 +33,7 @@ class LowRank:
     B: Tensor
     A: Tensor
     scale: float = 1.0
+    kernel: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for letter, factor in (("B", self.B), ("A", self.A)):
@@ -45,6 +48,7 @@ class LowRank:
                 f"{tuple(self.B.shape)} and A {tuple(self.A.shape)}: check that up and down weights were not swapped "
                 f"or transposed"
             )
+        check_kernel(self.kernel, self.A.shape[1])
 
     @property
     def rank(self) -> int:
@@ -111,6 +115,7 @@ def concat(factors: Sequence[LowRank]) -> LowRank:
     return LowRank(
         B=torch.cat([_wide(f.B) for f in factors], dim=1),
         A=torch.cat([f.scale * _wide(f.A) for f in factors], dim=0),
+        kernel=factors[0].kernel,
     )
 
 
@@ -162,9 +167,20 @@ def truncate(a: LowRank, rank: int) -> tuple[LowRank, float]:
     q_a, r_a = torch.linalg.qr(_wide(a.A).T)
     u, s, vh = torch.linalg.svd(a.scale * (r_b @ r_a.T), full_matrices=False)
     root = s[:rank].sqrt()
-    truncated = LowRank(B=(q_b @ u[:, :rank]) * root, A=root[:, None] * (vh[:rank] @ q_a.T))
+    truncated = LowRank(B=(q_b @ u[:, :rank]) * root, A=root[:, None] * (vh[:rank] @ q_a.T), kernel=a.kernel)
     total, lost = float(s.detach().norm()), float(s.detach()[rank:].norm())
     return truncated, lost / total if total else 0.0
+
+
+def check_kernel(kernel: tuple[int, ...], width: int) -> None:
+    """Checks that a flattened input width is a multiple of the kernel's size.
+
+    Raises:
+        ValueError: It is not, or the kernel has a size of 0.
+    """
+    size = math.prod(kernel)
+    if size < 1 or width % size:
+        raise ValueError(f"a kernel {kernel} has {size} weights a channel, which do not divide the {width} columns")
 
 
 def _wide(x: Tensor) -> Tensor:
