@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.cli import _parser
+from lorarar.cli import parser
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_a_command_is_understood_and_its_files_exist(line: str) -> None:
     words = shlex.split(line, comments=True)
-    arguments = _parser().parse_args(words[1:])
+    arguments = parser().parse_args(words[1:])
     assert callable(arguments.run)
     for word in words:
         if word.startswith(("configs/", "data/")):
@@ -33,7 +33,7 @@ def test_a_command_is_understood_and_its_files_exist(line: str) -> None:
 def test_the_check_can_fail(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(commands()) >= 6
     with pytest.raises(SystemExit):
-        _parser().parse_args(["merg", "a", "b"])
+        parser().parse_args(["merg", "a", "b"])
     assert "invalid choice" in capsys.readouterr().err
 
 

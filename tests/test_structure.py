@@ -12,12 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "lorarar"
 LEVELS = (
-    {"lowrank", "statistics"},
-    {"lora"},
-    {"formats", "merging", "adaptation", "hypernetwork", "objective"},
-    {"mergers", "inspection", "files"},
+    {"lowrank", "dense", "statistics"},
+    {"lora", "families"},
+    {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation"},
+    {"mergers", "inspection", "conversion", "api"},
     {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
-    {"draws", "dreambooth", "zoo", "pairs", "teaching", "tracking", "training", "generation"},
+    {"draws", "dreambooth", "zoo", "pairs", "teaching", "tracking", "training", "generation", "runtime"},
     {"toyworld", "benchmark"},
     {"config", "runs", "demo", "cli"},
 )
@@ -73,7 +73,7 @@ def test_an_upward_import_is_caught(source: str) -> None:
     assert upward("zoo", source) == []  # the same level
 
 
-@pytest.mark.parametrize("module", ["lorarar.files", "lorarar.cli", "lorarar.statistics"])
+@pytest.mark.parametrize("module", ["lorarar.api", "lorarar.cli", "lorarar.statistics"])
 def test_merging_starts_light(module: str) -> None:
     heavy = ("diffusers", "lightning", "transformers", "peft", "omegaconf", "wandb", "huggingface_hub", "PIL")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

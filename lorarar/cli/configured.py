@@ -1,0 +1,18 @@
+"""Commands whose settings are a YAML file and key=value words."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Commands = argparse._SubParsersAction  # its type has no public name
+Run = Callable[[argparse.Namespace], int | None]
+
+
+def add_configured(commands: Commands, name: str, run: Run, text: str) -> None:  # type: ignore[type-arg]
+    """Adds a command NAME CONFIG [key=value ..]."""
+    command = commands.add_parser(name, help=text)
+    command.add_argument("config", type=Path, help="a YAML file, see configs/")
+    command.add_argument("overrides", nargs="*", metavar="key=value")
+    command.set_defaults(run=run)

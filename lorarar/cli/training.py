@@ -1,0 +1,36 @@
+"""Commands that train: dreambooth, zoo, train."""
+
+from __future__ import annotations
+
+import argparse
+
+from lorarar.cli.configured import Commands, add_configured
+
+
+def add(commands: Commands) -> None:  # type: ignore[type-arg]
+    """Registers the commands."""
+    add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft (give concept=NAME)")
+    add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many at once")
+    add_configured(commands, "train", _train, "train a merger on the pairs of a manifest")
+
+
+def _dreambooth(arguments: argparse.Namespace) -> None:
+    from lorarar.config import ZooConfig, load_config
+    from lorarar.runs import run_dreambooth
+
+    print(run_dreambooth(load_config(ZooConfig, arguments.config, arguments.overrides)))
+
+
+def _zoo(arguments: argparse.Namespace) -> None:
+    from lorarar.config import ZooConfig, load_config
+    from lorarar.runs import run_zoo
+
+    paths = run_zoo(load_config(ZooConfig, arguments.config, arguments.overrides))
+    print(f"{len(paths)} LoRAs in {paths[0].parent}")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from lorarar.config import TrainConfig, load_config
+    from lorarar.runs import run_train
+
+    print(run_train(load_config(TrainConfig, arguments.config, arguments.overrides)))
