@@ -48,6 +48,25 @@ class Dense:
         return self.tensor.to(torch.promote_types(self.tensor.dtype, torch.float32))
 
 
+def scale_columns_dense(layer: LowRank | Dense, m: Tensor) -> Tensor:
+    """dW diag(m) entry by entry, in float32 or wider; for a vector, the vector times m.
+
+    Args:
+        layer: A delta of shape (out, in) or (n,).
+        m: Coefficients of the last dimension, or () for one number.
+
+    Raises:
+        ValueError: m is neither () nor of the last dimension's size.
+    """
+    if m.ndim and tuple(m.shape) != layer.shape[-1:]:
+        raise ValueError(
+            f"expected one coefficient a column, shape {layer.shape[-1:]} or (), found {tuple(m.shape)}: "
+            f"the coefficients were made for another layer"
+        )
+    delta = layer.delta()
+    return delta * m.to(delta.device, torch.promote_types(m.dtype, torch.float32))
+
+
 def factored(layer: LowRank | Dense) -> LowRank:
     """Exact factors of any 2-D delta: those that it has, else the identity of its smaller side times the delta.
 

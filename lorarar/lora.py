@@ -30,6 +30,7 @@ class LoRA:
         name: What messages call it, usually the file's name.
         family: The base model's family, a key of `lorarar.families.FAMILIES`; "" where it is not known.
         embeddings: Learned tokens that came with the LoRA: key in the file -> tensor.
+        sha256: Of the file that it was read from; "" when it was made in memory.
     """
 
     layers: Mapping[str, Layer]
@@ -37,6 +38,7 @@ class LoRA:
     name: str = ""
     family: str = ""
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
+    sha256: str = ""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LoRA:
         """The same LoRA with all factors on another device or in another dtype."""

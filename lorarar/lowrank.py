@@ -79,7 +79,8 @@ def scale_columns(factors: LowRank, m: Tensor) -> LowRank:
         m: Coefficients, (in,), or () for one number for all columns.
 
     Returns:
-        B and scale as they were, A diag(m) in float32 or wider; differentiable in m and in the factors.
+        B as it was, A diag(scale m) in float32 or wider, scale 1; differentiable in m and in the factors. The number 1
+        changes nothing: the factors come back as they are.
 
     Raises:
         ValueError: m is neither () nor (in,).
@@ -90,7 +91,11 @@ def scale_columns(factors: LowRank, m: Tensor) -> LowRank:
             f"expected one coefficient a column, shape ({width},) or (), found {tuple(m.shape)}: "
             f"the coefficients were made for another layer"
         )
-    return replace(factors, A=_wide(factors.A) * _wide(m.to(factors.A.device)))
+    if not m.ndim and not m.requires_grad and m == 1:
+        return factors
+    # At least one dimension, so that a half-precision A is widened by the product itself, in one pass.
+    numbers = factors.scale * _wide(m.to(factors.A.device).reshape(-1))
+    return replace(factors, A=factors.A * numbers, scale=1.0)
 
 
 def concat(factors: Sequence[LowRank]) -> LowRank:
@@ -100,7 +105,8 @@ def concat(factors: Sequence[LowRank]) -> LowRank:
         factors: One or more deltas of equal shape (out, in), of any ranks and scales.
 
     Returns:
-        A delta of rank sum(rank_i) and scale 1.0, in float32 or wider. A list of one comes back unchanged.
+        A delta of rank sum(rank_i) and scale 1.0. A list of one comes back unchanged. What is only copied keeps its
+        dtype (the widest of them); a factor A whose scale is not 1 is computed in float32 or wider.
 
     Raises:
         ValueError: The list is empty, or the shapes differ.
@@ -113,8 +119,8 @@ def concat(factors: Sequence[LowRank]) -> LowRank:
     if len(set(shapes)) > 1:
         raise ValueError(f"deltas must have equal shapes to be summed, found {shapes}: they belong to different bases")
     return LowRank(
-        B=torch.cat([_wide(f.B) for f in factors], dim=1),
-        A=torch.cat([f.scale * _wide(f.A) for f in factors], dim=0),
+        B=torch.cat([f.B for f in factors], dim=1),
+        A=torch.cat([f.A if f.scale == 1 else f.scale * _wide(f.A) for f in factors], dim=0),
         kernel=factors[0].kernel,
     )
 

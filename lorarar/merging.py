@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorarar.lora import LoRA, block, check_same_shapes, label, projection
+from lorarar.dense import Dense, scale_columns_dense
+from lorarar.lora import Layer, LoRA, block, check_same_shapes, label, projection
 from lorarar.lowrank import LowRank, concat, scale_columns
 
 Summary = dict[str, dict[str, list[dict[str, float]]]]
@@ -20,7 +21,7 @@ class Coefficients:
 
     Args:
         layers: Layer path -> one tensor for each input LoRA, in order: a vector (in,), or () for one number for all
-            columns. A LoRA that lacks the layer still has its place in the tuple; the value there is not used.
+            columns. For a norm or bias of n entries, (n,) or (). A LoRA that lacks the layer still has its place in the tuple; the value there is not used.
     """
 
     layers: Mapping[str, tuple[Tensor, ...]]
@@ -38,7 +39,8 @@ def merge(loras: Sequence[LoRA], coefficients: Coefficients) -> LoRA:
 
     Returns:
         The merged LoRA, of scale 1.0 (a single input keeps its own), differentiable in the coefficients and in the
-        factors. A layer that only some inputs hold is made of those.
+        factors. A layer that only some inputs hold is made of those; one that has no thin factors in some input is
+        summed entry by entry.
 
     Raises:
         ValueError: No LoRA is given, shapes clash between LoRAs, or the coefficients do not fit them.
@@ -73,16 +75,20 @@ def summary(coefficients: Coefficients) -> Summary:
     }
 
 
-def _merge_layer(layer: str, loras: Sequence[LoRA], vectors: Sequence[Tensor]) -> LowRank:
-    parts = []
-    for index, (lora, m) in enumerate(zip(loras, vectors, strict=True)):
-        if layer not in lora.layers:
-            continue
+def _merge_layer(layer: str, loras: Sequence[LoRA], vectors: Sequence[Tensor]) -> Layer:
+    parts = [(i, lora.layers[layer], vectors[i]) for i, lora in enumerate(loras) if layer in lora.layers]
+    thin: list[LowRank] = []
+    full: list[Tensor] = []
+    dense = any(isinstance(delta, Dense) for _, delta, _ in parts)
+    for index, delta, m in parts:
         try:
-            parts.append(scale_columns(lora.layers[layer], m))
+            if isinstance(delta, LowRank) and not dense:
+                thin.append(scale_columns(delta, m))
+            else:
+                full.append(scale_columns_dense(delta, m))
         except ValueError as error:
-            raise ValueError(f"{label(lora, index)}, layer {layer}: {error}") from error
-    return concat(parts)
+            raise ValueError(f"{label(loras[index], index)}, layer {layer}: {error}") from error
+    return Dense(sum(full[1:], full[0]), parts[0][1].kernel) if dense else concat(thin)
 
 
 def _check_coefficients(layers: Sequence[str], count: int, coefficients: Coefficients) -> None:

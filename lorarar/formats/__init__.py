@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from lorarar.formats import diffusers, peft
 from lorarar.formats.files import (
@@ -86,14 +85,15 @@ def save(
         tensors, header = diffusers.write(lora)
     else:
         raise FormatError(f'expected format "diffusers" or "peft", found {format!r}')
-    ready = _cast(path, tensors, dtype)
+    if not tensors:
+        raise FormatError(f"{path} was not written: the LoRA has no layers")
     header = {**lora.metadata, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
     if sidecar is None:
-        write_tensors(path, ready, header, force=force)
+        write_tensors(path, tensors, header, dtype=dtype, force=force)
     else:
         with atomic_write(path.with_name(peft.CONFIG_NAME), force=force) as temporary:
             temporary.write_text(json.dumps(sidecar, indent=2, sort_keys=True), encoding="utf-8")
-            write_tensors(path, ready, header, force=force)
+            write_tensors(path, tensors, header, dtype=dtype, force=force)
 
 
 def _entries(path: Path, keys: Sequence[str]) -> list[Entry]:
@@ -151,16 +151,3 @@ def _without_zero_scales(lora: LoRA) -> LoRA:
         for layer, f in lora.layers.items()
     }
     return replace(lora, layers=layers)
-
-
-def _cast(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    if not tensors:
-        raise FormatError(f"{path} was not written: the LoRA has no layers")
-    ready = {key: tensor.detach().to(dtype) for key, tensor in tensors.items()}
-    bad = [key for key, tensor in ready.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise FormatError(
-            f"{path} was not written: {len(bad)} of {len(ready)} tensors are not finite in {dtype}, first {bad[:3]}: "
-            f"write it with dtype=torch.float32, or look for NaN in the inputs"
-        )
-    return ready
