@@ -1,7 +1,8 @@
 """A frozen model that answers, for a while, as if LoRAs were part of it.
 
-The context adds `scale (x A^T) B^T` to the output of each adapted linear layer with forward hooks. Nothing is copied
-into the model, and gradients flow to the factors, and so to whatever made them (coefficients, a hypernetwork).
+The context adds `scale (x A^T) B^T` to the output of each adapted linear layer with forward hooks, and the like to
+convolutions, norms and biases. Nothing is copied into the model, and gradients flow to the factors, and so to whatever
+made them (coefficients, a hypernetwork).
 
 Gradient checkpointing runs the forward again during backward. Keep the context open until backward has returned; with
 Lightning that takes manual optimisation, because automatic optimisation runs backward after `training_step` returns. If
@@ -11,7 +12,7 @@ gradients are silently wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lorarar.lora import LoRA, is_text_encoder, label
+from lorarar.lora import Layer, LoRA, is_text_encoder, label
 from lorarar.lowrank import LowRank
 
 _SHOWN = 3
@@ -27,10 +28,11 @@ _SHOWN = 3
 
 @contextmanager
 def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[None]:
-    """Adds one LoRA to a denoiser, or one to each share of the batch, until the context closes.
+    """Adds one LoRA to a model, or one to each share of the batch, until the context closes.
 
     Args:
-        model: The denoiser (UNet or transformer); its modules are named as in the LoRA's layers.
+        model: The denoiser (UNet or transformer) or a text encoder; its modules are named as in the LoRA's layers.
+            Linear modules, convolutions of one group, layer norms and group norms can be adapted.
         lora: One LoRA for the whole batch, or a sequence of n: the batch (first dimension of every adapted layer's
             input) then falls into n equal shares in order, one LoRA each, None meaning the base alone. Ranks and layer
             sets may differ. Mind classifier-free guidance: pipelines stack [unconditional, conditional] along the
@@ -40,16 +42,17 @@ def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[No
         Nothing; the model is changed in place and restored on exit, also after an exception.
 
     Raises:
-        ValueError: A layer is not in the model, is no nn.Linear or has another shape; a LoRA holds text-encoder layers;
-            the sequence is empty; in the forward, the batch does not divide by n.
+        ValueError: A layer is not in the model, is of another sort or has another shape; a LoRA holds layers of a text
+            encoder; the sequence is empty; in the forward, the batch does not divide by n.
     """
     shares = [lora] if isinstance(lora, LoRA) else list(lora)
     if not shares:
         raise ValueError("expected at least one LoRA (or None for the base alone), found an empty sequence")
-    linears = _linears(model, shares)
+    modules = _modules(model, shares)
     with ExitStack() as stack:
-        for layer, linear in linears.items():
-            stack.callback(linear.register_forward_hook(_stack(layer, linear, shares)).remove)
+        for layer, module in modules.items():
+            deltas = [None if lora is None else lora.layers.get(layer) for lora in shares]
+            stack.callback(module.register_forward_hook(_hook(layer, module, deltas)).remove)
         yield
 
 
@@ -67,11 +70,7 @@ class _Stacked:
         a, b = self.A.to(x.dtype), self.B.to(x.dtype)
         if n == 1:
             return output + F.linear(_scaled(F.linear(x, a[0]), self.scale), b[0])
-        if x.shape[0] % n:
-            raise ValueError(
-                f"a batch of {x.shape[0]} does not divide into {n} equal shares, one for each LoRA: "
-                f"make the batch a multiple of {n}"
-            )
+        _check_batch(x, n)
         # The scale multiplies the (.., rank) middle: the smallest tensor, and one rounding whatever the order.
         middle = _scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
         return output + torch.bmm(middle, b.mT).reshape(output.shape)
@@ -82,9 +81,42 @@ def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
     return middle * scale if isinstance(scale, float) else (middle.float() * scale).to(middle.dtype)
 
 
-def _stack(layer: str, linear: nn.Linear, shares: Sequence[LoRA | None]) -> _Stacked:
+@dataclass(frozen=True, eq=False)
+class _EachShare:
+    """What each of n shares adds to one module's output, as functions of the input; None adds nothing."""
+
+    terms: Sequence[Callable[[Tensor], Tensor] | None]
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """The forward hook: the batch is the first dimension of input and output."""
+        x, n = inputs[0], len(self.terms)
+        _check_batch(x, n)
+        shares = zip(x.chunk(n), output.chunk(n), self.terms, strict=True)
+        return torch.cat([y if term is None else y + term(part) for part, y, term in shares])
+
+
+def _check_batch(x: Tensor, n: int) -> None:
+    if x.shape[0] % n:
+        raise ValueError(
+            f"a batch of {x.shape[0]} does not divide into {n} equal shares, one for each LoRA: "
+            f"make the batch a multiple of {n}"
+        )
+
+
+def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> _Stacked | _EachShare:
+    """Stacked factors where all shares of a linear module have some, else one function a share."""
+    thin = [delta for delta in deltas if isinstance(delta, LowRank)]
+    if isinstance(module, nn.Linear) and len(thin) == sum(delta is not None for delta in deltas):
+        return _stack(module, [delta if isinstance(delta, LowRank) else None for delta in deltas])
+    weight = module.weight
+    assert isinstance(weight, Tensor)  # _shape said so; for the type checker
+    dtype = weight.dtype if weight.is_floating_point() else None
+    placed = [None if delta is None else delta.to(weight.device, dtype) for delta in deltas]
+    return _EachShare([None if delta is None else _term(layer, module, delta) for delta in placed])
+
+
+def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
     """Zero-pads the shares' factors to the largest rank and stacks them; a share without the layer is all zeros."""
-    factors = [None if lora is None else lora.layers.get(layer) for lora in shares]
     present = [f for f in factors if f is not None]
     # A quantised layer's weight has an integer dtype; the hook then casts to the input's.
     dtype = linear.weight.dtype if linear.weight.is_floating_point() else present[0].A.dtype
@@ -105,19 +137,53 @@ def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | T
     return torch.tensor(scales, device=device, dtype=torch.float32).view(-1, 1, 1)
 
 
-def _linears(model: nn.Module, shares: Sequence[LoRA | None]) -> dict[str, nn.Linear]:
-    """The modules to adapt, checked against every share's layers."""
+def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Tensor]:
+    """What a delta adds to the module's output, as a function of the input."""
+    if isinstance(delta, LowRank):
+        down, up = _multiply(module, delta.A), _multiply(module, delta.B, last=True)
+        return lambda x: up(_scaled(down(x), delta.scale))
+    if _is_bias(layer):
+        return lambda x: _along_channels(delta.tensor.to(x), module, x.ndim)
+    if isinstance(module, nn.LayerNorm):
+        return lambda x: F.layer_norm(x, module.normalized_shape, delta.tensor.to(x), None, module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return lambda x: F.group_norm(x, module.num_groups, delta.tensor.to(x), None, module.eps)
+    return _multiply(module, delta.tensor)
+
+
+def _multiply(module: nn.Module, matrix: Tensor, last: bool = False) -> Callable[[Tensor], Tensor]:
+    """The module's linear map with another matrix, (k, in) flattened; `last` is an up factor: no kernel of its own."""
+    if not isinstance(module, nn.Conv2d):
+        return lambda x: F.linear(x, matrix.to(x))
+    if last:
+        return lambda x: F.conv2d(x, matrix.to(x)[:, :, None, None])
+    kernel = matrix.reshape(len(matrix), *module.weight.shape[1:])
+    return lambda x: F.conv2d(x, kernel.to(x), None, module.stride, module.padding, module.dilation)
+
+
+def _along_channels(vector: Tensor, module: nn.Module, dimensions: int) -> Tensor:
+    """(n,) as it is added: channels are the second dimension of convolutions and group norms, else the last."""
+    return vector.view(-1, *[1] * (dimensions - 2)) if isinstance(module, nn.Conv2d | nn.GroupNorm) else vector
+
+
+def _modules(model: nn.Module, shares: Sequence[LoRA | None]) -> dict[str, nn.Module]:
+    """Layer path -> the module to adapt, checked against every share's layers."""
     modules = dict(model.named_modules())
-    found: dict[str, nn.Linear] = {}
+    found: dict[str, nn.Module] = {}
     for index, lora in enumerate(shares):
-        if lora is None:
-            continue
-        _check_fit(modules, lora, label(lora, index))
-        for layer in lora.layers:
-            module = modules[layer]
-            assert isinstance(module, nn.Linear)  # _check_fit said so; for the type checker
-            found[layer] = module
+        if lora is not None:
+            _check_fit(modules, lora, label(lora, index))
+            found |= {layer: modules[_path(layer)] for layer in lora.layers}
     return found
+
+
+def _is_bias(layer: str) -> bool:
+    return layer.endswith(".bias")
+
+
+def _path(layer: str) -> str:
+    """The module that a layer belongs to."""
+    return layer.removesuffix(".bias")
 
 
 def _check_fit(modules: dict[str, nn.Module], lora: LoRA, name: str) -> None:
@@ -125,9 +191,9 @@ def _check_fit(modules: dict[str, nn.Module], lora: LoRA, name: str) -> None:
     if text:
         raise ValueError(
             f"{name} holds {len(text)} text-encoder layers, first {text[:_SHOWN]}, and this adapts the denoiser only: "
-            f"drop those layers, or merge to a file and load it in diffusers"
+            f"drop those layers, or generate with lorarar.generation, which adapts the text encoders too"
         )
-    problems = [problem for layer in lora.layers if (problem := _problem(modules.get(layer), lora, layer))]
+    problems = [problem for layer in lora.layers if (problem := _problem(modules.get(_path(layer)), lora, layer))]
     if problems:
         raise ValueError(
             f"{name} was made for another base: {len(problems)} of {len(lora.layers)} layers do not fit this model, "
@@ -139,7 +205,20 @@ def _problem(module: nn.Module | None, lora: LoRA, layer: str) -> str:
     """Why the layer cannot be adapted, or an empty text."""
     if module is None:
         return f"{layer} is not in the model"
-    if not isinstance(module, nn.Linear):
-        return f"{layer} is no nn.Linear but {type(module).__name__} (a peft adapter must be unloaded first)"
-    expected, shape = (module.out_features, module.in_features), lora.layers[layer].shape
+    expected = _shape(module)
+    if not expected:
+        kinds = "nn.Linear, plain nn.Conv2d, nn.LayerNorm or nn.GroupNorm with weights"
+        return f"{layer} is no {kinds}, but {type(module).__name__} (a peft adapter must be unloaded first)"
+    expected, shape = expected[:1] if _is_bias(layer) else expected, lora.layers[layer].shape
     return "" if shape == expected else f"{layer} expected (out, in) {expected}, found {shape}"
+
+
+def _shape(module: nn.Module) -> tuple[int, ...]:
+    """Shape of the delta of a module's weight; () where it cannot be adapted."""
+    if isinstance(module, nn.Linear):
+        return module.out_features, module.in_features
+    if isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros":
+        return module.out_channels, module.weight[0].numel()
+    if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
+        return (len(module.weight),)
+    return ()

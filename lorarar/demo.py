@@ -18,7 +18,7 @@ from lorarar.benchmark.methods import Result, run_method, shipped_methods, summa
 from lorarar.cards import checked
 from lorarar.concepts import load_images
 from lorarar.config import TrainConfig, load_config
-from lorarar.files import merge_files
+from lorarar.files import describe, merge_files
 from lorarar.fitting import fit
 from lorarar.formats.files import atomic_write
 from lorarar.pictures import contact_sheet
@@ -85,7 +85,7 @@ def _merge_one(embedded: Embedded, data: Path, output: Path) -> str:
     members = embedded.splits[SPLIT]
     content, style = (data / "loras" / f"{name}.safetensors" for name in (members.contents[0], members.styles[0]))
     network = data / "mergers" / f"{_DEFAULT}.safetensors"
-    return merge_files(content, style, output / "merged.safetensors", merger_file=network, force=True)
+    return describe(merge_files((content, style), output / "merged.safetensors", hypernetwork=network, force=True))
 
 
 def _report(embedded: Embedded, results: Mapping[str, Result], seeds: int) -> dict[str, Any]:

@@ -2,73 +2,220 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from lorarar.formats import FormatError, load, save, sha256, weights_file
-from lorarar.lora import check_same_layers
-from lorarar.mergers import MERGERS
-from lorarar.mergers.files import merger_kind
-from lorarar.merging import merge, summary
+from lorarar.api import Merged, combine
+from lorarar.formats import load, save
+from lorarar.formats.base_weights import BaseWeights
+from lorarar.formats.files import check_target, sha256, write_tensors
+from lorarar.formats.metadata import metadata_for, trigger_phrases
+from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
+from lorarar.merging import summary
+from lorarar.threads import one_thread
+from lorarar.truncation import relative_error
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+Summary = dict[str, Any]
 
 
 def merge_files(
-    content: Path,
-    style: Path,
+    files: Sequence[Path],
     output: Path,
     *,
     merger: str | None = None,
-    merger_file: Path | None = None,
-    format: Literal["diffusers", "peft"] = "diffusers",
-    dtype: Literal["fp16", "bf16", "fp32"] = "fp16",
+    hypernetwork: Path | None = None,
+    weights: Sequence[float] | None = None,
+    blocks: Mapping[str, Sequence[float]] | None = None,
+    text_encoder: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    rank: int | None = None,
+    energy: float | None = None,
+    base: Path | None = None,
+    format: str | None = None,
+    dtype: str = "fp16",
+    device: str = "cpu",
+    save_coefficients: Path | None = None,
     force: bool = False,
-) -> str:
-    """Merge two LoRA files into one ordinary LoRA file.
+) -> Summary:
+    """Merges LoRA files into one ordinary LoRA file.
 
     Args:
-        content: the content LoRA's file, and style: the style LoRA's.
-        merger: "direct" or "average". Without it, the learned merger in ``merger_file``, else "direct".
-        force: whether ``output`` may be replaced.
+        files: One or more; two are content and style, in this order.
+        output: The file to write.
+        merger, hypernetwork, weights, blocks, text_encoder, options, rank, energy, device: as `lorarar.api.combine`.
+        base: The base model, for files whose delta depends on its weights (DoRA, IA3, OFT, GLoRA).
+        format: "kohya", "diffusers" or "peft"; None is what the tools of the LoRAs' family read.
+        dtype: "fp16", "bf16" or "fp32", of the weights in the file.
+        save_coefficients: Where to write every coefficient that was applied, see `coefficient_tensors`.
+        force: Whether files may be replaced.
 
     Returns:
-        A line that says what was merged, how, and how long the merge took in milliseconds.
+        What was merged, how, and what was written: plain data, fit for JSON; `describe` makes text of it.
 
     Raises:
-        FormatError: a file cannot be read or written.
-        ValueError: the LoRAs do not fit each other or the merger.
+        FormatError: A file cannot be read or written.
+        ValueError: The LoRAs do not fit each other or the merger.
     """
-    if output.exists() and not force:
-        raise FormatError(f"{output} exists: choose another name, or pass --force (force=True) to replace it")
-    if merger and merger_file:
-        raise ValueError(f"expected --merger or --hypernetwork, found both ({merger}, {merger_file}): drop one")
-    loras = (load(content), load(style))
-    check_same_layers(loras)
-    method = MERGERS[merger_kind(merger_file) if merger_file else merger or "direct"]
-    extra = {"merger_file": merger_file} if merger_file else {}
+    for path in (None if format == "peft" else output, save_coefficients):  # peft's output can be a folder
+        if path:
+            check_target(path, force)
     start = time.perf_counter()
-    with torch.no_grad():
-        coefficients = method.call(loras, **extra)
-        merged = merge(loras, coefficients)
-    milliseconds = (time.perf_counter() - start) * 1000
-    metadata = {
-        "method": method.name,
-        "citation": method.citation,
-        "merged_from": f"{content.name}, {style.name}",
-        "content_sha256": sha256(weights_file(content)),
-        "style_sha256": sha256(weights_file(style)),
-        "coefficients": json.dumps(summary(coefficients)),
-    }
-    if merger_file:
-        metadata["merger_sha256"] = sha256(merger_file)
-    save(merged, output, format=format, dtype=DTYPES[dtype], metadata=metadata, force=force)
-    hint = "" if merger or merger_file else " (no --hypernetwork given; `lorarar train` makes one)"
-    return (
-        f"{output}: {content.name} as content + {style.name} as style, {method.name}{hint}, "
-        f"{len(merged.layers)} layers, merged in {milliseconds:.0f} ms"
+    weights_of_base = BaseWeights(base) if base else None
+    with one_thread(), ThreadPoolExecutor(2) as pool:
+        loras = list(pool.map(lambda file: load(file, base=weights_of_base), files))
+    read = time.perf_counter() - start
+    merged = combine(
+        loras,
+        merger=merger,
+        hypernetwork=hypernetwork,
+        weights=weights,
+        blocks=blocks,
+        text_encoder=text_encoder,
+        options=options,
+        rank=rank,
+        energy=energy,
+        device=device,
     )
+    kept = coefficient_tensors(merged) if save_coefficients else {}
+    start = time.perf_counter()
+    with one_thread():
+        written = save(
+            merged.lora,
+            output,
+            format=format,
+            dtype=DTYPES[dtype],
+            metadata=_metadata(loras, merged, format),
+            force=force,
+        )
+        if save_coefficients:
+            write_tensors(save_coefficients, kept, {"format": "pt"}, force=force)
+            written = [*written, save_coefficients]
+    write = time.perf_counter() - start
+    return _summary(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+
+
+def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
+    """Every coefficient that a merge applied, strengths included.
+
+    Returns:
+        "{layer}.content" and "{layer}.style" for two inputs, else "{layer}.0", "{layer}.1", ..: float32 (in,), the
+        number of columns of the layer's delta (for norms and biases the number of entries), in every merged layer.
+
+    Raises:
+        ValueError: The method has no coefficients.
+    """
+    if merged.coefficients is None:
+        raise ValueError(f"{merged.method.name} works on the deltas' entries: there are no coefficients to save")
+    tensors = {}
+    for layer, vectors in merged.coefficients.layers.items():
+        width = merged.lora.layers[layer].shape[-1]
+        for role, m in zip(roles(len(vectors)), vectors, strict=True):
+            tensors[f"{layer}.{role}"] = m.detach().float().cpu().expand(width).contiguous()
+    return tensors
+
+
+def roles(count: int) -> list[str]:
+    """What the inputs are called: content and style when there are two, else their numbers."""
+    return ["content", "style"] if count == 2 else [str(index) for index in range(count)]
+
+
+def describe(found: Summary) -> str:
+    """A summary as text, for people."""
+    lines = [
+        f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
+        f"rank {entry['rank']}, strength {entry['weight']:g})"
+        for entry in found["inputs"]
+    ]
+    method = found["method"]
+    lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
+    lines += [f"  {note}" for note in found["notes"]]
+    if found["predicted_layers"] is not None:
+        lines.append(
+            f"  predicted: {found['predicted_layers']} layers; summed with fixed coefficients: the other "
+            f"{found['layers'] - found['predicted_layers']}"
+        )
+    if found["truncation"]:
+        lines.append(
+            f"  truncated, relative error {found['truncation']['error']:.3g}, at most "
+            f"{found['truncation']['worst']:.3g} in a layer ({found['truncation']['worst_layer']})"
+        )
+    took = found["milliseconds"]
+    lines.append(
+        f"written: {', '.join(found['files'])}: {found['layers']} layers, rank {found['rank']}; "
+        f"read {took['read']:.0f} ms, merged {took['merge']:.0f} ms, written {took['write']:.0f} ms"
+    )
+    return "\n".join(lines)
+
+
+def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None) -> dict[str, str]:
+    details: dict[str, object] = dict(merged.options)
+    if merged.merger_file:
+        details["merger_sha256"] = sha256(merged.merger_file)
+    if merged.coefficients:
+        details["coefficients"] = summary(merged.coefficients)
+    if merged.losses:
+        details["truncation_error"] = relative_error(merged.losses.values())
+    return metadata_for(
+        merged.lora,
+        inputs=[(lora.name, lora.sha256) for lora in loras],
+        method=merged.method.name,
+        citation=merged.method.citation,
+        details=details,
+        triggers=[phrase for lora in loras for phrase in trigger_phrases(lora)],
+        title=" + ".join(Path(lora.name).stem for lora in loras),
+        format=format,
+    )
+
+
+def _summary(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], took: Mapping[str, float]) -> Summary:
+    losses = merged.losses
+    worst = max(losses, key=lambda layer: losses[layer].relative) if losses else None
+    return {
+        "inputs": [
+            {
+                "role": role,
+                "file": lora.name,
+                "sha256": lora.sha256,
+                "family": lora.family,
+                "layers": len(lora.layers),
+                "rank": _rank(lora),
+                "weight": weight,
+            }
+            for role, lora, weight in zip(roles(len(loras)), loras, merged.strengths.weights, strict=True)
+        ],
+        "method": {
+            "name": merged.method.name,
+            "kind": merged.method.kind,
+            "citation": merged.method.citation,
+            "options": dict(merged.options),
+            "file": str(merged.merger_file) if merged.merger_file else None,
+        },
+        "files": [str(path) for path in written],
+        "family": merged.lora.family,
+        "layers": len(merged.lora.layers),
+        "predicted_layers": None if merged.predicted is None else len(merged.predicted),
+        "rank": _rank(merged.lora),
+        "coefficients": summary(merged.coefficients) if merged.coefficients else None,
+        "truncation": {
+            "error": relative_error(losses.values()),
+            "worst": losses[worst].relative,
+            "worst_layer": worst,
+        }
+        if worst
+        else None,
+        "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in took.items()},
+        "notes": list(merged.notes),
+    }
+
+
+def _rank(lora: LoRA) -> int:
+    """The largest rank of its low-rank layers; 0 where there are none."""
+    return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=0)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorarar.adaptation import adapted
+from lorarar.api import combine
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.files import DTYPES
 from lorarar.formats import load
-from lorarar.lora import LoRA
+from lorarar.lora import LoRA, is_text_encoder
+from lorarar.mergers import MERGERS, Merger
+from lorarar.mergers.driver import add
 from lorarar.pictures import save_image
+from lorarar.runtime import scheduled
+from lorarar.strengths import strengthened, strengths_for
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def generate(
     """Every LoRA with its own prompt, at every seed, in one batch through the base's own pipeline.
 
     Args:
-        loras: n of them; None is the base alone.
+        loras: n of them, text-encoder layers included; None is the base alone.
         prompts: n, one for each LoRA.
         seeds: k, the same for every LoRA.
 
@@ -52,25 +57,106 @@ def generate(
         Images (n, k, 3, height, width), 0 to 1, on the CPU.
 
     Raises:
-        ValueError: not as many prompts as LoRAs.
+        ValueError: not as many prompts as LoRAs, or a LoRA was made for another base.
     """
     if len(loras) != len(prompts):
         raise ValueError(f"expected a prompt for each of {len(loras)} LoRAs, found {len(prompts)} prompts")
-    conditioning = backbone.encode_prompts([prompt for prompt in prompts for _ in seeds])
+    denoisers = [lora and denoiser_part(lora) for lora in loras]
     guided = sampling.guidance > 1
     with torch.no_grad(), ExitStack() as stack:
-        if any(lora is not None for lora in loras):
-            # With guidance the pipeline's batch is all unconditional samples, then all conditional ones.
-            stack.enter_context(adapted(backbone.denoiser, [*loras, *loras] if guided else list(loras)))
-        images = backbone.pipeline(
-            prompt_embeds=conditioning.embeddings,
-            pooled_prompt_embeds=conditioning.pooled,
-            latents=starting_latents(backbone, list(seeds) * len(loras)),
-            num_inference_steps=sampling.steps,
-            guidance_scale=sampling.guidance,
-            output_type="pt",
-        ).images
-    return images.float().cpu().unflatten(0, (len(loras), len(seeds)))
+        stack.enter_context(adapted_encoders(backbone, loras))
+        # With guidance the pipeline's batch is all unconditional samples, then all conditional ones.
+        stack.enter_context(adapted(backbone.denoiser, denoisers * 2 if guided else denoisers))
+        images = _sample(backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling)
+    return images.unflatten(0, (len(loras), len(seeds)))
+
+
+def generate_composed(
+    backbone: Backbone,
+    loras: Sequence[LoRA],
+    merger: Merger,
+    prompt: str,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    options: Mapping[str, float] | None = None,
+) -> Tensor:
+    """Images of a prompt with several LoRAs that a merger of the kind "runtime" composes while sampling.
+
+    Prompts are encoded once, before the first step: there the LoRAs' text-encoder layers are summed.
+
+    Args:
+        loras: In the order that the merger expects, weights folded in.
+        merger: A row of `lorarar.mergers.MERGERS`.
+        seeds: k of them.
+        options: The merger's own settings.
+
+    Returns:
+        Images (k, 3, height, width), 0 to 1, on the CPU.
+
+    Raises:
+        ValueError: the merger is of another kind, does not take these LoRAs or options, or a LoRA was made for another
+            base.
+    """
+    if merger.kind != "runtime":
+        raise ValueError(f"{merger.name} makes one LoRA, nothing to do while sampling: merge first, then generate")
+    placed = [lora.to(backbone.device) for lora in loras]
+    scheduler = backbone.pipeline.scheduler
+    scheduler.set_timesteps(sampling.steps)
+    with torch.no_grad(), ExitStack() as stack:
+        schedule = merger.call(
+            [denoiser_part(lora) for lora in placed], len(scheduler.timesteps), **merger.settings(options or {})
+        )
+        stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
+        stack.enter_context(scheduled(backbone.denoiser, schedule))
+        return _sample(backbone, [prompt] * len(seeds), seeds, sampling)
+
+
+def denoiser_part(lora: LoRA) -> LoRA:
+    """The LoRA without its text-encoder layers."""
+    return replace(lora, layers={la: delta for la, delta in lora.layers.items() if not is_text_encoder(la)})
+
+
+@contextmanager
+def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterator[None]:
+    """Adapts both text encoders, one LoRA to each share of the prompts, until the context closes.
+
+    Raises:
+        ValueError: A LoRA's text-encoder layers do not fit.
+    """
+    with ExitStack() as stack:
+        for name in ("text_encoder", "text_encoder_2"):
+            encoder = getattr(backbone.pipeline, name)
+            stack.enter_context(adapted(encoder, [lora and _encoder_part(lora, name, encoder) for lora in loras]))
+        yield
+
+
+def _encoder_part(lora: LoRA, name: str, encoder: nn.Module) -> LoRA:
+    """The layers of one text encoder, named as its modules."""
+    # Whether the modules lie below "text_model" depends on the class and on transformers' version.
+    prefix = f"{name}." if "text_model" in dict(encoder.named_children()) else f"{name}.text_model."
+    return replace(
+        lora,
+        layers={la.removeprefix(prefix): d for la, d in lora.layers.items() if la.partition(".")[0] == name},
+    )
+
+
+def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
+    layers = dict.fromkeys(layer for lora in loras for layer in lora.layers if is_text_encoder(layer))
+    return LoRA({layer: add([lora.layers[layer] for lora in loras if layer in lora.layers]) for layer in layers})
+
+
+def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """One image for each prompt and seed, as the models are now adapted: (n, 3, height, width) on the CPU."""
+    conditioning = backbone.encode_prompts(prompts)
+    images: Tensor = backbone.pipeline(
+        prompt_embeds=conditioning.embeddings,
+        pooled_prompt_embeds=conditioning.pooled,
+        latents=starting_latents(backbone, seeds),
+        num_inference_steps=sampling.steps,
+        guidance_scale=sampling.guidance,
+        output_type="pt",
+    ).images
+    return images.float().cpu()
 
 
 def generate_batches(
@@ -90,28 +176,58 @@ def generate_batches(
 
 def generate_files(
     base: str,
-    lora: Path | None,
+    loras: Sequence[Path],
     prompt: str,
     seeds: Sequence[int],
     sampling: Sampling,
     output: Path,
     *,
+    merger: str | None = None,
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
     device: str = "cpu",
     dtype: str = "fp32",
 ) -> list[Path]:
     """Write ``output/<seed>.png`` for each seed.
 
+    Args:
+        loras: none for the base alone, or one; several need a merger, and its order.
+        merger: a name in `lorarar.mergers.MERGERS`. Those of the kind "runtime" act while sampling, the others merge in
+            memory first.
+        weights: one number for each LoRA.
+        options: the merger's own settings.
+
     Raises:
-        FormatError: the LoRA's file cannot be read.
+        FormatError: a LoRA's file cannot be read.
         FileNotFoundError: there is no base model.
-        ValueError: the LoRA was made for another base.
+        ValueError: several LoRAs without a merger, or a LoRA was made for another base.
     """
-    loaded = load(lora) if lora else None
+    loaded, runtime = _prepared([load(path) for path in loras], merger, weights, options)
     backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in seeds:
-        image = generate(backbone, [loaded], [prompt], [seed], sampling)[0, 0]
+        if runtime:
+            image = generate_composed(backbone, loaded, runtime, prompt, [seed], sampling, options)[0]
+        else:
+            image = generate(backbone, [loaded[0] if loaded else None], [prompt], [seed], sampling)[0, 0]
         paths.append(output / f"{seed}.png")
         save_image(image, paths[-1])
     return paths
+
+
+def _prepared(
+    loras: list[LoRA], merger: str | None, weights: Sequence[float] | None, options: Mapping[str, float] | None
+) -> tuple[list[LoRA], Merger | None]:
+    """At most one LoRA and no merger, or several LoRAs and the one that composes them while sampling."""
+    row = MERGERS.get(merger or "")
+    if row and row.kind == "runtime":
+        return strengthened(loras, strengths_for(loras, weights)), row
+    if merger or weights:
+        return [combine(loras, merger=merger or "direct", weights=weights, options=options).lora], None
+    if len(loras) > 1:
+        runtime = ", ".join(name for name, row in MERGERS.items() if row.kind == "runtime")
+        raise ValueError(
+            f"found {len(loras)} LoRAs and no merger: name one, such as direct, or while sampling {runtime}"
+        )
+    return loras, None

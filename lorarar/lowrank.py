@@ -148,11 +148,42 @@ def column_norms(a: LowRank) -> Tensor:
     return column_dots(a, a).clamp_min(0).sqrt()
 
 
+def svd(a: LowRank) -> tuple[Tensor, Tensor, Tensor]:
+    """The delta's thin singular value decomposition, dW = U diag(s) Vh, without the dense delta.
+
+    B = Q_B R_B and A^T = Q_A R_A reduce the problem to the SVD of the small core s R_B R_A^T, (rank, rank).
+
+    Args:
+        a: A delta of shape (out, in).
+
+    Returns:
+        U (out, k), the singular values (k,) in descending order, Vh (k, in), where k = min(rank, out, in); float32 or
+        wider.
+    """
+    q_b, r_b = torch.linalg.qr(_wide(a.B))
+    q_a, r_a = torch.linalg.qr(_wide(a.A).T)
+    u, s, vh = torch.linalg.svd(a.scale * (r_b @ r_a.T), full_matrices=False)
+    return q_b @ u, s, vh @ q_a.T
+
+
+def from_svd(u: Tensor, s: Tensor, vh: Tensor, kernel: tuple[int, ...] = ()) -> LowRank:
+    """U diag(s) Vh as factors, the singular values shared evenly between them, which suits fp16 files.
+
+    Args:
+        u: (out, rank).
+        s: (rank,), not negative.
+        vh: (rank, in).
+        kernel: Of the convolution, else ().
+
+    Returns:
+        B = U sqrt(s), A = sqrt(s) Vh, scale 1.0.
+    """
+    root = s.sqrt()
+    return LowRank(B=u * root, A=root[:, None] * vh, kernel=kernel)
+
+
 def truncate(a: LowRank, rank: int) -> tuple[LowRank, float]:
     """The best approximation of a given rank (Eckart-Young).
-
-    B = Q_B R_B and A^T = Q_A R_A reduce the problem to the SVD of the small core s R_B R_A^T, (rank, rank), so the
-    dense delta is never formed. The singular values are shared evenly between the factors, which suits fp16 files.
 
     Args:
         a: A delta of shape (out, in).
@@ -169,11 +200,8 @@ def truncate(a: LowRank, rank: int) -> tuple[LowRank, float]:
         raise ValueError(f"expected a rank of at least 1, found {rank}")
     if rank >= a.rank:
         return a, 0.0
-    q_b, r_b = torch.linalg.qr(_wide(a.B))
-    q_a, r_a = torch.linalg.qr(_wide(a.A).T)
-    u, s, vh = torch.linalg.svd(a.scale * (r_b @ r_a.T), full_matrices=False)
-    root = s[:rank].sqrt()
-    truncated = LowRank(B=(q_b @ u[:, :rank]) * root, A=root[:, None] * (vh[:rank] @ q_a.T), kernel=a.kernel)
+    u, s, vh = svd(a)
+    truncated = from_svd(u[:, :rank], s[:rank], vh[:rank], a.kernel)
     total, lost = float(s.detach().norm()), float(s.detach()[rank:].norm())
     return truncated, lost / total if total else 0.0
 
@@ -190,8 +218,8 @@ def check_kernel(kernel: tuple[int, ...], width: int) -> None:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """float32, or float64 where it is so already."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    """float32, or float64 where it is so already (torch promotes no float8)."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _check_same_shape(a: LowRank, b: LowRank) -> None:

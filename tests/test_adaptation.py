@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import CheckpointError
 
 from lorarar.adaptation import adapted
-from lorarar.lora import LoRA
+from lorarar.dense import Dense
+from lorarar.lora import Layer, LoRA
+from lorarar.lowrank import LowRank
 from lorarar.merging import Coefficients, merge
 from tests.tiny import dense, factors, lora_for, pixart_inputs, tiny_pixart, tiny_unet, unet_inputs
 
@@ -50,6 +53,105 @@ def test_adapted_equals_merged_weights(kind: str) -> None:
     assert (expected - before).abs().max() > 0.01  # else the test proves nothing
     assert_close(got, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(answer(model, x), before)
+
+
+class Parts(nn.Module):
+    """Every sort of module that can be adapted, one after the other: (batch, 4, 6, 6) -> (batch, 36, 5)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.GroupNorm(2, 4)
+        self.conv = nn.Conv2d(4, 6, 3, padding=1, dilation=1)
+        self.down = nn.Conv2d(6, 8, 2, stride=2)
+        self.point = nn.Conv2d(8, 8, 1)
+        self.linear = nn.Linear(8, 5)
+        self.last = nn.LayerNorm(5)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.point(self.down(self.conv(self.norm(x))))
+        answer: Tensor = self.last(self.linear(x.flatten(2).mT))
+        return answer
+
+
+def vector(n: int, seed: int) -> Dense:
+    return Dense(torch.randn(n, generator=torch.Generator().manual_seed(seed)))
+
+
+PARTS: dict[str, Layer] = {
+    "norm": vector(4, 0),
+    "norm.bias": vector(4, 1),
+    "conv": replace(factors(6, 36, 2, 0.5, 2), kernel=(3, 3)),
+    "conv.bias": vector(6, 3),
+    "down": Dense(torch.randn(8, 24, generator=torch.Generator().manual_seed(4)), kernel=(2, 2)),
+    "point": factors(8, 8, 3, 0.5, 5),  # a file may hold a 1x1 convolution as a matrix
+    "linear": Dense(torch.randn(5, 8, generator=torch.Generator().manual_seed(6))),
+    "linear.bias": vector(5, 7),
+    "last": vector(5, 8),
+    "last.bias": vector(5, 9),
+}
+
+
+def with_added_parameters(model: nn.Module, layers: Mapping[str, Layer]) -> nn.Module:
+    """The reference: a copy whose parameters hold the deltas."""
+    model = copy.deepcopy(model)
+    for layer, delta in layers.items():
+        parameter = model.get_parameter(layer if layer.endswith(".bias") else f"{layer}.weight")
+        parameter.data += delta.delta().view_as(parameter)
+    return model
+
+
+@pytest.mark.parametrize("layer", [*PARTS, "all"])
+@torch.no_grad()
+def test_convolutions_norms_biases_and_dense_deltas_equal_added_parameters(layer: str) -> None:
+    model, x = Parts(), torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(1))
+    layers = PARTS if layer == "all" else {layer: PARTS[layer]}
+    before, expected = model(x), with_added_parameters(model, layers)(x)
+    with adapted(model, LoRA(layers)):
+        got = model(x)
+    assert (expected - before).abs().max() > 0.01  # else the test proves nothing
+    assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(model(x), before)
+
+
+@torch.no_grad()
+def test_shares_may_hold_deltas_of_different_sorts() -> None:
+    model, x = Parts(), torch.randn(6, 4, 6, 6, generator=torch.Generator().manual_seed(1))
+    thin = {"linear": factors(5, 8, 2, 0.5, 20), "conv": replace(factors(6, 36, 4, 2.0, 21), kernel=(3, 3))}
+    with adapted(model, [LoRA(PARTS), None, LoRA(thin)]):
+        got = model(x)
+    for i, layers in enumerate((PARTS, {}, thin)):
+        expected = with_added_parameters(model, layers)(x[2 * i : 2 * i + 2])
+        assert_close(got[2 * i : 2 * i + 2], expected, rtol=1e-4, atol=1e-4)
+    with (
+        pytest.raises(ValueError, match="batch of 5 does not divide"),
+        adapted(model, [LoRA({"norm": vector(4, 0)}), None]),
+    ):
+        model(x[:5])
+
+
+def test_gradients_reach_the_factors_of_convolutions() -> None:
+    model, x = Parts().requires_grad_(False), torch.randn(2, 4, 6, 6)
+    b, a = torch.randn(6, 2, requires_grad=True), torch.randn(2, 36, requires_grad=True)
+    with adapted(model, LoRA({"conv": LowRank(b, a, 0.5, (3, 3))})):
+        model(x).square().mean().backward()
+    assert all(factor.grad is not None and factor.grad.abs().max() > 0 for factor in (a, b))
+
+
+def test_what_cannot_be_adapted_is_named() -> None:
+    grouped = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.LayerNorm(4, elementwise_affine=False), nn.Linear(4, 3))
+    cases: dict[str, dict[str, Layer]] = {
+        r"0 is no .*, but Conv2d": {"0": factors(4, 18, 1)},
+        r"1 is no .*, but LayerNorm": {"1": vector(4, 0)},
+        r"2\.bias expected \(out, in\) \(3,\), found \(4,\)": {"2.bias": vector(4, 0)},
+        r"2 expected \(out, in\) \(3, 4\), found \(3,\)": {"2": vector(3, 0)},
+        r"9\.bias is not in the model": {"9.bias": vector(3, 0)},
+    }
+    for message, layers in cases.items():
+        with pytest.raises(ValueError, match=message), adapted(grouped, LoRA(layers)):
+            pass
 
 
 @torch.no_grad()
@@ -171,7 +273,7 @@ def test_errors_name_the_layers_and_the_remedy() -> None:
         r"cat was made for another base: 1 of 1 layers.*9\.to_q is not in the model.*trained on": {
             "9.to_q": factors(5, 6, 2)
         },
-        r"1 is no nn\.Linear but ReLU": {"1": factors(5, 6, 2)},
+        r"1 is no nn\.Linear, .*, but ReLU": {"1": factors(5, 6, 2)},
         r"0 expected \(out, in\) \(5, 6\), found \(6, 5\)": {"0": factors(6, 5, 2)},
         r"cat holds 1 text-encoder layers.*text_encoder\.x.*drop those layers": {"text_encoder.x": factors(5, 6, 2)},
     }

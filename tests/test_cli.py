@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from torch.testing import assert_close
 
+from lorarar import merge
 from lorarar.cli import main
-from lorarar.formats import save
-from lorarar.lora import LoRA
+from lorarar.formats import load, save
 from tests.tiny import two_block_lora
 
 
@@ -87,7 +90,7 @@ def test_mistakes_end_with_one_line(
     out = str(tmp_path / "out.safetensors")
     for words, said in (
         (["merge", cat, "nowhere.safetensors", "-o", out], "nowhere.safetensors does not exist"),
-        (["merge", cat, oil, "-o", cat], "exists: choose another name, or pass --force"),
+        (["merge", cat, oil, "-o", cat], "exists already: choose another name"),
         (["merge", cat, oil, "-o", f"{oil}/x.safetensors"], "does not exist, create it first"),
         (["merge", cat, oil, "-o", out, "--merger", "average", "--hypernetwork", oil], "found both"),
         (["merge", cat, oil, "-o", out, "--hypernetwork", oil], "is no learned merger"),
@@ -131,7 +134,31 @@ def test_wrong_usage_is_shown(words: list[str], capsys: pytest.CaptureFixture[st
 def test_loras_that_clash_are_named(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    layers = dict(list(two_block_lora(2).layers.items())[1:])
-    save(LoRA(layers), files[1], force=True)
+    save(two_block_lora(2, width=8), files[1], force=True)
     assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors")]) == 1
-    assert "the LoRAs hold different layers: cat.safetensors has 8, oil.safetensors has 7" in capsys.readouterr().err
+    assert "cat.safetensors and oil.safetensors were made for different bases: 8 layers" in capsys.readouterr().err
+
+
+def test_every_setting_reaches_the_merge(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "--merger ties --option density=0.3 --weights 0.5 2 --block mid_block=0,1 --rank 1 --json --dtype bf16"
+    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *words.split()]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["method"]["options"] == {"density": 0.3}
+    assert [entry["weight"] for entry in found["inputs"]] == [0.5, 2.0]
+    assert found["rank"] == 1
+    merged = load(tmp_path / "x.safetensors")
+    assert {f.A.dtype for f in merged.layers.values()} == {torch.bfloat16}
+    style, layer = load(files[1]), "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    alone = merge(style, merger="ties", weights=[2], options={"density": 0.3}, rank=1)  # the content's share is 0
+    assert_close(merged.layers[layer].delta(), alone.layers[layer].delta(), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("words", ["--option density", "--block mid_block", "--weights 1 2 3", "--rank 0"])
+def test_a_setting_that_makes_no_sense_is_refused(
+    files: tuple[Path, Path], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *words.split()]) == 1
+    assert "expected" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from lorarar.backbone import Backbone
-from lorarar.files import merge_files
+from lorarar.files import describe, merge_files
 from lorarar.formats import FormatError, load, save, sha256
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
@@ -38,21 +38,20 @@ def network(loras: dict[str, LoRA], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("merger", ["direct", "average", "hypernetwork"])
-@pytest.mark.parametrize("format", ["diffusers", "peft"])
+@pytest.mark.parametrize("format", ["diffusers", "peft", "kohya"])
 def test_a_merge_loads_in_diffusers_and_is_the_sum(
     backbone: Backbone, files: Files, network: Path, merger: str, format: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "merged.safetensors"
-    how: dict[str, object] = {"merger_file": network} if merger == "hypernetwork" else {"merger": merger}
-    said = merge_files(*files, output, dtype="fp32", format=format, **how)  # type: ignore[arg-type]
-    assert said.startswith(f"{output}: cat.safetensors as content + oil.safetensors as style, ")
-    assert "56 layers, merged in" in said
+    how: dict[str, object] = {"hypernetwork": network} if merger == "hypernetwork" else {"merger": merger}
+    found = merge_files(files, output, dtype="fp32", format=format, **how)  # type: ignore[arg-type]
+    assert found["files"][0] == str(output)
     merged, content, style = load(output), load(files[0]), load(files[1])
     layer = next(la for la in merged.layers if la.endswith("to_v"))  # the paper's network does not predict to_v
     weight = 0.5 if merger == "average" else 1.0
     expected = weight * (dense(content.layers[layer]) + dense(style.layers[layer]))
     assert_close(dense(merged.layers[layer]), expected, rtol=1e-5, atol=1e-6)
-    if format == "diffusers":
+    if format != "peft":
         linear = backbone.denoiser.get_submodule(layer)
         before = linear.weight.clone()
         backbone.pipeline.load_lora_weights(output)
@@ -61,22 +60,68 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
         assert_close((fused - before).double(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: Path, tmp_path: Path) -> None:
+    found = merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network, weights=[0.5, 1], rank=2)
+    assert [(entry["role"], entry["file"], entry["weight"]) for entry in found["inputs"]] == [
+        ("content", "cat.safetensors", 0.5),
+        ("style", "oil.safetensors", 1.0),
+    ]
+    assert (found["layers"], found["predicted_layers"], found["rank"]) == (56, 28, 2)
+    assert 0 < found["truncation"]["error"] <= found["truncation"]["worst"] < 1
+    assert json.loads(json.dumps(found)) == found
+    text = describe(found)
+    for part in (
+        "content: cat.safetensors",
+        "style: oil.safetensors",
+        "method: paper",
+        "predicted: 28 layers",
+        "the other 28",
+        "relative error",
+    ):
+        assert part in text
+
+
 def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Path) -> None:
-    merge_files(*files, tmp_path / "merged.safetensors", merger_file=network)
+    merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network)
     facts = load(tmp_path / "merged.safetensors").metadata
-    assert facts["method"] == "paper"
-    assert facts["merged_from"] == "cat.safetensors, oil.safetensors"
-    assert (facts["content_sha256"], facts["style_sha256"]) == (sha256(files[0]), sha256(files[1]))
-    assert facts["merger_sha256"] == sha256(network)
-    assert json.loads(facts["coefficients"])["mid_block"]["to_v"][0]["mean"] == 1.0
+    assert facts["lorarar.method"] == "paper"
+    assert facts["modelspec.merged_from"] == "cat.safetensors, oil.safetensors"
+    assert json.loads(facts["lorarar.inputs"]) == [{"name": path.name, "sha256": sha256(path)} for path in files]
+    assert facts["lorarar.merger_sha256"] == sha256(network)
+    assert json.loads(facts["lorarar.coefficients"])["mid_block"]["to_v"][0]["mean"] == 1.0
+
+
+def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp_path: Path) -> None:
+    output, kept = tmp_path / "merged.safetensors", tmp_path / "m.safetensors"
+    merge_files(files, output, hypernetwork=network, weights=[0.5, 2], dtype="fp32", save_coefficients=kept)
+    merged, inputs, m = load(output), [load(path) for path in files], load_file(kept)
+    assert set(m) == {f"{layer}.{role}" for layer in merged.layers for role in ("content", "style")}
+    for layer, delta in merged.layers.items():
+        parts = [
+            dense(lora.layers[layer]) * m[f"{layer}.{role}"].double()
+            for lora, role in zip(inputs, ("content", "style"), strict=True)
+        ]
+        assert m[f"{layer}.content"].dtype == torch.float32
+        assert_close(dense(delta), parts[0] + parts[1], rtol=1e-5, atol=1e-5)
+    merge_files([*files, files[0]], output, merger="average", save_coefficients=kept, force=True)
+    third = next(iter(merged.layers))
+    assert_close(load_file(kept)[f"{third}.2"], torch.full((merged.layers[third].shape[1],), 1 / 3))
+    with pytest.raises(ValueError, match="ties works on the deltas' entries: there are no coefficients"):
+        merge_files(files, tmp_path / "t.safetensors", merger="ties", save_coefficients=tmp_path / "t.m")
+    assert not list(tmp_path.glob("t.*"))
+
+
+def test_equal_inputs_give_equal_bytes(files: Files, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        merge_files(files, tmp_path / f"{name}.safetensors", merger="dare_ties", rank=3)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
 def test_a_folder_with_one_file_is_as_good_as_the_file(files: Files, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     save(load(files[0]), folder, format="peft", dtype=torch.float32)
-    merge_files(folder, files[1], tmp_path / "merged.safetensors")
-    facts = load(tmp_path / "merged.safetensors").metadata
-    assert facts["content_sha256"] == sha256(folder / "adapter_model.safetensors")
+    found = merge_files((folder, files[1]), tmp_path / "merged.safetensors")
+    assert found["inputs"][0]["sha256"] == sha256(folder / "adapter_model.safetensors")
 
 
 def truncated(path: Path) -> str:
@@ -91,7 +136,7 @@ def missing(path: Path) -> str:
 
 def of_another_base(path: Path) -> str:
     save(lora_for(tiny_unet()), path, force=True)
-    return "the LoRAs hold different layers: cat.safetensors has 32, oil.safetensors has 56"
+    return "cat.safetensors and oil.safetensors were made for different bases"
 
 
 def not_finite(path: Path) -> str:
@@ -107,7 +152,7 @@ def test_a_bad_input_is_named_and_leaves_nothing(files: Files, spoil: object, tm
     output = tmp_path / "out"
     output.mkdir()
     with pytest.raises(ValueError, match=message):
-        merge_files(*files, output / "merged.safetensors", merger="average")
+        merge_files(files, output / "merged.safetensors", merger="average")
     assert list(output.iterdir()) == []
 
 
@@ -117,27 +162,27 @@ def test_a_bad_output_is_named_and_leaves_nothing(files: Files, format: str, tmp
     for output, message in (
         (tmp_path / "nowhere" / "merged.safetensors", "its folder .*nowhere does not exist, create it first"),
         (files[0] / "merged.safetensors", "its folder .*cat.safetensors does not exist"),
-        (files[1], "oil.safetensors exists: choose another name, or pass --force"),
+        (files[1], "oil.safetensors exists already: choose another name"),
     ):
         with pytest.raises(FormatError, match=message):
-            merge_files(*files, output, format=format)  # type: ignore[arg-type]
+            merge_files(files, output, format=format)  # type: ignore[arg-type]
     assert sorted(tmp_path.rglob("*")) == before
-    assert load(files[1]).metadata.get("method") is None
+    assert load(files[1]).metadata.get("lorarar.method") is None
 
 
 def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, LoRA], tmp_path: Path) -> None:
     output = tmp_path / "merged.safetensors"
-    merge_files(*files, output)
+    merge_files(files, output)
     old = output.read_bytes()
     big = loras["train_content_00"].to(dtype=torch.float32)
     next(iter(big.layers.values())).B.mul_(1e6)
     save(big, files[0], dtype=torch.float32, force=True)
-    with pytest.raises(FormatError, match=r"not finite in torch.float16.*write it with dtype=torch.float32"):
-        merge_files(*files, output, force=True)
+    with pytest.raises(FormatError, match=r"is not finite in torch.float16: write it with fp32"):
+        merge_files(files, output, force=True)
     assert output.read_bytes() == old
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_merger_and_a_network_are_one_too_many(files: Files, network: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected --merger or --hypernetwork, found both"):
-        merge_files(*files, tmp_path / "merged.safetensors", merger="direct", merger_file=network)
+    with pytest.raises(ValueError, match="expected a merger or a hypernetwork, found both"):
+        merge_files(files, tmp_path / "merged.safetensors", merger="direct", hypernetwork=network)

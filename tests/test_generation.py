@@ -14,11 +14,11 @@ from torch.testing import assert_close
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.formats import FormatError, save
-from lorarar.generation import Sampling, generate, generate_batches, generate_files, starting_latents
+from lorarar.generation import Sampling, denoiser_part, generate, generate_batches, generate_files, starting_latents
 from lorarar.lora import LoRA
 from lorarar.mergers.average import average
 from lorarar.merging import merge
-from tests.tiny import lora_for, tiny_unet
+from tests.tiny import factors, lora_for, tiny_unet
 
 PROMPT, SEEDS = "a sks cat in szn style", [3, 4]
 
@@ -90,7 +90,7 @@ def test_the_starting_noise_is_a_seeds_own(backbone: Backbone) -> None:
 def test_files_are_written_for_each_seed(base: Path, backbone: Backbone, merged: LoRA, tmp_path: Path) -> None:
     save(merged, tmp_path / "merged.safetensors", dtype=torch.float32)
     sampling = Sampling(2, 2.5)
-    paths = generate_files(str(base), tmp_path / "merged.safetensors", PROMPT, SEEDS, sampling, tmp_path / "images")
+    paths = generate_files(str(base), [tmp_path / "merged.safetensors"], PROMPT, SEEDS, sampling, tmp_path / "images")
     assert [path.name for path in paths] == ["3.png", "4.png"]
     expected = generate(backbone, [merged], [PROMPT], SEEDS, sampling)[0]
     for path, image in zip(paths, expected, strict=True):
@@ -98,10 +98,50 @@ def test_files_are_written_for_each_seed(base: Path, backbone: Backbone, merged:
         assert_close(found, image, rtol=0, atol=1.1 / 255)
 
 
+def text_lora(backbone: Backbone, seed: int) -> LoRA:
+    """Deltas on a projection of each text encoder and on one attention layer, under the paths that files have."""
+    layer = "text_model.encoder.layers.0.self_attn.q_proj"
+    pipeline, layers = backbone.pipeline, dict(list(lora_for(backbone.denoiser, (2,), seed=seed).layers.items())[:1])
+    for i, (name, encoder) in enumerate(
+        (("text_encoder", pipeline.text_encoder), ("text_encoder_2", pipeline.text_encoder_2))
+    ):
+        width = encoder.config.hidden_size
+        layers[f"{name}.{layer}"] = factors(width, width, 2, 0.5, seed + 50 + i)
+    return LoRA(layers)
+
+
+def with_added_weights(backbone: Backbone, lora: LoRA) -> None:
+    """The reference: the deltas go into the weights of denoiser and text encoders."""
+    for layer, delta in lora.layers.items():
+        name, _, rest = layer.partition(".")
+        model, path = (getattr(backbone.pipeline, name), rest) if "text_encoder" in name else (backbone.denoiser, layer)
+        modules = dict(model.named_modules())
+        modules.get(path, modules.get(path.removeprefix("text_model."))).weight.data += delta.delta()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_text_encoders_are_adapted_too(base: Path, backbone: Backbone, guidance: float) -> None:
+    several, sampling = [text_lora(backbone, 0), None, text_lora(backbone, 300)], Sampling(2, guidance)
+    found = generate(backbone, several, [PROMPT] * 3, SEEDS, sampling)
+    for images, lora in zip(found, several, strict=True):
+        other = load_backbone(base)
+        if lora:
+            unet_only = generate(other, [denoiser_part(lora)], [PROMPT], SEEDS, sampling)[0]
+            assert (images - unet_only).abs().max() > 1e-3  # else the text encoders prove nothing
+            with_added_weights(other, lora)
+        assert_close(images, pipeline_images(other, sampling), rtol=1e-4, atol=1e-4)
+
+
+def test_text_encoder_layers_of_another_base_are_refused(backbone: Backbone) -> None:
+    lora = LoRA({"text_encoder.text_model.encoder.layers.9.self_attn.q_proj": factors(4, 4, 1)}, name="cat")
+    with pytest.raises(ValueError, match=r"cat was made for another base.*layers\.9\.self_attn\.q_proj is not in"):
+        generate(backbone, [lora], [PROMPT], SEEDS, Sampling(1))
+
+
 def test_nothing_is_written_for_a_lora_that_cannot_be_used(base: Path, tmp_path: Path) -> None:
     save(lora_for(tiny_unet()), tmp_path / "other.safetensors")
     with pytest.raises(FormatError, match="none.safetensors does not exist"):
-        generate_files(str(base), tmp_path / "none.safetensors", PROMPT, SEEDS, Sampling(2), tmp_path / "images")
+        generate_files(str(base), [tmp_path / "none.safetensors"], PROMPT, SEEDS, Sampling(2), tmp_path / "images")
     with pytest.raises(ValueError, match="other.safetensors was made for another base"):
-        generate_files(str(base), tmp_path / "other.safetensors", PROMPT, SEEDS, Sampling(2), tmp_path / "images")
+        generate_files(str(base), [tmp_path / "other.safetensors"], PROMPT, SEEDS, Sampling(2), tmp_path / "images")
     assert not list((tmp_path / "images").glob("*"))

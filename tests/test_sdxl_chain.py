@@ -157,18 +157,18 @@ def test_from_concepts_to_images(sdxl: Path, folder: Path, zoo: Path, tmp_path: 
     merger = run_train(config(sdxl, folder, zoo, tmp_path / "train", gradient_checkpointing=True))
     content, style = zoo / "validation_content_00.safetensors", zoo / "validation_style_00.safetensors"
     merged = tmp_path / "merged.safetensors"
-    said = merge_files(content, style, merged, merger_file=merger, dtype="fp32")
+    found = merge_files((content, style), merged, hypernetwork=merger, dtype="fp32")
     lora = load(merged)
-    assert f"{len(lora.layers)} layers" in said
+    assert len(lora.layers) == found["layers"]
     assert {f.rank for f in lora.layers.values()} == {4}
     assert {projection(layer) for layer in lora.layers} == {"to_q", "to_k", "to_v", "to_out"}
     sampling = Sampling(steps=2, guidance=5.0)
     prompt = "a sks cat in szn style"
-    paths = generate_files(str(sdxl), merged, prompt, [0, 1], sampling, tmp_path / "images")
+    paths = generate_files(str(sdxl), [merged], prompt, [0, 1], sampling, tmp_path / "images")
     pictures = [np.asarray(Image.open(path)) for path in paths]
     assert [picture.shape for picture in pictures] == [(64, 64, 3)] * 2
     assert (pictures[0] != pictures[1]).any()
-    plain = generate_files(str(sdxl), None, prompt, [0], sampling, tmp_path / "plain")
+    plain = generate_files(str(sdxl), [], prompt, [0], sampling, tmp_path / "plain")
     assert (np.asarray(Image.open(plain[0])) != pictures[0]).any()
     pipeline = load_backbone(sdxl).pipeline
     pipeline.load_lora_weights(merged)

@@ -12,10 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "lorarar"
 LEVELS = (
-    {"lowrank", "dense", "statistics"},
+    {"lowrank", "dense", "statistics", "threads"},
     {"lora", "families"},
-    {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation"},
-    {"mergers", "inspection", "conversion", "api"},
+    {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation", "strengths"},
+    {"mergers", "shipped", "inspection", "conversion", "api", "files"},
     {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
     {"draws", "dreambooth", "zoo", "pairs", "teaching", "tracking", "training", "generation", "runtime"},
     {"toyworld", "benchmark"},

@@ -27,6 +27,7 @@ STEPS: list[tuple[str, list[str], Path]] = [
     ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
 ]
 MERGERS = {"hypernetwork": "embedded", "hypernetwork_paper": "embedded_paper", "constant": "embedded_constant"}
+DEFAULT = "hypernetwork"
 
 
 def main() -> None:
@@ -72,7 +73,10 @@ def ship(name: str, config: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, force=True) as temporary:
         temporary.write_bytes(source.read_bytes())
-    write_card(target, what=f"merger {name!r} of the embedded default", config=str(path), **merger_metadata(source))
+    facts = {"what": f"merger {name!r} of the embedded default", "config": str(path), **merger_metadata(source)}
+    if name == DEFAULT:
+        facts["default_for"] = "embedded"  # `lorarar merge` takes it for LoRAs of that family
+    write_card(target, **facts)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Result:
 
 def shipped_methods(mergers: Path) -> dict[str, Method]:
     """Direct, average and every learned merger in a folder, by file name."""
-    methods: dict[str, Method] = {name: m.call for name, m in MERGERS.items() if not m.needs}
+    methods: dict[str, Method] = {name: MERGERS[name].call for name in ("direct", "average")}
     return methods | {path.stem: load_merger(path) for path in sorted(mergers.glob("*.safetensors"))}
 
 

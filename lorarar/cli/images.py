@@ -37,7 +37,7 @@ def _generate(arguments: argparse.Namespace) -> None:
     sampling = Sampling(arguments.steps, arguments.guidance)
     for path in generate_files(
         arguments.base,
-        arguments.lora,
+        [arguments.lora] if arguments.lora else [],
         arguments.prompt,
         arguments.seed,
         sampling,

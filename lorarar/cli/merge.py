@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from lorarar.cli.configured import Commands
@@ -11,31 +12,60 @@ from lorarar.mergers import MERGERS
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
     """Registers `merge`."""
-    merge = commands.add_parser("merge", help="merge a content and a style LoRA into one ordinary LoRA file")
-    merge.add_argument("content", type=Path)
-    merge.add_argument("style", type=Path)
+    merge = commands.add_parser("merge", help="merge LoRA files into one ordinary LoRA file")
+    merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CONTENT STYLE, or any number of LoRA files")
     merge.add_argument("-o", "--output", type=Path, required=True)
-    alone = [name for name, merger in MERGERS.items() if merger.kind == "coefficients" and not merger.needs]
-    merge.add_argument("--merger", choices=alone, help="a merger that needs no file")
-    merge.add_argument("--hypernetwork", type=Path, help="a trained merger's file")
-    merge.add_argument("--format", choices=["diffusers", "peft"], default="diffusers")
+    merge.add_argument("--merger", choices=list(MERGERS), metavar="NAME", help="see `lorarar mergers`")
+    merge.add_argument("--hypernetwork", type=Path, metavar="PATH", help="a trained merger's file")
+    merge.add_argument("--weights", type=float, nargs="+", metavar="W", help="one for each file")
+    merge.add_argument(
+        "--block", action="append", default=[], metavar="PATH=W[,W..]", help="strength of a block, such as up_blocks.1"
+    )
+    merge.add_argument("--text-encoder", type=float, nargs="+", metavar="W", help="strength of the text encoders")
+    merge.add_argument("--option", action="append", default=[], metavar="NAME=NUMBER", help="the merger's own settings")
+    size = merge.add_mutually_exclusive_group()
+    size.add_argument("--rank", type=int, help="truncate every layer to this rank")
+    size.add_argument("--energy", type=float, help="truncate to the rank that keeps this share of the squared norm")
+    merge.add_argument("--base", type=Path, metavar="MODEL", help="the base model, for DoRA, IA3, OFT and GLoRA files")
+    merge.add_argument("--format", choices=["kohya", "diffusers", "peft"], help="default: what the family's tools read")
     merge.add_argument("--dtype", choices=["fp16", "bf16", "fp32"], default="fp16")
-    merge.add_argument("--force", action="store_true", help="replace an existing file")
+    merge.add_argument("--device", default="cpu")
+    merge.add_argument("--save-coefficients", type=Path, metavar="FILE", help="every coefficient, as safetensors")
+    merge.add_argument("--json", action="store_true", help="print the summary as JSON")
+    merge.add_argument("--force", action="store_true", help="replace existing files")
     merge.set_defaults(run=_merge)
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from lorarar.files import merge_files
+    from lorarar.files import describe, merge_files
 
-    print(
-        merge_files(
-            arguments.content,
-            arguments.style,
-            arguments.output,
-            merger=arguments.merger,
-            merger_file=arguments.hypernetwork,
-            format=arguments.format,
-            dtype=arguments.dtype,
-            force=arguments.force,
-        )
+    summary = merge_files(
+        arguments.files,
+        arguments.output,
+        merger=arguments.merger,
+        hypernetwork=arguments.hypernetwork,
+        weights=arguments.weights,
+        blocks={name: _numbers(text) for name, text in map(_assignment, arguments.block)},
+        text_encoder=arguments.text_encoder,
+        options={name: float(text) for name, text in map(_assignment, arguments.option)},
+        rank=arguments.rank,
+        energy=arguments.energy,
+        base=arguments.base,
+        format=arguments.format,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        save_coefficients=arguments.save_coefficients,
+        force=arguments.force,
     )
+    print(json.dumps(summary, indent=1) if arguments.json else describe(summary))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"expected NAME=NUMBER, found {text!r}")
+    return name, value
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]

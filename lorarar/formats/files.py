@@ -71,7 +71,7 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         FormatError: The file exists and force is False, its folder does not exist, or the system refuses to write.
     """
     path = Path(path)
-    _check_target(path, force)
+    check_target(path, force)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield temporary
@@ -227,7 +227,12 @@ def _finite(tensor: Tensor) -> bool:
     return all(math.isfinite(float(extreme)) for extreme in wide.aminmax())
 
 
-def _check_target(path: Path, force: bool) -> None:
+def check_target(path: Path, force: bool) -> None:
+    """Checks that a file can be written, before the work is done.
+
+    Raises:
+        FormatError: It exists and force is False, it is a folder, or its folder does not exist.
+    """
     if path.is_dir():
         raise FormatError(f"{path} is a folder: give a file name inside it")
     if path.exists() and not force:

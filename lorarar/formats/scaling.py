@@ -8,12 +8,12 @@ alpha = rank, so scale = 1. peft's configuration holds one default (`r`, `lora_a
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from lorarar.formats.algorithms import Scaling
 from lorarar.lora import TEXT_ENCODERS
 from lorarar.lowrank import LowRank
 
@@ -21,23 +21,21 @@ HEADER_KEY = "lora_adapter_metadata"
 Config = Mapping[str, Any]
 
 
-def scale_from_alpha(alpha: float, rank: int, rslora: bool = False) -> float:
-    """alpha / rank, or alpha / sqrt(rank); 1.0 where alpha is 0."""
-    if not alpha:
-        return 1.0
-    return alpha / (math.sqrt(rank) if rslora else rank)
+def scaling_from_config(config: Config, layer: str) -> Scaling:
+    """What peft's configuration says of a layer (path without prefix)."""
+    default = config.get("lora_alpha") or config.get("alpha")  # peft's LoHa and LoKr say "alpha"
+    alpha = _matching(config.get("alpha_pattern") or {}, layer, default)
+    return Scaling(float(alpha) if alpha else None, bool(config.get("use_rslora")))
 
 
-def scale_from_config(config: Config, layer: str, rank: int) -> float:
-    """The scale that peft's configuration gives to a layer (path without prefix) of that rank.
-
-    Raises:
-        ValueError: The configuration asks for DoRA, which is no low-rank delta.
-    """
-    if config.get("use_dora"):
-        raise ValueError("the adapter is a DoRA, whose delta depends on the base's weights: this is not supported yet")
-    alpha = _matching(config.get("alpha_pattern") or {}, layer, config.get("lora_alpha") or 0)
-    return scale_from_alpha(float(alpha), rank, bool(config.get("use_rslora")))
+def scaling_from_header(header: Mapping[str, str]) -> Scaling:
+    """What the arguments of LyCORIS say of all layers: rsLoRA or not."""
+    try:
+        arguments = json.loads(header.get("ss_network_args") or "{}")
+    except json.JSONDecodeError:
+        arguments = {}
+    named = arguments if isinstance(arguments, dict) else {}
+    return Scaling(rslora=str(named.get("rs_lora", "")).lower() in ("true", "1"))
 
 
 def config_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
@@ -46,7 +44,7 @@ def config_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
     Every exception is the whole path behind "^": without it "proj_out" would also match "..attentions.0.proj_out".
     """
     ranks = {layer: f.rank for layer, f in layers.items()}
-    alphas = {layer: _alpha(f) for layer, f in layers.items()}
+    alphas = {layer: alpha_of(f) for layer, f in layers.items()}
     r, alpha = _most_common(ranks), _most_common(alphas)
     return {
         "peft_type": "LORA",
@@ -61,6 +59,13 @@ def config_of(layers: Mapping[str, LowRank]) -> dict[str, Any]:
         "use_dora": False,
         "inference_mode": True,
     }
+
+
+def alpha_of(factors: LowRank) -> float:
+    """alpha = scale rank; the shortest decimal that gives the very same scale back, where there is one."""
+    alpha = factors.scale * factors.rank
+    short = round(alpha, 6)
+    return short if short / factors.rank == factors.scale else alpha
 
 
 def configs_from_header(header: Mapping[str, str]) -> dict[str, Config]:
@@ -106,13 +111,6 @@ def config_for(configs: Mapping[str, Config], layer: str) -> tuple[Config | None
         return configs.get(model), rest
     denoiser = next((configs[key] for key in ("unet", "transformer", "") if key in configs), None)
     return denoiser, layer
-
-
-def _alpha(factors: LowRank) -> float:
-    """alpha = scale rank; the shortest decimal that gives the very same scale back, where there is one."""
-    alpha = factors.scale * factors.rank
-    short = round(alpha, 6)
-    return short if short / factors.rank == factors.scale else alpha
 
 
 def _most_common(values: Mapping[str, Any]) -> Any:

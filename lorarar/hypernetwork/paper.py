@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lorarar.lora import LoRA, check_same_shapes, label, projection
+from lorarar.dense import factored
+from lorarar.lora import Layer, LoRA, check_same_shapes, label, projection
 from lorarar.lowrank import LowRank
 from lorarar.merging import Coefficients
+
+# Hidden values, (layers, hidden, in), that are computed at once.
+_CPU_VALUES = 1 << 18
+_DEVICE_VALUES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -56,52 +61,63 @@ class PaperHypernetwork(nn.Module):
         self.input = nn.ModuleDict({str(width): nn.Linear(2 * width, config.hidden) for width in config.widths})
         self.output = nn.Linear(config.hidden, 2)
 
+    def predicted(self, loras: Sequence[LoRA]) -> list[str]:
+        """The layers whose coefficients the network predicts: linear ones of the right projections that both have."""
+        shared = linear_layers(loras)
+        return [layer for layer in shared if projection(layer) in self.config.predicted]
+
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
         """Predicts the coefficients of a content and a style LoRA.
 
         Args:
-            loras: [content, style]. Layers that only one of them holds get the fixed coefficient, like all layers that
-                are not predicted.
+            loras: [content, style]. Layers that only one of them holds, convolutions, norms and biases get the fixed
+                coefficient, like all layers that are not predicted. A predicted layer's delta may be dense.
 
         Returns:
-            Two vectors (in,) for each layer of either LoRA, in the network's dtype and on its device.
+            For each layer of either LoRA two vectors (in,), or two numbers () where the coefficient is fixed, in the
+            network's dtype and on its device.
 
         Raises:
             ValueError: There are not two LoRAs, their shapes clash, no layer can be predicted, or a predicted layer's
                 width is not among the network's.
         """
         content, style = self._two(loras)
-        shared = [la for la in content.layers if la in style.layers and projection(la) in self.config.predicted]
-        self._check_widths(shared, content, style)
+        predicted = self.predicted(loras)
+        self._check_widths(predicted, content, style)
         vectors: dict[str, tuple[Tensor, ...]] = {}
-        for layers in alike(shared, content.layers, style.layers):
-            m = self.columns([content.layers[la] for la in layers], [style.layers[la] for la in layers])
-            vectors |= {layer: (m[i, :, 0], m[i, :, 1]) for i, layer in enumerate(layers)}
-        every = {layer: f.shape[1] for lora in loras for layer, f in lora.layers.items()}
-        return Coefficients({la: vectors.get(la) or self._constant(width) for la, width in every.items()})
+        for group in alike(predicted, content.layers, style.layers):
+            for layers in self._batches(group, content.layers[group[0]].shape[1]):
+                m = self.columns([content.layers[la] for la in layers], [style.layers[la] for la in layers])
+                vectors |= {layer: (m[i, 0], m[i, 1]) for i, layer in enumerate(layers)}
+        fixed = self.output.weight.new_tensor(self.config.fixed)
+        return Coefficients({la: vectors.get(la, (fixed, fixed)) for lora in loras for la in lora.layers})
 
-    def columns(self, content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
+    def columns(self, content: Sequence[Layer], style: Sequence[Layer]) -> Tensor:
         """The network on every column of layers of one shape.
 
         The first linear layer factors, so dW is never formed:
-        W [dW_c; dW_s] = s_c (W_c B_c) A_c + s_s (W_s B_s) A_s, with W = [W_c, W_s].
+        W [dW_c; dW_s] = [s_c W_c B_c, s_s W_s B_s] [A_c; A_s], with W = [W_c, W_s].
 
         Args:
             content: The content LoRA's deltas (out, in), all of one rank.
             style: The style LoRA's deltas of the same layers, all of one rank.
 
         Returns:
-            (layers, in, 2): m_c[j], m_s[j].
+            (layers, 2, in): m_c[j] and m_s[j].
         """
         first = self.input.get_submodule(str(content[0].shape[0]))
         assert isinstance(first, nn.Linear)  # for the type checker
-        w_c, w_s = first.weight.chunk(2, dim=1)
-        hidden = _through(w_c, content) + _through(w_s, style) + first.bias[:, None]
-        return torch.relu(hidden).mT @ self.output.weight.T + self.output.bias
+        deltas = [[factored(delta) for delta in side] for side in (content, style)]
+        up = [_up(weight, side) for weight, side in zip(first.weight.chunk(2, dim=1), deltas, strict=True)]
+        down = [stacked([d.A for d in side], first.weight) for side in deltas]
+        hidden = torch.baddbmm(first.bias[:, None], torch.cat(up, dim=2), torch.cat(down, dim=1)).relu_()
+        return self.output.weight @ hidden + self.output.bias[:, None]
 
-    def _constant(self, width: int) -> tuple[Tensor, Tensor]:
-        vector = self.output.weight.new_full((width,), self.config.fixed)
-        return vector, vector
+    def _batches(self, layers: list[str], width: int) -> Iterator[list[str]]:
+        """Parts of a group whose hidden values stay small: in the cache of a CPU, in the memory of an accelerator."""
+        device = self.output.weight.device.type
+        size = max(1, (_CPU_VALUES if device == "cpu" else _DEVICE_VALUES) // (self.config.hidden * width))
+        return (layers[start : start + size] for start in range(0, len(layers), size))
 
     def _two(self, loras: Sequence[LoRA]) -> tuple[LoRA, LoRA]:
         if len(loras) != 2:
@@ -124,18 +140,37 @@ class PaperHypernetwork(nn.Module):
             )
 
 
-def _through(weight: Tensor, deltas: Sequence[LowRank]) -> Tensor:
-    """s (W B) A for deltas of one shape and rank: (hidden, out) -> (layers, hidden, in)."""
-    b = torch.stack([d.B for d in deltas]).to(weight)
-    a = torch.stack([d.A for d in deltas]).to(weight)
-    scale = torch.tensor([d.scale for d in deltas], device=weight.device, dtype=weight.dtype)
-    return scale[:, None, None] * (weight @ b) @ a
+def _up(weight: Tensor, deltas: Sequence[LowRank]) -> Tensor:
+    """s W B for deltas of one shape and rank: (hidden, out) -> (layers, hidden, rank)."""
+    scale = weight.new_tensor([d.scale for d in deltas])
+    return scale[:, None, None] * (weight @ stacked([d.B for d in deltas], weight))
 
 
-def alike(layers: Sequence[str], content: Mapping[str, LowRank], style: Mapping[str, LowRank]) -> Iterable[list[str]]:
+def stacked(factors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Factors of one shape as one tensor, (layers, ..), with the dtype and on the device of another."""
+    if len(factors) == 1:
+        return factors[0].to(like)[None]
+    return torch.stack([factor.to(like) for factor in factors])
+
+
+def linear_layers(loras: Sequence[LoRA]) -> list[str]:
+    """The layers that all the LoRAs hold and that belong to linear modules' weights."""
+    first, *others = [lora.layers for lora in loras]
+    shared = [la for la in first if all(la in layers for layers in others)]
+    return [la for la in shared if len(first[la].shape) == 2 and not first[la].kernel]
+
+
+def alike(layers: Sequence[str], content: Mapping[str, Layer], style: Mapping[str, Layer]) -> Iterable[list[str]]:
     """The layers in groups of equal shape and ranks, which can be stacked."""
     groups: dict[object, list[str]] = {}
     for layer in layers:
         c, s = content[layer], style[layer]
-        groups.setdefault((c.shape, c.rank, s.rank, c.A.dtype, s.A.dtype), []).append(layer)
+        groups.setdefault((c.shape, _layout(c), _layout(s)), []).append(layer)
     return groups.values()
+
+
+def _layout(delta: Layer) -> tuple[int, torch.dtype]:
+    """Rank and dtype of the factors; a dense delta's are those of `factored`."""
+    if isinstance(delta, LowRank):
+        return delta.rank, delta.A.dtype
+    return min(delta.shape), delta.tensor.dtype

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorarar.hypernetwork.paper import alike
-from lorarar.lora import LoRA, check_same_shapes
-from lorarar.lowrank import LowRank
+from lorarar.dense import factored
+from lorarar.hypernetwork.paper import alike, linear_layers
+from lorarar.lora import Layer, LoRA, check_same_shapes
 from lorarar.merging import Coefficients
 
 _COLUMN, _LAYER = 4, 3  # features of a column and of a layer
@@ -69,15 +69,19 @@ class ResidualHypernetwork(nn.Module):
             last,
         )
 
+    def predicted(self, loras: Sequence[LoRA]) -> list[str]:
+        """The layers whose coefficients the network predicts: linear ones that it knows and both LoRAs have."""
+        return [layer for layer in linear_layers(loras) if layer in self.index]
+
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
         """Predicts the coefficients of a content and a style LoRA.
 
         Args:
             loras: [content, style]. Layers that the network does not know, or that one of the two lacks, get the
-                fixed coefficients.
+                fixed coefficients, and so do convolutions, norms and biases. A predicted layer's delta may be dense.
 
         Returns:
-            Two vectors (in,) for each layer of either LoRA.
+            For each layer of either LoRA two vectors (in,), or two numbers () where the coefficients are fixed.
 
         Raises:
             ValueError: There are not two LoRAs, their shapes clash, or they share no layer that the network knows.
@@ -86,7 +90,7 @@ class ResidualHypernetwork(nn.Module):
             raise ValueError(f"the network merges exactly two LoRAs, [content, style], found {len(loras)}")
         check_same_shapes(loras)
         content, style = loras[0].layers, loras[1].layers
-        shared = [layer for layer in content if layer in style and layer in self.index]
+        shared = self.predicted(loras)
         if not shared:
             raise ValueError(
                 f"expected layers such as {self.config.layers[0]}, found {list(content)[:2]}: "
@@ -99,8 +103,8 @@ class ResidualHypernetwork(nn.Module):
         for layers, feature in zip(groups, features, strict=True):
             m = self._columns(layers, feature, pair)
             vectors |= {layer: (m[i, :, 0], m[i, :, 1]) for i, layer in enumerate(layers)}
-        widths = {layer: f.shape[1] for lora in loras for layer, f in lora.layers.items()}
-        return Coefficients({la: vectors.get(la) or self._fixed(width) for la, width in widths.items()})
+        fixed = tuple(self.constants.new_tensor(value) for value in self.config.fixed)
+        return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
 
     def _columns(self, layers: Sequence[str], features: Tensor, pair: Tensor) -> Tensor:
         """(layers, in, 7) features of one shape's layers to (layers, in, 2) coefficients."""
@@ -111,12 +115,8 @@ class ResidualHypernetwork(nn.Module):
         correction: Tensor = self.mlp(inputs)
         return self.constants[rows][:, None] + correction
 
-    def _fixed(self, width: int) -> tuple[Tensor, Tensor]:
-        content, style = (self.constants.new_full((width,), value) for value in self.config.fixed)
-        return content, style
 
-
-def _features(content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
+def _features(content: Sequence[Layer], style: Sequence[Layer]) -> Tensor:
     """Lengths and angles of the columns of layers of one shape, through the factors: (layers, in, 7).
 
     For column j: log of its length in each LoRA over that LoRA's root mean square in the layer, the log ratio of the
@@ -145,8 +145,9 @@ def _features(content: Sequence[LowRank], style: Sequence[LowRank]) -> Tensor:
     return stacked.clamp(-4, 4)
 
 
-def _stacked(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor]:
+def _stacked(deltas: Sequence[Layer]) -> tuple[Tensor, Tensor]:
     """A (layers, rank, in), with the scale in it, and B (layers, out, rank), float32."""
-    scale = torch.tensor([delta.scale for delta in deltas], device=deltas[0].A.device)
-    down = torch.stack([delta.A for delta in deltas]).float()
-    return down * scale[:, None, None], torch.stack([delta.B for delta in deltas]).float()
+    thin = [factored(delta) for delta in deltas]
+    scale = torch.tensor([d.scale for d in thin], device=thin[0].A.device)
+    down = torch.stack([d.A for d in thin]).float()
+    return down * scale[:, None, None], torch.stack([d.B for d in thin]).float()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +13,17 @@ from lorarar.lora import LoRA
 from lorarar.mergers.average import average
 from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger
+from lorarar.mergers.klora import klora
+from lorarar.mergers.knots import knots
+from lorarar.mergers.linear import linear
+from lorarar.mergers.np_lora import np_lora
+from lorarar.mergers.pruning import PRUNINGS, pruned
+from lorarar.mergers.svd import svd
+from lorarar.mergers.turns import composite, switch
 from lorarar.merging import Coefficients
 
 Kind = Literal["coefficients", "delta", "runtime"]
+Options = Mapping[str, float | int]
 
 
 @dataclass(frozen=True)
@@ -22,11 +32,16 @@ class Merger:
 
     Args:
         name: Its key in the table; a learned merger's is the kind that its file names.
-        kind: Its calling convention. "coefficients": call(loras, **needs) -> Coefficients, then `merge`. "delta":
-            call(loras, **needs) -> LoRA. "runtime": acts while sampling.
+        kind: Its calling convention. "coefficients": call(loras, **needs) -> Coefficients, then `merging.merge`.
+            "delta": call(deltas, layer=path, **options) -> the merged delta, one layer at a time, run by
+            `mergers.driver.merge_deltas`. "runtime": call(loras, steps, **options) -> for each sampling step the LoRAs
+            whose guided predictions are averaged; there is nothing to save.
         citation: Where it comes from.
         needs: Keyword arguments that `call` must get besides the LoRAs.
         call: The function.
+        options: Keyword arguments that `call` takes besides, and their defaults.
+        predicts: (loras, **needs) -> the layers whose coefficients it predicts, the others being fixed; None for a
+            method that learned nothing.
     """
 
     name: str
@@ -34,6 +49,28 @@ class Merger:
     citation: str
     needs: tuple[str, ...]
     call: Callable[..., Any]
+    options: Options = field(default_factory=dict)
+    predicts: Callable[..., list[str]] | None = None
+
+    def settings(self, given: Options) -> dict[str, float | int]:
+        """All options, the given ones in place of their defaults.
+
+        Raises:
+            ValueError: An option is unknown, or no whole number where one is needed.
+        """
+        for key, value in given.items():
+            if key not in self.options:
+                raise ValueError(self._unknown(key))
+            if isinstance(self.options[key], int) and not float(value).is_integer():
+                raise ValueError(f"expected a whole number for {self.name}'s option {key}, found {value}")
+        return {key: type(default)(given.get(key, default)) for key, default in self.options.items()}
+
+    def _unknown(self, key: str) -> str:
+        known = ", ".join(self.options) or "none"
+        close = get_close_matches(key, self.options, 1)
+        return f"expected options of {self.name} among {known}, found {key!r}" + (
+            f": did you mean {close[0]!r}?" if close else ""
+        )
 
 
 def learned(loras: Sequence[LoRA], *, merger_file: str | Path) -> Coefficients:
@@ -47,11 +84,70 @@ def learned(loras: Sequence[LoRA], *, merger_file: str | Path) -> Coefficients:
     return coefficients
 
 
+def learned_layers(loras: Sequence[LoRA], *, merger_file: str | Path) -> list[str]:
+    """The layers whose coefficients a learned merger's file predicts; the others get its fixed ones.
+
+    Raises:
+        FormatError: The file is no learned merger.
+    """
+    layers: list[str] = load_merger(merger_file).predicted(loras)  # type: ignore[operator]
+    return layers
+
+
+def mergers_table() -> str:
+    """All mergers as text, one a line: name, kind, what it needs, options with defaults, citation."""
+    rows = [("name", "kind", "needs", "options", "citation")]
+    for merger in MERGERS.values():
+        options = " ".join(f"{key}={value}" for key, value in merger.options.items())
+        rows.append((merger.name, merger.kind, " ".join(merger.needs) or "-", options or "-", merger.citation))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _learned(name: str, citation: str) -> Merger:
+    return Merger(name, "coefficients", citation, ("merger_file",), learned, predicts=learned_layers)
+
+
+def _pruned(name: str, citation: str, **options: float | int) -> Merger:
+    return Merger(name, "delta", citation, (), partial(pruned, PRUNINGS[name]), {"density": 0.5, **options})
+
+
+def _knots(name: str, pruning: str, **options: float | int) -> Merger:
+    call = partial(knots, PRUNINGS[pruning])
+    return Merger(name, "delta", "KnOTS, arXiv 2410.19735", (), call, {"density": 0.5, **options})
+
+
 _TABLE = (
     Merger("direct", "coefficients", "arXiv 2311.13600, baseline", (), direct),
     Merger("average", "coefficients", "arXiv 2203.05482", (), average),
-    Merger("constant", "coefficients", "ablation of arXiv 2412.05148", ("merger_file",), learned),
-    Merger("paper", "coefficients", "LoRA.rar, arXiv 2412.05148", ("merger_file",), learned),
-    Merger("residual", "coefficients", "lorarar; after arXiv 2412.05148", ("merger_file",), learned),
+    _learned("constant", "ablation of arXiv 2412.05148"),
+    _learned("paper", "LoRA.rar, arXiv 2412.05148"),
+    _learned("residual", "lorarar; after arXiv 2412.05148"),
+    Merger("peft_linear", "delta", "peft add_weighted_adapter, factor-wise; for comparison", (), linear),
+    _pruned("ties", "TIES, arXiv 2306.01708"),
+    _pruned("dare", "DARE, arXiv 2311.03099", seed=0),
+    _pruned("dare_ties", "DARE, arXiv 2311.03099, with TIES", seed=0),
+    _pruned("magnitude_prune", "mergekit; trim of arXiv 2306.01708, then sum"),
+    _pruned("della", "DELLA, arXiv 2406.11617", epsilon=0.15, seed=0),
+    _pruned("della_linear", "DELLA, arXiv 2406.11617, without election", epsilon=0.15, seed=0),
+    _pruned("breadcrumbs", "Model Breadcrumbs, arXiv 2312.06795", gamma=0.01),
+    _pruned("breadcrumbs_ties", "Model Breadcrumbs, arXiv 2312.06795, with TIES", gamma=0.01),
+    Merger("svd", "delta", "Eckart-Young: the sum, truncated", (), svd, {"rank": 0}),
+    _knots("knots", "ties"),
+    _knots("knots_dare", "dare_ties", seed=0),
+    Merger("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", (), np_lora, {"mu": 0.5}),
+    Merger("klora", "runtime", "K-LoRA, arXiv 2502.18461", (), klora, {"alpha": 1.5, "beta": 0.5}),
+    Merger(
+        "klora_wrapped",
+        "runtime",
+        "K-LoRA, arXiv 2502.18461, variant s*",
+        (),
+        partial(klora, wrapped=True),
+        {"alpha": 1.5, "beta": 0.85 * 1.5},
+    ),
+    Merger("switch", "runtime", "LoRA switch, arXiv 2402.16843", (), switch, {"tau": 5}),
+    Merger("composite", "runtime", "LoRA composite, arXiv 2402.16843", (), composite),
 )
 MERGERS: Mapping[str, Merger] = {merger.name: merger for merger in _TABLE}

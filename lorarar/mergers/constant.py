@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lorarar.lora import LoRA, check_same_shapes, projection
 from lorarar.merging import Coefficients
 
-Group = Literal["width", "layer"]
+Group = Literal["width", "projection", "layer"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ConstantConfig:
     """What is needed to build the merger.
 
     Args:
-        groups: The out widths ("640", "1280") or the layer paths that have numbers of their own.
-        group: Whether `groups` are widths or layers.
+        groups: The out widths ("640", "1280"), projections ("to_q") or layer paths that have numbers of their own.
+        group: Which of these `groups` are.
         n_loras: How many LoRAs are merged.
         initial: Value of every learned coefficient before training.
         predicted: Projections that the learned numbers apply to, as in the LoRA.rar network.
@@ -53,10 +53,15 @@ class ConstantMerger(nn.Module):
         super().__init__()
         if not config.groups or len(set(config.groups)) < len(config.groups) or config.n_loras < 1:
             raise ValueError(f"expected one or more distinct groups and at least one LoRA, found {config}")
-        if config.group not in ("width", "layer"):
-            raise ValueError(f'expected group "width" or "layer", found {config.group!r}')
+        if config.group not in get_args(Group):
+            raise ValueError(f"expected a group among {', '.join(get_args(Group))}, found {config.group!r}")
         self.config = config
         self.values = nn.Parameter(torch.full((len(config.groups), config.n_loras), config.initial))
+
+    def predicted(self, loras: Sequence[LoRA]) -> list[str]:
+        """The layers that learned numbers apply to: linear ones of the right projections, of any of the LoRAs."""
+        shapes = linear_shapes(loras)
+        return [layer for layer in shapes if projection(layer) in self.config.predicted]
 
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
         """The coefficients of these LoRAs.
@@ -65,7 +70,7 @@ class ConstantMerger(nn.Module):
             loras: As many LoRAs as the configuration says, in the order of training.
 
         Returns:
-            One vector (in,) for each LoRA in each layer of any of them.
+            For each layer of any LoRA one vector (in,) for each LoRA, or one number () where the coefficient is fixed.
 
         Raises:
             ValueError: The number of LoRAs is another, their shapes clash, or a layer's group is not known.
@@ -73,18 +78,16 @@ class ConstantMerger(nn.Module):
         if len(loras) != self.config.n_loras:
             raise ValueError(f"the merger was made for {self.config.n_loras} LoRAs, found {len(loras)}")
         check_same_shapes(loras)
-        shapes = {layer: f.shape for lora in loras for layer, f in lora.layers.items()}
-        rows = self._rows(shapes)
-        fixed = self.values.new_full((self.config.n_loras,), self.config.fixed)
-        return Coefficients(
-            {la: _spread(self.values[rows[la]] if la in rows else fixed, width) for la, (_, width) in shapes.items()}
-        )
+        shapes = linear_shapes(loras)
+        vectors = {la: _spread(self.values[row], shapes[la][1]) for la, row in self._rows(loras).items()}
+        fixed = tuple(self.values.new_full((self.config.n_loras,), self.config.fixed))
+        return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
 
-    def _rows(self, shapes: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    def _rows(self, loras: Sequence[LoRA]) -> dict[str, int]:
         """Learned layer -> its row in `values`."""
         index = {group: row for row, group in enumerate(self.config.groups)}
-        learned = [layer for layer in shapes if projection(layer) in self.config.predicted]
-        names = {la: str(shapes[la][0]) if self.config.group == "width" else la for la in learned}
+        shapes = linear_shapes(loras)
+        names = {la: _group(la, shapes[la], self.config.group) for la in self.predicted(loras)}
         unknown = sorted(set(names.values()) - set(index))
         if unknown:
             raise ValueError(
@@ -94,12 +97,44 @@ class ConstantMerger(nn.Module):
         return {layer: index[name] for layer, name in names.items()}
 
 
+def constant_of(numbers: Mapping[str, Sequence[float]], group: Group = "width", fixed: float = 1.0) -> ConstantMerger:
+    """A merger of given numbers, which needs no training.
+
+    Args:
+        numbers: Out width, projection or layer path -> one coefficient for each LoRA.
+        group: What the keys are. Numbers by projection apply to those projections, all others to to_q and to_out.
+        fixed: Coefficient of all other layers, for every LoRA.
+
+    Raises:
+        ValueError: There are no numbers, or not equally many in each group.
+    """
+    rows = [list(row) for row in numbers.values()]
+    if not rows or len({len(row) for row in rows}) > 1:
+        raise ValueError(f"expected as many numbers as LoRAs for each {group}, found {dict(numbers)}")
+    predicted = {"projection": tuple(numbers), "layer": tuple(dict.fromkeys(map(projection, numbers)))}
+    chosen = predicted.get(group, ConstantConfig.predicted)
+    config = ConstantConfig(tuple(numbers), group, len(rows[0]), predicted=chosen, fixed=fixed)
+    merger = ConstantMerger(config).requires_grad_(False)
+    merger.values.copy_(torch.tensor(rows))
+    return merger.eval()
+
+
 def groups_of(lora: LoRA, group: Group, predicted: Sequence[str] = ("to_q", "to_out")) -> tuple[str, ...]:
-    """The groups that a LoRA of the base model needs: its out widths or layers, among the predicted projections."""
-    layers = [layer for layer in lora.layers if projection(layer) in predicted]
-    if group == "layer":
-        return tuple(layers)
-    return tuple(str(width) for width in sorted({lora.layers[layer].shape[0] for layer in layers}))
+    """The groups that a LoRA of the base model needs: its widths, projections or layers, of the given projections."""
+    shapes = {la: shape for la, shape in linear_shapes([lora]).items() if projection(la) in predicted}
+    if group == "width":
+        return tuple(str(width) for width in sorted({out for out, _ in shapes.values()}))
+    return tuple(dict.fromkeys(_group(layer, shape, group) for layer, shape in shapes.items()))
+
+
+def linear_shapes(loras: Sequence[LoRA]) -> dict[str, tuple[int, int]]:
+    """(out, in) of the linear modules' weights that any of the LoRAs holds."""
+    deltas = {layer: delta for lora in loras for layer, delta in lora.layers.items()}
+    return {la: (d.shape[0], d.shape[1]) for la, d in deltas.items() if len(d.shape) == 2 and not d.kernel}
+
+
+def _group(layer: str, shape: tuple[int, int], group: Group) -> str:
+    return {"width": str(shape[0]), "projection": projection(layer), "layer": layer}[group]
 
 
 def _spread(numbers: Tensor, width: int) -> tuple[Tensor, ...]:

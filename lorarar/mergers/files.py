@@ -14,6 +14,7 @@ from lorarar.formats.files import FormatError, lorarar_version, read_tensors, wr
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger
+from lorarar.mergers.official import is_pickled, load_official
 
 HEADER_KEY = "lorarar_merger"
 
@@ -46,12 +47,14 @@ def save_merger(
 
 
 def load_merger(path: str | Path) -> nn.Module:
-    """Reads a learned merger, on the CPU, ready to call on LoRAs.
+    """Reads a learned merger, on the CPU, ready to call on LoRAs: a file of ours, or one of LoRA.rar's released ones.
 
     Raises:
         FormatError: The file is missing or damaged, is no learned merger, or is of a kind or configuration that this
             version does not know.
     """
+    if is_pickled(path):
+        return load_official(path)
     tensors, header = read_tensors(path)
     if HEADER_KEY not in header:
         raise FormatError(
@@ -74,6 +77,8 @@ def merger_kind(path: str | Path) -> str:
     Raises:
         FormatError: As `load_merger`.
     """
+    if is_pickled(path):
+        return _kind(load_official(path))
     header = read_tensors(path)[1]
     if HEADER_KEY not in header:
         raise FormatError(
@@ -83,11 +88,13 @@ def merger_kind(path: str | Path) -> str:
 
 
 def merger_metadata(path: str | Path) -> dict[str, str]:
-    """How a merger's file says it was made.
+    """How a merger's file says it was made; a released file says nothing.
 
     Raises:
         FormatError: As `load_merger` for a missing or damaged file.
     """
+    if is_pickled(path):
+        return {}
     return {key: value for key, value in read_tensors(path)[1].items() if key not in (HEADER_KEY, "format")}
 
 

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, load
+from lorarar.formats import FormatError, load, read
 
 Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0"
 FLUX = "transformer_blocks.0.attn.to_q"
+BARE_TEXT = "text_encoder.encoder.layers.0.self_attn.q_proj"  # of transformers 5
+FULL_TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
 TEXT = "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"
 DOWN, UP = torch.arange(6.0).view(2, 3) / 7, torch.arange(8.0).view(4, 2) / 5
 
@@ -49,6 +51,12 @@ CASES = {
     "peft": ([peft(f"base_model.model.{Q}"), peft(f"base_model.model.{OUT}")], [Q, OUT]),
     "peft with unet": ([peft(f"base_model.model.unet.{Q}")], [Q]),
     "bare peft": ([peft(Q), peft(FLUX)], [Q, FLUX]),
+    "transformers 5's text encoder": ([peft(BARE_TEXT)], [FULL_TEXT]),
+    "old diffusers, text encoder": (
+        [(f"{FULL_TEXT[:-6]}to_q_lora.down.weight", f"{FULL_TEXT[:-6]}to_q_lora.up.weight")],
+        [FULL_TEXT],
+    ),
+    "bare peft outside the blocks": ([peft("conv_in")], ["conv_in"]),
     "peft with the adapter's name": ([(f"{Q}.lora_A.default.weight", f"{Q}.lora_B.default.weight")], [Q]),
 }
 
@@ -100,33 +108,36 @@ def test_alpha_in_adapter_config_beside_the_file(tmp_path: Path) -> None:
 
 def test_files_that_are_no_known_lora(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    kohya = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
     unknown = {
-        "kohya": [(f"{kohya}.lora_down.weight", f"{kohya}.lora_up.weight")],
-        "ComfyUI": [peft(f"diffusion_model.{Q}")],
-        "LyCORIS": [(f"unet.{Q}.hada_w1_a", f"unet.{Q}.hada_w1_b")],
+        "another's names": [peft("diffusion_model.foo.bar")],
+        "underscores of unknown names": [("lora_unet_foo.lora_down.weight", "lora_unet_foo.lora_up.weight")],
+        "a whole model's": [(f"{Q}.bias", f"{Q}.weight")],
     }
     for stems in unknown.values():
         with pytest.raises(
-            FormatError, match=rf"x\.safetensors: 2 of 2 keys.*diffusers, peft.*{stems[0][0]}.*save the LoRA"
+            FormatError, match=rf"x\.safetensors: 2 of 2 keys.*first \['{stems[0][0]}.*kohya, diffusers.*save it"
         ):
             load(write(path, *stems))
-    with pytest.raises(FormatError, match="3 of 3 keys"):
-        load(write(path, *unknown["kohya"], **{f"{kohya}.alpha": torch.tensor(1.0)}))
-    with pytest.raises(FormatError, match="1 of 3 keys.*lora_magnitude_vector.*without convolution, DoRA"):
-        load(write(path, peft(f"unet.{Q}"), **{f"unet.{Q}.lora_magnitude_vector": torch.ones(4)}))
     with pytest.raises(FormatError, match="2 of 4 keys"):
-        load(write(path, peft(f"unet.{Q}"), *unknown["kohya"]))
+        load(write(path, peft(f"unet.{Q}"), *unknown["another's names"]))
+
+
+def test_a_mixture_is_read_and_reported(tmp_path: Path) -> None:
+    path = write(tmp_path / "x", peft(f"unet.{Q}"), peft(TEXT), old(OUT[:-9], "to_out"))
+    contents = read(path)
+    assert set(contents.layers) == {Q, TEXT, OUT}
+    assert contents.warnings == ("the file mixes the layouts of diffusers (4 keys), diffusers (old) (2 keys)",)
+    with pytest.raises(FormatError, match="holds layer down_blocks.*twice, as down_.*and unet.*it mixes two layouts"):
+        load(write(path, peft(f"unet.{Q}"), peft(Q)))
 
 
 def test_inconsistent_files(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     down, up = peft(f"unet.{Q}")
     cases: dict[str, dict[str, Tensor]] = {
-        r"1 of 1 layers lack their up or down partner, first \['unet.*lora_A": {down: DOWN},
-        r"layer down_blocks.*ranks must agree.*\(4, 3\).*\(2, 3\)": {down: DOWN, up: torch.ones(4, 3)},
-        "convolution layers are not supported": {down: torch.ones(2, 3, 3, 3), up: torch.ones(4, 2, 1, 1)},
-        "floating-point.*int32": {down: DOWN.int(), up: UP},
+        r"1 of 1 layers lack a part.*first \['unet.*lora_A": {down: DOWN},
+        r"layer down_blocks.*\(4, 3\).*\(2, 3\)": {down: DOWN, up: torch.ones(4, 3)},
+        "floating.point|int32": {down: DOWN.int(), up: UP},
         "twice, as .*it mixes two layouts": {down: DOWN, up: UP, current(f"unet.{Q}")[0]: DOWN + 1},
     }
     for message, tensors in cases.items():
@@ -134,7 +145,7 @@ def test_inconsistent_files(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=message):
             load(path)
     header = {"lora_adapter_metadata": json.dumps({"unet.use_dora": True})}
-    with pytest.raises(FormatError, match="layer down_blocks.*DoRA"):
+    with pytest.raises(FormatError, match="layer down_blocks.*DoRA.*no magnitudes"):
         load(write(path, (down, up), header=header))
     with pytest.raises(FormatError, match="no JSON"):
         load(write(path, (down, up), header={"lora_adapter_metadata": "{"}))

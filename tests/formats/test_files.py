@@ -50,7 +50,7 @@ def test_a_full_disk_is_explained(tmp_path: Path) -> None:
 def test_a_refusal_by_the_system_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    monkeypatch.setattr("lorarar.formats.files._check_target", lambda path, force: folder.rmdir())
+    monkeypatch.setattr("lorarar.formats.files.check_target", lambda path, force: folder.rmdir())
     with pytest.raises(FormatError, match="cannot be written.*permissions"):
         write_tensors(folder / "x.safetensors", {"a": torch.zeros(1)}, {})
 

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from lorarar.formats.scaling import config_of, parse_config, scale_from_alpha, scale_from_config, split_config
+from lorarar.formats.algorithms import Scaling, build
+from lorarar.formats.scaling import (
+    config_of,
+    parse_config,
+    scaling_from_config,
+    scaling_from_header,
+    split_config,
+)
+from lorarar.lowrank import LowRank
 from tests.tiny import factors
 
 
@@ -27,6 +35,13 @@ class Model(nn.Module):
 LAYERS = ("to_q", "blocks.0.to_q", "blocks.1.to_q")
 
 
+def scale_of(scaling: Scaling, rank: int) -> float:
+    """The scale of a layer whose parts hold no alpha."""
+    layer = build({"down": torch.ones(rank, 4), "up": torch.ones(4, rank)}, scaling)[""]
+    assert isinstance(layer, LowRank)
+    return layer.scale
+
+
 def peft_scales(config: LoraConfig) -> dict[str, float]:
     model = get_peft_model(Model(), config)
     return {layer: model.base_model.model.get_submodule(layer).scaling["default"] for layer in LAYERS}
@@ -36,7 +51,7 @@ def peft_scales(config: LoraConfig) -> dict[str, float]:
 @pytest.mark.parametrize("pattern", [{}, {"blocks.0.to_q": 6}, {"to_q": 6}, {"^to_q": 6, r"blocks\.\d\.to_q": 5}])
 def test_scales_are_those_of_peft(rslora: bool, pattern: dict[str, int]) -> None:
     config = LoraConfig(r=4, lora_alpha=3, alpha_pattern=pattern, use_rslora=rslora, target_modules=list(LAYERS))
-    found = {layer: scale_from_config(config.to_dict(), layer, 4) for layer in LAYERS}
+    found = {layer: scale_of(scaling_from_config(config.to_dict(), layer), 4) for layer in LAYERS}
     assert found == peft_scales(config)
 
 
@@ -47,7 +62,7 @@ def test_a_written_configuration_means_the_same_to_us_and_to_peft(parts: list[tu
     config = config_of(layers)
     by_peft = peft_scales(LoraConfig(**config))
     for layer, f in layers.items():
-        assert scale_from_config(config, layer, f.rank) == pytest.approx(f.scale, rel=1e-12)
+        assert scale_of(scaling_from_config(config, layer), f.rank) == pytest.approx(f.scale, rel=1e-12)
         assert by_peft[layer] == pytest.approx(f.scale, rel=1e-12)
 
 
@@ -57,13 +72,33 @@ def test_scales_of_real_alphas_come_back_exactly() -> None:
             layers = {"x": factors(2, 2, rank, alpha / rank)}
             config = config_of(layers)
             assert config["lora_alpha"] == alpha
-            assert scale_from_config(config, "x", rank) == alpha / rank
+            assert scale_of(scaling_from_config(config, "x"), rank) == alpha / rank
 
 
 def test_absent_or_zero_alpha_means_rank() -> None:
-    assert scale_from_alpha(0, 8) == scale_from_config({"r": 8}, "x", 8) == 1.0
-    assert scale_from_alpha(4, 16, rslora=True) == 1.0
-    assert scale_from_alpha(4, 16) == 0.25
+    assert scale_of(scaling_from_config({"r": 8}, "x"), 8) == scale_of(Scaling(0.0), 8) == 1.0
+    assert scale_of(Scaling(4.0, rslora=True), 16) == 1.0
+    assert scale_of(Scaling(4.0), 16) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rslora"),
+    [
+        ('{"rs_lora": "True"}', True),
+        ('{"rs_lora": true}', True),
+        ('{"rs_lora": "False"}', False),
+        ('{"conv_dim": 4}', False),
+        ("[]", False),
+        ("{", False),
+        ("", False),
+    ],
+)
+def test_rslora_in_the_header_of_lycoris(arguments: str, rslora: bool) -> None:
+    assert scaling_from_header({"ss_network_args": arguments}) == Scaling(rslora=rslora)
+
+
+def test_peft_calls_the_alpha_of_loha_and_lokr_alpha() -> None:
+    assert scaling_from_config({"alpha": 6}, "x") == Scaling(6.0)
 
 
 def test_configurations_are_split_by_model() -> None:
@@ -72,8 +107,6 @@ def test_configurations_are_split_by_model() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="DoRA"):
-        scale_from_config({"use_dora": True}, "x", 4)
     with pytest.raises(ValueError, match="is no JSON"):
         parse_config("{")
     with pytest.raises(ValueError, match="no JSON object but list"):

@@ -37,7 +37,7 @@ def test_each_group_has_its_own_number_for_each_lora(group: str) -> None:
         row = config.groups.index("6" if layer == Q[0] else "12") if group == "width" else config.groups.index(layer)
         width = LORAS[0].layers[layer].shape[1]
         assert [m.tolist() for m in found[layer]] == [[2.0 * row] * width, [2.0 * row + 1] * width]
-    assert found[Q[0].replace("to_q", "to_v")][1].tolist() == [0.5] * 6
+    assert found[Q[0].replace("to_q", "to_v")][1].tolist() == 0.5
 
 
 def test_the_initial_value_and_the_gradient() -> None:
@@ -63,5 +63,5 @@ def test_errors() -> None:
     for groups in ((), ("6", "6")):
         with pytest.raises(ValueError, match="distinct groups"):
             ConstantMerger(ConstantConfig(groups))
-    with pytest.raises(ValueError, match='"width" or "layer", found \'block\''):
+    with pytest.raises(ValueError, match="among width, projection, layer, found 'block'"):
         ConstantMerger(ConstantConfig(("6",), "block"))  # type: ignore[arg-type]

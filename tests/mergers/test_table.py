@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.lora import LoRA
-from lorarar.mergers import MERGERS
+from lorarar.mergers import MERGERS, mergers_table
 from lorarar.mergers.average import average
-from lorarar.mergers.constant import ConstantConfig, ConstantMerger
 from lorarar.mergers.direct import direct
-from lorarar.mergers.files import save_merger
 from lorarar.merging import merge
 from tests.tiny import dense, factors, two_block_lora
 
@@ -43,22 +37,39 @@ def test_weights_must_match_the_loras() -> None:
 
 
 @pytest.mark.parametrize("name", MERGERS)
-def test_every_row_keeps_its_calling_convention(name: str, tmp_path: Path) -> None:
-    merger, loras = MERGERS[name], [two_block_lora(2), two_block_lora(3, seed=40)]
-    networks = {
-        "constant": ConstantMerger(ConstantConfig(("6", "12"))),
-        "paper": PaperHypernetwork(PaperConfig((6, 12), 8)),
-        "residual": ResidualHypernetwork(ResidualConfig(tuple(loras[0].layers))),
-    }
-    needs: dict[str, object] = {}
-    if name in networks:
-        save_merger(networks[name], tmp_path / "merger.safetensors")
-        needs["merger_file"] = tmp_path / "merger.safetensors"
+def test_every_row_is_complete(name: str) -> None:
+    merger = MERGERS[name]
     assert merger.name == name
     assert merger.citation
-    assert set(merger.needs) == set(needs)
-    assert merger.kind == "coefficients"
-    assert len(merge(loras, merger.call(loras, **needs)).layers) == 8
+    assert merger.kind in ("coefficients", "delta", "runtime")
+    assert (merger.predicts is not None) == bool(merger.needs)
+
+
+def test_the_table_as_text() -> None:
+    lines = mergers_table().splitlines()
+    assert lines[0].split() == ["name", "kind", "needs", "options", "citation"]
+    assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
+    assert next(line for line in lines if line.startswith("della ")).split()[1:6] == [
+        "delta",
+        "-",
+        "density=0.5",
+        "epsilon=0.15",
+        "seed=0",
+    ]
+
+
+def test_settings_are_checked() -> None:
+    dare = MERGERS["dare"]
+    assert dare.settings({"seed": 3.0}) == {"density": 0.5, "seed": 3}
+    assert isinstance(dare.settings({"seed": 3.0})["seed"], int)
+    with pytest.raises(
+        ValueError, match=r"options of dare among density, seed, found 'densty': did you mean 'density'"
+    ):
+        dare.settings({"densty": 1})
+    with pytest.raises(ValueError, match=r"among none, found 'mu'"):
+        MERGERS["direct"].settings({"mu": 1})
+    with pytest.raises(ValueError, match="whole number for dare's option seed, found 0.5"):
+        dare.settings({"seed": 0.5})
 
 
 def test_the_table_gives_torch_nothing_to_train_by_default() -> None:

@@ -1,11 +1,11 @@
-"""lorarar.statistics: exact means, and intervals that cover what they should."""
+"""Crossed intervals: exact means, and intervals that cover what they should."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lorarar.statistics import Estimate, crossed_interval, paired_interval
+from lorarar.statistics import Estimate, crossed_interval, incomplete_crossed_interval, paired_interval
 
 
 def crossed(random: np.random.Generator, content: float, style: float, rest: float) -> np.ndarray:
@@ -63,9 +63,35 @@ def test_paired_differences() -> None:
     assert not paired_interval(a, a).excludes_zero()
 
 
+def test_missing_values_are_left_out_of_every_resample() -> None:
+    random = np.random.default_rng(0)
+    values = crossed(random, 0.3, 0.2, 0.1)
+    assert incomplete_crossed_interval(values) == crossed_interval(values)
+    values[random.random(values.shape) < 0.3] = np.nan
+    values[2, 3] = np.nan  # a pair without any
+    found = incomplete_crossed_interval(values)
+    assert found.mean == pytest.approx(np.nanmean(values))
+    means = []
+    for _ in range(2000):
+        c, s, t = (random.integers(0, n, n) for n in values.shape)
+        means.append(np.nanmean(values[np.ix_(c, s, t)]))
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
+
+
+def test_a_resample_without_any_value_is_left_out() -> None:
+    values = np.full((2, 2, 1), np.nan)
+    values[0, 0], values[1, 1] = 1.0, 3.0
+    found = incomplete_crossed_interval(values)
+    assert (found.mean, found.low, found.high) == (2.0, 1.0, 3.0)
+
+
 def test_errors() -> None:
     for wrong in (np.zeros((2, 3)), np.zeros((0, 2, 2)), np.full((2, 2, 2), np.nan)):
         with pytest.raises(ValueError, match=r"finite \(contents, styles, seeds\) values, found shape"):
             crossed_interval(wrong)
     with pytest.raises(ValueError, match=r"found shapes \(2, 2, 2\) and \(2, 2, 1\)"):
         paired_interval(np.zeros((2, 2, 2)), np.zeros((2, 2, 1)))
+    for wrong in (np.zeros((2, 3)), np.full((2, 2, 2), np.nan), np.full((2, 2, 2), np.inf)):
+        with pytest.raises(ValueError, match="not all missing, found shape"):
+            incomplete_crossed_interval(wrong)

@@ -1,0 +1,215 @@
+"""Merge LoRAs in memory by any method of the table: what `from lorarar import merge` gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorarar.families import check_same_family
+from lorarar.lora import Layer, LoRA, check_same_shapes
+from lorarar.mergers import MERGERS, Merger, Options
+from lorarar.mergers.driver import merge_deltas
+from lorarar.mergers.files import merger_kind
+from lorarar.merging import Coefficients
+from lorarar.merging import merge as merge_exactly
+from lorarar.shipped import shipped_network
+from lorarar.strengths import Strengths, strengthen, strengthened, strengths_for
+from lorarar.threads import one_thread
+from lorarar.truncation import Loss, truncate_layer, truncate_lora
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """A merge and how it was made.
+
+    Attributes:
+        lora: The result, on the CPU.
+        method: The merger's row of the table.
+        strengths: Of the inputs.
+        merger_file: The learned merger's file, if there was one.
+        options: The method's options, defaults included.
+        predicted: The layers whose coefficients a learned merger predicted, the others being fixed; else None.
+        coefficients: What `coefficients` mergers applied, strengths included; else None.
+        losses: What truncation removed from each layer that it looked at.
+        seconds: From loaded to merged tensors.
+        notes: What the user should know.
+    """
+
+    lora: LoRA
+    method: Merger
+    strengths: Strengths
+    merger_file: Path | None = None
+    options: Options = field(default_factory=dict)
+    predicted: frozenset[str] | None = None
+    coefficients: Coefficients | None = None
+    losses: Mapping[str, Loss] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def combine(
+    loras: Sequence[LoRA],
+    *,
+    merger: str | None = None,
+    hypernetwork: str | Path | None = None,
+    weights: Sequence[float] | None = None,
+    blocks: Mapping[str, float | Sequence[float]] | None = None,
+    text_encoder: float | Sequence[float] | None = None,
+    options: Options | None = None,
+    rank: int | None = None,
+    energy: float | None = None,
+    device: torch.device | str = "cpu",
+) -> Merged:
+    """Merges LoRAs of one base model into one.
+
+    Args:
+        loras: One or more. Mergers that tell content from style take them in the order content, style.
+        merger: A name in `lorarar.mergers.MERGERS`. Without it: the network given as `hypernetwork`, else one that is
+            shipped for the LoRAs' family, else "direct".
+        hypernetwork: A learned merger's file.
+        weights: One number for each LoRA.
+        blocks: Beginning of a layer path -> one number, or one for each LoRA.
+        text_encoder: One number, or one for each LoRA, for the text encoders' layers.
+        options: The method's own settings, such as {"density": 0.3}.
+        rank: Largest rank of a merged layer; what is larger is truncated, the error reported.
+        energy: Share of each layer's squared norm to keep, 0 to 1: the smallest rank that does.
+        device: Where to compute.
+
+    Returns:
+        The merge, with its coefficients and errors.
+
+    Raises:
+        FormatError: The learned merger's file cannot be read.
+        ValueError: The LoRAs do not fit each other or the method, or an option is unknown or out of its range.
+    """
+    if not loras:
+        raise ValueError("expected at least one LoRA to merge, found none")
+    check_same_family(loras)
+    check_same_shapes(loras)
+    method, file, notes = _choose(loras, merger, hypernetwork)
+    chosen = method.settings(options or {})
+    strengths = strengths_for(loras, weights, blocks, text_encoder)
+    placed = [lora.to(device) for lora in loras]
+    start = time.perf_counter()
+    with torch.no_grad():
+        if method.kind == "coefficients":
+            merged = _by_coefficients(placed, method, file, strengths, chosen, rank, energy)
+        else:
+            merged = _by_deltas(placed, method, strengths, chosen, rank, energy)
+        lora = merged.lora.to("cpu")
+    seconds = time.perf_counter() - start
+    lora = replace(lora, family=_family(loras), embeddings=_embeddings(loras))
+    return replace(merged, lora=lora, merger_file=file, options=chosen, seconds=seconds, notes=tuple(notes))
+
+
+def merge(*loras: LoRA, **options: Any) -> LoRA:
+    """Merges LoRAs into one: `combine` with the LoRAs one by one, and only the result.
+
+    `merge(content, style)`, `merge(content, style, merger="ties", options={"density": 0.3}, rank=16)`.
+
+    Args:
+        loras: One or more; two are content and style.
+        options: Keyword arguments of `combine`.
+
+    Raises:
+        FormatError, ValueError: As `combine`.
+    """
+    return combine(loras, **options).lora
+
+
+def _choose(
+    loras: Sequence[LoRA], merger: str | None, hypernetwork: str | Path | None
+) -> tuple[Merger, Path | None, list[str]]:
+    """The method, the file that it needs, and what to tell the user about the choice."""
+    if merger and hypernetwork:
+        raise ValueError(f"expected a merger or a hypernetwork, found both ({merger}, {hypernetwork}): drop one")
+    if hypernetwork:
+        file = Path(hypernetwork)
+        return MERGERS[merger_kind(file)], file, []
+    if merger:
+        return _named(merger), None, []
+    family = _family(loras)
+    shipped = shipped_network(family) if len(loras) == 2 else None
+    if shipped:
+        return MERGERS[merger_kind(shipped)], shipped, [f"the network shipped for the family {family} was taken"]
+    note = (
+        "summed (direct): no network was given (--hypernetwork; `lorarar train` makes one), none is shipped for these"
+    )
+    return MERGERS["direct"], None, [note]
+
+
+def _named(name: str) -> Merger:
+    if name not in MERGERS:
+        close = get_close_matches(name, MERGERS, 1)
+        hint = f": did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"expected a merger among {', '.join(MERGERS)}, found {name!r}{hint}")
+    method = MERGERS[name]
+    if method.kind == "runtime":
+        raise ValueError(
+            f"{name} acts while sampling, so there is nothing that a file could hold: use `lorarar generate --merger "
+            f"{name}`, or merge with another method"
+        )
+    if method.needs:
+        raise ValueError(f"{name} needs a trained merger's file: give it as --hypernetwork (hypernetwork=)")
+    return method
+
+
+def _by_coefficients(
+    loras: Sequence[LoRA],
+    method: Merger,
+    file: Path | None,
+    strengths: Strengths,
+    options: Options,
+    rank: int | None,
+    energy: float | None,
+) -> Merged:
+    needs = {"merger_file": file} if file else {}
+    predicted = frozenset(method.predicts(loras, **needs)) if method.predicts else None
+    losses: dict[str, Loss] = {}
+    with one_thread():
+        coefficients = strengthen(method.call(loras, **needs, **options), strengths)
+        lora = merge_exactly(loras, coefficients)
+    if rank is not None or energy is not None:
+        lora, losses = truncate_lora(lora, rank=rank, energy=energy)
+    return Merged(lora, method, strengths, predicted=predicted, coefficients=coefficients, losses=losses)
+
+
+def _by_deltas(
+    loras: Sequence[LoRA],
+    method: Merger,
+    strengths: Strengths,
+    options: Options,
+    rank: int | None,
+    energy: float | None,
+) -> Merged:
+    losses: dict[str, Loss] = {}
+
+    def finish(layer: str, delta: Layer) -> Layer:
+        if rank is None and energy is None:
+            return delta
+        delta, losses[layer] = truncate_layer(delta, rank=rank, energy=energy)
+        return delta
+
+    lora = merge_deltas(strengthened(loras, strengths), partial(method.call, **options), finish)
+    return Merged(lora, method, strengths, losses=losses)
+
+
+def _family(loras: Sequence[LoRA]) -> str:
+    return next((lora.family for lora in loras if lora.family), "")
+
+
+def _embeddings(loras: Sequence[LoRA]) -> dict[str, Tensor]:
+    """Every input's learned tokens. Where two inputs use one name, the later one's bears its LoRA's number."""
+    found: dict[str, Tensor] = {}
+    for index, lora in enumerate(loras):
+        for name, tensor in lora.embeddings.items():
+            found[f"{index}.{name}" if name in found else name] = tensor.cpu()
+    return found

@@ -1,0 +1,109 @@
+"""The layout of kohya's trainer, which most files have: `lora_unet_<path with underscores>.lora_down.weight`.
+
+    lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q       SDXL, sgm block names
+    lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_...    SD 1 and 2, diffusers block names
+    lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
+    lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
+
+alpha is a tensor beside each layer. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense deltas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.families import Family
+from lorarar.families.unet import UNetShape
+from lorarar.formats import blocks
+from lorarar.formats.algorithms import split
+from lorarar.formats.diffusers import shaped
+from lorarar.formats.files import FormatError
+from lorarar.formats.keys import Key
+from lorarar.formats.scaling import alpha_of
+from lorarar.formats.vocabulary import dotted
+from lorarar.lora import Layer, LoRA, is_text_encoder
+from lorarar.lowrank import LowRank
+
+_PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_unet|lycoris)[_.](?P<path>.+)")
+_MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}
+_MODELS |= {"lora_te3": "text_encoder_3"}
+_DIALECTS = {"lora_transformer": "OneTrainer", "lycoris": "SimpleTuner"}
+# Seen in the wild: diffusers' own keys, all dots made underscores, but for the last.
+_MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>down|up)\.weight|\.(?P<alpha>alpha))")
+
+
+def parse(key: str) -> Key | None:
+    """What a key means, or None where it belongs to another dialect."""
+    if found := _MALFORMED.fullmatch(key):
+        path = dotted(re.sub(r"to_out$", "to_out_0", found["path"].replace("processor_", "")))
+        return Key("malformed kohya", "", path, found["part"] or found["alpha"]) if path else None
+    divided = split(key)
+    found = divided and _PREFIX.fullmatch(divided[0])
+    path = found and dotted(found["path"].replace(".", "_"))
+    if not divided or not found or not path:
+        return None
+    return Key(_DIALECTS.get(found["name"], "kohya"), _MODELS.get(found["name"], ""), path, divided[1])
+
+
+def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
+    """The tensors of a file in kohya's layout, with sgm block names for SDXL.
+
+    Raises:
+        FormatError: A layer has no name in the family's sgm blocks.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path, layer in lora.layers.items():
+        module = path.removesuffix(".bias")
+        stem = _stem(module, family)
+        if isinstance(layer, LowRank):
+            tensors |= _low_rank(stem, layer)
+        else:
+            tensors[f"{stem}.{_dense_role(path, lora.layers)}"] = _stored(layer)
+    return tensors
+
+
+def _stem(path: str, family: Family | None) -> str:
+    """The layer's name before the first dot of its keys."""
+    if is_text_encoder(path):
+        model, _, rest = path.partition(".")
+        prefix = {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
+        if family and isinstance(family.shape, UNetShape) and len(family.shape.text) == 1:
+            prefix = "lora_te"  # the only text encoder has no number
+        return f"{prefix}_{rest.replace('.', '_')}"
+    name: str | None = path
+    if family and family.key == "sdxl" and isinstance(family.shape, UNetShape):
+        name = blocks.to_sgm(path, family.shape)
+    if name is None:
+        raise FormatError(f"layer {path} has no place among SDXL's blocks: write it with --format diffusers")
+    # ComfyUI and diffusers look for FLUX and SD3 layers in diffusers' names behind this prefix only.
+    joint = family is not None and family.key in ("flux", "sd3", "sd35-medium", "sd35-large")
+    return f"{'lora_transformer' if joint else 'lora_unet'}_{name.replace('.', '_')}"
+
+
+def _low_rank(stem: str, layer: LowRank) -> dict[str, Tensor]:
+    down, up = shaped(layer)
+    return {
+        f"{stem}.lora_down.weight": down,
+        f"{stem}.lora_up.weight": up,
+        f"{stem}.alpha": torch.tensor(alpha_of(layer), dtype=torch.float32),
+    }
+
+
+def _stored(layer: Dense) -> Tensor:
+    if not layer.kernel:
+        return layer.tensor
+    return layer.tensor.reshape(layer.shape[0], -1, *layer.kernel)
+
+
+def _dense_role(path: str, layers: Mapping[str, Layer]) -> str:
+    module = path.removesuffix(".bias")
+    weight = layers.get(module)
+    norm = len(weight.shape) == 1 if weight is not None else "norm" in module.rpartition(".")[2]
+    if path == module:
+        return "w_norm" if norm else "diff"
+    return "b_norm" if norm else "diff_b"

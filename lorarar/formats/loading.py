@@ -1,0 +1,56 @@
+"""From what a file holds to its deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from lorarar.formats.algorithms import NeedsBase
+from lorarar.formats.cloneofsimo import LAYOUT_KEY
+from lorarar.formats.files import FormatError
+from lorarar.formats.reading import Contents
+from lorarar.formats.scaling import HEADER_KEY
+from lorarar.formats.stored import with_kernel
+from lorarar.lora import Layer, LoRA
+
+_SHOWN = 3
+
+
+class Weights(Protocol):
+    """A base model's weights by the paths of a LoRA's layers."""
+
+    def weight(self, path: str, /) -> Tensor:
+        """The layer's weight as stored, 4-D for a convolution."""
+
+
+def assemble(contents: Contents, base: Weights | None = None) -> LoRA:
+    """Computes the deltas of a file that was read.
+
+    Args:
+        contents: What the file holds.
+        base: The base model's weights, for algorithms whose deltas depend on them.
+
+    Raises:
+        FormatError: A layer's parts do not fit each other, or the base is needed and not given, or lacks a layer.
+    """
+    weight: Callable[[str], Tensor] | None = base.weight if base else None
+    layers: dict[str, Layer] = {}
+    needing: list[str] = []
+    for path, stored in contents.layers.items():
+        try:
+            layers |= {p: with_kernel(layer, p, contents.family) for p, layer in stored.deltas(weight).items()}
+        except NeedsBase:
+            needing.append(path)
+        except ValueError as error:
+            raise FormatError(f"{contents.path}, layer {path}: {error}") from error
+    if needing:
+        kinds = sorted({contents.layers[path].algorithm for path in needing})
+        raise FormatError(
+            f"{contents.path}: {len(needing)} of {len(contents.layers)} layers ({', '.join(kinds)}) need the base "
+            f"model's weights, first {needing[:_SHOWN]}: give --base MODEL (base=...), the model it was trained on"
+        )
+    layout = {key for key in contents.header if key in (HEADER_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
+    metadata = {key: value for key, value in contents.header.items() if key not in layout}
+    return LoRA(layers, metadata, contents.path.name, contents.family, contents.embeddings, contents.sha256)

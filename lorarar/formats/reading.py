@@ -1,0 +1,247 @@
+"""From a file's keys to its layers: which dialect, which layers, which algorithm, which base model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from lorarar.families import FAMILIES, detect, fitting
+from lorarar.formats import blocks, cloneofsimo, comfyui, diffusers, kohya, originals, peft, xlabs
+from lorarar.formats.algorithms import algorithm
+from lorarar.formats.embeddings import is_embedding
+from lorarar.formats.files import FormatError, read_contents
+from lorarar.formats.keys import Key, layer_path
+from lorarar.formats.rows import Rows, whole
+from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
+from lorarar.formats.stored import Stored
+
+# The first that knows a key reads it.
+DIALECTS: tuple[Callable[[str], Key | None], ...] = (
+    kohya.parse,
+    cloneofsimo.parse,
+    xlabs.parse,
+    comfyui.parse,
+    diffusers.parse,
+)
+_READ = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
+_SHOWN = 3
+# Every family that has sgm names has the same layers_per_block.
+_SGM_LAYERS_PER_BLOCK = next(family.layers_per_block or 0 for family in FAMILIES.values() if family.sgm)
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a LoRA file holds, also where its deltas cannot be computed without the base model.
+
+    Args:
+        path: The file.
+        dialect: Whose layout the keys are in.
+        family: A key of `lorarar.families.FAMILIES`, or "".
+        layers: Path of each stored layer -> what is stored. A fused projection is one layer here, under its first path.
+        embeddings: Key -> learned token.
+        header: The file's metadata.
+        sha256: The file's SHA-256, 64 hexadecimal digits.
+        warnings: What is odd about the file.
+    """
+
+    path: Path
+    dialect: str
+    family: str
+    layers: Mapping[str, Stored]
+    embeddings: Mapping[str, Tensor]
+    header: Mapping[str, str]
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def algorithms(self) -> dict[str, str]:
+        """Layer path -> "lora", "loha", "dora", ..."""
+        return {path: stored.algorithm for path, stored in self.layers.items()}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Layer path -> shape of the stored delta, (out, in) or (n,); () where the parts do not say it."""
+        return {path: stored.shape for path, stored in self.layers.items()}
+
+    @property
+    def ranks(self) -> dict[str, int | None]:
+        """Layer path -> rank of the stored factors; None where there are none."""
+        return {path: stored.rank for path, stored in self.layers.items()}
+
+    @property
+    def alphas(self) -> dict[str, float | None]:
+        """Layer path -> alpha as the file or its configuration gives it; None where neither does."""
+        return {path: stored.alpha for path, stored in self.layers.items()}
+
+
+def read(path: str | Path) -> Contents:
+    """Reads what a LoRA file holds, of any known dialect, without computing deltas.
+
+    Args:
+        path: A safetensors file, or a folder that holds exactly one.
+
+    Raises:
+        FormatError: The file is missing, damaged, not finite, of no known dialect, or incomplete.
+    """
+    path = weights_file(Path(path))
+    file = read_contents(path)
+    try:
+        embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
+        keys = _numbered(_parse_all([key for key in file.tensors if key not in embeddings]), file.header)
+        configs = configs_from_header(file.header) or peft.read_config(path)
+        layers = _stored(keys, _rows(keys), file.tensors, file.header, configs)
+        family = _family(keys, layers, file.header)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from error
+    dialect = Counter(key.dialect for key in keys.values()).most_common(1)[0][0]
+    return Contents(
+        path, dialect, family, layers, embeddings, file.header, file.sha256, tuple(_warnings(keys, embeddings))
+    )
+
+
+def _parse_all(names: Sequence[str]) -> dict[str, Key]:
+    """What each key means."""
+    keys = {name: next((key for parse in DIALECTS if (key := parse(name))), None) for name in names}
+    unknown = [name for name, key in keys.items() if key is None]
+    if unknown or not keys:
+        raise ValueError(
+            f"{len(unknown)} of {len(names)} keys are of no known LoRA layout, first {unknown[:_SHOWN]}: expected the "
+            f"layout of {_READ}; if this is a LoRA, save it with diffusers or kohya's tools, without other weights"
+        )
+    return {name: key for name, key in keys.items() if key}
+
+
+def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, Key]:
+    """The same keys with paths in place of cloneofsimo's numbers."""
+    numbers: dict[str, set[int]] = {}
+    for key in keys.values():
+        if key.dialect == cloneofsimo.DIALECT:
+            numbers.setdefault(key.model, set()).add(int(key.path))
+    paths = {model: cloneofsimo.paths(header, model, max(found) + 1) for model, found in numbers.items()}
+    return {
+        name: replace(key, path=paths[key.model][int(key.path)]) if key.dialect == cloneofsimo.DIALECT else key
+        for name, key in keys.items()
+    }
+
+
+def _layout(keys: Mapping[str, Key]) -> originals.Layout:
+    return originals.layout_of(key.path for key in keys.values() if not key.model)
+
+
+def _rows(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
+    """(model, path) of each stored layer -> which of diffusers' layers its rows are."""
+    layout = _layout(keys)
+    rows: dict[tuple[str, str], Rows | None] = {}
+    for key in keys.values():
+        if key.model:
+            # FLUX's second encoder is T5, which trainers count as the third.
+            model = "text_encoder_2" if (key.model, layout) == ("text_encoder_3", "flux") else key.model
+            rows[key.model, key.path] = whole(layer_path(model, key.path))
+        elif (key.model, key.path) not in rows:
+            rows[key.model, key.path] = originals.rows_of(key.path, layout, _SGM_LAYERS_PER_BLOCK)
+    unknown = [name for name, key in keys.items() if rows[key.model, key.path] is None]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of {len(keys)} keys name layers that the model does not have, first {unknown[:_SHOWN]}: "
+            f"the file is for another model, or damaged"
+        )
+    return {place: found for place, found in rows.items() if found}
+
+
+def _group(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
+    """(model, path) of each stored layer -> role -> key; no layer may be there twice."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for name, key in keys.items():
+        other = groups.setdefault((key.model, key.path), {}).setdefault(key.role, name)
+        if other is not name:
+            raise _twice(rows[key.model, key.path].paths[0], other, name)
+    first: dict[str, str] = {}
+    for place, roles in groups.items():
+        name = next(iter(roles.values()))
+        for path in rows[place].paths:
+            if first.setdefault(path, name) is not name:
+                raise _twice(path, first[path], name)
+    return groups
+
+
+def _twice(path: str, one: str, other: str) -> ValueError:
+    return ValueError(f"the file holds layer {path} twice, as {one} and {other}: it mixes two layouts, save it again")
+
+
+def _stored(
+    keys: Mapping[str, Key],
+    rows: Mapping[tuple[str, str], Rows],
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, str],
+    configs: Mapping[str, Config],
+) -> dict[str, Stored]:
+    """First path of each stored layer -> what is stored."""
+    default = scaling_from_header(header)
+    layers: dict[str, Stored] = {}
+    wrong: list[str] = []
+    for place, roles in _group(keys, rows).items():
+        path = rows[place].paths[0]
+        config, inner = config_for(configs, path)
+        try:
+            name = algorithm(roles)
+        except ValueError as error:
+            wrong.append(f"{next(iter(roles.values()))} ({error})")
+            continue
+        if config and config.get("use_dora") and "dora_scale" not in roles:
+            raise ValueError(
+                f"layer {path}: the configuration says DoRA, and the file has no magnitudes: save it again"
+            )
+        scaling = default if config is None else scaling_from_config(config, inner)
+        layers[path] = Stored(rows[place], {role: tensors[key] for role, key in roles.items()}, name, scaling)
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {len(wrong) + len(layers)} layers lack a part or have one too many, first "
+            f"{wrong[:_SHOWN]}: the file is incomplete, save or download it again"
+        )
+    return layers
+
+
+def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mapping[str, str]) -> str:
+    shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
+    family, possible = detect(shapes, header), [family for family in fitting(shapes) if family.sgm]
+    if _layout(keys) != "sgm":
+        return family
+    if not possible:
+        known = [family.label for family in FAMILIES.values() if family.sgm]
+        raise ValueError(
+            f"the file names blocks by Stability's numbers (input_blocks, ...), and its layers are not those of "
+            f"{known}, whose numbering is known: convert it to diffusers' names with a tool of its model"
+        )
+    # Trainers use these names for SDXL; those of older models are named by diffusers.
+    return family or next((found.key for found in possible if found.key == "sdxl"), "")
+
+
+def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iterator[str]:
+    dialects = Counter(key.dialect for key in keys.values())
+    if len(dialects) > 1:
+        counts = ", ".join(f"{name} ({count} keys)" for name, count in dialects.most_common())
+        yield f"the file mixes the layouts of {counts}"
+    roots = {key.path.partition(".")[0] for key in keys.values() if not key.model}
+    if roots & set(blocks.ROOTS) and roots & {"down_blocks", "mid_block", "up_blocks"}:
+        yield "the file mixes block names of Stability and diffusers; diffusers itself would drop the former"
+    if embeddings:
+        yield f"the file holds {len(embeddings)} learned embeddings, which are written beside a result"
+
+
+def weights_file(path: Path) -> Path:
+    """The file itself, or the only safetensors file in a folder.
+
+    Raises:
+        FormatError: The folder holds none, or several.
+    """
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*.safetensors"))
+    if len(found) != 1:
+        names = [file.name for file in found]
+        raise FormatError(f"{path} is a folder with {len(found)} safetensors files {names[:3]}: give the file itself")
+    return found[0]

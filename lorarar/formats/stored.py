@@ -1,0 +1,138 @@
+"""One layer as a file stores it, and its way to deltas in diffusers' names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lorarar.formats.algorithms import Scaling, build
+from lorarar.formats.rows import Rows, divide
+from lorarar.lora import Layer
+
+# The rows of these, in order of preference, say a factored layer's rank.
+_RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b", "b2")
+_KERNELS = {
+    "conv1": (3, 3),
+    "conv2": (3, 3),
+    "conv": (3, 3),
+    "conv_in": (3, 3),
+    "conv_out": (3, 3),
+    "conv_shortcut": (1, 1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One layer as a file stores it.
+
+    Args:
+        rows: Which of diffusers' layers its rows are.
+        parts: Role -> tensor.
+        algorithm: "lora", "loha", "dora", ...
+        scaling: What a configuration says where the parts hold no alpha.
+    """
+
+    rows: Rows
+    parts: Mapping[str, Tensor]
+    algorithm: str
+    scaling: Scaling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight's delta, convolutions flattened: (out, in) or (n,); () where it is not known."""
+        return next(_shapes(self.parts), ())
+
+    @property
+    def rank(self) -> int | None:
+        """Rank of the stored factors; None where there are none."""
+        return next((self.parts[role].shape[0] for role in _RANKED if role in self.parts), None)
+
+    @property
+    def alpha(self) -> float | None:
+        """alpha as the file or its configuration gives it."""
+        alpha = self.parts.get("alpha")
+        return self.scaling.alpha if alpha is None else float(alpha)
+
+    def divided(self) -> dict[str, tuple[int, ...]]:
+        """Path of each of diffusers' layers -> shape of its delta, () where it is not known."""
+        total, shape = sum(share for _, share in self.rows.shares), self.shape
+        suffix = ".bias" if set(self.parts) == {"diff_b"} else ""
+        return {
+            f"{path}{suffix}": (shape[0] // total * share, *shape[1:]) if shape else ()
+            for path, share in self.rows.shares
+        }
+
+    def deltas(self, weight: Callable[[str], Tensor] | None) -> dict[str, Layer]:
+        """Path of each of diffusers' layers -> its delta; a bias has ".bias" behind the path.
+
+        Args:
+            weight: The base model's weight of one of diffusers' layers, where there is a base.
+
+        Raises:
+            NeedsBase: The algorithm needs the base's weights, and there is no base.
+            ValueError: Shapes disagree, or the rows cannot be shared out.
+        """
+        built = build(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
+        deltas: dict[str, Layer] = {}
+        for name, layer in built.items():
+            parts = divide(layer, self.rows, self._width(built))
+            deltas |= {f"{path}.{name}" if name else path: part for path, part in parts.items()}
+        return deltas
+
+    def _width(self, built: Mapping[str, Layer]) -> int:
+        """Columns of the stored weight, which say how many rows a share is."""
+        weight = built.get("")
+        if weight is not None:
+            return weight.shape[-1]
+        return built["bias"].shape[0] // sum(share for _, share in self.rows.shares)
+
+    def _weight(self, weight: Callable[[str], Tensor]) -> Tensor:
+        """The base's weight in the order of the stored rows."""
+        stored = torch.cat([weight(path) for path in self.rows.paths])
+        swapped = self.rows.halves and stored.shape[0] == 2 * stored.shape[1]
+        return torch.cat(stored.chunk(2)[::-1]) if swapped else stored
+
+
+def with_kernel(layer: Layer, path: str, family: str) -> Layer:
+    """The layer with its convolution's kernel, where the file holds it flattened (LoHa and LoKr do) and names tell."""
+    name = path.rpartition(".")[2]
+    pointwise = family == "sd15" and name in ("proj_in", "proj_out")
+    kernel = (1, 1) if pointwise else _KERNELS.get(name, ())
+    known = layer.kernel or len(layer.shape) != 2 or not kernel
+    return layer if known or layer.shape[1] % math.prod(kernel) else replace(layer, kernel=kernel)
+
+
+def _shapes(parts: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
+    """The weight's flattened shape, by each of the ways that the parts may say it."""
+    if "up" in parts and "down" in parts:
+        kernel = math.prod(parts["mid"].shape[2:]) if "mid" in parts else 1
+        yield parts["up"].shape[0], parts["down"][0].numel() * kernel
+    for role in ("diff", "w_norm", "b_norm", "diff_b"):
+        if role in parts:
+            yield _flat(parts[role])
+    if "hada_t1" in parts:
+        yield parts["hada_w1_a"].shape[1], parts["hada_w1_b"].shape[1] * math.prod(parts["hada_t1"].shape[2:])
+    elif "hada_w1_a" in parts:
+        yield parts["hada_w1_a"].shape[0], parts["hada_w1_b"].shape[1]
+    if any(role.startswith("lokr") for role in parts):
+        (a, b), (c, d) = _lokr(parts, 1), _lokr(parts, 2)
+        yield a * c, b * d
+
+
+def _lokr(parts: Mapping[str, Tensor], number: int) -> tuple[int, int]:
+    """(rows, columns) of one Kronecker factor, kernel in the columns."""
+    name = f"lokr_w{number}"
+    if name in parts:
+        rows, columns = _flat(parts[name])
+        return rows, columns
+    core = parts.get(f"lokr_t{number}")
+    a, b = parts[f"{name}_a"], parts[f"{name}_b"]
+    return (a.shape[1], b.shape[1] * math.prod(core.shape[2:])) if core is not None else (a.shape[0], b[0].numel())
+
+
+def _flat(tensor: Tensor) -> tuple[int, ...]:
+    return (tensor.shape[0], tensor[0].numel()) if tensor.ndim > 1 else tuple(tensor.shape)

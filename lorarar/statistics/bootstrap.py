@@ -1,0 +1,90 @@
+"""Intervals for scores of crossed pairs: contents x styles x seeds.
+
+Pairs share contents and styles, so they are not independent; whole contents and whole styles are
+resampled, not pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+def crossed_interval(values: NDArray[np.floating], *, resamples: int = 4000, seed: int = 0) -> Estimate:
+    """The mean of (contents, styles, seeds) values with a percentile interval of a crossed bootstrap.
+
+    Contents, styles and seeds are drawn with replacement, each by themselves, and all values of the
+    drawn ones are averaged.
+
+    Raises:
+        ValueError: the array is not 3-D, is empty or holds a value that is not finite.
+
+    Reference: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007).
+    """
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"expected finite (contents, styles, seeds) values, found shape {values.shape}")
+    means = _resampled_sums(values, crossed_weights(values.shape, resamples, seed))
+    return Estimate(float(values.mean()), *_middle(means))
+
+
+def incomplete_crossed_interval(values: NDArray[np.floating], *, resamples: int = 4000, seed: int = 0) -> Estimate:
+    """As `crossed_interval`, where values may be missing: NaN.
+
+    The estimate is the mean of the values that are there, and so is each resample's. A resample that draws missing
+    values only is left out.
+
+    Raises:
+        ValueError: the array is not 3-D, holds an infinite value or nothing but missing ones.
+
+    Reference: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007), section 3.
+    """
+    there = ~np.isnan(values)
+    if values.ndim != 3 or not there.any() or np.isinf(values).any():
+        raise ValueError(f"expected (contents, styles, seeds) values, not all missing, found shape {values.shape}")
+    if there.all():
+        return crossed_interval(values, resamples=resamples, seed=seed)
+    weights = crossed_weights(values.shape, resamples, seed)
+    sums = _resampled_sums(np.where(there, values, 0.0), weights)
+    shares = _resampled_sums(there.astype(float), weights)
+    drawn = shares > 0
+    return Estimate(float(values[there].mean()), *_middle(sums[drawn] / shares[drawn]))
+
+
+def paired_interval(a: NDArray[np.floating], b: NDArray[np.floating]) -> Estimate:
+    """The mean of a - b, both (contents, styles, seeds) at the same pairs and seeds, with its interval."""
+    if a.shape != b.shape:
+        raise ValueError(f"expected the same pairs and seeds for both, found shapes {a.shape} and {b.shape}")
+    return crossed_interval(np.asarray(a, float) - np.asarray(b, float))
+
+
+def crossed_weights(shape: tuple[int, ...], resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """For each axis of a crossed design the weights (resamples, n) of its n levels: the times it was drawn, over n."""
+    random = np.random.default_rng(seed)
+    return [random.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in shape]
+
+
+def _resampled_sums(values: NDArray[np.floating], weights: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = np.einsum("cst,rc,rs,rt->r", values, *weights, optimize=True)
+    return sums
+
+
+def _middle(means: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,145 @@
+"""What the tiny judge learns from: pairs of images, reference and test, whose attributes are known.
+
+A pair serves every question: whether subject, style or one attribute is the same, and what an image shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from lorarar.toyworld.attributes import CONTENT_ATTRIBUTES, Style, Subject, neutral_looks, truth
+from lorarar.toyworld.judge_negatives import DEGENERATES, Pixels, draw_collage
+from lorarar.toyworld.renderer import render
+from lorarar.toyworld.world import world
+
+LEARNT = ("base", "train")  # the sets of subjects and styles that training may show
+_BORDER = len(CONTENT_ATTRIBUTES)
+_DEGENERATE, _COLLAGE, _COPY = 0.10, 0.07, 0.03  # shares of all pairs
+_BATCH = 256
+
+T = TypeVar("T", Subject, Style)
+
+
+class Members(Generic[T]):
+    """Subjects or styles that may be shown."""
+
+    def __init__(self, members: Sequence[T]) -> None:
+        self._members: list[T] = list(members)
+        self._values = np.array([astuple(member) for member in members])
+
+    def pick(self, random: np.random.Generator) -> T:
+        """Any of them."""
+        return self._members[int(random.integers(len(self._members)))]
+
+    def relative(self, member: T, random: np.random.Generator) -> T:
+        """The member itself, one that differs from it in one or two attributes, or any."""
+        kind = random.random()
+        if kind < 0.45:
+            return member
+        if kind < 0.75:
+            differing = 1 if random.random() < 0.75 else 2
+            near = ((self._values != np.array(astuple(member))).sum(1) == differing).nonzero()[0]
+            if len(near):
+                return self._members[int(random.choice(near))]
+        return self.pick(random)
+
+
+@dataclass(frozen=True)
+class ImagePairs:
+    """References and test images with what they show.
+
+    Attributes:
+        images: (n, 2, 3, 32, 32), 0 to 255, uint8: reference, then test image.
+        attributes: (n, 2, 8); -1 everywhere for an image that shows nothing in particular.
+    """
+
+    images: Tensor
+    attributes: Tensor
+
+    def same(self, axis: str) -> Tensor:
+        """Whether all four attributes of an axis agree: (n,) booleans."""
+        values = self.attributes[..., :_BORDER] if axis == "content" else self.attributes[..., _BORDER:]
+        return ((values[:, 0] == values[:, 1]) & (values[:, 1] >= 0)).all(1)
+
+
+def draw_pairs(count: int, seed: int, sets: Sequence[str] = LEARNT) -> ImagePairs:
+    """Pairs of renders of some sets' subjects and styles, same, near and far, with degenerate test images among them.
+
+    Args:
+        sets: names of the world's sets; training takes ``LEARNT`` alone.
+    """
+    random = np.random.default_rng(seed)
+    drawer = _Drawer(sets, random)
+    images, attributes = [], []
+    for _ in range(count):
+        reference, test, shown = drawer.draw_pair()
+        images += [reference, test]
+        attributes.append(shown)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).unflatten(0, (count, 2))
+    return ImagePairs(pixels.contiguous(), torch.tensor(attributes))
+
+
+class _Drawer:
+    """Draws one pair after the other."""
+
+    def __init__(self, sets: Sequence[str], random: np.random.Generator) -> None:
+        styles = [style for name in sets for style in world().styles[name]]
+        self.random = random
+        self.subjects = Members([subject for name in sets for subject in world().subjects[name]])
+        self.styles, self.looks = Members(styles), Members(neutral_looks())
+        self.all_styles = Members([*styles, *neutral_looks()])
+
+    def draw_pair(self) -> tuple[Pixels, Pixels, list[tuple[int, ...]]]:
+        """Reference, test image and their attributes."""
+        random = self.random
+        subject = self.subjects.pick(random)
+        # A content's references have a neutral look, a style's show any subject.
+        style = (self.looks if random.random() < 0.4 else self.styles).pick(random)
+        own, nothing = truth(subject, style), (-1,) * 8
+        reference = self.render(subject, style)
+        kind = random.random()
+        if kind < _COPY:
+            return reference, reference, [own, own]
+        if kind < _COPY + _COLLAGE:
+            return reference, self.draw_collage(reference, subject), [own, nothing]
+        if kind < _COPY + _COLLAGE + _DEGENERATE:
+            return reference, DEGENERATES[str(random.choice(list(DEGENERATES)))](random), [own, nothing]
+        shown = (self.subjects.relative(subject, random), self.all_styles.relative(style, random))
+        return reference, self.render(*shown), [own, truth(*shown)]
+
+    def draw_collage(self, reference: Pixels, subject: Subject) -> Pixels:
+        """Half of the reference, or of its subject in another style, with half of any image, in either order."""
+        random = self.random
+        one = reference if random.random() < 0.5 else self.render(subject, self.styles.pick(random))
+        other = self.render(self.subjects.pick(random), self.all_styles.pick(random))
+        return draw_collage(*((one, other) if random.random() < 0.5 else (other, one)), random)
+
+    def render(self, subject: Subject, style: Style) -> Pixels:
+        """A render with a jitter of its own."""
+        return render(subject, style, int(self.random.integers(2**31)))
+
+
+@torch.no_grad()
+def rebuild(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs:
+    """The pairs with a share of the test images passed through the base's autoencoder, as generated ones are."""
+    autoencoder = AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float32).eval()
+    random = torch.Generator().manual_seed(seed)
+    chosen = (torch.rand(len(pairs.images), generator=random) < share).nonzero()[:, 0]
+    images = pairs.images.clone()
+    for part in chosen.split(_BATCH):
+        latents = autoencoder.encode(scaled(images[part, 1])).latent_dist.mean
+        images[part, 1] = (autoencoder.decode(latents).sample.clamp(-1, 1) * 127.5 + 127.5).round().byte()
+    return ImagePairs(images, pairs.attributes)
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """Bytes as -1 to 1, as the judge's image processor does."""
+    return pixels.float() / 127.5 - 1

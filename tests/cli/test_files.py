@@ -1,0 +1,69 @@
+"""lorarar.cli.files: inspect, convert and mergers as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lorarar.cli import main
+from lorarar.formats import load, save
+from lorarar.inspection import compare_files, inspect
+from lorarar.lowrank import LowRank
+from lorarar.mergers import MERGERS
+from tests.tiny import two_block_lora
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"
+    for i, path in enumerate(paths):
+        save(two_block_lora(4, seed=50 * i), path)
+    return paths
+
+
+def test_inspect(files: tuple[Path, Path], capsys: Output) -> None:
+    report = inspect(files[0])
+    assert main(["inspect", str(files[0])]) == 0
+    assert capsys.readouterr().out == report.text() + "\n"
+    assert main(["inspect", str(files[0]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report.to_dict()))
+
+
+def test_inspect_compare(files: tuple[Path, Path], capsys: Output) -> None:
+    words, comparison = ["inspect", str(files[0]), "--compare", str(files[1])], compare_files(*files)
+    assert main(words) == 0
+    assert capsys.readouterr().out == comparison.text() + "\n"
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cosine"] == comparison.cosine
+
+
+def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> None:
+    output = tmp_path / "out.safetensors"
+    words = ["convert", str(files[0]), "-o", str(output), "--format", "diffusers", "--dtype", "fp32", "--rank", "2"]
+    assert main(words) == 0
+    assert "8 layers, truncated with relative error" in capsys.readouterr().out
+    layers = load(output).layers.values()
+    assert {layer.rank for layer in layers if isinstance(layer, LowRank)} == {2}
+    assert {layer.B.dtype for layer in layers if isinstance(layer, LowRank)} == {torch.float32}
+    assert main(words) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main([*words[:-2], "--energy", "1.0", "--force"]) == 0
+    assert main(["convert", str(files[0]), "-o", str(tmp_path / "x"), "--energy", "2"]) == 1
+    assert "share of the energy above 0 and up to 1" in capsys.readouterr().err
+
+
+def test_mergers_are_listed(capsys: Output) -> None:
+    assert main(["mergers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
+
+
+def test_a_rank_and_an_energy_are_one_too_many(files: tuple[Path, Path], capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(["convert", str(files[0]), "-o", "x.safetensors", "--rank", "2", "--energy", "0.5"])
+    assert "not allowed with argument" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""What diffusers makes of a LoRA file, as deltas in float64 under our layer paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lorarar.formats import load
+from lorarar.lowrank import LowRank
+
+
+def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:
+    """Layer path -> the delta's effect on four random inputs, by diffusers' conversion to its own keys."""
+    tensors = {key: tensor.double() for key, tensor in load_file(path).items()}
+    state, alphas = pipeline.lora_state_dict(tensors, return_alphas=True)
+    assert not alphas, "the conversion folds alpha into the factors"
+    downs = {key.removesuffix(".lora_A.weight"): a for key, a in state.items() if key.endswith(".lora_A.weight")}
+    assert len(state) == 2 * len(downs)
+    return {
+        key.removeprefix("transformer."): effect(state[f"{key}.lora_B.weight"], down, 1.0)
+        for key, down in downs.items()
+    }
+
+
+def by_us(path: Path) -> dict[str, Tensor]:
+    """The same by this package."""
+    layers = {name: layer for name, layer in load(path).layers.items() if isinstance(layer, LowRank)}
+    return {name: effect(layer.B, layer.A, layer.scale) for name, layer in layers.items()}
+
+
+def effect(up: Tensor, down: Tensor, scale: float) -> Tensor:
+    """(out, 4): what the delta makes of four random inputs. The dense deltas of FLUX would take gigabytes."""
+    inputs = torch.randn(down.shape[1], 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return scale * (up.double() @ (down.double() @ inputs))
+
+
+def check_same(ours: dict[str, Tensor], theirs: dict[str, Tensor], tolerance: float = 1e-6) -> None:
+    """Checks that both have the same layers, and tensors equal within a share of the largest entry."""
+    assert ours.keys() == theirs.keys()
+    assert ours
+    for name, expected in theirs.items():
+        assert expected.abs().max() > 0
+        assert (ours[name] - expected).abs().max() <= tolerance * expected.abs().max(), name
+
+
+def factors(
+    stem: str, out: int, width: int, ends: tuple[str, str], *, seed: int = 0, rank: int = 2, alpha: float | None = None
+) -> dict[str, Tensor]:
+    """Random factors under a stem and two endings, with an alpha beside them where one is given."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        stem + ends[0]: torch.randn(rank, width, generator=generator),
+        stem + ends[1]: torch.randn(out, rank, generator=generator),
+    }
+    return tensors if alpha is None else tensors | {f"{stem}.alpha": torch.tensor(alpha)}

@@ -1,0 +1,130 @@
+"""lorarar.formats.metadata: what other tools read in a header, and what must not slip into it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lorarar.dense import Dense
+from lorarar.families import FAMILIES
+from lorarar.formats.metadata import metadata_for, tag_frequencies, token_names, trigger_phrases
+from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
+from tests.tiny import factors, two_block_lora
+
+INPUTS = [("cat.safetensors", "ab" * 32), ("oil.safetensors", "cd" * 32)]
+
+
+def lora_of(family: str = "sdxl") -> LoRA:
+    return LoRA(two_block_lora(4, 0.5).layers, {"ss_learning_rate": "1e-4", "ss_tag_frequency": "{}"}, family=family)
+
+
+def test_the_words_of_kohya_and_modelspec() -> None:
+    found = metadata_for(
+        lora_of(), inputs=INPUTS, method="direct", citation="a paper", triggers=["sks cat", "szn", "szn"], title="both"
+    )
+    assert found == {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": "4",
+        "ss_network_alpha": "2",
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.title": "both",
+        "modelspec.resolution": "1024x1024",
+        "modelspec.merged_from": "cat.safetensors, oil.safetensors",
+        "modelspec.trigger_phrase": "sks cat, szn",
+        "modelspec.hash_sha256": "",
+        "lorarar.method": "direct",
+        "lorarar.citation": "a paper",
+        "lorarar.inputs": '[{"name":"cat.safetensors","sha256":"' + "ab" * 32 + '"},'
+        '{"name":"oil.safetensors","sha256":"' + "cd" * 32 + '"}]',
+    }
+
+
+def test_mixed_ranks_and_scales_are_dynamic_and_vectors_do_not_count() -> None:
+    layers = {"a": factors(6, 6, 2), "b": factors(6, 6, 4, 0.5), "norm": Dense(torch.ones(6))}
+    found = metadata_for(LoRA(layers), inputs=INPUTS[:1], method="convert")
+    assert (found["ss_network_dim"], found["ss_network_alpha"]) == ("Dynamic", "2")
+    assert "modelspec.merged_from" not in found
+    empty = metadata_for(LoRA({"norm": Dense(torch.ones(6))}), inputs=INPUTS[:1], method="convert")
+    assert "ss_network_dim" not in empty
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_named(family: str) -> None:
+    found = metadata_for(lora_of(family), inputs=INPUTS, method="direct", format="diffusers")
+    known = FAMILIES[family]
+    assert found.get("ss_base_model_version", "") == known.base_model_version
+    assert found["modelspec.architecture"] == f"{known.architecture}/lora"
+    assert found["modelspec.resolution"] == f"{known.resolution}x{known.resolution}"
+    assert found["modelspec.implementation"] == "diffusers"
+    assert found.get("ss_v2") == ("True" if family == "sd2" else None)
+
+
+def test_an_unknown_family_claims_nothing() -> None:
+    found = metadata_for(lora_of(""), inputs=INPUTS, method="direct")
+    assert not {"ss_base_model_version", "modelspec.architecture", "modelspec.resolution"} & set(found)
+
+
+def test_details_are_compact_json() -> None:
+    details = {"coefficients": {"b": 1.5, "a": [1, 2]}, "note": "plain", "options": {}}
+    found = metadata_for(lora_of(), inputs=INPUTS, method="ties", details=details)
+    assert found["lorarar.coefficients"] == '{"a":[1,2],"b":1.5}'
+    assert found["lorarar.note"] == "plain"
+    assert found["lorarar.options"] == "{}"
+
+
+def test_a_date_only_where_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert "modelspec.date" not in metadata_for(lora_of(), inputs=INPUTS, method="direct")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert metadata_for(lora_of(), inputs=INPUTS, method="direct")["modelspec.date"] == "2023-11-14T22:13:20Z"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ValueError, match="whole seconds since 1970 in SOURCE_DATE_EPOCH, found 'yesterday'"):
+        metadata_for(lora_of(), inputs=INPUTS, method="direct")
+
+
+def test_training_metadata_of_an_input_stays_out() -> None:
+    found = metadata_for(lora_of(), inputs=INPUTS, method="direct")
+    assert not {"ss_learning_rate", "ss_tag_frequency"} & set(found)
+
+
+TAGS = json.dumps({"10_cat": {"a photo": 3, " sks cat ": 12}, "1_oil": {"szn": 7, "house": 2}})
+
+
+def test_trigger_phrases_are_stated_or_learned_or_else_guessed() -> None:
+    guessed = LoRA({}, {"ss_tag_frequency": TAGS})
+    assert trigger_phrases(guessed) == ["sks cat", "szn"]
+    learned = replace(guessed, embeddings={"<s1>": torch.ones(2), "bundle_emb.cat.string_to_param.*": torch.ones(2)})
+    assert trigger_phrases(learned) == ["<s1>", "cat"]
+    stated = replace(learned, metadata={**guessed.metadata, "modelspec.trigger_phrase": "sks cat, <s1>, "})
+    assert trigger_phrases(stated) == ["sks cat", "<s1>", "cat"]
+    assert trigger_phrases(LoRA({})) == []
+
+
+def test_tag_frequencies_are_sorted() -> None:
+    found = tag_frequencies({"ss_tag_frequency": TAGS})
+    assert {folder: list(tags.items()) for folder, tags in found.items()} == {
+        "10_cat": [("sks cat", 12), ("a photo", 3)],
+        "1_oil": [("szn", 7), ("house", 2)],
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"a": 3}', '{"a": {"b": "c"}}', '{"a": {"b": null}}', "null"])
+def test_other_tag_tables_are_passed_over(text: str) -> None:
+    assert tag_frequencies({"ss_tag_frequency": text}) == {}
+
+
+def test_token_names_are_listed_once() -> None:
+    keys = {"bundle_emb.cat.string_to_param.*": 0, "bundle_emb.cat.step": 1, "<s2>": 2}
+    assert token_names(keys) == ["cat", "<s2>"]
+
+
+def test_a_scale_that_is_no_decimal_still_gives_a_number() -> None:
+    lora = LoRA({"a": LowRank(torch.ones(3, 3), torch.ones(3, 3), 1 / 3)})
+    assert metadata_for(lora, inputs=INPUTS, method="direct")["ss_network_alpha"] == "1"

@@ -1,0 +1,123 @@
+"""Inputs and runs that the tests of several mergers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
+from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
+from lorarar.lora import Layer, LoRA
+from lorarar.lowrank import LowRank
+from lorarar.mergers import MERGERS, Merger
+from lorarar.mergers.constant import constant_of
+from lorarar.mergers.driver import merge_deltas
+from lorarar.mergers.files import save_merger
+from lorarar.merging import merge
+from tests.tiny import factors, two_block_lora
+
+STEPS = 12
+# Options at which a method of the kind "delta" adds the deltas, or returns a single one as it is.
+NEUTRAL: Mapping[str, Mapping[str, float]] = {"peft_linear": {}, "svd": {"rank": 99}, "np_lora": {"mu": 0.0}}
+
+
+def of_kind(*kinds: str) -> list[str]:
+    return [name for name, merger in MERGERS.items() if merger.kind in kinds]
+
+
+def neutral(name: str) -> Mapping[str, float]:
+    return NEUTRAL.get(name, {"density": 1.0})
+
+
+def attention_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
+    """Linear layers of two widths and nothing else."""
+    return two_block_lora(rank, scale, seed)
+
+
+def mixed_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
+    """Everything that a layer can be: linear, convolution, dense, dense convolution, norm, bias, text encoder."""
+    generator = torch.Generator().manual_seed(seed)
+    extra: dict[str, Layer] = {
+        "mid_block.resnets.0.conv1": replace(factors(5, 18, rank, scale, seed + 90), kernel=(3, 3)),
+        "mid_block.proj.to_q": Dense(torch.randn(6, 8, generator=generator)),
+        "mid_block.resnets.0.conv2": Dense(torch.randn(4, 8, generator=generator), kernel=(2, 2)),
+        "mid_block.norm": Dense(torch.randn(7, generator=generator)),
+        "mid_block.norm.bias": Dense(torch.randn(7, generator=generator)),
+        "text_encoder.text_model.encoder.layers.0.self_attn.q_proj": factors(6, 6, rank, scale, seed + 91),
+    }
+    return LoRA({**attention_lora(rank, scale, seed).layers, **extra})
+
+
+def learned_file(name: str, folder: Path, layers: Sequence[str]) -> Path:
+    """A learned merger's file for LoRAs of out widths 6 and 12."""
+    torch.manual_seed(0)
+    networks = {
+        "constant": lambda: constant_of({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
+        "paper": lambda: PaperHypernetwork(PaperConfig((6, 12), 8)),
+        "residual": lambda: ResidualHypernetwork(ResidualConfig(tuple(layers))),
+    }
+    path = folder / f"{name}.safetensors"
+    save_merger(networks[name](), path, force=True)
+    return path
+
+
+def run(
+    name: str, loras: Sequence[LoRA], folder: Path, options: Mapping[str, float] | None = None
+) -> dict[str, Tensor]:
+    """The merged deltas, whatever the kind; of a runtime method those of each step's LoRAs."""
+    merger = MERGERS[name]
+    settings = merger.settings(options or {})
+    if merger.kind == "delta":
+        return deltas(merge_deltas(loras, partial(merger.call, **settings)))
+    if merger.kind == "runtime":
+        steps = merger.call(loras, STEPS, **settings)
+        assert len(steps) == STEPS
+        return {
+            f"{i}.{k}.{la}": d for i, s in enumerate(steps) for k, lo in enumerate(s) for la, d in deltas(lo).items()
+        }
+    with torch.no_grad():
+        return deltas(merge(loras, merger.call(loras, **needs(merger, loras, folder))))
+
+
+def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Path]:
+    if not merger.needs:
+        return {}
+    shared = [la for la in loras[0].layers if "to_" in la and all(la in lora.layers for lora in loras)]
+    return {"merger_file": learned_file(merger.name, folder, sorted(shared))}
+
+
+def deltas(lora: LoRA) -> dict[str, Tensor]:
+    return {layer: delta.delta() for layer, delta in lora.layers.items()}
+
+
+def regauged(lora: LoRA, seed: int = 5) -> LoRA:
+    """The same deltas from other factors: (B G, G^-1 A)."""
+
+    def change(delta: Layer) -> Layer:
+        if isinstance(delta, Dense):
+            return delta
+        generator = torch.Generator().manual_seed(seed)
+        g = torch.eye(delta.rank, dtype=torch.float64) + 0.3 * torch.rand(
+            delta.rank, delta.rank, generator=generator, dtype=torch.float64
+        )
+        b, a = delta.B.double() @ g, torch.linalg.inv(g) @ delta.A.double()
+        return LowRank(b.float(), a.float(), delta.scale, delta.kernel)
+
+    return replace(lora, layers={layer: change(delta) for layer, delta in lora.layers.items()})
+
+
+def times(lora: LoRA, number: float) -> LoRA:
+    """Every delta times a number, without touching the factors of thin ones."""
+
+    def scaled(delta: Layer) -> Layer:
+        if isinstance(delta, Dense):
+            return replace(delta, tensor=delta.tensor * number)
+        return replace(delta, scale=delta.scale * number)
+
+    return replace(lora, layers={layer: scaled(delta) for layer, delta in lora.layers.items()})

@@ -1,0 +1,160 @@
+"""What every merger of the table holds to, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar.lora import LoRA
+from lorarar.mergers import MERGERS
+from lorarar.mergers.direct import direct
+from lorarar.merging import merge
+from tests.mergers.cases import attention_lora, deltas, mixed_lora, needs, neutral, of_kind, regauged, run, times
+
+ALL = list(MERGERS)
+FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
+DENSE_REFUSED = ["peft_linear"]
+PAIRS_ONLY = ["constant", "paper", "residual", "klora", "klora_wrapped"]
+CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
+
+
+def inputs(name: str) -> list[LoRA]:
+    """LoRAs of different ranks and alphas with every sort of layer, as far as the method takes them."""
+    if name in FACTORS_MATTER:
+        return [attention_lora(3, 0.5), attention_lora(3, 2.0, seed=300)]
+    return [CONTENT, STYLE]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_order_of_layers_does_not_matter_and_runs_are_repeatable(name: str, tmp_path: Path) -> None:
+    loras = inputs(name)
+    backwards = [replace(lora, layers=dict(reversed(lora.layers.items()))) for lora in loras]
+    found, again, turned = run(name, loras, tmp_path), run(name, loras, tmp_path), run(name, backwards, tmp_path)
+    assert found.keys() == turned.keys()
+    assert any(delta.any() for delta in found.values())
+    for layer, delta in found.items():
+        assert torch.equal(delta, again[layer])
+        if name == "residual":  # averages over the layers: rounding
+            assert_close(delta, turned[layer], rtol=1e-5, atol=1e-5)
+        else:
+            assert torch.equal(delta, turned[layer])
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in FACTORS_MATTER])
+def test_the_factors_do_not_matter_only_the_deltas_do(name: str, tmp_path: Path) -> None:
+    found = run(name, inputs(name), tmp_path)
+    other = run(name, [regauged(lora, i) for i, lora in enumerate(inputs(name))], tmp_path)
+    for layer, delta in found.items():
+        assert_close(other[layer], delta, rtol=1e-3, atol=1e-4)
+
+
+def test_the_factor_wise_merge_is_the_exception(tmp_path: Path) -> None:
+    loras = inputs("peft_linear")
+    found, other = run("peft_linear", loras, tmp_path), run("peft_linear", [regauged(loras[0]), loras[1]], tmp_path)
+    assert any((found[layer] - other[layer]).abs().max() > 0.1 for layer in found)
+
+
+@pytest.mark.parametrize("name", of_kind("delta"))
+def test_one_lora_at_weight_one_comes_back_unchanged(name: str, tmp_path: Path) -> None:
+    first, second = inputs(name)
+    for pair, kept in (([first, times(second, 0)], first), ([times(first, 0), second], second)):
+        for layer, delta in run(name, pair, tmp_path, neutral(name)).items():
+            assert_close(delta, kept.layers[layer].delta(), rtol=1e-4, atol=1e-4)
+
+
+def test_one_lora_at_weight_one_comes_back_unchanged_through_coefficients() -> None:
+    for weights, kept in (([1.0, 0.0], CONTENT), ([0.0, 1.0], STYLE)):
+        for layer, delta in deltas(merge([CONTENT, STYLE], direct([CONTENT, STYLE], weights))).items():
+            assert_close(delta, kept.layers[layer].delta(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in of_kind("delta") if name not in FACTORS_MATTER])
+def test_neutral_options_of_a_sum_give_the_sum(name: str, tmp_path: Path) -> None:
+    if any(word in name for word in ("ties", "della", "knots")) and name != "della_linear":
+        pytest.skip("averages where the LoRAs agree: no sum")
+    for layer, delta in run(name, inputs(name), tmp_path, neutral(name)).items():
+        expected = CONTENT.layers[layer].delta() + STYLE.layers[layer].delta()
+        assert_close(delta, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_loras_of_zeros(name: str, tmp_path: Path) -> None:
+    loras = inputs(name)
+    zeros = [times(lora, 0) for lora in loras]
+    assert all(not delta.any() for delta in run(name, zeros, tmp_path).values())
+    for pair in ([loras[0], zeros[1]], [zeros[0], loras[1]]):
+        found = run(name, pair, tmp_path)
+        assert all(delta.isfinite().all() for delta in found.values())
+        assert any(delta.any() for delta in found.values())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_layer_that_only_one_lora_has_is_made_of_that(name: str, tmp_path: Path) -> None:
+    first, second = inputs(name)
+    layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v"
+    short = LoRA({la: delta for la, delta in second.layers.items() if la != layer})
+    found = {key: delta for key, delta in run(name, [first, short], tmp_path, _mild(name)).items() if layer in key}
+    assert found
+    whole = first.layers[layer].delta()
+    for delta in found.values():
+        assert_close(delta, whole / 2 if name == "average" else whole, rtol=1e-4, atol=1e-4)
+
+
+def _mild(name: str) -> dict[str, float]:
+    return dict(neutral(name)) if MERGERS[name].kind == "delta" else {}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in DENSE_REFUSED])
+def test_norms_and_biases_are_summed_and_kernels_kept(name: str, tmp_path: Path) -> None:
+    found = run(name, [CONTENT, STYLE], tmp_path)
+    for layer in ("mid_block.norm", "mid_block.norm.bias"):
+        both = [lora.layers[layer].delta() for lora in (CONTENT, STYLE)]
+        expected = {"average": [(both[0] + both[1]) / 2]}.get(name, [both[0] + both[1]])
+        expected = both if name in ("switch", "composite") else expected
+        for key, delta in found.items():
+            if key.endswith(layer):
+                assert any(torch.allclose(delta, whole, atol=1e-6) for whole in expected)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in PAIRS_ONLY])
+def test_more_than_two_loras(name: str, tmp_path: Path) -> None:
+    three = [attention_lora(3, 1.0, seed) for seed in (0, 300, 600)]
+    found, pair = run(name, three, tmp_path), run(name, three[:2], tmp_path)
+    assert any(key not in pair or not torch.allclose(found[key], pair[key], atol=1e-3) for key in found)
+
+
+@pytest.mark.parametrize("name", PAIRS_ONLY)
+def test_pair_mergers_refuse_three(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"two LoRAs, .*found 3|for 2 LoRAs, found 3"):
+        run(name, [attention_lora(3)] * 3, tmp_path)
+
+
+@pytest.mark.parametrize("name", of_kind("delta", "runtime", "coefficients"))
+def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
+    other = LoRA(
+        {
+            "mid_block.attentions.0.transformer_blocks.0.attn1.to_q": attention_lora(3).layers[
+                "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+            ]
+        }
+    )
+    with pytest.raises(ValueError, match="different bases"):
+        run(name, [attention_lora(3), other], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["paper", "residual", "constant"])
+def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
+    merger = MERGERS[name]
+    file = needs(merger, [CONTENT, STYLE], tmp_path)
+    assert merger.predicts is not None
+    predicted = merger.predicts([CONTENT, STYLE], **file)
+    assert "mid_block.proj.to_q" in predicted  # a dense delta
+    assert all("to_" in layer for layer in predicted)
+    coefficients = merger.call([CONTENT, STYLE], **file)
+    for layer, vectors in coefficients.layers.items():
+        assert vectors[0].ndim == (layer in predicted)
+        assert vectors[0].ndim or (vectors[0] == 1 and vectors[1] == 1)
