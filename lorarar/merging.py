@@ -21,7 +21,8 @@ class Coefficients:
 
     Args:
         layers: Layer path -> one tensor for each input LoRA, in order: a vector (in,), or () for one number for all
-            columns. For a norm or bias of n entries, (n,) or (). A LoRA that lacks the layer still has its place in the tuple; the value there is not used.
+            columns. For a norm or bias of n entries, (n,) or (). A LoRA that lacks the layer still has its place in the
+            tuple; the value there is not used.
     """
 
     layers: Mapping[str, tuple[Tensor, ...]]

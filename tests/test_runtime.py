@@ -25,8 +25,8 @@ from tests.mergers.cases import times
 from tests.tiny import factors, lora_for, tiny_unet, unet_inputs
 
 PROMPT, SEEDS = "a sks cat in szn style", [3, 4]
-ONES = Coefficients({"text_encoder.text_model.encoder.layers.0.self_attn.q_proj": (torch.ones(()), torch.ones(()))})
 TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+ONES = Coefficients({TEXT: (torch.ones(()), torch.ones(()))})
 
 
 @pytest.fixture

@@ -85,10 +85,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th layer only")
     arguments = parser.parse_args(words)
     loras = [_thinned(load(file), arguments.every) for file in arguments.files]
-    network = None
+    network: PaperHypernetwork | None = None
     if arguments.method.endswith("network"):
-        network = load_merger(arguments.network).to(arguments.device)
-        assert isinstance(network, PaperHypernetwork)  # for the type checker
+        found = load_merger(arguments.network).to(arguments.device)
+        assert isinstance(found, PaperHypernetwork)  # for the type checker
+        network = found
     json.dump(measure(loras, arguments.method, network, arguments.device), sys.stdout)
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from lorarar.cli.configured import Commands
+from lorarar.cli.options import add_option, options
+from lorarar.mergers import MERGERS
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -20,7 +22,10 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
 def _add_generate(commands: Commands) -> None:  # type: ignore[type-arg]
     generate = commands.add_parser("generate", help="images from a base, a LoRA and a prompt")
     generate.add_argument("--base", required=True, help="folder or hub id of the base model")
-    generate.add_argument("--lora", type=Path, help="a LoRA file; none is the base alone")
+    generate.add_argument("--lora", type=Path, nargs="+", default=[], metavar="FILE", help="none is the base alone")
+    generate.add_argument("--merger", choices=list(MERGERS), metavar="NAME", help="for several files, see `mergers`")
+    generate.add_argument("--weights", type=float, nargs="+", metavar="W", help="one for each file")
+    add_option(generate)
     generate.add_argument("--prompt", required=True)
     generate.add_argument("--seed", type=int, nargs="+", default=[0])
     generate.add_argument("--steps", type=int, default=50)
@@ -37,11 +42,14 @@ def _generate(arguments: argparse.Namespace) -> None:
     sampling = Sampling(arguments.steps, arguments.guidance)
     for path in generate_files(
         arguments.base,
-        [arguments.lora] if arguments.lora else [],
+        arguments.lora,
         arguments.prompt,
         arguments.seed,
         sampling,
         arguments.output,
+        merger=arguments.merger,
+        weights=arguments.weights,
+        options=options(arguments),
         device=arguments.device,
         dtype=arguments.dtype,
     ):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from lorarar.cli.configured import Commands
+from lorarar.cli.options import add_option, assignment, options
 from lorarar.mergers import MERGERS
 
 
@@ -22,7 +23,7 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
         "--block", action="append", default=[], metavar="PATH=W[,W..]", help="strength of a block, such as up_blocks.1"
     )
     merge.add_argument("--text-encoder", type=float, nargs="+", metavar="W", help="strength of the text encoders")
-    merge.add_argument("--option", action="append", default=[], metavar="NAME=NUMBER", help="the merger's own settings")
+    add_option(merge)
     size = merge.add_mutually_exclusive_group()
     size.add_argument("--rank", type=int, help="truncate every layer to this rank")
     size.add_argument("--energy", type=float, help="truncate to the rank that keeps this share of the squared norm")
@@ -45,9 +46,9 @@ def _merge(arguments: argparse.Namespace) -> None:
         merger=arguments.merger,
         hypernetwork=arguments.hypernetwork,
         weights=arguments.weights,
-        blocks={name: _numbers(text) for name, text in map(_assignment, arguments.block)},
+        blocks={name: _numbers(text) for name, text in map(assignment, arguments.block)},
         text_encoder=arguments.text_encoder,
-        options={name: float(text) for name, text in map(_assignment, arguments.option)},
+        options=options(arguments),
         rank=arguments.rank,
         energy=arguments.energy,
         base=arguments.base,
@@ -58,13 +59,6 @@ def _merge(arguments: argparse.Namespace) -> None:
         force=arguments.force,
     )
     print(json.dumps(summary, indent=1) if arguments.json else describe(summary))
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"expected NAME=NUMBER, found {text!r}")
-    return name, value
 
 
 def _numbers(text: str) -> list[float]:

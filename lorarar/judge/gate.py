@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,9 +58,9 @@ class Gate:
 def evaluate(cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> Gate:
     """Holds a judge's verdicts against the right answers.
 
-    It passes when on both axes sensitivity and specificity are at least 0.8 and at most 5 % of the degenerate images are
-    accepted. Undecided cases count for neither side; when fewer than five or less than half of the cases behind a rate
-    are decided, the judge cannot be calibrated, and fails.
+    It passes when on both axes sensitivity and specificity are at least 0.8 and at most 5 % of the degenerate images
+    are accepted. Undecided cases count for neither side; when fewer than five or less than half of the cases behind a
+    rate are decided, the judge cannot be calibrated, and fails.
 
     Args:
         verdicts: by the cases' ids; a case without verdict is undecided.
@@ -100,9 +99,9 @@ def _accepts(case: Case, cases: Sequence[Case], verdicts: Mapping[str, Verdict])
     if case.kind != "collage" or answer is False:
         return answer
     others = [_answer(verdicts.get(c.id)) for c in cases if c.image == case.image and c.axis != case.axis]
-    if answer is None or not others or None in others:
-        return False if False in others else None
-    return all(others)
+    if answer and True in others:
+        return True
+    return None if not others or None in others or True in others else False
 
 
 def _answer(verdict: Verdict | None) -> bool | None:

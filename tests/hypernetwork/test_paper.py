@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from lorarar.dense import Dense
 from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
 from lorarar.lora import LoRA, projection
 from lorarar.lowrank import LowRank
@@ -56,6 +58,30 @@ def test_batched_layers_equal_one_by_one() -> None:
         alone = net([LoRA({la: content.layers[la]}), LoRA({la: style.layers[la]})]).layers[la]
         for m_together, m_alone in zip(together[la], alone, strict=True):
             assert_close(m_together, m_alone, rtol=1e-5, atol=1e-6)
+
+
+def test_many_layers_are_computed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, style = two_block_lora(2, 0.25, 1), two_block_lora(5, 0.5, 100)
+    together = network()([content, style]).layers
+    monkeypatch.setattr("lorarar.hypernetwork.paper._CPU_VALUES", 1)  # one layer at a time
+    for layer, vectors in network()([content, style]).layers.items():
+        for one, other in zip(vectors, together[layer], strict=True):
+            assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_predicted_layers_may_be_dense_and_convolutions_are_not_predicted() -> None:
+    content, style = two_block_lora(2, 0.25, 1), two_block_lora(5, 0.5, 100)
+    q, out = (f"mid_block.attentions.0.transformer_blocks.0.attn1.{name}" for name in ("to_q", "to_out.0"))
+    full = LoRA({**content.layers, q: Dense(content.layers[q].delta()), "x.to_q": Dense(torch.ones(6))})
+    conv = LoRA({**style.layers, "x.to_q": Dense(torch.ones(6)), "y.to_q": replace(factors(6, 9, 1), kernel=(3, 3))})
+    net, thin = network(), network()([content, style]).layers
+    found = net([full, conv]).layers
+    assert set(net.predicted([full, conv])) == set(net.predicted([content, style]))
+    for layer in (q, out):
+        for m, expected in zip(found[layer], thin[layer], strict=True):
+            assert_close(m, expected, rtol=1e-5, atol=1e-5)
+    assert [m.ndim for layer in ("x.to_q", "y.to_q") for m in found[layer]] == [0] * 4
+    assert list(merge([full, conv], found).layers) == list(found)
 
 
 def test_content_and_style_are_not_interchangeable() -> None:

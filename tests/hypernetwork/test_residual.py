@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from lorarar.dense import Dense
 from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork, _features
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
@@ -95,6 +96,18 @@ def test_other_layers_get_the_fixed_coefficient() -> None:
         assert constant == (i >= 3)
     short = LoRA(dict(list(STYLE.layers.items())[1:]))
     assert torch.equal(network()([CONTENT, short]).layers[LAYERS[0]][0], torch.tensor(1.0))
+
+
+def test_predicted_layers_may_be_dense_and_vectors_are_not_predicted() -> None:
+    net, thin = network(), network()([CONTENT, STYLE]).layers
+    full = LoRA({**CONTENT.layers, LAYERS[1]: Dense(CONTENT.layers[LAYERS[1]].delta())})
+    assert net.predicted([full, STYLE]) == list(LAYERS)
+    for layer, vectors in net([full, STYLE]).layers.items():
+        for m, expected in zip(vectors, thin[layer], strict=True):
+            assert_close(m, expected, rtol=1e-4, atol=1e-4)
+    norms = [LoRA({**lora.layers, LAYERS[1]: Dense(torch.ones(6))}) for lora in (CONTENT, STYLE)]
+    assert LAYERS[1] not in net.predicted(norms)
+    assert [m.tolist() for m in net(norms).layers[LAYERS[1]]] == [1.0, 1.0]
 
 
 def test_an_untrained_lora_gives_finite_answers_and_gradients() -> None:

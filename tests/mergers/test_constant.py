@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from lorarar.dense import Dense
 from lorarar.lora import LoRA
-from lorarar.mergers.constant import ConstantConfig, ConstantMerger, groups_of
+from lorarar.mergers.constant import ConstantConfig, ConstantMerger, constant_of, groups_of
 from tests.tiny import factors, two_block_lora
 
 LORAS = [two_block_lora(2), two_block_lora(3, seed=40)]
@@ -65,3 +68,26 @@ def test_errors() -> None:
             ConstantMerger(ConstantConfig(groups))
     with pytest.raises(ValueError, match="among width, projection, layer, found 'block'"):
         ConstantMerger(ConstantConfig(("6",), "block"))  # type: ignore[arg-type]
+
+
+def test_given_numbers_by_width_and_by_projection() -> None:
+    by_width = constant_of({"6": [0.25, 0.5], "12": [0.75, 1.5]}, fixed=0.125)(LORAS).layers
+    assert [float(m[0]) for m in by_width[Q[1]]] == [0.75, 1.5]
+    assert [m.tolist() for m in by_width[Q[1].replace("to_q", "to_k")]] == [0.125, 0.125]
+    by_projection = constant_of({"to_k": [0.25, 0.5], "to_v": [0.75, 1.5]}, "projection")(LORAS).layers
+    assert [m.tolist() for m in by_projection[Q[0].replace("to_q", "to_k")]] == [[0.25] * 6, [0.5] * 6]
+    assert [m.tolist() for m in by_projection[Q[0]]] == [1.0, 1.0]
+    assert groups_of(LORAS[0], "projection") == ("to_q", "to_out")
+    for numbers in ({}, {"6": [1.0], "12": [1.0, 2.0]}):
+        with pytest.raises(ValueError, match="as many numbers as LoRAs"):
+            constant_of(numbers)
+
+
+def test_convolutions_norms_and_layers_of_one_lora() -> None:
+    odd = LoRA(
+        {"x.to_q": replace(factors(6, 9, 1), kernel=(3, 3)), "y.to_q": Dense(torch.ones(6)), Q[0]: factors(6, 6, 1)}
+    )
+    merger = constant_of({"6": [0.25, 0.5], "12": [0.75, 1.5]})
+    assert merger.predicted([odd, LORAS[1]])[0] == Q[0]
+    found = merger([odd, LORAS[1]]).layers
+    assert [m.ndim for layer in ("x.to_q", "y.to_q", Q[0], Q[1]) for m in found[layer]] == [0, 0, 0, 0, 1, 1, 1, 1]

@@ -1,74 +1,93 @@
-"""Stand-in until the real one lands: plain LoRA, dense deltas and norms."""
+"""Algorithms that make a layer's delta of the tensors in a file: one module a family."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from lorarar.dense import Dense
+from lorarar.formats.algorithms.dora import decomposed
+from lorarar.formats.algorithms.full import bias, dense
+from lorarar.formats.algorithms.glora import glora
+from lorarar.formats.algorithms.ia3 import ia3
+from lorarar.formats.algorithms.loha import loha
+from lorarar.formats.algorithms.lokr import lokr
+from lorarar.formats.algorithms.lora import lora, tucker
+from lorarar.formats.algorithms.oft import oft
+from lorarar.formats.algorithms.parts import Parts, ready, wide
+from lorarar.formats.algorithms.roles import MAGNITUDES, algorithm, split
+from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora import Layer
-from lorarar.lowrank import LowRank
 
-_SUFFIXES = {
-    ".lora_down.weight": "down",
-    ".lora_up.weight": "up",
-    ".lora_mid.weight": "mid",
-    ".alpha": "alpha",
-    ".lora_A.weight": "down",
-    ".lora_B.weight": "up",
-    ".lora.down.weight": "down",
-    ".lora.up.weight": "up",
-    ".lora_linear_layer.down.weight": "down",
-    ".lora_linear_layer.up.weight": "up",
-    ".diff": "diff",
-    ".diff_b": "diff_b",
-    ".w_norm": "w_norm",
-    ".b_norm": "b_norm",
-    ".dora_scale": "dora_scale",
+__all__ = ["NeedsBase", "Scaling", "algorithm", "build", "split"]
+
+_FACTORED: Mapping[str, Callable[[Parts, Scaling], Layer]] = {
+    "lora": lora,
+    "lora_tucker": tucker,
+    "loha": loha,
+    "lokr": lokr,
 }
+_ON_BASE: Mapping[str, Callable[[Parts, Scaling, Tensor], Layer]] = {
+    "ia3": lambda parts, _, weight: ia3(parts, weight),
+    "oft": lambda parts, _, weight: oft(parts, weight),
+    "glora": glora,
+    "dora": lambda parts, scaling, weight: _dora(parts, scaling, weight),
+}
+_DENSE = ("diff", "w_norm")
 
 
 class NeedsBase(ValueError):
-    pass
-
-
-@dataclass(frozen=True)
-class Scaling:
-    alpha: float | None = None
-    rslora: bool = False
-
-
-def split(key: str) -> tuple[str, str] | None:
-    for suffix, role in _SUFFIXES.items():
-        if key.endswith(suffix):
-            return key.removesuffix(suffix), role
-    return None
-
-
-def algorithm(roles: Collection[str]) -> str:
-    if {"down", "up"} <= set(roles):
-        return "dora" if "dora_scale" in roles else "lora"
-    if set(roles) & {"down", "up"}:
-        raise ValueError("lacks its up or down partner")
-    return "norm" if set(roles) & {"w_norm", "b_norm"} else "full"
+    """A delta depends on the base model's weights, and none were given."""
 
 
 def build(
     parts: Mapping[str, Tensor], scaling: Scaling, weight: Callable[[], Tensor] | None = None
 ) -> dict[str, Layer]:
-    if "dora_scale" in parts:
-        raise NeedsBase("DoRA needs the base")
-    built: dict[str, Layer] = {}
-    for role, name in (("diff", ""), ("w_norm", ""), ("diff_b", "bias"), ("b_norm", "bias")):
-        if role in parts:
-            t = parts[role]
-            built[name] = Dense(t.flatten(1) if t.ndim > 1 else t, tuple(t.shape[2:]))
-    if "down" in parts:
-        down, up = parts["down"], parts["up"]
-        rank = down.shape[0]
-        alpha = float(parts["alpha"]) if "alpha" in parts else (scaling.alpha or 0.0)
-        scale = alpha / (rank**0.5 if scaling.rslora else rank) if alpha else 1.0
-        built[""] = LowRank(up.flatten(1), down.flatten(1), scale, tuple(down.shape[2:]))
-    return built
+    """One layer's delta, exactly.
+
+    Args:
+        parts: Role (see `split`) -> tensor as stored.
+        scaling: What a configuration says, where the parts hold no alpha.
+        weight: Gives the base model's weight of the layer, (out, in[, height, width]); asked only where it is needed.
+
+    Returns:
+        "" -> the weight's delta, "bias" -> the bias' delta (out,), where there are such.
+
+    Raises:
+        NeedsBase: The algorithm needs the base's weight, and `weight` is None.
+        ValueError: Parts are missing or superfluous, shapes disagree, or a type cannot be computed with.
+    """
+    name, parts = algorithm(parts), ready(parts)
+    layers: dict[str, Layer] = {}
+    if name in _FACTORED:
+        layers[""] = _FACTORED[name](parts, scaling)
+    elif name in _ON_BASE:
+        layers[""] = _ON_BASE[name](parts, scaling, _base(name, weight))
+    else:
+        layers |= {"": dense(parts, role) for role in _DENSE if role in parts}
+    of_bias = bias(parts, scaling)
+    return layers if of_bias is None else {**layers, "bias": of_bias}
+
+
+def _base(name: str, weight: Callable[[], Tensor] | None) -> Tensor:
+    if weight is None:
+        raise NeedsBase(
+            f"a {name.upper()} layer means a change that depends on the base model's weights: give the base model with "
+            f"--base MODEL (in Python: base=), a diffusers folder or a checkpoint"
+        )
+    tensor = weight()
+    if tensor.ndim < 2 or not tensor.is_floating_point():
+        raise ValueError(
+            f"the base's weight must be a floating-point matrix or convolution, found shape {tuple(tensor.shape)} of "
+            f"{tensor.dtype}: give a base model that is not quantised"
+        )
+    return wide(tensor)
+
+
+def _dora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
+    inner = {role: tensor for role, tensor in parts.items() if role not in MAGNITUDES}
+    layer = _FACTORED[algorithm(inner)](inner, scaling)
+    expected = (weight.shape[0], weight[0].numel())
+    if layer.shape != expected:
+        raise ValueError(f"the delta {layer.shape} does not fit the base's weight {expected}: it is another model's")
+    return decomposed(parts, layer, weight)

@@ -1,0 +1,56 @@
+"""LoHa, dW = gamma (w1_a w1_b) * (w2_a w2_b), * entry by entry.
+
+Reference: FedPara, arXiv 2108.06098, equation 4; its Tucker form for convolutions, section 2.2, proposition 3.
+
+An entry of dW is (sum_p a_op b_pi)(sum_q c_oq d_qi) = sum_pq (a_op c_oq)(b_pi d_qi): the row-wise Khatri-Rao product of
+the up factors and the column-wise one of the down factors are exact factors of rank r1 r2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.scaling import Scaling, gamma
+from lorarar.lora import Layer
+from lorarar.lowrank import LowRank
+
+
+def loha(parts: Parts, scaling: Scaling) -> Layer:
+    """Exact factors of rank r1 r2 where that is less than both sides, else the dense delta.
+
+    Args:
+        parts: "hada_w1_a" (out, r1), "hada_w1_b" (r1, in), "hada_w2_a", "hada_w2_b"; with "hada_t1" and "hada_t2"
+            (r, r, height, width) the factors a are (r, out). "alpha".
+        scaling: What a configuration says.
+
+    Returns:
+        float32 or wider. The kernel is known from a Tucker core only.
+
+    Raises:
+        ValueError: The shapes disagree.
+    """
+    (a, b, kernel), (c, d, other) = _half(parts, 1), _half(parts, 2)
+    if a.shape[0] != c.shape[0] or b.shape[1] != d.shape[1] or kernel != other:
+        raise ValueError(
+            f"the two products of LoHa must have equal shapes, found {(a.shape[0], b.shape[1])} and "
+            f"{(c.shape[0], d.shape[1])}: they belong to different layers"
+        )
+    scale = gamma(parts, scaling, parts["hada_w1_b"].shape[0])
+    if a.shape[1] * c.shape[1] < min(a.shape[0], b.shape[1]):
+        up, down = a[:, :, None] * c[:, None, :], b[:, None, :] * d[None, :, :]
+        return LowRank(up.flatten(1), down.flatten(0, 1), scale, kernel)
+    return Dense(scale * (a @ b) * (c @ d), kernel)
+
+
+def _half(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """One of the two products: up (out, r), down (r, in), kernel."""
+    up, down, core = f"hada_w{index}_a", f"hada_w{index}_b", f"hada_t{index}"
+    if core in parts:
+        check_ranks(parts, (up, 0), (core, 0))
+        check_ranks(parts, (core, 1), (down, 0))
+        kernel = flattened(parts, core)[1]
+        return wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down)), kernel
+    check_ranks(parts, (up, 1), (down, 0))
+    return wide(matrix(parts, up)), wide(matrix(parts, down)), ()

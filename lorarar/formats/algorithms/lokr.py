@@ -1,0 +1,72 @@
+"""LoKr, dW = gamma kron(w1, w2), each of the two a matrix or a product of thin ones.
+
+Reference: LyCORIS, arXiv 2309.14859, section 3.3; KronA, arXiv 2212.10650.
+
+kron(a b, c d) = kron(a, c) kron(b, d), so thin factors of both sides give thin factors of the whole. A full w is its
+own factor, the identity being the other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.scaling import Scaling, gamma
+from lorarar.lora import Layer
+from lorarar.lowrank import LowRank
+
+
+def lokr(parts: Parts, scaling: Scaling) -> Layer:
+    """Exact factors where the two sides' ranks multiply to less than both sides of the delta, else the dense delta.
+
+    Args:
+        parts: "lokr_w1" (a, c), or "lokr_w1_a" (a, r) and "lokr_w1_b" (r, c); "lokr_w2" (b, d[, height, width]), or
+            "lokr_w2_a" (b, r) and "lokr_w2_b" (r, d); with "lokr_t2" (r, r, height, width) "lokr_w2_a" is (r, b).
+            "alpha", which means nothing where both are full.
+        scaling: What a configuration says.
+
+    Returns:
+        (a b, c d), float32 or wider. The kernel is known from a full w2 or a Tucker core only.
+
+    Raises:
+        ValueError: The shapes disagree.
+    """
+    (a, b, none), (c, d, kernel) = _side(parts, 1), _side(parts, 2)
+    if none:
+        raise ValueError(f"lokr_w1 must be a matrix, found shape {tuple(parts['lokr_w1'].shape)}")
+    ranked = next((parts[role] for role in ("lokr_w2_b", "lokr_w1_b") if role in parts), None)
+    scale = 1.0 if ranked is None else gamma(parts, scaling, ranked.shape[0])
+    if a.shape[1] * c.shape[1] < min(a.shape[0] * c.shape[0], b.shape[1] * d.shape[1]):
+        return LowRank(torch.kron(a, c), torch.kron(b, d), scale, kernel)
+    return Dense(scale * torch.kron(a @ b, c @ d), kernel)
+
+
+def _side(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Factors of one side, (rows, r) and (r, columns), r at most min(rows, columns); kernel."""
+    name = f"lokr_w{index}"
+    if name in parts:
+        whole, kernel = flattened(parts, name)
+        return (*_trivial(wide(whole)), kernel)
+    up, down, core = f"{name}_a", f"{name}_b", f"lokr_t{index}"
+    if core in parts:
+        check_ranks(parts, (up, 0), (core, 0))
+        check_ranks(parts, (core, 1), (down, 0))
+        kernel = flattened(parts, core)[1]
+        return (*_thin(wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down))), kernel)
+    check_ranks(parts, (up, 1), (down, 0))
+    columns, kernel = flattened(parts, down)
+    return (*_thin(wide(matrix(parts, up)), wide(columns)), kernel)
+
+
+def _thin(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors, multiplied out where they are no thinner than their product."""
+    return (up, down) if up.shape[1] < min(up.shape[0], down.shape[1]) else _trivial(up @ down)
+
+
+def _trivial(whole: Tensor) -> tuple[Tensor, Tensor]:
+    """whole = I whole, or whole I, whichever is thinner."""
+    rows, columns = whole.shape
+    identity = torch.eye(min(rows, columns), dtype=whole.dtype)
+    return (identity, whole) if rows <= columns else (whole, identity)

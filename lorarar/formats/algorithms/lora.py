@@ -1,0 +1,42 @@
+"""LoRA and LoCon, dW = gamma up down, and LoCon's Tucker form, dW = gamma mid x_1 up x_2 down.
+
+Reference: LoRA, arXiv 2106.09685; LoCon, arXiv 2309.14859. LoCon's up factor is a convolution of kernel 1, so flattening both
+factors leaves a product of matrices.
+"""
+
+from __future__ import annotations
+
+from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.scaling import Scaling, gamma
+from lorarar.lowrank import LowRank
+
+
+def lora(parts: Parts, scaling: Scaling) -> LowRank:
+    """The factors as they are stored, with gamma beside them; a convolution is flattened.
+
+    Args:
+        parts: "up" (out, rank[, 1, 1]), "down" (rank, in[, height, width]), and "alpha" where the file has one.
+        scaling: What a configuration says.
+
+    Raises:
+        ValueError: The shapes disagree.
+    """
+    up, (down, kernel) = matrix(parts, "up"), flattened(parts, "down")
+    return LowRank(up, down, gamma(parts, scaling, down.shape[0]), kernel)
+
+
+def tucker(parts: Parts, scaling: Scaling) -> LowRank:
+    """The core folded into the down factor: the rank stays.
+
+    Args:
+        parts: "up" (out, rank, 1, 1), "mid" (rank, rank, height, width), "down" (rank, in, 1, 1), "alpha".
+        scaling: What a configuration says.
+
+    Raises:
+        ValueError: The shapes disagree.
+    """
+    up, down = matrix(parts, "up"), matrix(parts, "down")
+    check_ranks(parts, ("up", 1), ("mid", 0))
+    check_ranks(parts, ("mid", 1), ("down", 0))
+    kernel = flattened(parts, "mid")[1]
+    return LowRank(wide(up), folded(parts["mid"], down), gamma(parts, scaling, down.shape[0]), kernel)

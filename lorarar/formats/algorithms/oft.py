@@ -1,0 +1,77 @@
+"""OFT and BOFT, dW = rescale R W0 - W0 with an orthogonal R: the base's rows are rotated.
+
+Reference: OFT, arXiv 2306.07280, section 3.2 (Cayley's R = (I + Q)(I - Q)^-1, Q = P - P^T); BOFT, arXiv 2311.06243,
+section 4. As LyCORIS stores them: OFT's R is one diagonal of blocks, each applied transposed; BOFT's is a product of
+stages, each of which mixes rows that lie twice as far apart as the last one's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.formats.algorithms.parts import Parts, wide
+from lorarar.formats.algorithms.scaling import number
+
+
+def oft(parts: Parts, weight: Tensor) -> Dense:
+    """The delta, of full rank.
+
+    Args:
+        parts: "oft_blocks", OFT's (blocks, size, size) or BOFT's (stages, blocks, size, size), blocks * size = out;
+            "alpha", the bound on |Q| / out, 0 for none; "rescale" (out, 1[, 1, 1]).
+        weight: W0, (out, in[, height, width]), float32 or wider.
+
+    Raises:
+        ValueError: Shapes do not fit, or the blocks are too large to be inverted.
+    """
+    rows, blocks = weight.flatten(1), parts["oft_blocks"]
+    out = rows.shape[0]
+    if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2] or blocks.shape[-3] * blocks.shape[-1] != out:
+        raise ValueError(
+            f"oft_blocks must be square blocks that cover the weight's {out} rows, found shape {tuple(blocks.shape)}: "
+            f"the base model is another one, or the file is damaged"
+        )
+    rotations = _cayley(blocks, number(parts, "alpha") * out if "alpha" in parts else 0.0).to(rows.dtype)
+    if blocks.ndim == 3:
+        rotated = (rotations.mT @ rows.unflatten(0, blocks.shape[:2])).flatten(0, 1)
+    else:
+        rotated = _butterfly(rotations, rows)
+    if "rescale" in parts:
+        rotated = _rescale(parts, out) * rotated
+    return Dense(rotated - rows, tuple(weight.shape[2:]))
+
+
+def _cayley(blocks: Tensor, bound: float) -> Tensor:
+    """(I + Q)(I - Q)^-1 in float64, |Q| over all blocks cut to the bound where that is above 0."""
+    skew = blocks.double() - blocks.double().mT
+    length = float(skew.norm())
+    if 0 < bound < length:
+        skew = skew * (bound / length)
+    identity = torch.eye(blocks.shape[-1], dtype=skew.dtype)
+    # (I + Q) and (I - Q)^-1 commute.
+    rotations, info = torch.linalg.solve_ex(identity - skew, identity + skew)
+    if int(info.abs().max()) or not bool(rotations.isfinite().all()):
+        raise ValueError("oft_blocks are too large to make rotations of: the training that made them diverged")
+    return rotations
+
+
+def _butterfly(rotations: Tensor, rows: Tensor) -> Tensor:
+    """All stages in turn, (stages, blocks, size, size) on (out, in)."""
+    stages, blocks, size, _ = rotations.shape
+    out = rows.shape[0]
+    if size % 2 or out % (size << (stages - 1)):
+        raise ValueError(f"{stages} stages of BOFT with blocks of {size} do not fit {out} rows: the file is damaged")
+    for stage, rotation in enumerate(rotations):
+        half = (size // 2) << stage
+        paired = rows.unflatten(0, (-1, 2, half)).transpose(1, 2).reshape(blocks, size, -1)
+        rows = (rotation @ paired).reshape(-1, half, 2, rows.shape[1]).transpose(1, 2).reshape(out, -1)
+    return rows
+
+
+def _rescale(parts: Parts, out: int) -> Tensor:
+    rescale = wide(parts["rescale"])
+    if rescale.numel() != out:
+        raise ValueError(f"rescale must have one number for each of {out} rows, found shape {tuple(rescale.shape)}")
+    return rescale.reshape(out, 1)

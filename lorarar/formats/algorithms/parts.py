@@ -1,0 +1,106 @@
+"""A layer's parts made ready for arithmetic, with what every algorithm checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lorarar.dense import Dense
+from lorarar.lora import Layer
+from lorarar.lowrank import LowRank
+
+Parts = Mapping[str, Tensor]
+_NUMBERS = ("alpha", "scalar", "on_input")
+# float8 has no arithmetic; these types hold all its values.
+_WIDENED = {
+    torch.float8_e4m3fn: torch.float16,
+    torch.float8_e5m2: torch.float16,
+    torch.float8_e4m3fnuz: torch.float16,
+    torch.float8_e5m2fnuz: torch.float16,
+    torch.float8_e8m0fnu: torch.float32,
+}
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def ready(parts: Parts) -> dict[str, Tensor]:
+    """The parts in types that have arithmetic; float8 is widened without loss.
+
+    Raises:
+        ValueError: A part is empty, or of integers: quantised weights, whose scales are not known.
+    """
+    return {role: tensor if role in _NUMBERS else _ready(role, tensor) for role, tensor in parts.items()}
+
+
+def _ready(role: str, tensor: Tensor) -> Tensor:
+    tensor = tensor.to(_WIDENED.get(tensor.dtype, tensor.dtype))
+    if tensor.dtype not in _DTYPES:
+        raise ValueError(
+            f"{role} is stored as {tensor.dtype}, and what its numbers stand for is not known: expected floating-point "
+            f"weights, dequantise them first"
+        )
+    if not tensor.numel():
+        raise ValueError(f"{role} is empty, shape {tuple(tensor.shape)}: the file is damaged, save it again")
+    return tensor
+
+
+def matrix(parts: Parts, role: str) -> Tensor:
+    """A part of two dimensions; further ones of size 1 are dropped.
+
+    Raises:
+        ValueError: It has another shape.
+    """
+    tensor = parts[role]
+    if tensor.ndim < 2 or math.prod(tensor.shape[2:]) != 1:
+        raise ValueError(f"{role} must be a matrix, found shape {tuple(tensor.shape)}")
+    return tensor.flatten(1)
+
+
+def flattened(parts: Parts, role: str) -> tuple[Tensor, tuple[int, ...]]:
+    """A part as a matrix, and its convolution kernel; () where it is a matrix as it is.
+
+    Raises:
+        ValueError: It is a vector or a number.
+    """
+    tensor = parts[role]
+    if tensor.ndim < 2:
+        raise ValueError(f"{role} must be a matrix or a convolution, found shape {tuple(tensor.shape)}")
+    return tensor.flatten(1), tuple(tensor.shape[2:])
+
+
+def check_ranks(parts: Parts, one: tuple[str, int], other: tuple[str, int]) -> None:
+    """Checks that two parts agree in the dimensions named, (role, dimension).
+
+    Raises:
+        ValueError: They do not, or a part has no such dimension.
+    """
+    sizes = [(*parts[role].shape, *[-index] * 3)[dimension] for index, (role, dimension) in enumerate((one, other), 1)]
+    if sizes[0] != sizes[1]:
+        shapes = " and ".join(f"{role} {tuple(parts[role].shape)}" for role, _ in (one, other))
+        raise ValueError(f"the ranks of {shapes} disagree: parts were swapped, transposed or taken from two files")
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """float32, or float64 where it is so already."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def folded(core: Tensor, down: Tensor) -> Tensor:
+    """A Tucker core times its down factor, as a matrix: (p, q, *kernel) x_2 (q, in) -> (p, in * kernel)."""
+    return torch.einsum("pqk,qi->pik", wide(core).flatten(2), wide(down)).flatten(1)
+
+
+def product(up: Tensor, down: Tensor, scale: float, kernel: tuple[int, ...]) -> Layer:
+    """scale up down: as factors where they are thinner than the delta, else entry by entry.
+
+    Args:
+        up: (out, rank).
+        down: (rank, in).
+        scale: A number.
+        kernel: Of the convolution, else ().
+    """
+    if up.shape[1] < min(up.shape[0], down.shape[1]):
+        return LowRank(up, down, scale, kernel)
+    return Dense(scale * (wide(up) @ wide(down)), kernel)

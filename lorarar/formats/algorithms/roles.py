@@ -1,0 +1,128 @@
+"""What the parts of a layer are called in files, and which parts make a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+# End of a key -> role. peft's adapter name (".default") is the dialects' business.
+_SUFFIXES = {
+    "lora_down.weight": "down",
+    "lora_up.weight": "up",
+    "lora_mid.weight": "mid",
+    "lora.down.weight": "down",
+    "lora.up.weight": "up",
+    "lora_linear_layer.down.weight": "down",
+    "lora_linear_layer.up.weight": "up",
+    "lora_A.weight": "down",
+    "lora_B.weight": "up",
+    "lora_B.bias": "up_bias",
+    "alpha": "alpha",
+    "scalar": "scalar",
+    "dora_scale": "dora_scale",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
+    **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")},
+    **{name: name for name in ("diff", "diff_b", "w_norm", "b_norm", "on_input", "oft_blocks", "oft_diag", "rescale")},
+    **{f"{name}.weight": name for name in ("a1", "a2", "b1", "b2")},
+    "reshape_weight": "reshape_weight",
+}
+_LONGEST = max(suffix.count(".") for suffix in _SUFFIXES) + 1
+
+MAGNITUDES = frozenset({"dora_scale", "magnitude"})
+_LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+_W1, _W2 = ("lokr_w1_a", "lokr_w1_b"), ("lokr_w2_a", "lokr_w2_b")
+# Every set of parts that is a whole, the first of an algorithm being what is usual.
+_WHOLES: tuple[tuple[str, frozenset[str]], ...] = tuple(
+    (name, frozenset(roles))
+    for name, roles in (
+        ("lora", ("up", "down")),
+        ("lora_tucker", ("up", "down", "mid")),
+        ("loha", _LOHA),
+        ("loha", (*_LOHA, "hada_t1", "hada_t2")),
+        ("lokr", ("lokr_w1", "lokr_w2")),
+        ("lokr", ("lokr_w1", *_W2)),
+        ("lokr", ("lokr_w1", *_W2, "lokr_t2")),
+        ("lokr", (*_W1, "lokr_w2")),
+        ("lokr", (*_W1, *_W2)),
+        ("lokr", (*_W1, *_W2, "lokr_t2")),
+        ("full", ("diff", "diff_b")),
+        ("full", ("diff",)),
+        ("full", ("diff_b",)),
+        ("norm", ("w_norm", "b_norm")),
+        ("norm", ("w_norm",)),
+        ("norm", ("b_norm",)),
+        ("ia3", ("ia3", "on_input")),
+        ("oft", ("oft_blocks",)),
+        ("glora", ("a1", "a2", "b1", "b2")),
+    )
+)
+_FACTORED = frozenset({"alpha", "scalar", "diff_b"})
+# What may come on top.
+_OPTIONAL = {
+    "lora": _FACTORED | {"up_bias"},
+    "lora_tucker": _FACTORED,
+    "loha": _FACTORED,
+    "lokr": _FACTORED,
+    "glora": _FACTORED,
+    "oft": frozenset({"alpha", "rescale"}),
+    "full": frozenset({"alpha"}),
+    "norm": frozenset({"alpha"}),
+}
+_DECOMPOSABLE = ("lora", "lora_tucker", "loha", "lokr")
+_REFUSED = {
+    "oft_diag": "an early form of OFT (oft_diag) whose meaning differs between tools",
+    "reshape_weight": "a layer that changes its shape (reshape_weight), which no other LoRA can be added to",
+}
+
+
+def split(key: str) -> tuple[str, str] | None:
+    """A key's stem (the layer, as the file names it) and the role of its tensor; None where no role fits.
+
+    >>> split("lora_unet_mid_block_attentions_0_proj_in.lora_down.weight")
+    ('lora_unet_mid_block_attentions_0_proj_in', 'down')
+    """
+    names = key.rsplit(".", _LONGEST)
+    for start in range(1, len(names)):
+        suffix = ".".join(names[start:])
+        if suffix in _SUFFIXES:
+            stem = key[: -len(suffix) - 1]
+            return (stem, _SUFFIXES[suffix]) if stem else None
+    # IA3 calls its part "weight" as whole models do; only LyCORIS, which joins names by underscores, writes it.
+    stem, dot, last = key.rpartition(".")
+    return (stem, "ia3") if dot and last == "weight" and stem and "." not in stem else None
+
+
+def algorithm(roles: Collection[str]) -> str:
+    """The algorithm whose parts these are.
+
+    Args:
+        roles: Roles of one layer's tensors.
+
+    Returns:
+        "lora", "lora_tucker", "loha", "lokr", "full", "norm", "ia3", "oft" (BOFT too: the blocks' dimensions tell
+        them apart), "glora"; "dora" for one of the first four with a magnitude.
+
+    Raises:
+        ValueError: A part is missing, or one is superfluous.
+    """
+    given = frozenset(roles)
+    refused = next((reason for role, reason in _REFUSED.items() if role in given), None)
+    if refused:
+        raise ValueError(f"{refused}; it is not supported, save the LoRA in another form")
+    magnitudes = given & MAGNITUDES
+    fits = [_misfit(name, whole, given, magnitudes) for name, whole in _WHOLES]
+    missing, superfluous, name = min(fits, key=lambda fit: len(fit[0]) + len(fit[1]))
+    if missing or superfluous or len(magnitudes) > 1:
+        lacks = f"lacks {', '.join(sorted(missing))}" if missing else ""
+        extra = f"does not go with {', '.join(sorted(superfluous or magnitudes))}" if not missing or superfluous else ""
+        raise ValueError(f"{name} {' and '.join(filter(None, (lacks, extra)))}, found {', '.join(sorted(given))}")
+    return "dora" if magnitudes else name
+
+
+def _misfit(
+    name: str, whole: frozenset[str], given: frozenset[str], magnitudes: frozenset[str]
+) -> tuple[frozenset[str], frozenset[str], str]:
+    """What is missing for a whole, and what is too much, and the algorithm's name."""
+    allowed = whole | _OPTIONAL.get(name, frozenset()) | (magnitudes if name in _DECOMPOSABLE else frozenset())
+    return whole - given, given - allowed, name

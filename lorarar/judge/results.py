@@ -1,0 +1,112 @@
+"""What judging found, as plain data, and the same as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from lorarar.judge.comparison import Comparison
+from lorarar.judge.consistency import Consistency
+from lorarar.judge.records import Axis
+from lorarar.judge.scores import Counts, ImageScore
+from lorarar.statistics import Estimate, Rate
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one method.
+
+    Attributes:
+        estimate: the mean over decided images (or pairs) with its crossed interval; None when nothing is decided.
+        low, high: the mean over all of them with the undecided questions answered no, and yes.
+        decided, total: images, or pairs for the best case.
+    """
+
+    estimate: Estimate | None
+    low: float
+    high: float
+    decided: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one pair: decided images of ``total``, and the share of them that is right."""
+
+    content: str
+    style: str
+    decided: int
+    total: int
+    mars2: float | None
+    content_passes: float | None
+    style_passes: float | None
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method at the pairs that all methods have.
+
+    Attributes:
+        scores: by metric: those of `lorarar.judge.scores.METRICS` (means over images: the average case), and "best",
+            the share of pairs of which any image is right on both axes.
+        best_of: k -> share of pairs of which at least one of k images would be right; without pairs of fewer images.
+        corrected: "content", "style" and "joint" shares freed of the judge's errors; empty without calibration.
+        counts: of the voting questions.
+        flags: what JSON replies reported beside the answer, such as leaks, over decided questions.
+        matrix: by content and style.
+    """
+
+    method: str
+    counts: Counts
+    scores: dict[str, Score]
+    best_of: dict[int, Score]
+    corrected: dict[str, Estimate]
+    flags: dict[str, Rate]
+    matrix: list[Cell]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one prompt type, or all.
+
+    Attributes:
+        covers: what the intervals and tests cover, in words.
+        tied: by metric the methods that cannot be told from the best one, best first.
+    """
+
+    prompt_type: str
+    covers: str
+    methods: list[MethodResult]
+    comparisons: list[Comparison]
+    tied: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a report tells.
+
+    Attributes:
+        counts: of all questions, other orders and repeats included.
+        groups: "all" first, then each prompt type when there are several.
+        skipped: prompt types without pairs common to all methods, and why.
+    """
+
+    counts: Counts
+    axes: dict[Axis, Counts]
+    images: list[ImageScore]
+    groups: list[Group]
+    skipped: dict[str, str]
+    swapped: dict[Axis, Consistency]
+    repeated: dict[Axis, Consistency]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and numbers that are not finite as what JSON has: objects, lists and null."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
