@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.benchmark import once
-from lorarar.benchmark.merge import markdown, run_merge_benchmark
+from lorarar.benchmark import floor, once
+from lorarar.benchmark.merge import _run, markdown, run_merge_benchmark
 from lorarar.benchmark.synthetic import attention_shapes, synthetic_lora
+from lorarar.formats import load, save
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
@@ -85,8 +89,14 @@ def test_one_measurement(pair: list[LoRA], network: PaperHypernetwork, method: s
 def test_a_whole_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: list[LoRA], network: PaperHypernetwork
 ) -> None:
-    loras = iter(pair)
+    loras, commands = iter(pair), []
+
+    def run(command: list[str]) -> dict[str, float]:
+        commands.append(command)
+        return {"seconds": float(len(command)), "peak_bytes": 5e7}
+
     monkeypatch.setattr("lorarar.benchmark.merge.synthetic_lora", lambda *_: next(loras))
+    monkeypatch.setattr("lorarar.benchmark.merge._run", run)
     results = run_merge_benchmark("sd15", 2, folder=tmp_path, devices=["cpu"], repetitions=1)
     again = json.loads(json.dumps(results))
     cpu = again["devices"]["cpu"]
@@ -96,18 +106,32 @@ def test_a_whole_run(
         cpu["dense direct"]["seconds"] / cpu["direct"]["seconds"]
     )
     assert len(cpu["all"]["network"]) == 1
-    process = again["process"]
-    assert process["floor"]["times_the_floor"] == 1
-    assert all(entry["peak_bytes"] > 1e7 for entry in process.values())
+    ends = [command[-2:] for command in commands]
+    assert len(ends) == 6  # once to warm up, once measured
+    assert ends[1:3] == ends[4:] == [["--merger", "direct"], ["--hypernetwork", str(tmp_path / "network.safetensors")]]
+    assert again["process"]["floor"]["times_the_floor"] == 1
+    assert again["process"]["lorarar merge --merger direct"]["times_the_floor"] > 1
     text = markdown(results)
-    for word in (
-        "| direct, cpu |",
-        "| network, cpu |",
-        "| floor |",
-        "| lorarar merge --hypernetwork |",
-        results["machine"]["torch"],
-    ):
+    for word in ("| direct, cpu |", "| network, cpu |", "| floor |", results["machine"]["torch"]):
         assert word in text
+
+
+@pytest.mark.parametrize("format", ["kohya", "diffusers"])
+def test_the_floor_writes_the_sum(tmp_path: Path, pair: list[LoRA], format: str) -> None:
+    scaled = [LoRA({la: replace(f, scale=1.0) for la, f in lora.layers.items()}) for lora in pair]
+    paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "out")]
+    for lora, path in zip(scaled, paths[:2], strict=True):
+        save(lora, path, format=format, dtype=torch.float32)  # type: ignore[arg-type]
+    found = _run([sys.executable, str(floor.__file__), *map(str, paths)])
+    assert found["peak_bytes"] > 5e7
+    for layer, merged in load(paths[2]).layers.items():
+        expected = scaled[0].layers[layer].delta() + scaled[1].layers[layer].delta()
+        assert_close(merged.delta(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_that_fails_is_no_measurement() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        _run([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_layers_are_thinned_where_dense_deltas_do_not_fit(
@@ -115,13 +139,13 @@ def test_layers_are_thinned_where_dense_deltas_do_not_fit(
 ) -> None:
     loras = iter(pair)
     monkeypatch.setattr("lorarar.benchmark.merge.synthetic_lora", lambda *_: next(loras))
-    monkeypatch.setattr("lorarar.benchmark.merge.available_bytes", lambda: 500_000_000)
+    monkeypatch.setattr("lorarar.benchmark.merge.available_bytes", lambda: 400_000_000)
     monkeypatch.setattr(
         "lorarar.benchmark.merge._once",
         lambda files, method, device, every: {"seconds": 1.0, "coefficient_seconds": 0.0, "extra_bytes": float(every)},
     )
     monkeypatch.setattr("lorarar.benchmark.merge._run", lambda command: {"seconds": 1.0, "peak_bytes": 1.0})
     results = run_merge_benchmark("sd15", 2, folder=tmp_path, devices=["cpu"], repetitions=1)
-    # 102 million numbers need 12 bytes each and a fifth more: four times what there is
+    # 93.5 million numbers need 12 bytes each, which may be four fifths of the memory: 3.5 times what there is
     assert results["devices"]["cpu"]["every"] == 4
     assert "| direct, cpu, every 4th layer |" in markdown(results)

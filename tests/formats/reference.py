@@ -16,8 +16,7 @@ from lorarar.lowrank import LowRank
 def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:
     """Layer path -> the delta's effect on four random inputs, by diffusers' conversion to its own keys."""
     tensors = {key: tensor.double() for key, tensor in load_file(path).items()}
-    state, alphas = pipeline.lora_state_dict(tensors, return_alphas=True)
-    assert not alphas, "the conversion folds alpha into the factors"
+    state = pipeline.lora_state_dict(tensors)  # alphas are inside the factors by now
     downs = {key.removesuffix(".lora_A.weight"): a for key, a in state.items() if key.endswith(".lora_A.weight")}
     assert len(state) == 2 * len(downs)
     return {
