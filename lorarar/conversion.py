@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorarar.files import DTYPES, check_free
+from lorarar.files import DTYPES
 from lorarar.formats import Format, load, save
-from lorarar.formats.files import HASH_KEY
+from lorarar.formats.files import HASH_KEY, check_target
 from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.lora import LoRA
 from lorarar.truncation import Loss, relative_error, truncate_lora
@@ -82,8 +82,8 @@ def convert_file(
     """
     if dtype not in DTYPES:
         raise ValueError(f"expected a dtype among {', '.join(DTYPES)}, found {dtype!r}")
-    if not Path(output).is_dir():  # peft's layout is a folder
-        check_free([Path(output)], force)
+    if format != "peft":  # whose output can be a folder
+        check_target(Path(output), force)
     lora = load(source, base=base)
     losses: dict[str, Loss] = {}
     if rank is not None or energy is not None:
@@ -99,5 +99,5 @@ def _header(lora: LoRA, losses: Mapping[str, Loss], format: Format | None) -> di
     if losses:
         details["truncation_error"] = relative_error(losses.values())
     stale = _LAYOUT | {OWN + name for name in details}
-    kept = {key: value for key, value in lora.metadata.items() if key not in stale}
+    kept = {key: value for key, value in lora.metadata.items() if key}
     return {**metadata_for(lora, details=details, title=Path(lora.name).stem, format=format), **kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -35,6 +36,16 @@ def test_the_check_can_fail(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["merg", "a", "b"])
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_the_python_example_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert found.attempted >= 8
+    assert found.failed == 0
+    assert (tmp_path / "runs" / "merged.safetensors").is_file()
 
 
 def test_links_lead_somewhere() -> None:

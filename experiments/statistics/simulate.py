@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lorarar.statistics import crossed_interval, sign_flip
+from lorarar.statistics import crossed_interval, incomplete_crossed_interval, sign_flip
 
 SIZES = (5, 8, 20)
 IMAGES = 10  # of a pair
-REPEATS = 600
+REPEATS = 500
 RESAMPLES = 500
 FLIPS = 2000
 # Standard deviations, on the logit scale, of a content's, a style's and a pair's effect on the chance of a right image.
@@ -62,11 +62,21 @@ def by_pairs(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def crossed(values: np.ndarray, seed: int) -> tuple[float, float]:
+    found = incomplete_crossed_interval(values, draw_seeds=False, resamples=RESAMPLES, seed=seed)
+    return found.low, found.high
+
+
+def crossed_with_seeds(values: np.ndarray, seed: int) -> tuple[float, float]:
     found = crossed_interval(values, resamples=RESAMPLES, seed=seed)
     return found.low, found.high
 
 
-INTERVALS: dict[str, Interval] = {"images": by_images, "pairs": by_pairs, "crossed": crossed}
+INTERVALS: dict[str, Interval] = {
+    "images": by_images,
+    "pairs": by_pairs,
+    "crossed": crossed,
+    "crossed with seeds": crossed_with_seeds,
+}
 
 
 def coverage(size: int, deviations: tuple[float, float, float]) -> dict[str, float]:
@@ -101,6 +111,8 @@ def rejections(size: int, interaction: tuple[float, float, float], gain: float) 
         apart = {name: value < 0.05 for name, value in p.items()}
         apart["contents and styles"] = apart["contents"] and apart["styles"]
         apart["crossed interval"] = low > 0 or high < 0
+        low, high = crossed_with_seeds(second - first, repeat)
+        apart["crossed interval with seeds"] = low > 0 or high < 0
         apart["pairs and crossed interval"] = apart["pairs"] and apart["crossed interval"]
         for name, value in apart.items():
             found[name] = found.get(name, 0) + value

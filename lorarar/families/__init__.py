@@ -225,11 +225,15 @@ def detect(layers: Mapping[str, Layer | tuple[int, ...]], header: Mapping[str, s
     Returns:
         A key of `FAMILIES`; "" where none fits, or several and the header does not say which.
     """
-    found = fitting(layers)
+    return choose(fitting(layers), header or {})
+
+
+def choose(found: Sequence[Family], header: Mapping[str, str]) -> str:
+    """The key of the likeliest of several families that fit, "" where the header does not say which."""
     # A family that is told only when whole is rarer than what it is a part of, and a part is never all of it.
-    candidates = [f for f in found if isinstance(f.shape, UNetShape) and f.shape.whole] or found
+    candidates = [f for f in found if isinstance(f.shape, UNetShape) and f.shape.whole] or list(found)
     if len(candidates) > 1:
-        candidates = [family for family in candidates if _named(family, header or {})]
+        candidates = [family for family in candidates if _named(family, header)]
     return candidates[0].key if len(candidates) == 1 else ""
 
 

@@ -1,15 +1,165 @@
-"""Stand-in until the real one lands."""
+"""A base model's weights by the paths of a LoRA's layers, for algorithms whose deltas depend on them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from lorarar.families import FAMILIES
+from lorarar.formats.files import FormatError
+from lorarar.formats.keys import layer_path, text_path
+from lorarar.formats.originals import layout_of, rows_of
+from lorarar.formats.rows import Rows
+from lorarar.lora import TEXT_ENCODERS
+
+_DENOISERS = ("unet", "transformer")
+_IN_CHECKPOINT = re.compile(r"(?:model\.)?diffusion_model\.")
+# Text encoders in the checkpoints of Stability: prefix -> ours.
+_TEXT_ENCODERS = {
+    "cond_stage_model.transformer.": "text_encoder.",
+    "cond_stage_model.model.transformer.": "text_encoder.",
+    "conditioner.embedders.0.transformer.": "text_encoder.",
+    "conditioner.embedders.1.model.transformer.": "text_encoder_2.",
+}
+# OpenCLIP's modules, transformers' for the same, and the share of rows from the top that each is.
+_OPENCLIP = {
+    "attn.in_proj_": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attn.out_proj.": ("self_attn.out_proj",),
+    "mlp.c_fc.": ("mlp.fc1",),
+    "mlp.c_proj.": ("mlp.fc2",),
+}
+_RESBLOCK = re.compile(r"resblocks\.(?P<number>\d+)\.(?P<module>.+[._])weight")
+_LAYERS_PER_BLOCK = next(family.layers_per_block or 0 for family in FAMILIES.values() if family.sgm)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a weight lies: a run of a stored weight's rows, as shares (start, length) of `total`."""
+
+    file: Path
+    key: str
+    start: int = 0
+    length: int = 1
+    total: int = 1
+    halves: bool = False
 
 
 class BaseWeights:
+    """The weights of a base model on disk, each read when it is asked for.
+
+    Args:
+        path: A diffusers folder (with `unet` or `transformer`, and the text encoders beside it), a folder of one of
+            these alone, or a checkpoint in safetensors, in the names of diffusers or of the model's authors.
+
+    Raises:
+        FormatError: There is no such model, or a file in it is damaged or no safetensors file.
+    """
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not self.path.exists():
+            raise FormatError(
+                f"the base model {path} does not exist: give a diffusers folder or a .safetensors checkpoint on this "
+                f"computer (download a model from a hub first)"
+            )
+        self._files: dict[Path, Any] = {}
+        if not self._places:
+            raise FormatError(f"{path} holds no weights in safetensors: give a diffusers folder or a checkpoint")
 
     def weight(self, path: str) -> Tensor:
-        raise ValueError(path)
+        """A layer's weight.
+
+        Args:
+            path: As in `lorarar.lora.LoRA.layers`.
+
+        Returns:
+            (out, in[, height, width]), in the type that it is stored in.
+
+        Raises:
+            FormatError: The model has no such layer.
+        """
+        place = self._places.get(path)
+        if place is None:
+            raise FormatError(
+                f"the base model {self.path} has no layer {path} among its {len(self._places)}: it is another model "
+                f"than the one that the LoRA was trained on"
+            )
+        stored = self._open(place.file).get_slice(place.key)
+        share, rest = divmod(stored.get_shape()[0], place.total)
+        if rest:
+            raise FormatError(
+                f"{place.file}: {place.key} has {stored.get_shape()[0]} rows, no multiple of {place.total}"
+            )
+        rows: Tensor = stored[share * place.start : share * (place.start + place.length)]
+        swapped = place.halves and rows.shape[0] == 2 * rows.shape[1]
+        return torch.cat(rows.chunk(2)[::-1]) if swapped else rows
+
+    @cached_property
+    def _places(self) -> Mapping[str, _Place]:
+        if self.path.is_file():
+            return dict(self._in_checkpoint(self.path))
+        places: dict[str, _Place] = {}
+        denoiser = next((self.path / name for name in _DENOISERS if (self.path / name).is_dir()), self.path)
+        for folder, model in ((denoiser, ""), *((self.path / name, name) for name in TEXT_ENCODERS)):
+            # Whole precision before variants, whose names have one more dot ("model.fp16.safetensors").
+            for file in sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name)):
+                for path, place in self._in_component(file, model):
+                    places.setdefault(path, place)
+        return places
+
+    def _open(self, file: Path) -> Any:
+        if file not in self._files:
+            try:
+                self._files[file] = safe_open(file, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise FormatError(
+                    f"{file} is no whole safetensors file ({error}): give one, or download it again"
+                ) from error
+        return self._files[file]
+
+    def _in_component(self, file: Path, model: str) -> Iterator[tuple[str, _Place]]:
+        """Layers of a file in diffusers' or transformers' names."""
+        keys: list[str] = self._open(file).keys()
+        for key in keys:
+            path, dot, last = key.rpartition(".")
+            if dot and last == "weight":
+                yield layer_path(model, text_path(path) if model else path), _Place(file, key)
+
+    def _in_checkpoint(self, file: Path) -> Iterator[tuple[str, _Place]]:
+        """Layers of a single file, in anybody's names."""
+        keys: list[str] = self._open(file).keys()
+        prefixed = any(_IN_CHECKPOINT.match(key) for key in keys)
+        denoiser: dict[str, str] = {}
+        for key in keys:
+            encoder = next((prefix for prefix in _TEXT_ENCODERS if key.startswith(prefix)), None)
+            if encoder:
+                yield from _text_layers(file, key, encoder)
+            elif key.endswith(".weight") and prefixed == bool(_IN_CHECKPOINT.match(key)):
+                denoiser[_IN_CHECKPOINT.sub("", key, count=1).removesuffix(".weight")] = key
+        layout = layout_of(denoiser)
+        for path, key in denoiser.items():
+            rows = rows_of(path, layout, _LAYERS_PER_BLOCK) or Rows(())
+            start, total = 0, sum(share for _, share in rows.shares)
+            for name, share in rows.shares:
+                yield name, _Place(file, key, start, share, total, rows.halves)
+                start += share
+
+
+def _text_layers(file: Path, key: str, prefix: str) -> Iterator[tuple[str, _Place]]:
+    """Layers that a weight of a checkpoint's text encoder holds."""
+    model, rest = _TEXT_ENCODERS[prefix], key.removeprefix(prefix)
+    block = _RESBLOCK.fullmatch(rest)
+    names = _OPENCLIP.get(block["module"], ()) if block else ()
+    for index, name in enumerate(names):
+        path = f"{model}text_model.encoder.layers.{block['number'] if block else ''}.{name}"
+        yield path, _Place(file, key, index, 1, len(names))
+    if rest.startswith("text_model.") and rest.endswith(".weight"):
+        yield f"{model}{rest.removesuffix('.weight')}", _Place(file, key)

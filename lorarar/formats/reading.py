@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.families import FAMILIES, detect, fitting
+from lorarar.families import FAMILIES, choose, fitting
 from lorarar.formats import blocks, cloneofsimo, comfyui, diffusers, kohya, originals, peft, xlabs
 from lorarar.formats.algorithms import algorithm
 from lorarar.formats.embeddings import is_embedding
@@ -17,7 +17,7 @@ from lorarar.formats.files import FormatError, read_contents
 from lorarar.formats.keys import Key, layer_path
 from lorarar.formats.rows import Rows, whole
 from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
-from lorarar.formats.stored import Stored
+from lorarar.formats.stored import MATRICES, Stored
 
 # The first that knows a key reads it.
 DIALECTS: tuple[Callable[[str], Key | None], ...] = (
@@ -191,12 +191,10 @@ def _stored(
         except ValueError as error:
             wrong.append(f"{next(iter(roles.values()))} ({error})")
             continue
-        if config and config.get("use_dora") and "dora_scale" not in roles:
-            raise ValueError(
-                f"layer {path}: the configuration says DoRA, and the file has no magnitudes: save it again"
-            )
+        if config and config.get("use_dora") and name != "dora":
+            raise ValueError(f"layer {path}: the configuration says DoRA, and there are no magnitudes: save it again")
         scaling = default if config is None else scaling_from_config(config, inner)
-        layers[path] = Stored(rows[place], {role: tensors[key] for role, key in roles.items()}, name, scaling)
+        layers[path] = Stored(rows[place], _parts(path, roles, tensors), name, scaling)
     if wrong:
         raise ValueError(
             f"{len(wrong)} of {len(wrong) + len(layers)} layers lack a part or have one too many, first "
@@ -205,9 +203,18 @@ def _stored(
     return layers
 
 
+def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    parts = {role: tensors[key] for role, key in roles.items()}
+    bad = [roles[role] for role, part in parts.items() if not part.numel() or (role in MATRICES and part.ndim < 2)]
+    if bad:
+        raise ValueError(f"layer {path}: {bad} are empty, or no matrices: the file is damaged, save it again")
+    return parts
+
+
 def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mapping[str, str]) -> str:
     shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
-    family, possible = detect(shapes, header), [family for family in fitting(shapes) if family.sgm]
+    found = fitting(shapes)
+    family, possible = choose(found, header), [family for family in found if family.sgm]
     if _layout(keys) != "sgm":
         return family
     if not possible:
@@ -217,7 +224,7 @@ def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mappi
             f"{known}, whose numbering is known: convert it to diffusers' names with a tool of its model"
         )
     # Trainers use these names for SDXL; those of older models are named by diffusers.
-    return family or next((found.key for found in possible if found.key == "sdxl"), "")
+    return family or next((other.key for other in possible if other.key == "sdxl"), "")
 
 
 def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iterator[str]:

@@ -25,7 +25,8 @@ def scaling_from_config(config: Config, layer: str) -> Scaling:
     """What peft's configuration says of a layer (path without prefix)."""
     default = config.get("lora_alpha") or config.get("alpha")  # peft's LoHa and LoKr say "alpha"
     alpha = _matching(config.get("alpha_pattern") or {}, layer, default)
-    return Scaling(float(alpha) if alpha else None, bool(config.get("use_rslora")))
+    rank = _matching(config.get("rank_pattern") or {}, layer, config.get("r"))
+    return Scaling(float(alpha) if alpha else None, bool(config.get("use_rslora")), rank)
 
 
 def scaling_from_header(header: Mapping[str, str]) -> Scaling:

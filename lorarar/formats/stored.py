@@ -14,7 +14,24 @@ from lorarar.formats.rows import Rows, divide
 from lorarar.lora import Layer
 
 # The rows of these, in order of preference, say a factored layer's rank.
-_RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b", "b2")
+_RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
+# What is a matrix, or a convolution, in every file.
+MATRICES = frozenset(
+    {
+        "down",
+        "up",
+        "mid",
+        "hada_w1_a",
+        "hada_w1_b",
+        "hada_w2_a",
+        "hada_w2_b",
+        "hada_t1",
+        "hada_t2",
+        "lokr_w1",
+        "lokr_w2",
+    }
+    | {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2", "oft_blocks", "a1", "a2", "b1", "b2"}
+)
 _KERNELS = {
     "conv1": (3, 3),
     "conv2": (3, 3),
@@ -49,13 +66,15 @@ class Stored:
     @property
     def rank(self) -> int | None:
         """Rank of the stored factors; None where there are none."""
+        if "a1" in self.parts:
+            return min(self.parts["a1"].shape[:2])  # (in, rank), or (rank, in) in old files
         return next((self.parts[role].shape[0] for role in _RANKED if role in self.parts), None)
 
     @property
     def alpha(self) -> float | None:
         """alpha as the file or its configuration gives it."""
         alpha = self.parts.get("alpha")
-        return self.scaling.alpha if alpha is None else float(alpha)
+        return self.scaling.alpha if alpha is None else float(alpha.flatten()[0])
 
     def divided(self) -> dict[str, tuple[int, ...]]:
         """Path of each of diffusers' layers -> shape of its delta, () where it is not known."""

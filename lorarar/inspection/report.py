@@ -212,7 +212,7 @@ def _warnings(contents: Contents, found: _Measured) -> Iterator[str]:
     if zero:
         yield f"{len(zero)} of {len(found.norms)} layers change nothing (their delta is zero), first {zero[0]}"
     if not contents.family:
-        yield "the layers are those of no base model that is known here: merge it with files of the same layers only"
+        yield "its base model cannot be told: the layers fit none that is known here, or several"
     coarse = sum(tensor.dtype.itemsize == 1 for tensor in _weights(contents))
     if coarse:
         yield f"{coarse} tensors are of 8 bits: their weights have one or two digits, whatever a result is written in"

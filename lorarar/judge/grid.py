@@ -52,7 +52,7 @@ class Grid:
         return values
 
     def estimate(self, values: Array) -> Estimate | None:
-        """The mean of (contents, styles, slots) values with its crossed interval; None when there are none.
+        """The mean of (contents, styles, slots) values with its contents x styles interval; None when there are none.
 
         With a single content or a single style nothing is known about others: the bounds are NaN then.
         """
@@ -60,7 +60,7 @@ class Grid:
             return None
         if not self.generalises:
             return Estimate(float(np.nanmean(values)), math.nan, math.nan)
-        return incomplete_crossed_interval(values)
+        return incomplete_crossed_interval(values, draw_seeds=False)
 
     @property
     def generalises(self) -> bool:

@@ -52,9 +52,9 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
             f"expected density - epsilon > 0 and density + epsilon <= 1, found density {density} and epsilon "
             f"{epsilon}: choose a smaller epsilon"
         )
-    width = delta.shape[-1]
-    ranks = delta.abs().argsort(dim=-1).argsort(dim=-1).to(delta.dtype)
-    p = density - epsilon + 2 * epsilon * ranks / max(1, width - 1)
+    order = delta.abs().argsort(dim=-1)
+    even = torch.linspace(density - epsilon, density + epsilon, delta.shape[-1], dtype=delta.dtype, device=delta.device)
+    p = torch.empty_like(delta).scatter_(-1, order, even.expand_as(delta))
     return _uniform(delta, generator).lt(p).to(delta.dtype) / p
 
 

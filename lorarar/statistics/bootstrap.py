@@ -44,11 +44,17 @@ def crossed_interval(values: NDArray[np.floating], *, resamples: int = 4000, see
     return Estimate(float(values.mean()), *_middle(means))
 
 
-def incomplete_crossed_interval(values: NDArray[np.floating], *, resamples: int = 4000, seed: int = 0) -> Estimate:
+def incomplete_crossed_interval(
+    values: NDArray[np.floating], *, draw_seeds: bool = True, resamples: int = 4000, seed: int = 0
+) -> Estimate:
     """As `crossed_interval`, where values may be missing: NaN.
 
     The estimate is the mean of the values that are there, and so is each resample's. A resample that draws missing
     values only is left out.
+
+    Args:
+        draw_seeds: whether seeds are resampled too. That is for seeds that act alike on all pairs; where they do not,
+            it widens the interval without need.
 
     Raises:
         ValueError: the array is not 3-D, holds an infinite value or nothing but missing ones.
@@ -58,9 +64,9 @@ def incomplete_crossed_interval(values: NDArray[np.floating], *, resamples: int 
     there = ~np.isnan(values)
     if values.ndim != 3 or not there.any() or np.isinf(values).any():
         raise ValueError(f"expected (contents, styles, seeds) values, not all missing, found shape {values.shape}")
-    if there.all():
-        return crossed_interval(values, resamples=resamples, seed=seed)
-    weights = crossed_weights(values.shape, resamples, seed)
+    weights = crossed_weights(values.shape if draw_seeds else values.shape[:2], resamples, seed)
+    if not draw_seeds:
+        weights.append(np.full((resamples, values.shape[2]), 1 / values.shape[2]))
     sums = _resampled_sums(np.where(there, values, 0.0), weights)
     shares = _resampled_sums(there.astype(float), weights)
     drawn = shares > 0

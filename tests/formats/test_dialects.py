@@ -145,7 +145,7 @@ def test_inconsistent_files(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=message):
             load(path)
     header = {"lora_adapter_metadata": json.dumps({"unet.use_dora": True})}
-    with pytest.raises(FormatError, match="layer down_blocks.*DoRA.*no magnitudes"):
+    with pytest.raises(FormatError, match="layer down_blocks.*DoRA.*are no magnitudes"):
         load(write(path, (down, up), header=header))
     with pytest.raises(FormatError, match="no JSON"):
         load(write(path, (down, up), header={"lora_adapter_metadata": "{"}))

@@ -75,13 +75,14 @@ def test_predicted_layers_may_be_dense_and_convolutions_are_not_predicted() -> N
     full = LoRA({**content.layers, q: Dense(content.layers[q].delta()), "x.to_q": Dense(torch.ones(6))})
     conv = LoRA({**style.layers, "x.to_q": Dense(torch.ones(6)), "y.to_q": replace(factors(6, 9, 1), kernel=(3, 3))})
     net, thin = network(), network()([content, style]).layers
-    found = net([full, conv]).layers
+    coefficients = net([full, conv])
+    found = coefficients.layers
     assert set(net.predicted([full, conv])) == set(net.predicted([content, style]))
     for layer in (q, out):
         for m, expected in zip(found[layer], thin[layer], strict=True):
             assert_close(m, expected, rtol=1e-5, atol=1e-5)
     assert [m.ndim for layer in ("x.to_q", "y.to_q") for m in found[layer]] == [0] * 4
-    assert list(merge([full, conv], found).layers) == list(found)
+    assert list(merge([full, conv], coefficients).layers) == list(found)
 
 
 def test_content_and_style_are_not_interchangeable() -> None:

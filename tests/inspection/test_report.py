@@ -129,7 +129,7 @@ def test_oddities_are_warned_of(tmp_path: Path) -> None:
     save_file({key: t.to(torch.float8_e4m3fn) for key, t in other.items()}, tmp_path / "odd.safetensors")
     assert set(inspect(tmp_path / "odd.safetensors").warnings) == {
         "1 of 1 layers change nothing (their delta is zero), first down_blocks.0.attn.odd",
-        "the layers are those of no base model that is known here: merge it with files of the same layers only",
+        "its base model cannot be told: the layers fit none that is known here, or several",
         "2 tensors are of 8 bits: their weights have one or two digits, whatever a result is written in",
     }
 

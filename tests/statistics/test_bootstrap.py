@@ -66,7 +66,8 @@ def test_paired_differences() -> None:
 def test_missing_values_are_left_out_of_every_resample() -> None:
     random = np.random.default_rng(0)
     values = crossed(random, 0.3, 0.2, 0.1)
-    assert incomplete_crossed_interval(values) == crossed_interval(values)
+    complete = incomplete_crossed_interval(values)
+    assert (complete.low, complete.high) == pytest.approx(tuple(vars(crossed_interval(values)).values())[1:])
     values[random.random(values.shape) < 0.3] = np.nan
     values[2, 3] = np.nan  # a pair without any
     found = incomplete_crossed_interval(values)
@@ -77,6 +78,18 @@ def test_missing_values_are_left_out_of_every_resample() -> None:
         means.append(np.nanmean(values[np.ix_(c, s, t)]))
     low, high = np.quantile(means, [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
+
+
+def test_seeds_that_are_not_drawn_add_no_width() -> None:
+    values = np.zeros((3, 4, 2))
+    values[..., 1] = 1.0
+    assert incomplete_crossed_interval(values, draw_seeds=False) == Estimate(0.5, 0.5, 0.5)
+    assert incomplete_crossed_interval(values) == Estimate(0.5, 0.0, 1.0)
+    random = np.random.default_rng(0)
+    pairs = random.normal(0, 1, (4, 5, 1))
+    found = incomplete_crossed_interval(pairs + np.zeros((4, 5, 3)), draw_seeds=False)
+    means = [pairs[random.integers(0, 4, 4)][:, random.integers(0, 5, 5)].mean() for _ in range(4000)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.05)
 
 
 def test_a_resample_without_any_value_is_left_out() -> None:

@@ -36,7 +36,7 @@ _ON_BASE: Mapping[str, Callable[[Parts, Scaling, Tensor], Layer]] = {
 _DENSE = ("diff", "w_norm")
 
 
-class NeedsBase(ValueError):
+class NeedsBase(ValueError):  # noqa: N818 (says what to do)
     """A delta depends on the base model's weights, and none were given."""
 
 
@@ -64,7 +64,7 @@ def build(
     elif name in _ON_BASE:
         layers[""] = _ON_BASE[name](parts, scaling, _base(name, weight))
     else:
-        layers |= {"": dense(parts, role) for role in _DENSE if role in parts}
+        layers = {"": dense(parts, role) for role in _DENSE if role in parts}  # noqa: B035 (at most one of them)
     of_bias = bias(parts, scaling)
     return layers if of_bias is None else {**layers, "bias": of_bias}
 

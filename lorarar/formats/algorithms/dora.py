@@ -2,8 +2,8 @@
 
 Reference: DoRA, arXiv 2402.09353, equation 5. dW may be any low-rank delta (LoRA, LoHa, LoKr).
 
-The norm runs over each output's row (peft, and LyCORIS by default), or over each input channel's column (older LyCORIS);
-the magnitude's shape says which.
+The norm runs over each output's row (peft, and LyCORIS by default), or over each input channel's column (older
+LyCORIS); the magnitude's shape says which.
 """
 
 from __future__ import annotations

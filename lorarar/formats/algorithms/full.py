@@ -26,7 +26,7 @@ def dense(parts: Parts, role: str) -> Dense:
 
 
 def bias(parts: Parts, scaling: Scaling) -> Dense | None:
-    """The bias' delta, (out,): stored as such, or peft's bias of the up factor, which gamma scales as it does the weight.
+    """The bias' delta, (out,): stored as such, or peft's bias of the up factor, which gamma scales like the weight.
 
     Raises:
         ValueError: There are two, or one is no vector.

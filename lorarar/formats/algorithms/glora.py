@@ -8,13 +8,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, flattened, matrix, product, wide
-from lorarar.formats.algorithms.scaling import Scaling, gamma
+from lorarar.dense import Dense
+from lorarar.formats.algorithms.parts import Parts, flattened
+from lorarar.formats.algorithms.scaling import Scaling, gamma, number
 from lorarar.lora import Layer
+from lorarar.lowrank import LowRank
+
+# Today's order, and the one of old files.
+_NAMES = (("a1", "a2", "b1", "b2"), ("a2", "a1", "b2", "b1"))
 
 
 def glora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
-    """[W0 a1, b1] [a2; b2], of twice the rank; for a convolution a1 and a2 act on channels, at each place of the kernel.
+    """[W0 a1, b1] [a2; b2], of twice the rank; in a convolution a1 and a2 act on channels, at each place of the kernel.
 
     Args:
         parts: "a1" (in, rank), "a2" (rank, in), "b1" (out, rank), "b2" (rank, in[, height, width]); in old files a1
@@ -28,27 +33,31 @@ def glora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
     Raises:
         ValueError: Shapes do not fit.
     """
-    places = weight[0, 0].numel()
     a1, a2, b1, b2 = _ordered(parts, weight)
-    identity = torch.eye(places, dtype=a1.dtype)
-    up = torch.cat([weight.flatten(1) @ torch.kron(a1, identity), b1], dim=1)
-    down = torch.cat([torch.kron(a2, identity), b2])
-    return product(up, down, gamma(parts, scaling, a2.shape[0]), tuple(weight.shape[2:]))
+    places = torch.eye(weight[0, 0].numel(), dtype=a1.dtype)
+    up = torch.cat([weight.flatten(1) @ torch.kron(a1, places), b1], dim=1)
+    down = torch.cat([torch.kron(a2, places), b2])
+    scale, kernel = _scale(parts, scaling, a2.shape[0]), tuple(weight.shape[2:])
+    if up.shape[1] < min(up.shape[0], down.shape[1]):
+        return LowRank(up, down, scale, kernel)
+    return Dense(scale * (up @ down), kernel)
 
 
-def _ordered(parts: Parts, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """a1, a2, b1, b2 as matrices in today's order."""
-    (out, width), columns = weight.shape[:2], weight[0].numel()
-    for names in (("a1", "a2", "b1", "b2"), ("a2", "a1", "b2", "b1")):
-        rank = parts[names[1]].shape[0] if parts[names[1]].ndim else 0
-        expected = [(width, rank), (rank, width), (out, rank), (rank, columns)]
-        found = [
-            tuple(tensor.flatten(1).shape) if tensor.ndim > 1 else ()
-            for tensor in map(parts.get, names)
-            if tensor is not None
-        ]
-        if found == expected:
-            a1, a2, b1 = (wide(matrix(parts, name)) for name in names[:3])
-            return a1, a2, b1, wide(flattened(parts, names[3])[0])
-    shapes = {name: tuple(parts[name].shape) for name in ("a1", "a2", "b1", "b2")}
+def _scale(parts: Parts, scaling: Scaling, rank: int) -> float:
+    """gamma; LyCORIS writes GLoRA's alpha without rsLoRA's root, unlike that of its other algorithms."""
+    if "alpha" in parts:
+        scaling = Scaling(number(parts, "alpha"), scaling.rslora)
+    return gamma({role: tensor for role, tensor in parts.items() if role != "alpha"}, scaling, rank)
+
+
+def _ordered(parts: Parts, weight: Tensor) -> list[Tensor]:
+    """a1, a2, b1, b2 as matrices in today's order, in the weight's type."""
+    out, width = weight.shape[:2]
+    for names in _NAMES:
+        matrices = [flattened(parts, name)[0] for name in names]
+        rank = matrices[1].shape[0]
+        expected = [(width, rank), (rank, width), (out, rank), (rank, weight[0].numel())]
+        if [tuple(matrix.shape) for matrix in matrices] == expected:
+            return [matrix.to(weight.dtype) for matrix in matrices]
+    shapes = {name: tuple(parts[name].shape) for name in _NAMES[0]}
     raise ValueError(f"the parts of GLoRA do not fit the base's weight {tuple(weight.shape)}, found {shapes}")

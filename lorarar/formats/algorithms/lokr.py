@@ -36,11 +36,19 @@ def lokr(parts: Parts, scaling: Scaling) -> Layer:
     (a, b, none), (c, d, kernel) = _side(parts, 1), _side(parts, 2)
     if none:
         raise ValueError(f"lokr_w1 must be a matrix, found shape {tuple(parts['lokr_w1'].shape)}")
-    ranked = next((parts[role] for role in ("lokr_w2_b", "lokr_w1_b") if role in parts), None)
-    scale = 1.0 if ranked is None else gamma(parts, scaling, ranked.shape[0])
+    scale = _scale(parts, scaling)
     if a.shape[1] * c.shape[1] < min(a.shape[0] * c.shape[0], b.shape[1] * d.shape[1]):
         return LowRank(torch.kron(a, c), torch.kron(b, d), scale, kernel)
     return Dense(scale * torch.kron(a @ b, c @ d), kernel)
+
+
+def _scale(parts: Parts, scaling: Scaling) -> float:
+    """gamma; for two full sides, 1 for LyCORIS, which stores an alpha, and alpha / rank by peft's configuration."""
+    ranked = next((parts[role] for role in ("lokr_w2_b", "lokr_w1_b") if role in parts), None)
+    if ranked is not None:
+        return gamma(parts, scaling, ranked.shape[0])
+    rest = {role: tensor for role, tensor in parts.items() if role != "alpha"}
+    return gamma(rest, scaling if scaling.rank and "alpha" not in parts else Scaling(), scaling.rank or 1)
 
 
 def _side(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:

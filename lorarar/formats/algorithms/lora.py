@@ -1,7 +1,7 @@
 """LoRA and LoCon, dW = gamma up down, and LoCon's Tucker form, dW = gamma mid x_1 up x_2 down.
 
-Reference: LoRA, arXiv 2106.09685; LoCon, arXiv 2309.14859. LoCon's up factor is a convolution of kernel 1, so flattening both
-factors leaves a product of matrices.
+Reference: LoRA, arXiv 2106.09685; LoCon, arXiv 2309.14859. LoCon's up factor is a convolution of kernel 1, so
+flattening both factors leaves a product of matrices.
 """
 
 from __future__ import annotations

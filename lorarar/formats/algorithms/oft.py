@@ -35,7 +35,7 @@ def oft(parts: Parts, weight: Tensor) -> Dense:
         )
     rotations = _cayley(blocks, number(parts, "alpha") * out if "alpha" in parts else 0.0).to(rows.dtype)
     if blocks.ndim == 3:
-        rotated = (rotations.mT @ rows.unflatten(0, blocks.shape[:2])).flatten(0, 1)
+        rotated = (rotations.mT @ rows.reshape(*blocks.shape[:2], -1)).reshape(rows.shape)
     else:
         rotated = _butterfly(rotations, rows)
     if "rescale" in parts:
@@ -51,8 +51,8 @@ def _cayley(blocks: Tensor, bound: float) -> Tensor:
         skew = skew * (bound / length)
     identity = torch.eye(blocks.shape[-1], dtype=skew.dtype)
     # (I + Q) and (I - Q)^-1 commute.
-    rotations, info = torch.linalg.solve_ex(identity - skew, identity + skew)
-    if int(info.abs().max()) or not bool(rotations.isfinite().all()):
+    rotations: Tensor = torch.linalg.solve_ex(identity - skew, identity + skew).result
+    if not bool(rotations.isfinite().all()):
         raise ValueError("oft_blocks are too large to make rotations of: the training that made them diverged")
     return rotations
 
@@ -60,13 +60,13 @@ def _cayley(blocks: Tensor, bound: float) -> Tensor:
 def _butterfly(rotations: Tensor, rows: Tensor) -> Tensor:
     """All stages in turn, (stages, blocks, size, size) on (out, in)."""
     stages, blocks, size, _ = rotations.shape
-    out = rows.shape[0]
+    out, width = rows.shape
     if size % 2 or out % (size << (stages - 1)):
         raise ValueError(f"{stages} stages of BOFT with blocks of {size} do not fit {out} rows: the file is damaged")
     for stage, rotation in enumerate(rotations):
         half = (size // 2) << stage
-        paired = rows.unflatten(0, (-1, 2, half)).transpose(1, 2).reshape(blocks, size, -1)
-        rows = (rotation @ paired).reshape(-1, half, 2, rows.shape[1]).transpose(1, 2).reshape(out, -1)
+        paired = rows.reshape(-1, 2, half, width).transpose(1, 2).reshape(blocks, size, width)
+        rows = (rotation @ paired).reshape(-1, half, 2, width).transpose(1, 2).reshape(out, width)
     return rows
 
 

@@ -8,10 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lorarar.dense import Dense
-from lorarar.lora import Layer
-from lorarar.lowrank import LowRank
-
 Parts = Mapping[str, Tensor]
 _NUMBERS = ("alpha", "scalar", "on_input")
 # float8 has no arithmetic; these types hold all its values.
@@ -76,8 +72,8 @@ def check_ranks(parts: Parts, one: tuple[str, int], other: tuple[str, int]) -> N
     Raises:
         ValueError: They do not, or a part has no such dimension.
     """
-    sizes = [(*parts[role].shape, *[-index] * 3)[dimension] for index, (role, dimension) in enumerate((one, other), 1)]
-    if sizes[0] != sizes[1]:
+    sizes = [parts[role].shape[dimension : dimension + 1] for role, dimension in (one, other)]
+    if sizes[0] != sizes[1] or not sizes[0]:
         shapes = " and ".join(f"{role} {tuple(parts[role].shape)}" for role, _ in (one, other))
         raise ValueError(f"the ranks of {shapes} disagree: parts were swapped, transposed or taken from two files")
 
@@ -90,17 +86,3 @@ def wide(tensor: Tensor) -> Tensor:
 def folded(core: Tensor, down: Tensor) -> Tensor:
     """A Tucker core times its down factor, as a matrix: (p, q, *kernel) x_2 (q, in) -> (p, in * kernel)."""
     return torch.einsum("pqk,qi->pik", wide(core).flatten(2), wide(down)).flatten(1)
-
-
-def product(up: Tensor, down: Tensor, scale: float, kernel: tuple[int, ...]) -> Layer:
-    """scale up down: as factors where they are thinner than the delta, else entry by entry.
-
-    Args:
-        up: (out, rank).
-        down: (rank, in).
-        scale: A number.
-        kernel: Of the convolution, else ().
-    """
-    if up.shape[1] < min(up.shape[0], down.shape[1]):
-        return LowRank(up, down, scale, kernel)
-    return Dense(scale * (wide(up) @ wide(down)), kernel)

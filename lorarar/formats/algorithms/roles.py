@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
 # End of a key -> role. peft's adapter name (".default") is the dialects' business.
 _SUFFIXES = {
@@ -106,7 +107,11 @@ def algorithm(roles: Collection[str]) -> str:
     Raises:
         ValueError: A part is missing, or one is superfluous.
     """
-    given = frozenset(roles)
+    return _algorithm(frozenset(roles))
+
+
+@cache  # a file has hundreds of layers of one kind
+def _algorithm(given: frozenset[str]) -> str:
     refused = next((reason for role, reason in _REFUSED.items() if role in given), None)
     if refused:
         raise ValueError(f"{refused}; it is not supported, save the LoRA in another form")

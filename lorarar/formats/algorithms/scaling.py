@@ -16,10 +16,12 @@ class Scaling:
     Args:
         alpha: None or 0 means the rank.
         rslora: gamma = alpha / sqrt(rank), not alpha / rank (rsLoRA, arXiv 2312.03732).
+        rank: For LoKr of two full factors, whose shapes do not tell it.
     """
 
     alpha: float | None = None
     rslora: bool = False
+    rank: int | None = None
 
 
 def gamma(parts: Mapping[str, Tensor], scaling: Scaling, rank: int) -> float:

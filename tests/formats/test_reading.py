@@ -1,0 +1,143 @@
+"""What `read` says of a file, in whatever dialect, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import save_file
+
+from lorarar.formats import FormatError, load, read, sha256
+from lorarar.lowrank import LowRank
+from tests.formats.reference import by_us, effect, factors
+
+KOHYA = (".lora_down.weight", ".lora_up.weight")
+PEFT = (".lora_A.weight", ".lora_B.weight")
+SGM = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def test_what_a_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensors = factors(SGM, 640, 640, KOHYA, rank=4, alpha=2.0)
+    tensors |= factors("lora_unet_middle_block_1_transformer_blocks_9_attn2_to_k", 1280, 2048, KOHYA, rank=3)
+    tensors |= {"lora_unet_input_blocks_4_0_in_layers_2.diff": torch.ones(640, 320, 3, 3)}
+    save_file(tensors, path, metadata={"ss_tag_frequency": "{}"})
+    contents = read(path)
+    middle, conv = "mid_block.attentions.0.transformer_blocks.9.attn2.to_k", "down_blocks.1.resnets.0.conv1"
+    assert (contents.dialect, contents.family, contents.path) == ("kohya", "sdxl", path)
+    assert contents.algorithms == {Q: "lora", middle: "lora", conv: "full"}
+    assert contents.shapes == {Q: (640, 640), middle: (1280, 2048), conv: (640, 2880)}
+    assert contents.ranks == {Q: 4, middle: 3, conv: None}
+    assert contents.alphas == {Q: 2.0, middle: None, conv: None}
+    assert contents.header == {"ss_tag_frequency": "{}"}
+    assert contents.sha256 == sha256(path)
+    assert contents.warnings == ()
+
+
+def test_dora_is_described_and_needs_its_base(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.dora_scale": torch.ones(640, 1)}, path)
+    contents = read(path)
+    assert contents.algorithms == {Q: "dora"}
+    assert contents.shapes == {Q: (640, 640)}
+    with pytest.raises(FormatError, match=r"x: 1 of 1 layers \(dora\) need the base.*give --base MODEL"):
+        load(path)
+
+
+def test_sdxl_in_comfyui_names(tmp_path: Path) -> None:
+    stem = "diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q"
+    text = "text_encoders.clip_g.transformer.text_model.encoder.layers.0.self_attn.q_proj"
+    unet = factors(stem, 640, 640, PEFT, alpha=1.0)
+    save_file(unet | factors(text, 1280, 1280, PEFT), tmp_path / "x")
+    assert read(tmp_path / "x").dialect == "ComfyUI"
+    found = by_us(tmp_path / "x")
+    assert set(found) == {Q, "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"}
+    assert torch.equal(found[Q], effect(unet[f"{stem}.lora_B.weight"], unet[f"{stem}.lora_A.weight"], 0.5))
+
+
+@pytest.mark.parametrize("prefix", ["unet.", "unet.unet.", "", "base_model.model.", "base_model.model.unet."])
+@pytest.mark.parametrize("ends", [PEFT, (".lora_A.default.weight", ".lora_B.default.weight"), KOHYA,
+                                  (".lora.down.weight", ".lora.up.weight")])  # fmt: skip
+def test_prefixes_and_endings(prefix: str, ends: tuple[str, str], tmp_path: Path) -> None:
+    tensors = factors(f"{prefix}{Q}", 640, 640, ends)
+    save_file(tensors, tmp_path / "x")
+    assert torch.equal(by_us(tmp_path / "x")[Q], effect(tensors[f"{prefix}{Q}{ends[1]}"],
+                                                        tensors[f"{prefix}{Q}{ends[0]}"], 1.0))  # fmt: skip
+
+
+def test_diffusers_makes_the_same_of_its_own_old_keys(tmp_path: Path) -> None:
+    stem = f"unet.{Q.removesuffix('.to_q')}.processor.to_q_lora"
+    tensors = factors(stem, 640, 640, (".down.weight", ".up.weight"))
+    save_file(tensors, tmp_path / "x")
+    state, _ = StableDiffusionXLPipeline.lora_state_dict(dict(tensors))
+    # diffusers renames only when it puts the tensors into the UNet: what it read is the file's own.
+    assert state.keys() == tensors.keys()
+    assert torch.equal(by_us(tmp_path / "x")[Q], effect(*reversed(list(tensors.values())), 1.0))
+
+
+def test_alphas_and_rslora_of_peft_patterns(tmp_path: Path) -> None:
+    config = {"r": 2, "lora_alpha": 6, "use_rslora": True, "alpha_pattern": {r"attn2\.to_k": 1}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    k = Q.replace("attn1.to_q", "attn2.to_k")
+    tensors = factors(f"base_model.model.{Q}", 640, 640, PEFT) | factors(f"base_model.model.{k}", 640, 2048, PEFT)
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    scales = {path: f.scale for path, f in load(tmp_path).layers.items() if isinstance(f, LowRank)}
+    assert scales == {Q: 6 / 2**0.5, k: 1 / 2**0.5}
+
+
+def test_embeddings_are_kept_apart(tmp_path: Path) -> None:
+    tensors = factors(SGM, 640, 640, KOHYA) | {"bundle_emb.tok.string_to_param.*": torch.ones(2, 768)}
+    save_file(tensors, tmp_path / "x")
+    lora = load(tmp_path / "x")
+    assert list(lora.layers) == [Q]
+    assert list(lora.embeddings) == ["bundle_emb.tok.string_to_param.*"]
+    save_file({"<s1>": torch.ones(4)}, tmp_path / "x")
+    with pytest.raises(FormatError, match="0 of 0 keys|no LoRA layers"):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("stem", "message"),
+    [
+        ("lora_unet_double_blocks_0_img_attn_foo", "known LoRA layout"),  # no such name anywhere
+        ("lora_unet_double_blocks_0_img_attn_fc1", "name layers that the model does not have"),
+        ("lora_unet_joint_blocks_0_x_block_attn_fc1", "name layers that the model does not have"),
+        ("lora_unet_input_blocks_4_5_proj_in", "name layers that the model does not have"),
+    ],
+)
+def test_layers_that_no_model_has(stem: str, message: str, tmp_path: Path) -> None:
+    save_file(factors(stem, 8, 8, KOHYA), tmp_path / "x")
+    with pytest.raises(FormatError, match=rf"x: 2 of 2 keys .*{message}.*first \['{stem}|2 of 2 keys.*{message}"):
+        read(tmp_path / "x")
+
+
+def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
+    """FLUX.2 has other proportions under the same names."""
+    save_file(factors("lora_unet_single_blocks_0_linear1", 9 * 16, 16, KOHYA), tmp_path / "x")
+    with pytest.raises(FormatError, match="x, layer .*7 times as many rows.*found 144"):
+        load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (0, 640)])
+def test_parts_that_are_no_matrices_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.lora_down.weight": torch.ones(shape)}, tmp_path / "x")
+    with pytest.raises(FormatError, match=r"lora_down.weight'\] are empty, or no matrices"):
+        read(tmp_path / "x")
+
+
+def test_a_kernel_that_a_file_flattens_is_told_by_the_name(tmp_path: Path) -> None:
+    """LoHa of a convolution without a core: the factors' product is the flattened kernel."""
+    stem = "lora_unet_down_blocks_1_resnets_0_conv1"
+    parts = {"hada_w1_a": (640, 1), "hada_w1_b": (1, 2880), "hada_w2_a": (640, 1), "hada_w2_b": (1, 2880)}
+    tensors = {f"{stem}.{role}": torch.randn(shape) for role, shape in parts.items()}
+    projection = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    tensors |= factors(projection, 320, 320, KOHYA)
+    save_file(tensors, tmp_path / "x", metadata={"ss_base_model_version": "sd_v1"})
+    lora = load(tmp_path / "x")
+    assert lora.family == "sd15"
+    assert lora.layers["down_blocks.1.resnets.0.conv1"].kernel == (3, 3)
+    assert lora.layers["down_blocks.0.attentions.0.proj_in"].kernel == (1, 1)

@@ -1,0 +1,132 @@
+"""What `save` writes, by family, and that it comes back; what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from lorarar.dense import Dense
+from lorarar.formats import Format, FormatError, default_format, load, read, save
+from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
+from tests.architectures import kernel, shapes
+from tests.tiny import two_block_lora
+
+Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+SAMPLE = {
+    "sdxl": (Q, "up_blocks.0.upsamplers.0.conv", "mid_block.resnets.1.time_emb_proj", "conv_in"),
+    "sd15": (Q, "down_blocks.0.attentions.1.proj_out", "up_blocks.3.resnets.2.conv_shortcut", "time_embedding.linear_2"),
+    "flux": ("single_transformer_blocks.37.proj_mlp", "transformer_blocks.18.attn.to_add_out", "x_embedder"),
+    "qwen-image": ("transformer_blocks.59.attn.to_q", "img_in"),
+    "z-image": ("layers.29.feed_forward.w1", "cap_embedder.1"),
+}  # fmt: skip
+
+
+@st.composite
+def loras(draw: st.DrawFn) -> LoRA:
+    """Some layers of some family in some order, with ranks, scales and dtypes of their own."""
+    family = draw(st.sampled_from(sorted(SAMPLE)))
+    paths = draw(st.lists(st.sampled_from(SAMPLE[family]), min_size=1, unique=True))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    layers: dict[str, LowRank] = {}
+    for path in paths:
+        out, width = shapes(family)[path]
+        rank, dtype = draw(st.integers(1, 5)), draw(st.sampled_from([torch.float16, torch.bfloat16, torch.float32]))
+        scale = draw(st.one_of(st.integers(0, 9).map(lambda alpha, r=rank: alpha / r), st.floats(1e-3, 9)))
+        b, a = torch.randn(out, rank, generator=generator), torch.randn(rank, width, generator=generator)
+        layers[path] = LowRank(b.to(dtype), a.to(dtype), scale, kernel(family, path))
+    return LoRA(layers, family=family)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(loras(), st.sampled_from(["kohya", "diffusers", "peft", None]))
+def test_every_lora_comes_back_in_every_format(lora: LoRA, format: Format | None) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.safetensors"
+        save(lora, path, format=format, dtype=torch.float32)
+        back = load(path)
+        assert list(back.layers.keys() - lora.layers.keys()) == []
+        for name, layer in lora.layers.items():
+            other = back.layers[name]
+            assert isinstance(layer, LowRank)
+            assert isinstance(other, LowRank)
+            assert other.kernel == layer.kernel
+            if not layer.scale:
+                assert not other.delta().any()
+                continue
+            # Only what the dialect stores as float32 is rounded: an alpha, or A times the scale.
+            assert torch.equal(other.B, layer.B.float())
+            expected = layer.scale * layer.A.double()
+            assert (other.scale * other.A.double() - expected).abs().max() <= 2e-7 * expected.abs().max()
+
+
+@pytest.mark.parametrize("format", ["kohya", "diffusers", "peft"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_unchanged_in_the_dtype_it_has(format: Format, dtype: torch.dtype, tmp_path: Path) -> None:
+    """A UNet's file keeps factors bit by bit, and scales of whole alphas."""
+    layers = {Q: LowRank(torch.randn(640, 3).to(dtype), torch.randn(3, 640).to(dtype), 2 / 3)}
+    save(LoRA(layers, family="sdxl"), tmp_path / "x.safetensors", format=format, dtype=dtype)
+    back = load(tmp_path / "x.safetensors").layers[Q]
+    assert isinstance(back, LowRank)
+    assert torch.equal(back.A, layers[Q].A)
+    assert torch.equal(back.B, layers[Q].B)
+    assert back.scale == 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("family", "format", "dialect"),
+    [("sdxl", "kohya", "kohya"), ("sd15", "kohya", "kohya"), ("sd2", "kohya", "kohya"), ("flux", "diffusers", "")]
+    + [("koala", "diffusers", ""), ("embedded", "diffusers", ""), ("", "diffusers", ""), ("sd3", "diffusers", "")],
+)  # fmt: skip
+def test_the_default_is_what_most_tools_read(family: str, format: str, dialect: str) -> None:
+    assert default_format(LoRA(two_block_lora(1).layers, family=family)) == format
+
+
+def test_the_family_is_told_by_the_layers_where_the_lora_does_not_say(tmp_path: Path) -> None:
+    layer = LowRank(torch.ones(1280, 1), torch.ones(1, 2048))
+    lora = LoRA({"mid_block.attentions.0.transformer_blocks.9.attn2.to_k": layer})
+    assert default_format(lora) == "kohya"
+    save(lora, tmp_path / "x")
+    assert "lora_unet_middle_block_1_transformer_blocks_9_attn2_to_k.alpha" in load_file(tmp_path / "x")
+
+
+@pytest.mark.parametrize("format", ["diffusers", "peft"])
+def test_dense_layers_are_refused_where_the_layout_has_none(format: Format, tmp_path: Path) -> None:
+    lora = LoRA({Q: Dense(torch.ones(640, 640)), f"{Q}.bias": Dense(torch.ones(640))}, family="sdxl")
+    with pytest.raises(FormatError, match=r"x was not written: .*2 of 2 layers are dense.*--format kohya.*--rank N"):
+        save(lora, tmp_path / "x", format=format)
+    assert list(tmp_path.iterdir()) == [] or not any(tmp_path.rglob("*.safetensors"))
+
+
+def test_embeddings_lie_beside_the_file(tmp_path: Path) -> None:
+    lora = LoRA(two_block_lora(1).layers, embeddings={"<s1>": torch.arange(3.0)})
+    path, beside = tmp_path / "x.safetensors", tmp_path / "x.embeddings.safetensors"
+    assert save(lora, path) == [path, beside]
+    assert torch.equal(load_file(beside)["<s1>"], torch.arange(3.0))
+    with pytest.raises(FormatError, match="exists already"):
+        save(lora, path)
+    path.unlink()
+    with pytest.raises(FormatError, match=r"x.embeddings.safetensors exists already"):
+        save(lora, path)
+    assert list(tmp_path.iterdir()) == [beside]  # all files or none
+    save(lora, path, force=True)
+
+
+def test_a_header_never_goes_with_alpha_tensors(tmp_path: Path) -> None:
+    """diffusers refuses a file that has both; the header of an input must not survive in kohya's layout."""
+    lora = LoRA(two_block_lora(2, 0.25).layers, metadata={"lora_adapter_metadata": "{}", "trigger": "sks"})
+    for format in ("kohya", "diffusers"):
+        save(lora, tmp_path / format, format=format)  # type: ignore[arg-type]
+    alphas = {
+        name: any(key.endswith(".alpha") for key in load_file(tmp_path / name)) for name in ("kohya", "diffusers")
+    }
+    headers = {name: "lora_adapter_metadata" in read(tmp_path / name).header for name in ("kohya", "diffusers")}
+    assert alphas == {"kohya": True, "diffusers": False}
+    assert headers == {"kohya": False, "diffusers": True}
+    assert read(tmp_path / "kohya").header["trigger"] == "sks"
