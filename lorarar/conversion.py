@@ -99,5 +99,5 @@ def _header(lora: LoRA, losses: Mapping[str, Loss], format: Format | None) -> di
     if losses:
         details["truncation_error"] = relative_error(losses.values())
     stale = _LAYOUT | {OWN + name for name in details}
-    kept = {key: value for key, value in lora.metadata.items() if key}
+    kept = {key: value for key, value in lora.metadata.items() if key not in stale}
     return {**metadata_for(lora, details=details, title=Path(lora.name).stem, format=format), **kept}

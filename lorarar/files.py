@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lorarar.api import Merged, combine
-from lorarar.formats import load, save
+from lorarar.formats import Format, load, save
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.files import check_target, sha256, write_tensors
 from lorarar.formats.metadata import metadata_for, trigger_phrases
@@ -39,7 +39,7 @@ def merge_files(
     rank: int | None = None,
     energy: float | None = None,
     base: Path | None = None,
-    format: str | None = None,
+    format: Format | None = None,
     dtype: str = "fp16",
     device: str = "cpu",
     save_coefficients: Path | None = None,

@@ -216,7 +216,7 @@ def _raw_header(path: Path) -> bytes:
 def _bytes(tensor: Tensor) -> memoryview:
     """A contiguous CPU tensor's memory, without a copy where it is one already."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -62,7 +62,8 @@ def _side(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
         check_ranks(parts, (up, 0), (core, 0))
         check_ranks(parts, (core, 1), (down, 0))
         kernel = flattened(parts, core)[1]
-        return (*_thin(wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down))), kernel)
+        rows = wide(matrix(parts, up)).T.contiguous()  # torch.kron needs it
+        return (*_thin(rows, folded(parts[core], matrix(parts, down))), kernel)
     check_ranks(parts, (up, 1), (down, 0))
     columns, kernel = flattened(parts, down)
     return (*_thin(wide(matrix(parts, up)), wide(columns)), kernel)
