@@ -51,7 +51,7 @@ def dense_merge(loras: Sequence[LoRA], network: PaperHypernetwork | None = None)
             columns = torch.cat([c, s]).T
             first = network.input.get_submodule(str(c.shape[0]))
             m = network.output(first(columns).relu_())
-            merged[layer] = (c, s, c * m[:, 1] + s * m[:, 0])
+            merged[layer] = (c, s, c * m[:, 0] + s * m[:, 1])
         else:
             merged[layer] = (c, s, c + s)
     return merged

@@ -66,7 +66,8 @@ def save(
         tensors, header, sidecar = _encode(_without_zero_scales(lora), chosen, family)
     except FormatError as error:
         raise FormatError(f"{path} was not written: {error}") from error
-    header = {**lora.metadata, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
+    carried = {key: value for key, value in lora.metadata.items() if key != HEADER_KEY}
+    header = {**carried, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
     return _write(peft.weights_path(path) if chosen == "peft" else path, tensors, header, sidecar, lora, dtype, force)
 
 
@@ -126,5 +127,4 @@ def _without_zero_scales(lora: LoRA) -> LoRA:
         else layer
         for path, layer in lora.layers.items()
     }
-    metadata = {key: value for key, value in lora.metadata.items() if key != HEADER_KEY}
-    return replace(lora, layers=layers, metadata=metadata)
+    return replace(lora, layers=layers)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+_ROUNDING = 1e-12  # a bound that is 0 up to rounding is 0
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Estimate:
 
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
+        return self.low > _ROUNDING or self.high < -_ROUNDING
 
 
 def crossed_interval(values: NDArray[np.floating], *, resamples: int = 4000, seed: int = 0) -> Estimate:
@@ -64,11 +65,11 @@ def incomplete_crossed_interval(
     there = ~np.isnan(values)
     if values.ndim != 3 or not there.any() or np.isinf(values).any():
         raise ValueError(f"expected (contents, styles, seeds) values, not all missing, found shape {values.shape}")
-    weights = crossed_weights(values.shape if draw_seeds else values.shape[:2], resamples, seed)
+    totals, counts = np.where(there, values, 0.0), there.astype(float)
     if not draw_seeds:
-        weights.append(np.full((resamples, values.shape[2]), 1 / values.shape[2]))
-    sums = _resampled_sums(np.where(there, values, 0.0), weights)
-    shares = _resampled_sums(there.astype(float), weights)
+        totals, counts = totals.sum(2, keepdims=True), counts.sum(2, keepdims=True)
+    weights = crossed_weights(totals.shape, resamples, seed)
+    sums, shares = _resampled_sums(totals, weights), _resampled_sums(counts, weights)
     drawn = shares > 0
     return Estimate(float(values[there].mean()), *_middle(sums[drawn] / shares[drawn]))
 
@@ -87,7 +88,9 @@ def crossed_weights(shape: tuple[int, ...], resamples: int, seed: int) -> list[N
 
 
 def _resampled_sums(values: NDArray[np.floating], weights: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    sums: NDArray[np.float64] = np.einsum("cst,rc,rs,rt->r", values, *weights, optimize=True)
+    contents, styles, seeds = weights
+    of_contents = (contents @ values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])
+    sums: NDArray[np.float64] = np.einsum("rst,rs,rt->r", of_contents, styles, seeds)
     return sums
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, load, read, save
+from lorarar.formats import Format, FormatError, load, read, save
 from lorarar.formats.cloneofsimo import parse, paths
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.mergers import MERGERS
 from lorarar.merging import merge
 from tests.architectures import modules, shapes
+from tests.formats.reference import by_us, check_same, effect
 
 HEADER = {"unet": '["CrossAttention", "Attention", "GEGLU"]', "text_encoder": '["CLIPAttention"]'}
 NAMES = ("cloneofsimo_analog_svd_rank4.safetensors", "cloneofsimo_lora_disney.safetensors")
@@ -98,23 +98,20 @@ def test_a_file(tmp_path: Path) -> None:
     assert parse("vae:0:down") is None
 
 
-def check_saved(lora: LoRA, path: Path, **options: Any) -> None:
-    """Checks that a saved LoRA comes back with the same deltas."""
-    written = save(lora, path, dtype=torch.float32, **options)
-    back = load(written[0])
-    assert back.layers.keys() == lora.layers.keys()
-    for name, layer in lora.layers.items():
-        assert (back.layers[name].delta() - layer.delta()).abs().max() <= 1e-6 * layer.delta().abs().max()
+def effects(lora: LoRA) -> dict[str, Tensor]:
+    """What each layer makes of four random inputs; all dense deltas would take a minute."""
+    return {name: effect(f.B, f.A, f.scale) for name, f in lora.layers.items() if isinstance(f, LowRank)}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_real_file_is_written_in_every_format(name: str, tmp_path: Path) -> None:
     lora = load(fixture(name))
     assert (lora.family, len(lora.layers)) == ("sd15", 192)
-    for format in ("kohya", "diffusers"):
-        check_saved(lora, tmp_path / f"{format}.safetensors", format=format)
     unet = {path: layer for path, layer in lora.layers.items() if not path.startswith("text_encoder")}
-    check_saved(LoRA(unet, family="sd15"), tmp_path / "adapter", format="peft")
+    formats: dict[Format, LoRA] = {"kohya": lora, "diffusers": lora, "peft": LoRA(unet, family="sd15")}
+    for format, original in formats.items():
+        written = save(original, tmp_path / f"{format}.safetensors", format=format, dtype=torch.float32)
+        check_same(by_us(written[0]), effects(original))
 
 
 def test_real_files_merge_to_the_dense_sum(tmp_path: Path) -> None:
@@ -125,7 +122,7 @@ def test_real_files_merge_to_the_dense_sum(tmp_path: Path) -> None:
     save(LoRA(merged.layers, family="sd15"), path, dtype=torch.float32)
     raw = [load_file(file) for file in files]
     back = load(path)
-    for i, name in enumerate(paths(HEADER, "", 144)):
-        expected = sum(t[f"unet:{i}:up"].double() @ t[f"unet:{i}:down"].double() for t in raw)
+    for i, name in list(enumerate(paths(HEADER, "", 144)))[::8]:
+        expected = sum((t[f"unet:{i}:up"].double() @ t[f"unet:{i}:down"].double() for t in raw), torch.zeros(()))
         found = back.layers[name].delta().double()
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()

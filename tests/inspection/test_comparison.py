@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,11 @@ def test_a_lora_lies_wholly_on_itself_whatever_its_factors() -> None:
     assert found.cosine == pytest.approx(-1)
     assert (found.inputs, found.outputs) == (pytest.approx(1), pytest.approx(1))
     assert found.inputs_by_chance == pytest.approx(3 / IN)
+    other = factors(OUT, IN, 5, 1.0, 8, torch.float64)  # the padding adds nothing to what another LoRA meets
+    (plain,), (met,) = (compare(LoRA({"x": one}), LoRA({"x": other})).overlaps for one in (f, padded))
+    assert (met.inputs, met.outputs) == (pytest.approx(plain.inputs), pytest.approx(plain.outputs))
+    assert met.inputs is not None
+    assert met.inputs < 0.99
 
 
 def test_a_zero_delta_meets_nothing() -> None:
@@ -92,7 +98,8 @@ def test_groups_collisions_and_what_one_holds_alone(tmp_path: Path) -> None:
     a, b = two_block_lora(2, seed=1), two_block_lora(3, seed=99)
     shared = list(a.layers)[1:]
     loud = shared[3]
-    layers = {la: b.layers[la] for la in shared} | {loud: a.layers[loud], "z.only": factors(4, 4, 1)}
+    opposite = replace(a.layers[loud], scale=-1.0)  # type: ignore[call-arg]
+    layers = {la: b.layers[la] for la in shared} | {loud: opposite, "z.only": factors(4, 4, 1)}
     found = compare(LoRA(a.layers, name="cat"), LoRA(layers, name="oil"))
     assert found.only == ((next(iter(a.layers)),), ("z.only",))
     assert found.collisions(1)[0].layer == loud

@@ -67,3 +67,11 @@ def test_what_is_not_contested() -> None:
         both = content.layers[text].delta() + style.layers[text].delta()
         assert torch.allclose(lora.layers[text].delta(), both, atol=1e-6)
         assert lora.layers["n"].delta().tolist() == [2.0] * 4
+
+
+def test_a_style_of_zeros_leaves_the_content() -> None:
+    zeros = LoRA({layer: factors(9, 11, 2, 0.0) for layer in CONTENT.layers})
+    for (lora,) in klora([CONTENT, zeros], 3):
+        assert all(lora.layers[layer] is delta for layer, delta in CONTENT.layers.items())
+    for (lora,) in klora([zeros, STYLE], 3):
+        assert all(lora.layers[layer] is delta for layer, delta in STYLE.layers.items())

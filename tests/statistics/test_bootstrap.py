@@ -87,9 +87,9 @@ def test_seeds_that_are_not_drawn_add_no_width() -> None:
     assert (still.mean, still.low, still.high) == pytest.approx((0.5, 0.5, 0.5))
     assert (drawn.mean, drawn.low, drawn.high) == pytest.approx((0.5, 0.0, 1.0))
     random = np.random.default_rng(0)
-    pairs = random.normal(0, 1, (4, 5, 1))
-    found = incomplete_crossed_interval(pairs + np.zeros((4, 5, 3)), draw_seeds=False)
-    means = [pairs[random.integers(0, 4, 4)][:, random.integers(0, 5, 5)].mean() for _ in range(4000)]
+    pairs = random.normal(0, 1, (6, 8, 1))
+    found = incomplete_crossed_interval(pairs + np.zeros((6, 8, 3)), draw_seeds=False)
+    means = [pairs[random.integers(0, 6, 6)][:, random.integers(0, 8, 8)].mean() for _ in range(4000)]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.05)
 
 

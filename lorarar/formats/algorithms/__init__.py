@@ -14,7 +14,7 @@ from lorarar.formats.algorithms.loha import loha
 from lorarar.formats.algorithms.lokr import lokr
 from lorarar.formats.algorithms.lora import lora, tucker
 from lorarar.formats.algorithms.oft import oft
-from lorarar.formats.algorithms.parts import Parts, ready, wide
+from lorarar.formats.algorithms.parts import DTYPES, Parts, ready, wide
 from lorarar.formats.algorithms.roles import MAGNITUDES, algorithm, split
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora import Layer
@@ -76,10 +76,10 @@ def _base(name: str, weight: Callable[[], Tensor] | None) -> Tensor:
             f"--base MODEL (in Python: base=), a diffusers folder or a checkpoint"
         )
     tensor = weight()
-    if tensor.ndim < 2 or not tensor.is_floating_point():
+    if tensor.ndim < 2 or tensor.dtype not in DTYPES:
         raise ValueError(
             f"the base's weight must be a floating-point matrix or convolution, found shape {tuple(tensor.shape)} of "
-            f"{tensor.dtype}: give a base model that is not quantised"
+            f"{tensor.dtype}: give a base model whose weights are not quantised"
         )
     return wide(tensor)
 

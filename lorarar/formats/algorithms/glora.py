@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorarar.dense import Dense
-from lorarar.formats.algorithms.parts import Parts, flattened
+from lorarar.formats.algorithms.parts import Parts, flattened, kron
 from lorarar.formats.algorithms.scaling import Scaling, gamma, number
 from lorarar.lora import Layer
 from lorarar.lowrank import LowRank
@@ -35,8 +35,8 @@ def glora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
     """
     a1, a2, b1, b2 = _ordered(parts, weight)
     places = torch.eye(weight[0, 0].numel(), dtype=a1.dtype)
-    up = torch.cat([weight.flatten(1) @ torch.kron(a1, places), b1], dim=1)
-    down = torch.cat([torch.kron(a2, places), b2])
+    up = torch.cat([weight.flatten(1) @ kron(a1, places), b1], dim=1)
+    down = torch.cat([kron(a2, places), b2])
     scale, kernel = _scale(parts, scaling, a2.shape[0]), tuple(weight.shape[2:])
     if up.shape[1] < min(up.shape[0], down.shape[1]):
         return LowRank(up, down, scale, kernel)

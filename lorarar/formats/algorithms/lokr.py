@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lorarar.dense import Dense
-from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, kron, matrix, wide
 from lorarar.formats.algorithms.scaling import Scaling, gamma
 from lorarar.lora import Layer
 from lorarar.lowrank import LowRank
@@ -38,8 +38,8 @@ def lokr(parts: Parts, scaling: Scaling) -> Layer:
         raise ValueError(f"lokr_w1 must be a matrix, found shape {tuple(parts['lokr_w1'].shape)}")
     scale = _scale(parts, scaling)
     if a.shape[1] * c.shape[1] < min(a.shape[0] * c.shape[0], b.shape[1] * d.shape[1]):
-        return LowRank(torch.kron(a, c), torch.kron(b, d), scale, kernel)
-    return Dense(scale * torch.kron(a @ b, c @ d), kernel)
+        return LowRank(kron(a, c), kron(b, d), scale, kernel)
+    return Dense(scale * kron(a @ b, c @ d), kernel)
 
 
 def _scale(parts: Parts, scaling: Scaling) -> float:
@@ -62,8 +62,7 @@ def _side(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
         check_ranks(parts, (up, 0), (core, 0))
         check_ranks(parts, (core, 1), (down, 0))
         kernel = flattened(parts, core)[1]
-        rows = wide(matrix(parts, up)).T.contiguous()  # torch.kron needs it
-        return (*_thin(rows, folded(parts[core], matrix(parts, down))), kernel)
+        return (*_thin(wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down))), kernel)
     check_ranks(parts, (up, 1), (down, 0))
     columns, kernel = flattened(parts, down)
     return (*_thin(wide(matrix(parts, up)), wide(columns)), kernel)

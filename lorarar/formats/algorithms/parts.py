@@ -18,7 +18,8 @@ _WIDENED = {
     torch.float8_e5m2fnuz: torch.float16,
     torch.float8_e8m0fnu: torch.float32,
 }
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# What is computed with.
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def ready(parts: Parts) -> dict[str, Tensor]:
@@ -32,7 +33,7 @@ def ready(parts: Parts) -> dict[str, Tensor]:
 
 def _ready(role: str, tensor: Tensor) -> Tensor:
     tensor = tensor.to(_WIDENED.get(tensor.dtype, tensor.dtype))
-    if tensor.dtype not in _DTYPES:
+    if tensor.dtype not in DTYPES:
         raise ValueError(
             f"{role} is stored as {tensor.dtype}, and what its numbers stand for is not known: expected floating-point "
             f"weights, dequantise them first"
@@ -86,3 +87,9 @@ def wide(tensor: Tensor) -> Tensor:
 def folded(core: Tensor, down: Tensor) -> Tensor:
     """A Tucker core times its down factor, as a matrix: (p, q, *kernel) x_2 (q, in) -> (p, in * kernel)."""
     return torch.einsum("pqk,qi->pik", wide(core).flatten(2), wide(down)).flatten(1)
+
+
+def kron(a: Tensor, b: Tensor) -> Tensor:
+    """The Kronecker product of two matrices. (torch's own fails on transposed ones of one column.)"""
+    blocks = a[:, None, :, None] * b[None, :, None, :]
+    return blocks.reshape(a.shape[0] * b.shape[0], a.shape[1] * b.shape[1])
