@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorarar.files import DTYPES
+from lorarar.files import torch_dtype
 from lorarar.formats import Format, load, save
 from lorarar.formats.files import HASH_KEY, check_target
 from lorarar.formats.metadata import OWN, metadata_for
@@ -80,8 +80,7 @@ def convert_file(
         FormatError: The file cannot be read or written, or the dialect cannot hold a layer.
         ValueError: The rank or energy is out of its range, or both are given, or there is no such dtype.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"expected a dtype among {', '.join(DTYPES)}, found {dtype!r}")
+    written_in = torch_dtype(dtype)
     if format != "peft":  # whose output can be a folder
         check_target(Path(output), force)
     lora = load(source, base=base)
@@ -89,7 +88,7 @@ def convert_file(
     if rank is not None or energy is not None:
         lora, losses = truncate_lora(lora, rank=rank, energy=energy)
     header = _header(lora, losses, format)
-    files = save(replace(lora, metadata={}), output, format=format, dtype=DTYPES[dtype], metadata=header, force=force)
+    files = save(replace(lora, metadata={}), output, format=format, dtype=written_in, metadata=header, force=force)
     return Conversion(tuple(files), lora, losses)
 
 

@@ -26,6 +26,17 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 Summary = dict[str, Any]
 
 
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype of a name among `DTYPES`.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    if name not in DTYPES:
+        raise ValueError(f"expected a dtype among {', '.join(DTYPES)}, found {name!r}")
+    return DTYPES[name]
+
+
 def merge_files(
     files: Sequence[Path],
     output: Path,
@@ -67,6 +78,7 @@ def merge_files(
     for path in (None if format == "peft" else output, save_coefficients):  # peft's output can be a folder
         if path:
             check_target(path, force)
+    written_in = torch_dtype(dtype)
     start = time.perf_counter()
     weights_of_base = BaseWeights(base) if base else None
     with one_thread(), ThreadPoolExecutor(2) as pool:
@@ -91,7 +103,7 @@ def merge_files(
             merged.lora,
             output,
             format=format,
-            dtype=DTYPES[dtype],
+            dtype=written_in,
             metadata=_metadata(loras, merged, format),
             force=force,
         )

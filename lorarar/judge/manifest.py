@@ -61,7 +61,7 @@ def read_manifest(path: Path) -> list[Item]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a manifest at {path}, found none: run `lorarar judge plan` first")
     items, complaints = [], []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, text in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
         try:
             items.append(_parse(text))
         except ValueError as error:

@@ -6,42 +6,16 @@ A reply that is not clearly an answer abstains. Words are never looked for insid
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lorarar.judge.probabilities import probability_bounds
 from lorarar.judge.records import Answer, Question, Reply, Verdict
+from lorarar.judge.wordings import read_digit, read_letter, read_yes_no
 
 PARSER_VERSION = 1
 _FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _SCALE_TOP = 4
-# What may stand around an answer: quotes, emphasis, a label.
-_OPENING = r"[\s\"'`*_“‘>#\[(]*"
-_LABEL = r"(?:(?:final |my |the )?(?:answer|score|rating|verdict)(?: is)?\s*[:=\-–—]?[\s\"'`*_“‘\[(]*)?"
-_END = r"(?=$|[\s.,;:!)\]}*_\"'`”’–—…。，！])"
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-_DECLINED = re.compile(
-    r"\bas an ai\b|\bi['’]?m sorry\b|\bi am sorry\b|"
-    r"\b(?:cannot|can['’]?t|can not|unable to|not able to|won['’]?t)\s+"
-    r"(?:assist|help|comply|answer|determine|tell|view|access|see (?:any|the) images?)\b"
-)
-_YES = re.compile(_OPENING + _LABEL + r"yes" + _END + r"(?![*_\"'`”’)\]]*\s*[?/])")
-# "No doubt", "No. 5" and "no differences" are no answers: behind "no" comes a stop, or a word that opens a sentence.
-_NO = re.compile(
-    _OPENING + _LABEL + r"no(?=[\"'`*_”’)\]}]*\s*(?:$|\.(?!\s*\d)|[,;:!–—…。，！\n]|-\s)"
-    r"|\s+(?:it|its|they|this|that|these|those|the|there|because|since|as)\b)"
-)
-_YES_LATER = re.compile(r"(?<!\w)yes(?!\w)")
-_NO_LATER = re.compile(r"(?:\b(?:and|or|but|also)\s+|[/|]\s*)no\b|(?<![\w-])no[\"'*_)]*\s*(?:$|[.,;:!?/|)–—])")
-_DIGIT = re.compile(
-    _OPENING + _LABEL + r"([0-4])(?:\s*(?:/|out of)\s*4)?[\"'`*_”’)\]}]*(?:$|(?=\.(?!\d)|[;:!\n–—(]|,(?!\d)|\s+-\s))"
-)
-_LETTER = re.compile(_OPENING + _LABEL + r"(?:image )?([ab])[\"'`*_”’)\]}]*(?:$|(?=[.,;:!\n–—]|\s+-\s))")
-_LETTER_LATER = re.compile(
-    r"(?:\b(?:and|or)\s+|[/|]\s*)(?:image )?[ab](?!\w)|(?:^|[.!\n]\s*)(?:image )?[ab]\s*(?:$|[.,;:!])"
-)
-_FENCED = re.compile(r"\s*```(?:json|JSON)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
 def parse(reply: Reply, question: Question) -> Verdict:
@@ -82,27 +56,6 @@ def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: C
     return _ok(question, float(low > 0.5), p_yes=bounds)
 
 
-def read_yes_no(text: str) -> bool | None:
-    """True or False for a text that starts with one clear answer, else None."""
-    lowered = text.strip().lower()
-    if _DECLINED.search(lowered):
-        return None
-    if match := _YES.match(lowered):
-        return None if _NO_LATER.search(lowered, match.end()) else True
-    if match := _NO.match(lowered):
-        return None if _YES_LATER.search(lowered, match.end()) else False
-    return None
-
-
-def read_letter(text: str) -> bool | None:
-    """True for A, False for B, None for anything else."""
-    lowered = text.strip().lower()
-    match = _LETTER.match(lowered)
-    if match is None or _LETTER_LATER.search(lowered[match.end() :]):
-        return None
-    return match.group(1) == "a"
-
-
 def _scale(reply: Reply, question: Question) -> Verdict:
     text = _spoken(reply.text)
     unfenced = _unfence(text)
@@ -111,8 +64,8 @@ def _scale(reply: Reply, question: Question) -> Verdict:
         if not 0 <= score <= _SCALE_TOP:
             return _abstain(question, f"expected a score from 0 to {_SCALE_TOP}, found {score}")
         return _ok(question, score / _SCALE_TOP)
-    match = _DIGIT.match(text.lower())
-    return _ok(question, int(match.group(1)) / _SCALE_TOP) if match else _abstain(question, _unread(text))
+    score = read_digit(text)
+    return _abstain(question, _unread(text)) if score is None else _ok(question, score / _SCALE_TOP)
 
 
 def _flags(reply: Reply, question: Question) -> Verdict:
@@ -158,13 +111,15 @@ def _no_constant(name: str) -> None:
 
 
 def _spoken(text: str) -> str:
-    """The text behind a closed block of thoughts."""
-    return _THOUGHT.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
+    """The text behind a closed block of thoughts; a block that never closes has no answer."""
+    return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
 
 
 def _unfence(text: str) -> str:
-    match = _FENCED.fullmatch(text)
-    return (match.group(1) if match else text).strip()
+    text = text.strip()
+    if len(text) > 6 and text.startswith("```") and text.endswith("```"):
+        return text[3:-3].removeprefix("json").removeprefix("JSON").strip()
+    return text
 
 
 def _unread(text: str) -> str:

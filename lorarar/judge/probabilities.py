@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 MIN_MASS = 0.5  # of yes and no together
 _SLACK = 1e-3  # by which servers' rounded probabilities may exceed 1
-_AROUND = " \t\n\r▁Ġ.,;:!*_\"'`“”‘’()[]"
+# Spaces, among them those of SentencePiece and of byte-level vocabularies, and what punctuates or quotes an answer.
+_AROUND = " \t\n\r\u2581\u0120\u010a.,;:!*_\"'`\u201c\u201d()[]"
 
 
 def spelling(token: str) -> str:
@@ -46,7 +47,7 @@ def _masses(top: Sequence[tuple[str, float]], words: tuple[str, str]) -> tuple[f
     """Probabilities of the first word, of the second, and of everything listed; None for what are no probabilities."""
     found = dict.fromkeys(words, 0.0)
     listed = 0.0
-    for token, log in dict(top).items():
+    for token, log in top:
         if math.isnan(log) or log > _SLACK:
             return None
         listed += math.exp(log)

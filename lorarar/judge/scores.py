@@ -48,12 +48,14 @@ class AxisScore:
 
     def passes(self) -> bool | None:
         """Whether strictly more than half of the references say yes; None when the undecided could change it."""
-        worst, best = self.passes_with(0), self.passes_with(self.counts.undecided)
-        return worst if worst == best and self.counts.total else None
+        worst, best = self.bounds()
+        return worst if worst == best else None
 
-    def passes_with(self, further: int) -> bool:
-        """Whether it passes if so many of the undecided had said yes and the others no."""
-        return 2 * (self.yes + further) > self.counts.total
+    def bounds(self) -> tuple[bool, bool]:
+        """Whether it passes if all undecided references had said no, and if all had said yes."""
+        if not self.counts.total:
+            return False, True
+        return 2 * self.yes > self.counts.total, 2 * (self.yes + self.counts.undecided) > self.counts.total
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,7 @@ def _passing(axis: Axis) -> Metric:
     def measure(image: ImageScore) -> Value:
         score = image.axes[axis]
         passes = score.passes()
-        bounds = score.passes_with(0), score.passes_with(score.counts.undecided)
-        return Value(None if passes is None else float(passes), *map(float, bounds))
+        return Value(None if passes is None else float(passes), *map(float, score.bounds()))
 
     return measure
 

@@ -63,6 +63,4 @@ def noisy(
     questions: Sequence[Question], truth: Truth, sensitivity: float, specificity: float, seed: int = 0
 ) -> dict[str, Verdict]:
     random = np.random.default_rng(seed)
-    return answer(
-        questions, lambda q: random.random() < (sensitivity if truth[q.item, q.axis] else 1 - specificity)
-    )
+    return answer(questions, lambda q: random.random() < (sensitivity if truth[q.item, q.axis] else 1 - specificity))

@@ -44,9 +44,10 @@ def parts_of(module: LycorisBaseModule) -> dict[str, Tensor]:
 
 
 def used_delta(module: LycorisBaseModule, base: nn.Linear | nn.Conv2d) -> Tensor:
-    """The delta by which the adapted layer's output differs from the base's, (out, in * kernel), by the module's forward.
+    """The delta by which the adapted layer's output differs from the base's, (out, in * kernel).
 
-    LyCORIS 4.1.3 scales LoHa twice when it merges and once when it trains and samples; the latter is what counts.
+    From the module's forward: LyCORIS 4.1.3 scales LoHa and LoKr twice when it merges, and once when it trains and
+    samples, which is what counts.
     """
     width = base.weight.shape[1]
     if isinstance(base, nn.Linear):
