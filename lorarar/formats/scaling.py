@@ -19,14 +19,19 @@ from lorarar.lowrank import LowRank
 
 HEADER_KEY = "lora_adapter_metadata"
 Config = Mapping[str, Any]
+_LARGEST = 1e30  # what no configuration means; infinity and NaN are no better
 
 
 def scaling_from_config(config: Config, layer: str) -> Scaling:
-    """What peft's configuration says of a layer (path without prefix)."""
+    """What peft's configuration says of a layer (path without prefix).
+
+    Raises:
+        ValueError: A number is none, or a pattern cannot be used.
+    """
     default = config.get("lora_alpha") or config.get("alpha")  # peft's LoHa and LoKr say "alpha"
-    alpha = _matching(config.get("alpha_pattern") or {}, layer, default)
-    rank = _matching(config.get("rank_pattern") or {}, layer, config.get("r"))
-    return Scaling(float(alpha) if alpha else None, bool(config.get("use_rslora")), rank)
+    alpha = _number("alpha", _matching(config, "alpha_pattern", layer, default))
+    rank = _number("the rank", _matching(config, "rank_pattern", layer, config.get("r")))
+    return Scaling(alpha, bool(config.get("use_rslora")), int(rank) if rank else None)
 
 
 def scaling_from_header(header: Mapping[str, str]) -> Scaling:
@@ -88,7 +93,7 @@ def parse_config(text: str) -> dict[str, Any]:
     """
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the adapter's configuration is no JSON ({error}): save the adapter again") from error
     if not isinstance(config, dict):
         found = type(config).__name__  # a bad file, not a bad type in the code
@@ -118,9 +123,24 @@ def _most_common(values: Mapping[str, Any]) -> Any:
     return Counter(values.values()).most_common(1)[0][0]
 
 
-def _matching(pattern: Mapping[str, Any], layer: str, default: Any) -> Any:
-    """peft's own rule: the first key that matches the end of the path at a dot."""
+def _matching(config: Config, name: str, layer: str, default: Any) -> Any:
+    """peft's own rule: the first key of the pattern that matches the end of the path at a dot."""
+    pattern = config.get(name) or {}
+    if not isinstance(pattern, dict):
+        raise ValueError(f"the adapter's configuration says {name} = {pattern!r}, expected an object: save it again")
     for key in (f"^{layer}", layer):  # whole paths first: hundreds of regex tries a layer are slow
         if key in pattern:
             return pattern[key]
-    return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", layer)), default)
+    try:
+        return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", layer)), default)
+    except re.error as error:
+        raise ValueError(f"the adapter's {name} is no regular expression ({error}): save the adapter again") from error
+
+
+def _number(name: str, value: Any) -> float | None:
+    """A number of the configuration as float; None where it is absent or 0."""
+    if isinstance(value, int | float) and abs(value) < _LARGEST:
+        return float(value) or None
+    if value is None:
+        return None
+    raise ValueError(f"the adapter's configuration says {name} = {value!r}, expected a number: save the adapter again")

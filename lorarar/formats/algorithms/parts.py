@@ -23,12 +23,15 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def ready(parts: Parts) -> dict[str, Tensor]:
-    """The parts in types that have arithmetic; float8 is widened without loss.
+    """The parts in types that have arithmetic; float8 is widened without loss, and all are float64 where one is.
 
     Raises:
         ValueError: A part is empty, or of integers: quantised weights, whose scales are not known.
     """
-    return {role: tensor if role in _NUMBERS else _ready(role, tensor) for role, tensor in parts.items()}
+    prepared = {role: tensor if role in _NUMBERS else _ready(role, tensor) for role, tensor in parts.items()}
+    if all(tensor.dtype != torch.float64 for role, tensor in prepared.items() if role not in _NUMBERS):
+        return prepared
+    return {role: tensor if role in _NUMBERS else tensor.double() for role, tensor in prepared.items()}
 
 
 def _ready(role: str, tensor: Tensor) -> Tensor:

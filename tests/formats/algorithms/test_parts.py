@@ -43,3 +43,13 @@ def test_kron_equals_torch(shapes: tuple[tuple[int, int], tuple[int, int]]) -> N
     a, b = (torch.randn(shape) for shape in shapes)
     assert torch.equal(kron(a, b), torch.kron(a, b))
     assert torch.equal(kron(a.T, b.T), torch.kron(a, b).T)
+
+
+def test_types_may_be_mixed() -> None:
+    roles = {"up": (5, 2, 1, 1), "mid": (2, 2, 3, 3), "down": (2, 4, 1, 1)}
+    types = (torch.float16, torch.bfloat16, torch.float64)
+    parts = {role: torch.ones(shape, dtype=dtype) for (role, shape), dtype in zip(roles.items(), types, strict=True)}
+    for chosen in (parts, {"up": parts["up"], "down": parts["down"]}):
+        delta = build(chosen, Scaling())[""].delta()
+        assert delta.dtype == torch.float64
+        assert delta.unique().tolist() == [2.0 * len(chosen) - 2]

@@ -1,0 +1,168 @@
+"""Questions whose right answer is known without asking anybody: made of the references themselves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lorarar.judge.degenerate import DRAWN, draw, draw_collage, shown_size
+from lorarar.judge.planning import Asking, Gallery, Plan, collect
+from lorarar.judge.records import Axis, Concept, Question, Verdict
+from lorarar.judge.references import References
+from lorarar.judge.writing import write_text
+
+CASES_OF_A_KIND = 16
+_Choice = tuple[Concept, str, str]  # concept, reference and image, both below the references' root
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question with a known answer.
+
+    Attributes:
+        id: "calibration/<kind>/<axis>/<number>"; the two axes of one collage share kind and number.
+        kind: same_subject, same_style (another image of it), style_itself, exact_copy, other_subject, other_style,
+            blank, noise, collage, text_card.
+        label: 1 or 0, the right answer on this axis.
+        reference: path below the references' root; image: absolute path of the test image.
+        degenerate: only a wrong yes matters. A collage is accepted wrongly when both axes say yes.
+    """
+
+    id: str
+    kind: str
+    axis: Axis
+    label: int
+    reference: str
+    image: str
+    degenerate: bool
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All cases, with the concept that each one's question is about."""
+
+    cases: tuple[Case, ...]
+    concepts: Mapping[str, Concept]
+
+
+def make_cases(references: References, folder: Path, *, limit: int = CASES_OF_A_KIND, seed: int = 0) -> Calibration:
+    """Chooses cases by lot, at most `limit` of each kind and axis, and draws the degenerate images into `folder`.
+
+    Concepts without images are passed over. What the references cannot give (another photo of a subject that has only
+    one) is left out; the gate then says that too few cases were decided.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    maker = _Maker(references, folder, limit, random.Random(seed))
+    maker.add_positives()
+    maker.add_negatives()
+    maker.add_degenerates()
+    return Calibration(tuple(maker.cases), maker.concepts)
+
+
+def plan_cases(calibration: Calibration, references: References, asking: Asking, gallery: Gallery) -> Plan:
+    """One question for each case; none with a pairwise rubric, which has no right answer to a single image."""
+    if asking.rubric.answer == "pairwise":
+        return collect([])
+    planned = []
+    for case in calibration.cases:
+        image = Path(case.image)
+        images = [gallery.show(references.root, case.reference), gallery.show(image.parent, image.name)]
+        question = asking.question(case.id, calibration.concepts[case.id], case.reference, images, swapped=False)
+        planned.append((question, images))
+    return collect(planned)
+
+
+def write_calibration(
+    path: Path, cases: Sequence[Case], questions: Sequence[Question], verdicts: Mapping[str, Verdict]
+) -> dict[str, Verdict]:
+    """Writes every case with its verdict, and returns the verdicts by the cases' ids."""
+    by_case = {question.item: verdicts[question.id] for question in questions}
+    entries = []
+    for case in cases:
+        about = {key: value for key, value in asdict(case).items() if key != "image"}
+        found = by_case[case.id]
+        entries.append({**about, "state": found.state, "value": found.value, "reason": found.reason})
+    write_text(path, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    return by_case
+
+
+@dataclass
+class _Maker:
+    """Collects cases."""
+
+    references: References
+    folder: Path
+    limit: int
+    lot: random.Random
+    cases: list[Case] = field(default_factory=list)
+    concepts: dict[str, Concept] = field(default_factory=dict)
+
+    def add_positives(self) -> None:
+        """Another image of the same concept, and the reference itself."""
+        kinds: tuple[tuple[Axis, str, str], ...] = (
+            ("content", "same_subject", "exact_copy"),
+            ("style", "same_style", "style_itself"),
+        )
+        for axis, other, itself in kinds:
+            concepts = self._usable(axis)
+            self._add(other, 1, [(c, r, i) for c in concepts for r, i in itertools.permutations(c.images, 2)])
+            self._add(itself, 1, [(c, r, r) for c in concepts for r in c.images])
+
+    def add_negatives(self) -> None:
+        """Another concept of the same axis; and a photo asked for its style, a style image asked for its subject."""
+        kinds: tuple[tuple[Axis, Axis, str, str], ...] = (
+            ("content", "style", "other_subject", "style_itself"),
+            ("style", "content", "other_style", "same_subject"),
+        )
+        for axis, opposite, other, crossed in kinds:
+            mine = self._usable(axis)
+            foreign = [image for concept in self._usable(opposite) for image in concept.images]
+            self._add(other, 0, [(c, r, i) for c, d in _different(axis, mine) for r in c.images for i in d.images])
+            self._add(crossed, 0, [(c, r, i) for c in mine for r in c.images for i in foreign])
+
+    def add_degenerates(self) -> None:
+        """Blanks, noise and text cards on both axes; collages of a photo and a style image on both axes together."""
+        axes: tuple[Axis, ...] = ("content", "style")
+        choices = {axis: [(c, r) for c in self._usable(axis) for r in c.images] for axis in axes}
+        for kind, axis in itertools.product(DRAWN, axes):
+            for number, (concept, reference) in enumerate(self._some(choices[axis])):
+                path = self.folder / f"{kind}_{axis}_{number}.png"
+                draw(kind, number, shown_size(self.references.root, reference)).save(path)
+                self._append(kind, number, 0, concept, reference, path)
+        pairs = zip(self._some(choices["content"]), self._some(choices["style"]), strict=False)
+        for number, (content, style) in enumerate(pairs):
+            path = self.folder / f"collage_{number}.png"
+            draw_collage(self.references.root, content[1], style[1]).save(path)
+            for concept, reference in (content, style):
+                self._append("collage", number, 0, concept, reference, path)
+
+    def _usable(self, axis: Axis) -> list[Concept]:
+        known = self.references.concepts
+        return [known[axis, name] for name in self.references.names(axis) if known[axis, name].images]
+
+    def _some(self, choices: Sequence[tuple[Concept, str]]) -> list[tuple[Concept, str]]:
+        """`limit` choices by lot; each again and again where there are fewer."""
+        mixed = self.lot.sample(choices, len(choices))
+        return list(itertools.islice(itertools.cycle(mixed), self.limit))
+
+    def _add(self, kind: str, label: int, choices: Sequence[_Choice]) -> None:
+        for number, (concept, reference, image) in enumerate(self.lot.sample(choices, min(self.limit, len(choices)))):
+            self._append(kind, number, label, concept, reference, self.references.root / image)
+
+    def _append(self, kind: str, number: int, label: int, concept: Concept, reference: str, image: Path) -> None:
+        name = f"calibration/{kind}/{concept.axis}/{number}"
+        degenerate = kind in (*DRAWN, "collage")
+        self.cases.append(Case(name, kind, concept.axis, label, reference, str(image.absolute()), degenerate))
+        self.concepts[name] = concept
+
+
+def _different(axis: Axis, concepts: Sequence[Concept]) -> Iterator[tuple[Concept, Concept]]:
+    """Pairs of concepts that are known to differ: not two styles of one phrase, where phrases tell styles apart."""
+    telling = axis == "style" and len({concept.phrase for concept in concepts}) > 1
+    for one, other in itertools.permutations(concepts, 2):
+        if not (telling and one.phrase == other.phrase):
+            yield one, other

@@ -1,0 +1,289 @@
+"""Small LoRA files of many dialects, and ways to damage them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TYPES = {
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I8": torch.int8,
+    "I64": torch.int64,
+    "BOOL": torch.bool,
+}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+_SUFFIXES = (
+    ".lora_down.weight",
+    ".lora_up.weight",
+    ".lora_mid.weight",
+    ".lora_A.weight",
+    ".lora_B.bias",
+    ".alpha",
+    ".dora_scale",
+    ".hada_w1_a",
+    ".lokr_w1",
+    ".lokr_t2",
+    ".diff",
+    ".diff_b",
+    ".w_norm",
+    ".oft_blocks",
+    ".a1.weight",
+    ".on_input",
+    ".scalar",
+    ".weight",
+)
+_SHAPES = (
+    (),
+    (0,),
+    (1,),
+    (3,),
+    (0, 4),
+    (4, 0),
+    (1, 1),
+    (2, 7),
+    (7, 2),
+    (4, 4, 1),
+    (2, 2, 3, 3),
+    (1, 2, 3, 4, 5),
+    (64, 64),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A safetensors file before it is written."""
+
+    tensors: list[tuple[str, Tensor]]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def encode(self, spoil: Callable[[list[tuple[str, Any]]], None] = lambda items: None) -> bytes:
+        """The file's bytes; `spoil` may change the header's items before they become JSON."""
+        items: list[tuple[str, Any]] = [("__metadata__", self.metadata)] if self.metadata else []
+        data = b""
+        for key, tensor in self.tensors:
+            raw = bytes(tensor.contiguous().reshape(-1).view(torch.uint8).tolist()) if tensor.numel() else b""
+            place = [len(data), len(data) + len(raw)]
+            items.append((key, {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": place}))
+            data += raw
+        spoil(items)
+        # By hand, so that a key may be there twice.
+        text = "{" + ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in items) + "}"
+        return len(text.encode()).to_bytes(8, "little") + text.encode() + data
+
+
+_BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
+_FLAT = _BLOCK.replace(".", "_")
+_KOHYA = {".lora_down.weight": (2, 6), ".lora_up.weight": (4, 2), ".alpha": ()}
+_PEFT = {".lora_A.weight": (2, 6), ".lora_B.weight": (4, 2)}
+_SIDES = {"_w1_a": (6, 2), "_w1_b": (2, 8), "_w2_a": (6, 2), "_w2_b": (2, 8)}
+_CONFIG = json.dumps({"unet.r": 2, "unet.lora_alpha": 4.0, "unet.alpha_pattern": {"^x": 1}})
+_LAYOUTS: tuple[tuple[tuple[str, ...], dict[str, tuple[int, ...]], dict[str, str]], ...] = (
+    # (stems, end of the key -> shape, metadata)
+    ((f"lora_unet_{_FLAT}_attn1_to_q", "lora_te_text_model_encoder_layers_0_mlp_fc1"), _KOHYA, {"ss_network_dim": "2"}),
+    ((f"unet.{_BLOCK}.attn1.to_v", f"unet.{_BLOCK}.attn2.to_v"), _PEFT, {}),
+    ((f"unet.{_BLOCK}.attn1.to_v", f"unet.{_BLOCK}.attn2.to_v"), _PEFT, {"lora_adapter_metadata": _CONFIG}),
+    ((f"base_model.model.{_BLOCK}.attn1.to_q",), _PEFT, {}),
+    ((f"{_BLOCK}.attn1.processor.to_out_lora",), {".down.weight": (2, 6), ".up.weight": (4, 2)}, {}),
+    ((f"lora_unet_{_FLAT}_attn1_to_q.hada",), _SIDES, {}),
+    ((f"lycoris_{_FLAT}_attn1_to_q.lokr",), _SIDES, {}),
+    (
+        (f"lycoris_{_FLAT}_ff_net_2",),
+        {".lokr_w1": (2, 3), ".lokr_w2": (4, 5)},
+        {"ss_network_args": '{"rs_lora": "True"}'},
+    ),
+    (
+        ("lora_unet_down_blocks_0_resnets_0_conv1",),
+        {".lora_down.weight": (2, 3, 3, 3), ".lora_up.weight": (4, 2, 1, 1), ".alpha": ()},
+        {},
+    ),
+    (
+        ("lora_unet_down_blocks_0_resnets_0_conv2",),
+        {".lora_down.weight": (2, 5, 1, 1), ".lora_mid.weight": (2, 2, 3, 3), ".lora_up.weight": (4, 2, 1, 1)},
+        {},
+    ),
+    ((f"lora_unet_{_FLAT}",), {"_norm1.w_norm": (4,), "_norm1.b_norm": (4,), "_ff_net_2.diff": (3, 4)}, {}),
+    (("diffusion_model.single_blocks.0.linear1",), {".lora_A.weight": (2, 4), ".lora_B.weight": (28, 2)}, {}),
+    (("lora_unet_double_blocks_0_img_attn_qkv",), _KOHYA | {".lora_up.weight": (18, 2)}, {}),
+    (
+        tuple(f"text_encoder:{number}" for number in range(48)),
+        {":down": (1, 3), ":up": (2, 1)},
+        {"text_encoder": '["CLIPAttention"]'},
+    ),
+    ((f"unet.{_BLOCK}.attn1.to_q",), _PEFT | {".lora_magnitude_vector": (4,)}, {}),  # refused without the base
+)
+
+
+def originals() -> list[File]:
+    """One small file of each dialect and algorithm."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        File(
+            [
+                (stem + end, torch.randn(shape, generator=generator).half())
+                for stem in stems
+                for end, shape in ends.items()
+            ]
+            + ([("<s1>", torch.ones(8))] if stems[0].startswith("text_encoder:") else []),
+            metadata,
+        )
+        for stems, ends, metadata in _LAYOUTS
+    ]
+
+
+def mutant(files: list[File], rng: random.Random) -> bytes:
+    """A file with one to three things wrong with it, or none by luck."""
+    file = rng.choice(files)
+    for _ in range(rng.randint(0, 2)):
+        file = rng.choice((_rename, _reshape, _refill, _retype, _drop, _mix, _annotate))(file, files, rng)
+    spoiled = rng.choice((_whole, _whole, _header, _header, _bytes))
+    return spoiled(file, rng)
+
+
+def _rename(file: File, _: list[File], rng: random.Random) -> File:
+    """Other suffixes, swapped keys, letters lost, doubled or foreign."""
+    if not file.tensors:
+        return file
+    tensors = list(file.tensors)
+    index, other = rng.randrange(len(tensors)), rng.randrange(len(tensors))
+    key, tensor = tensors[index]
+    position = rng.randrange(len(key) + 1)
+    if rng.random() < 0.2:  # up in place of down
+        tensors[index], tensors[other] = (key, tensors[other][1]), (tensors[other][0], tensor)
+        return replace(file, tensors=tensors)
+    name = rng.choice(
+        (
+            key + rng.choice(_SUFFIXES),
+            key.rpartition(".")[0] + rng.choice(_SUFFIXES),
+            key[:position]
+            + rng.choice(("\u00e9\u4e2d", "\U0001f600", "..", "_", "\\", '"', " ", "0", "9999"))
+            + key[position:],
+            key[:position] + key[position + 1 :],
+            key.replace("0", str(rng.randrange(40))),
+            rng.choice(("", "unet.", "lora_unet_", "base_model.model.", "text_encoder.", "transformer.")) + key,
+        )
+    )
+    tensors[index] = (name, tensor)
+    return _without_doubles(replace(file, tensors=tensors))
+
+
+def _reshape(file: File, _: list[File], rng: random.Random) -> File:
+    shape = rng.choice(_SHAPES)
+    return _changed(file, rng, lambda tensor: torch.ones(shape, dtype=tensor.dtype))
+
+
+def _refill(file: File, _: list[File], rng: random.Random) -> File:
+    """Values that are not finite, or too large, or all zero."""
+    value = rng.choice((float("nan"), float("inf"), -float("inf"), 65504.0, 0.0, -1.0, 1e-7))
+    return _changed(file, rng, lambda tensor: torch.full_like(tensor, value))
+
+
+def _retype(file: File, _: list[File], rng: random.Random) -> File:
+    dtype, scale = rng.choice(list(_NAMES)), rng.choice((1.0, 1.0, 1e30))
+    return _changed(file, rng, lambda tensor: (tensor.double() * scale).to(dtype))
+
+
+def _drop(file: File, _: list[File], rng: random.Random) -> File:
+    kept = [entry for entry in file.tensors if rng.random() < 0.8]
+    return replace(file, tensors=kept)
+
+
+def _mix(file: File, files: list[File], rng: random.Random) -> File:
+    """Two dialects in one file."""
+    other = rng.choice(files)
+    return _without_doubles(File([*file.tensors, *other.tensors], {**file.metadata, **other.metadata}))
+
+
+def _annotate(file: File, _: list[File], rng: random.Random) -> File:
+    """A header that says something else."""
+    key = rng.choice(
+        (
+            "lora_adapter_metadata",
+            "ss_network_args",
+            "ss_base_model_version",
+            "unet",
+            "text_encoder",
+            "modelspec.hash_sha256",
+        )
+    )
+    texts = ("", "{", "[]", "null", "7", "NaN", '{"r": "x", "lora_alpha": "y"}', '{"unet.r": 0, "unet.lora_alpha": 0}')
+    patterns = (
+        '{"unet.alpha_pattern": {"(": 1}}',
+        '{"unet.alpha_pattern": [1]}',
+        '{"unet.lora_alpha": 1e400}',
+        "[[1]]",
+    )
+    return replace(file, metadata={**file.metadata, key: rng.choice(texts + patterns)})
+
+
+def _whole(file: File, _: random.Random) -> bytes:
+    return file.encode()
+
+
+def _header(file: File, rng: random.Random) -> bytes:
+    """Types, shapes and places that are wrong, keys that are there twice, JSON that says something else."""
+
+    def spoil(items: list[tuple[str, Any]]) -> None:
+        index = rng.randrange(len(items)) if items else 0
+        if not items or rng.random() < 0.1:
+            items.append(rng.choice((("__metadata__", {"a": 1}), ("__metadata__", 3), ("x", None), ("x", {}))))
+        elif rng.random() < 0.1:
+            items.append(items[index])
+        elif "shape" in items[index][1]:
+            entry = dict(items[index][1])
+            begin, end = entry["data_offsets"]
+            name, value = rng.choice(
+                (
+                    ("dtype", rng.choice((*_TYPES, "F4", "F6_E2M3", "F8_E8M0", "C64", "U16", "", None, 3))),
+                    ("shape", rng.choice(([], [0], [-1, 2], [2**40, 2**40], "x", None, [1.5], entry["shape"][::-1]))),
+                    (
+                        "data_offsets",
+                        rng.choice(([end, begin], [begin, end + 2], [0, 2], [-2, end], [begin], [2**63, 2**64])),
+                    ),
+                    ("more", 1),
+                )
+            )
+            items[index] = (items[index][0], {**entry, name: value})
+
+    return file.encode(spoil)
+
+
+def _bytes(file: File, rng: random.Random) -> bytes:
+    """Lost, changed and foreign bytes."""
+    data = file.encode()
+    position = rng.randrange(len(data))
+    return rng.choice(
+        (
+            data[:position],
+            data[: rng.randrange(12)],
+            data[:position] + rng.randbytes(1) + data[position + 1 :],
+            data + rng.randbytes(3),
+            rng.choice((0, 1, 2**31, 2**63, 2**64 - 1, position)).to_bytes(8, "little") + data[8:],
+            rng.randbytes(40),
+            b"version https://git-lfs.github.com/spec/v1\n",
+            b"PK\x03\x04" + data,
+        )
+    )
+
+
+def _changed(file: File, rng: random.Random, change: Callable[[Tensor], Tensor]) -> File:
+    """The file with one of its tensors changed."""
+    if not file.tensors:
+        return file
+    tensors, index = list(file.tensors), rng.randrange(len(file.tensors))
+    tensors[index] = (tensors[index][0], change(tensors[index][1]))
+    return replace(file, tensors=tensors)
+
+
+def _without_doubles(file: File) -> File:
+    return replace(file, tensors=list(dict(file.tensors).items()))
