@@ -1,7 +1,194 @@
-"""Registered soon."""
+"""Commands that score images by a multimodal model."""
 
-from lorarar.cli.configured import Commands
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorarar.cli.configured import Commands, add_configured
+
+if TYPE_CHECKING:
+    from lorarar.judge.folder import Setup
+
+_USAGE = 2
+_UNREACHABLE = 3
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Registers nothing yet."""
+    """Registers `judge` and its steps."""
+    judge = commands.add_parser("judge", help="score images by a multimodal model, and say how far to trust it")
+    steps = judge.add_subparsers(required=True, metavar="STEP")
+    _add_plan(steps)
+    _add_run(steps, "run", "calibrate the judge, then ask everything that is missing", calibrate_only=False)
+    _add_run(steps, "calibrate", "ask the calibration only", calibrate_only=True)
+    _add_step(steps, "rescore", _rescore, "read the stored replies anew, without asking")
+    report = _add_step(steps, "report", _report, "write report.html, results.json and results.csv")
+    report.add_argument("--uncalibrated", action="store_true", help="exit 0 although the judge failed its calibration")
+    rate = _add_step(steps, "rate", _rate, "write a blinded sheet for people to rate the same images")
+    rate.add_argument("-o", "--output", type=Path, required=True, help="folder for the raters")
+    rate.add_argument("--key", type=Path, required=True, help="file that names the images; keep it from the raters")
+    labels = _add_step(steps, "import-labels", _import_labels, "add people's labels to a run; the report compares them")
+    labels.add_argument("file", type=Path, help="CSV with the columns item, axis, label, rater")
+    labels.add_argument("--key", type=Path, help="the key of a blinded sheet")
+    add_configured(steps, "train-tiny", _train_tiny, "train the embedded judge")
+
+
+def _add_plan(steps: Commands) -> None:  # type: ignore[type-arg]
+    plan = steps.add_parser("plan", help="list, check and lock what will be judged, and what it will cost")
+    plan.add_argument("images", type=Path, help="folder of the images")
+    source = plan.add_mutually_exclusive_group(required=True)
+    source.add_argument("--layout", help='such as "{method}/{content}+{style}/{seed}.png"')
+    source.add_argument("--manifest", type=Path, help="JSON lines instead of a layout")
+    plan.add_argument("--ignore", action="append", default=[], metavar="GLOB", help="files that are not to be judged")
+    plan.add_argument("--references", type=Path, required=True, help="YAML file of concepts and their images")
+    plan.add_argument("--reference-root", type=Path, help="where its images lie; default: images/ beside it")
+    plan.add_argument("--splits", help="splits in that file whose training part must not be judged")
+    plan.add_argument("--rubric", default="mars2", help="id or YAML file")
+    plan.add_argument("--swapped", action="store_true", help="also ask with the test image shown first")
+    plan.add_argument("--repeats", type=int, default=1, help="how often each question is asked")
+    plan.add_argument("--cases", type=int, default=16, help="calibration cases of a kind and axis")
+    plan.add_argument("--backend", default="tiny", help="whose image tokens are estimated")
+    plan.add_argument("--rate", type=float, default=2.0, help="assumed calls a second")
+    plan.add_argument("--price-per-million", type=float, help="of tokens, for the cost")
+    plan.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of this judging run")
+    plan.set_defaults(run=_checked(_plan))
+
+
+def _add_run(steps: Commands, name: str, text: str, *, calibrate_only: bool) -> None:  # type: ignore[type-arg]
+    run = _add_step(steps, name, _run, text)
+    run.add_argument("--backend", required=True, help="tiny, transformers:PATH, openai:MODEL@URL or a mock")
+    run.add_argument("--labels", type=Path, help="the right answers, for mock:truth and mock:noisy")
+    run.add_argument("--device", default="cpu")
+    run.add_argument("--concurrency", type=int, help="calls that an openai server gets at once")
+    run.add_argument("--cache", type=Path, help="folder of replies that several runs share")
+    run.add_argument("--budget-calls", type=int, help="stop after so many calls, exit code 5")
+    run.add_argument("--uncalibrated", action="store_true", help="go on although the judge failed its calibration")
+    run.set_defaults(calibrate_only=calibrate_only)
+
+
+def _add_step(
+    steps: Commands,  # type: ignore[type-arg]
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    step: argparse.ArgumentParser = steps.add_parser(name, help=text)
+    step.add_argument("run_folder", type=Path, metavar="RUN", help="a planned folder")
+    step.set_defaults(run=_checked(run))
+    return step
+
+
+def _checked(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """These commands have exit codes of their own: 2 for a user's mistake, 3 for a server that does not answer."""
+
+    def checked(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except (ValueError, OSError) as error:
+            print(f"lorarar: {error}", file=sys.stderr)
+            return _UNREACHABLE if isinstance(error, ConnectionError) else _USAGE
+
+    return checked
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.judging import plan_run
+
+    print(
+        plan_run(
+            arguments.output,
+            arguments.images,
+            arguments.references,
+            layout=arguments.layout,
+            manifest=arguments.manifest,
+            ignore=arguments.ignore,
+            reference_root=arguments.reference_root,
+            splits=arguments.splits,
+            rubric=arguments.rubric,
+            swapped=arguments.swapped,
+            repeats=arguments.repeats,
+            cases=arguments.cases,
+            backend=arguments.backend,
+            rate=arguments.rate,
+            price=arguments.price_per_million,
+        )
+    )
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.judging import judge_by_name
+
+    found = judge_by_name(
+        arguments.run_folder,
+        _setup(arguments),
+        arguments.backend,
+        labels=arguments.labels,
+        device=arguments.device,
+        concurrency=arguments.concurrency,
+        cache=arguments.cache,
+        budget=arguments.budget_calls,
+        uncalibrated=arguments.uncalibrated,
+        calibrate_only=arguments.calibrate_only,
+    )
+    print(found.describe())
+    return found.code(uncalibrated=arguments.uncalibrated)
+
+
+def _rescore(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.judging import reread
+
+    found = reread(arguments.run_folder, _setup(arguments))
+    print(found.describe())
+    return found.code()
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.judging import report_run
+
+    found, path = report_run(arguments.run_folder, _setup(arguments))
+    print(found.describe())
+    print(path)
+    return found.code(uncalibrated=arguments.uncalibrated)
+
+
+def _rate(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.rating import write_sheet
+
+    setup = _setup(arguments)
+    refused = write_sheet(
+        arguments.output,
+        arguments.key,
+        setup.items,
+        setup.concepts(),
+        image_root=setup.images,
+        reference_root=setup.references.root,
+    )
+    for item, reason in refused.items():
+        print(f"left out {item}: {reason}")
+    print(arguments.output / "index.html")
+    return 0
+
+
+def _import_labels(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.labels import import_labels
+
+    count = import_labels(arguments.run_folder, _setup(arguments), arguments.file, key=arguments.key)
+    print(f"added {count} labels")
+    return 0
+
+
+def _train_tiny(arguments: argparse.Namespace) -> None:
+    from lorarar.config import load_config
+    from lorarar.toyworld.judge import TinyJudgeConfig, train_tiny
+
+    print(train_tiny(load_config(TinyJudgeConfig, arguments.config, arguments.overrides)))
+
+
+def _setup(arguments: argparse.Namespace) -> Setup:
+    from lorarar.judge.folder import read_setup
+
+    return read_setup(arguments.run_folder)

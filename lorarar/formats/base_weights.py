@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lorarar.families import FAMILIES
+from lorarar.families import SGM_LAYERS_PER_BLOCK
 from lorarar.formats.files import FormatError
 from lorarar.formats.keys import layer_path, text_path
 from lorarar.formats.originals import layout_of, rows_of
@@ -37,7 +37,6 @@ _OPENCLIP = {
     "mlp.c_proj.": ("mlp.fc2",),
 }
 _RESBLOCK = re.compile(r"resblocks\.(?P<number>\d+)\.(?P<module>.+[._])weight")
-_LAYERS_PER_BLOCK = next(family.layers_per_block or 0 for family in FAMILIES.values() if family.sgm)
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class BaseWeights:
                 denoiser[_IN_CHECKPOINT.sub("", key, count=1).removesuffix(".weight")] = key
         layout = layout_of(denoiser)
         for path, key in denoiser.items():
-            rows = rows_of(path, layout, _LAYERS_PER_BLOCK) or Rows(())
+            rows = rows_of(path, layout, SGM_LAYERS_PER_BLOCK) or Rows(())
             start, total = 0, sum(share for _, share in rows.shares)
             for name, share in rows.shares:
                 yield name, _Place(file, key, start, share, total, rows.halves)

@@ -69,6 +69,7 @@ def from_sgm(path: str, layers_per_block: int) -> str | None:
 def to_sgm(path: str, shape: UNetShape) -> str | None:
     """The sgm path of a layer with diffusers' path, in a UNet of that shape; None where it has no such layer.
 
+    >>> from lorarar.families import FAMILIES
     >>> to_sgm("mid_block.attentions.0.proj_in", FAMILIES["sdxl"].shape)
     'middle_block.1.proj_in'
     """

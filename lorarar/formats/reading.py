@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from lorarar.families import FAMILIES, choose, fitting
-from lorarar.formats import blocks, cloneofsimo, comfyui, diffusers, kohya, originals, peft, xlabs
+from lorarar.formats import blocks, peft
 from lorarar.formats.algorithms import algorithm
 from lorarar.formats.embeddings import is_embedding
 from lorarar.formats.files import FormatError, read_contents
-from lorarar.formats.keys import Key, layer_path
-from lorarar.formats.rows import Rows, whole
+from lorarar.formats.grouping import group, layout_in, parse_all, rows_in
+from lorarar.formats.keys import Key
+from lorarar.formats.rows import Rows
 from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
 from lorarar.formats.stored import MATRICES, Stored
 
-# The first that knows a key reads it.
-DIALECTS: tuple[Callable[[str], Key | None], ...] = (
-    kohya.parse,
-    cloneofsimo.parse,
-    xlabs.parse,
-    comfyui.parse,
-    diffusers.parse,
-)
-_READ = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
 _SHOWN = 3
-# Every family that has sgm names has the same layers_per_block.
-_SGM_LAYERS_PER_BLOCK = next(family.layers_per_block or 0 for family in FAMILIES.values() if family.sgm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +81,9 @@ def read(path: str | Path) -> Contents:
     file = read_contents(path)
     try:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
-        keys = _numbered(_parse_all([key for key in file.tensors if key not in embeddings]), file.header)
+        keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
         configs = configs_from_header(file.header) or peft.read_config(path)
-        layers = _stored(keys, _rows(keys), file.tensors, file.header, configs)
+        layers = _stored(keys, rows_in(keys), file.tensors, file.header, configs)
         family = _family(keys, layers, file.header)
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
@@ -101,75 +91,6 @@ def read(path: str | Path) -> Contents:
     return Contents(
         path, dialect, family, layers, embeddings, file.header, file.sha256, tuple(_warnings(keys, embeddings))
     )
-
-
-def _parse_all(names: Sequence[str]) -> dict[str, Key]:
-    """What each key means."""
-    keys = {name: next((key for parse in DIALECTS if (key := parse(name))), None) for name in names}
-    unknown = [name for name, key in keys.items() if key is None]
-    if unknown or not keys:
-        raise ValueError(
-            f"{len(unknown)} of {len(names)} keys are of no known LoRA layout, first {unknown[:_SHOWN]}: expected the "
-            f"layout of {_READ}; if this is a LoRA, save it with diffusers or kohya's tools, without other weights"
-        )
-    return {name: key for name, key in keys.items() if key}
-
-
-def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, Key]:
-    """The same keys with paths in place of cloneofsimo's numbers."""
-    numbers: dict[str, set[int]] = {}
-    for key in keys.values():
-        if key.dialect == cloneofsimo.DIALECT:
-            numbers.setdefault(key.model, set()).add(int(key.path))
-    paths = {model: cloneofsimo.paths(header, model, max(found) + 1) for model, found in numbers.items()}
-    return {
-        name: replace(key, path=paths[key.model][int(key.path)]) if key.dialect == cloneofsimo.DIALECT else key
-        for name, key in keys.items()
-    }
-
-
-def _layout(keys: Mapping[str, Key]) -> originals.Layout:
-    return originals.layout_of(key.path for key in keys.values() if not key.model)
-
-
-def _rows(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
-    """(model, path) of each stored layer -> which of diffusers' layers its rows are."""
-    layout = _layout(keys)
-    rows: dict[tuple[str, str], Rows | None] = {}
-    for key in keys.values():
-        if key.model:
-            # FLUX's second encoder is T5, which trainers count as the third.
-            model = "text_encoder_2" if (key.model, layout) == ("text_encoder_3", "flux") else key.model
-            rows[key.model, key.path] = whole(layer_path(model, key.path))
-        elif (key.model, key.path) not in rows:
-            rows[key.model, key.path] = originals.rows_of(key.path, layout, _SGM_LAYERS_PER_BLOCK)
-    unknown = [name for name, key in keys.items() if rows[key.model, key.path] is None]
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} of {len(keys)} keys name layers that the model does not have, first {unknown[:_SHOWN]}: "
-            f"the file is for another model, or damaged"
-        )
-    return {place: found for place, found in rows.items() if found}
-
-
-def _group(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
-    """(model, path) of each stored layer -> role -> key; no layer may be there twice."""
-    groups: dict[tuple[str, str], dict[str, str]] = {}
-    for name, key in keys.items():
-        other = groups.setdefault((key.model, key.path), {}).setdefault(key.role, name)
-        if other is not name:
-            raise _twice(rows[key.model, key.path].paths[0], other, name)
-    first: dict[str, str] = {}
-    for place, roles in groups.items():
-        name = next(iter(roles.values()))
-        for path in rows[place].paths:
-            if first.setdefault(path, name) is not name:
-                raise _twice(path, first[path], name)
-    return groups
-
-
-def _twice(path: str, one: str, other: str) -> ValueError:
-    return ValueError(f"the file holds layer {path} twice, as {one} and {other}: it mixes two layouts, save it again")
 
 
 def _stored(
@@ -183,7 +104,7 @@ def _stored(
     default = scaling_from_header(header)
     layers: dict[str, Stored] = {}
     wrong: list[str] = []
-    for place, roles in _group(keys, rows).items():
+    for place, roles in group(keys, rows).items():
         path = rows[place].paths[0]
         config, inner = config_for(configs, path)
         try:
@@ -215,7 +136,7 @@ def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mappi
     shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
     found = fitting(shapes)
     family, possible = choose(found, header), [family for family in found if family.sgm]
-    if _layout(keys) != "sgm":
+    if layout_in(keys) != "sgm":
         return family
     if not possible:
         known = [family.label for family in FAMILIES.values() if family.sgm]

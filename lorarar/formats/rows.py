@@ -47,7 +47,7 @@ def divide(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
         ValueError: The rows cannot be shared out so.
     """
     if rows.halves and layer.shape[0] == 2 * width:
-        layer = _with_rows(layer, torch.cat([part(layer, 1, 2), part(layer, 0, 2)]))
+        layer = _with_rows(layer, torch.cat(_stored(layer).chunk(2)[::-1]))
     if len(rows.shares) == 1:
         return {rows.shares[0][0]: layer}
     total, out = sum(share for _, share in rows.shares), layer.shape[0]
@@ -61,19 +61,6 @@ def divide(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
         divided[path] = _with_rows(layer, _stored(layer)[start * width : (start + share) * width])
         start += share
     return divided
-
-
-def fuse(parts: list[Tensor], rows: Rows, width: int) -> Tensor:
-    """The stored weight or bias that whole layers' weights make; the inverse of `divide` on tensors."""
-    tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-    if rows.halves and tensor.shape[0] == 2 * width:
-        return torch.cat(tensor.chunk(2)[::-1])
-    return tensor
-
-
-def part(layer: Layer, index: int, count: int) -> Tensor:
-    """One of `count` equal runs of a layer's rows."""
-    return _stored(layer).chunk(count)[index]
 
 
 def _stored(layer: Layer) -> Tensor:

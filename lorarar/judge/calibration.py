@@ -43,10 +43,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Calibration:
-    """All cases, with the concept that each one's question is about."""
+    """All cases.
+
+    Attributes:
+        concepts: by case id: what its question is about.
+        tests: by case id: root and path below it of the test image.
+    """
 
     cases: tuple[Case, ...]
     concepts: Mapping[str, Concept]
+    tests: Mapping[str, tuple[Path, str]]
 
 
 def make_cases(references: References, folder: Path, *, limit: int = CASES_OF_A_KIND, seed: int = 0) -> Calibration:
@@ -60,7 +66,7 @@ def make_cases(references: References, folder: Path, *, limit: int = CASES_OF_A_
     maker.add_positives()
     maker.add_negatives()
     maker.add_degenerates()
-    return Calibration(tuple(maker.cases), maker.concepts)
+    return Calibration(tuple(maker.cases), maker.concepts, maker.tests)
 
 
 def plan_cases(calibration: Calibration, references: References, asking: Asking, gallery: Gallery) -> Plan:
@@ -69,8 +75,7 @@ def plan_cases(calibration: Calibration, references: References, asking: Asking,
         return collect([])
     planned = []
     for case in calibration.cases:
-        image = Path(case.image)
-        images = [gallery.show(references.root, case.reference), gallery.show(image.parent, image.name)]
+        images = [gallery.show(references.root, case.reference), gallery.show(*calibration.tests[case.id])]
         question = asking.question(case.id, calibration.concepts[case.id], case.reference, images, swapped=False)
         planned.append((question, images))
     return collect(planned)
@@ -100,6 +105,7 @@ class _Maker:
     lot: random.Random
     cases: list[Case] = field(default_factory=list)
     concepts: dict[str, Concept] = field(default_factory=dict)
+    tests: dict[str, tuple[Path, str]] = field(default_factory=dict)
 
     def add_positives(self) -> None:
         """Another image of the same concept, and the reference itself."""
@@ -132,13 +138,13 @@ class _Maker:
             for number, (concept, reference) in enumerate(self._some(choices[axis])):
                 path = self.folder / f"{kind}_{axis}_{number}.png"
                 draw(kind, number, shown_size(self.references.root, reference)).save(path)
-                self._append(kind, number, 0, concept, reference, path)
+                self._append(kind, number, 0, concept, reference, (self.folder, path.name))
         pairs = zip(self._some(choices["content"]), self._some(choices["style"]), strict=False)
         for number, (content, style) in enumerate(pairs):
             path = self.folder / f"collage_{number}.png"
             draw_collage(self.references.root, content[1], style[1]).save(path)
             for concept, reference in (content, style):
-                self._append("collage", number, 0, concept, reference, path)
+                self._append("collage", number, 0, concept, reference, (self.folder, path.name))
 
     def _usable(self, axis: Axis) -> list[Concept]:
         known = self.references.concepts
@@ -151,13 +157,16 @@ class _Maker:
 
     def _add(self, kind: str, label: int, choices: Sequence[_Choice]) -> None:
         for number, (concept, reference, image) in enumerate(self.lot.sample(choices, min(self.limit, len(choices)))):
-            self._append(kind, number, label, concept, reference, self.references.root / image)
+            self._append(kind, number, label, concept, reference, (self.references.root, image))
 
-    def _append(self, kind: str, number: int, label: int, concept: Concept, reference: str, image: Path) -> None:
+    def _append(
+        self, kind: str, number: int, label: int, concept: Concept, reference: str, test: tuple[Path, str]
+    ) -> None:
         name = f"calibration/{kind}/{concept.axis}/{number}"
         degenerate = kind in (*DRAWN, "collage")
-        self.cases.append(Case(name, kind, concept.axis, label, reference, str(image.absolute()), degenerate))
-        self.concepts[name] = concept
+        image = str((test[0] / test[1]).absolute())
+        self.cases.append(Case(name, kind, concept.axis, label, reference, image, degenerate))
+        self.concepts[name], self.tests[name] = concept, test
 
 
 def _different(axis: Axis, concepts: Sequence[Concept]) -> Iterator[tuple[Concept, Concept]]:

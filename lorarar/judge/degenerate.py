@@ -28,16 +28,16 @@ def draw(kind: str, number: int, size: tuple[int, int]) -> Image.Image:
 
 def draw_collage(root: Path, left: str, right: str) -> Image.Image:
     """The left half of one reference beside the right half of another, in the first one's size."""
-    image = load_image(root / left)
+    image = load_image(Path(left), root=root)
     half = image.width // 2
-    other = load_image(root / right).resize(image.size)
+    other = load_image(Path(right), root=root).resize(image.size)
     image.paste(other.crop((half, 0, image.width, image.height)), (half, 0))
     return image
 
 
 def shown_size(root: Path, reference: str) -> tuple[int, int]:
     """Width and height of a reference as it is shown, in pixels."""
-    return load_image(root / reference).size
+    return load_image(Path(reference), root=root).size
 
 
 def _text_card(text: str, size: tuple[int, int], *, inverse: bool) -> Image.Image:

@@ -24,7 +24,9 @@ def element(name: str, *children: str | Iterable[Markup], class_: str = "", **at
         class_: the classes, "" for none.
     """
     named = {"class": class_, **attributes} if class_ else attributes
-    opened = "".join(f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in named.items())
+    opened = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in named.items()
+    )
     if name in _EMPTY:
         return Markup(f"<{name}{opened}>")
     return Markup(f"<{name}{opened}>{''.join(map(_inner, children))}</{name}>")

@@ -174,6 +174,14 @@ class Estimate:
     cost: float | None
     seconds: float
 
+    def describe(self) -> str:
+        """One line for people."""
+        price = "" if self.cost is None else f", cost {self.cost:.2f}"
+        return (
+            f"{self.calls} calls, {self.images} images shown, about {self.image_tokens} image and {self.text_tokens} "
+            f"text tokens{price}, {self.seconds / 60:.1f} minutes"
+        )
+
 
 def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = None) -> Estimate:
     """What asking all questions of a plan takes.

@@ -44,10 +44,10 @@ def write_sheet(
         seed: of the shuffle.
 
     Returns:
-        Items that are left out, by id, and why: their image or all of their references are refused.
+        Items that are left out since their image is refused, by id, and why.
 
     Raises:
-        ValueError: the key would lie in the folder.
+        ValueError: the key would lie in the folder, or a reference is refused.
     """
     if key.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"expected the key outside of {folder}, found {key}: raters must not see it")

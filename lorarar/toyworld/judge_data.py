@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lorarar.toyworld.attributes import CONTENT_ATTRIBUTES, Style, Subject, neutral_looks, truth
 from lorarar.toyworld.judge_negatives import DEGENERATES, Pixels, draw_collage
-from lorarar.toyworld.renderer import render
+from lorarar.toyworld.renderer import SIZE, render
 from lorarar.toyworld.world import world
 
 LEARNT = ("base", "train")  # the sets of subjects and styles that training may show
@@ -70,32 +70,33 @@ class ImagePairs:
         return ((values[:, 0] == values[:, 1]) & (values[:, 1] >= 0)).all(1)
 
 
-def draw_pairs(count: int, seed: int, sets: Sequence[str] = LEARNT) -> ImagePairs:
+def draw_pairs(count: int, seed: int, sets: Sequence[str] = LEARNT, others: Sequence[str] | None = None) -> ImagePairs:
     """Pairs of renders of some sets' subjects and styles, same, near and far, with degenerate test images among them.
 
     Args:
-        sets: names of the world's sets; training takes ``LEARNT`` alone.
+        sets: names of the world's sets that references show; training takes ``LEARNT`` alone.
+        others: the sets of what a test image shows when it does not show the same; by default ``sets``.
     """
-    random = np.random.default_rng(seed)
-    drawer = _Drawer(sets, random)
+    drawer = _Drawer(sets, sets if others is None else others, np.random.default_rng(seed))
     images, attributes = [], []
     for _ in range(count):
         reference, test, shown = drawer.draw_pair()
         images += [reference, test]
         attributes.append(shown)
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).unflatten(0, (count, 2))
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).reshape(count, 2, 3, SIZE, SIZE)
     return ImagePairs(pixels.contiguous(), torch.tensor(attributes))
 
 
 class _Drawer:
     """Draws one pair after the other."""
 
-    def __init__(self, sets: Sequence[str], random: np.random.Generator) -> None:
-        styles = [style for name in sets for style in world().styles[name]]
+    def __init__(self, sets: Sequence[str], others: Sequence[str], random: np.random.Generator) -> None:
         self.random = random
         self.subjects = Members([subject for name in sets for subject in world().subjects[name]])
-        self.styles, self.looks = Members(styles), Members(neutral_looks())
-        self.all_styles = Members([*styles, *neutral_looks()])
+        self.styles = Members([style for name in sets for style in world().styles[name]])
+        self.looks = Members(neutral_looks())
+        self.other_subjects = Members([subject for name in others for subject in world().subjects[name]])
+        self.other_styles = Members([*(s for name in others for s in world().styles[name]), *neutral_looks()])
 
     def draw_pair(self) -> tuple[Pixels, Pixels, list[tuple[int, ...]]]:
         """Reference, test image and their attributes."""
@@ -112,14 +113,14 @@ class _Drawer:
             return reference, self.draw_collage(reference, subject), [own, nothing]
         if kind < _COPY + _COLLAGE + _DEGENERATE:
             return reference, DEGENERATES[str(random.choice(list(DEGENERATES)))](random), [own, nothing]
-        shown = (self.subjects.relative(subject, random), self.all_styles.relative(style, random))
+        shown = (self.other_subjects.relative(subject, random), self.other_styles.relative(style, random))
         return reference, self.render(*shown), [own, truth(*shown)]
 
     def draw_collage(self, reference: Pixels, subject: Subject) -> Pixels:
         """Half of the reference, or of its subject in another style, with half of any image, in either order."""
         random = self.random
         one = reference if random.random() < 0.5 else self.render(subject, self.styles.pick(random))
-        other = self.render(self.subjects.pick(random), self.all_styles.pick(random))
+        other = self.render(self.other_subjects.pick(random), self.other_styles.pick(random))
         return draw_collage(*((one, other) if random.random() < 0.5 else (other, one)), random)
 
     def render(self, subject: Subject, style: Style) -> Pixels:
@@ -130,11 +131,12 @@ class _Drawer:
 @torch.no_grad()
 def rebuild(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs:
     """The pairs with a share of the test images passed through the base's autoencoder, as generated ones are."""
-    autoencoder = AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float32).eval()
+    autoencoder: Any = AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float32)  # type: ignore[no-untyped-call]
     random = torch.Generator().manual_seed(seed)
     chosen = (torch.rand(len(pairs.images), generator=random) < share).nonzero()[:, 0]
     images = pairs.images.clone()
-    for part in chosen.split(_BATCH):
+    for start in range(0, len(chosen), _BATCH):
+        part = chosen[start : start + _BATCH]
         latents = autoencoder.encode(scaled(images[part, 1])).latent_dist.mean
         images[part, 1] = (autoencoder.decode(latents).sample.clamp(-1, 1) * 127.5 + 127.5).round().byte()
     return ImagePairs(images, pairs.attributes)

@@ -1,4 +1,4 @@
-"""The tiny judge: a LLaVA of half a million parameters in the layout of a large one."""
+"""The tiny judge: a LLaVA of one million parameters in the layout of a large one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lorarar.toyworld.renderer import SIZE
 PATCH = 8  # pixels
 IMAGE_TOKENS = (SIZE // PATCH) ** 2
 IMAGE, PAD, UNKNOWN, END = "<image>", "[PAD]", "[UNK]", "[END]"
-_VISION_WIDTH, _TEXT_WIDTH = 96, 96
+VISION_WIDTH, TEXT_WIDTH = 96, 128
 _TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}"
@@ -38,9 +38,9 @@ def build_processor(texts: Iterable[str]) -> LlavaProcessor:
     vocabulary = {word: i for i, word in enumerate([PAD, UNKNOWN, IMAGE, END, *sorted(found - {IMAGE})])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer, tokenizer.pre_tokenizer = lower, splitter
-    return LlavaProcessor(
+    return LlavaProcessor(  # type: ignore[no-untyped-call]
         SiglipImageProcessorPil(size={"height": SIZE, "width": SIZE}),
-        PreTrainedTokenizerFast(
+        PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=tokenizer,
             pad_token=PAD,
             unk_token=UNKNOWN,
@@ -60,8 +60,8 @@ def build_model(processor: LlavaProcessor, seed: int) -> LlavaForConditionalGene
     torch.manual_seed(seed)
     tokenizer = processor.tokenizer
     vision = SiglipVisionConfig(
-        hidden_size=_VISION_WIDTH,
-        intermediate_size=2 * _VISION_WIDTH,
+        hidden_size=VISION_WIDTH,
+        intermediate_size=2 * VISION_WIDTH,
         num_hidden_layers=4,
         num_attention_heads=4,
         image_size=SIZE,
@@ -70,8 +70,8 @@ def build_model(processor: LlavaProcessor, seed: int) -> LlavaForConditionalGene
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=_TEXT_WIDTH,
-        intermediate_size=2 * _TEXT_WIDTH,
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=3 * TEXT_WIDTH,
         num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=512,

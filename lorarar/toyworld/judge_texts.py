@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from lorarar.judge.records import AXES, Axis
+from lorarar.judge.records import AXES, Axis, Concept
+from lorarar.judge.rubrics import Rubric, load_rubric
 from lorarar.toyworld.attributes import (
     ATTRIBUTES,
     CATEGORIES,
@@ -21,44 +21,36 @@ from lorarar.toyworld.attributes import (
 )
 from lorarar.toyworld.world import CONTENT_TOKEN, STYLE_TOKEN
 
+RUBRICS = ("mars2", "mars2_color", "mars2_nameless")
 NOTHING = "nothing"  # what a blank shows
 _VALUES = (CATEGORIES, HUES, MARKS, MARK_COLOURS, PATTERNS, TONES, OUTLINES, SHADINGS)
 # One word for each value, so that an answer is one token.
 VALUE_WORDS = {name: [v.replace(" ", "_") for v in values] for name, values in zip(ATTRIBUTES, _VALUES, strict=True)}
-
-_PARAPHRASES: dict[Axis, tuple[str, ...]] = {
-    "content": (
-        "Is the {name} in the {test} image the same as in the {reference} image?",
-        "The {reference} image shows a {name}. Does the {test} image show the very same {name}, whatever its style?",
-        "Same subject in both images? Style and background do not matter. Answer yes or no.",
-        "Compare shape, colour and marks of the {name}. Are they equal? Answer with yes or no only.",
-    ),
-    "style": (
-        "Is the {test} image in the style of the {reference} image?",
-        "The {reference} image is an example of {name}. Is the {test} image drawn in it too, whatever it shows?",
-        "Same style in both images? What they show does not matter. Answer yes or no.",
-        "Compare background, outline and shading. Are they equal? Answer with yes or no only.",
-    ),
+_PHRASES: dict[Axis, tuple[str, ...]] = {
+    "content": tuple(f"{token}{word}" for token in ("", f"{CONTENT_TOKEN} ") for word in CATEGORIES),
+    "style": (STYLE_TOKEN, f"{STYLE_TOKEN} style", "rendered"),
 }
+# Wordings of our own beside the rubrics': a judge that has learnt more than one text by heart is less brittle.
+_PARAPHRASES: tuple[dict[Axis, str], ...] = (
+    {
+        "content": "Is the {phrase} in the {test} image the same as in the {reference} image? Answer yes or no.",
+        "style": "Is the {test} image in the style of the {reference} image? Answer yes or no.",
+    },
+    {
+        "content": "The {reference} image shows a {phrase}. Does the {test} image show this very {phrase}?",
+        "style": "The {reference} image is an example of {phrase}. Is the {test} image made in it too?",
+    },
+    {
+        "content": "Same subject in both images? Style and background do not matter.",
+        "style": "Same style in both images? What they show does not matter.",
+    },
+)
 
 
-@dataclass(frozen=True)
-class Wording:
-    """One way to ask about an axis; ``swapped``: with the test image shown first."""
-
-    axis: Axis
-    text: str
-    swapped: bool
-
-
-def paraphrases() -> list[Wording]:
-    """Own wordings beside the rubrics': a judge that has learnt more than one text by heart is less brittle."""
-    return [
-        Wording(axis, text.replace("{reference}", order[0]).replace("{test}", order[1]), swapped)
-        for axis in AXES
-        for text in _PARAPHRASES[axis]
-        for swapped, order in ((False, ("first", "second")), (True, ("second", "first")))
-    ]
+def wordings() -> list[Rubric]:
+    """The rubrics that the judge answers with yes or no, and paraphrases."""
+    own = [Rubric(f"paraphrase_{i}", 1, "yes_no", texts) for i, texts in enumerate(_PARAPHRASES)]
+    return [*map(load_rubric, RUBRICS), *own]
 
 
 def ask_name(attribute: str, second: bool) -> str:
@@ -71,17 +63,22 @@ def ask_same(attribute: str) -> str:
     return f"do both images have the same {attribute}"
 
 
-def name_for(axis: Axis, category: int, random: np.random.Generator) -> str:
-    """How a question may name the reference: by category, with or without the token of its LoRA."""
+def named(axis: Axis, category: int, random: np.random.Generator) -> Concept:
+    """A concept as a question may name it: a content by its category, with or without its LoRA's token."""
     if axis == "style":
-        return str(random.choice([STYLE_TOKEN, f"{STYLE_TOKEN} style", f"in {STYLE_TOKEN} style"]))
-    word = CATEGORIES[category]
-    return str(random.choice([word, f"{CONTENT_TOKEN} {word}", f"a {CONTENT_TOKEN} {word}"]))
+        return Concept("", axis, str(random.choice(_PHRASES[axis])), ())
+    token = CONTENT_TOKEN + " " if random.random() < 0.2 else ""
+    return Concept("", axis, token + CATEGORIES[category], ())
 
 
-def all_texts(wordings: Sequence[Wording]) -> list[str]:
+def all_texts(rubrics: Sequence[Rubric]) -> list[str]:
     """Every text that the vocabulary must cover."""
-    single = [ask_name(a, s) for a in ATTRIBUTES for s in (False, True)] + [ask_same(a) for a in ATTRIBUTES]
-    words = [word for values in VALUE_WORDS.values() for word in values]
-    names = [*CATEGORIES, f"a {CONTENT_TOKEN}", f"in {STYLE_TOKEN} style"]
-    return [*single, *words, *names, NOTHING, "yes", "no", *(wording.text for wording in wordings)]
+    asked = [
+        rubric.ask(axis, Concept("", axis, phrase, ()), swapped=swapped)
+        for rubric in rubrics
+        for axis in AXES
+        for phrase in _PHRASES[axis]
+        for swapped in (False, True)
+    ]
+    single = [text for a in ATTRIBUTES for text in (ask_name(a, False), ask_name(a, True), ask_same(a))]
+    return [*asked, *single, *(word for words in VALUE_WORDS.values() for word in words), NOTHING, "yes", "no"]

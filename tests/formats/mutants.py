@@ -185,7 +185,7 @@ def _reshape(file: File, _: list[File], rng: random.Random) -> File:
 def _refill(file: File, _: list[File], rng: random.Random) -> File:
     """Values that are not finite, or too large, or all zero."""
     value = rng.choice((float("nan"), float("inf"), -float("inf"), 65504.0, 0.0, -1.0, 1e-7))
-    return _changed(file, rng, lambda tensor: torch.full_like(tensor, value))
+    return _changed(file, rng, lambda tensor: torch.full(tensor.shape, value, dtype=torch.float64).to(tensor.dtype))
 
 
 def _retype(file: File, _: list[File], rng: random.Random) -> File:

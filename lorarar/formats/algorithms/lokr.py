@@ -35,7 +35,7 @@ def lokr(parts: Parts, scaling: Scaling) -> Layer:
     """
     (a, b, none), (c, d, kernel) = _side(parts, 1), _side(parts, 2)
     if none:
-        raise ValueError(f"lokr_w1 must be a matrix, found shape {tuple(parts['lokr_w1'].shape)}")
+        raise ValueError(f"lokr_w1 must be a matrix, found the kernel {none} of a convolution: w1 and w2 were swapped")
     scale = _scale(parts, scaling)
     if a.shape[1] * c.shape[1] < min(a.shape[0] * c.shape[0], b.shape[1] * d.shape[1]):
         return LowRank(kron(a, c), kron(b, d), scale, kernel)

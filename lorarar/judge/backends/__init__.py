@@ -10,7 +10,10 @@ from urllib.parse import parse_qsl
 from lorarar.judge.backends.mocks import Labels, NoisyMock, TruthMock, open_replay
 from lorarar.judge.records import Answer, Backend
 
-NAMES = "tiny, transformers:MODEL, openai:MODEL@URL, mock:truth, mock:noisy?sensitivity=0.9&specificity=0.8, mock:replay:RUN"
+NAMES = (
+    "tiny, transformers:MODEL, openai:MODEL@URL, mock:truth, mock:replay:RUN, "
+    "mock:noisy?sensitivity=0.9&specificity=0.8&position_bias=0&seed=0"
+)
 # The judge of the embedded default, beside the package.
 TINY = Path(__file__).parents[3] / "data" / "embedded" / "judge"
 _NOISE = {"sensitivity": float, "specificity": float, "position_bias": float, "seed": int}

@@ -48,7 +48,7 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
     found = config.get("_commit_hash") or revision
     processor = _load_processor(name, found)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             name, revision=found or "main", dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
@@ -56,7 +56,7 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
             f"{name}: expected weights in safetensors files of a model class that transformers has: {_line(error)}: "
             "convert the checkpoint, or serve it and use the openai back end"
         ) from error
-    return Checkpoint(processor, model.eval().to(device), found or _hash(Path(name)))
+    return Checkpoint(processor, model.to(device).requires_grad_(False), found or _hash(Path(name)))
 
 
 def _refuse_original_layout(name: str, config: Mapping[str, Any]) -> None:
@@ -73,7 +73,8 @@ def _refuse_original_layout(name: str, config: Mapping[str, Any]) -> None:
 
 def _load_processor(name: str, revision: str | None) -> Any:
     try:
-        processor = AutoProcessor.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
+        load: Any = AutoProcessor.from_pretrained
+        processor = load(name, revision=revision or "main", trust_remote_code=False)
     except Exception as error:  # without torchvision anything can be raised, an AttributeError for one
         if find_spec("torchvision") is None and _wants_torchvision(error):
             raise ValueError(

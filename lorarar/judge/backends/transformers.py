@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import torch
 import transformers
@@ -24,11 +25,31 @@ _LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192}
 Asked = tuple[Question, Sequence[Image.Image]]
 
 
+def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cpu") -> TransformersBackend:
+    """Opens a model by name, fp32 on a CPU and fp16 elsewhere.
+
+    Args:
+        name: folder or hub id, with settings where wanted: "FOLDER?dtype=bf16&batch=4&revision=main".
+
+    Raises:
+        ValueError: an unknown setting, or a model that cannot be used.
+    """
+    model, _, settings = name.partition("?")
+    found: dict[str, Any] = dict(parse_qsl(settings, strict_parsing=bool(settings)))
+    if unknown := found.keys() - {"dtype", "batch", "revision"}:
+        raise ValueError(f"{name}: expected settings of batch, dtype, revision, found {sorted(unknown)}")
+    if "batch" in found:
+        found["batch"] = int(found["batch"])
+    found.setdefault("dtype", "fp32" if device == "cpu" else "fp16")
+    return TransformersBackend(model, answer=answer, device=device, **found)
+
+
 class TransformersBackend:
     """Asks a model that this process holds. Greedy; its answers do not depend on the batch.
 
     Args:
         model: a folder in transformers' layout, or a hub id; safetensors alone, no code from the checkpoint.
+        answer: what it will be asked for: the words of it must be tokens.
         revision: of a hub id.
         dtype: "fp32", "fp16" or "bf16".
         batch: questions in one forward pass.
@@ -38,13 +59,20 @@ class TransformersBackend:
     """
 
     def __init__(
-        self, model: str, *, revision: str | None = None, device: str = "cpu", dtype: str = "fp32", batch: int = 8
+        self,
+        model: str,
+        *,
+        answer: Answer = "yes_no",
+        revision: str | None = None,
+        device: str = "cpu",
+        dtype: str = "fp32",
+        batch: int = 8,
     ) -> None:
         if dtype not in DTYPES or batch < 1:
             raise ValueError(f"expected a dtype of {sorted(DTYPES)} and a batch from 1, found {dtype!r} and {batch}")
         loaded = load_checkpoint(model, revision=revision, device=device, dtype=DTYPES[dtype])
         self._processor, self._model, self._device, self._batch = loaded.processor, loaded.model, device, batch
-        self._identity = {
+        self._identity: dict[str, str | int] = {
             "name": "transformers",
             "model": model,
             "revision": loaded.revision,
@@ -54,9 +82,9 @@ class TransformersBackend:
             "transformers": transformers.__version__,
         }
         self._variants = {answer: _variants(self._processor.tokenizer, words) for answer, words in _WORDS.items()}
-        found = {spelling(token) for token in self._variants["yes_no"].values()}
-        if found != set(_WORDS["yes_no"]):
-            raise ValueError(f"{model}: expected a vocabulary with the tokens yes and no, found {sorted(found)} only")
+        missing = set(_WORDS.get(answer, ())) - {spelling(token) for token in self._variants.get(answer, {}).values()}
+        if missing:
+            raise ValueError(f"{model}: expected {sorted(missing)} to be tokens of its vocabulary, found none of them")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -100,14 +128,14 @@ class TransformersBackend:
                 return [reply for one in asked for reply in self._answer(answer, [one])]
             return [Reply(failure=f"{type(error).__name__}: {error}"[:300])]
         seconds = (time.perf_counter() - start) / len(asked)
-        return [Reply(**fields, model=self._identity["model"], seconds=seconds) for fields in found]
+        return [Reply(**fields, model=str(self._identity["model"]), seconds=seconds) for fields in found]
 
     def _choose(self, answer: Answer, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         """The log-probabilities of both words' variants after the prompt, from one forward pass."""
         inputs = self._encode(asked, side="right")
         logs = last_logits(self._model, inputs).float().log_softmax(-1).cpu()
-        if not bool(torch.isfinite(logs).any(1).all()) or bool(logs.isnan().any()):
-            raise FloatingPointError("the model's output is not finite: try another dtype")
+        if bool(logs.isnan().any()):
+            raise FloatingPointError(f"the model's output is not finite in {self._identity['dtype']}: try bf16 or fp32")
         replies = []
         for row, length in zip(logs, inputs["attention_mask"].sum(1).tolist(), strict=True):
             best = int(row.argmax())
@@ -131,7 +159,7 @@ class TransformersBackend:
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         tokenizer = self._processor.tokenizer
-        plain = transformers.GenerationConfig(
+        plain = transformers.GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             max_new_tokens=_LENGTHS[answer],
             eos_token_id=sorted(ends - {None}) or None,
@@ -180,7 +208,7 @@ def last_logits(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     batch and however a model counts positions. Only the last tokens' logits are computed.
     """
     ends = inputs["attention_mask"].sum(1) - 1
-    kept, row = ends.unique(return_inverse=True)
+    kept, row = torch.unique(ends, return_inverse=True)
     logits: Tensor = model(**inputs, logits_to_keep=kept, use_cache=False).logits
     return logits[torch.arange(len(ends), device=ends.device), row]
 

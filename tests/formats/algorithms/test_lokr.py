@@ -88,6 +88,7 @@ def test_a_large_layer_keeps_its_factors() -> None:
     ("shapes", "message"),
     [
         ({"lokr_w1": (2, 2, 3, 3), "lokr_w2": (3, 3)}, "lokr_w1 must be a matrix"),
+        ({"lokr_w1_a": (2, 2), "lokr_w1_b": (2, 2, 3, 3), "lokr_w2": (3, 3)}, "lokr_w1 must be a matrix"),
         ({"lokr_w1": (2, 2), "lokr_w2": (3,)}, "lokr_w2 must be a matrix or a convolution"),
         ({"lokr_w1": (2, 2), "lokr_w2_a": (3, 2), "lokr_w2_b": (3, 3)}, "ranks of lokr_w2_a .* disagree"),
         (

@@ -1,4 +1,4 @@
-"""lorarar.families against the real models' own layers."""
+"""How layers tell their family, against the real models' own layers."""
 
 from __future__ import annotations
 

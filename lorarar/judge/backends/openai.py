@@ -1,0 +1,240 @@
+"""Any OpenAI-compatible server, local or hosted: vLLM, Ollama, llama.cpp and others.
+
+The key comes from the environment (LORARAR_API_KEY, else OPENAI_API_KEY), goes to the server and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import ipaddress
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
+from PIL import Image
+
+from lorarar.judge.backends.capabilities import Capabilities, Trial, find_capabilities
+from lorarar.judge.backends.completions import read_completion, scrubbed
+from lorarar.judge.backends.retrying import RETRIED, backoff, retry_after
+from lorarar.judge.backends.transport import LimitedTransport
+from lorarar.judge.images import ImageError, load_shown
+from lorarar.judge.records import Answer, Question, Reply
+
+KEYS = ("LORARAR_API_KEY", "OPENAI_API_KEY")
+MAX_RESPONSE_BYTES = 4 << 20
+_MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
+_FLAGS_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "boolean"} for name in ("same", "leak", "copy")},
+    "required": ["same", "leak", "copy"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes:
+        call: seconds for one exchange; total: seconds for one question, waits and further attempts included.
+        attempts: at most so many exchanges for one question.
+    """
+
+    call: float = 60.0
+    total: float = 300.0
+    attempts: int = 6
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """One HTTP exchange: the reply, and if it failed, whether and when to try again."""
+
+    reply: Reply
+    status: int
+    again: bool = False
+    wait: float | None = None
+
+
+def open_openai(
+    model: str,
+    url: str,
+    *,
+    answer: Answer = "yes_no",
+    concurrency: int | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    patience: Patience | None = None,
+) -> OpenAIBackend:
+    """Connects to a server and finds out what it can do, unless that is recorded.
+
+    Args:
+        url: the base, such as http://localhost:8000/v1.
+        recorded: the identity of an earlier start.
+
+    Raises:
+        ValueError: the URL is refused, a key would travel in the clear, or the server refuses requests.
+        ConnectionError: the server does not answer.
+    """
+    key = _key()
+    _check_url(url, key)
+    backend = OpenAIBackend(model, url, key, answer, concurrency or 8, patience or Patience())
+    if recorded and (recorded.get("model"), recorded.get("url"), recorded.get("answer")) == (model, url, answer):
+        backend.capabilities = Capabilities(**recorded["capabilities"])
+        backend.served = recorded["served"]
+    else:
+        backend.capabilities, backend.served = find_capabilities(backend.attempt, answer)
+    return backend
+
+
+class OpenAIBackend:
+    """Asks a server; see `open_openai`.
+
+    A reply by another model than the one that answered first is a failure, its text kept: it does not vote.
+    """
+
+    batch = 1
+
+    def __init__(self, model: str, url: str, key: str, answer: Answer, concurrency: int, patience: Patience) -> None:
+        self.model, self.url, self.answer, self.concurrency = model, url, answer, concurrency
+        self.capabilities, self.served = Capabilities(), ""
+        self._key, self._patience, self._lot = key, patience, random.Random()
+        transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
+        self._client = OpenAI(
+            api_key=key or "none",
+            base_url=url,
+            max_retries=0,
+            timeout=patience.call,
+            http_client=httpx2.Client(
+                transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"}
+            ),
+        )
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, server and parameters; never the key."""
+        return {
+            "backend": "openai",
+            "model": self.model,
+            "url": self.url,
+            "served": self.served,
+            "answer": self.answer,
+            "max_tokens": _MAX_TOKENS[self.answer],
+            "capabilities": asdict(self.capabilities),
+        }
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """One call for each question."""
+        return [self._ask(question) for question in questions]
+
+    def attempt(self, capabilities: Capabilities) -> Trial:
+        """One small request with a grey image, to see what the server makes of it."""
+        images = [Image.new("RGB", (64, 64), "gray")]
+        exchange = self._insist(_request(self.model, images, "Answer with one word: yes.", self.answer, capabilities))
+        reply = exchange.reply
+        return Trial(exchange.status, reply.failure, reply.model, bool(reply.top))
+
+    def _ask(self, question: Question) -> Reply:
+        start = time.monotonic()
+        try:
+            images = load_shown(question)
+        except ImageError as error:
+            return Reply(failure=str(error), invalid_input=True)
+        request = _request(self.model, images, question.text, question.answer, self.capabilities)
+        reply = replace(self._insist(request).reply, seconds=round(time.monotonic() - start, 4))
+        if not reply.failure and reply.model != self.served:
+            return replace(reply, failure=f"answered by {reply.model!r}, not by {self.served!r} as before")
+        return reply
+
+    def _insist(self, request: Mapping[str, Any]) -> _Exchange:
+        """Tries again while that may help and time is left."""
+        ends = time.monotonic() + self._patience.total
+        for attempt in range(self._patience.attempts):
+            exchange = self._exchange(request)
+            wait = backoff(attempt, self._lot) if exchange.wait is None else exchange.wait
+            last = attempt + 1 == self._patience.attempts or time.monotonic() + wait >= ends
+            if not exchange.again or last:
+                break
+            time.sleep(wait)
+        return replace(exchange, reply=scrubbed(exchange.reply, self._clean))
+
+    def _exchange(self, request: Mapping[str, Any]) -> _Exchange:
+        try:
+            raw = self._client.chat.completions.with_raw_response.create(**request)
+            return _Exchange(read_completion(raw.http_response.content), raw.http_response.status_code)
+        except APIStatusError as error:
+            status, headers = error.status_code, error.response.headers
+            failure = Reply(failure=f"HTTP {status}: {error.response.text[:300]}")
+            return _Exchange(failure, status, status in RETRIED, retry_after(headers, time.time()))
+        except APIConnectionError as error:
+            cause = error.__cause__ or error
+            failure = Reply(failure=f"no response: {type(cause).__name__}: {cause}"[:300])
+            return _Exchange(failure, 0, again="too long" not in str(cause) or "took" in str(cause))
+        except (OpenAIError, httpx2.HTTPError, ValueError) as error:
+            return _Exchange(Reply(failure=f"{type(error).__name__}: {error}"[:300]), 0)
+
+    def _clean(self, text: str) -> str:
+        """Without the key, which a server may send back."""
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def _request(
+    model: str, images: Sequence[Image.Image], text: str, answer: Answer, capabilities: Capabilities
+) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in images]
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
+        capabilities.limit: _MAX_TOKENS[answer],
+    }
+    if capabilities.temperature:
+        request["temperature"] = 0
+    if capabilities.logprobs:
+        request |= {"logprobs": True, "top_logprobs": capabilities.logprobs}
+    if capabilities.structured:
+        schema = {"name": "flags", "strict": True, "schema": _FLAGS_SCHEMA}
+        request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return request
+
+
+def _data_uri(image: Image.Image) -> str:
+    return _encode(image.tobytes(), image.size)
+
+
+@lru_cache(maxsize=64)
+def _encode(pixels: bytes, size: tuple[int, int]) -> str:
+    """A PNG as a data URI; references come again and again, so the last ones are kept."""
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", size, pixels).save(buffer, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _key() -> str:
+    """The key of the first variable that is set, if only to nothing."""
+    return next((os.environ[name].strip() for name in KEYS if name in os.environ), "")
+
+
+def _check_url(url: str, key: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"expected a URL without credentials or query: put the key into {KEYS[0]}")
+    if key and parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError(
+            f"{url}: a key is set ({' or '.join(KEYS)}), and would travel in the clear: use https, or set {KEYS[0]} to "
+            "nothing if the server needs none"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,290 @@
+"""One judging run from its folder: calibrate, ask, read the verdicts, export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lorarar.judge.backends import open_backend
+from lorarar.judge.backends.mocks import read_labels
+from lorarar.judge.calibration import Case, make_cases, plan_cases, write_calibration
+from lorarar.judge.folder import (
+    CALIBRATION,
+    CASES,
+    LOG,
+    MANIFEST,
+    VERDICTS,
+    Setup,
+    read_backend,
+    write_backend,
+    write_setup,
+)
+from lorarar.judge.gate import Gate, evaluate
+from lorarar.judge.labels import read_imported
+from lorarar.judge.manifest import build_items, read_manifest
+from lorarar.judge.planning import Asking, Gallery, Plan, estimate, plan_questions
+from lorarar.judge.records import Backend, Verdict
+from lorarar.judge.references import References, load_references
+from lorarar.judge.rubrics import load_rubric
+from lorarar.judge.runner import Outcome, run_questions
+from lorarar.judge.store import export_verdicts, read_replies, read_verdicts
+
+COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Everything that one judge is to be asked about a set-up."""
+
+    cases: tuple[Case, ...]
+    calibration: Plan
+    main: Plan
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known after asking.
+
+    Attributes:
+        verdicts: by question id; case_verdicts: by case id.
+        gate: None where the rubric has no calibration.
+        outcome: of the asking; None when nothing was asked.
+    """
+
+    planned: Planned
+    verdicts: dict[str, Verdict]
+    case_verdicts: dict[str, Verdict]
+    gate: Gate | None
+    outcome: Outcome | None
+
+    def code(self, *, uncalibrated: bool = False) -> int:
+        """The exit code: what is most wrong."""
+        if self.outcome is not None and self.outcome.stopped == "budget":
+            return BUDGET
+        if self.gate is not None and not self.gate.passed and not uncalibrated:
+            return GATE_FAILED
+        return COMPLETE if all(v.state == "ok" for v in self.verdicts.values()) else INCOMPLETE
+
+    def describe(self) -> str:
+        """A few lines for people."""
+        states = Counter(self.verdicts[question.id].state for question in self.planned.main.questions)
+        lines = [
+            f"{len(self.planned.main.questions)} questions: " + ", ".join(f"{n} {s}" for s, n in sorted(states.items()))
+        ]
+        if self.outcome is not None:
+            lines.append(
+                f"asked {self.outcome.asked} now, {self.outcome.failed} failed, {self.outcome.cached} from the cache"
+            )
+            if self.outcome.stopped:
+                lines.append(f"stopped: {self.outcome.stopped}")
+        if self.gate is not None:
+            lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
+            lines += [f"  {reason}" for reason in self.gate.reasons]
+        return "\n".join(lines)
+
+
+def plan_run(
+    run: Path,
+    images: Path,
+    references: Path,
+    *,
+    layout: str | None = None,
+    manifest: Path | None = None,
+    ignore: Sequence[str] = (),
+    reference_root: Path | None = None,
+    splits: str | None = None,
+    rubric: str = "mars2",
+    swapped: bool = False,
+    repeats: int = 1,
+    cases: int = 16,
+    backend: str = "tiny",
+    rate: float = 2.0,
+    price: float | None = None,
+) -> str:
+    """Lists, checks and locks what will be judged, in a folder, and estimates what asking will take.
+
+    Args:
+        images: the folder of the images; `layout` reads a manifest off their paths, or `manifest` lists them.
+        references, reference_root, splits: see `lorarar.judge.references.load_references`.
+        backend, rate, price: see `lorarar.judge.planning.estimate`.
+
+    Returns:
+        The estimate, in words.
+
+    Raises:
+        ValueError: anything about images, names or references is wrong.
+    """
+    if min(repeats, cases) < 1 or rate <= 0:
+        raise ValueError(f"expected positive repeats, cases and rate, found {repeats}, {cases} and {rate}")
+    known = load_references(references, root=reference_root, splits=splits)
+    items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
+    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases)
+    setup = write_setup(run, setup, references=references, rubric=rubric)
+    planned = plan_all(run, setup, {})
+    costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
+    lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
+    lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
+    refused = [question for question in planned.main.questions if question.id in planned.main.refused]
+    lines += [f"cannot be asked: {q.item}: {planned.main.refused[q.id]}" for q in {q.item: q for q in refused}.values()]
+    return "\n".join(lines)
+
+
+def judge_by_name(
+    run: Path,
+    setup: Setup,
+    name: str,
+    *,
+    labels: Path | None = None,
+    device: str = "cpu",
+    concurrency: int | None = None,
+    cache: Path | None = None,
+    budget: int | None = None,
+    uncalibrated: bool = False,
+    calibrate_only: bool = False,
+) -> Judged:
+    """Opens a back end, see `lorarar.judge.backends.open_backend`, and judges, see `judge`."""
+    known = case_labels(run, setup) | (read_labels(labels) if labels else {}) if name.startswith("mock:") else None
+    backend = open_backend(
+        name,
+        labels=known,
+        answer=setup.rubric.answer,
+        concurrency=concurrency,
+        recorded=(read_backend(run) or {}).get("identity"),
+        device=device,
+    )
+    return judge(
+        run,
+        setup,
+        backend,
+        name,
+        cache=cache,
+        budget=budget,
+        uncalibrated=uncalibrated,
+        calibrate_only=calibrate_only,
+        progress=True,
+    )
+
+
+def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
+    """All questions to one judge; the calibration's degenerate images are drawn into the folder."""
+    asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
+    gallery = Gallery()
+    judged = _judged(setup)
+    calibration = make_cases(judged, run / CASES, limit=setup.cases)
+    return Planned(
+        calibration.cases,
+        plan_cases(calibration, judged, asking, gallery),
+        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery),
+    )
+
+
+def judge(
+    run: Path,
+    setup: Setup,
+    backend: Backend,
+    name: str,
+    *,
+    cache: Path | None = None,
+    budget: int | None = None,
+    uncalibrated: bool = False,
+    calibrate_only: bool = False,
+    progress: bool = False,
+) -> Judged:
+    """Asks everything that is missing: the calibration first; the rest when the judge has passed it.
+
+    Args:
+        name: what the back end was opened by.
+        cache: a folder of replies that runs share; budget: the most calls to make.
+        uncalibrated: ask the rest of a judge that failed, too.
+
+    Raises:
+        ValueError: another judge answered in this folder.
+        OSError: the folder cannot be written, or another run uses it.
+    """
+    planned = plan_all(run, setup, backend.identity)
+    write_backend(run, name, backend.identity)
+    first = _run(run, planned.calibration, backend, cache, budget, progress)
+    found = read_run(run, planned)
+    passed = found.gate is None or found.gate.passed or uncalibrated
+    if calibrate_only or not passed or first.stopped:
+        return replace(found, outcome=first)
+    left = None if budget is None else budget - first.asked
+    second = _run(run, planned.main, backend, cache, left, progress)
+    return replace(read_run(run, planned), outcome=_sum(first, second))
+
+
+def read_run(run: Path, planned: Planned) -> Judged:
+    """Reads the verdicts off the stored replies and exports them, without asking anybody."""
+    replies = read_replies(run / LOG)
+    verdicts = read_verdicts(planned.main.questions, replies)
+    export_verdicts(run / VERDICTS, planned.main.questions, verdicts)
+    asked = planned.calibration.questions
+    if not asked:
+        return Judged(planned, verdicts, {}, None, None)
+    case_verdicts = write_calibration(run / CALIBRATION, planned.cases, asked, read_verdicts(asked, replies))
+    return Judged(planned, verdicts, case_verdicts, evaluate(planned.cases, case_verdicts), None)
+
+
+def reread(run: Path, setup: Setup) -> Judged:
+    """What a folder holds, read anew with the parser of today.
+
+    Raises:
+        ValueError: nobody was asked yet.
+    """
+    known = read_backend(run)
+    if known is None:
+        raise ValueError(f"expected replies in {run}, found none: run `lorarar judge run` first")
+    return read_run(run, plan_all(run, setup, known["identity"]))
+
+
+def case_labels(run: Path, setup: Setup) -> dict[tuple[str, str], int]:
+    """The right answers to the calibration, by case id and axis, for the mocks."""
+    cases = make_cases(_judged(setup), run / CASES, limit=setup.cases).cases
+    return {(case.id, case.axis): case.label for case in cases}
+
+
+def report_run(run: Path, setup: Setup) -> tuple[Judged, Path]:
+    """Reads a folder anew and writes its report: results.json, results.csv and the page, whose path is returned."""
+    from lorarar.judge.report import write_report  # here: it draws, which asking does not need
+
+    found, backend = reread(run, setup), read_backend(run)
+    path = write_report(
+        run,
+        rubric=setup.rubric,
+        items=setup.items,
+        concepts=setup.concepts(),
+        questions=found.planned.main.questions,
+        verdicts=found.verdicts,
+        cases=found.planned.cases if found.gate else (),
+        case_verdicts=found.case_verdicts,
+        backend_identity=backend["identity"] if backend else {},
+        image_root=setup.images,
+        reference_root=setup.references.root,
+        labels=read_imported(run, setup),
+    )
+    return found, path
+
+
+def _judged(setup: Setup) -> References:
+    """The references of what is judged alone: others, which a judge may have been trained on, tell nothing about it."""
+    return References(setup.references.root, setup.concepts())
+
+
+def _run(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, progress: bool) -> Outcome:
+    return run_questions(
+        plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, progress=progress
+    )
+
+
+def _sum(first: Outcome, second: Outcome) -> Outcome:
+    return Outcome(
+        second.replies,
+        first.asked + second.asked,
+        first.cached + second.cached,
+        first.failed + second.failed,
+        first.left + second.left,
+        second.stopped,
+    )

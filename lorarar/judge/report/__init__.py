@@ -1,0 +1,177 @@
+"""The report of a judging run: results.json, results.csv and one page that needs nothing else.
+
+The same inputs give the same bytes: there are no dates in it, and everything is sorted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorarar.judge.aggregation import aggregate
+from lorarar.judge.agreement import Agreement, Ratings, compare_raters, judge_ratings
+from lorarar.judge.calibration import Case
+from lorarar.judge.gate import Gate, evaluate
+from lorarar.judge.html import Markup, element, page
+from lorarar.judge.pairwise import Tournament, hold_tournaments
+from lorarar.judge.records import AXES, Axis, Concept, Item, Question, Verdict
+from lorarar.judge.report import scoring, trust
+from lorarar.judge.report.gallery import disagreements
+from lorarar.judge.report.numbers import table
+from lorarar.judge.report.pictures import Thumbnails, contact_sheets
+from lorarar.judge.results import Results, plain
+from lorarar.judge.rubrics import Rubric
+from lorarar.judge.scores import METRICS, ImageScore
+from lorarar.judge.writing import write_text
+
+_STYLE = Path(__file__).with_name("style.css")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_JUDGE = "this judge"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Everything that was computed."""
+
+    gate: Gate | None
+    results: Results | None
+    tournaments: list[Tournament]
+    agreement: Agreement | None
+
+
+def write_report(
+    run: Path,
+    *,
+    rubric: Rubric,
+    items: Sequence[Item],
+    concepts: Mapping[tuple[Axis, str], Concept],
+    questions: Sequence[Question],
+    verdicts: Mapping[str, Verdict],
+    cases: Sequence[Case],
+    case_verdicts: Mapping[str, Verdict],
+    backend_identity: Mapping[str, Any],
+    image_root: Path,
+    reference_root: Path,
+    labels: Ratings | None = None,
+) -> Path:
+    """Writes results.json, results.csv and report.html into a run's folder.
+
+    Args:
+        concepts: by axis and name.
+        verdicts: by question id; case_verdicts: by the cases' ids.
+        cases: of the calibration; none when it was not made, which the report says in red.
+        image_root, reference_root: the items' and references' paths are relative to them.
+        labels: people's labels, by rater, see `lorarar.judge.agreement.read_labels`.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: the questions come from several rubrics, or the methods have no pair in common.
+    """
+    gate = evaluate(cases, case_verdicts) if cases else None
+    results = None if rubric.answer == "pairwise" else aggregate(items, questions, verdicts, gate)
+    ratings = judge_ratings(results.images) if results else {}
+    found = _Found(
+        gate,
+        results,
+        hold_tournaments(items, questions, verdicts),
+        compare_raters({_JUDGE: ratings}, labels) if labels else None,
+    )
+    header = _header(rubric, backend_identity, items, concepts)
+    thumbnails = Thumbnails()
+    body = [header, trust.banner(gate)]
+    if results:
+        gallery = disagreements(
+            results.images,
+            questions,
+            verdicts,
+            image_root=image_root,
+            reference_root=reference_root,
+            thumbnails=thumbnails,
+        )
+        body += [scoring.completeness(results, verdicts), scoring.score_tables(results)]
+        body += [scoring.heat_maps(results.groups[0]), scoring.consistency(results.swapped, results.repeated)]
+    body += [trust.tournaments(found.tournaments)] if found.tournaments else []
+    body += [trust.calibration(gate, cases, case_verdicts), trust.agreement(found.agreement)]
+    body += [gallery, contact_sheets(results.images, image_root, thumbnails)] if results else []
+    body.append(trust.limitations())
+    about = {
+        "rubric": {"id": rubric.id, "version": rubric.version, "sha256": rubric.sha256},
+        "backend": backend_identity,
+    }
+    write_text(run / "results.json", _json(about, found))
+    write_text(run / "results.csv", _csv(results.images if results else []))
+    write_text(run / "report.html", page("Judging report", body, _STYLE.read_text(encoding="utf-8")))
+    return run / "report.html"
+
+
+def _header(
+    rubric: Rubric, identity: Mapping[str, Any], items: Sequence[Item], concepts: Mapping[tuple[Axis, str], Concept]
+) -> Markup:
+    judged = {(axis, getattr(item, axis)) for item in items for axis in AXES}
+    used = [concepts[key] for key in sorted(judged) if key in concepts]
+    rows = [
+        (str(key), value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
+        for key, value in sorted(identity.items())
+    ]
+    texts = [element("p", element("strong", f"{axis}: "), rubric.texts[axis]) for axis in AXES]
+    references = [(c.name, c.axis, c.phrase, str(len(c.images))) for c in used]
+    return element(
+        "section",
+        element("h1", "Judging report"),
+        element("p", f"{len(items)} images, rubric {rubric.key}."),
+        element("details", element("summary", "The judge"), table(("setting", "value"), rows)),
+        element("details", element("summary", "The questions"), *texts),
+        element(
+            "details", element("summary", "The references"), table(("name", "axis", "phrase", "images"), references)
+        ),
+    )
+
+
+def _json(about: Mapping[str, Any], found: _Found) -> str:
+    data = {**about, "gate": None, "pairwise": plain(found.tournaments), "agreement": plain(found.agreement)}
+    if found.gate:
+        data["gate"] = {"passed": found.gate.passed, **plain(found.gate)}
+    if found.results:
+        data["results"] = {k: v for k, v in plain(found.results).items() if k != "images"}  # those are in results.csv
+    return json.dumps(plain(data), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+
+
+def _csv(images: Sequence[ImageScore]) -> str:
+    header = ["item", "path", "method", "content", "style", "seed", "prompt_type"]
+    header += [f"{axis}_{name}" for axis in AXES for name in ("yes", "decided", "asked")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*header, *METRICS])
+    for image in images:
+        item = image.item
+        named: list[str | int] = [
+            item.id,
+            item.path,
+            item.method,
+            item.content,
+            item.style,
+            item.seed,
+            item.prompt_type,
+        ]
+        votes = [(a.yes, a.counts.ok, a.counts.total) for a in (image.axes[axis] for axis in AXES)]
+        values = [metric(image).value for metric in METRICS.values()]
+        writer.writerow(
+            [
+                *(_cell(name) for name in named),
+                *(n for vote in votes for n in vote),
+                *("" if v is None else v for v in values),
+            ]
+        )
+    return text.getvalue()
+
+
+def _cell(value: str | int) -> str | int:
+    """Text that a spreadsheet would take for a formula, with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,208 @@
+"""Training of the tiny judge: its vision tower on attributes, then the whole model on pairs of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from lorarar.judge.backends.transformers import messages
+from lorarar.judge.records import AXES
+from lorarar.judge.rubrics import Rubric
+from lorarar.toyworld.attributes import ATTRIBUTES
+from lorarar.toyworld.judge_data import ImagePairs, scaled
+from lorarar.toyworld.judge_model import IMAGE_TOKENS, TEXT_WIDTH, VISION_WIDTH
+from lorarar.toyworld.judge_texts import NOTHING, VALUE_WORDS, ask_name, ask_same, named
+from lorarar.toyworld.reader import disturb
+
+_NAMES = list(ATTRIBUTES)
+# Up to which part of the training, and with what shares, naming, one attribute's agreement and whole questions are
+# asked. Before the first part nothing is asked: the model learns to compare.
+_QUESTIONS_FROM = 0.45
+_CURRICULUM = ((0.6, (0.2, 0.4, 0.4)), (1.0, (0.05, 0.1, 0.85)))
+_COMPARED_AT = 2  # the language model's layer at whose output an image's tokens tell how it compares
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How a part is trained: steps, samples a step, AdamW's highest rate."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+class TowerTraining(lightning.LightningModule):
+    """The vision tower alone: each of its tokens must tell all eight attributes of the image."""
+
+    def __init__(self, model: LlavaForConditionalGeneration, pairs: ImagePairs, stage: Stage, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stage, self.seed = stage, seed
+        self.tower = model.model.vision_tower
+        self.heads = nn.Sequential(nn.LayerNorm(VISION_WIDTH), nn.Linear(VISION_WIDTH, sum(ATTRIBUTES.values())))
+        self.images, self.attributes = pairs.images.flatten(0, 1), pairs.attributes.flatten(0, 1)
+
+    def training_step(self, batch: int, index: int) -> Tensor:
+        """One step on a batch that is a function of (seed, step)."""
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        chosen = torch.randint(len(self.images), (self.stage.batch,), generator=random)
+        images = disturb(scaled(self.images[chosen]), random).to(self.device)
+        wanted = self.attributes[chosen].to(self.device)
+        features = self.tower(images, output_hidden_states=True).hidden_states[-1]
+        losses = [
+            nn.functional.cross_entropy(
+                logits.flatten(0, 1), wanted[:, i].repeat_interleave(features.shape[1]), ignore_index=-1
+            )
+            for i, logits in enumerate(self.heads(features).split(list(ATTRIBUTES.values()), dim=2))
+        ]
+        loss = torch.stack(losses).mean()
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient's norm to 1."""
+        self.clip_gradients(optimizer, 1.0, "norm")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on one cycle."""
+        return _one_cycle([{"params": list(self.parameters()), "lr": self.stage.learning_rate}], self.stage.steps)
+
+
+class JudgeTraining(lightning.LightningModule):
+    """The whole model: compare two images, then say in words what was asked about them.
+
+    The second image's tokens must tell, by a head that is dropped afterwards, in which of the eight attributes both
+    images agree: with answers alone as the signal, comparing was not learnt in reasonable time.
+    """
+
+    def __init__(
+        self,
+        model: LlavaForConditionalGeneration,
+        processor: LlavaProcessor,
+        pairs: ImagePairs,
+        rubrics: Sequence[Rubric],
+        stage: Stage,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stage, self.seed, self.model, self.pairs, self.rubrics = stage, seed, model, pairs, rubrics
+        self.compare = nn.Sequential(nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, len(ATTRIBUTES)))
+        self.prompts = Prompts(processor)
+        self.agreement = {axis: pairs.same(axis).tolist() for axis in AXES}
+
+    def training_step(self, batch: int, index: int) -> Tensor:
+        """One step on a batch that is a function of (seed, step)."""
+        random = np.random.default_rng((self.seed, self.global_step))
+        chosen = random.integers(len(self.pairs.images), size=self.stage.batch)
+        asked = [self._ask(int(i), random) for i in chosen]
+        images = self._show(chosen, [turned for _, _, turned in asked], random)
+        shares = self._shares()
+        inputs = self.prompts.encode([text for text, _, _ in asked]) if shares else self.prompts.images(len(chosen))
+        inputs = {k: v.to(self.device) for k, v in (inputs | {"pixel_values": images}).items()}
+        states = self.model.model(**inputs, output_hidden_states=True, use_cache=False)
+        loss = self._comparing(states.hidden_states[_COMPARED_AT], chosen)
+        if shares:
+            ends = inputs["attention_mask"].sum(1) - 1
+            logits = self.model.lm_head(states.last_hidden_state[torch.arange(len(ends)), ends])
+            wanted = torch.tensor([self.prompts.token(answer) for _, answer, _ in asked], device=self.device)
+            self.log("right", (logits.argmax(1) == wanted).float().mean(), prog_bar=True)
+            loss = loss + nn.functional.cross_entropy(logits, wanted)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def _shares(self) -> tuple[float, float, float] | None:
+        done = self.global_step / self.stage.steps
+        return None if done < _QUESTIONS_FROM else next(shares for until, shares in _CURRICULUM if done <= until)
+
+    def _show(self, chosen: np.ndarray, turned: Sequence[bool], random: np.random.Generator) -> Tensor:
+        """The pairs' images in the order in which they are asked about, (2 n, 3, 32, 32), half of them disturbed."""
+        pairs = self.pairs.images[chosen]
+        shown = torch.where(torch.tensor(turned)[:, None, None, None, None], pairs.flip(1), pairs)
+        images = scaled(shown.flatten(0, 1))
+        noise = torch.Generator().manual_seed(int(random.integers(2**62)))
+        return torch.where(torch.rand(len(images), 1, 1, 1, generator=noise) < 0.5, disturb(images, noise), images)
+
+    def _comparing(self, states: Tensor, chosen: np.ndarray) -> Tensor:
+        """Cross-entropy of each attribute's agreement at every token of the second image."""
+        attributes = self.pairs.attributes[chosen]
+        agree = (attributes[:, 0] == attributes[:, 1]).float().to(self.device)
+        logits = self.compare(states[:, IMAGE_TOKENS : 2 * IMAGE_TOKENS])
+        return nn.functional.binary_cross_entropy_with_logits(logits, agree[:, None].expand_as(logits))
+
+    def _ask(self, pair: int, random: np.random.Generator) -> tuple[str, str, bool]:
+        """A question about a pair, its answer, and whether the test image is shown first."""
+        kind = random.choice(3, p=self._shares() or (0, 0, 1))
+        turned, shown = bool(random.random() < 0.5), self.pairs.attributes[pair]
+        if kind == 2:
+            axis, rubric = AXES[int(random.integers(2))], self.rubrics[int(random.integers(len(self.rubrics)))]
+            text = rubric.ask(axis, named(axis, int(shown[0, 0]), random), swapped=turned)
+            return text, _yes_no(self.agreement[axis][pair]), turned
+        attribute, second = _NAMES[int(random.integers(len(_NAMES)))], bool(random.random() < 0.5)
+        values = shown[:, _NAMES.index(attribute)].tolist()
+        if kind == 1:
+            return ask_same(attribute), _yes_no(values[0] == values[1]), turned
+        value = values[second ^ turned]
+        return ask_name(attribute, second), VALUE_WORDS[attribute][value] if value >= 0 else NOTHING, turned
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient's norm to 1."""
+        self.clip_gradients(optimizer, 1.0, "norm")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on one cycle, the trained tower at half of the rate."""
+        tower = list(self.model.model.vision_tower.parameters())
+        known = {id(parameter) for parameter in tower}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        rate = self.stage.learning_rate
+        return _one_cycle([{"params": rest, "lr": rate}, {"params": tower, "lr": rate / 2}], self.stage.steps)
+
+
+class Prompts:
+    """Turns texts into the very tokens that the processor makes of two images and a text, without images at hand."""
+
+    def __init__(self, processor: LlavaProcessor) -> None:
+        self._processor = processor
+        self._known: dict[str, list[int]] = {}
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """``input_ids`` and ``attention_mask`` (n, longest), padded on the right."""
+        rows = [torch.tensor(self._tokens(text)) for text in texts]
+        pad = self._processor.tokenizer.pad_token_id
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+        lengths = torch.tensor([len(row) for row in rows])
+        return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+
+    def images(self, count: int) -> dict[str, Tensor]:
+        """The tokens of two images and no text."""
+        ids = torch.full((count, 2 * IMAGE_TOKENS), self._processor.image_token_id)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def token(self, word: str) -> int:
+        """The id of a word."""
+        return int(self._processor.tokenizer.convert_tokens_to_ids(word))
+
+    def _tokens(self, text: str) -> list[int]:
+        if text not in self._known:
+            prompt = self._processor.apply_chat_template(messages(text, 2), add_generation_prompt=True, tokenize=False)
+            image = self._processor.image_token
+            self._known[text] = self._processor.tokenizer(prompt.replace(image, image * IMAGE_TOKENS))["input_ids"]
+        return self._known[text]
+
+
+def _yes_no(agrees: bool) -> str:
+    return "yes" if agrees else "no"
+
+
+def _one_cycle(groups: list[dict[str, Any]], steps: int) -> dict[str, Any]:
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
+    rates = [group["lr"] for group in groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps + 1, pct_start=0.1)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
