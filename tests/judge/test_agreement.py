@@ -58,7 +58,7 @@ def test_wrong_lines_are_refused(tmp_path: Path, row: str, message: str) -> None
 
 
 def test_a_wrong_header_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="found no label, rater: save it as CSV with commas"):
+    with pytest.raises(ValueError, match="found no axis, label, rater: save it as CSV with commas"):
         read_labels(write(tmp_path / "labels.csv", header="item,axis;label;rater"), ITEMS)
 
 

@@ -66,7 +66,7 @@ def _open_mock(name: str, rest: str, labels: Labels) -> Backend:
         read = parse_qsl(settings, strict_parsing=bool(settings))
         if unknown := [key for key, _ in read if key not in _NOISE]:
             raise ValueError(f"{name}: expected settings of {sorted(_NOISE)}, found {unknown}")
-        return NoisyMock(labels, **{key: _NOISE[key](value) for key, value in read})  # type: ignore[arg-type]
+        return NoisyMock(labels, **{key: _NOISE[key](value) for key, value in read})
     if kind.startswith("replay:"):
         return open_replay(Path(kind.removeprefix("replay:")))
     raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")

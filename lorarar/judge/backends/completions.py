@@ -92,7 +92,7 @@ def _positions(choice: Mapping[str, Any], read: Mapping[str, Any]) -> list[tuple
 
 
 def _pairs(entries: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Tokens with their log probabilities; of equal texts, which stand for different bytes, the probabilities add up."""
+    """Log probabilities by token; equal texts may stand for different bytes: their probabilities add up."""
     found: dict[str, float] = {}
     for entry in entries:
         mass = math.exp(entry["logprob"]) + math.exp(found.get(entry["token"], -math.inf))

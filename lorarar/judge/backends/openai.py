@@ -167,21 +167,24 @@ class OpenAIBackend:
     def _exchange(self, request: Mapping[str, Any]) -> _Exchange:
         try:
             raw = self._client.chat.completions.with_raw_response.create(**request)
-            return _Exchange(read_completion(raw.http_response.content), raw.http_response.status_code)
+            return _Exchange(read_completion(self._clean_bytes(raw.http_response.content)), raw.http_response.status_code)
         except APIStatusError as error:
             status, headers = error.status_code, error.response.headers
-            failure = Reply(failure=f"HTTP {status}: {error.response.text[:300]}")
+            failure = Reply(failure=f"HTTP {status}: {self._clean(error.response.text)[:300]}")
             return _Exchange(failure, status, status in RETRIED, retry_after(headers, time.time()))
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            failure = Reply(failure=f"no response: {type(cause).__name__}: {cause}"[:300])
+            failure = Reply(failure=f"no response: {type(cause).__name__}: {self._clean(str(cause))}"[:300])
             return _Exchange(failure, 0, again="too long" not in str(cause) or "took" in str(cause))
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
-            return _Exchange(Reply(failure=f"{type(error).__name__}: {error}"[:300]), 0)
+            return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
 
     def _clean(self, text: str) -> str:
         """Without the key, which a server may send back."""
         return text.replace(self._key, "[key]") if self._key else text
+
+    def _clean_bytes(self, body: bytes) -> bytes:
+        return body.replace(self._key.encode(), b"[key]") if self._key else body
 
 
 def _request(
