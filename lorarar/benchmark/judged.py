@@ -29,7 +29,7 @@ def judge_methods(
         data: the embedded default, whose reference images and judge are used.
 
     Returns:
-        "calibration" ("passed" or "failed", and why), "report" (the page's path) and "methods": for each its MARS2 share
+        "calibration" ("passed" or "failed", and why), "report" (the page) and "methods": for each its MARS2 share
         and both axes' with 95 % intervals.
     """
     images, run = folder / "images", folder / "judge"
@@ -51,7 +51,7 @@ def judge_methods(
             "reasons": list(judged.gate.reasons) if judged.gate else [],
         },
         "report": str(page),
-        "methods": {method["method"]: _scores(method) for method in found["groups"][0]["methods"]},
+        "methods": {method["method"]: _scores(method) for method in found["results"]["groups"][0]["methods"]},
     }
 
 

@@ -5,7 +5,8 @@
     lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
-alpha is a tensor beside each layer. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense deltas.
+FLUX and SD3 are written in their authors' names (double_blocks, joint_blocks), as kohya's trainer does. alpha is a
+tensor beside each layer. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense deltas.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from lorarar.formats import blocks
 from lorarar.formats.algorithms import split
 from lorarar.formats.diffusers import shaped
 from lorarar.formats.files import FormatError
+from lorarar.formats.fusing import fuse
 from lorarar.formats.keys import Key
+from lorarar.formats.originals import Layout
 from lorarar.formats.scaling import alpha_of
 from lorarar.formats.vocabulary import dotted
 from lorarar.lora import Layer, LoRA, is_text_encoder
@@ -33,6 +36,7 @@ _PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_une
 _MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}
 _MODELS |= {"lora_te3": "text_encoder_3"}
 _DIALECTS = {"lora_transformer": "OneTrainer", "lycoris": "SimpleTuner"}
+_LAYOUTS: Mapping[str, Layout] = {"flux": "flux", "sd3": "sd3", "sd35-medium": "sd3", "sd35-large": "sd3"}
 # Seen in the wild: diffusers' own keys, all dots made underscores, but for the last.
 _MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>down|up)\.weight|\.(?P<alpha>alpha))")
 
@@ -51,38 +55,54 @@ def parse(key: str) -> Key | None:
 
 
 def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
-    """The tensors of a file in kohya's layout, with sgm block names for SDXL.
+    """The tensors of a file in kohya's layout: sgm block names for SDXL, the authors' names for FLUX and SD3.
 
     Raises:
-        FormatError: A layer has no name in the family's sgm blocks.
+        FormatError: A layer has no name there.
     """
     tensors: dict[str, Tensor] = {}
-    for path, layer in lora.layers.items():
+    named = _named(lora.layers, family)
+    for path, layer in named.items():
         module = path.removesuffix(".bias")
         stem = _stem(module, family)
         if isinstance(layer, LowRank):
             tensors |= _low_rank(stem, layer)
         else:
-            tensors[f"{stem}.{_dense_role(path, lora.layers)}"] = _stored(layer)
+            tensors[f"{stem}.{_dense_role(path, named)}"] = _stored(layer)
     return tensors
+
+
+def _named(layers: Mapping[str, Layer], family: Family | None) -> Mapping[str, Layer]:
+    """The layers under the paths whose dots become underscores."""
+    layout = _LAYOUTS.get(family.key) if family else None
+    if layout is None:
+        return layers
+    text = {path: layer for path, layer in layers.items() if is_text_encoder(path)}
+    try:
+        return fuse({path: layer for path, layer in layers.items() if path not in text}, layout) | text
+    except ValueError as error:
+        raise FormatError(str(error)) from error
 
 
 def _stem(path: str, family: Family | None) -> str:
     """The layer's name before the first dot of its keys."""
     if is_text_encoder(path):
         model, _, rest = path.partition(".")
-        prefix = {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
-        if family and isinstance(family.shape, UNetShape) and len(family.shape.text) == 1:
-            prefix = "lora_te"  # the only text encoder has no number
-        return f"{prefix}_{rest.replace('.', '_')}"
+        return f"{_text_prefix(model, family)}_{rest.replace('.', '_')}"
     name: str | None = path
     if family and family.key == "sdxl" and isinstance(family.shape, UNetShape):
         name = blocks.to_sgm(path, family.shape)
     if name is None:
         raise FormatError(f"layer {path} has no place among SDXL's blocks: write it with --format diffusers")
-    # ComfyUI and diffusers look for FLUX and SD3 layers in diffusers' names behind this prefix only.
-    joint = family is not None and family.key in ("flux", "sd3", "sd35-medium", "sd35-large")
-    return f"{'lora_transformer' if joint else 'lora_unet'}_{name.replace('.', '_')}"
+    return f"lora_unet_{name.replace('.', '_')}"
+
+
+def _text_prefix(model: str, family: Family | None) -> str:
+    if family and len(family.shape.text) == 1:
+        return "lora_te"  # the only text encoder has no number
+    if family and family.key == "flux" and model == "text_encoder_2":
+        return "lora_te3"  # T5, which is the third in other models
+    return {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
 
 
 def _low_rank(stem: str, layer: LowRank) -> dict[str, Tensor]:

@@ -38,9 +38,10 @@ _DOUBLE = {
     "img_mod.lin": (("norm1.linear", 1),),
     "txt_mod.lin": (("norm1_context.linear", 1),),
 }
+_PART = "qkv"  # XLabs trains these rows of linear1 alone
 _SINGLE = {
     "linear1": (*_QKV, ("proj_mlp", 4)),
-    "qkv": _QKV,  # XLabs trains these rows of linear1 alone
+    _PART: _QKV,
     "linear2": (("proj_out", 1),),
     "modulation.lin": (("norm.linear", 1),),
     "norm.query_norm": (("attn.norm_q", 1),),
@@ -144,5 +145,29 @@ def _in_block(path: str, layout: Layout) -> Rows | None:
     shares = table.get(found["module"], ((found["module"], 1),) if layout == "z-image" else None)
     if shares is None:
         return None
-    named = tuple((f"{root}.{found['number']}.{module}", share) for module, share in shares)
-    return Rows(named, halves=found["module"] == "context_block.adaLN_modulation.1")
+    return _rows(root, found["number"], found["module"], shares)
+
+
+def _rows(root: str, number: str, module: str, shares: tuple[tuple[str, int], ...]) -> Rows:
+    named = tuple((f"{root}.{number}.{name}", share) for name, share in shares)
+    return Rows(named, halves=module == "context_block.adaLN_modulation.1")
+
+
+def stored_as(path: str, layout: Layout) -> tuple[str, Rows]:
+    """The authors' layer that holds a layer of diffusers, and what all its rows are; the inverse of `rows_of`.
+
+    Raises:
+        ValueError: The authors' model has no such layer.
+    """
+    for original, name in _OUTSIDE[layout].items():
+        if name == path:
+            return original, Rows(((path, 1),), halves=original == "final_layer.adaLN_modulation.1")
+    found = _IN_BLOCK.fullmatch(path)
+    for root in _ROOTS[layout] if found else ():
+        theirs, table = _BLOCKS[root]
+        for module, shares in table.items():
+            if found and theirs == found["root"] and module != _PART and found["module"] in dict(shares):
+                return f"{root}.{found['number']}.{module}", _rows(theirs, found["number"], module, shares)
+    if path == "context_embedder" and layout == "sd3":
+        return path, whole(path)
+    raise ValueError(f"the authors' model has no layer {path}: write with --format diffusers")

@@ -38,29 +38,47 @@ def whole(path: str) -> Rows:
 def divide(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
     """The layers whose rows a stored layer holds.
 
+    Files that fuse projections of factors of their own hold B as a block diagonal: what is zero in a part's B is left
+    out of its rank, and a part of zeros only is no layer, unless all are.
+
     Args:
         layer: The stored layer's delta, (out, in) or a bias (out,).
         rows: What its rows are.
-        width: The stored layer's in.
+        width: The stored layer's in; 0 where a bias comes without its weight.
 
     Raises:
         ValueError: The rows cannot be shared out so.
     """
+    if rows.halves and not width:
+        raise ValueError("a bias of the last modulation came without its weight, which says what its halves are")
     if rows.halves and layer.shape[0] == 2 * width:
         layer = _with_rows(layer, torch.cat(_stored(layer).chunk(2)[::-1]))
     if len(rows.shares) == 1:
         return {rows.shares[0][0]: layer}
     total, out = sum(share for _, share in rows.shares), layer.shape[0]
+    width = width or out // total
     if out != total * width:
         raise ValueError(
             f"a layer that fuses {len(rows.shares)} projections must have {total} times as many rows as its {width} "
             f"columns, found {out}: it belongs to a model that is not known here"
         )
-    divided, start = {}, 0
-    for path, share in rows.shares:
-        divided[path] = _with_rows(layer, _stored(layer)[start * width : (start + share) * width])
-        start += share
-    return divided
+    parts = torch.split(_stored(layer), [share * width for _, share in rows.shares])
+    kept = [bool(part.any()) for part in parts]
+    return {
+        path: _thinned(_with_rows(layer, part))
+        for path, part, keep in zip(rows.paths, parts, kept, strict=True)
+        if keep or not any(kept)
+    }
+
+
+def _thinned(layer: Layer) -> Layer:
+    """The same delta without the columns of B that are zero."""
+    if not isinstance(layer, LowRank):
+        return layer
+    used = layer.B.any(dim=0)
+    if bool(used.all()) or not bool(used.any()):
+        return layer
+    return replace(layer, B=layer.B[:, used], A=layer.A[used])
 
 
 def _stored(layer: Layer) -> Tensor:

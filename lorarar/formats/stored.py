@@ -96,18 +96,12 @@ class Stored:
             ValueError: Shapes disagree, or the rows cannot be shared out.
         """
         built = build(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
+        width = built[""].shape[-1] if "" in built else 0
         deltas: dict[str, Layer] = {}
         for name, layer in built.items():
-            parts = divide(layer, self.rows, self._width(built))
+            parts = divide(layer, self.rows, width)
             deltas |= {f"{path}.{name}" if name else path: part for path, part in parts.items()}
         return deltas
-
-    def _width(self, built: Mapping[str, Layer]) -> int:
-        """Columns of the stored weight, which say how many rows a share is."""
-        weight = built.get("")
-        if weight is not None:
-            return weight.shape[-1]
-        return built["bias"].shape[0] // sum(share for _, share in self.rows.shares)
 
     def _weight(self, weight: Callable[[str], Tensor]) -> Tensor:
         """The base's weight in the order of the stored rows."""

@@ -18,7 +18,7 @@ from lorarar.judge.gate import Gate
 from lorarar.judge.grid import Grid, lay_out
 from lorarar.judge.records import AXES, Item, Question, Verdict
 from lorarar.judge.results import Cell, Group, MethodResult, Results, Score
-from lorarar.judge.scores import METRICS, Counts, ImageScore, Metric, count_states, score_images, voting
+from lorarar.judge.scores import METRICS, Counts, ImageScore, Metric, count_states, in_order, score_images, voting
 from lorarar.statistics import Rate, best_of_k
 
 ALL = "all"
@@ -42,6 +42,7 @@ def aggregate(
     rubrics = sorted({question.rubric for question in questions})
     if len(rubrics) > 1:
         raise ValueError(f"expected questions of one rubric, found {', '.join(rubrics)}: aggregate each by itself")
+    questions = in_order(questions)
     images = sorted(score_images(items, questions, verdicts), key=lambda image: image.item.id)
     flags = _flags_of_items(questions, verdicts)
     groups = [_group(ALL, images, flags, gate)]

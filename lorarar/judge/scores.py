@@ -106,6 +106,11 @@ def score_images(
     return [ImageScore(item, {axis: _score_axis(votes[item.id, axis]) for axis in AXES}) for item in items]
 
 
+def in_order(questions: Iterable[Question]) -> list[Question]:
+    """Questions by item, axis, reference, order and repeat, so that no result depends on how they were listed."""
+    return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.swapped, q.repeat, q.id))
+
+
 def voting(questions: Iterable[Question]) -> list[Question]:
     """One question for each item, axis and reference: the first order's, the first repeat's."""
     chosen: dict[tuple[str, Axis, str], Question] = {}

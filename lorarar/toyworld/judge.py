@@ -13,13 +13,11 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from lorarar.cards import write_card
 from lorarar.fitting import fit
 from lorarar.judge.rubrics import load_rubric
-from lorarar.toyworld.judge_data import LEARNT, draw_pairs, rebuild
+from lorarar.toyworld.judge_data import LEARNT, check_unseen, draw_pairs, rebuild
 from lorarar.toyworld.judge_model import build_model, build_processor
 from lorarar.toyworld.judge_scores import measure
 from lorarar.toyworld.judge_texts import RUBRICS, all_texts, wordings
 from lorarar.toyworld.judge_training import JudgeTraining, Stage, TowerTraining
-
-_HELD_OUT_PAIRS = 2000
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class TinyJudgeConfig:
         base: the embedded base, whose autoencoder blurs a share ``rebuilt`` of the test images.
         runs: folder for checkpoints.
         pairs: pairs of images that are drawn once and learnt from.
+        held_out_pairs: pairs of validation subjects and styles that the card's numbers come from.
         tower: how the vision tower is trained, and judge: the whole model.
     """
 
@@ -41,6 +40,7 @@ class TinyJudgeConfig:
     tower: Stage
     judge: Stage
     rebuilt: float = 0.5
+    held_out_pairs: int = 2000
     seed: int = 0
 
 
@@ -49,7 +49,9 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
     rubrics = wordings()
     processor = build_processor(all_texts(rubrics))
     model = build_model(processor, config.seed)
-    pairs = rebuild(draw_pairs(config.pairs, config.seed), config.base / "vae", config.rebuilt, config.seed)
+    pairs = draw_pairs(config.pairs, config.seed)
+    check_unseen(pairs)
+    pairs = rebuild(pairs, config.base / "vae", config.rebuilt, config.seed)
     tower = TowerTraining(model, pairs, config.tower, config.seed)
     fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu")
     judge = JudgeTraining(model, processor, pairs, rubrics, config.judge, config.seed)
@@ -63,7 +65,8 @@ def save_judge(model: LlavaForConditionalGeneration, processor: LlavaProcessor, 
     """Writes model (fp16) and processor under a temporary name, then renames the folder."""
     temporary = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.half().save_pretrained(temporary)
+    short: Any = model
+    short.half().save_pretrained(temporary)
     processor.save_pretrained(temporary)
     for path in temporary.iterdir():
         path.chmod(0o644)  # safetensors makes files that only their owner may read
@@ -75,7 +78,7 @@ def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
     """What the card says: how it was made, and how well the written judge tells validation renders apart."""
     processor = LlavaProcessor.from_pretrained(config.output)
     model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
-    pairs = draw_pairs(_HELD_OUT_PAIRS, config.seed + 1, ("validation",), (*LEARNT, "validation"))
+    pairs = draw_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*LEARNT, "validation"))
     return {
         "what": "judge of the toy world: a LLaVA trained from scratch on renders alone",
         "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "base", "runs")},

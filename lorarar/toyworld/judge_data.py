@@ -128,6 +128,19 @@ class _Drawer:
         return render(subject, style, int(self.random.integers(2**31)))
 
 
+def check_unseen(pairs: ImagePairs) -> None:
+    """Raise ValueError if an image shows a validation or test subject or style: it must not be learnt from."""
+    seen = {tuple(row) for row in pairs.attributes.flatten(0, 1).tolist()}
+    for split in ("validation", "test"):
+        subjects = {astuple(subject) for subject in world().subjects[split]} & {row[:_BORDER] for row in seen}
+        styles = {astuple(style) for style in world().styles[split]} & {row[_BORDER:] for row in seen}
+        if subjects or styles:
+            raise ValueError(
+                f"expected pairs without {split} subjects and styles, found subjects {sorted(subjects)[:3]} and styles "
+                f"{sorted(styles)[:3]}: draw them from {LEARNT}"
+            )
+
+
 @torch.no_grad()
 def rebuild(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs:
     """The pairs with a share of the test images passed through the base's autoencoder, as generated ones are."""

@@ -27,7 +27,7 @@ def measure(
     Specificity and AUC leave degenerate images out; ``near_specificity`` is that of images which differ in one
     attribute of the axis. Half of the questions are asked with the test image first.
     """
-    return {axis: _rates(yes_margins(model, processor, pairs, rubric, axis, seed), pairs, axis) for axis in AXES}
+    return {axis: rates(yes_margins(model, processor, pairs, rubric, axis, seed), pairs, axis) for axis in AXES}
 
 
 @torch.no_grad()
@@ -54,18 +54,19 @@ def yes_margins(
     return torch.cat(margins)
 
 
-def _rates(margins: Tensor, pairs: ImagePairs, axis: Axis) -> dict[str, float]:
+def rates(margins: Tensor, pairs: ImagePairs, axis: Axis) -> dict[str, float]:
+    """What ``measure`` says of one axis, from log-odds (n,) that the answer is yes."""
     same, degenerate = pairs.same(axis), pairs.attributes[:, 1, 0] < 0
     own = slice(0, _BORDER) if axis == "content" else slice(_BORDER, None)
     differing = (pairs.attributes[:, 0, own] != pairs.attributes[:, 1, own]).sum(1)
     other = ~same & ~degenerate
     better = margins[same][:, None] - margins[other][None]
     yes = margins > 0
-    rates = {
+    found = {
         "sensitivity": yes[same].float().mean(),
         "specificity": (~yes)[other].float().mean(),
         "near_specificity": (~yes)[other & (differing == 1)].float().mean(),
         "auc": ((better > 0).float() + (better == 0).float() / 2).mean(),
         "degenerate_accepts": yes[degenerate].float().mean(),
     }
-    return {name: round(float(rate), 4) for name, rate in rates.items()}
+    return {name: round(float(rate), 4) for name, rate in found.items()}

@@ -23,9 +23,9 @@ from lorarar.toyworld.reader import disturb
 
 _NAMES = list(ATTRIBUTES)
 # Up to which part of the training, and with what shares, naming, one attribute's agreement and whole questions are
-# asked. Before the first part nothing is asked: the model learns to compare.
-_QUESTIONS_FROM = 0.45
-_CURRICULUM = ((0.6, (0.2, 0.4, 0.4)), (1.0, (0.05, 0.1, 0.85)))
+# asked. Before that nothing is asked: the model learns to compare.
+_QUESTIONS_FROM = 0.65
+_CURRICULUM = ((0.75, (0.15, 0.25, 0.6)), (1.0, (0.05, 0.05, 0.9)))
 _COMPARED_AT = 2  # the language model's layer at whose output an image's tokens tell how it compares
 
 
@@ -102,14 +102,17 @@ class JudgeTraining(lightning.LightningModule):
         """One step on a batch that is a function of (seed, step)."""
         random = np.random.default_rng((self.seed, self.global_step))
         chosen = random.integers(len(self.pairs.images), size=self.stage.batch)
-        asked = [self._ask(int(i), random) for i in chosen]
-        images = self._show(chosen, [turned for _, _, turned in asked], random)
         shares = self._shares()
-        inputs = self.prompts.encode([text for text, _, _ in asked]) if shares else self.prompts.images(len(chosen))
+        # All questions of a step are of one kind and rubric, so that short ones are not padded.
+        kind, rubric = random.choice(3, p=shares), self.rubrics[int(random.integers(len(self.rubrics)))]
+        asked = [self._ask(int(i), int(kind), rubric, random) for i in chosen]
+        images = self._show(chosen, [turned for _, _, turned in asked], random)
+        comparing = self._comparing_only()
+        inputs = self.prompts.images(len(chosen)) if comparing else self.prompts.encode([text for text, _, _ in asked])
         inputs = {k: v.to(self.device) for k, v in (inputs | {"pixel_values": images}).items()}
         states = self.model.model(**inputs, output_hidden_states=True, use_cache=False)
         loss = self._comparing(states.hidden_states[_COMPARED_AT], chosen)
-        if shares:
+        if not comparing:
             ends = inputs["attention_mask"].sum(1) - 1
             logits = self.model.lm_head(states.last_hidden_state[torch.arange(len(ends)), ends])
             wanted = torch.tensor([self.prompts.token(answer) for _, answer, _ in asked], device=self.device)
@@ -118,9 +121,11 @@ class JudgeTraining(lightning.LightningModule):
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def _shares(self) -> tuple[float, float, float] | None:
-        done = self.global_step / self.stage.steps
-        return None if done < _QUESTIONS_FROM else next(shares for until, shares in _CURRICULUM if done <= until)
+    def _comparing_only(self) -> bool:
+        return bool(self.global_step < _QUESTIONS_FROM * self.stage.steps)
+
+    def _shares(self) -> tuple[float, float, float]:
+        return next(shares for until, shares in _CURRICULUM if self.global_step <= until * self.stage.steps)
 
     def _show(self, chosen: np.ndarray, turned: Sequence[bool], random: np.random.Generator) -> Tensor:
         """The pairs' images in the order in which they are asked about, (2 n, 3, 32, 32), half of them disturbed."""
@@ -137,12 +142,11 @@ class JudgeTraining(lightning.LightningModule):
         logits = self.compare(states[:, IMAGE_TOKENS : 2 * IMAGE_TOKENS])
         return nn.functional.binary_cross_entropy_with_logits(logits, agree[:, None].expand_as(logits))
 
-    def _ask(self, pair: int, random: np.random.Generator) -> tuple[str, str, bool]:
+    def _ask(self, pair: int, kind: int, rubric: Rubric, random: np.random.Generator) -> tuple[str, str, bool]:
         """A question about a pair, its answer, and whether the test image is shown first."""
-        kind = random.choice(3, p=self._shares() or (0, 0, 1))
         turned, shown = bool(random.random() < 0.5), self.pairs.attributes[pair]
         if kind == 2:
-            axis, rubric = AXES[int(random.integers(2))], self.rubrics[int(random.integers(len(self.rubrics)))]
+            axis = AXES[int(random.integers(2))]
             text = rubric.ask(axis, named(axis, int(shown[0, 0]), random), swapped=turned)
             return text, _yes_no(self.agreement[axis][pair]), turned
         attribute, second = _NAMES[int(random.integers(len(_NAMES)))], bool(random.random() < 0.5)
@@ -204,5 +208,5 @@ def _yes_no(agrees: bool) -> str:
 def _one_cycle(groups: list[dict[str, Any]], steps: int) -> dict[str, Any]:
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps + 1, pct_start=0.1, anneal_strategy="linear")
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

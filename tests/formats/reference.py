@@ -14,9 +14,10 @@ from lorarar.lowrank import LowRank
 
 
 def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:
-    """Layer path -> the delta's effect on four random inputs, by diffusers' conversion to its own keys."""
+    """A denoiser's layer path -> the delta's effect on four random inputs, by diffusers' conversion."""
     tensors = {key: tensor.double() for key, tensor in load_file(path).items()}
-    state = pipeline.lora_state_dict(tensors)  # alphas are inside the factors by now
+    converted = pipeline.lora_state_dict(tensors)  # alphas are inside the factors by now
+    state = {key: tensor for key, tensor in converted.items() if not key.startswith("text_encoder")}
     downs = {key.removesuffix(".lora_A.weight"): a for key, a in state.items() if key.endswith(".lora_A.weight")}
     assert len(state) == 2 * len(downs)
     return {

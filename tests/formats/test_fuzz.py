@@ -10,7 +10,8 @@ from pathlib import Path
 import lorarar
 from lorarar.api import combine
 from lorarar.formats import FormatError, load, save
-from tests.formats.mutants import mutant, originals
+from tests.formats.mutants import mutant
+from tests.formats.small_files import originals
 
 _OURS = Path(lorarar.__file__).parent
 COUNT = 2000

@@ -114,7 +114,11 @@ def test_names_that_other_tools_expect() -> None:
             "text_encoder.text_model.encoder.layers.0.self_attn.q_proj":
                 "lora_te_text_model_encoder_layers_0_self_attn_q_proj",
         },
-        "flux": {"transformer_blocks.0.attn.to_q": "lora_transformer_transformer_blocks_0_attn_to_q"},
+        "flux": {
+            "transformer_blocks.0.attn.to_out.0": "lora_unet_double_blocks_0_img_attn_proj",
+            "text_encoder_2.encoder.block.0.layer.0.SelfAttention.q":
+                "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+        },
         "qwen-image": {"transformer_blocks.0.img_mlp.net.2": "lora_unet_transformer_blocks_0_img_mlp_net_2"},
         "": {"mid_block.attentions.0.proj_in": "lora_unet_mid_block_attentions_0_proj_in"},
     }  # fmt: skip

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import random
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -106,14 +107,10 @@ class OpenAIBackend:
         self.capabilities, self.served = Capabilities(), ""
         self._key, self._patience, self._lot = key, patience, random.Random()
         transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
+        http = httpx2.Client(transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"})
+        weakref.finalize(self, http.close)
         self._client = OpenAI(
-            api_key=key or "none",
-            base_url=url,
-            max_retries=0,
-            timeout=patience.call,
-            http_client=httpx2.Client(
-                transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"}
-            ),
+            api_key=key or "none", base_url=url, max_retries=0, timeout=patience.call, http_client=http
         )
 
     @property
@@ -167,7 +164,9 @@ class OpenAIBackend:
     def _exchange(self, request: Mapping[str, Any]) -> _Exchange:
         try:
             raw = self._client.chat.completions.with_raw_response.create(**request)
-            return _Exchange(read_completion(self._clean_bytes(raw.http_response.content)), raw.http_response.status_code)
+            return _Exchange(
+                read_completion(self._clean_bytes(raw.http_response.content)), raw.http_response.status_code
+            )
         except APIStatusError as error:
             status, headers = error.status_code, error.response.headers
             failure = Reply(failure=f"HTTP {status}: {self._clean(error.response.text)[:300]}")
@@ -175,7 +174,7 @@ class OpenAIBackend:
         except APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Reply(failure=f"no response: {type(cause).__name__}: {self._clean(str(cause))}"[:300])
-            return _Exchange(failure, 0, again="too long" not in str(cause) or "took" in str(cause))
+            return _Exchange(failure, 0, again=not isinstance(cause, httpx2.RemoteProtocolError))
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
             return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
 

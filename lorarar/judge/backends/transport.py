@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,7 +30,7 @@ class _Allowance(threading.local):
         """Takes received bytes off."""
         self.bytes_left -= len(data)
         if self.bytes_left < 0:
-            raise httpcore2.ReadError("the response is too long")
+            raise httpx2.RemoteProtocolError("the response is too long")
         return data
 
 
@@ -75,12 +76,24 @@ class _Network(httpcore2.NetworkBackend):
         self._backend.sleep(seconds)
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """httpcore's exceptions as those that httpx's users expect."""
+    try:
+        yield
+    except httpcore2.TimeoutException as error:
+        raise httpx2.ReadTimeout(str(error)) from error
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
+        raise httpx2.NetworkError(str(error)) from error
+
+
 class _Body(httpx2.SyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
+        with _translated():
+            yield from self._stream
 
     def close(self) -> None:
         self._stream.close()
@@ -113,23 +126,30 @@ class LimitedTransport(httpx2.BaseTransport):
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends one request; what httpcore raises is passed on."""
+        """Sends one request.
+
+        Raises:
+            httpx2.RemoteProtocolError: the response is too long or compressed: to ask again would not help.
+            httpx2.ReadTimeout: the exchange, or a step of it, took too long.
+            httpx2.NetworkError: anything else.
+        """
         self._allowance.ends = time.monotonic() + self._seconds
         self._allowance.bytes_left = self._max_bytes
         url = request.url
-        response = self._pool.handle_request(
-            httpcore2.Request(
-                method=request.method,
-                url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
+        with _translated():
+            response = self._pool.handle_request(
+                httpcore2.Request(
+                    method=request.method,
+                    url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
             )
-        )
         found = httpx2.Response(response.status, headers=response.headers, stream=_Body(response.stream))
         if found.headers.get("content-encoding", "identity") != "identity":
             found.close()
-            raise httpcore2.RemoteProtocolError("the response is compressed, which was not asked for")
+            raise httpx2.RemoteProtocolError("the response is compressed, which was not asked for")
         return found
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from lorarar.judge.report.numbers import table
 from lorarar.judge.report.pictures import Thumbnails, contact_sheets
 from lorarar.judge.results import Results, plain
 from lorarar.judge.rubrics import Rubric
-from lorarar.judge.scores import METRICS, ImageScore
+from lorarar.judge.scores import METRICS, ImageScore, in_order
 from lorarar.judge.writing import write_text
 
 _STYLE = Path(__file__).with_name("style.css")
@@ -74,6 +74,7 @@ def write_report(
     Raises:
         ValueError: the questions come from several rubrics, or the methods have no pair in common.
     """
+    questions, cases = in_order(questions), sorted(cases, key=lambda case: case.id)
     gate = evaluate(cases, case_verdicts) if cases else None
     results = None if rubric.answer == "pairwise" else aggregate(items, questions, verdicts, gate)
     ratings = judge_ratings(results.images) if results else {}

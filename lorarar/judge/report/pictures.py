@@ -16,7 +16,7 @@ from lorarar.judge.records import AXES
 from lorarar.judge.scores import ImageScore
 
 SIDE = 80  # pixels
-BUDGET = 3_000_000  # bytes of all thumbnails, as text
+BUDGET = 3_000_000  # characters of all figures
 _QUALITY = 70
 
 
@@ -25,7 +25,7 @@ class Thumbnails:
     """Makes thumbnails until the budget is spent.
 
     Attributes:
-        left: bytes that may still be spent; ``cut``: how many thumbnails were not made for want of them.
+        left: characters that may still be spent; cut: how many pictures were left out for want of them.
     """
 
     left: int = BUDGET
@@ -35,12 +35,13 @@ class Thumbnails:
     def show(self, root: Path, path: str, caption: str, *, class_: str = "", title: str = "") -> Markup:
         """A picture with a caption; why there is none, where there is none."""
         uri, reason = self._encode(root, path)
-        if uri and len(uri) > self.left:
+        if len(uri) > self.left:
             self.cut += 1
             uri, reason = "", "not shown: the page would grow too large"
-        self.left -= len(uri)
         picture = element("img", src=uri, alt=path) if uri else element("div", reason, class_="none")
-        return element("figure", picture, element("figcaption", caption), class_=class_, title=title or path)
+        figure = element("figure", picture, element("figcaption", caption), class_=class_, title=title or path)
+        self.left -= len(figure)
+        return figure
 
     def _encode(self, root: Path, path: str) -> tuple[str, str]:
         """A data URI, or "" and why not."""
@@ -76,7 +77,7 @@ def contact_sheets(images: Sequence[ImageScore], root: Path, thumbnails: Thumbna
     keys = sorted(by_row)
     for column in zip_longest(*(by_row[key] for key in keys)):
         for key, image in zip(keys, column, strict=True):
-            if image is not None and thumbnails.left > 0:
+            if image is not None and not thumbnails.cut:
                 figures[key].append(_figure(image, root, thumbnails))
     legend = element(
         "p",
@@ -90,7 +91,7 @@ def contact_sheets(images: Sequence[ImageScore], root: Path, thumbnails: Thumbna
         for key in (key for key in keys if key[0] == method):
             parts.append(element("div", f"{key[1]} + {key[2]}", class_="small"))
             parts.append(element("div", figures[key], class_="sheet"))
-    drawn = sum(map(len, figures.values()))
+    drawn = sum(map(len, figures.values())) - thumbnails.cut
     count = [element("p", f"{drawn} of {len(images)} images are shown.", class_="small")] if drawn < len(images) else []
     return element("section", element("h2", "Images"), legend, *count, *parts)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -44,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.requests.append(json.loads(body))
-        self.server.headers.append(dict(self.headers))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.server.times.append(time.monotonic())
         play = self.server.plays.popleft() if self.server.plays else self.server.default
         play(self)
@@ -124,8 +127,9 @@ def drip(*, headers: bool) -> Play:
 
 
 def reset(handler: Handler) -> None:
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    handler.connection.close()
+    """The connection is torn down, not closed."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os.close(handler.connection.detach())
 
 
 def endless(handler: Handler) -> None:
@@ -139,11 +143,8 @@ def endless(handler: Handler) -> None:
 
 
 def zipped(handler: Handler) -> None:
-    """A compressed body, which grows when it is read."""
-    import gzip
-
-    data = gzip.compress(b" " * (64 << 20) + json.dumps(completion()).encode(), 1)
-    handler.reply(data, content_encoding="gzip")
+    """A compressed body, which would grow when it is read."""
+    handler.reply(gzip.compress(json.dumps(completion()).encode()), content_encoding="gzip")
 
 
 def echo_key(handler: Handler) -> None:
