@@ -123,7 +123,7 @@ def agreement(run: Path, results: dict[str, Result], pairs) -> dict[str, object]
     votes = {}
     for image in score_images(read_setup(run).items, found.planned.main.questions, found.verdicts):
         item = image.item
-        votes[item.method, item.content, item.style, item.seed] = [image.content.passes(), image.style.passes()]
+        votes[item.method, item.content, item.style, item.seed] = [image.axes[axis].passes() for axis in AXES]
     keys = sorted(key for key in read if None not in votes[key])
     columns = {"content": lambda v: v[0], "style": lambda v: v[1], "joint": lambda v: v[0] and v[1]}
     table, kappa = {}, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
@@ -12,6 +13,9 @@ from lorarar.formats.originals import Layout, stored_as
 from lorarar.formats.rows import Rows, divide
 from lorarar.lora import Layer
 from lorarar.lowrank import LowRank
+
+# diffusers reads these layers of a kohya file without their alpha: their scale goes into the factors.
+_WITHOUT_ALPHA = ("proj_out", "norm_out.linear")
 
 
 def fuse(layers: Mapping[str, Layer], layout: Layout) -> dict[str, Layer]:
@@ -47,7 +51,10 @@ def _whole(layers: Mapping[str, Layer], rows: Rows) -> Layer:
     """A layer that is stored whole; its halves change places as in reading."""
     (path,) = rows.paths
     weight = layers.get(path.removesuffix(".bias"))
-    return divide(layers[path], rows, weight.shape[-1] if weight else 0)[path]
+    layer = divide(layers[path], rows, weight.shape[-1] if weight else 0)[path]
+    if path in _WITHOUT_ALPHA and isinstance(layer, LowRank) and layer.scale != 1:
+        return replace(layer, A=layer.A.float() * layer.scale, scale=1.0)
+    return layer
 
 
 def _fused(parts: Sequence[Layer | None], rows: Rows) -> Layer:
@@ -74,7 +81,8 @@ def _fused_factors(thin: Sequence[LowRank], parts: Sequence[Layer | None], sizes
     if len(thin) == len(parts) and equal_scales and all(torch.equal(part.A, first.A) for part in thin[1:]):
         return replace(first, B=torch.cat([part.B for part in thin]))
     down = torch.cat([part.A if equal_scales else part.A.float() * part.scale for part in thin])
-    up = torch.zeros(sum(sizes), down.shape[0], dtype=first.B.dtype)
+    widest = reduce(torch.promote_types, (part.B.dtype for part in thin))
+    up = torch.zeros(sum(sizes), down.shape[0], dtype=widest, device=first.B.device)
     row = column = 0
     for part, size in zip(parts, sizes, strict=True):
         if isinstance(part, LowRank):

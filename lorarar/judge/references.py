@@ -83,7 +83,7 @@ def _concept(entry: Any, root: Path, path: Path) -> Concept:
 
 def _phrase(entry: Mapping[str, Any], axis: Axis) -> str:
     """What a question calls the concept: "cat" for "a sks cat", "oil painting" for "oil painting style"."""
-    text = next((str(entry[key]) for key in _PHRASES if entry.get(key)), entry["name"])
+    text = next((str(entry[key]) for key in _PHRASES if entry.get(key)), entry["name"].replace("_", " "))
     words = re.sub(r"^(a|an|the) ", "", text.strip()).split()
     if axis == "style" and len(words) > 1 and words[-1] == "style":
         words = words[:-1]

@@ -13,7 +13,7 @@ _PLAIN = str.maketrans(
 )  # fmt: skip
 _OPEN = r"[\s\"'`*_>#\[(]*"
 _CLOSE = r"[\"'`*_\])}]*"
-_START = _OPEN + r"(?:(?:final |my |the )?(?:answer|score|rating|verdict)(?: is)?\s*[:=-]?" + _OPEN + ")?"
+_START = _OPEN + r"(?:(?:final |my |the )?(?:answer|score|rating|verdict)(?: is\s*:?|\s*[:=-])" + _OPEN + ")?"
 _DECLINED = re.compile(
     r"\bas an ai\b|\bi(?:'m| am) sorry\b|"
     r"\b(?:cannot|can'?t|can not|unable to|not able to|won'?t)\s+"

@@ -60,8 +60,9 @@ def load_rubric(name: str) -> Rubric:
     Raises:
         ValueError: there is none, or a field is missing or wrong.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file() or (path.parent == FOLDER and path.stem not in shipped()):
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else FOLDER / f"{name}.yaml"
+    if not path.is_file() if own else name not in shipped():
         raise ValueError(f"expected one of {shipped()} or the path of a YAML file, found {name!r}")
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(read, dict) or set(read) != {"id", "version", "answer", *AXES}:
