@@ -18,7 +18,8 @@ from lorarar.benchmark.judged import judge_methods
 from lorarar.benchmark.methods import Result, run_method, shipped_methods
 from lorarar.cards import checked
 from lorarar.judge.folder import read_setup
-from lorarar.judge.judging import judge_by_name, plan_run, reread
+from lorarar.judge.judging import judge_by_name, reread
+from lorarar.judge.preparation import plan_run
 from lorarar.judge.records import AXES
 from lorarar.judge.rubrics import load_rubric
 from lorarar.judge.scores import score_images

@@ -11,7 +11,8 @@ from typing import Any
 from lorarar.benchmark.embedded import Embedded
 from lorarar.benchmark.methods import Result
 from lorarar.judge.folder import read_setup
-from lorarar.judge.judging import judge_by_name, plan_run, report_run
+from lorarar.judge.judging import judge_by_name, report_run
+from lorarar.judge.preparation import plan_run
 from lorarar.pictures import save_image
 
 LAYOUT = "{method}/{content}+{style}/{seed}.png"

@@ -95,7 +95,7 @@ def _checked(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.judging import plan_run
+    from lorarar.judge.preparation import plan_run
 
     print(
         plan_run(
@@ -135,7 +135,7 @@ def _run(arguments: argparse.Namespace) -> int:
         calibrate_only=arguments.calibrate_only,
     )
     print(found.describe())
-    return found.code(uncalibrated=arguments.uncalibrated)
+    return found.code(uncalibrated=arguments.uncalibrated, calibrate_only=arguments.calibrate_only)
 
 
 def _rescore(arguments: argparse.Namespace) -> int:

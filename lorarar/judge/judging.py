@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lorarar.judge.backends import open_backend
 from lorarar.judge.backends.mocks import read_labels
-from lorarar.judge.calibration import Case, make_cases, plan_cases, write_calibration
-from lorarar.judge.folder import (
-    CALIBRATION,
-    CASES,
-    LOG,
-    MANIFEST,
-    VERDICTS,
-    Setup,
-    read_backend,
-    write_backend,
-    write_setup,
-)
+from lorarar.judge.calibration import write_calibration
+from lorarar.judge.folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
 from lorarar.judge.gate import Gate, evaluate
 from lorarar.judge.labels import read_imported
-from lorarar.judge.manifest import build_items, read_manifest
-from lorarar.judge.planning import Asking, Gallery, Plan, estimate, plan_questions
+from lorarar.judge.planning import Plan
+from lorarar.judge.preparation import Planned, case_labels, plan_all
 from lorarar.judge.records import Backend, Verdict
-from lorarar.judge.references import References, load_references
-from lorarar.judge.rubrics import load_rubric
 from lorarar.judge.runner import Outcome, run_questions
 from lorarar.judge.store import export_verdicts, read_replies, read_verdicts
 
 COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5
-
-
-@dataclass(frozen=True)
-class Planned:
-    """Everything that one judge is to be asked about a set-up."""
-
-    cases: tuple[Case, ...]
-    calibration: Plan
-    main: Plan
 
 
 @dataclass(frozen=True)
@@ -60,13 +37,14 @@ class Judged:
     gate: Gate | None
     outcome: Outcome | None
 
-    def code(self, *, uncalibrated: bool = False) -> int:
+    def code(self, *, uncalibrated: bool = False, calibrate_only: bool = False) -> int:
         """The exit code: what is most wrong."""
         if self.outcome is not None and self.outcome.stopped == "budget":
             return BUDGET
         if self.gate is not None and not self.gate.passed and not uncalibrated:
             return GATE_FAILED
-        return COMPLETE if all(v.state == "ok" for v in self.verdicts.values()) else INCOMPLETE
+        verdicts = self.case_verdicts if calibrate_only else self.verdicts
+        return COMPLETE if all(verdict.state == "ok" for verdict in verdicts.values()) else INCOMPLETE
 
     def describe(self) -> str:
         """A few lines for people."""
@@ -84,52 +62,6 @@ class Judged:
             lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
             lines += [f"  {reason}" for reason in self.gate.reasons]
         return "\n".join(lines)
-
-
-def plan_run(
-    run: Path,
-    images: Path,
-    references: Path,
-    *,
-    layout: str | None = None,
-    manifest: Path | None = None,
-    ignore: Sequence[str] = (),
-    reference_root: Path | None = None,
-    splits: str | None = None,
-    rubric: str = "mars2",
-    swapped: bool = False,
-    repeats: int = 1,
-    cases: int = 16,
-    backend: str = "tiny",
-    rate: float = 2.0,
-    price: float | None = None,
-) -> str:
-    """Lists, checks and locks what will be judged, in a folder, and estimates what asking will take.
-
-    Args:
-        images: the folder of the images; `layout` reads a manifest off their paths, or `manifest` lists them.
-        references, reference_root, splits: see `lorarar.judge.references.load_references`.
-        backend, rate, price: see `lorarar.judge.planning.estimate`.
-
-    Returns:
-        The estimate, in words.
-
-    Raises:
-        ValueError: anything about images, names or references is wrong.
-    """
-    if min(repeats, cases) < 1 or rate <= 0:
-        raise ValueError(f"expected positive repeats, cases and rate, found {repeats}, {cases} and {rate}")
-    known = load_references(references, root=reference_root, splits=splits)
-    items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
-    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases)
-    setup = write_setup(run, setup, references=references, rubric=rubric)
-    planned = plan_all(run, setup, {})
-    costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
-    lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
-    lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
-    refused = [question for question in planned.main.questions if question.id in planned.main.refused]
-    lines += [f"cannot be asked: {q.item}: {planned.main.refused[q.id]}" for q in {q.item: q for q in refused}.values()]
-    return "\n".join(lines)
 
 
 def judge_by_name(
@@ -165,19 +97,6 @@ def judge_by_name(
         uncalibrated=uncalibrated,
         calibrate_only=calibrate_only,
         progress=True,
-    )
-
-
-def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
-    """All questions to one judge; the calibration's degenerate images are drawn into the folder."""
-    asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
-    gallery = Gallery()
-    judged = _judged(setup)
-    calibration = make_cases(judged, run / CASES, limit=setup.cases)
-    return Planned(
-        calibration.cases,
-        plan_cases(calibration, judged, asking, gallery),
-        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery),
     )
 
 
@@ -240,12 +159,6 @@ def reread(run: Path, setup: Setup) -> Judged:
     return read_run(run, plan_all(run, setup, known["identity"]))
 
 
-def case_labels(run: Path, setup: Setup) -> dict[tuple[str, str], int]:
-    """The right answers to the calibration, by case id and axis, for the mocks."""
-    cases = make_cases(_judged(setup), run / CASES, limit=setup.cases).cases
-    return {(case.id, case.axis): case.label for case in cases}
-
-
 def report_run(run: Path, setup: Setup) -> tuple[Judged, Path]:
     """Reads a folder anew and writes its report: results.json, results.csv and the page, whose path is returned."""
     from lorarar.judge.report import write_report  # here: it draws, which asking does not need
@@ -266,11 +179,6 @@ def report_run(run: Path, setup: Setup) -> tuple[Judged, Path]:
         labels=read_imported(run, setup),
     )
     return found, path
-
-
-def _judged(setup: Setup) -> References:
-    """The references of what is judged alone: others, which a judge may have been trained on, tell nothing about it."""
-    return References(setup.references.root, setup.concepts())
 
 
 def _run(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, progress: bool) -> Outcome:

@@ -291,6 +291,18 @@ def test_a_fused_file_comes_back_in_its_own_keys(tmp_path: Path) -> None:
     assert all(torch.equal(back[key], tensor) for key, tensor in tensors.items())
 
 
+def test_projections_of_equal_scale_with_factors_of_their_own(tmp_path: Path) -> None:
+    layers = {
+        f"transformer_blocks.0.attn.{name}": LowRank(torch.randn(8, 2), torch.randn(2, 8), 0.5)
+        for name in ("to_q", "to_k", "to_v")
+    }
+    save(LoRA(layers, family="flux"), tmp_path / "x", format="kohya", dtype=torch.float32)
+    back = load(tmp_path / "x").layers
+    assert list(load_file(tmp_path / "x")["lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight"].shape) == [6, 8]
+    for path, layer in layers.items():
+        assert torch.equal(back[path].delta(), layer.delta())
+
+
 def test_dense_layers_and_biases_are_fused_too(tmp_path: Path) -> None:
     stack = "single_transformer_blocks.0"
     layers: dict[str, Layer] = {

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from lorarar.judge.folder import Setup, read_setup
-from lorarar.judge.judging import plan_run
+from lorarar.judge.preparation import plan_run
 
 LAYOUT = "{method}/{content}+{style}/{seed}.png"
 CONTENTS, STYLES, METHODS = ("cat_1", "dog"), ("ink", "oil_2"), ("direct", "merged_2")
@@ -19,7 +19,7 @@ CONTENTS, STYLES, METHODS = ("cat_1", "dog"), ("ink", "oil_2"), ("direct", "merg
 def save_noise(path: Path, seed: int, size: tuple[int, int] = (12, 8)) -> Path:
     """An image like no other. Size: width and height."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    pixels = np.random.default_rng((7, seed)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
 

@@ -85,6 +85,7 @@ def test_a_judge_without_knowledge_fails() -> None:
 def test_a_collage_is_wrong_on_both_axes_only() -> None:
     one = answers(CASES, lambda c: 0.9 if c.label or (c.kind == "collage" and c.axis == "content") else 0.1)
     assert evaluate(CASES, one).passed
+    assert evaluate(CASES, one).axes["content"].false_accepts == Rate(0, 80)  # decided: the other axis says no
     both = answers(CASES, lambda c: 0.9 if c.label or c.kind == "collage" else 0.1)
     assert evaluate(CASES, both).axes["style"].false_accepts == Rate(20, 80)
     unknown = dict(both)

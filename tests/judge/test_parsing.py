@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorarar.judge.parsing import parse
@@ -121,6 +121,7 @@ replies = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(reply=replies, answer=st.sampled_from(get_args(Answer)))
 def test_it_never_raises(reply: Reply, answer: Answer) -> None:
     found = parse(reply, about(answer))
@@ -128,6 +129,7 @@ def test_it_never_raises(reply: Reply, answer: Answer) -> None:
     assert found.value is None or 0 <= found.value <= 1
 
 
+@settings(deadline=None)
 @given(reply=replies)
 def test_never_yes_without_a_standalone_yes(reply: Reply) -> None:
     if parse(reply, about()).value == 1:

@@ -65,6 +65,26 @@ def test_the_correction_of_hand_worked_numbers() -> None:
         rogan_gladen(Estimate(0.5, 0.4, 0.6), Rate(5, 10), Rate(5, 10))
 
 
+@pytest.mark.parametrize(("sensitivity", "specificity"), [((18, 20), (27, 30)), ((20, 20), (30, 30))])
+def test_the_corrected_intervals_width_is_the_delta_methods(
+    sensitivity: tuple[int, int], specificity: tuple[int, int]
+) -> None:
+    apparent = Estimate(0.4, 0.3, 0.5)
+    at = [apparent.mean, sensitivity[0] / sensitivity[1], specificity[0] / specificity[1]]
+    variances = [(0.2 / (2 * Z)) ** 2]
+    for successes, total in (sensitivity, specificity):
+        p = (successes + 1) / (total + 2)
+        variances.append(p * (1 - p) / (total + 2))
+    slopes = []
+    for i in range(3):
+        ends = [[x + step * (i == j) for j, x in enumerate(at)] for step in (1e-6, -1e-6)]
+        values = [(p + sp - 1) / (se + sp - 1) for p, se, sp in ends]
+        slopes.append((values[0] - values[1]) / 2e-6)
+    found = rogan_gladen(apparent, Rate(*sensitivity), Rate(*specificity))
+    half = Z * math.sqrt(sum(v * slope**2 for v, slope in zip(variances, slopes, strict=True)))
+    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
+
+
 def test_the_corrected_interval_covers_the_truth() -> None:
     random = np.random.default_rng(0)
     covered, truth, images, cases = 0, 0.6, 200, 60

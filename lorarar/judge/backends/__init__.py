@@ -63,10 +63,14 @@ def _open_mock(name: str, rest: str, labels: Labels) -> Backend:
     if kind == "truth" and not settings:
         return TruthMock(labels)
     if kind == "noisy":
-        read = parse_qsl(settings, strict_parsing=bool(settings))
-        if unknown := [key for key, _ in read if key not in _NOISE]:
-            raise ValueError(f"{name}: expected settings of {sorted(_NOISE)}, found {unknown}")
-        return NoisyMock(labels, **{key: _NOISE[key](value) for key, value in read})
+        return NoisyMock(labels, **_read_noise(name, settings))
     if kind.startswith("replay:"):
         return open_replay(Path(kind.removeprefix("replay:")))
     raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")
+
+
+def _read_noise(name: str, settings: str) -> dict[str, Any]:
+    try:
+        return {key: _NOISE[key](value) for key, value in parse_qsl(settings, strict_parsing=bool(settings))}
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name}: expected settings of {sorted(_NOISE)}, each =NUMBER and joined by &") from error
