@@ -11,6 +11,7 @@ from lorarar.benchmark.compare import CompareConfig
 from lorarar.benchmark.gates import GatesConfig
 from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, keep_config, load_config
 from lorarar.dreambooth import Recipe
+from lorarar.toyworld.judge import TinyJudgeConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -18,6 +19,7 @@ KINDS = {
     "zoo": ZooConfig,
     "dreambooth": ZooConfig,
     "train": TrainConfig,
+    "judge": TinyJudgeConfig,
     "toyworld": ToyworldConfig,
     "gates": GatesConfig,
     "compare": CompareConfig,

@@ -59,7 +59,8 @@ class Plain:
     def __init__(self, backbone: Backbone, pair: PairBatch, coefficients: Coefficients) -> None:
         self.backbone, self.pair, self.m = backbone, pair, coefficients
         content, style = ({la: dense(f) for la, f in lora.layers.items()} for lora in pair.loras)
-        m = {la: [v.detach().double() for v in row] for la, row in coefficients.layers.items()}
+        width = {la: f.shape[1] for la, f in content.items()}
+        m = {la: [v.detach().double().expand(width[la]) for v in row] for la, row in coefficients.layers.items()}
         self.base = self.denoiser({})
         self.content, self.style = self.denoiser(content), self.denoiser(style)
         self.merged = self.denoiser(

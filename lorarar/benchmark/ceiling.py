@@ -69,8 +69,8 @@ def fit_free(
         for both in loras
     ]
     layers = list(starts[0].layers)
-    up = [nn.Parameter(torch.stack([s.layers[layer].B for s in starts])) for layer in layers]
-    down = [nn.Parameter(torch.stack([s.layers[layer].A for s in starts])) for layer in layers]
+    up = [nn.Parameter(torch.stack([s.layers[layer].B.float() for s in starts])) for layer in layers]
+    down = [nn.Parameter(torch.stack([s.layers[layer].A.float() for s in starts])) for layer in layers]
 
     def merged() -> list[LoRA]:
         return [

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -75,17 +74,21 @@ def pixel_hash(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.width}x{image.height}\n".encode() + image.tobytes()).hexdigest()
 
 
-def load_shown(question: Question) -> Sequence[Image.Image]:
-    """The images of a question, held against the pixels that it was planned with.
+def load_planned(path: str, pixels: str) -> Image.Image:
+    """An image as a model is shown it, held against the hash of the pixels that a question was planned with.
 
     Raises:
-        ImageError: one is refused, or was changed since.
+        ImageError: it is refused, or was changed since.
     """
-    images = [load_image(Path(path)) for path in question.images]
-    for path, image, pixels in zip(question.images, images, question.pixels, strict=True):
-        if pixel_hash(image) != pixels:
-            raise ImageError(f"{Path(path).name} was changed since the question was planned: plan anew")
-    return images
+    image = load_image(Path(path))
+    if pixel_hash(image) != pixels:
+        raise ImageError(f"{Path(path).name} was changed since the question was planned: plan anew")
+    return image
+
+
+def load_shown(question: Question) -> list[Image.Image]:
+    """All images of a question, see `load_planned`."""
+    return [load_planned(*shown) for shown in zip(question.images, question.pixels, strict=True)]
 
 
 def _read(path: Path) -> bytes:

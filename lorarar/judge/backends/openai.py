@@ -26,7 +26,7 @@ from lorarar.judge.backends.capabilities import Capabilities, Trial, find_capabi
 from lorarar.judge.backends.completions import read_completion, scrubbed
 from lorarar.judge.backends.retrying import RETRIED, backoff, retry_after
 from lorarar.judge.backends.transport import LimitedTransport
-from lorarar.judge.images import ImageError, load_shown
+from lorarar.judge.images import ImageError, load_planned
 from lorarar.judge.records import Answer, Question, Reply
 
 KEYS = ("LORARAR_API_KEY", "OPENAI_API_KEY")
@@ -132,7 +132,7 @@ class OpenAIBackend:
 
     def attempt(self, capabilities: Capabilities) -> Trial:
         """One small request with a grey image, to see what the server makes of it."""
-        images = [Image.new("RGB", (64, 64), "gray")]
+        images = [_data_uri(Image.new("RGB", (64, 64), "gray"))]
         exchange = self._insist(_request(self.model, images, "Answer with one word: yes.", self.answer, capabilities))
         reply = exchange.reply
         return Trial(exchange.status, reply.failure, reply.model, bool(reply.top))
@@ -140,7 +140,7 @@ class OpenAIBackend:
     def _ask(self, question: Question) -> Reply:
         start = time.monotonic()
         try:
-            images = load_shown(question)
+            images = [_planned_uri(*shown) for shown in zip(question.images, question.pixels, strict=True)]
         except ImageError as error:
             return Reply(failure=str(error), invalid_input=True)
         request = _request(self.model, images, question.text, question.answer, self.capabilities)
@@ -187,9 +187,9 @@ class OpenAIBackend:
 
 
 def _request(
-    model: str, images: Sequence[Image.Image], text: str, answer: Answer, capabilities: Capabilities
+    model: str, images: Sequence[str], text: str, answer: Answer, capabilities: Capabilities
 ) -> dict[str, Any]:
-    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in images]
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": image}} for image in images]
     request: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
@@ -205,15 +205,15 @@ def _request(
     return request
 
 
+@lru_cache(maxsize=128)
+def _planned_uri(path: str, pixels: str) -> str:
+    """Kept, since references come again and again; what is kept are the pixels that were planned."""
+    return _data_uri(load_planned(path, pixels))
+
+
 def _data_uri(image: Image.Image) -> str:
-    return _encode(image.tobytes(), image.size)
-
-
-@lru_cache(maxsize=64)
-def _encode(pixels: bytes, size: tuple[int, int]) -> str:
-    """A PNG as a data URI; references come again and again, so the last ones are kept."""
     buffer = io.BytesIO()
-    Image.frombytes("RGB", size, pixels).save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
