@@ -96,7 +96,7 @@ class Plain:
         return torch.cat(errors).mean()
 
     def similarity(self) -> Tensor:
-        rows = self.m.layers.values()
+        rows = [(c.reshape(-1), s.reshape(-1)) for c, s in self.m.layers.values()]
         return sum((abs(c @ s) / (c.norm() * s.norm()) for c, s in rows), torch.zeros(()))
 
 

@@ -44,7 +44,7 @@ def _add_plan(steps: Commands) -> None:  # type: ignore[type-arg]
     source.add_argument("--manifest", type=Path, help="JSON lines instead of a layout")
     plan.add_argument("--ignore", action="append", default=[], metavar="GLOB", help="files that are not to be judged")
     plan.add_argument("--references", type=Path, required=True, help="YAML file of concepts and their images")
-    plan.add_argument("--reference-root", type=Path, help="where its images lie; default: images/ beside it")
+    plan.add_argument("--reference-root", type=Path, help="where its images lie; default: beside it, or in images/")
     plan.add_argument("--splits", help="splits in that file whose training part must not be judged")
     plan.add_argument("--rubric", default="mars2", help="id or YAML file")
     plan.add_argument("--swapped", action="store_true", help="also ask with the test image shown first")

@@ -7,7 +7,7 @@ list of paths, or all images of a folder (`folder`, else the name). This project
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
     """Reads concepts and lists their images.
 
     Args:
-        root: where images and folders lie; by default `images` beside the file, else the file's own folder.
+        root: where images and folders lie; by default beside the file, or in `images` beside it when none lies there.
         splits: the name of splits in the file whose training part must not be judged.
 
     Raises:
@@ -56,7 +56,7 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(read, Mapping) or not isinstance(read.get("concepts"), list):
         raise ValueError(f"{path}: expected a list `concepts`, found {type(read).__name__} without one")
-    root = root or (path.parent / "images" if (path.parent / "images").is_dir() else path.parent)
+    root = root or _root(read["concepts"], path)
     concepts: dict[tuple[Axis, str], Concept] = {}
     for entry in read["concepts"]:
         concept = _concept(entry, root, path)
@@ -66,17 +66,29 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
     return References(root, concepts, _training(read, splits, path))
 
 
+def _root(entries: Sequence[Any], path: Path) -> Path:
+    named = [entry for entry in entries if isinstance(entry, Mapping)]
+    roots = (path.parent, path.parent / "images")
+    return next(
+        (root for root in roots if any((root / place).exists() for e in named for place in _places(e))), roots[0]
+    )
+
+
+def _places(entry: Mapping[str, Any]) -> list[str]:
+    """The paths at which a concept's images are."""
+    listed = entry.get("images")
+    return [*map(str, listed)] if isinstance(listed, list) else [str(entry.get("folder", entry.get("name", "")))]
+
+
 def _concept(entry: Any, root: Path, path: Path) -> Concept:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise ValueError(f"{path}: expected concepts with a name, found {entry!r:.80}")
     name, axis = entry["name"], entry.get("kind")
     if axis not in AXES:
         raise ValueError(f"{path}: expected {name!r} to be of kind content or style, found {axis!r}")
-    listed = entry.get("images")
-    if isinstance(listed, list):
-        images = tuple(sorted(map(str, listed)))
-    else:
-        folder = root / str(entry.get("folder", name))
+    images = tuple(sorted(_places(entry)))
+    if not isinstance(entry.get("images"), list):
+        folder = root / images[0]
         images = tuple(sorted(p.relative_to(root).as_posix() for p in folder.glob("*") if p.suffix.lower() in SUFFIXES))
     return Concept(name, axis, _phrase(entry, axis), images)
 

@@ -98,3 +98,12 @@ def test_another_root(tmp_path: Path) -> None:
     path = write_references(tmp_path / "a")
     found = load_references(path, root=tmp_path / "b")
     assert not found.concepts["content", "dog"].images
+
+
+def test_generated_images_beside_the_file_are_no_references(tmp_path: Path) -> None:
+    save_noise(tmp_path / "images" / "direct" / "x.png", 0)
+    save_noise(tmp_path / "dog" / "0.png", 0)
+    path = written(tmp_path, {"name": "dog", "kind": "content"})
+    assert load_references(path).root == tmp_path
+    (tmp_path / "dog").rename(tmp_path / "images" / "dog")
+    assert load_references(path).root == tmp_path / "images"
