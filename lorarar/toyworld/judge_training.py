@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -71,8 +71,9 @@ class TowerTraining(lightning.LightningModule):
         self.clip_gradients(optimizer, 1.0, "norm")
 
     def configure_optimizers(self) -> Any:
-        """AdamW on one cycle."""
-        return _one_cycle([{"params": list(self.parameters()), "lr": self.stage.learning_rate}], self.stage.steps)
+        """AdamW on one cycle, annealed by a cosine."""
+        groups = [{"params": list(self.parameters()), "lr": self.stage.learning_rate}]
+        return _one_cycle(groups, self.stage.steps, "cos")
 
 
 class JudgeTraining(lightning.LightningModule):
@@ -161,12 +162,15 @@ class JudgeTraining(lightning.LightningModule):
         self.clip_gradients(optimizer, 1.0, "norm")
 
     def configure_optimizers(self) -> Any:
-        """AdamW on one cycle, the trained tower at half of the rate."""
+        """AdamW on one cycle, the trained tower at half of the rate.
+
+        Annealed linearly: reading questions starts late, and a cosine would leave it little.
+        """
         tower = list(self.model.model.vision_tower.parameters())
         known = {id(parameter) for parameter in tower}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
         rate = self.stage.learning_rate
-        return _one_cycle([{"params": rest, "lr": rate}, {"params": tower, "lr": rate / 2}], self.stage.steps)
+        return _one_cycle([{"params": rest, "lr": rate}, {"params": tower, "lr": rate / 2}], self.stage.steps, "linear")
 
 
 class Prompts:
@@ -205,8 +209,8 @@ def _yes_no(agrees: bool) -> str:
     return "yes" if agrees else "no"
 
 
-def _one_cycle(groups: list[dict[str, Any]], steps: int) -> dict[str, Any]:
+def _one_cycle(groups: list[dict[str, Any]], steps: int, anneal: Literal["cos", "linear"]) -> dict[str, Any]:
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps + 1, pct_start=0.1, anneal_strategy="linear")
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps + 1, pct_start=0.1, anneal_strategy=anneal)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
