@@ -97,7 +97,7 @@ def combine(
     method, file, notes = _choose(loras, merger, hypernetwork)
     chosen = method.settings(options or {})
     strengths = strengths_for(loras, weights, blocks, text_encoder)
-    placed = [lora.to(device) for lora in loras]
+    placed = [lora.to(_checked(device)) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
         if method.kind == "coefficients":
@@ -200,6 +200,16 @@ def _by_deltas(
 
     lora = merge_deltas(strengthened(loras, strengths), partial(method.call, **options), finish)
     return Merged(lora, method, strengths, losses=losses)
+
+
+def _checked(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"expected a device such as cpu or cuda, found {device!r}") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a device of this machine, found cuda: torch finds no GPU here, use cpu")
+    return found
 
 
 def _family(loras: Sequence[LoRA]) -> str:

@@ -39,6 +39,11 @@ class Dense:
         """(out, in), or (n,)."""
         return tuple(self.tensor.shape)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tensor.device
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Dense:
         """The same delta on another device or in another dtype."""
         return replace(self, tensor=self.tensor.to(device=device, dtype=dtype))

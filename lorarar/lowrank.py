@@ -60,6 +60,11 @@ class LowRank:
         """Shape of the delta, (out, in)."""
         return self.B.shape[0], self.A.shape[1]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.A.device
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LowRank:
         """The same delta with its factors on another device or in another dtype."""
         return replace(self, B=self.B.to(device=device, dtype=dtype), A=self.A.to(device=device, dtype=dtype))

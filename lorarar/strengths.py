@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,7 +44,8 @@ def strengths_for(
     """Strengths for these inputs; what is not given is 1, and one number stands for all inputs.
 
     Raises:
-        ValueError: There is neither one number nor one for each input, or no layer lies in a named block.
+        ValueError: There is neither one number nor one for each input, one is not finite, or no layer lies in a named
+            block.
     """
     count = len(loras)
     layers = {layer for lora in loras for layer in lora.layers}
@@ -88,6 +90,8 @@ def _each(name: str, value: float | Sequence[float] | None, count: int) -> tuple
     numbers = [1.0] if value is None else [value] if isinstance(value, int | float) else list(value)
     if len(numbers) not in (1, count):
         raise ValueError(f"expected one number of {name}, or one for each of {count} inputs, found {numbers}")
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"expected finite {name}, found {numbers}")
     return tuple(float(number) for number in (numbers if len(numbers) == count else numbers * count))
 
 

@@ -127,6 +127,7 @@ def test_learned_tokens_are_carried_and_keep_apart() -> None:
         ({"merger": "ties", "options": {"densty": 1}}, "densty"),
         ({"merger": "direct", "rank": 2, "energy": 0.5}, "either a rank or an energy"),
         ({"merger": "direct", "hypernetwork": "x"}, "found both"),
+        ({"merger": "direct", "device": "gpu7"}, "expected a device such as cpu or cuda, found 'gpu7'"),
         ({"merger": "peft_linear"}, "rank"),
     ],
 )

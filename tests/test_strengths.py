@@ -54,6 +54,7 @@ def test_coefficients_and_deltas_are_scaled_alike() -> None:
     ("given", "message"),
     [
         ({"weights": [1, 2, 3]}, "one number of weights, or one for each of 2 inputs, found .1, 2, 3."),
+        ({"weights": [1, float("nan")]}, "expected finite weights, found"),
         ({"text_encoder": [1, 2, 3]}, "text-encoder strengths"),
         (
             {"blocks": {"up_blocks.1": 1}},

@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         write_job(Path(folder), (384, 384))
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.process_time()
         print(
             plan_run(
                 run, Path(folder) / "images", Path(folder) / "references.yaml", layout="{content}+{style}/{seed}.png"
@@ -52,7 +52,7 @@ def main() -> None:
         found = judge_by_name(run, setup, "mock:truth", labels=Path(folder) / "labels.jsonl")
         judged = time.perf_counter()
         _, page = report_run(run, setup)
-        reported = time.perf_counter()
+        reported, cpu = time.perf_counter(), time.process_time() - began
         result = {
             "questions": len(found.planned.main.questions),
             "calibration_questions": len(found.planned.calibration.questions),
@@ -60,6 +60,7 @@ def main() -> None:
             "run_seconds": judged - planned,
             "report_seconds": reported - judged,
             "total_seconds": reported - start,
+            "total_cpu_seconds": cpu,
             "report_bytes": page.stat().st_size,
             "throughput": measure_throughput(Path(folder), setup),
         }

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lorarar.judge.degenerate import DRAWN, draw, draw_collage, shown_size
-from lorarar.judge.planning import Asking, Gallery, Plan, collect
+from PIL import Image
+
+from lorarar.judge.degenerate import DRAWN, draw, draw_collage
+from lorarar.judge.images import ImageError
+from lorarar.judge.planning import Asking, Gallery, Plan, Shown, collect
 from lorarar.judge.records import Axis, Concept, Question, Verdict
 from lorarar.judge.references import References
 from lorarar.judge.writing import write_text
@@ -55,14 +58,22 @@ class Calibration:
     tests: Mapping[str, tuple[Path, str]]
 
 
-def make_cases(references: References, folder: Path, *, limit: int = CASES_OF_A_KIND, seed: int = 0) -> Calibration:
+def make_cases(
+    references: References,
+    folder: Path,
+    gallery: Gallery | None = None,
+    *,
+    limit: int = CASES_OF_A_KIND,
+    seed: int = 0,
+) -> Calibration:
     """Chooses cases by lot, at most `limit` of each kind and axis, and draws the degenerate images into `folder`.
 
+    Images that are there are kept: for other references or another limit, the folder has to be emptied first.
     Concepts without images are passed over. What the references cannot give (another photo of a subject that has only
     one) is left out; the gate then says that too few cases were decided.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    maker = _Maker(references, folder, limit, random.Random(seed))
+    maker = _Maker(references, folder, gallery or Gallery(), limit, random.Random(seed))
     maker.add_positives()
     maker.add_negatives()
     maker.add_degenerates()
@@ -101,6 +112,7 @@ class _Maker:
 
     references: References
     folder: Path
+    gallery: Gallery
     limit: int
     lot: random.Random
     cases: list[Case] = field(default_factory=list)
@@ -137,14 +149,22 @@ class _Maker:
         for kind, axis in itertools.product(DRAWN, axes):
             for number, (concept, reference) in enumerate(self._some(choices[axis])):
                 path = self.folder / f"{kind}_{axis}_{number}.png"
-                draw(kind, number, shown_size(self.references.root, reference)).save(path)
+                if not path.exists():
+                    _save(draw(kind, number, self._shown(reference).size), path)
                 self._append(kind, number, 0, concept, reference, (self.folder, path.name))
         pairs = zip(self._some(choices["content"]), self._some(choices["style"]), strict=False)
         for number, (content, style) in enumerate(pairs):
             path = self.folder / f"collage_{number}.png"
-            draw_collage(self.references.root, content[1], style[1]).save(path)
+            if not path.exists():
+                _save(draw_collage(Path(self._shown(content[1]).path), Path(self._shown(style[1]).path)), path)
             for concept, reference in (content, style):
                 self._append("collage", number, 0, concept, reference, (self.folder, path.name))
+
+    def _shown(self, reference: str) -> Shown:
+        found = self.gallery.show(self.references.root, reference)
+        if found.reason:
+            raise ImageError(f"expected a readable reference image, found {found.reason}")
+        return found
 
     def _usable(self, axis: Axis) -> list[Concept]:
         known = self.references.concepts
@@ -167,6 +187,13 @@ class _Maker:
         image = str((test[0] / test[1]).absolute())
         self.cases.append(Case(name, kind, concept.axis, label, reference, image, degenerate))
         self.concepts[name], self.tests[name] = concept, test
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Whole or not at all: what is there is taken to be whole."""
+    part = path.with_suffix(".part")
+    image.save(part, "PNG", compress_level=1)
+    part.replace(path)
 
 
 def _different(axis: Axis, concepts: Sequence[Concept]) -> Iterator[tuple[Concept, Concept]]:

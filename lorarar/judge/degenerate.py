@@ -26,18 +26,13 @@ def draw(kind: str, number: int, size: tuple[int, int]) -> Image.Image:
     return _text_card(_ORDERS[number % len(_ORDERS)], size, inverse=number // len(_ORDERS) % 2 == 1)
 
 
-def draw_collage(root: Path, left: str, right: str) -> Image.Image:
-    """The left half of one reference beside the right half of another, in the first one's size."""
-    image = load_image(Path(left), root=root)
+def draw_collage(left: Path, right: Path) -> Image.Image:
+    """The left half of one image beside the right half of another, in the first one's size."""
+    image = load_image(left)
     half = image.width // 2
-    other = load_image(Path(right), root=root).resize(image.size)
+    other = load_image(right).resize(image.size)
     image.paste(other.crop((half, 0, image.width, image.height)), (half, 0))
     return image
-
-
-def shown_size(root: Path, reference: str) -> tuple[int, int]:
-    """Width and height of a reference as it is shown, in pixels."""
-    return load_image(Path(reference), root=root).size
 
 
 def _text_card(text: str, size: tuple[int, int], *, inverse: bool) -> Image.Image:

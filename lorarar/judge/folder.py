@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Setup:
         return {key: self.references.concepts[key] for key in sorted(wanted)}
 
 
-def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Setup:
+def write_setup(run: Path, setup: Setup, gallery: Gallery, *, references: Path, rubric: str) -> Setup:
     """Checks everything, locks it and writes the folder; a plan that is there is replaced unless it was asked about.
 
     Args:
@@ -62,9 +63,10 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
     if (run / LOG).exists():
         raise ValueError(f"{run} holds replies to another plan: choose another folder, or delete {run / LOG}")
     check_items(setup.items, setup.references)
-    _check_references(setup)
+    _check_references(setup, gallery)
     locked = Setup(**{**vars(setup), "items": tuple(lock(setup.items, setup.images))})
     run.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(run / CASES, ignore_errors=True)  # drawn for the references of an earlier plan
     write_manifest(run / MANIFEST, locked.items)
     plan = {
         "images": _relative(setup.images, run),
@@ -138,8 +140,7 @@ def _check_unchanged(run: Path, setup: Setup, plan: Mapping[str, Any]) -> None:
         )
 
 
-def _check_references(setup: Setup) -> None:
-    gallery = Gallery()
+def _check_references(setup: Setup, gallery: Gallery) -> None:
     bad = [
         f"{path}: {shown.reason}"
         for concept in setup.concepts().values()

@@ -60,8 +60,9 @@ def plan_run(
     known = load_references(references, root=reference_root, splits=splits)
     items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
     setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases)
-    setup = write_setup(run, setup, references=references, rubric=rubric)
-    planned = plan_all(run, setup, {})
+    gallery = Gallery()
+    setup = write_setup(run, setup, gallery, references=references, rubric=rubric)
+    planned = plan_all(run, setup, {}, gallery)
     costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
     lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
     lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
@@ -70,12 +71,12 @@ def plan_run(
     return "\n".join(lines)
 
 
-def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
+def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any], gallery: Gallery | None = None) -> Planned:
     """All questions to one judge; the calibration's degenerate images are drawn into the folder."""
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
-    gallery = Gallery()
+    gallery = gallery or Gallery()
     judged = _judged(setup)
-    calibration = make_cases(judged, run / CASES, limit=setup.cases)
+    calibration = make_cases(judged, run / CASES, gallery, limit=setup.cases)
     return Planned(
         calibration.cases,
         plan_cases(calibration, judged, asking, gallery),

@@ -80,7 +80,8 @@ def learned(loras: Sequence[LoRA], *, merger_file: str | Path) -> Coefficients:
         FormatError: The file is no learned merger.
         ValueError: The merger does not fit the LoRAs.
     """
-    coefficients: Coefficients = load_merger(merger_file)(loras)
+    device = next((delta.device for lora in loras for delta in lora.layers.values()), "cpu")
+    coefficients: Coefficients = load_merger(merger_file).to(device)(loras)
     return coefficients
 
 
