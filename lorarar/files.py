@@ -15,7 +15,7 @@ from lorarar.api import Merged, combine
 from lorarar.formats import Format, load, save
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.files import check_target, sha256, write_tensors
-from lorarar.formats.metadata import metadata_for, trigger_phrases
+from lorarar.formats.metadata import metadata_for, token_names, trigger_phrases
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.merging import summary
@@ -78,6 +78,8 @@ def merge_files(
     for path in (None if format == "peft" else output, save_coefficients):  # peft's output can be a folder
         if path:
             check_target(path, force)
+    if save_coefficients and save_coefficients.resolve() == output.resolve():
+        raise ValueError(f"expected two files, found {output} for the merge and for its coefficients: rename one")
     written_in = torch_dtype(dtype)
     start = time.perf_counter()
     weights_of_base = BaseWeights(base) if base else None
@@ -224,8 +226,13 @@ def _summary(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], too
         if worst
         else None,
         "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in took.items()},
-        "notes": list(merged.notes),
+        "notes": [*merged.notes, *_about_embeddings(merged.lora)],
     }
+
+
+def _about_embeddings(lora: LoRA) -> list[str]:
+    names = token_names(lora.embeddings)
+    return [f"learned embeddings are written beside the result: {', '.join(names)}"] if names else []
 
 
 def _rank(lora: LoRA) -> int:

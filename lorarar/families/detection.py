@@ -38,15 +38,22 @@ def choose(found: Sequence[Family], header: Mapping[str, str]) -> str:
 
 
 def check_same_family(loras: Sequence[LoRA]) -> None:
-    """Checks that no two LoRAs belong to different families; one whose family is not known fits all.
+    """Checks that some family has the layers of all LoRAs; one that fits no known family fits all.
 
     Raises:
-        ValueError: They do: with each LoRA's name and family, and what to do.
+        ValueError: There is none: with each LoRA's name and families, and what to do.
     """
-    known = [(label(lora, i), FAMILIES[lora.family].label) for i, lora in enumerate(loras) if lora.family in FAMILIES]
-    if len({family for _, family in known}) > 1:
-        named = ", ".join(f"{name} ({family})" for name, family in known)
-        raise ValueError(f"the LoRAs are for different base models: {named}: merge LoRAs of one base model")
+    found = {label(lora, i): _candidates(lora) for i, lora in enumerate(loras)}
+    known = {name: keys for name, keys in found.items() if keys}
+    if known and not set.intersection(*known.values()):
+        shown = ", ".join(f"{n} ({' or '.join(FAMILIES[k].label for k in sorted(keys))})" for n, keys in known.items())
+        raise ValueError(f"the LoRAs are for different base models: {shown}: merge LoRAs of one base model")
+
+
+def _candidates(lora: LoRA) -> set[str]:
+    if lora.family in FAMILIES:
+        return {lora.family}
+    return {family.key for family in fitting(lora.layers)}
 
 
 def _fits(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> bool:

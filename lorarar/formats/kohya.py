@@ -6,13 +6,16 @@
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
 FLUX and SD3 are written in their authors' names (double_blocks, joint_blocks), as kohya's trainer does. alpha is a
-tensor beside each layer. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense deltas.
+tensor beside each layer, the same in all. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense
+deltas.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -62,11 +65,12 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
     """
     tensors: dict[str, Tensor] = {}
     named = _named(lora.layers, family)
+    alpha = _common_alpha(named.values())
     for path, layer in named.items():
         module = path.removesuffix(".bias")
         stem = _stem(module, family)
         if isinstance(layer, LowRank):
-            tensors |= _low_rank(stem, layer)
+            tensors |= _low_rank(stem, _with_alpha(layer, alpha))
         else:
             tensors[f"{stem}.{_dense_role(path, named)}"] = _stored(layer)
     return tensors
@@ -103,6 +107,23 @@ def _text_prefix(model: str, family: Family | None) -> str:
     if family and family.key == "flux" and model == "text_encoder_2":
         return "lora_te3"  # T5, which is the third in other models
     return {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
+
+
+def _common_alpha(layers: Iterable[Layer]) -> float:
+    """The alpha that most layers have."""
+    alphas = Counter(alpha_of(layer) for layer in layers if isinstance(layer, LowRank))
+    return alphas.most_common(1)[0][0] if alphas else 1.0
+
+
+def _with_alpha(layer: LowRank, alpha: float) -> LowRank:
+    """The same delta with another alpha, the rest in its factor A.
+
+    diffusers takes the commonest alpha of a kohya file for all attention layers (0.42), so a file has one alpha only.
+    """
+    own = alpha_of(layer)
+    if own == alpha:
+        return layer
+    return replace(layer, A=layer.A.float() * (own / alpha), scale=alpha / layer.rank)
 
 
 def _low_rank(stem: str, layer: LowRank) -> dict[str, Tensor]:

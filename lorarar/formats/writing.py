@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lorarar.families import FAMILIES, Family, detect
+from lorarar.families import FAMILIES, Family, detect, fitting
 from lorarar.formats import diffusers, kohya, peft
 from lorarar.formats.embeddings import embeddings_file
 from lorarar.formats.files import FormatError, atomic_write, lorarar_version, write_tensors
@@ -74,7 +74,8 @@ def save(
 def default_format(lora: LoRA) -> Format:
     """The dialect that most tools read for the LoRA's base model."""
     family = lora.family or detect(lora.layers, lora.metadata)
-    return "kohya" if family in _KOHYA_FAMILIES else "diffusers"
+    families = {family} if family else {found.key for found in fitting(lora.layers)}
+    return "kohya" if families and families <= set(_KOHYA_FAMILIES) else "diffusers"
 
 
 def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:

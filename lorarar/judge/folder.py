@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lorarar.judge.images import fingerprint
+from lorarar.judge.images import LONGEST_SIDE, fingerprint
 from lorarar.judge.manifest import changed, check_items, lock, read_manifest, write_manifest
 from lorarar.judge.planning import Gallery
 from lorarar.judge.records import Axis, Concept, Item
@@ -31,6 +31,7 @@ class Setup:
         rubric: id of a shipped rubric, or the path of one's own.
         swapped: also ask with the test image shown first; repeats: how often each question is asked.
         cases: calibration cases of a kind and axis.
+        gallery: has the pixels' hashes of items and references, once they are locked.
     """
 
     images: Path
@@ -40,6 +41,7 @@ class Setup:
     swapped: bool = False
     repeats: int = 1
     cases: int = 16
+    gallery: Gallery = field(default_factory=Gallery, compare=False)
 
     def concepts(self) -> dict[tuple[Axis, str], Concept]:
         """The concepts that the items name: contents first, each axis sorted by name."""
@@ -48,7 +50,7 @@ class Setup:
         return {key: self.references.concepts[key] for key in sorted(wanted)}
 
 
-def write_setup(run: Path, setup: Setup, gallery: Gallery, *, references: Path, rubric: str) -> Setup:
+def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Setup:
     """Checks everything, locks it and writes the folder; a plan that is there is replaced unless it was asked about.
 
     Args:
@@ -63,8 +65,8 @@ def write_setup(run: Path, setup: Setup, gallery: Gallery, *, references: Path, 
     if (run / LOG).exists():
         raise ValueError(f"{run} holds replies to another plan: choose another folder, or delete {run / LOG}")
     check_items(setup.items, setup.references)
-    _check_references(setup, gallery)
-    locked = Setup(**{**vars(setup), "items": tuple(lock(setup.items, setup.images))})
+    _check_references(setup)
+    locked, hashes = replace(setup, items=tuple(lock(setup.items, setup.images))), _hashes(setup)
     run.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(run / CASES, ignore_errors=True)  # drawn for the references of an earlier plan
     write_manifest(run / MANIFEST, locked.items)
@@ -78,7 +80,8 @@ def write_setup(run: Path, setup: Setup, gallery: Gallery, *, references: Path, 
         "repeats": setup.repeats,
         "cases": setup.cases,
         "manifest_sha256": fingerprint(run, MANIFEST),
-        "reference_sha256": _hashes(setup),
+        "reference_sha256": hashes,
+        "shown": {"longest_side": LONGEST_SIDE, "images": _shown(locked, hashes)},
     }
     write_text(run / PLAN, json.dumps(plan, indent=1) + "\n")
     return locked
@@ -99,8 +102,12 @@ def read_setup(run: Path) -> Setup:
     name = plan["rubric"]
     rubric = load_rubric(str(run / name) if name.endswith((".yaml", ".yml")) else name)
     check_items(items, references)
-    setup = Setup(images, tuple(items), references, rubric, plan["swapped"], plan["repeats"], plan["cases"])
+    gallery = Gallery()
+    if plan["shown"]["longest_side"] == LONGEST_SIDE:
+        gallery.known = {sha256: (found[0], found[1], found[2]) for sha256, found in plan["shown"]["images"].items()}
+    setup = Setup(images, tuple(items), references, rubric, plan["swapped"], plan["repeats"], plan["cases"], gallery)
     _check_unchanged(run, setup, plan)
+    _shown(setup, plan["reference_sha256"])
     return setup
 
 
@@ -140,15 +147,23 @@ def _check_unchanged(run: Path, setup: Setup, plan: Mapping[str, Any]) -> None:
         )
 
 
-def _check_references(setup: Setup, gallery: Gallery) -> None:
+def _check_references(setup: Setup) -> None:
     bad = [
         f"{path}: {shown.reason}"
         for concept in setup.concepts().values()
         for path in concept.images
-        if (shown := gallery.show(setup.references.root, path)).reason
+        if (shown := setup.gallery.show(setup.references.root, path)).reason
     ]
     if bad:
         raise ValueError(f"expected readable reference images, found {len(bad)} that are refused, first {bad[:3]}")
+
+
+def _shown(setup: Setup, hashes: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
+    """Fills the gallery with all items and references; hash of the pixels, width and height by the file's SHA-256."""
+    files = [(setup.images, item.path, item.sha256) for item in setup.items]
+    files += [(setup.references.root, path, sha256) for path, sha256 in hashes.items()]
+    shown = {sha256: setup.gallery.show(root, path, sha256) for root, path, sha256 in files}
+    return {sha256: (found.pixels, *found.size) for sha256, found in sorted(shown.items()) if not found.reason}
 
 
 def _hashes(setup: Setup) -> dict[str, str]:

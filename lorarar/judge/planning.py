@@ -35,16 +35,28 @@ class Gallery:
 
     Attributes:
         seen: by root and path.
+        known: hash of the pixels, width and height by SHA-256 of the file, of images that need not be decoded again.
     """
 
     seen: dict[tuple[Path, str], Shown] = field(default_factory=dict)
+    known: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
 
-    def show(self, root: Path, relative: str) -> Shown:
-        """An image below a root, or why it is refused."""
+    def show(self, root: Path, relative: str, sha256: str = "") -> Shown:
+        """An image below a root, or why it is refused.
+
+        Args:
+            sha256: of the file, where it is known to be unchanged.
+        """
         key = (root, relative)
         if key not in self.seen:
-            self.seen[key] = _show(root, relative)
+            self.seen[key] = self._recall(root, relative, sha256) or _show(root, relative)
         return self.seen[key]
+
+    def _recall(self, root: Path, relative: str, sha256: str) -> Shown | None:
+        if sha256 not in self.known:
+            return None
+        pixels, width, height = self.known[sha256]
+        return Shown(str(resolve(root, relative)), pixels, (width, height))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from lorarar.judge.calibration import Case, make_cases, plan_cases
 from lorarar.judge.folder import CASES, MANIFEST, Setup, write_setup
 from lorarar.judge.manifest import build_items, read_manifest
-from lorarar.judge.planning import Asking, Gallery, Plan, estimate, plan_questions
+from lorarar.judge.planning import Asking, Plan, estimate, plan_questions
 from lorarar.judge.references import References, load_references
 from lorarar.judge.rubrics import load_rubric
 
@@ -60,9 +60,8 @@ def plan_run(
     known = load_references(references, root=reference_root, splits=splits)
     items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
     setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases)
-    gallery = Gallery()
-    setup = write_setup(run, setup, gallery, references=references, rubric=rubric)
-    planned = plan_all(run, setup, {}, gallery)
+    setup = write_setup(run, setup, references=references, rubric=rubric)
+    planned = plan_all(run, setup, {})
     costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
     lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
     lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
@@ -71,10 +70,10 @@ def plan_run(
     return "\n".join(lines)
 
 
-def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any], gallery: Gallery | None = None) -> Planned:
+def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
     """All questions to one judge; the calibration's degenerate images are drawn into the folder."""
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
-    gallery = gallery or Gallery()
+    gallery = setup.gallery
     judged = _judged(setup)
     calibration = make_cases(judged, run / CASES, gallery, limit=setup.cases)
     return Planned(
@@ -86,7 +85,7 @@ def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any], gallery: Gall
 
 def case_labels(run: Path, setup: Setup) -> dict[tuple[str, str], int]:
     """The right answers to the calibration, by case id and axis, for the mocks."""
-    cases = make_cases(_judged(setup), run / CASES, limit=setup.cases).cases
+    cases = make_cases(_judged(setup), run / CASES, setup.gallery, limit=setup.cases).cases
     return {(case.id, case.axis): case.label for case in cases}
 
 

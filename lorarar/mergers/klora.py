@@ -42,6 +42,8 @@ def klora(
     check_same_shapes(loras)
     content, style = loras
     sums = {layer: _sums(content.layers[layer], style.layers[layer]) for layer in _contested(content, style)}
+    if wrapped and not alpha > 0:
+        raise ValueError(f"expected alpha above 0, found {alpha}: the variant takes the factor modulo alpha")
     factors = (alpha * t / steps + beta for t in range(steps))
     return [(_mixture(content, style, sums, f % alpha if wrapped else f),) for f in factors]
 

@@ -47,7 +47,7 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
     """
     if density == 1:
         return torch.ones_like(delta)
-    if epsilon < 0 or density - epsilon <= 0 or density + epsilon > 1:
+    if not (epsilon >= 0 and density - epsilon > 0 and density + epsilon <= 1):
         raise ValueError(
             f"expected density - epsilon > 0 and density + epsilon <= 1, found density {density} and epsilon "
             f"{epsilon}: choose a smaller epsilon"
@@ -60,6 +60,8 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
 
 def keep_middle(delta: Tensor, density: float, generator: Generator, gamma: float) -> Tensor:
     """Drops the share `gamma` of largest magnitude, then the smallest until `density` is left (arXiv 2312.06795)."""
+    if not 0 <= gamma < 1:
+        raise ValueError(f"expected a share gamma of at least 0 and less than 1, found {gamma}")
     magnitudes, count = delta.abs(), delta.numel()
     kept = max(1, int(density * count))
     top = min(int(gamma * count), count - kept)
