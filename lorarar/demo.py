@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lorarar.benchmark.ceiling import true_renders
 from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.judged import judge_methods
 from lorarar.benchmark.methods import Result, run_method, shipped_methods, summarise
 from lorarar.cards import checked
 from lorarar.concepts import load_images
@@ -49,11 +50,16 @@ def run_demo(output: Path, *, seeds: int, data: Path = DATA) -> dict[str, Any]:
     with tqdm(total=len(scorer.pairs) * seeds * len(methods), desc="images", unit="image") as bar:
         results = {name: run_method(scorer, method, bar.update) for name, method in methods.items()}
     report = _report(embedded, results, seeds)
+    judged = judge_methods(embedded, SPLIT, results, output, data=data)
+    report["judge"] = judged["calibration"]
+    for name, scores in judged["methods"].items():
+        report["methods"][name] |= {key: value for key, value in scores.items() if key.startswith("mars2")}
     with atomic_write(output / "report.json", force=True) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _draw(embedded, results, output / "contact_sheet.png")
     print(table(report["methods"]))
     print(_speed(report))
+    print(f"the embedded judge {report['judge']['verdict']} its calibration; its report: {judged['report']}")
     print(f"pictures: {output / 'contact_sheet.png'}   scores: {output / 'report.json'}")
     print(_train_a_little(output / "train"))
     print(f"{time.perf_counter() - started:.0f} s in all")
@@ -62,14 +68,18 @@ def run_demo(output: Path, *, seeds: int, data: Path = DATA) -> dict[str, Any]:
 
 def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of scores, one method a line."""
-    lines = [f"{'method':20} content  style  joint  [95 % interval]  strict  merge ms"]
+    lines = [f"{'method':20} content  style  joint  [95 % interval]  strict  mars2  merge ms"]
     for name, found in methods.items():
         low, high = found["joint_interval"]
         lines.append(
             f"{name:20} {found['content']:7.3f} {found['style']:6.3f} {found['joint']:6.3f}  [{low:.3f}, {high:.3f}]"
-            f"  {found['strict']:6.3f}  {found['merge_seconds'] * 1000:8.1f}"
+            f"  {found['strict']:6.3f} {_number(found.get('mars2'))}  {found['merge_seconds'] * 1000:8.1f}"
         )
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "     -" if value is None else f"{value:6.3f}"
 
 
 def _speed(report: Mapping[str, Any]) -> str:

@@ -29,6 +29,11 @@ def test_the_demo_merges_generates_scores_and_trains(
         assert 0 <= low <= found["joint"] <= high <= 1
         assert found["joint"] <= min(found["content"], found["style"])
         assert found["merge_seconds"] > 0
+        low, high = found["mars2_interval"]
+        assert 0 <= low <= found["mars2"] <= high <= 1
+    assert report["judge"]["verdict"] == "passed"
+    assert methods["hypernetwork"]["mars2"] > methods["direct"]["mars2"]
+    assert (tmp_path / "demo" / "judge" / "report.html").is_file()
     # Far from chance (.12); on the shipped artefacts, one seed, it is .996 against .848.
     assert methods["hypernetwork"]["joint"] > max(0.9, methods["direct"]["joint"])
     with Image.open(tmp_path / "demo" / "contact_sheet.png") as sheet:

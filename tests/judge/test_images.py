@@ -171,6 +171,17 @@ def test_too_many_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load_image(path)
 
 
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png_of_size(9_000, 9_000))
+    with pytest.raises(ImageError, match="pixels, found 9000 x 9000"):
+        load_image(path)
+    save_noise(path, 0)
+    monkeypatch.setattr("lorarar.judge.images.MAX_PIXELS", 12 * 8 - 1)
+    with pytest.raises(ImageError, match="at most 95 pixels, found 12 x 8"):
+        load_image(path)
+
+
 @pytest.mark.parametrize(
     "path",
     ["../secret.png", "/etc/passwd", "a/../../secret.png", "", "http://example.org/x.png", "file:///etc/passwd",

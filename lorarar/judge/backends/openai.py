@@ -5,7 +5,6 @@ The key comes from the environment (LORARAR_API_KEY, else OPENAI_API_KEY), goes 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from lorarar.judge.backends.capabilities import Capabilities, Trial, find_capabi
 from lorarar.judge.backends.completions import read_completion, scrubbed
 from lorarar.judge.backends.encoding import Encoder, data_uri
 from lorarar.judge.backends.retrying import RETRIED, backoff, retry_after
-from lorarar.judge.backends.transport import LimitedTransport
+from lorarar.judge.backends.transport import LimitedTransport, is_loopback
 from lorarar.judge.images import ImageError
 from lorarar.judge.records import Answer, Question, Reply
 
@@ -213,15 +212,8 @@ def _check_url(url: str, key: str) -> None:
         raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"expected a URL without credentials or query: put the key into {KEYS[0]}")
-    if key and parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if key and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
             f"{url}: a key is set ({' or '.join(KEYS)}), and would travel in the clear: use https, or set {KEYS[0]} to "
             "nothing if the server needs none"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -157,7 +158,15 @@ class LimitedTransport(httpx2.BaseTransport):
         self._pool.close()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name alone: nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _proxy(url: str) -> httpx2.Proxy | None:
     parsed = httpx2.URL(url)
     found = getproxies().get(parsed.scheme) or getproxies().get("all")
-    return httpx2.Proxy(found) if found and not proxy_bypass(parsed.host) else None
+    return httpx2.Proxy(found) if found and not is_loopback(parsed.host) and not proxy_bypass(parsed.host) else None
