@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch.testing import assert_close
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.testing import assert_close
 
 from lorarar.dense import Dense
 from lorarar.families import FAMILIES
