@@ -29,6 +29,7 @@ from lorarar.lora import LoRA
 from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger
 from lorarar.merging import Coefficients, merge
+from lorarar.threads import one_thread
 
 METHODS = ("direct", "network", "dense direct", "dense network")
 _WARM_LAYERS = 8
@@ -101,8 +102,9 @@ def _run(
         seconds, made = _timed(lambda: dense_merge(loras, network), device)
         return seconds, 0.0, made
     predict: Callable[[Sequence[LoRA]], Coefficients] = network or direct
-    first, coefficients = _timed(lambda: predict(loras), device)
-    second, merged = _timed(lambda: merge(loras, coefficients), device)
+    with one_thread():  # as `lorarar.api.combine` does it
+        first, coefficients = _timed(lambda: predict(loras), device)
+        second, merged = _timed(lambda: merge(loras, coefficients), device)
     return first + second, first, merged
 
 

@@ -23,6 +23,7 @@ from lorarar.toyworld.world import world
 LEARNT = ("base", "train")  # the sets of subjects and styles that training may show
 _BORDER = len(CONTENT_ATTRIBUTES)
 _DEGENERATE, _COLLAGE, _COPY = 0.10, 0.07, 0.03  # shares of all pairs
+_SAME = 0.45  # of the others, on each axis
 _BATCH = 256
 
 T = TypeVar("T", Subject, Style)
@@ -39,16 +40,16 @@ class Members(Generic[T]):
         """Any of them."""
         return self._members[int(random.integers(len(self._members)))]
 
-    def relative(self, member: T, random: np.random.Generator) -> T:
-        """The member itself, one that differs from it in one or two attributes, or any."""
+    def relative(self, member: T, near: float, random: np.random.Generator) -> T:
+        """The member itself, one that differs from it in one or two attributes (with probability `near`), or any."""
         kind = random.random()
-        if kind < 0.45:
+        if kind < _SAME:
             return member
-        if kind < 0.75:
+        if kind < _SAME + near:
             differing = 1 if random.random() < 0.75 else 2
-            near = ((self._values != np.array(astuple(member))).sum(1) == differing).nonzero()[0]
-            if len(near):
-                return self._members[int(random.choice(near))]
+            close = ((self._values != np.array(astuple(member))).sum(1) == differing).nonzero()[0]
+            if len(close):
+                return self._members[int(random.choice(close))]
         return self.pick(random)
 
 
@@ -70,14 +71,17 @@ class ImagePairs:
         return ((values[:, 0] == values[:, 1]) & (values[:, 1] >= 0)).all(1)
 
 
-def draw_pairs(count: int, seed: int, sets: Sequence[str] = LEARNT, others: Sequence[str] | None = None) -> ImagePairs:
+def draw_pairs(
+    count: int, seed: int, sets: Sequence[str] = LEARNT, others: Sequence[str] | None = None, near: float = 0.3
+) -> ImagePairs:
     """Pairs of renders of some sets' subjects and styles, same, near and far, with degenerate test images among them.
 
     Args:
         sets: names of the world's sets that references show; training takes ``LEARNT`` alone.
         others: the sets of what a test image shows when it does not show the same; by default ``sets``.
+        near: on each axis, the share of test images that differ in one or two attributes only.
     """
-    drawer = _Drawer(sets, sets if others is None else others, np.random.default_rng(seed))
+    drawer = _Drawer(sets, sets if others is None else others, near, np.random.default_rng(seed))
     images, attributes = [], []
     for _ in range(count):
         reference, test, shown = drawer.draw_pair()
@@ -90,8 +94,8 @@ def draw_pairs(count: int, seed: int, sets: Sequence[str] = LEARNT, others: Sequ
 class _Drawer:
     """Draws one pair after the other."""
 
-    def __init__(self, sets: Sequence[str], others: Sequence[str], random: np.random.Generator) -> None:
-        self.random = random
+    def __init__(self, sets: Sequence[str], others: Sequence[str], near: float, random: np.random.Generator) -> None:
+        self.near, self.random = near, random
         self.subjects = Members([subject for name in sets for subject in world().subjects[name]])
         self.styles = Members([style for name in sets for style in world().styles[name]])
         self.looks = Members(neutral_looks())
@@ -113,7 +117,10 @@ class _Drawer:
             return reference, self.draw_collage(reference, subject), [own, nothing]
         if kind < _COPY + _COLLAGE + _DEGENERATE:
             return reference, DEGENERATES[str(random.choice(list(DEGENERATES)))](random), [own, nothing]
-        shown = (self.other_subjects.relative(subject, random), self.other_styles.relative(style, random))
+        shown = (
+            self.other_subjects.relative(subject, self.near, random),
+            self.other_styles.relative(style, self.near, random),
+        )
         return reference, self.render(*shown), [own, truth(*shown)]
 
     def draw_collage(self, reference: Pixels, subject: Subject) -> Pixels:

@@ -22,10 +22,6 @@ from lorarar.toyworld.judge_texts import NOTHING, VALUE_WORDS, ask_name, ask_sam
 from lorarar.toyworld.reader import disturb
 
 _NAMES = list(ATTRIBUTES)
-# Up to which part of the training, and with what shares, naming, one attribute's agreement and whole questions are
-# asked. Before that nothing is asked: the model learns to compare.
-_QUESTIONS_FROM = 0.65
-_CURRICULUM = ((0.75, (0.15, 0.25, 0.6)), (1.0, (0.05, 0.05, 0.9)))
 _COMPARED_AT = 2  # the language model's layer at whose output an image's tokens tell how it compares
 
 
@@ -36,6 +32,25 @@ class Stage:
     steps: int
     batch: int
     learning_rate: float
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is practised until a part of the training is done.
+
+    Attributes:
+        until: the part, 0 to 1.
+        silent: the share of steps that ask nothing: the model only compares, which is much faster.
+        kinds: among questions, the shares of naming an attribute, of one attribute's agreement, of whole questions.
+    """
+
+    until: float
+    silent: float
+    kinds: tuple[float, float, float]
+
+
+LEARNING = (Lesson(0.65, 1, (0.15, 0.25, 0.6)), Lesson(0.75, 0, (0.15, 0.25, 0.6)), Lesson(1, 0, (0.05, 0.05, 0.9)))
+REFINING = (Lesson(1, 0.5, (0.05, 0.05, 0.9)),)
 
 
 class TowerTraining(lightning.LightningModule):
@@ -89,12 +104,14 @@ class JudgeTraining(lightning.LightningModule):
         processor: LlavaProcessor,
         pairs: ImagePairs,
         rubrics: Sequence[Rubric],
+        lessons: Sequence[Lesson],
         stage: Stage,
         seed: int,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.stage, self.seed, self.model, self.pairs, self.rubrics = stage, seed, model, pairs, rubrics
+        self.stage, self.seed, self.lessons = stage, seed, lessons
+        self.model, self.pairs, self.rubrics = model, pairs, rubrics
         self.compare = nn.Sequential(nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, len(ATTRIBUTES)))
         self.prompts = Prompts(processor)
         self.agreement = {axis: pairs.same(axis).tolist() for axis in AXES}
@@ -103,12 +120,12 @@ class JudgeTraining(lightning.LightningModule):
         """One step on a batch that is a function of (seed, step)."""
         random = np.random.default_rng((self.seed, self.global_step))
         chosen = random.integers(len(self.pairs.images), size=self.stage.batch)
-        shares = self._shares()
+        lesson = next(lesson for lesson in self.lessons if self.global_step < lesson.until * self.stage.steps)
         # All questions of a step are of one kind and rubric, so that short ones are not padded.
-        kind, rubric = random.choice(3, p=shares), self.rubrics[int(random.integers(len(self.rubrics)))]
+        kind, rubric = random.choice(3, p=lesson.kinds), self.rubrics[int(random.integers(len(self.rubrics)))]
         asked = [self._ask(int(i), int(kind), rubric, random) for i in chosen]
         images = self._show(chosen, [turned for _, _, turned in asked], random)
-        comparing = self._comparing_only()
+        comparing = bool(random.random() < lesson.silent)
         inputs = self.prompts.images(len(chosen)) if comparing else self.prompts.encode([text for text, _, _ in asked])
         inputs = {k: v.to(self.device) for k, v in (inputs | {"pixel_values": images}).items()}
         states = self.model.model(**inputs, output_hidden_states=True, use_cache=False)
@@ -121,12 +138,6 @@ class JudgeTraining(lightning.LightningModule):
             loss = loss + nn.functional.cross_entropy(logits, wanted)
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def _comparing_only(self) -> bool:
-        return bool(self.global_step < _QUESTIONS_FROM * self.stage.steps)
-
-    def _shares(self) -> tuple[float, float, float]:
-        return next(shares for until, shares in _CURRICULUM if self.global_step <= until * self.stage.steps)
 
     def _show(self, chosen: np.ndarray, turned: Sequence[bool], random: np.random.Generator) -> Tensor:
         """The pairs' images in the order in which they are asked about, (2 n, 3, 32, 32), half of them disturbed."""

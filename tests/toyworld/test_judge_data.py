@@ -66,7 +66,7 @@ def test_others_come_from_their_own_sets() -> None:
 def test_near_members_differ_in_one_or_two() -> None:
     known = Members([Subject(0, 0, 0, 0), Subject(0, 0, 0, 1), Subject(0, 0, 1, 1), Subject(5, 5, 4, 2)])
     random = np.random.default_rng(0)
-    drawn = [known.relative(Subject(0, 0, 0, 0), random) for _ in range(400)]
+    drawn = [known.relative(Subject(0, 0, 0, 0), 0.3, random) for _ in range(400)]
     counts = {member: drawn.count(member) / 400 for member in set(drawn)}
     assert counts[Subject(0, 0, 0, 0)] == pytest.approx(0.45 + 0.25 / 4, abs=0.07)
     assert counts[Subject(0, 0, 0, 1)] == pytest.approx(0.3 * 0.75 + 0.25 / 4, abs=0.07)

@@ -24,7 +24,7 @@ from lorarar.toyworld.judge_data import ImagePairs, draw_pairs
 from lorarar.toyworld.judge_model import UNKNOWN, build_model, build_processor
 from lorarar.toyworld.judge_scores import measure, rates
 from lorarar.toyworld.judge_texts import NOTHING, RUBRICS, VALUE_WORDS, all_texts, named, wordings
-from lorarar.toyworld.judge_training import JudgeTraining, Prompts, Stage, TowerTraining
+from lorarar.toyworld.judge_training import LEARNING, JudgeTraining, Prompts, Stage, TowerTraining
 
 CONFIG = Path(__file__).parents[2] / "configs" / "judge" / "tiny.yaml"
 
@@ -41,7 +41,9 @@ def pairs() -> ImagePairs:
 
 def training(processor: LlavaProcessor, pairs: ImagePairs, at: float) -> JudgeTraining:
     """The judge's training when a share of it is done."""
-    found = JudgeTraining(build_model(processor, 0), processor, pairs, wordings(), Stage(100, 8, 1e-3), seed=0)
+    found = JudgeTraining(
+        build_model(processor, 0), processor, pairs, wordings(), LEARNING, Stage(100, 8, 1e-3), seed=0
+    )
     type(found).global_step = property(lambda self: round(at * 100))  # Lightning's asks a trainer
     return found
 
@@ -193,6 +195,7 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
         held_out_pairs=24,
         tower=Stage(2, 4, 1e-3),
         judge=Stage(8, 4, 1e-3),
+        refined=Stage(2, 4, 1e-3),
     )
     folder = train_tiny(small)
     card = read_card(checked(folder))
