@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lorarar.judge.parsing import parse
 from lorarar.judge.records import Answer, Backend, Question
 from tests.judge.backends import families
 
+needs_no_torchvision = pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
 TEXTS = ["a b c d e f g h", "c", "b b b d d d e e e a a a f f f", "a ? b"]
 
 
@@ -151,6 +153,7 @@ def test_output_that_is_no_number_is_a_failure(checkpoints: dict[str, Path], pic
     assert "not finite" in reply.failure
 
 
+@needs_no_torchvision
 @pytest.mark.parametrize(
     ("model", "processor", "image_processor"),
     [
@@ -162,6 +165,18 @@ def test_what_needs_torchvision_says_so(model, processor: str, image_processor: 
     folder = families.save_without_processor(model(), processor, image_processor, tmp_path)
     with pytest.raises(ValueError, match="needs torchvision.*pip install torchvision.*openai back end"):
         TransformersBackend(str(folder))
+
+
+@needs_no_torchvision
+def test_a_misleading_error_says_so_too(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What some processors raise when torchvision is missing."""
+
+    def load(*_: object, **__: object) -> None:
+        raise AttributeError("type object 'VIDEO_PROCESSOR_MAPPING' has no attribute '_extra_content'")
+
+    monkeypatch.setattr(t.AutoProcessor, "from_pretrained", load)
+    with pytest.raises(ValueError, match="needs torchvision"):
+        TransformersBackend(str(checkpoints["llava"]))
 
 
 @pytest.mark.parametrize(
