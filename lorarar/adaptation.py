@@ -67,17 +67,20 @@ class _Stacked:
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """The forward hook: x is (batch, .., in), output is (batch, .., out)."""
         x, n = inputs[0], self.A.shape[0]
-        a, b = self.A.to(x.dtype), self.B.to(x.dtype)
-        if n == 1:
-            return output + F.linear(_scaled(F.linear(x, a[0]), self.scale), b[0])
         _check_batch(x, n)
+        a, b = self.A.to(x.dtype), self.B.to(x.dtype)
         # The scale multiplies the (.., rank) middle: the smallest tensor, and one rounding whatever the order.
         middle = _scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
-        return output + torch.bmm(middle, b.mT).reshape(output.shape)
+        if middle.dtype != output.dtype:
+            return output + torch.bmm(middle, b.mT).reshape(output.shape)
+        flat = output.reshape(n, -1, output.shape[-1])
+        return torch.baddbmm(flat, middle, b.mT).reshape(output.shape)
 
 
 def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
     """middle * scale with the scale kept in float32: fp16 cannot hold alpha / rank exactly."""
+    if isinstance(scale, float) and scale == 1:  # a merged LoRA's
+        return middle
     return middle * scale if isinstance(scale, float) else (middle.float() * scale).to(middle.dtype)
 
 
@@ -123,9 +126,17 @@ def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
     device, rank = linear.weight.device, max(f.rank for f in present)
     zero_a = torch.zeros(rank, linear.in_features, device=device, dtype=dtype)
     zero_b = torch.zeros(linear.out_features, rank, device=device, dtype=dtype)
-    a = [zero_a if f is None else F.pad(f.A.to(device, dtype), (0, 0, 0, rank - f.rank)) for f in factors]
-    b = [zero_b if f is None else F.pad(f.B.to(device, dtype), (0, rank - f.rank)) for f in factors]
+    a = [zero_a if f is None else _padded(f.A.to(device, dtype), rank, 0) for f in factors]
+    b = [zero_b if f is None else _padded(f.B.to(device, dtype), rank, 1) for f in factors]
     return _Stacked(torch.stack(a), torch.stack(b), _scale(factors, device))
+
+
+def _padded(factor: Tensor, rank: int, dimension: int) -> Tensor:
+    """The factor with zeros up to the rank; as it is where it has that already."""
+    missing = rank - factor.shape[dimension]
+    if not missing:
+        return factor
+    return F.pad(factor, (0, 0, 0, missing) if dimension == 0 else (0, missing))
 
 
 def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | Tensor:

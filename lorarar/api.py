@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from lorarar.families import check_same_family
 from lorarar.lora import Layer, LoRA, check_same_shapes
-from lorarar.mergers import MERGERS, Merger, Options
+from lorarar.mergers import MERGERS, Merger, Optimiser, Options
 from lorarar.mergers.driver import merge_deltas
 from lorarar.mergers.files import merger_kind
 from lorarar.merging import Coefficients
@@ -64,6 +65,7 @@ def combine(
     blocks: Mapping[str, float | Sequence[float]] | None = None,
     text_encoder: float | Sequence[float] | None = None,
     options: Options | None = None,
+    optimiser: Optimiser | None = None,
     rank: int | None = None,
     energy: float | None = None,
     device: torch.device | str = "cpu",
@@ -79,6 +81,8 @@ def combine(
         blocks: Beginning of a layer path -> one number, or one for each LoRA.
         text_encoder: One number, or one for each LoRA, for the text encoders' layers.
         options: The method's own settings, such as {"density": 0.3}.
+        optimiser: For methods that are optimised for each pair, such as "ziplora": a
+            `lorarar.pair_optimiser.PairOptimiser`, which holds the base model and the concepts' images.
         rank: Largest rank of a merged layer; what is larger is truncated, the error reported.
         energy: Share of each layer's squared norm to keep, 0 to 1: the smallest rank that does.
         device: Where to compute.
@@ -95,13 +99,14 @@ def combine(
     check_same_family(loras)
     check_same_shapes(loras)
     method, file, notes = _choose(loras, merger, hypernetwork)
+    _check_optimiser(method, optimiser)
     chosen = method.settings(options or {})
     strengths = strengths_for(loras, weights, blocks, text_encoder)
     placed = [lora.to(_checked(device)) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
         if method.kind == "coefficients":
-            merged = _by_coefficients(placed, method, file, strengths, chosen, rank, energy)
+            merged = _by_coefficients(placed, method, file, optimiser, strengths, chosen, rank, energy)
         else:
             merged = _by_deltas(placed, method, strengths, chosen, rank, energy)
         lora = merged.lora.to("cpu")
@@ -157,25 +162,40 @@ def _named(name: str) -> Merger:
             f"{name} acts while sampling, so there is nothing that a file could hold: use `lorarar generate --merger "
             f"{name}`, or merge with another method"
         )
-    if method.needs:
+    if "merger_file" in method.needs:
         raise ValueError(f"{name} needs a trained merger's file: give it as --hypernetwork (hypernetwork=)")
     return method
+
+
+def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
+    if method.pair and optimiser is None:
+        raise ValueError(
+            f"{method.name} optimises each pair, which takes the base model and the concepts' images: give --base, "
+            "--content-images and --style-images (in Python optimiser=lorarar.pair_optimiser.PairOptimiser(..))"
+        )
+    if optimiser is not None and not method.pair:
+        names = ", ".join(name for name, row in MERGERS.items() if row.pair)
+        raise ValueError(f"expected an optimiser for {names} alone, found one for {method.name}: drop it")
 
 
 def _by_coefficients(
     loras: Sequence[LoRA],
     method: Merger,
     file: Path | None,
+    optimiser: Optimiser | None,
     strengths: Strengths,
     options: Options,
     rank: int | None,
     energy: float | None,
 ) -> Merged:
-    needs = {"merger_file": file} if file else {}
+    needs: dict[str, Any] = {"merger_file": file} if file else {"optimiser": optimiser} if optimiser else {}
     predicted = frozenset(method.predicts(loras, **needs)) if method.predicts else None
     losses: dict[str, Loss] = {}
+    # What computes with a base model may use all threads.
+    with nullcontext() if method.pair else one_thread():
+        found = method.call(loras, **needs, **options)
     with one_thread():
-        coefficients = strengthen(method.call(loras, **needs, **options), strengths)
+        coefficients = strengthen(found, strengths)
         lora = merge_exactly(loras, coefficients)
     if rank is not None or energy is not None:
         lora, losses = truncate_lora(lora, rank=rank, energy=energy)

@@ -55,12 +55,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the denoiser is."""
-        return self.pipeline.unet.device
+        return next(self.denoiser.parameters()).device  # diffusers' property visits every module, 1 ms or more
 
     @property
     def dtype(self) -> torch.dtype:
         """What the denoiser computes in."""
-        return self.pipeline.unet.dtype
+        return next(p.dtype for p in self.denoiser.parameters() if p.is_floating_point())
 
     def modules(self) -> list[nn.Module]:
         """Denoiser, autoencoder and both text encoders."""

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lorarar.formats.files import atomic_write, sha256
+from lorarar.formats.files import sha256
+from lorarar.writing import atomic_write
 
 
 class ArtefactError(ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lorarar.dreambooth import Recipe
-from lorarar.formats.files import atomic_write
-from lorarar.teaching import Weights
+from lorarar.mergers.recipe import MergerRecipe
+from lorarar.objective import Weights
+from lorarar.settings import keep_settings
 from lorarar.toyworld.stages import StageRecipe
 from lorarar.tracking import WandbMode
-from lorarar.training import MergerRecipe
 
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -161,17 +160,8 @@ def keep_config(config: Any, folder: Path) -> None:
     Raises:
         ConfigError: the folder holds another configuration.
     """
-    path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config), default=str))
-    wanted = {key: value for key, value in wanted.items() if key not in ("device", "wandb")}
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = {k: (found.get(k), wanted.get(k)) for k in found | wanted if found.get(k) != wanted.get(k)}
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run of another configuration (there, here): {changed}: "
-                "name another folder with runs=FOLDER, or delete this one"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    kept = {key: value for key, value in asdict(config).items() if key not in ("device", "wandb")}
+    try:
+        keep_settings(kept, folder, "name another folder with runs=FOLDER, or delete this one")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

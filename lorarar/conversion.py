@@ -9,10 +9,11 @@ from typing import Any
 
 from lorarar.files import torch_dtype
 from lorarar.formats import Format, load, save
-from lorarar.formats.files import HASH_KEY, check_target
+from lorarar.formats.files import HASH_KEY
 from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.lora import LoRA
 from lorarar.truncation import Loss, relative_error, truncate_lora
+from lorarar.writing import check_target
 
 # What a header says of the old file's layout; the new file says it anew.
 _LAYOUT = {

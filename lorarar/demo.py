@@ -21,10 +21,10 @@ from lorarar.concepts import load_images
 from lorarar.config import TrainConfig, load_config
 from lorarar.files import describe, merge_files
 from lorarar.fitting import fit
-from lorarar.formats.files import atomic_write
 from lorarar.pictures import contact_sheet
 from lorarar.runs import merger_training
 from lorarar.training import MergerTraining
+from lorarar.writing import atomic_write
 
 SPLIT = "test"
 SHOWN = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, fixed beforehand

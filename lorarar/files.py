@@ -14,13 +14,15 @@ from torch import Tensor
 from lorarar.api import Merged, combine
 from lorarar.formats import Format, load, save
 from lorarar.formats.base_weights import BaseWeights
-from lorarar.formats.files import check_target, sha256, write_tensors
+from lorarar.formats.files import sha256, write_tensors
 from lorarar.formats.metadata import metadata_for, token_names, trigger_phrases
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
+from lorarar.mergers import Optimiser
 from lorarar.merging import summary
 from lorarar.threads import one_thread
 from lorarar.truncation import relative_error
+from lorarar.writing import check_target
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 Summary = dict[str, Any]
@@ -47,6 +49,8 @@ def merge_files(
     blocks: Mapping[str, Sequence[float]] | None = None,
     text_encoder: Sequence[float] | None = None,
     options: Mapping[str, float] | None = None,
+    optimiser: Optimiser | None = None,
+    facts: Mapping[str, object] | None = None,
     rank: int | None = None,
     energy: float | None = None,
     base: Path | None = None,
@@ -61,7 +65,9 @@ def merge_files(
     Args:
         files: One or more; two are content and style, in this order.
         output: The file to write.
-        merger, hypernetwork, weights, blocks, text_encoder, options, rank, energy, device: as `lorarar.api.combine`.
+        merger, hypernetwork, weights, blocks, text_encoder, options, optimiser, rank, energy, device: as
+            `lorarar.api.combine`.
+        facts: Further facts for the file's header, such as what an optimiser holds.
         base: The base model, for files whose delta depends on its weights (DoRA, IA3, OFT, GLoRA).
         format: "kohya", "diffusers" or "peft"; None is what the tools of the LoRAs' family read.
         dtype: "fp16", "bf16" or "fp32", of the weights in the file.
@@ -94,6 +100,7 @@ def merge_files(
         blocks=blocks,
         text_encoder=text_encoder,
         options=options,
+        optimiser=optimiser,
         rank=rank,
         energy=energy,
         device=device,
@@ -106,7 +113,7 @@ def merge_files(
             output,
             format=format,
             dtype=written_in,
-            metadata=_metadata(loras, merged, format),
+            metadata=_metadata(loras, merged, format, facts or {}),
             force=force,
         )
         if save_coefficients:
@@ -169,8 +176,8 @@ def describe(found: Summary) -> str:
     return "\n".join(lines)
 
 
-def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None) -> dict[str, str]:
-    details: dict[str, object] = dict(merged.options)
+def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: Mapping[str, object]) -> dict[str, str]:
+    details: dict[str, object] = {**merged.options, **facts}
     if merged.merger_file:
         details["merger_sha256"] = sha256(merged.merger_file)
     if merged.coefficients:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from lorarar.mergers.driver import add
 from lorarar.pictures import save_image
 from lorarar.runtime import scheduled
 from lorarar.strengths import strengthened, strengths_for
+
+Sampler = Callable[[str, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -202,18 +204,42 @@ def generate_files(
         FileNotFoundError: there is no base model.
         ValueError: several LoRAs without a merger, or a LoRA was made for another base.
     """
-    loaded, runtime = _prepared([load(path) for path in loras], merger, weights, options)
-    backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
+    draw = open_sampler(
+        base, loras, sampling, merger=merger, weights=weights, options=options, device=device, dtype=dtype
+    )
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in seeds:
-        if runtime:
-            image = generate_composed(backbone, loaded, runtime, prompt, [seed], sampling, options)[0]
-        else:
-            image = generate(backbone, [loaded[0] if loaded else None], [prompt], [seed], sampling)[0, 0]
         paths.append(output / f"{seed}.png")
-        save_image(image, paths[-1])
+        save_image(draw(prompt, [seed])[0], paths[-1])
     return paths
+
+
+def open_sampler(
+    base: str,
+    loras: Sequence[Path],
+    sampling: Sampling,
+    *,
+    merger: str | None = None,
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    device: str = "cpu",
+    dtype: str = "fp32",
+) -> Sampler:
+    """Loads a base and LoRAs, merged where there are several, once for many prompts; see `generate_files`.
+
+    Returns:
+        A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
+    """
+    loaded, runtime = _prepared([load(path) for path in loras], merger, weights, options)
+    backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
+
+    def draw(prompt: str, seeds: Sequence[int]) -> Tensor:
+        if runtime:
+            return generate_composed(backbone, loaded, runtime, prompt, seeds, sampling, options)
+        return generate(backbone, [loaded[0] if loaded else None], [prompt], seeds, sampling)[0]
+
+    return draw
 
 
 def _prepared(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -13,6 +14,32 @@ from torch import Tensor
 from lorarar.merging import Coefficients
 
 SimilarityKind = Literal["cos", "dot", "product"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the objective is made of.
+
+    Attributes:
+        fidelity: weight of the paper's two terms, each concept's own images and captions.
+        combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
+        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
+        similarity: lambda, the weight of the summed overlap of m_c and m_s.
+    """
+
+    fidelity: float = 1.0
+    combined: float = 0.0
+    strengths: tuple[float, float] = (1.0, 1.0)
+    similarity: float = 0.01
+    kind: SimilarityKind = "cos"
+
+    def of(self, term: str) -> float:
+        """The weight of a term by name; the paper's two terms share one."""
+        return self.fidelity if term in ("content", "style") else float(getattr(self, term))
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of terms of one shape."""
+        return torch.stack([self.of(name) * term for name, term in terms.items()]).sum(dim=0)
 
 
 def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import lightning
@@ -29,10 +30,60 @@ class PairBatch:
     unconditional: Conditioning
 
 
-class PairData(lightning.LightningDataModule):
-    """Training and validation pairs. A step's pairs, images, timesteps and noise are a function of (seed, step).
+class PairDraws:
+    """What a step sees of any pair of some concepts: encodings are made once, draws are a function of their key.
 
     Only what a user of SDXL has goes in: the concepts' own images and captions, their LoRAs, the base.
+
+    Args:
+        concepts: of all pairs.
+        loras: by concept name.
+
+    Raises:
+        KeyError: a concept has no LoRA.
+    """
+
+    def __init__(self, backbone: Backbone, concepts: Iterable[Concept], loras: Mapping[str, LoRA]) -> None:
+        members = {concept.name: concept for concept in concepts}
+        missing = sorted(members.keys() - loras.keys())
+        if missing:
+            raise KeyError(
+                f"expected a LoRA for each concept, {len(missing)} lack one, first {missing[:3]}: run the zoo"
+            )
+        self.backbone = backbone
+        self.loras = {name: loras[name].to(backbone.device) for name in members}
+        self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
+        self._combined: dict[str, Conditioning] = {}
+        with torch.no_grad():
+            self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
+
+    def both(self, pair: Pair) -> tuple[LoRA, LoRA]:
+        """The LoRAs of a pair, on the base's device."""
+        return self.loras[pair.content.name], self.loras[pair.style.name]
+
+    def batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
+        """A draw of ``images`` of each concept: the same noise and timesteps for both, as in the paper."""
+        random = step_generator(*key, pair.name)
+        content, style = self.encoded[pair.content.name], self.encoded[pair.style.name]
+        timesteps, noise = draw_noise(self.backbone, content, images, random)
+        return PairBatch(
+            pair.name,
+            self.both(pair),
+            draw(self.backbone, content, timesteps, noise, random),
+            draw(self.backbone, style, timesteps, noise, random),
+            self._prompt(pair.prompt),
+            self._unconditional,
+        )
+
+    def _prompt(self, prompt: str) -> Conditioning:
+        if prompt not in self._combined:
+            with torch.no_grad():
+                self._combined[prompt] = self.backbone.encode_prompts([prompt])
+        return self._combined[prompt]
+
+
+class PairData(lightning.LightningDataModule):
+    """Training and validation pairs. A step's pairs, images, timesteps and noise are a function of (seed, step).
 
     Args:
         splits: must hold ``train`` and ``validation``, disjoint.
@@ -61,49 +112,23 @@ class PairData(lightning.LightningDataModule):
         self.backbone, self.pairs, self.images, self.seed = backbone, pairs, images, seed
         used = {split: splits[split].pairs(concepts) for split in ("train", "validation")}
         self.train_pairs, self.validation_pairs = used["train"], used["validation"]
-        members = {c.name: c for pairs_ in used.values() for pair in pairs_ for c in (pair.content, pair.style)}
-        missing = sorted(members.keys() - loras.keys())
-        if missing:
-            raise KeyError(
-                f"expected a LoRA for each concept, {len(missing)} lack one, first {missing[:3]}: run the zoo"
-            )
-        self.loras = {name: loras[name].to(backbone.device) for name in members}
+        members = [c for pairs_ in used.values() for pair in pairs_ for c in (pair.content, pair.style)]
+        self.draws = PairDraws(backbone, members, loras)
+        self.loras, self.encoded = self.draws.loras, self.draws.encoded
         check_same_layers(list(self.loras.values()))
-        self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
-        self._combined: dict[str, Conditioning] = {}
-        with torch.no_grad():
-            self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
 
     def training_batch(self, step: int) -> list[PairBatch]:
         """The pairs of a training step, drawn with replacement."""
         random = step_generator(self.seed, "pairs", step)
         chosen = torch.randint(len(self.train_pairs), (self.pairs,), generator=random)
-        return [self._batch(self.train_pairs[int(i)], self.images, (self.seed, step, k)) for k, i in enumerate(chosen)]
+        return [
+            self.draws.batch(self.train_pairs[int(i)], self.images, (self.seed, step, k)) for k, i in enumerate(chosen)
+        ]
 
     def validation_batch(self, index: int) -> list[PairBatch]:
         """Validation pair ``index``, with draws that never change."""
         pair = self.validation_pairs[index]
-        return [self._batch(pair, max(4, self.images), ("validation", pair.name))]
-
-    def _batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
-        """The same noise and timesteps for both concepts, as in the paper."""
-        random = step_generator(*key, pair.name)
-        content, style = self.encoded[pair.content.name], self.encoded[pair.style.name]
-        timesteps, noise = draw_noise(self.backbone, content, images, random)
-        return PairBatch(
-            pair.name,
-            (self.loras[pair.content.name], self.loras[pair.style.name]),
-            draw(self.backbone, content, timesteps, noise, random),
-            draw(self.backbone, style, timesteps, noise, random),
-            self._prompt(pair.prompt),
-            self._unconditional,
-        )
-
-    def _prompt(self, prompt: str) -> Conditioning:
-        if prompt not in self._combined:
-            with torch.no_grad():
-                self._combined[prompt] = self.backbone.encode_prompts([prompt])
-        return self._combined[prompt]
+        return [self.draws.batch(pair, max(4, self.images), ("validation", pair.name))]
 
     def train_dataloader(self) -> DataLoader:
         """Counts only: ``training_batch`` draws by the step's number."""
@@ -112,6 +137,22 @@ class PairData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The numbers of the validation pairs."""
         return DataLoader(range(len(self.validation_pairs)), batch_size=None)
+
+
+def joint_concept(pair: Pair) -> Concept:
+    """Both concepts of a pair as one, for the joint training of a single LoRA: a reference, not a merge.
+
+    The concept with fewer images is repeated, so that a step draws as often from either; with equal numbers every image
+    is seen equally often. `lorarar.zoo.train_zoo` trains it as any other concept, named by the pair.
+
+    Reference:
+        "Joint training" in ZipLoRA, arXiv 2311.13600.
+    """
+    sides = (pair.content, pair.style)
+    count = max(len(side.images) for side in sides)
+    images = tuple(path for side in sides for path in islice(cycle(side.images), count))
+    captions = tuple(text for side in sides for text in islice(cycle(side.captions), count))
+    return Concept(pair.name, "content", pair.prompt, images, captions)
 
 
 def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lorarar.formats.files import atomic_write
+from lorarar.writing import atomic_write
 
 
 def sheet(images: Tensor, columns: int) -> Tensor:

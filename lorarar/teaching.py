@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,30 +12,9 @@ from torch import Tensor
 from lorarar.adaptation import adapted
 from lorarar.backbone import Backbone, Conditioning, stack
 from lorarar.draws import Draw
-from lorarar.objective import SimilarityKind, combined_target
+from lorarar.merging import Coefficients, merge
+from lorarar.objective import Weights, combined_target, fidelity_loss, similarity
 from lorarar.pairs import PairBatch
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What the objective is made of.
-
-    Attributes:
-        fidelity: weight of the paper's two terms, each concept's own images and captions.
-        combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
-        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
-        similarity: lambda, the weight of the summed overlap of m_c and m_s.
-    """
-
-    fidelity: float = 1.0
-    combined: float = 0.0
-    strengths: tuple[float, float] = (1.0, 1.0)
-    similarity: float = 0.01
-    kind: SimilarityKind = "cos"
-
-    def of(self, term: str) -> float:
-        """The weight of a term by name; the paper's two terms share one."""
-        return self.fidelity if term in ("content", "style") else float(getattr(self, term))
 
 
 @dataclass(frozen=True)
@@ -73,6 +53,42 @@ def join(asked: Sequence[Question]) -> Question:
         torch.cat([q.timesteps for q in asked]),
         stack([q.conditioning for q in asked]),
     )
+
+
+@contextmanager
+def objective_terms(
+    backbone: Backbone, pairs: Sequence[PairBatch], coefficients: Sequence[Coefficients], weights: Weights
+) -> Iterator[dict[str, Tensor]]:
+    """Each term of the objective for each of n pairs, (n,) by name, differentiable in the coefficients.
+
+    All merged passes of all pairs are one pass, and so are all teachers'. Keep the context open through backward: the
+    merged LoRAs are in the model until it closes.
+
+    Args:
+        coefficients: one for each pair.
+    """
+    targets = answers(backbone, pairs, weights)
+    # In float32 as when files are merged, whatever the base runs in.
+    with torch.autocast(backbone.device.type, enabled=False):
+        merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
+        overlap = torch.stack([similarity(m, weights.kind) for m in coefficients])
+    asked = [questions(pair, weights) for pair in pairs]
+    inputs = join([question for mine in asked for question in mine.values()])
+    with adapted(backbone.denoiser, merged):
+        said = _ask(backbone, inputs).chunk(len(pairs))
+        yield _fidelity(said, asked, targets) | {"similarity": overlap}
+
+
+def _fidelity(
+    said: Sequence[Tensor], asked: Sequence[dict[str, Question]], targets: Sequence[dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Each term's mean squared error for each pair, (n,)."""
+    losses: dict[str, list[Tensor]] = {}
+    for mine, questions_, target in zip(said, asked, targets, strict=True):
+        parts = torch.split(mine, [len(question.noisy) for question in questions_.values()])
+        for name, part in zip(questions_, parts, strict=True):
+            losses.setdefault(name, []).append(fidelity_loss(part, target[name]))
+    return {name: torch.stack(values) for name, values in losses.items()}
 
 
 @torch.no_grad()

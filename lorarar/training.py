@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,26 +13,15 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from lorarar.adaptation import adapted
 from lorarar.backbone import Backbone
 from lorarar.fitting import fit
 from lorarar.lora import LoRA
-from lorarar.merging import Coefficients, merge
-from lorarar.objective import fidelity_loss, similarity
+from lorarar.mergers.recipe import MergerRecipe
+from lorarar.merging import Coefficients
+from lorarar.objective import Weights
 from lorarar.pairs import PairBatch, PairData
-from lorarar.teaching import Question, Weights, answers, join, questions
+from lorarar.teaching import objective_terms
 from lorarar.tracking import BestMerger, Pictures
-
-
-@dataclass(frozen=True)
-class MergerRecipe:
-    """How a merger is optimised. ``schedule``: a constant rate, or a cosine from it to 0."""
-
-    steps: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    schedule: Literal["constant", "cosine"] = "constant"
 
 
 class Merger(Protocol):
@@ -83,7 +71,7 @@ class MergerTraining(lightning.LightningModule):
         optimiser = self.optimizers()
         optimiser.zero_grad()
         for group in optimiser.param_groups:
-            group["lr"] = self._rate(self.global_step)
+            group["lr"] = self.recipe.rate(self.global_step)
         found = self.losses(pairs, backward=True)
         if not math.isfinite(found["loss"]):
             names = [pair.name for pair in pairs]
@@ -97,36 +85,15 @@ class MergerTraining(lightning.LightningModule):
         self.log("loss", found["loss"], prog_bar=True, logger=False)
 
     def losses(self, pairs: Sequence[PairBatch], *, backward: bool = False) -> dict[str, float]:
-        """The objective's terms, each a mean over pairs; with ``backward``, gradients are left on the merger.
-
-        All merged passes of all pairs are one pass, and so are all teachers'.
-        """
-        targets = answers(self.backbone, pairs, self.weights)
+        """The objective's terms, each a mean over pairs; with ``backward``, gradients are left on the merger."""
         # The merger runs in float32 here as it does when files are merged, whatever the base runs in.
         with torch.autocast(self.device.type, enabled=False):
             coefficients = [self.merger(pair.loras) for pair in pairs]
-            merged = [merge(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
-        asked = [questions(pair, self.weights) for pair in pairs]
-        inputs = join([question for mine in asked for question in mine.values()])
-        with adapted(self.backbone.denoiser, merged):
-            said = self.backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning).chunk(len(pairs))
-            terms = self._terms(said, asked, targets)
-            terms["similarity"] = torch.stack([similarity(m, self.weights.kind) for m in coefficients]).mean()
-            total = torch.stack([self.weights.of(name) * term for name, term in terms.items()]).sum()
+        with objective_terms(self.backbone, pairs, coefficients, self.weights) as terms:
+            total = self.weights.total(terms).mean()
             if backward:
                 self.manual_backward(total)
-        return {"loss": float(total.detach())} | {name: float(term.detach()) for name, term in terms.items()}
-
-    def _terms(
-        self, said: Sequence[Tensor], asked: Sequence[dict[str, Question]], targets: Sequence[dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """Each term's mean squared error over all pairs."""
-        losses: dict[str, list[Tensor]] = {}
-        for mine, questions_, target in zip(said, asked, targets, strict=True):
-            parts = mine.split([len(question.noisy) for question in questions_.values()])
-            for name, part in zip(questions_, parts, strict=True):
-                losses.setdefault(name, []).append(fidelity_loss(part, target[name]))
-        return {name: torch.stack(values).mean() for name, values in losses.items()}
+        return {"loss": float(total.detach())} | {name: float(term.detach().mean()) for name, term in terms.items()}
 
     @torch.no_grad()
     def validation_step(self, batch: int, index: int) -> None:
@@ -141,11 +108,6 @@ class MergerTraining(lightning.LightningModule):
         metrics, grid = self.scorer(self.merger)
         self.log_dict({f"validation/{name}": value for name, value in metrics.items()}, prog_bar=True)
         self.validation_grid = grid
-
-    def _rate(self, step: int) -> float:
-        if self.recipe.schedule == "constant":
-            return self.recipe.learning_rate
-        return self.recipe.learning_rate * (1 + math.cos(math.pi * min(1.0, step / self.recipe.steps))) / 2
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on the merger."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.benchmark.compare import CompareConfig
 from lorarar.benchmark.gates import GatesConfig
+from lorarar.benchmark.quality import QualityConfig
 from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, keep_config, load_config
 from lorarar.dreambooth import Recipe
+from lorarar.metrics.run import MetricsConfig
 from lorarar.toyworld.judge import TinyJudgeConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -20,9 +21,10 @@ KINDS = {
     "dreambooth": ZooConfig,
     "train": TrainConfig,
     "judge": TinyJudgeConfig,
+    "metrics": MetricsConfig,
     "toyworld": ToyworldConfig,
     "gates": GatesConfig,
-    "compare": CompareConfig,
+    "quality": QualityConfig,
 }
 GOOD = """
 base: some/base

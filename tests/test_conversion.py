@@ -13,10 +13,11 @@ from torch.testing import assert_close
 
 from lorarar.conversion import convert_file
 from lorarar.dense import Dense
-from lorarar.formats import FormatError, load, save, sha256
+from lorarar.formats import load, save, sha256
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.truncation import relative_error
+from lorarar.writing import FormatError
 from tests.tiny import factors
 
 BLOCK = "down_blocks.1.attentions.0.transformer_blocks.0"

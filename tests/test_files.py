@@ -12,10 +12,11 @@ from torch.testing import assert_close
 
 from lorarar.backbone import Backbone
 from lorarar.files import describe, merge_files
-from lorarar.formats import FormatError, load, save, sha256
+from lorarar.formats import load, save, sha256
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.files import save_merger
+from lorarar.writing import FormatError
 from tests.tiny import dense, lora_for, tiny_unet
 
 Files = tuple[Path, Path]

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from lorarar.backbone import Backbone, load_backbone
-from lorarar.formats import FormatError, save
+from lorarar.formats import save
 from lorarar.generation import Sampling, denoiser_part, generate, generate_batches, generate_files, starting_latents
 from lorarar.lora import LoRA
 from lorarar.mergers.average import average
 from lorarar.merging import merge
+from lorarar.writing import FormatError
 from tests.tiny import factors, lora_for, tiny_unet
 
 PROMPT, SEEDS = "a sks cat in szn style", [3, 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,15 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.backbone import Backbone
-from lorarar.concepts import Concept, Split
-from lorarar.formats import FormatError, save
+from lorarar.cards import read_card
+from lorarar.concepts import Concept, Pair, Split
+from lorarar.dreambooth import Recipe
+from lorarar.formats import load, save
 from lorarar.lora import LoRA
-from lorarar.pairs import PairBatch, PairData, load_loras
+from lorarar.pairs import PairBatch, PairData, joint_concept, load_loras
 from lorarar.teaching import combined_question
+from lorarar.writing import FormatError
+from lorarar.zoo import train_zoo
 
 
 @pytest.fixture
@@ -102,3 +107,24 @@ def test_loras_of_a_zoo(loras: dict[str, LoRA], tmp_path: Path) -> None:
     )
     with pytest.raises(FormatError, match="train_style_01.safetensors does not exist"):
         load_loras(tmp_path, ["train_style_00", "train_style_01"])
+
+
+def test_a_pair_as_one_concept_has_both_equally_often(concepts: dict[str, Concept]) -> None:
+    content, style = concepts["train_content_00"], concepts["train_style_00"]
+    single = replace(style, images=style.images[:1], captions=style.captions[:1])
+    joint = joint_concept(Pair(content, single))
+    assert joint.images == (*content.images, *style.images[:1] * 3)
+    assert joint.captions == ("a sks cat",) * 3 + (style.captions[0],) * 3
+    assert (joint.name, joint.phrase) == ("train_content_00+train_style_00", "a sks cat in szn style")
+    swapped = joint_concept(Pair(replace(content, images=content.images[:2], captions=("a", "b")), style))
+    assert (swapped.captions, len(swapped.images)) == (("a", "b", "a", *style.captions), 6)
+
+
+def test_one_lora_is_trained_on_both_concepts(backbone: Backbone, concepts: dict[str, Concept], tmp_path: Path) -> None:
+    pair = Pair(concepts["train_content_00"], concepts["train_style_00"])
+    recipe = Recipe(rank=2, alphas=(2.0,), steps=2, images=4, learning_rate=1e-2)
+    folders = {"folder": tmp_path / "loras", "runs": tmp_path / "runs"}
+    (path,) = train_zoo(backbone, [joint_concept(pair)], recipe, **folders, group=1, checkpoint_every=2)
+    assert path.name == "train_content_00+train_style_00.safetensors"
+    assert read_card(path)["captions"] == [*pair.content.captions, *pair.style.captions]
+    assert all(delta.delta().any() for delta in load(path).layers.values())

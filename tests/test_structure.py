@@ -12,12 +12,25 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "lorarar"
 LEVELS = (
-    {"lowrank", "dense", "statistics", "threads"},
+    {"lowrank", "dense", "statistics", "threads", "writing", "settings"},
     {"lora", "families"},
     {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation", "strengths"},
     {"mergers", "shipped", "inspection", "conversion", "api", "files"},
     {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
-    {"draws", "dreambooth", "zoo", "pairs", "teaching", "tracking", "training", "generation", "runtime"},
+    {
+        "draws",
+        "dreambooth",
+        "zoo",
+        "pairs",
+        "teaching",
+        "optimisation",
+        "pair_optimiser",
+        "tracking",
+        "training",
+        "generation",
+        "runtime",
+        "prompt_sets",
+    },
     {"toyworld", "benchmark"},
     {"config", "runs", "demo", "cli"},
 )

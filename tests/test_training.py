@@ -15,10 +15,11 @@ from lorarar.concepts import Concept, Split
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.files import load_merger, merger_metadata
+from lorarar.mergers.recipe import MergerRecipe
 from lorarar.merging import Coefficients
+from lorarar.objective import Weights
 from lorarar.pairs import PairBatch, PairData
-from lorarar.teaching import Weights
-from lorarar.training import MergerRecipe, MergerTraining, train_merger
+from lorarar.training import MergerTraining, train_merger
 from tests.tiny import dense
 
 OPTIONS: dict[str, dict[str, object]] = {"paper": {"hidden": 16}, "residual": {"hidden": 8}, "constant": {}}
@@ -281,8 +282,8 @@ def test_training_stops_when_validation_no_longer_improves(make: Make, tmp_path:
 
 def test_the_cosine_schedule_falls_to_zero(make: Make) -> None:
     module = make("constant", steps=10, schedule="cosine")
-    assert [module._rate(step) for step in (0, 5, 10)] == pytest.approx([1e-2, 5e-3, 0])
-    assert make("constant")._rate(5) == 1e-2
+    assert [module.recipe.rate(step) for step in (0, 5, 10)] == pytest.approx([1e-2, 5e-3, 0])
+    assert make("constant").recipe.rate(5) == 1e-2
 
 
 def test_a_scorer_is_asked_at_each_validation(make: Make, tmp_path: Path) -> None:

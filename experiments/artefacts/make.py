@@ -65,8 +65,8 @@ def ship(name: str, config: str, target: Path) -> None:
     """Copy a trained merger to data/ with a card."""
     from lorarar.cards import write_card
     from lorarar.config import TrainConfig, load_config
-    from lorarar.formats import atomic_write
     from lorarar.mergers.files import merger_metadata
+    from lorarar.writing import atomic_write
 
     path = Path(f"configs/train/{config}.yaml")
     source = load_config(TrainConfig, path).runs / "merger.safetensors"

@@ -1,163 +1,187 @@
-"""How good is the embedded judge? Held-out renders, its calibration, and generated images against the attribute reader.
+"""How good is the embedded judge? Held-out renders, its gate, and generated images against the attribute reader.
 
-python experiments/judge/tiny_judge.py test        (or validation, for choices)
+python experiments/judge/tiny_judge.py test        (or validation, for choices); writes results_SPLIT.json beside it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from lorarar.benchmark.embedded import DATA, load_embedded
-from lorarar.benchmark.judged import judge_methods
+from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.judged import LAYOUT, judge_methods
 from lorarar.benchmark.methods import Result, run_method, shipped_methods
 from lorarar.cards import checked
+from lorarar.judge.consistency import nuisance_consistency, swapped_consistency
 from lorarar.judge.folder import read_setup
 from lorarar.judge.judging import judge_by_name, reread
 from lorarar.judge.preparation import plan_run
-from lorarar.judge.records import AXES
+from lorarar.judge.records import AXES, Axis
 from lorarar.judge.rubrics import load_rubric
 from lorarar.judge.scores import score_images
-from lorarar.statistics import cohen_kappa, wilson
+from lorarar.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
 from lorarar.toyworld.judge import save_judge
-from lorarar.toyworld.judge_data import LEARNT, draw_pairs
-from lorarar.toyworld.judge_model import build_model, build_processor
-from lorarar.toyworld.judge_scores import measure
-from lorarar.toyworld.judge_texts import RUBRICS, all_texts, wordings
+from lorarar.toyworld.judge_data import LEARNT, ImagePairs, draw_pairs
+from lorarar.toyworld.judge_model import build_model
+from lorarar.toyworld.judge_scores import yes_margins
 
 METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper")
 SEEDS = (0, 1)
-PAIRS = 4000
+PAIRS = 2000  # of renders
+CASES = 64  # of the calibration, of a kind and axis
+NUISANCES = 100  # images that are also asked about in other ways
 ROOT = Path("runs/judge_experiment")
-CASES = 64  # of a kind and axis
+Votes = dict[tuple[str, str], list[bool]]  # (method, image) -> content, style, both
 
 
 def main(split: str) -> None:
+    """Measures and writes."""
     torch.set_num_threads(1)
-    folder = ROOT / split
+    folder, judge = ROOT / split, checked(DATA / "judge")
     random = folder / "random"
-    processor = build_processor(all_texts(wordings()))
+    random.parent.mkdir(parents=True, exist_ok=True)
+    processor = LlavaProcessor.from_pretrained(judge)
     save_judge(build_model(processor, seed=1), processor, random)
     embedded = load_embedded([split])
     methods = shipped_methods(DATA / "mergers")
     results = {name: run_method(embedded.scorer(split, SEEDS), methods[name]) for name in METHODS}
-    start = time.perf_counter()
-    judged = judge_methods(embedded, split, results, folder / "generated", data=DATA)
-    seconds = time.perf_counter() - start
+    judge_methods(embedded, split, results, folder / "generated", data=DATA)
+    pairs = draw_pairs(PAIRS, 11, (split,), (*LEARNT, split))
+    images = folder / "generated" / "images"
     found = {
-        "split": split,
-        "parameters": sum(
-            p.numel() for p in LlavaForConditionalGeneration.from_pretrained(judge_folder()).parameters()
-        ),
-        "renders": {name: renders(judge_folder(), split, name) for name in RUBRICS},
-        "renders_random_judge": renders(random, split, "mars2"),
-        "gate": gate(folder / "generated" / "images", folder / "gate", "tiny"),
-        "gate_random_judge": gate(folder / "generated" / "images", folder / "gate_random", f"transformers:{random}"),
-        "generated": agreement(folder / "generated" / "judge", results, embedded.pairs(split)) | {"judged": judged},
-        "seconds_to_judge_and_report": round(seconds, 1),
+        "renders": {name: measure_renders(path, pairs) for name, path in (("embedded", judge), ("random", random))},
+        "gate": {
+            name: measure_gate(images, folder / f"gate_{name}", backend)
+            for name, backend in (("embedded", "tiny"), ("random", f"transformers:{random}"))
+        },
+        "nuisances": measure_nuisances(images, folder / "nuisances"),
+        "generated": compare_with_reader(folder / "generated" / "judge", results, embedded, split),
     }
-    path = Path(__file__).with_name(f"results_{split}.json")
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    Path(__file__).with_name(f"results_{split}.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
 
-def judge_folder() -> Path:
-    return checked(DATA / "judge")
+def interval(rate: Rate) -> list[float]:
+    """Value, Wilson's bounds, number."""
+    found = wilson(rate)
+    return [*(round(value, 4) for value in (rate.value, found.low, found.high)), rate.total]
 
 
-def renders(model: Path, split: str, rubric: str) -> dict[str, dict[str, float]]:
-    """Pairs of the split's subjects and styles; other subjects and styles come from every set that may be shown."""
-    loaded = LlavaForConditionalGeneration.from_pretrained(model, dtype=torch.float32)
-    pairs = draw_pairs(PAIRS, 11, (split,), (*LEARNT, split))
-    return measure(loaded, LlavaProcessor.from_pretrained(model), pairs, load_rubric(rubric))
-
-
-def gate(images: Path, run: Path, backend: str) -> dict[str, object]:
-    """The calibration from the split's own references, as any user gets it, with more cases."""
-    layout = "{method}/{content}+{style}/{seed}.png"
-    plan_run(run, images, DATA / "concepts.yaml", layout=layout, reference_root=DATA / "images", cases=CASES)
-    judged = judge_by_name(run, read_setup(run), backend, calibrate_only=True)
-    assert judged.gate
-    kinds: dict[str, list[float]] = {}
-    for case in judged.planned.cases:
-        kinds.setdefault(f"{case.axis} {case.kind} (right: {case.label})", []).append(
-            judged.case_verdicts[case.id].value
-        )
-    axes = {}
-    for axis in AXES:
-        rates = judged.gate.axes[axis]
-        axes[axis] = {"auc": round(rates.auc, 4)} | {
-            name: [round(rate.value, 4), *(round(v, 4) for v in bounds(rate)), rate.total]
-            for name, rate in (
-                ("sensitivity", rates.sensitivity),
-                ("specificity", rates.specificity),
-                ("false_accepts", rates.false_accepts),
-            )
+def measure_renders(judge: Path, pairs: ImagePairs) -> dict[Axis, Any]:
+    """Sensitivity, specificity, also of images that differ in one attribute, and AUC; degenerate images apart."""
+    model = LlavaForConditionalGeneration.from_pretrained(judge, dtype=torch.float32)
+    processor, found = LlavaProcessor.from_pretrained(judge), {}
+    degenerate = pairs.attributes[:, 1, 0] < 0
+    for axis, own in zip(AXES, (slice(0, 4), slice(4, 8)), strict=True):
+        margins = yes_margins(model, processor, pairs, load_rubric("mars2"), axis, seed=0)
+        same = pairs.same(axis)
+        other = ~same & ~degenerate
+        near = other & ((pairs.attributes[:, 0, own] != pairs.attributes[:, 1, own]).sum(1) == 1)
+        found[axis] = {
+            "sensitivity": interval(share(margins[same] > 0)),
+            "specificity": interval(share(margins[other] <= 0)),
+            "near_specificity": interval(share(margins[near] <= 0)),
+            "degenerate_accepts": interval(share(margins[degenerate] > 0)),
+            "auc": round(auc(margins[same].tolist(), margins[other].tolist()), 4),
         }
+    return found
+
+
+def share(hits: torch.Tensor) -> Rate:
+    """How many of some booleans are true."""
+    return Rate(int(hits.sum()), len(hits))
+
+
+def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
+    """The calibration from the split's own references, as any user gets it, with more cases."""
+    plan_run(run, images, DATA / "concepts.yaml", layout=LAYOUT, reference_root=DATA / "images", cases=CASES)
+    judged = judge_by_name(run, read_setup(run), backend, calibrate_only=True)
+    assert judged.gate is not None
+    names = ("sensitivity", "specificity", "false_accepts")
     return {
         "passed": judged.gate.passed,
         "reasons": judged.gate.reasons,
-        "axes": axes,
-        "yes_by_kind": {kind: round(sum(v or 0 for v in values) / len(values), 4) for kind, values in kinds.items()},
+        **{
+            axis: {"auc": round(found.auc, 4)} | {name: interval(getattr(found, name)) for name in names}
+            for axis, found in judged.gate.axes.items()
+        },
     }
 
 
-def bounds(rate) -> tuple[float, float]:
-    found = wilson(rate)
-    return found.low, found.high
+def measure_nuisances(images: Path, run: Path) -> dict[str, Any]:
+    """How often the embedded judge answers alike in other words, about a JPEG and about a trimmed image."""
+    plan_run(
+        run,
+        images,
+        DATA / "concepts.yaml",
+        layout=LAYOUT,
+        reference_root=DATA / "images",
+        swapped=True,
+        nuisances=NUISANCES,
+    )
+    judged = judge_by_name(run, read_setup(run), "tiny", uncalibrated=True)
+    questions = judged.planned.main.questions
+    ways = {"swapped": swapped_consistency(questions, judged.verdicts)}
+    ways |= nuisance_consistency(questions, judged.verdicts)
+    return {
+        way: {axis: {"agreed": interval(c.agreed), "kappa": round(c.kappa.mean, 4)} for axis, c in axes.items()}
+        for way, axes in ways.items()
+    }
 
 
-def agreement(run: Path, results: dict[str, Result], pairs) -> dict[str, object]:
-    """The judge's MARS2 verdict of every image against the reader's: all attributes of an axis right."""
-    read = {}
+def compare_with_reader(run: Path, results: dict[str, Result], embedded: Embedded, split: str) -> dict[str, Any]:
+    """The judge's MARS2 verdict on every image against the reader's: all attributes of an axis right."""
+    read: Votes = {}
     for method, result in results.items():
-        for i, pair in enumerate(pairs):
+        for i, pair in enumerate(embedded.pairs(split)):
             for k, seed in enumerate(SEEDS):
-                scores = [float(result.scored.scores[axis][i, k]) for axis in AXES]
-                read[method, pair.content.name, pair.style.name, seed] = [score == 1 for score in scores]
-    found = reread(run, read_setup(run))
-    votes = {}
+                right = [float(result.scored.scores[axis][i, k]) == 1 for axis in AXES]
+                read[method, f"{method}/{pair.content.name}+{pair.style.name}/{seed}"] = [*right, all(right)]
+    found, judged = reread(run, read_setup(run)), Votes()
     for image in score_images(read_setup(run).items, found.planned.main.questions, found.verdicts):
-        item = image.item
-        votes[item.method, item.content, item.style, item.seed] = [image.axes[axis].passes() for axis in AXES]
-    keys = sorted(key for key in read if None not in votes[key])
-    columns = {"content": lambda v: v[0], "style": lambda v: v[1], "joint": lambda v: v[0] and v[1]}
-    table, kappa = {}, {}
-    for name, take in columns.items():
-        judge, reader = [take(votes[k]) for k in keys], [take(read[k]) for k in keys]
-        estimate = cohen_kappa(judge, reader)
-        same = sum(a == b for a, b in zip(judge, reader, strict=True)) / len(keys)
-        kappa[name] = {
-            "kappa": [round(v, 4) for v in (estimate.mean, estimate.low, estimate.high)],
-            "raw_agreement": round(same, 4),
-            "judge_yes_when_reader_yes": share(judge, reader, True),
-            "judge_yes_when_reader_no": share(judge, reader, False),
-        }
-    for method in METHODS:
-        mine = [k for k in keys if k[0] == method]
-        table[method] = {
-            f"{who}_{name}": round(sum(take(source[k]) for k in mine) / len(mine), 4)
-            for name, take in columns.items()
-            for who, source in (("judge", votes), ("reader", read))
-        }
-    ranking = {w: sorted(METHODS, key=lambda m: -table[m][f"{w}_joint"]) for w in ("judge", "reader")}
+        passes = [image.axes[axis].passes() for axis in AXES]
+        if None not in passes:
+            judged[image.item.method, image.item.id] = [*map(bool, passes), all(passes)]
+    keys = sorted(judged)
     return {
         "images": len(keys),
         "undecided": len(read) - len(keys),
-        "agreement": kappa,
-        "methods": table,
-        "ranking": ranking,
+        "agreement": {
+            name: agreement([judged[key][i] for key in keys], [read[key][i] for key in keys])
+            for i, name in enumerate((*AXES, "joint"))
+        },
+        "methods": {m: {"judge": shares(judged, m), "reader": shares(read, m)} for m in METHODS},
+        "ranking": {"judge": ranking(judged), "reader": ranking(read)},
     }
 
 
-def share(judge: list[bool], reader: list[bool], of: bool) -> float:
-    chosen = [j for j, r in zip(judge, reader, strict=True) if r == of]
-    return round(sum(chosen) / len(chosen), 4)
+def agreement(judge: Sequence[bool], reader: Sequence[bool]) -> dict[str, Any]:
+    """Kappa with its interval, raw agreement, and the judge's yes to images that the reader finds right, and wrong."""
+    kappa = cohen_kappa(judge, reader)
+    said = {right: [j for j, r in zip(judge, reader, strict=True) if r == right] for right in (True, False)}
+    return {
+        "kappa": [round(value, 4) for value in (kappa.mean, kappa.low, kappa.high)],
+        "agreed": interval(raw_agreement(judge, reader)),
+        "yes_to_right": interval(Rate(sum(said[True]), len(said[True]))),
+        "yes_to_wrong": interval(Rate(sum(said[False]), len(said[False]))),
+    }
+
+
+def shares(votes: Votes, method: str) -> list[float]:
+    """Of a method's images: right content, style, both."""
+    mine = [vote for (name, _), vote in votes.items() if name == method]
+    return [round(sum(column) / len(mine), 4) for column in zip(*mine, strict=True)]
+
+
+def ranking(votes: Votes) -> list[str]:
+    """Methods by their share of images that are right on both axes, best first."""
+    return sorted(METHODS, key=lambda method: -shares(votes, method)[2])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
 from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
 from lorarar.benchmark.methods import cells
-from lorarar.formats.files import atomic_write
 from lorarar.lora import LoRA
 from lorarar.mergers.direct import direct
 from lorarar.pictures import contact_sheet
@@ -26,6 +25,7 @@ from lorarar.toyworld.reader import Reader
 from lorarar.toyworld.scoring import Scored, generate_and_score, read_images, style_of, subject_of, truth_of
 from lorarar.toyworld.stages import reconstruction_facts
 from lorarar.toyworld.world import style_subjects, world
+from lorarar.writing import atomic_write
 
 
 @dataclass(frozen=True)

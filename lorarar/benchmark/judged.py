@@ -43,7 +43,12 @@ def judge_methods(
             for seed, image in enumerate(made):
                 save_image(image, place / f"{seed}.png")
     plan_run(run, images, data / "concepts.yaml", layout=LAYOUT, reference_root=data / "images", splits="embedded")
-    judge_by_name(run, read_setup(run), "tiny", uncalibrated=True)
+    return judge_planned(run, "tiny")
+
+
+def judge_planned(run: Path, backend: str) -> dict[str, Any]:
+    """Asks a judge what was planned in a folder, writes its report there and returns `judge_methods`'s record."""
+    judge_by_name(run, read_setup(run), backend, uncalibrated=True)
     judged, page = report_run(run, read_setup(run))
     found = json.loads((run / "results.json").read_text(encoding="utf-8"))
     return {

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from lorarar.benchmark import floor
-from lorarar.benchmark.machine import available_bytes, describe_machine
+from lorarar.benchmark.machine import available_bytes, describe_in_words, describe_machine
 from lorarar.benchmark.once import METHODS
 from lorarar.benchmark.synthetic import attention_shapes, synthetic_lora
 from lorarar.formats import save
@@ -68,12 +68,10 @@ def run_merge_benchmark(
 
 def markdown(results: Mapping[str, Any]) -> str:
     """The results as tables for people."""
-    machine = results["machine"]
     lines = [
         f"Two {results['family']} LoRAs of rank {results['rank']}, {results['layers']} layers, fp16, "
         f"{results['file_bytes'] / 1e6:.1f} MB each; medians of {results['repetitions']}, taking turns.",
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['platform']}, "
-        f"Python {machine['python']}, torch {machine['torch']}, GPU: {machine['gpu'] or 'none'}.",
+        describe_in_words(results["machine"]),
         "",
         "| from loaded to merged tensors | ms | extra memory, MB | dense: ms | dense: MB | times faster | times less |",
         "|---|---|---|---|---|---|---|",

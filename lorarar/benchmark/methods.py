@@ -49,11 +49,6 @@ def run_method(scorer: PairScorer, method: Method, progress: Callable[[int], obj
     return Result(scorer.scored(merged, progress), float(torch.tensor(seconds).median()))
 
 
-def run_alone(scorer: PairScorer, side: str, progress: Callable[[int], object] = lambda n: None) -> Scored:
-    """One LoRA of each pair alone at the combined prompt (``content`` or ``style``): a ceiling for its own score."""
-    return scorer.scored([scorer.loras[getattr(pair, side).name] for pair in scorer.pairs], progress)
-
-
 def cells(values: Tensor, embedded: Embedded, split: str) -> Any:
     """Scores (pairs, seeds) as (contents, styles, seeds)."""
     members = embedded.splits[split]

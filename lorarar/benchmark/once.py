@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from lorarar.benchmark.machine import held_bytes, peak_bytes, timed
 from lorarar.formats import load
 from lorarar.hypernetwork.paper import PaperHypernetwork
 from lorarar.lora import LoRA
@@ -33,7 +30,6 @@ from lorarar.threads import one_thread
 
 METHODS = ("direct", "network", "dense direct", "dense network")
 _WARM_LAYERS = 8
-T = TypeVar("T")
 
 
 def dense_merge(loras: Sequence[LoRA], network: PaperHypernetwork | None = None) -> dict[str, tuple[Tensor, ...]]:
@@ -69,9 +65,9 @@ def measure(loras: Sequence[LoRA], method: str, network: PaperHypernetwork | Non
     few = [replace(lora, layers=dict(list(lora.layers.items())[:_WARM_LAYERS])) for lora in placed]
     with torch.no_grad():
         _run(few, method, network, device)  # the first product starts threads and loads kernels
-        before = _held(device)
+        before = held_bytes(device)
         seconds, coefficient_seconds, kept = _run(placed, method, network, device)
-        extra = _peak(device) - before
+        extra = peak_bytes(device) - before
     del kept
     return {"seconds": seconds, "coefficient_seconds": coefficient_seconds, "extra_bytes": max(extra, 0)}
 
@@ -99,45 +95,17 @@ def _run(
 ) -> tuple[float, float, object]:
     """Seconds of the merge, seconds of its coefficients, and what it made."""
     if method.startswith("dense"):
-        seconds, made = _timed(lambda: dense_merge(loras, network), device)
+        seconds, made = timed(lambda: dense_merge(loras, network), device)
         return seconds, 0.0, made
     predict: Callable[[Sequence[LoRA]], Coefficients] = network or direct
     with one_thread():  # as `lorarar.api.combine` does it
-        first, coefficients = _timed(lambda: predict(loras), device)
-        second, merged = _timed(lambda: merge(loras, coefficients), device)
+        first, coefficients = timed(lambda: predict(loras), device)
+        second, merged = timed(lambda: merge(loras, coefficients), device)
     return first + second, first, merged
-
-
-def _timed(work: Callable[[], T], device: str) -> tuple[float, T]:
-    _wait(device)
-    start = time.perf_counter()
-    made = work()
-    _wait(device)
-    return time.perf_counter() - start, made
 
 
 def _thinned(lora: LoRA, every: int) -> LoRA:
     return replace(lora, layers=dict(list(lora.layers.items())[::every]))
-
-
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
-def _held(device: str) -> int:
-    """Bytes in memory now."""
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _peak(device: str) -> int:
-    """Most bytes in memory at any time."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

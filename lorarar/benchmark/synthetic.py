@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from lorarar.families import FAMILIES
@@ -32,13 +34,18 @@ def attention_shapes(family: str) -> dict[str, tuple[int, int]]:
 
 def synthetic_lora(family: str, rank: int, seed: int) -> LoRA:
     """A random fp16 LoRA with the entries of trained ones: A of deviation 1 / rank, B of 0.003, alpha = rank."""
+    return random_lora(attention_shapes(family), rank, seed, family)
+
+
+def random_lora(shapes: Mapping[str, tuple[int, int]], rank: int, seed: int, family: str = "") -> LoRA:
+    """The same for any layers: path -> (out, in)."""
     generator = torch.Generator().manual_seed(seed)
     layers = {
         path: LowRank(
             (torch.randn(out, rank, generator=generator) * _B_DEVIATION).half(),
             (torch.randn(rank, width, generator=generator) / rank).half(),
         )
-        for path, (out, width) in attention_shapes(family).items()
+        for path, (out, width) in shapes.items()
     }
     return LoRA(layers, family=family)
 

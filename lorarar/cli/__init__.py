@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 # Each module registers its commands with `add`; what a command needs is imported when it runs.
-_MODULES = ("merge", "files", "images", "training", "judge", "toyworld", "benchmark")
+_MODULES = ("merge", "files", "images", "training", "judge", "metrics", "toyworld", "benchmark")
 _ERRORS = (ValueError, OSError, KeyError, FloatingPointError)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from lorarar.cli.configured import Commands, add_configured
+
+C = TypeVar("C")
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -15,8 +19,11 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     benchmark = commands.add_parser("benchmark", help="measure")
     kinds = benchmark.add_subparsers(required=True, metavar="KIND")
     add_configured(kinds, "gates", _gates, "whether the embedded default can rank merge methods")
-    add_configured(kinds, "compare", _compare, "every shipped merger on the pairs of a split")
+    quality = add_configured(kinds, "quality", _quality, "every merger on the pairs of a split, by its images")
+    quality.add_argument("--plan", action="store_true", help="print images, hours and GB, and run nothing")
     _add_merge(kinds)
+    _add_training(kinds)
+    _add_speedup(kinds)
     add_configured(kinds, "zoo", _zoo_speed, "many LoRAs in one batch against one by one")
 
 
@@ -27,6 +34,52 @@ def _add_merge(kinds: Commands) -> None:  # type: ignore[type-arg]
     merge.add_argument("--repetitions", type=int, default=5)
     merge.add_argument("--json", action="store_true", help="print JSON")
     merge.set_defaults(run=_merge)
+
+
+def _add_training(kinds: Commands) -> None:  # type: ignore[type-arg]
+    training = kinds.add_parser("training", help="a hypernetwork's training step against the released formulation")
+    _add_base(training)
+    training.add_argument("--pairs", type=int, default=2, help="pairs a step")
+    training.add_argument("--images", type=int, default=2, help="images a step of each concept of a pair")
+    training.set_defaults(run=_training)
+
+
+def _add_speedup(kinds: Commands) -> None:  # type: ignore[type-arg]
+    speedup = kinds.add_parser("speedup", help="a hypernetwork's prediction against ZipLoRA's optimisation")
+    _add_base(speedup)
+    speedup.add_argument("--steps", type=int, default=100, help="of ZipLoRA's 100, how many are taken; 0: arithmetic")
+    speedup.set_defaults(run=_speedup)
+
+
+def _add_base(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--base", default="embedded", help='"embedded", "sdxl" (its denoiser with random weights), a folder or a hub id'
+    )
+    command.add_argument("--device", default="cpu", help="cpu or cuda")
+    command.add_argument("--dtype", default="float32", help="of the base: float32, bfloat16, float16")
+    command.add_argument("--gradient-checkpointing", action="store_true")
+    command.add_argument("--repetitions", type=int, default=20)
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _training(arguments: argparse.Namespace) -> None:
+    from lorarar.benchmark.training import TrainingSpeedConfig, markdown, run_training_benchmark
+
+    found = run_training_benchmark(_filled(TrainingSpeedConfig, arguments))
+    print(json.dumps(found, indent=1) if arguments.json else markdown([found]))
+
+
+def _speedup(arguments: argparse.Namespace) -> None:
+    from lorarar.benchmark.speedup import SpeedupConfig, markdown, run_speedup_benchmark
+
+    found = run_speedup_benchmark(_filled(SpeedupConfig, arguments))
+    print(json.dumps(found, indent=1) if arguments.json else markdown(found))
+
+
+def _filled(kind: type[C], arguments: argparse.Namespace) -> C:
+    """A configuration from the arguments of its fields' names."""
+    given = vars(arguments)
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})  # type: ignore[arg-type]
 
 
 def _merge(arguments: argparse.Namespace) -> None:
@@ -46,11 +99,12 @@ def _gates(arguments: argparse.Namespace) -> None:
     print(run_gates(load_config(GatesConfig, arguments.config, arguments.overrides)))
 
 
-def _compare(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.compare import CompareConfig, run_compare
+def _quality(arguments: argparse.Namespace) -> None:
+    from lorarar.benchmark.quality import QualityConfig, plan_quality, run_quality
     from lorarar.config import load_config
 
-    print(run_compare(load_config(CompareConfig, arguments.config, arguments.overrides)))
+    config = load_config(QualityConfig, arguments.config, arguments.overrides)
+    print(plan_quality(config) if arguments.plan else run_quality(config))
 
 
 def _zoo_speed(arguments: argparse.Namespace) -> None:

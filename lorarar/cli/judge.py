@@ -50,6 +50,8 @@ def _add_plan(steps: Commands) -> None:  # type: ignore[type-arg]
     plan.add_argument("--swapped", action="store_true", help="also ask with the test image shown first")
     plan.add_argument("--repeats", type=int, default=1, help="how often each question is asked")
     plan.add_argument("--cases", type=int, default=16, help="calibration cases of a kind and axis")
+    nuisances = "about so many images also ask in other words, about the image as JPEG, and trimmed a little"
+    plan.add_argument("--nuisances", type=int, default=0, metavar="COUNT", help=nuisances)
     plan.add_argument("--backend", default="tiny", help="whose image tokens are estimated")
     plan.add_argument("--rate", type=float, default=2.0, help="assumed calls a second")
     plan.add_argument("--price-per-million", type=float, help="of tokens, for the cost")
@@ -111,6 +113,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             swapped=arguments.swapped,
             repeats=arguments.repeats,
             cases=arguments.cases,
+            nuisances=arguments.nuisances,
             backend=arguments.backend,
             rate=arguments.rate,
             price=arguments.price_per_million,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorarar.cli.configured import Commands
 from lorarar.cli.options import add_option, assignment, options
 from lorarar.mergers import MERGERS
+
+if TYPE_CHECKING:
+    from lorarar.pair_optimiser import PairOptimiser
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -27,7 +31,9 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     size = merge.add_mutually_exclusive_group()
     size.add_argument("--rank", type=int, help="truncate every layer to this rank")
     size.add_argument("--energy", type=float, help="truncate to the rank that keeps this share of the squared norm")
-    merge.add_argument("--base", type=Path, metavar="MODEL", help="the base model, for DoRA, IA3, OFT and GLoRA files")
+    base = "the base model, for DoRA, IA3, OFT and GLoRA files and for mergers that optimise each pair"
+    merge.add_argument("--base", type=Path, metavar="MODEL", help=base)
+    _add_pair(merge)
     merge.add_argument("--format", choices=["kohya", "diffusers", "peft"], help="default: what the family's tools read")
     merge.add_argument("--dtype", choices=["fp16", "bf16", "fp32"], default="fp16")
     merge.add_argument("--device", default="cpu")
@@ -37,9 +43,21 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     merge.set_defaults(run=_merge)
 
 
+def _add_pair(merge: argparse.ArgumentParser) -> None:
+    """What mergers that optimise each pair need."""
+    pair = merge.add_argument_group("for mergers that need base and images, such as ziplora")
+    for kind in ("content", "style"):
+        pair.add_argument(f"--{kind}-images", type=Path, metavar="DIR", help=f"images of the {kind}")
+        words = "what its LoRA was trained with; default: the trigger words in its file"
+        pair.add_argument(f"--{kind}-prompt", metavar="TEXT", help=words)
+    runs = "folder for checkpoints, until the merge is written; default: OUTPUT's name with .run"
+    pair.add_argument("--runs", type=Path, metavar="DIR", help=runs)
+
+
 def _merge(arguments: argparse.Namespace) -> None:
     from lorarar.files import describe, merge_files
 
+    optimiser = _optimiser(arguments)
     summary = merge_files(
         arguments.files,
         arguments.output,
@@ -49,16 +67,52 @@ def _merge(arguments: argparse.Namespace) -> None:
         blocks={name: _numbers(text) for name, text in map(assignment, arguments.block)},
         text_encoder=arguments.text_encoder,
         options=options(arguments),
+        optimiser=optimiser,
+        facts=optimiser.facts() if optimiser else None,
         rank=arguments.rank,
         energy=arguments.energy,
-        base=arguments.base,
+        base=arguments.base if not optimiser or arguments.base.is_dir() else None,
         format=arguments.format,
         dtype=arguments.dtype,
         device=arguments.device,
         save_coefficients=arguments.save_coefficients,
         force=arguments.force,
     )
+    if optimiser:
+        optimiser.finish()
     print(json.dumps(summary, indent=1) if arguments.json else describe(summary))
+
+
+def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
+    """What a merger that optimises each pair needs; None for the others, which load no base model.
+
+    Raises:
+        ValueError: Something is missing, or is given to a merger that does not use it.
+    """
+    images = {"--content-images": arguments.content_images, "--style-images": arguments.style_images}
+    row = MERGERS.get(arguments.merger)
+    if not row or not row.pair:
+        given = [flag for flag, folder in images.items() if folder]
+        if given:
+            names = ", ".join(name for name, other in MERGERS.items() if other.pair)
+            raise ValueError(f"expected {given[0]} with --merger {names} alone, found --merger {arguments.merger}")
+        return None
+    missing = [flag for flag, value in {"--base": arguments.base, **images}.items() if not value]
+    if missing:
+        raise ValueError(
+            f"{row.name} optimises each pair with the base model and the concepts' images: give {', '.join(missing)}"
+        )
+    from lorarar.pair_optimiser import PairOptimiser
+
+    return PairOptimiser(
+        str(arguments.base),
+        arguments.content_images,
+        arguments.style_images,
+        arguments.content_prompt,
+        arguments.style_prompt,
+        arguments.runs or arguments.output.with_name(f"{arguments.output.stem}.run"),
+        arguments.device,
+    )
 
 
 def _numbers(text: str) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorarar.formats.base_weights import BaseWeights
-from lorarar.formats.files import FormatError, atomic_write, sha256
+from lorarar.formats.files import sha256
 from lorarar.formats.loading import assemble
 from lorarar.formats.reading import Contents, read, weights_file
 from lorarar.formats.writing import Format, default_format, save
@@ -14,9 +14,7 @@ from lorarar.lora import LoRA
 __all__ = [
     "Contents",
     "Format",
-    "FormatError",
     "assemble",
-    "atomic_write",
     "default_format",
     "load",
     "read",

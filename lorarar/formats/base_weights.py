@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lorarar.families import SGM_LAYERS_PER_BLOCK
-from lorarar.formats.files import FormatError
 from lorarar.formats.keys import layer_path, text_path
 from lorarar.formats.originals import layout_of, rows_of
 from lorarar.formats.rows import Rows
 from lorarar.lora import TEXT_ENCODERS
+from lorarar.writing import FormatError
 
 _DENOISERS = ("unet", "transformer")
 _IN_CHECKPOINT = re.compile(r"(?:model\.)?diffusion_model\.")

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from lorarar.formats.algorithms import split
-from lorarar.formats.files import FormatError
 from lorarar.formats.keys import Key, locate
 from lorarar.formats.scaling import HEADER_KEY, config_of
 from lorarar.lora import LoRA, is_text_encoder
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 
 _OLD = re.compile(
     r"(?P<module>.+?)(?P<processor>\.processor|(?<=\.self_attn))\.to_(?P<name>\w+)_lora\."

@@ -1,14 +1,11 @@
-"""Files as such: atomic writing, hashes, and safetensors with errors that say what to do."""
+"""Files as such: hashes, and safetensors with errors that say what to do."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +13,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from lorarar.writing import FormatError, atomic_write
 
 _LFS_MAGIC = b"version https://git-lfs"
 _CHUNK_BYTES = 1 << 20
@@ -33,10 +32,6 @@ _DTYPES = {
 }
 
 
-class FormatError(ValueError):
-    """A file cannot be read or written; the message names it and says what to do."""
-
-
 def lorarar_version() -> str:
     """The installed version, or "unknown" when run from a source tree that was never installed."""
     try:
@@ -52,36 +47,6 @@ def sha256(path: str | Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-@contextmanager
-def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
-    """Write to the yielded temporary path; it becomes `path` in one step when the block ends well.
-
-    A reader never sees half a file, and a failure leaves neither the temporary file nor a damaged old one.
-
-    Args:
-        path: The file to write; its folder must exist.
-        force: Whether an existing file may be replaced.
-
-    Yields:
-        A path in the same folder (renaming across file systems is not atomic).
-
-    Raises:
-        FormatError: The file exists and force is False, its folder does not exist, or the system refuses to write.
-    """
-    path = Path(path)
-    check_target(path, force)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FormatError(
-            f"{path} cannot be written: {error.strerror or error}: check the folder's permissions and the free space"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,20 +190,6 @@ def _finite(tensor: Tensor) -> bool:
         return True
     wide = tensor if tensor.element_size() > 1 else tensor.float()  # float8 has no arithmetic
     return all(math.isfinite(float(extreme)) for extreme in wide.aminmax())
-
-
-def check_target(path: Path, force: bool) -> None:
-    """Checks that a file can be written, before the work is done.
-
-    Raises:
-        FormatError: It exists and force is False, it is a folder, or its folder does not exist.
-    """
-    if path.is_dir():
-        raise FormatError(f"{path} is a folder: give a file name inside it")
-    if path.exists() and not force:
-        raise FormatError(f"{path} exists already: choose another name, or allow overwriting with force")
-    if not path.parent.is_dir():
-        raise FormatError(f"{path} cannot be written: its folder {path.parent} does not exist, create it first")
 
 
 def _check_source(path: Path) -> None:

@@ -26,7 +26,6 @@ from lorarar.families.unet import UNetShape
 from lorarar.formats import blocks
 from lorarar.formats.algorithms import split
 from lorarar.formats.diffusers import shaped
-from lorarar.formats.files import FormatError
 from lorarar.formats.fusing import fuse
 from lorarar.formats.keys import Key
 from lorarar.formats.originals import Layout
@@ -34,6 +33,7 @@ from lorarar.formats.scaling import alpha_of
 from lorarar.formats.vocabulary import dotted
 from lorarar.lora import Layer, LoRA, is_text_encoder
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 
 _PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_unet|lycoris)[_.](?P<path>.+)")
 _MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from lorarar.formats.algorithms import NeedsBase
 from lorarar.formats.cloneofsimo import LAYOUT_KEY
-from lorarar.formats.files import FormatError
 from lorarar.formats.reading import Contents
 from lorarar.formats.scaling import HEADER_KEY
 from lorarar.formats.stored import with_kernel
 from lorarar.lora import Layer, LoRA
+from lorarar.writing import FormatError
 
 _SHOWN = 3
 

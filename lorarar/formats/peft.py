@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from lorarar.formats.diffusers import low_rank_layers, shaped
-from lorarar.formats.files import FormatError
 from lorarar.formats.scaling import HEADER_KEY, Config, config_of, parse_config, split_config
 from lorarar.lora import LoRA, is_text_encoder
+from lorarar.writing import FormatError
 
 CONFIG_NAME = "adapter_config.json"
 _WEIGHTS_NAME = "adapter_model.safetensors"

@@ -13,12 +13,13 @@ from lorarar.families import FAMILIES, choose, fitting
 from lorarar.formats import blocks, peft
 from lorarar.formats.algorithms import algorithm
 from lorarar.formats.embeddings import is_embedding
-from lorarar.formats.files import FormatError, read_contents
+from lorarar.formats.files import read_contents
 from lorarar.formats.grouping import group, layout_in, parse_all, rows_in
 from lorarar.formats.keys import Key
 from lorarar.formats.rows import Rows
 from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
 from lorarar.formats.stored import MATRICES, Stored
+from lorarar.writing import FormatError
 
 _SHOWN = 3
 

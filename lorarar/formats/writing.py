@@ -15,10 +15,11 @@ from torch import Tensor
 from lorarar.families import FAMILIES, Family, detect, fitting
 from lorarar.formats import diffusers, kohya, peft
 from lorarar.formats.embeddings import embeddings_file
-from lorarar.formats.files import FormatError, atomic_write, lorarar_version, write_tensors
+from lorarar.formats.files import lorarar_version, write_tensors
 from lorarar.formats.scaling import HEADER_KEY
 from lorarar.lora import TEXT_ENCODERS, LoRA
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError, atomic_write
 
 Format = Literal["kohya", "diffusers", "peft"]
 _FORMATS = ("kohya", "diffusers", "peft")

@@ -16,13 +16,13 @@ from lorarar.families import FAMILIES
 from lorarar.formats.algorithms import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.cloneofsimo import LAYOUT_KEY
-from lorarar.formats.files import FormatError
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
 from lorarar.formats.reading import Contents, read
 from lorarar.formats.stored import Stored
 from lorarar.inspection.kinds import kind, table
 from lorarar.lora import Layer, LoRA, block
 from lorarar.lowrank import LowRank, norm
+from lorarar.writing import FormatError
 
 _DTYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
 # Of kohya's hundred fields, those that tell one LoRA from another.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from lorarar.judge.comparison import COMPARED, compare_methods, tied_methods
-from lorarar.judge.consistency import repeat_consistency, swapped_consistency
+from lorarar.judge.consistency import nuisance_consistency, repeat_consistency, swapped_consistency
 from lorarar.judge.correction import correct_scores
 from lorarar.judge.gate import Gate
 from lorarar.judge.grid import Grid, lay_out
@@ -61,6 +61,7 @@ def aggregate(
         skipped=skipped,
         swapped=swapped_consistency(questions, verdicts),
         repeated=repeat_consistency(questions, verdicts),
+        nuisances=nuisance_consistency(questions, verdicts),
     )
 
 

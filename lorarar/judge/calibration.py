@@ -87,7 +87,7 @@ def plan_cases(calibration: Calibration, references: References, asking: Asking,
     planned = []
     for case in calibration.cases:
         images = [gallery.show(references.root, case.reference), gallery.show(*calibration.tests[case.id])]
-        question = asking.question(case.id, calibration.concepts[case.id], case.reference, images, swapped=False)
+        question = asking.question(case.id, calibration.concepts[case.id], case.reference, images)
         planned.append((question, images))
     return collect(planned)
 

@@ -40,11 +40,25 @@ def repeat_consistency(questions: Iterable[Question], verdicts: Mapping[str, Ver
     """The first repeat against each later one, for each axis on which there are any."""
     groups: dict[tuple[object, ...], dict[int, Question]] = defaultdict(dict)
     for q in questions:
-        groups[q.item, q.axis, q.reference, q.swapped][q.repeat] = q
+        groups[q.item, q.axis, q.reference, q.swapped, q.nuisance][q.repeat] = q
     couples = [
         (group[0], group[repeat]) for group in groups.values() if 0 in group for repeat in sorted(group) if repeat
     ]
     return _by_axis(couples, verdicts)
+
+
+def nuisance_consistency(
+    questions: Iterable[Question], verdicts: Mapping[str, Verdict]
+) -> dict[str, dict[Axis, Consistency]]:
+    """Each question against the same under each nuisance that it was asked with, see `lorarar.judge.nuisances`."""
+    groups: dict[tuple[object, ...], dict[str, Question]] = defaultdict(dict)
+    for q in questions:
+        groups[q.item, q.axis, q.reference, q.swapped, q.repeat][q.nuisance] = q
+    couples: dict[str, list[tuple[Question, Question]]] = defaultdict(list)
+    for group in groups.values():
+        for nuisance in sorted(group.keys() - {""}):
+            couples[nuisance].append((group[""], group[nuisance]))
+    return {nuisance: _by_axis(couples[nuisance], verdicts) for nuisance in sorted(couples)}
 
 
 def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Question]]:
@@ -52,7 +66,7 @@ def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Quest
     groups: dict[tuple[object, ...], dict[bool, Question]] = defaultdict(dict)
     for q in questions:
         if q.answer != "pairwise":
-            groups[q.item, q.axis, q.reference, q.repeat][q.swapped] = q
+            groups[q.item, q.axis, q.reference, q.repeat, q.nuisance][q.swapped] = q
     return [(group[False], group[True]) for group in groups.values() if len(group) == 2]
 
 

@@ -19,7 +19,7 @@ from lorarar.judge.rubrics import Rubric, load_rubric
 from lorarar.judge.writing import write_text
 
 MANIFEST, PLAN, LOG, VERDICTS = "manifest.jsonl", "plan.json", "log.jsonl", "verdicts.jsonl"
-CALIBRATION, CASES, BACKEND = "calibration.json", "calibration", "backend.json"
+CALIBRATION, CASES, BACKEND, NUISANCES = "calibration.json", "calibration", "backend.json", "nuisances"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Setup:
         rubric: id of a shipped rubric, or the path of one's own.
         swapped: also ask with the test image shown first; repeats: how often each question is asked.
         cases: calibration cases of a kind and axis.
+        nuisances: about how many items is also asked in other ways, see `lorarar.judge.nuisances`.
         gallery: has the pixels' hashes of items and references, once they are locked.
     """
 
@@ -41,6 +42,7 @@ class Setup:
     swapped: bool = False
     repeats: int = 1
     cases: int = 16
+    nuisances: int = 0
     gallery: Gallery = field(default_factory=Gallery, compare=False)
 
     def concepts(self) -> dict[tuple[Axis, str], Concept]:
@@ -68,7 +70,8 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
     _check_references(setup)
     locked, hashes = replace(setup, items=tuple(lock(setup.items, setup.images))), _hashes(setup)
     run.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(run / CASES, ignore_errors=True)  # drawn for the references of an earlier plan
+    for drawn in (CASES, NUISANCES):  # for the images and references of an earlier plan
+        shutil.rmtree(run / drawn, ignore_errors=True)
     write_manifest(run / MANIFEST, locked.items)
     plan = {
         "images": _relative(setup.images, run),
@@ -79,6 +82,7 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         "swapped": setup.swapped,
         "repeats": setup.repeats,
         "cases": setup.cases,
+        "nuisances": setup.nuisances,
         "manifest_sha256": fingerprint(run, MANIFEST),
         "reference_sha256": hashes,
         "shown": {"longest_side": LONGEST_SIDE, "images": _shown(locked, hashes)},
@@ -105,7 +109,8 @@ def read_setup(run: Path) -> Setup:
     gallery = Gallery()
     if plan["shown"]["longest_side"] == LONGEST_SIDE:
         gallery.known = {sha256: (found[0], found[1], found[2]) for sha256, found in plan["shown"]["images"].items()}
-    setup = Setup(images, tuple(items), references, rubric, plan["swapped"], plan["repeats"], plan["cases"], gallery)
+    numbers = {name: plan[name] for name in ("swapped", "repeats", "cases", "nuisances")}
+    setup = Setup(images, tuple(items), references, rubric, **numbers, gallery=gallery)
     _check_unchanged(run, setup, plan)
     _shown(setup, plan["reference_sha256"])
     return setup

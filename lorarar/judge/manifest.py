@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from lorarar.judge.images import fingerprint
 from lorarar.judge.layout import FIELDS, PROMPT_TYPES, parse_layout
 from lorarar.judge.records import Axis, Item
 from lorarar.judge.references import References
-from lorarar.judge.writing import write_lines
+from lorarar.judge.writing import line, write_lines
 
 _TYPES = {field.name: int if field.name == "seed" else str for field in fields(Item)}
 _REQUIRED = ("id", "path", "method", "content", "style", "seed")
@@ -108,6 +109,11 @@ def check_items(items: Sequence[Item], references: References) -> None:
 def lock(items: Iterable[Item], root: Path) -> list[Item]:
     """The items with the SHA-256 of their files; "" where a path is refused."""
     return [replace(item, sha256=fingerprint(root, item.path)) for item in items]
+
+
+def manifest_key(items: Iterable[Item]) -> str:
+    """SHA-256 of locked items in any order: the same for two runs over the same images."""
+    return hashlib.sha256("".join(sorted(line(asdict(item)) for item in items)).encode()).hexdigest()
 
 
 def changed(items: Iterable[Item], root: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.judge.images import ImageError, load_image, pixel_hash, resolve
+from lorarar.judge.nuisances import REWORDED
 from lorarar.judge.records import AXES, Concept, Item, Question
 from lorarar.judge.references import References
 from lorarar.judge.rubrics import Rubric
@@ -89,13 +90,21 @@ class Asking:
     repeats: int = 1
 
     def question(
-        self, item: str, concept: Concept, reference: str, images: Sequence[Shown], *, swapped: bool, repeat: int = 0
+        self,
+        item: str,
+        concept: Concept,
+        reference: str,
+        images: Sequence[Shown],
+        *,
+        swapped: bool = False,
+        repeat: int = 0,
+        nuisance: str = "",
     ) -> Question:
         """One question; `images` in the order reference, test; or reference, A, B."""
         rubric, axis = self.rubric, concept.axis
         if swapped:
             images = [images[0], *reversed(images[1:])] if len(images) > 2 else [*reversed(images)]
-        text = rubric.ask(axis, concept, swapped=swapped)
+        text = rubric.ask(axis, concept, swapped=swapped, reworded=nuisance == REWORDED)
         # An image that cannot be decoded stands for itself alone: nothing is ever asked about it.
         pixels = [image.pixels or f"{item}:{image.path}" for image in images]
         parts = (rubric.key, text, rubric.answer, axis, pixels, swapped, repeat, dict(self.identity))
@@ -111,11 +120,18 @@ class Asking:
             answer=rubric.answer,
             swapped=swapped,
             repeat=repeat,
+            nuisance=nuisance,
         )
 
 
 def plan_questions(
-    items: Sequence[Item], references: References, asking: Asking, *, root: Path, gallery: Gallery | None = None
+    items: Sequence[Item],
+    references: References,
+    asking: Asking,
+    *,
+    root: Path,
+    gallery: Gallery | None = None,
+    changed: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> Plan:
     """All questions about the items: each against every reference of its content and of its style.
 
@@ -124,6 +140,7 @@ def plan_questions(
     Args:
         root: the items' paths are relative to it.
         gallery: keeps decoded sizes and hashes; give the same one to plan several times.
+        changed: items that are also asked about under nuisances: see `lorarar.judge.nuisances.draw_nuisances`.
     """
     gallery = gallery or Gallery()
     planned: list[tuple[Question, list[Shown]]] = []
@@ -137,7 +154,20 @@ def plan_questions(
                     for repeat in range(asking.repeats):
                         question = asking.question(item, concept, reference, images, swapped=swapped, repeat=repeat)
                         planned.append((question, images))
+                for nuisance, test in _nuisances(item, images[1], asking.rubric, gallery, changed or {}):
+                    question = asking.question(item, concept, reference, [images[0], test], nuisance=nuisance)
+                    planned.append((question, [images[0], test]))
     return collect(planned)
+
+
+def _nuisances(
+    item: str, plain: Shown, rubric: Rubric, gallery: Gallery, changed: Mapping[str, Mapping[str, Path]]
+) -> Iterator[tuple[str, Shown]]:
+    if item in changed:
+        if rubric.reworded:
+            yield REWORDED, plain
+        for nuisance, path in changed[item].items():
+            yield nuisance, gallery.show(path.parent, path.name)
 
 
 def collect(planned: Sequence[tuple[Question, Sequence[Shown]]]) -> Plan:

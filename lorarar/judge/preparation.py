@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.judge.calibration import Case, make_cases, plan_cases
-from lorarar.judge.folder import CASES, MANIFEST, Setup, write_setup
+from lorarar.judge.folder import CASES, MANIFEST, NUISANCES, Setup, write_setup
 from lorarar.judge.manifest import build_items, read_manifest
+from lorarar.judge.nuisances import choose_items, draw_nuisances
 from lorarar.judge.planning import Asking, Plan, estimate, plan_questions
 from lorarar.judge.references import References, load_references
 from lorarar.judge.rubrics import load_rubric
@@ -38,6 +39,7 @@ def plan_run(
     swapped: bool = False,
     repeats: int = 1,
     cases: int = 16,
+    nuisances: int = 0,
     backend: str = "tiny",
     rate: float = 2.0,
     price: float | None = None,
@@ -55,11 +57,16 @@ def plan_run(
     Raises:
         ValueError: anything about images, names or references is wrong.
     """
-    if min(repeats, cases) < 1 or rate <= 0:
-        raise ValueError(f"expected positive repeats, cases and rate, found {repeats}, {cases} and {rate}")
+    if min(repeats, cases) < 1 or rate <= 0 or nuisances < 0:
+        raise ValueError(
+            f"expected positive repeats, cases and rate and no negative nuisances, found {repeats}, {cases}, {rate} "
+            f"and {nuisances}"
+        )
     known = load_references(references, root=reference_root, splits=splits)
     items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
-    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases)
+    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases, nuisances)
+    if nuisances and setup.rubric.answer == "pairwise":
+        raise ValueError(f"expected a rubric that asks about one image, for nuisances, found {setup.rubric.key}")
     setup = write_setup(run, setup, references=references, rubric=rubric)
     planned = plan_all(run, setup, {})
     costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
@@ -71,15 +78,17 @@ def plan_run(
 
 
 def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
-    """All questions to one judge; the calibration's degenerate images are drawn into the folder."""
+    """All questions to one judge; the calibration's degenerate images and the nuisances are drawn into the folder."""
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
     gallery = setup.gallery
     judged = _judged(setup)
     calibration = make_cases(judged, run / CASES, gallery, limit=setup.cases)
+    chosen = choose_items(setup.items, setup.nuisances)
+    changed = draw_nuisances(chosen, setup.images, run / NUISANCES) if chosen else {}
     return Planned(
         calibration.cases,
         plan_cases(calibration, judged, asking, gallery),
-        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery),
+        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery, changed=changed),
     )
 
 

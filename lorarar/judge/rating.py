@@ -10,11 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from lorarar.formats.files import atomic_write
 from lorarar.judge.html import Markup, element, page
 from lorarar.judge.images import ImageError, load_image
 from lorarar.judge.records import AXES, Axis, Concept, Item
 from lorarar.judge.writing import write_text
+from lorarar.writing import atomic_write
 
 _ASKED = {
     "content": "Does the image show the same {phrase} as these references, whatever its style?",

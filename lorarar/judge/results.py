@@ -87,7 +87,7 @@ class Results:
     """Everything that a report tells.
 
     Attributes:
-        counts: of all questions, other orders and repeats included.
+        counts: of all questions, other orders, repeats and nuisances included.
         groups: "all" first, then each prompt type when there are several.
         skipped: prompt types without pairs common to all methods, and why.
     """
@@ -99,6 +99,7 @@ class Results:
     skipped: dict[str, str]
     swapped: dict[Axis, Consistency]
     repeated: dict[Axis, Consistency]
+    nuisances: dict[str, dict[Axis, Consistency]]
 
 
 def plain(value: Any) -> Any:

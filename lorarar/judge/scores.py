@@ -108,11 +108,11 @@ def score_images(
 
 def in_order(questions: Iterable[Question]) -> list[Question]:
     """Questions by item, axis, reference, order and repeat, so that no result depends on how they were listed."""
-    return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.swapped, q.repeat, q.id))
+    return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.nuisance, q.swapped, q.repeat, q.id))
 
 
 def voting(questions: Iterable[Question]) -> list[Question]:
-    """One question for each item, axis and reference: the first order's, the first repeat's."""
+    """One question for each item, axis and reference: without nuisance, the first order's, the first repeat's."""
     chosen: dict[tuple[str, Axis, str], Question] = {}
     for question in questions:
         key = (question.item, question.axis, question.reference)
@@ -140,8 +140,8 @@ def count_states(verdicts: Iterable[Verdict | None]) -> Counts:
     return Counts(**found)
 
 
-def _order(question: Question) -> tuple[bool, int]:
-    return question.swapped, question.repeat
+def _order(question: Question) -> tuple[str, bool, int]:
+    return question.nuisance, question.swapped, question.repeat
 
 
 def _score_axis(verdicts: Sequence[Verdict | None]) -> AxisScore:

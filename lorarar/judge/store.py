@@ -107,6 +107,7 @@ def export_verdicts(path: Path, questions: Sequence[Question], verdicts: Mapping
             "reference": question.reference,
             "swapped": question.swapped,
             "repeat": question.repeat,
+            "nuisance": question.nuisance,
             **{key: value for key, value in asdict(verdicts[question.id]).items() if key != "question"},
         }
         for question in questions

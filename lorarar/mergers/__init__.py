@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lorarar.lora import LoRA
+from lorarar.mergers import cat, ziplora
 from lorarar.mergers.average import average
 from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger
@@ -18,12 +19,15 @@ from lorarar.mergers.knots import knots
 from lorarar.mergers.linear import linear
 from lorarar.mergers.np_lora import np_lora
 from lorarar.mergers.pruning import PRUNINGS, pruned
+from lorarar.mergers.recipe import PairMethod
 from lorarar.mergers.svd import svd
 from lorarar.mergers.turns import composite, switch
 from lorarar.merging import Coefficients
 
 Kind = Literal["coefficients", "delta", "runtime"]
 Options = Mapping[str, float | int]
+# Optimises the coefficients of two LoRAs, with whatever base model and images it holds.
+Optimiser = Callable[[Sequence[LoRA], PairMethod], Coefficients]
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,10 @@ class Merger:
         needs: Keyword arguments that `call` must get besides the LoRAs.
         call: The function.
         options: Keyword arguments that `call` takes besides, and their defaults.
-        predicts: (loras, **needs) -> the layers whose coefficients it predicts, the others being fixed; None for a
-            method that learned nothing.
+        predicts: (loras, **needs) -> the layers whose coefficients it predicts or optimises, the others being fixed;
+            None for a method that learned nothing.
+        pair: For a method that is optimised for each pair: how. It needs an `Optimiser`, which needs a base model and
+            the concepts' images.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Merger:
     call: Callable[..., Any]
     options: Options = field(default_factory=dict)
     predicts: Callable[..., list[str]] | None = None
+    pair: PairMethod | None = None
 
     def settings(self, given: Options) -> dict[str, float | int]:
         """All options, the given ones in place of their defaults.
@@ -95,12 +102,25 @@ def learned_layers(loras: Sequence[LoRA], *, merger_file: str | Path) -> list[st
     return layers
 
 
+def optimised(
+    method: PairMethod, loras: Sequence[LoRA], *, optimiser: Optimiser, **options: float | int
+) -> Coefficients:
+    """The coefficients that an optimiser finds for these LoRAs with a method's settings, some of them given."""
+    return optimiser(loras, method.configured(options))
+
+
+def optimised_layers(method: PairMethod, loras: Sequence[LoRA], *, optimiser: Optimiser) -> list[str]:
+    """The layers whose coefficients a method optimises; the others get its fixed ones."""
+    return method.start(loras).predicted(loras)
+
+
 def mergers_table() -> str:
     """All mergers as text, one a line: name, kind, what it needs, options with defaults, citation."""
     rows = [("name", "kind", "needs", "options", "citation")]
     for merger in MERGERS.values():
         options = " ".join(f"{key}={value}" for key, value in merger.options.items())
-        rows.append((merger.name, merger.kind, " ".join(merger.needs) or "-", options or "-", merger.citation))
+        needs = "base images" if merger.pair else " ".join(merger.needs) or "-"
+        rows.append((merger.name, merger.kind, needs, options or "-", merger.citation))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -109,6 +129,11 @@ def mergers_table() -> str:
 
 def _learned(name: str, citation: str) -> Merger:
     return Merger(name, "coefficients", citation, ("merger_file",), learned, predicts=learned_layers)
+
+
+def _optimised(name: str, method: PairMethod, citation: str) -> Merger:
+    call, predicts = partial(optimised, method), partial(optimised_layers, method)
+    return Merger(name, "coefficients", citation, ("optimiser",), call, method.options(), predicts, method)
 
 
 def _pruned(name: str, citation: str, **options: float | int) -> Merger:
@@ -126,6 +151,9 @@ _TABLE = (
     _learned("constant", "ablation of arXiv 2412.05148"),
     _learned("paper", "LoRA.rar, arXiv 2412.05148"),
     _learned("residual", "lorarar; after arXiv 2412.05148"),
+    _optimised("ziplora", ziplora.ZIPLORA, ziplora.CITATION),
+    _optimised("ziplora_pytorch", ziplora.ZIPLORA_PYTORCH, f"{ziplora.CITATION}, as in ziplora-pytorch"),
+    _optimised("cat", cat.CAT, cat.CITATION),
     Merger("peft_linear", "delta", "peft add_weighted_adapter, factor-wise; for comparison", (), linear),
     _pruned("ties", "TIES, arXiv 2306.01708"),
     _pruned("dare", "DARE, arXiv 2311.03099", seed=0),

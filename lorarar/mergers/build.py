@@ -12,7 +12,7 @@ from torch import nn
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.lora import LoRA, projection
-from lorarar.mergers.constant import ConstantConfig, ConstantMerger, groups_of
+from lorarar.mergers.constant import ConstantConfig, ConstantMerger, sized
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out")
 
@@ -50,10 +50,8 @@ def _residual(lora: LoRA, options: dict[str, Any]) -> nn.Module:
 
 
 def _constant(lora: LoRA, options: dict[str, Any]) -> nn.Module:
-    _check(options, ConstantConfig, derived="groups")
-    group = options.get("group", ConstantConfig.group)
-    predicted = options.get("predicted", ConstantConfig.predicted)
-    return ConstantMerger(ConstantConfig(groups=groups_of(lora, group, predicted), **options))
+    _check(options, ConstantConfig, derived="groups columns")
+    return ConstantMerger(sized(ConstantConfig(groups=(), **options), [lora]))
 
 
 _BUILDERS: Mapping[str, Callable[[LoRA, dict[str, Any]], nn.Module]] = {
@@ -64,7 +62,7 @@ _BUILDERS: Mapping[str, Callable[[LoRA, dict[str, Any]], nn.Module]] = {
 
 
 def _check(options: Mapping[str, Any], config: type[Any], derived: str) -> None:
-    known = [field.name for field in fields(config) if field.name != derived]
+    known = [field.name for field in fields(config) if field.name not in derived.split()]
     for key in options:
         if key not in known:
             close = get_close_matches(key, known, 1)

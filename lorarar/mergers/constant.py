@@ -1,12 +1,14 @@
-"""Constant merger: one learned number for each LoRA and group of layers, the ablation that the hypernetwork must beat.
+"""Constant merger: learned numbers that do not look at the LoRAs.
 
-On the small columns of real LoRAs the released LoRA.rar network is close to a constant for each width.
+One for each LoRA and group of layers is the ablation that the hypernetwork must beat: on the small columns of real
+LoRAs the released LoRA.rar network is close to a constant for each width. Fitted to a single pair, one number a layer
+is CAT and one a column is ZipLoRA.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from lorarar.lora import LoRA, check_same_shapes, projection
 from lorarar.merging import Coefficients
 
-Group = Literal["width", "projection", "layer"]
+Group = Literal["width", "projection", "layer", "column"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,12 @@ class ConstantConfig:
 
     Args:
         groups: The out widths ("640", "1280"), projections ("to_q") or layer paths that have numbers of their own.
-        group: Which of these `groups` are.
+        group: Which of these `groups` are; "column" is a layer with a number for each column of its delta.
         n_loras: How many LoRAs are merged.
         initial: Value of every learned coefficient before training.
         predicted: Projections that the learned numbers apply to, as in the LoRA.rar network.
         fixed: Coefficient of all other layers, for every LoRA.
+        columns: For "column", how many columns the layer of each group has; else empty.
     """
 
     groups: tuple[str, ...]
@@ -37,16 +40,18 @@ class ConstantConfig:
     initial: float = 1.0
     predicted: tuple[str, ...] = ("to_q", "to_out")
     fixed: float = 1.0
+    columns: tuple[int, ...] = ()
 
 
 class ConstantMerger(nn.Module):
-    """m_i[j] = values[group of the layer, i], for every column j.
+    """m_i[j] = values[group of the layer, i], for every column j; by "column", values[group of the layer + j, i].
 
     Args:
         config: Groups and initial value.
 
     Raises:
-        ValueError: There are no groups or they repeat, `group` is unknown, or there are no LoRAs.
+        ValueError: There are no groups or they repeat, `group` is unknown, `columns` does not fit it, or there are no
+            LoRAs.
     """
 
     def __init__(self, config: ConstantConfig) -> None:
@@ -55,8 +60,11 @@ class ConstantMerger(nn.Module):
             raise ValueError(f"expected one or more distinct groups and at least one LoRA, found {config}")
         if config.group not in get_args(Group):
             raise ValueError(f"expected a group among {', '.join(get_args(Group))}, found {config.group!r}")
+        if len(config.columns) != (len(config.groups) if config.group == "column" else 0):
+            raise ValueError(f'expected a number of columns for each group of "column" and no other, found {config}')
         self.config = config
-        self.values = nn.Parameter(torch.full((len(config.groups), config.n_loras), config.initial))
+        self.rows = list(config.columns) or [1] * len(config.groups)
+        self.values = nn.Parameter(torch.full((sum(self.rows), config.n_loras), config.initial))
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
         """The layers that learned numbers apply to: linear ones of the right projections, of any of the LoRAs."""
@@ -79,22 +87,23 @@ class ConstantMerger(nn.Module):
             raise ValueError(f"the merger was made for {self.config.n_loras} LoRAs, found {len(loras)}")
         check_same_shapes(loras)
         shapes = linear_shapes(loras)
-        vectors = {la: _spread(self.values[row], shapes[la][1]) for la, row in self._rows(loras).items()}
+        numbers = dict(zip(self.config.groups, torch.split(self.values, self.rows), strict=True))
+        vectors = {la: _spread(la, numbers[group], shapes[la][1]) for la, group in self._groups(loras).items()}
         fixed = tuple(self.values.new_full((self.config.n_loras,), self.config.fixed))
         return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
 
-    def _rows(self, loras: Sequence[LoRA]) -> dict[str, int]:
-        """Learned layer -> its row in `values`."""
-        index = {group: row for row, group in enumerate(self.config.groups)}
+    def _groups(self, loras: Sequence[LoRA]) -> dict[str, str]:
+        """Learned layer -> its group."""
         shapes = linear_shapes(loras)
         names = {la: _group(la, shapes[la], self.config.group) for la in self.predicted(loras)}
-        unknown = sorted(set(names.values()) - set(index))
+        unknown = sorted(set(names.values()) - set(self.config.groups))
         if unknown:
             raise ValueError(
-                f"the merger knows {len(index)} {self.config.group} groups, first {list(index)[:3]}, and the LoRAs "
-                f"have {len(unknown)} others, first {unknown[:3]}: use a merger that was trained for their base model"
+                f"the merger knows {len(self.config.groups)} {self.config.group} groups, first "
+                f"{list(self.config.groups[:3])}, and the LoRAs have {len(unknown)} others, first {unknown[:3]}: use a "
+                "merger that was trained for their base model"
             )
-        return {layer: index[name] for layer, name in names.items()}
+        return names
 
 
 def constant_of(numbers: Mapping[str, Sequence[float]], group: Group = "width", fixed: float = 1.0) -> ConstantMerger:
@@ -127,6 +136,15 @@ def groups_of(lora: LoRA, group: Group, predicted: Sequence[str] = ("to_q", "to_
     return tuple(dict.fromkeys(_group(layer, shape, group) for layer, shape in shapes.items()))
 
 
+def sized(config: ConstantConfig, loras: Sequence[LoRA]) -> ConstantConfig:
+    """The configuration with the groups, and the columns of each, that these LoRAs need."""
+    shapes = linear_shapes(loras)
+    union = LoRA({layer: delta for lora in loras for layer, delta in lora.layers.items()})
+    groups = groups_of(union, config.group, config.predicted)
+    columns = tuple(shapes[layer][1] for layer in groups) if config.group == "column" else ()
+    return replace(config, groups=groups, columns=columns)
+
+
 def linear_shapes(loras: Sequence[LoRA]) -> dict[str, tuple[int, int]]:
     """(out, in) of the linear modules' weights that any of the LoRAs holds."""
     deltas = {layer: delta for lora in loras for layer, delta in lora.layers.items()}
@@ -134,9 +152,13 @@ def linear_shapes(loras: Sequence[LoRA]) -> dict[str, tuple[int, int]]:
 
 
 def _group(layer: str, shape: tuple[int, int], group: Group) -> str:
-    return {"width": str(shape[0]), "projection": projection(layer), "layer": layer}[group]
+    return {"width": str(shape[0]), "projection": projection(layer)}.get(group, layer)
 
 
-def _spread(numbers: Tensor, width: int) -> tuple[Tensor, ...]:
-    """(n,) -> n vectors (in,): the similarity term counts columns."""
-    return tuple(number.expand(width) for number in numbers)
+def _spread(layer: str, numbers: Tensor, width: int) -> tuple[Tensor, ...]:
+    """(1, n) or (in, n) -> n vectors (in,): the similarity term counts columns."""
+    if len(numbers) not in (1, width):
+        raise ValueError(
+            f"{layer} has {width} columns, the merger {len(numbers)}: use a merger that was made for their base model"
+        )
+    return numbers.expand(width, -1).unbind(1)

@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from lorarar.formats.files import FormatError, lorarar_version, read_tensors, write_tensors
+from lorarar.formats.files import lorarar_version, read_tensors, write_tensors
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger
 from lorarar.mergers.official import is_pickled, load_official
+from lorarar.writing import FormatError
 
 HEADER_KEY = "lorarar_merger"
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorarar.formats.files import FormatError
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
+from lorarar.writing import FormatError
 
 _KEYS = {f"{layer}.{part}" for layer in ("input_1", "input_2", "output.1") for part in ("weight", "bias")}
 _PICKLE = b"\x80"  # first byte of pickle protocols 2 and later

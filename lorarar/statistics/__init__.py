@@ -3,6 +3,7 @@
 from lorarar.statistics.agreement import auc, cohen_kappa, krippendorff_alpha, raw_agreement
 from lorarar.statistics.bootstrap import Estimate, crossed_interval, incomplete_crossed_interval, paired_interval
 from lorarar.statistics.comparisons import holm, mcnemar, sign_flip, tied_set
+from lorarar.statistics.correlation import crossed_spearman, spearman
 from lorarar.statistics.proportions import Rate, best_of_k, corrected, rogan_gladen, rogan_gladen_joint, wilson
 from lorarar.statistics.strengths import Strengths, bradley_terry, bradley_terry_intervals
 
@@ -17,6 +18,7 @@ __all__ = [
     "cohen_kappa",
     "corrected",
     "crossed_interval",
+    "crossed_spearman",
     "holm",
     "incomplete_crossed_interval",
     "krippendorff_alpha",
@@ -26,6 +28,7 @@ __all__ = [
     "rogan_gladen",
     "rogan_gladen_joint",
     "sign_flip",
+    "spearman",
     "tied_set",
     "wilson",
 ]

@@ -42,11 +42,12 @@ def content_prompt(subject: Subject) -> str:
 
 
 def style_prompt(shown: Subject) -> str:
-    """What a style LoRA is trained on: a full description of what is shown, in the style's token.
+    """What a style LoRA is trained on, such as ``a cat in szn style``.
 
-    Describing the subject keeps it out of the LoRA.
+    It names no more than the category, as the paper's captions do ("a village in oil painting style"), so the one image's
+    subject leaks into the LoRA: a good merge keeps the style and leaves the subject out.
     """
-    return f"a {shown.words()} in {STYLE_TOKEN} style"
+    return f"a {CATEGORIES[shown.category]} in {STYLE_TOKEN} style"
 
 
 def pair_prompt(subject: Subject) -> str:

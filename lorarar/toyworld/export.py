@@ -11,7 +11,6 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.formats.files import atomic_write
 from lorarar.toyworld.captions import content_prompt, style_prompt
 from lorarar.toyworld.world import (
     SPLITS,
@@ -22,6 +21,7 @@ from lorarar.toyworld.world import (
     style_subjects,
     world,
 )
+from lorarar.writing import atomic_write
 
 
 def export_concepts(folder: Path) -> None:
@@ -48,12 +48,11 @@ def _content(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.ui
 
 def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
     style, name = world().styles[split][index], concept_name(split, "style", index)
-    captions = [style_prompt(subject) for subject in style_subjects(split, index)]
     entry = {
         "name": name,
         "kind": "style",
         "phrase": f"{STYLE_TOKEN} style",
-        "captions": captions,
+        "captions": [style_prompt(subject) for subject in style_subjects(split, index)],
         "truth": style.words(),
     }
     return entry, style_images(split, index)

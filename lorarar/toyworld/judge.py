@@ -13,13 +13,11 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from lorarar.cards import write_card
 from lorarar.fitting import fit
 from lorarar.judge.rubrics import load_rubric
-from lorarar.toyworld.judge_data import LEARNT, ImagePairs, check_unseen, draw_pairs, rebuild
+from lorarar.toyworld.judge_data import LEARNT, check_unseen, draw_pairs, rebuild
 from lorarar.toyworld.judge_model import build_model, build_processor
 from lorarar.toyworld.judge_scores import measure
 from lorarar.toyworld.judge_texts import RUBRICS, all_texts, wordings
-from lorarar.toyworld.judge_training import LEARNING, REFINING, JudgeTraining, Stage, TowerTraining
-
-_NEAR, _NEAR_WHEN_REFINED = 0.3, 0.45  # shares of test images that differ in one or two attributes
+from lorarar.toyworld.judge_training import LEARNING, JudgeTraining, Stage, TowerTraining
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,7 @@ class TinyJudgeConfig:
         runs: folder for checkpoints.
         pairs: pairs of images that are drawn once and learnt from.
         held_out_pairs: pairs of validation subjects and styles that the card's numbers come from.
-        tower: how the vision tower is trained; judge: then the whole model; refined: then again, on other pairs, of
-            which more differ by little.
+        tower: how the vision tower is trained; judge: then everything else.
     """
 
     output: Path
@@ -42,7 +39,6 @@ class TinyJudgeConfig:
     pairs: int
     tower: Stage
     judge: Stage
-    refined: Stage
     rebuilt: float = 0.5
     held_out_pairs: int = 2000
     seed: int = 0
@@ -53,24 +49,16 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
     rubrics = wordings()
     processor = build_processor(all_texts(rubrics))
     model = build_model(processor, config.seed)
-    pairs = _learnt_pairs(config, config.seed, near=_NEAR)
+    pairs = draw_pairs(config.pairs, config.seed)
+    check_unseen(pairs)
+    pairs = rebuild(pairs, config.base / "vae", config.rebuilt, config.seed)
     tower = TowerTraining(model, pairs, config.tower, config.seed)
     fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu")
     judge = JudgeTraining(model, processor, pairs, rubrics, LEARNING, config.judge, config.seed)
     fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu")
-    pairs = _learnt_pairs(config, config.seed + 1, near=_NEAR_WHEN_REFINED)
-    refined = JudgeTraining(model, processor, pairs, rubrics, REFINING, config.refined, config.seed + 1)
-    refined.compare.load_state_dict(judge.compare.state_dict())
-    fit(refined, steps=config.refined.steps, folder=config.runs / "refined", accelerator="cpu")
     save_judge(model, processor, config.output)
     write_card(config.output, **judge_facts(config))
     return config.output
-
-
-def _learnt_pairs(config: TinyJudgeConfig, seed: int, near: float) -> ImagePairs:
-    pairs = draw_pairs(config.pairs, seed, near=near)
-    check_unseen(pairs)
-    return rebuild(pairs, config.base / "vae", config.rebuilt, seed)
 
 
 def save_judge(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:

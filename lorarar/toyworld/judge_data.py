@@ -24,6 +24,7 @@ LEARNT = ("base", "train")  # the sets of subjects and styles that training may 
 _BORDER = len(CONTENT_ATTRIBUTES)
 _DEGENERATE, _COLLAGE, _COPY = 0.10, 0.07, 0.03  # shares of all pairs
 _SAME = 0.45  # of the others, on each axis
+_FEW = (0.75, 0.25)  # of near members, how many may differ in one attribute alone, and in up to two
 _BATCH = 256
 
 T = TypeVar("T", Subject, Style)
@@ -41,13 +42,17 @@ class Members(Generic[T]):
         return self._members[int(random.integers(len(self._members)))]
 
     def relative(self, member: T, near: float, random: np.random.Generator) -> T:
-        """The member itself, one that differs from it in one or two attributes (with probability `near`), or any."""
+        """The member itself, one that differs from it in one or two attributes (with probability `near`), or any.
+
+        Which attribute differs is drawn first, so that one of few values differs as often as one of many.
+        """
         kind = random.random()
         if kind < _SAME:
             return member
         if kind < _SAME + near:
-            differing = 1 if random.random() < 0.75 else 2
-            close = ((self._values != np.array(astuple(member))).sum(1) == differing).nonzero()[0]
+            differs = self._values != np.array(astuple(member))
+            allowed = differs[:, random.integers(differs.shape[1])] & (differs.sum(1) <= random.choice([1, 2], p=_FEW))
+            close = allowed.nonzero()[0]
             if len(close):
                 return self._members[int(random.choice(close))]
         return self.pick(random)

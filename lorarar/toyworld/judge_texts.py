@@ -33,10 +33,6 @@ _PHRASES: dict[Axis, tuple[str, ...]] = {
 # Wordings of our own beside the rubrics': a judge that has learnt more than one text by heart is less brittle.
 _PARAPHRASES: tuple[dict[Axis, str], ...] = (
     {
-        "content": "Is the {phrase} in the {test} image the same as in the {reference} image? Answer yes or no.",
-        "style": "Is the {test} image in the style of the {reference} image? Answer yes or no.",
-    },
-    {
         "content": "The {reference} image shows a {phrase}. Does the {test} image show this very {phrase}?",
         "style": "The {reference} image is an example of {phrase}. Is the {test} image made in it too?",
     },
@@ -49,8 +45,9 @@ _PARAPHRASES: tuple[dict[Axis, str], ...] = (
 
 def wordings() -> list[Rubric]:
     """The rubrics that the judge answers with yes or no, and paraphrases."""
-    own = [Rubric(f"paraphrase_{i}", 1, "yes_no", texts) for i, texts in enumerate(_PARAPHRASES)]
-    return [*map(load_rubric, RUBRICS), *own]
+    rubrics = [load_rubric(name) for name in RUBRICS]
+    others = [*(rubric.reworded for rubric in rubrics if rubric.reworded), *_PARAPHRASES]
+    return [*rubrics, *(Rubric(f"paraphrase_{i}", 1, "yes_no", texts) for i, texts in enumerate(others))]
 
 
 def ask_name(attribute: str, second: bool) -> str:

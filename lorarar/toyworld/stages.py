@@ -14,13 +14,13 @@ from torch import Tensor
 from lorarar.backbone import load_backbone
 from lorarar.cards import write_card
 from lorarar.fitting import fit
-from lorarar.formats.files import atomic_write
 from lorarar.toyworld.attributes import ATTRIBUTES, truth
 from lorarar.toyworld.autoencoder import AutoencoderTraining
 from lorarar.toyworld.base import BaseTraining
 from lorarar.toyworld.reader import Reader, ReaderTraining, load_reader, score, to_tensor
 from lorarar.toyworld.renderer import render
 from lorarar.toyworld.world import world
+from lorarar.writing import atomic_write
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from lorarar.toyworld.renderer import render
 
 SPLITS = {"train": 40, "validation": 8, "test": 8}  # contents, and as many styles, in each
 NAMED_SUBJECTS, NAMED_STYLES = 200, 120
-CONTENT_IMAGES, STYLE_IMAGES = (4, 5), (1, 2, 3, 4, 5)  # each concept has one of these counts
+CONTENT_IMAGES = (4, 5)  # each content has one of these counts
+STYLE_IMAGES = 1  # of a style, as in the paper
 CONTENT_TOKEN, STYLE_TOKEN = "sks", "szn"
 
 T = TypeVar("T", Subject, Style)
@@ -90,18 +91,18 @@ def content_images(split: str, index: int) -> list[NDArray[np.uint8]]:
     return [render(subject, neutral_looks()[look], int(random.integers(2**31))) for look in looks]
 
 
-def style_subjects(split: str, index: int) -> list[Subject]:
+def style_subjects(split: str, index: int, count: int = STYLE_IMAGES) -> list[Subject]:
     """The subjects, all of the base's own set, that a style's reference images show."""
     base = world().subjects["base"]
     random = np.random.default_rng(seed_of(concept_name(split, "style", index)))
-    return [base[i] for i in random.choice(len(base), STYLE_IMAGES[index % len(STYLE_IMAGES)], replace=False)]
+    return [base[i] for i in random.permutation(len(base))[:count]]
 
 
-def style_images(split: str, index: int) -> list[NDArray[np.uint8]]:
+def style_images(split: str, index: int, count: int = STYLE_IMAGES) -> list[NDArray[np.uint8]]:
     """The reference images of a style, one for each of its ``style_subjects``."""
     style = world().styles[split][index]
     random = np.random.default_rng(seed_of(concept_name(split, "style", index), 1))
-    return [render(subject, style, int(random.integers(2**31))) for subject in style_subjects(split, index)]
+    return [render(subject, style, int(random.integers(2**31))) for subject in style_subjects(split, index, count)]
 
 
 def _shuffled(members: list[T], random: np.random.Generator) -> list[T]:

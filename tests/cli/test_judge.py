@@ -27,7 +27,7 @@ def run(folder: Path, backend: str = "mock:truth", *more: str, step: str = "run"
 def test_from_images_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(tmp_path) == 0
     said = capsys.readouterr().out
-    assert "16 images, rubric mars2@1:" in said
+    assert "16 images, rubric mars2@2:" in said
     assert "images: 64 calls, 128 images shown" in said
     assert not (tmp_path / "run" / "log.jsonl").exists()
     assert run(tmp_path) == 0

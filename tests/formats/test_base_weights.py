@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, load
+from lorarar.formats import load
 from lorarar.formats.base_weights import BaseWeights
+from lorarar.writing import FormatError
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"

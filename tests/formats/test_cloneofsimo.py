@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lorarar.formats import Format, FormatError, load, read, save
+from lorarar.formats import Format, load, read, save
 from lorarar.formats.cloneofsimo import parse, paths
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.mergers import MERGERS
 from lorarar.merging import merge
+from lorarar.writing import FormatError
 from tests.architectures import modules, shapes
 from tests.formats.reference import by_us, check_same, effect
 

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, assemble, load, read, save
+from lorarar.formats import assemble, load, read, save
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.merging import merge
 from lorarar.truncation import truncate_lora
+from lorarar.writing import FormatError
 from tests.formats.corpus import CASES, Case
 
 OUTCOMES = {name: make().outcome for name, make in CASES.items()}

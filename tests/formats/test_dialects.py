@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, load, read
+from lorarar.formats import load, read
+from lorarar.writing import FormatError
 
 Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0"

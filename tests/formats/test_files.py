@@ -1,8 +1,7 @@
-"""lorarar.formats.files: atomic writes, hashes, damaged files."""
+"""lorarar.formats.files: hashes, damaged files, refused writes."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lorarar.formats.files import FormatError, atomic_write, read_tensors, sha256, write_tensors
+from lorarar.formats.files import read_tensors, sha256, write_tensors
+from lorarar.writing import FormatError
 
 
 def test_sha256_of_a_file_of_several_chunks(tmp_path: Path) -> None:
@@ -19,55 +19,12 @@ def test_sha256_of_a_file_of_several_chunks(tmp_path: Path) -> None:
     assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
 
 
-def test_atomic_write_appears_only_at_the_end(tmp_path: Path) -> None:
-    target = tmp_path / "x.txt"
-    with atomic_write(target) as temporary:
-        temporary.write_text("whole")
-        assert temporary.parent == tmp_path
-        assert not target.exists()
-    assert target.read_text() == "whole"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
-    target = tmp_path / "x.txt"
-    target.write_text("old")
-    with pytest.raises(KeyError), atomic_write(target, force=True) as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        raise KeyError
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_full_disk_is_explained(tmp_path: Path) -> None:
-    with (
-        pytest.raises(FormatError, match=r"x cannot be written: No space left.*free space"),
-        atomic_write(tmp_path / "x"),
-    ):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def test_a_refusal_by_the_system_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    monkeypatch.setattr("lorarar.formats.files.check_target", lambda path, force: folder.rmdir())
+    monkeypatch.setattr("lorarar.writing.check_target", lambda path, force: folder.rmdir())
     with pytest.raises(FormatError, match="cannot be written.*permissions"):
         write_tensors(folder / "x.safetensors", {"a": torch.zeros(1)}, {})
-
-
-def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("")
-    cases = {
-        "there exists already: choose another name.*force": tmp_path / "there",
-        "its folder .*missing does not exist, create it first": tmp_path / "missing" / "x",
-        "is a folder: give a file name inside it": tmp_path,
-    }
-    for message, path in cases.items():
-        with pytest.raises(FormatError, match=message), atomic_write(path):
-            pytest.fail("the block must not run")
-    with atomic_write(tmp_path / "there", force=True) as temporary:
-        temporary.write_text("new")
-    assert (tmp_path / "there").read_text() == "new"
 
 
 def test_tensors_and_header_come_back(tmp_path: Path) -> None:

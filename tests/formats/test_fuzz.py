@@ -9,7 +9,8 @@ from pathlib import Path
 
 import lorarar
 from lorarar.api import combine
-from lorarar.formats import FormatError, load, save
+from lorarar.formats import load, save
+from lorarar.writing import FormatError
 from tests.formats.mutants import mutant
 from tests.formats.small_files import originals
 

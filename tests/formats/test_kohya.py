@@ -15,10 +15,11 @@ from torch.testing import assert_close
 
 from lorarar.dense import Dense
 from lorarar.families import FAMILIES
-from lorarar.formats import FormatError, load, read, save
+from lorarar.formats import load, read, save
 from lorarar.formats.kohya import parse, write
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 from tests.architectures import kernel, matrices, text_modules
 
 TEXT = {"sdxl": ("text_encoder", "text_encoder_2"), "sd15": ("text_encoder",)}

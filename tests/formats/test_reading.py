@@ -10,8 +10,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
-from lorarar.formats import FormatError, load, read, sha256
+from lorarar.formats import load, read, sha256
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 from tests.formats.reference import by_us, effect, factors
 
 KOHYA = (".lora_down.weight", ".lora_up.weight")

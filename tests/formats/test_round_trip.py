@@ -15,10 +15,11 @@ from safetensors import safe_open
 from torch.testing import assert_close
 
 from lorarar.adaptation import adapted
-from lorarar.formats import FormatError, load, save
+from lorarar.formats import load, save
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.merging import Coefficients, merge
+from lorarar.writing import FormatError
 from tests.tiny import factors, lora_for, tiny_pixart, tiny_unet, two_block_lora, unet_inputs
 
 RANKS, SCALES = (2, 3, 5), (0.25, 1.0, 1 / 3, 2.0)

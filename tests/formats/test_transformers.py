@@ -15,9 +15,10 @@ from torch.testing import assert_close
 
 from lorarar.adaptation import adapted
 from lorarar.dense import Dense
-from lorarar.formats import FormatError, load, read, save
+from lorarar.formats import load, read, save
 from lorarar.lora import Layer, LoRA
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 from tests.formats.reference import by_diffusers, by_us, check_same, effect, factors
 from tests.tiny import lora_for
 

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lorarar.dense import Dense
-from lorarar.formats import Format, FormatError, default_format, load, read, save
+from lorarar.formats import Format, default_format, load, read, save
 from lorarar.lora import Layer, LoRA
 from lorarar.lowrank import LowRank
+from lorarar.writing import FormatError
 from tests.architectures import kernel, shapes
 from tests.formats.reference import check_same, effect
 from tests.tiny import two_block_lora

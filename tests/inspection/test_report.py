@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import FormatError, sha256
+from lorarar.formats import sha256
 from lorarar.inspection import inspect
+from lorarar.writing import FormatError
 
 K = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 FF = "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_2"

@@ -1,15 +1,17 @@
-"""A run with a slow judge, as a program that can be killed: python slow_run.py FOLDER COUNT SECONDS."""
+"""A planned run with a slow judge, as a program that can be killed: python slow_run.py RUN SECONDS."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lorarar.judge.backends.mocks import NoisyMock
+from lorarar.judge.backends.mocks import Labels, NoisyMock
 from lorarar.judge.records import Question, Reply
 from lorarar.judge.runner import Outcome, run_questions
 
@@ -23,9 +25,8 @@ class SlowMock:
 
     concurrency, batch = 3, 2
 
-    def __init__(self, folder: Path, count: int, seconds: float) -> None:
-        labels = {(f"i{i:03}", "content"): i % 2 for i in range(count)}
-        self.mock, self.seconds = NoisyMock(labels, sensitivity=0.8, specificity=0.7), seconds
+    def __init__(self, folder: Path, labels: Labels, seconds: float) -> None:
+        self.mock, self.seconds = NoisyMock(labels, sensitivity=0.95, specificity=0.95), seconds
         self.asked = os.open(folder / "asked", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     @property
@@ -41,15 +42,23 @@ class SlowMock:
         os.close(self.asked)
 
 
-def run(folder: Path, count: int, seconds: float) -> Outcome:
-    mock = SlowMock(folder, count, seconds)
+def write_questions(run: Path, questions: Sequence[Question], labels: Labels) -> None:
+    """What is to be asked, so that asking needs no planning, with its right answers."""
+    entries = [{**asdict(q), "label": labels[q.item, q.axis]} for q in questions]
+    (run / "questions.json").write_text(json.dumps(entries))
+
+
+def run(folder: Path, seconds: float) -> Outcome:
+    entries = json.loads((folder / "questions.json").read_text())
+    labels = {(entry["item"], entry["axis"]): entry.pop("label") for entry in entries}
+    mock = SlowMock(folder, labels, seconds)
     try:
-        return run_questions(make_questions(count), mock, folder / "log.jsonl")
+        return run_questions([Question(**entry) for entry in entries], mock, folder / "log.jsonl")
     finally:
         mock.close()
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    run(Path(sys.argv[1]), float(sys.argv[2]))
     heavy = {"torch", "transformers", "numpy", "openai"} & set(sys.modules)
     sys.exit(f"asking imported {heavy}" if heavy else 0)

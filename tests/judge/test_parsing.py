@@ -140,5 +140,5 @@ def test_never_yes_without_a_standalone_yes(reply: Reply) -> None:
 @pytest.mark.parametrize("answer", get_args(Answer))
 def test_long_replies_take_no_time(answer: Answer) -> None:
     for part in ("\n", " ", "yes ", "no, ", "[", "{", "``` ", '{"a":', "A, ", "*", "answer: "):
-        parse(Reply(text="yes" + part * 50_000), about(answer))
-        parse(Reply(text=part * 50_000), about(answer))
+        for text in ("yes" + part * 50_000, part * 50_000):
+            assert parse(Reply(text=text), about(answer)).state in ("ok", "abstain")

@@ -33,10 +33,12 @@ def test_a_changed_text_needs_a_new_version(name: str) -> None:
 def test_any_change_changes_the_identity(tmp_path: Path) -> None:
     read = yaml.safe_load((FOLDER / "mars2.yaml").read_text())
     found = {load_rubric("mars2").sha256}
-    for change in ({"id": "x"}, {"version": 2}, {"answer": "scale"}, {"content": "Same {phrase}?"}, {"style": "?"}):
+    reworded = {"content": "Same {phrase}?", "style": "?"}
+    for change in ({"id": "x"}, {"version": 9}, {"answer": "scale"}, *({k: v} for k, v in reworded.items()),
+                   {"reworded": reworded}):  # fmt: skip
         (tmp_path / "x.yaml").write_text(yaml.safe_dump({**read, **change}))
         found.add(load_rubric(str(tmp_path / "x.yaml")).sha256)
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_a_question_names_what_is_shown_where() -> None:
@@ -51,6 +53,16 @@ def test_the_nameless_style_question_has_no_name() -> None:
     named, nameless = load_rubric("mars2"), load_rubric("mars2_nameless")
     assert "ink" not in nameless.ask("style", INK)
     assert nameless.ask("content", CAT) == named.ask("content", CAT)
+
+
+def test_other_words_are_other_words() -> None:
+    rubric = load_rubric("mars2")
+    for axis, concept in (("content", CAT), ("style", INK)):
+        plain, other = rubric.ask(axis, concept), rubric.ask(axis, concept, reworded=True)
+        assert other != plain
+        assert "the second image" in other
+        assert "the first image" in rubric.ask(axis, concept, swapped=True, reworded=True)
+    assert load_rubric("scale").reworded == {}
 
 
 def test_every_text_can_be_filled() -> None:
@@ -73,9 +85,11 @@ def test_unknown_rubrics_are_refused(name: str) -> None:
     [
         ({"content": "{phrase.__class__}"}, r"found \['phrase.__class__'\]"),
         ({"style": "{0}"}, r"found \['0'\]"),
-        ({"answer": "essay"}, "found 1 and 'essay'"),
+        ({"answer": "essay"}, "found 2 and 'essay'"),
         ({"version": "1"}, "found '1' and"),
-        ({"extra": 1}, "and no others"),
+        ({"extra": 1}, "no others"),
+        ({"reworded": {"content": "?"}}, "expected reworded to hold content and style"),
+        ({"reworded": {"content": "?", "style": "{0}"}}, r"found \['0'\]"),
     ],
 )
 def test_own_rubrics_that_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.judge.backends.mocks import TruthMock
+from lorarar.judge.backends.mocks import TruthMock, read_labels
+from lorarar.judge.folder import read_setup
+from lorarar.judge.judging import judge, report_run
+from lorarar.judge.preparation import case_labels, plan_all
 from lorarar.judge.records import Question, Reply
 from lorarar.judge.runner import MAX_FAILURES_IN_A_ROW, run_questions
-from lorarar.judge.store import export_verdicts, read_replies, read_verdicts
-from tests.judge.slow_run import SlowMock, make_questions, run
+from lorarar.judge.store import read_replies
+from tests.judge.sample import planned_run
+from tests.judge.slow_run import SlowMock, make_questions, run, write_questions
 
 
 class Answers:
@@ -144,18 +148,43 @@ def test_an_interruption_keeps_what_was_in_flight(tmp_path: Path, monkeypatch: p
     assert run_questions(make_questions(10), Answers(yes), tmp_path / "log").asked == 6
 
 
-KILLS, COUNT = 20, 240
+KILLS = 20
+WRITTEN = ("verdicts.jsonl", "calibration.json", "results.json", "results.csv", "report.html")
+
+
+def plan_slow_run(folder: Path) -> list[str]:
+    """A planned folder with what `slow_run` needs; the ids of its questions."""
+    run = planned_run(folder, seeds=6)
+    setup = read_setup(run)
+    labels = case_labels(run, setup) | read_labels(folder / "labels.jsonl")
+    planned = plan_all(run, setup, SlowMock(run, labels, 0).identity)
+    questions = [*planned.calibration.questions, *planned.main.questions]
+    write_questions(run, questions, labels)
+    return [question.id for question in questions]
+
+
+def finish(run: Path) -> dict[str, bytes]:
+    """Everything that is written when all answers are there."""
+    setup = read_setup(run)
+    labels = case_labels(run, setup) | read_labels(run.parent / "labels.jsonl")
+    found = judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
+    assert found.outcome is not None
+    assert found.outcome.asked == 0
+    report_run(run, setup)
+    return {name: (run / name).read_bytes() for name in WRITTEN}
 
 
 def test_killed_twenty_times_and_resumed(tmp_path: Path) -> None:
-    lot, program = random.Random(0), Path(__file__).with_name("slow_run.py")
+    ids = plan_slow_run(tmp_path / "killed")
+    assert plan_slow_run(tmp_path / "whole") == ids
+    folder, lot = tmp_path / "killed" / "run", random.Random(0)
+    program, count = Path(__file__).with_name("slow_run.py"), len(set(ids))
     at_once = SlowMock.concurrency * SlowMock.batch
-    asked, log = tmp_path / "asked", tmp_path / "log.jsonl"
-    asked.touch()
+    asked, log = folder / "asked", folder / "log.jsonl"
     for _ in range(KILLS):
         known, before = set(read_replies(log)), len(asked.read_text().splitlines())
-        process = subprocess.Popen([sys.executable, str(program), str(tmp_path), str(COUNT), "0.004"])
-        wanted = before + lot.randint(1, COUNT // KILLS)
+        process = subprocess.Popen([sys.executable, str(program), str(folder), "0.004"])
+        wanted = before + lot.randint(1, count // KILLS)
         while len(asked.read_bytes().splitlines()) < wanted and process.poll() is None:
             time.sleep(0.002)
         time.sleep(lot.random() * 0.005)
@@ -164,20 +193,14 @@ def test_killed_twenty_times_and_resumed(tmp_path: Path) -> None:
         fresh = asked.read_text().splitlines()[before:]
         assert not known & set(fresh), "asked although the answer was there"
         assert len(set(fresh) - set(read_replies(log))) <= at_once, "lost more than what was in flight"
-    assert set(read_replies(log)) < {q.id for q in make_questions(COUNT)}
-    done = subprocess.run([sys.executable, str(program), str(tmp_path), str(COUNT), "0"], check=False)
-    assert done.returncode == 0
+    assert set(read_replies(log)) < set(ids)
+    assert subprocess.run([sys.executable, str(program), str(folder), "0"], check=False).returncode == 0
 
     counts = Counter(asked.read_text().splitlines())
-    assert len(counts) == COUNT
-    assert COUNT <= counts.total() <= COUNT + KILLS * at_once
-    (tmp_path / "whole").mkdir()
-    run(tmp_path / "whole", COUNT, 0)
-    for folder in (tmp_path, tmp_path / "whole"):
-        questions = make_questions(COUNT)
-        verdicts = read_verdicts(questions, read_replies(folder / "log.jsonl"))
-        export_verdicts(folder / "verdicts.jsonl", questions, verdicts)
-    assert (tmp_path / "verdicts.jsonl").read_bytes() == (tmp_path / "whole" / "verdicts.jsonl").read_bytes()
+    assert set(counts) == set(ids)
+    assert count <= counts.total() <= count + KILLS * at_once
+    run(tmp_path / "whole" / "run", 0)
+    assert finish(folder) == finish(tmp_path / "whole" / "run")
 
 
 def test_the_bar_is_silent_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from lorarar.mergers import MERGERS, Merger
 from lorarar.mergers.constant import constant_of
 from lorarar.mergers.driver import merge_deltas
 from lorarar.mergers.files import save_merger
-from lorarar.merging import merge
+from lorarar.mergers.recipe import PairMethod
+from lorarar.merging import Coefficients, merge
 from tests.tiny import factors, two_block_lora
 
 STEPS = 12
@@ -85,11 +87,24 @@ def run(
         return deltas(merge(loras, merger.call(loras, **needs(merger, loras, folder))))
 
 
-def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Path]:
+def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]:
     if not merger.needs:
         return {}
+    if merger.pair:
+        return {"optimiser": fractions}
     shared = [la for la in loras[0].layers if "to_" in la and all(la in lora.layers for lora in loras)]
     return {"merger_file": learned_file(merger.name, folder, sorted(shared))}
+
+
+def fractions(loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
+    """In place of an optimiser: a coefficient between 0 and 1 for each LoRA and layer or column that is optimised."""
+    if len(loras) != 2:
+        raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}")
+    start = method.start([replace(lora, layers=dict(sorted(lora.layers.items()))) for lora in loras])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        start.values.copy_(torch.rand(start.values.shape, generator=generator))
+    return start(loras)
 
 
 def deltas(lora: LoRA) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def test_errors() -> None:
     for groups in ((), ("6", "6")):
         with pytest.raises(ValueError, match="distinct groups"):
             ConstantMerger(ConstantConfig(groups))
-    with pytest.raises(ValueError, match="among width, projection, layer, found 'block'"):
+    with pytest.raises(ValueError, match="among width, projection, layer, column, found 'block'"):
         ConstantMerger(ConstantConfig(("6",), "block"))  # type: ignore[arg-type]
 
 

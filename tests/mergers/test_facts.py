@@ -18,7 +18,8 @@ from tests.mergers.cases import attention_lora, deltas, mixed_lora, needs, neutr
 ALL = list(MERGERS)
 FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
 DENSE_REFUSED = ["peft_linear"]
-PAIRS_ONLY = ["constant", "paper", "residual", "klora", "klora_wrapped"]
+OPTIMISED = ["ziplora", "ziplora_pytorch", "cat"]
+PAIRS_ONLY = ["constant", "paper", "residual", "klora", "klora_wrapped", *OPTIMISED]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
 
@@ -90,7 +91,7 @@ def test_loras_of_zeros(name: str, tmp_path: Path) -> None:
         assert any(delta.any() for delta in found.values())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in OPTIMISED])
 def test_a_layer_that_only_one_lora_has_is_made_of_that(name: str, tmp_path: Path) -> None:
     first, second = inputs(name)
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v"
@@ -144,7 +145,7 @@ def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
         run(name, [attention_lora(3), other], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["paper", "residual", "constant"])
+@pytest.mark.parametrize("name", ["paper", "residual", "constant", *OPTIMISED])
 def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
     merger = MERGERS[name]
     file = needs(merger, [CONTENT, STYLE], tmp_path)

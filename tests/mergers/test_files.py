@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from lorarar.formats import FormatError
 from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger
 from lorarar.mergers.files import HEADER_KEY, load_merger, merger_metadata, save_merger
+from lorarar.writing import FormatError
 from tests.tiny import two_block_lora
 
 MERGERS = {

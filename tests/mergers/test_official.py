@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lorarar.formats import FormatError, load, save
+from lorarar.formats import load, save
 from lorarar.hypernetwork import PaperHypernetwork
 from lorarar.lora import LoRA, projection
 from lorarar.lowrank import LowRank
 from lorarar.mergers import MERGERS
 from lorarar.mergers.files import load_merger, merger_kind, merger_metadata
 from lorarar.merging import merge
+from lorarar.writing import FormatError
 from tests.tiny import two_block_lora
 
 # One layer of each shape that SDXL has, predicted and fixed ones.

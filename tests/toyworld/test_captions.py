@@ -57,6 +57,6 @@ def test_prompts() -> None:
     subject = Subject(0, 1, 2, 0)
     assert subject.words() == "yellow cat with white band"
     assert content_prompt(subject) == "a sks cat"
-    assert style_prompt(subject) == "a yellow cat with white band in szn style"
+    assert style_prompt(subject) == "a cat in szn style"
     assert pair_prompt(subject) == "a sks cat in szn style"
     assert Style(1, 4, 1, 0).words() == "light blue grid inked flat"

@@ -18,6 +18,7 @@ from lorarar.judge.backends import open_backend
 from lorarar.judge.images import pixel_hash
 from lorarar.judge.records import AXES, Concept, Question
 from lorarar.judge.rubrics import load_rubric
+from lorarar.toyworld.attributes import ATTRIBUTES
 from lorarar.toyworld.autoencoder import build_autoencoder
 from lorarar.toyworld.judge import TinyJudgeConfig, train_tiny
 from lorarar.toyworld.judge_data import ImagePairs, draw_pairs
@@ -135,10 +136,25 @@ def test_a_step_is_a_function_of_seed_and_step(processor: LlavaProcessor, pairs:
     losses = [training(processor, pairs, at).training_step(0, 0) for _ in range(2)]
     assert losses[0] == losses[1]
     assert torch.isfinite(losses[0])
-    # Both parts of an untrained model's loss: eight bits that are even, and all words alike.
+    # The parts of an untrained model's loss: an attribute's values alike, eight bits that are even, all words alike.
+    untrained = np.log(list(ATTRIBUTES.values())).mean() + np.log(2)
     assert float(losses[0].detach()) == pytest.approx(
-        0.7 if at == 0 else 0.7 + np.log(len(processor.tokenizer)), abs=0.4
+        untrained if at == 0 else untrained + np.log(len(processor.tokenizer)), abs=0.5
     )
+
+
+def test_what_is_seen_is_told_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
+    asking = training(processor, pairs, at=0.0)
+    chosen = np.array([3, 7])
+    shown = pairs.attributes[chosen].clone()
+    assert (shown >= 0).all()
+    assert not torch.equal(shown[1, 0], shown[1, 1])
+    shown[1] = shown[1].flip(0)
+    told = [torch.nn.functional.one_hot(shown[..., i], n) for i, n in enumerate(ATTRIBUTES.values())]
+    asking.tell = torch.nn.Identity()
+    states = 20.0 * torch.cat(told, -1).flatten(1)[:, None].expand(-1, 32, -1)
+    assert float(asking._telling(states, chosen, [False, True])) < 1e-3
+    assert float(asking._telling(states, chosen, [False, False])) > 1
 
 
 def test_images_are_shown_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
@@ -195,7 +211,6 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
         held_out_pairs=24,
         tower=Stage(2, 4, 1e-3),
         judge=Stage(8, 4, 1e-3),
-        refined=Stage(2, 4, 1e-3),
     )
     folder = train_tiny(small)
     card = read_card(checked(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
+import zlib
 from collections import OrderedDict
 from concurrent.futures import Future
 
@@ -18,7 +19,7 @@ _KEPT = 128  # images: references come again and again
 def data_uri(image: Image.Image) -> str:
     """The image's pixels, unchanged."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)  # as small as usual, and faster
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from lorarar.judge.records import Answer, Question, Reply
 
 KEYS = ("LORARAR_API_KEY", "OPENAI_API_KEY")
 MAX_RESPONSE_BYTES = 4 << 20
+_AHEAD = 4  # questions whose images are read and encoded while the server answers others
 _MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
 _JSON: RequestOptions = {"headers": {"content-type": "application/json"}}
 _FLAGS_SCHEMA = {
@@ -96,13 +98,15 @@ def open_openai(
 class OpenAIBackend:
     """Asks a server; see `open_openai`.
 
-    A reply by another model than the one that answered first is a failure, its text kept: it does not vote.
+    A reply by another model than the one that answered first is a failure, its text kept: it does not vote. More
+    threads may ask than the server gets calls at once: the others prepare what comes next.
     """
 
     batch = 1
 
     def __init__(self, model: str, url: str, key: str, answer: Answer, concurrency: int, patience: Patience) -> None:
-        self.model, self.url, self.answer, self.concurrency = model, url, answer, concurrency
+        self.model, self.url, self.answer = model, url, answer
+        self.concurrency, self._places = concurrency + _AHEAD, threading.Semaphore(concurrency)
         self.capabilities, self.served = Capabilities(), ""
         self._key, self._patience = key, patience
         self._lot, self._encoder = random.Random(), Encoder()
@@ -138,13 +142,14 @@ class OpenAIBackend:
         return Trial(exchange.status, reply.failure, reply.model, bool(reply.top))
 
     def _ask(self, question: Question) -> Reply:
-        start = time.monotonic()
         try:
             images = [self._encoder.encode(*shown) for shown in zip(question.images, question.pixels, strict=True)]
         except ImageError as error:
             return Reply(failure=str(error), invalid_input=True)
         request = _request(self.model, images, question.text, question.answer, self.capabilities)
-        reply = replace(self._insist(request).reply, seconds=round(time.monotonic() - start, 4))
+        with self._places:
+            start = time.monotonic()
+            reply = replace(self._insist(request).reply, seconds=round(time.monotonic() - start, 4))
         if not reply.failure and reply.model != self.served:
             return replace(reply, failure=f"answered by {reply.model!r}, not by {self.served!r} as before")
         return reply

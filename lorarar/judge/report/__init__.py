@@ -5,10 +5,8 @@ The same inputs give the same bytes: there are no dates in it, and everything is
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +20,15 @@ from lorarar.judge.pairwise import Tournament, hold_tournaments
 from lorarar.judge.records import AXES, Axis, Concept, Item, Question, Verdict
 from lorarar.judge.report import scoring, trust
 from lorarar.judge.report.gallery import disagreements
+from lorarar.judge.report.metrics import metrics_section
 from lorarar.judge.report.numbers import table
 from lorarar.judge.report.pictures import Thumbnails, contact_sheets
 from lorarar.judge.results import Results, plain
 from lorarar.judge.rubrics import Rubric
 from lorarar.judge.scores import METRICS, ImageScore, in_order
-from lorarar.judge.writing import write_text
+from lorarar.judge.writing import write_csv, write_text
 
 _STYLE = Path(__file__).with_name("style.css")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _JUDGE = "this judge"
 
 
@@ -97,9 +95,11 @@ def write_report(
             thumbnails=thumbnails,
         )
         body += [scoring.completeness(results, verdicts), scoring.score_tables(results)]
-        body += [scoring.heat_maps(results.groups[0]), scoring.consistency(results.swapped, results.repeated)]
+        body += [scoring.heat_maps(results.groups[0]), scoring.consistency(results)]
     body += [trust.tournaments(found.tournaments)] if found.tournaments else []
     body += [trust.calibration(gate, cases, case_verdicts), trust.agreement(found.agreement)]
+    metrics = metrics_section(run, items)
+    body += [metrics] if metrics else []
     body += [gallery, contact_sheets(results.images, image_root, thumbnails)] if results else []
     body.append(trust.limitations())
     about = {
@@ -107,7 +107,7 @@ def write_report(
         "backend": backend_identity,
     }
     write_text(run / "results.json", _json(about, found))
-    write_text(run / "results.csv", _csv(results.images if results else []))
+    write_csv(run / "results.csv", _rows(results.images if results else []))
     write_text(run / "report.html", page("Judging report", body, _STYLE.read_text(encoding="utf-8")))
     return run / "report.html"
 
@@ -144,12 +144,10 @@ def _json(about: Mapping[str, Any], found: _Found) -> str:
     return json.dumps(plain(data), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
 
 
-def _csv(images: Sequence[ImageScore]) -> str:
+def _rows(images: Sequence[ImageScore]) -> Iterator[list[str | int | float | None]]:
     header = ["item", "path", "method", "content", "style", "seed", "prompt_type"]
     header += [f"{axis}_{name}" for axis in AXES for name in ("yes", "decided", "asked")]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*header, *METRICS])
+    yield [*header, *METRICS]
     for image in images:
         item = image.item
         named: list[str | int] = [
@@ -163,16 +161,4 @@ def _csv(images: Sequence[ImageScore]) -> str:
         ]
         votes = [(a.yes, a.counts.ok, a.counts.total) for a in (image.axes[axis] for axis in AXES)]
         values = [metric(image).value for metric in METRICS.values()]
-        writer.writerow(
-            [
-                *(_cell(name) for name in named),
-                *(n for vote in votes for n in vote),
-                *("" if v is None else v for v in values),
-            ]
-        )
-    return text.getvalue()
-
-
-def _cell(value: str | int) -> str | int:
-    """Text that a spreadsheet would take for a formula, with an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        yield [*named, *(n for vote in votes for n in vote), *values]

@@ -14,16 +14,21 @@ DASH = "\N{EN DASH}"
 
 def show_number(value: float | None, digits: int = 3) -> str:
     """A number, or a dash where there is none."""
-    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return _show(value, f".{digits}f")
 
 
-def show_estimate(estimate: Estimate | None) -> str:
+def show_estimate(estimate: Estimate | None, form: str = ".3f") -> str:
     """A mean with its interval in brackets."""
     if estimate is None:
         return DASH
+    mean = _show(estimate.mean, form)
     if math.isnan(estimate.low):
-        return show_number(estimate.mean)
-    return f"{show_number(estimate.mean)} [{show_number(estimate.low)}, {show_number(estimate.high)}]"
+        return mean
+    return f"{mean} [{_show(estimate.low, form)}, {_show(estimate.high, form)}]"
+
+
+def _show(value: float | None, form: str) -> str:
+    return DASH if value is None or not math.isfinite(value) else format(value, form)
 
 
 def show_rate(rate: Rate) -> str:

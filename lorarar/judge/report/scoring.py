@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lorarar.judge.consistency import Consistency
 from lorarar.judge.html import Markup, element
-from lorarar.judge.records import AXES, Axis, Verdict
+from lorarar.judge.records import AXES, Verdict
 from lorarar.judge.report.numbers import (
     DASH,
     show_estimate,
@@ -169,8 +168,9 @@ def _heat(cell: Cell | None) -> Markup:
     return element("td", show_number(cell.mars2, 2), counted, title=what, style=f"background: rgb({red}, {green}, 255)")
 
 
-def consistency(swapped: Mapping[Axis, Consistency], repeated: Mapping[Axis, Consistency]) -> Markup:
-    """Whether the order of the images, or asking again, changes answers."""
+def consistency(results: Results) -> Markup:
+    """Whether the order of the images, asking again, or a nuisance changes answers."""
+    ways = {"other order": results.swapped, "asked again": results.repeated, **results.nuisances}
     rows = [
         (
             f"{axis}, {name}",
@@ -179,7 +179,7 @@ def consistency(swapped: Mapping[Axis, Consistency], repeated: Mapping[Axis, Con
             show_number(c.kappa.mean),
             f"{c.yes_first} / {c.yes_second}",
         )
-        for name, found in (("other order", swapped), ("asked again", repeated))
+        for name, found in ways.items()
         for axis, c in found.items()
     ]
     if not rows:

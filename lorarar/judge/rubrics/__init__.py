@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 from typing import get_args
@@ -25,17 +25,20 @@ class Rubric:
     Attributes:
         texts: for each axis, with the fields {name} and {phrase} of the concept, and {reference} and {test}, which
             become "first" and "second" in the order in which the images are shown.
+        reworded: the same questions in other words, which should be answered alike; empty where there are none.
     """
 
     id: str
     version: int
     answer: Answer
     texts: Mapping[Axis, str]
+    reworded: Mapping[Axis, str] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
         """Of everything above, as canonical JSON."""
         content = {"id": self.id, "version": self.version, "answer": self.answer, "texts": dict(self.texts)}
+        content |= {"reworded": dict(self.reworded)} if self.reworded else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
     @property
@@ -43,10 +46,11 @@ class Rubric:
         """Id, version and the hash's start: names this text and no other."""
         return f"{self.id}@{self.version}:{self.sha256[:12]}"
 
-    def ask(self, axis: Axis, concept: Concept, *, swapped: bool = False) -> str:
-        """The question about one concept; `swapped` when the test image is shown first."""
+    def ask(self, axis: Axis, concept: Concept, *, swapped: bool = False, reworded: bool = False) -> str:
+        """The question about one concept; `swapped` when the test image is shown first, `reworded` in other words."""
         first, second = ("second", "first") if swapped else ("first", "second")
-        return self.texts[axis].format(name=concept.name, phrase=concept.phrase, reference=first, test=second).strip()
+        text = (self.reworded if reworded else self.texts)[axis]
+        return text.format(name=concept.name, phrase=concept.phrase, reference=first, test=second).strip()
 
 
 def shipped() -> list[str]:
@@ -65,18 +69,27 @@ def load_rubric(name: str) -> Rubric:
     if not path.is_file() if own else name not in shipped():
         raise ValueError(f"expected one of {shipped()} or the path of a YAML file, found {name!r}")
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(read, dict) or set(read) != {"id", "version", "answer", *AXES}:
-        raise ValueError(f"{path}: expected the fields id, version, answer, content, style and no others")
+    if not isinstance(read, dict) or set(read) - {"reworded"} != {"id", "version", "answer", *AXES}:
+        raise ValueError(f"{path}: expected the fields id, version, answer, content, style, maybe reworded, no others")
     if read["answer"] not in get_args(Answer) or not isinstance(read["version"], int):
         raise ValueError(
             f"{path}: expected a whole version and an answer of {get_args(Answer)}, found "
             f"{read['version']!r} and {read['answer']!r}"
         )
+    texts, reworded = _read_texts(path, read), {}
+    if "reworded" in read:
+        if not isinstance(read["reworded"], dict) or set(read["reworded"]) != set(AXES):
+            raise ValueError(f"{path}: expected reworded to hold content and style, found {read['reworded']!r}")
+        reworded = _read_texts(path, read["reworded"])
+    return Rubric(str(read["id"]), read["version"], read["answer"], texts, reworded)
+
+
+def _read_texts(path: Path, read: Mapping[str, object]) -> dict[Axis, str]:
     texts: dict[Axis, str] = {axis: str(read[axis]) for axis in AXES}
-    unknown = {field for text in texts.values() for _, field, _, _ in Formatter().parse(text) if field is not None}
+    unknown = {name for text in texts.values() for _, name, _, _ in Formatter().parse(text) if name is not None}
     if unknown - _FIELDS:
         raise ValueError(f"{path}: expected the fields {sorted(_FIELDS)}, found {sorted(unknown - _FIELDS)}")
-    return Rubric(str(read["id"]), read["version"], read["answer"], texts)
+    return texts
 
 
 def locked_versions() -> dict[str, dict[str, str]]:

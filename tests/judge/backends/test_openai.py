@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lorarar.judge.backends import encoding
 from lorarar.judge.backends.openai import OpenAIBackend, Patience, open_openai
 from lorarar.judge.images import load_image, pixel_hash
 from lorarar.judge.parsing import parse
@@ -22,6 +25,7 @@ from lorarar.judge.records import Answer, Question
 from lorarar.judge.runner import run_questions
 from tests.judge.backends.server import (
     FakeServer,
+    Handler,
     Play,
     answer,
     completion,
@@ -334,6 +338,30 @@ def test_without_a_key_any_host_may_be_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)  # the first variable that is set counts
     with pytest.raises(ConnectionError):
         open_openai("m", "http://host.invalid/v1", patience=QUICK)
+
+
+def test_images_are_prepared_while_the_server_is_busy(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = opened(server, patience=Patience(call=20, total=20))
+    free, encoded, real = threading.Event(), [], encoding.data_uri
+    monkeypatch.setattr(encoding, "data_uri", lambda image: encoded.append(image) or real(image))
+    before = len(server.requests)
+
+    def wait(handler: Handler) -> None:
+        assert free.wait(20)
+        answer()(handler)
+
+    server.default = wait
+    questions = [ask_about(tmp_path, number) for number in range(12)]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_questions, questions, backend, tmp_path / "log.jsonl")
+        while len(encoded) < 2 * backend.concurrency and not running.done():
+            time.sleep(0.01)
+        assert backend.concurrency == 8
+        assert len(server.requests) - before <= 4  # as many as it is meant to get at once
+        free.set()
+        assert (running.result().asked, running.result().failed) == (12, 0)
 
 
 def test_a_changed_image_is_not_sent(server: FakeServer, question: Question) -> None:

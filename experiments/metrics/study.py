@@ -1,0 +1,207 @@
+"""What rank, steps, rate and number of images of a LoRA do to every criterion.
+
+python experiments/metrics/study.py: measures what factorial.py has trained (resumes); writes study.csv of the largest
+full factorial that is complete, and study.json and study.md with the effects.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from factorial import CONTENTS, FACTORS, RUNS, STYLES, configurations, folder_of
+from PIL import Image
+
+from lorarar.backbone import load_backbone
+from lorarar.benchmark.embedded import DATA
+from lorarar.cards import checked
+from lorarar.concepts import Concept, load_concepts
+from lorarar.lora import LoRA
+from lorarar.mergers import MERGERS
+from lorarar.merging import merge
+from lorarar.metrics.effects import Effect, Table, markdown, measure_effects
+from lorarar.metrics.encoders import load_encoder
+from lorarar.metrics.encoders.protocols import MapEncoder
+from lorarar.metrics.features import gram_vectors
+from lorarar.metrics.measures import cosine_fidelity, vendi
+from lorarar.metrics.prompts import TYPES, load_prompt_set
+from lorarar.pairs import load_loras
+from lorarar.pictures import to_bytes
+from lorarar.statistics import spearman
+from lorarar.toyworld.attributes import Style, Subject, truth
+from lorarar.toyworld.prompted import wanted
+from lorarar.toyworld.reader import load_reader
+from lorarar.toyworld.scoring import Scored, generate_and_score, style_of, subject_of
+
+HERE, SEEDS = Path(__file__).parent, (0, 1)
+MEASURED = RUNS / "measured"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that are drawn together: one LoRA and prompt, at both seeds.
+
+    Attributes:
+        kind: "content", "style" (a LoRA alone) or "pair".
+        names: of the LoRAs.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    type: str
+    prompt: str
+    truth: tuple[int, ...]
+
+
+def plan(concepts: Mapping[str, Concept]) -> list[Shown]:
+    """Every LoRA with one prompt of each type, and every pair with the combined prompt."""
+    shown = []
+    for number, name in enumerate((*CONTENTS, *STYLES)):
+        concept = concepts[name]
+        words = {"phrase": [concept.phrase]}
+        words |= {"token": ["sks"]} if concept.kind == "content" else {"caption": [concept.captions[0]]}
+        filled = load_prompt_set(Path(f"data/prompts/toyworld_{concept.kind}.yaml")).fill(words)
+        for kind in TYPES:
+            texts = [prompt.text for prompt in filled if prompt.type == kind]
+            shown.append(_shown(concept.kind, (name,), kind, texts[number % len(texts)]))
+    for content, style in itertools.product(CONTENTS, STYLES):
+        prompt = f"{concepts[content].phrase} in {concepts[style].phrase}"
+        shown.append(_shown("pair", (content, style), "train", prompt))
+    return shown
+
+
+def _shown(kind: str, names: tuple[str, ...], type_: str, prompt: str) -> Shown:
+    subject = subject_of(names[0]) if kind != "style" else Subject(0, 0, 0, 0)
+    style = style_of(names[-1]) if kind != "content" else Style(0, 0, 0, 0)
+    return Shown(kind, names, type_, prompt, truth(*wanted(subject, style, prompt)))
+
+
+class Measuring:
+    """Draws and scores one configuration after the other."""
+
+    def __init__(self) -> None:
+        self.concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", [*CONTENTS, *STYLES])
+        self.backbone = load_backbone(checked(DATA / "base"))
+        self.reader = load_reader(checked(DATA / "reader.safetensors"))
+        self.encoder = load_encoder("tower")
+        self.plan = plan(self.concepts)
+        self.references = {
+            name: [Image.open(path).convert("RGB") for path in concept.images]
+            for name, concept in self.concepts.items()
+        }
+        self.base = self.images([None] * len(self.plan)).images
+
+    def images(self, loras: Sequence[LoRA | None]) -> Scored:
+        """One LoRA for each entry of the plan."""
+        prompts, truths = [s.prompt for s in self.plan], [s.truth for s in self.plan]
+        return generate_and_score(self.backbone, self.reader, loras, prompts, truths, SEEDS)
+
+    def measure(self, loras: Mapping[str, LoRA]) -> dict[str, float]:
+        """All criteria of one configuration's LoRAs."""
+        scored = self.images([self._lora(shown, loras) for shown in self.plan])
+        found: dict[str, list[float]] = {}
+        for i, shown in enumerate(self.plan):
+            for name, value in self._criteria(i, shown, scored).items():
+                found.setdefault(f"{shown.kind} {name}", []).append(value)
+        return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def _lora(self, shown: Shown, loras: Mapping[str, LoRA]) -> LoRA:
+        members = [loras[name] for name in shown.names]
+        return members[0] if len(members) == 1 else merge(members, MERGERS["direct"].call(members))
+
+    def _criteria(self, i: int, shown: Shown, scored: Scored) -> dict[str, float]:
+        values = {name: float(of_all[i].mean()) for name, of_all in scored.scores.items()}
+        if shown.kind == "pair":
+            return {f"reader, {name}": values[name] for name in ("content", "style", "joint")}
+        found = {f"reader, {shown.type}": values[shown.kind]}
+        if (shown.kind, shown.type) in (("content", "style"), ("style", "alter")):  # the rest is named by the prompt
+            found["rest as asked"] = values["style" if shown.kind == "content" else "content"]
+        pictures = [Image.fromarray(to_bytes(image)) for image in scored.images[i]]
+        rows = self.encoder.encode_images(pictures)
+        if shown.type in ("train", "alter"):
+            found[f"diversity, {shown.type}"] = vendi(rows)
+        if shown.type == "train":
+            references = self.references[shown.names[0]]
+            found["fidelity, train"] = cosine_fidelity(rows, self.encoder.encode_images(references))
+            if shown.kind == "style":
+                found["style Gram loss, train"] = self._gram_loss(pictures, references)
+        if shown.type in ("alter", "style"):
+            before = [Image.fromarray(to_bytes(image)) for image in self.base[i]]
+            found[f"base Gram loss, {shown.type}"] = self._paired_gram_loss(pictures, before)
+        return found
+
+    def _grams(self, images: Sequence[Image.Image]) -> np.ndarray:
+        assert isinstance(self.encoder, MapEncoder)
+        return np.asarray(gram_vectors(self.encoder, images), np.float64)
+
+    def _gram_loss(self, images: Sequence[Image.Image], references: Sequence[Image.Image]) -> float:
+        a, b = self._grams(images), self._grams(references)
+        return float(np.square(a[:, None] - b[None]).sum(2).mean())
+
+    def _paired_gram_loss(self, images: Sequence[Image.Image], before: Sequence[Image.Image]) -> float:
+        return float(np.square(self._grams(images) - self._grams(before)).sum(1).mean())
+
+
+def measure_all() -> None:
+    """Measures every trained configuration that is not measured yet."""
+    ready = [
+        c for c in configurations() if all((folder_of(c) / f"{n}.card.json").exists() for n in (*CONTENTS, *STYLES))
+    ]
+    left = [c for c in ready if not (MEASURED / f"{folder_of(c).name}.json").exists()]
+    if not left:
+        return
+    measuring = Measuring()
+    MEASURED.mkdir(parents=True, exist_ok=True)
+    for configuration in left:
+        found = measuring.measure(load_loras(folder_of(configuration), [*CONTENTS, *STYLES]))
+        (MEASURED / f"{folder_of(configuration).name}.json").write_text(json.dumps(found))
+        print(folder_of(configuration).name, flush=True)
+
+
+def summarise() -> None:
+    """The table, and exact and learnt effects."""
+    rows = [(c, MEASURED / f"{folder_of(c).name}.json") for c in configurations()]
+    complete = {s for s in FACTORS["steps"] if all(path.exists() for c, path in rows if c["steps"] == s)}
+    read = [(c, json.loads(path.read_text())) for c, path in rows if c["steps"] in complete]
+    names = list(read[0][1])
+    with (HERE / "study.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*FACTORS, *names])
+        writer.writerows(
+            [*(f"{v:g}" for v in c.values()), *(f"{found[name]:.6g}" for name in names)] for c, found in read
+        )
+    settings = np.array([list(c.values()) for c, _ in read])
+    table = Table(tuple(FACTORS), settings, {name: np.array([found[name] for _, found in read]) for name in names})
+    exact = measure_effects(table)
+    record = {"configurations": len(read), "exact": {name: asdict(effect) for name, effect in exact.items()}}
+    try:
+        learnt = measure_effects(table, "catboost")
+    except ModuleNotFoundError:
+        print("without the extra `effects`: exact values only")
+    else:
+        record["catboost"] = {name: asdict(effect) for name, effect in learnt.items()}
+        pairs = [(exact[name].importance[f], learnt[name].importance[f]) for name in names for f in FACTORS]
+        record["agreement_of_importances"] = {
+            "spearman": spearman(*map(np.array, zip(*pairs, strict=True))),
+            "same_most_important": float(np.mean([_largest(e) == _largest(learnt[name]) for name, e in exact.items()])),
+        }
+    (HERE / "study.json").write_text(json.dumps(record, indent=1) + "\n")
+    (HERE / "study.md").write_text(markdown(exact) + "\n")
+    print(markdown(exact), record.get("agreement_of_importances"))
+
+
+def _largest(effect: Effect) -> str:
+    """The factor of most importance."""
+    return max(effect.importance, key=lambda factor: effect.importance[factor])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    measure_all()
+    summarise()

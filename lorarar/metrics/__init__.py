@@ -1,0 +1,1 @@
+"""Metrics beside the judge: fidelity, controllability, diversity and base preservation, from an encoder's features."""

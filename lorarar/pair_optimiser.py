@@ -1,0 +1,159 @@
+"""What optimises two LoRAs from files: a base model and a folder of images for each concept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorarar.backbone import Backbone, load_backbone
+from lorarar.concepts import Concept, Kind, Pair, load_images
+from lorarar.formats.files import sha256
+from lorarar.formats.metadata import trigger_phrases
+from lorarar.lora import LoRA, is_text_encoder
+from lorarar.mergers.recipe import PairMethod
+from lorarar.merging import Coefficients
+from lorarar.optimisation import Optimised, optimise
+from lorarar.settings import keep_settings
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+@dataclass(frozen=True)
+class PairOptimiser:
+    """Optimises the denoiser's coefficients of a content and a style LoRA; all other layers get the method's fixed one.
+
+    Args:
+        base: folder or hub id of the base model.
+        content_images, style_images: folders. ``image.txt`` beside ``image.png`` is that image's caption; the others'
+            is the prompt.
+        content_prompt, style_prompt: such as "a sks cat" and "oil painting style"; None takes the LoRA's trigger words.
+        runs: folder for checkpoints and settings, from which an interrupted run goes on; None keeps none.
+        device: where to compute; on a GPU in bfloat16 and with gradient checkpointing.
+    """
+
+    base: str | Path
+    content_images: Path
+    style_images: Path
+    content_prompt: str | None = None
+    style_prompt: str | None = None
+    runs: Path | None = None
+    device: str = "cpu"
+
+    def __call__(self, loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
+        """The optimised coefficients of [content, style].
+
+        Raises:
+            FileNotFoundError: there is no base model, or a folder holds no images.
+            ValueError: there are not two LoRAs, an image cannot be read, there is no prompt, or ``runs`` holds a run of
+                other settings.
+            FloatingPointError: the loss is not finite; the last checkpoint is kept.
+        """
+        if len(loras) != 2:
+            raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
+        pair = Pair(*self._concepts(loras))
+        backbone = self._backbone()
+        if self.runs:
+            keep_settings(
+                self._settings(loras, pair, method), self.runs, "name another folder with --runs, or delete this one"
+            )
+        members = {c.name: _denoisers(lora) for c, lora in zip((pair.content, pair.style), loras, strict=True)}
+        with torch.enable_grad(), redirect_stdout(sys.stderr):  # the progress bar is not the command's answer
+            (found,) = optimise(
+                backbone,
+                [pair],
+                members,
+                method,
+                runs=self.runs,
+                precision="32-true" if self.device == "cpu" else "bf16-mixed",
+            )
+        print(describe(found), file=sys.stderr)
+        coefficients: Coefficients = found.merger(loras)
+        return coefficients
+
+    def facts(self) -> dict[str, Any]:
+        """What is optimised on, as plain data for a file's header.
+
+        Raises:
+            FileNotFoundError: a folder holds no images.
+        """
+        folders = {"content_images": self.content_images, "style_images": self.style_images}
+        hashes = {key: {path.name: sha256(path) for path in images_in(folder)} for key, folder in folders.items()}
+        return {"base": str(self.base), **hashes}
+
+    def finish(self) -> None:
+        """Delete the checkpoints, once the result is written."""
+        if self.runs:
+            shutil.rmtree(self.runs, ignore_errors=True)
+
+    def _concepts(self, loras: Sequence[LoRA]) -> tuple[Concept, Concept]:
+        content, style = (Path(lora.name).stem for lora in loras)
+        if not content or not style or content == style:
+            content, style = "content", "style"
+        return (
+            concept_of(loras[0], content, "content", self.content_images, self.content_prompt),
+            concept_of(loras[1], style, "style", self.style_images, self.style_prompt),
+        )
+
+    def _settings(self, loras: Sequence[LoRA], pair: Pair, method: PairMethod) -> dict[str, Any]:
+        captions = {"content_captions": pair.content.captions, "style_captions": pair.style.captions}
+        hashes = {"content_sha256": loras[0].sha256, "style_sha256": loras[1].sha256, "prompt": pair.prompt}
+        settings: Mapping[str, Any] = asdict(method)
+        return {**self.facts(), **captions, **hashes, **settings, **settings["recipe"], **settings["weights"]}
+
+    def _backbone(self) -> Backbone:
+        gpu = self.device != "cpu"
+        dtype = torch.bfloat16 if gpu else torch.float32
+        return load_backbone(self.base, device=self.device, dtype=dtype, gradient_checkpointing=gpu)
+
+
+def concept_of(lora: LoRA, name: str, kind: Kind, folder: Path, prompt: str | None) -> Concept:
+    """A concept from a folder of images and a prompt.
+
+    Raises:
+        FileNotFoundError: the folder holds no images.
+        ValueError: an image cannot be read, or there is neither a prompt nor trigger words in the LoRA's file.
+    """
+    paths = images_in(folder)
+    load_images(paths, 8)  # an unreadable one shows here, before a large model is loaded
+    phrase = prompt or next(iter([*filter(None, [lora.metadata.get("phrase")]), *trigger_phrases(lora)]), None)
+    if not phrase:
+        raise ValueError(
+            f"expected a prompt for the {kind}, found no trigger words in {lora.name or 'its LoRA'}: give "
+            f"--{kind}-prompt, the words that it was trained with"
+        )
+    return Concept(name, kind, phrase, tuple(paths), tuple(_caption(path, phrase) for path in paths))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder, by name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"expected images (PNG, JPEG, WebP) in {folder}, found none: put the concept's there")
+    return found
+
+
+def describe(found: Optimised) -> str:
+    """What optimising did to the objective, as text."""
+    terms = ", ".join(f"{name} {found.before[name]:.4g} -> {found.after[name]:.4g}" for name in found.before)
+    return f"optimised in {found.steps} steps; on draws that no step saw: {terms}"
+
+
+def _caption(image: Path, prompt: str) -> str:
+    text = image.with_suffix(".txt")
+    return text.read_text(encoding="utf-8").strip() or prompt if text.is_file() else prompt
+
+
+def _denoisers(lora: LoRA) -> LoRA:
+    """The LoRA without text-encoder layers."""
+    return replace(lora, layers={la: delta for la, delta in lora.layers.items() if not is_text_encoder(la)})
