@@ -170,8 +170,9 @@ def _named(name: str) -> Merger:
 def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
     if method.pair and optimiser is None:
         raise ValueError(
-            f"{method.name} optimises each pair, which takes the base model and the concepts' images: give --base, "
-            "--content-images and --style-images (in Python optimiser=lorarar.pair_optimiser.PairOptimiser(..))"
+            f"{method.name} optimises each pair, which takes the base model and the concepts' images: use "
+            f"`lorarar merge --merger {method.name} --base MODEL --content-images DIR --style-images DIR` (in Python "
+            "optimiser=lorarar.pair_optimiser.PairOptimiser(..))"
         )
     if optimiser is not None and not method.pair:
         names = ", ".join(name for name, row in MERGERS.items() if row.pair)

@@ -202,6 +202,6 @@ def _results(
 
 
 def _run_name(module: PairTraining) -> str:
-    """A checkpoint of other pairs or of another method must not be resumed from."""
-    names = [pair.name for pair in module.pairs]
-    return f"{names[0]}_{len(names)}_{seed_of(module.method, *names):08x}"
+    """A checkpoint of other pairs, LoRAs or of another method must not be resumed from."""
+    members = [part for pair in module.pairs for part in (pair.name, *(lo.sha256 for lo in module.draws.both(pair)))]
+    return f"{module.pairs[0].name[:80]}_{len(module.pairs)}_{seed_of(module.method, *members):08x}"

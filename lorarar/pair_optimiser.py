@@ -34,7 +34,7 @@ class PairOptimiser:
         content_images, style_images: folders. ``image.txt`` beside ``image.png`` is that image's caption; the others'
             is the prompt.
         content_prompt, style_prompt: such as "a sks cat" and "oil painting style"; None takes the LoRA's trigger words.
-        runs: folder for checkpoints and settings, from which an interrupted run goes on; None keeps none.
+        runs: folder of its own for checkpoints and settings, from which an interrupted run goes on; None keeps none.
         device: where to compute; on a GPU in bfloat16 and with gradient checkpointing.
     """
 
@@ -88,8 +88,8 @@ class PairOptimiser:
         return {"base": str(self.base), **hashes}
 
     def finish(self) -> None:
-        """Delete the checkpoints, once the result is written."""
-        if self.runs:
+        """Delete the folder ``runs``, once the result is written."""
+        if self.runs and (self.runs / "config.json").is_file():
             shutil.rmtree(self.runs, ignore_errors=True)
 
     def _concepts(self, loras: Sequence[LoRA]) -> tuple[Concept, Concept]:

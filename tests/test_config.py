@@ -25,6 +25,7 @@ KINDS = {
     "toyworld": ToyworldConfig,
     "gates": GatesConfig,
     "quality": QualityConfig,
+    "paper_sdxl": QualityConfig,
 }
 GOOD = """
 base: some/base

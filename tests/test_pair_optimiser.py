@@ -118,7 +118,7 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
     for layer, delta in text.items():
         assert_close(found.layers[layer].delta(), delta.delta() / 2)
     assert len(found.layers) == 57
-    with pytest.raises(ValueError, match=r"ziplora optimises each pair.*--base, --content-images.*PairOptimiser"):
+    with pytest.raises(ValueError, match=r"ziplora optimises each pair.*--base MODEL --content-images.*PairOptimiser"):
         merge(*both, merger="ziplora")
     with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat alone, found one for ties"):
         merge(*both, merger="ties", optimiser=optimiser)
@@ -195,6 +195,8 @@ def test_a_full_disk_leaves_no_half_file_and_the_run_goes_on_from_its_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output, runs = tmp_path / "out.safetensors", tmp_path / "elsewhere"
+    runs.mkdir()
+    (runs / "other.txt").touch()
     original = os.replace
 
     def full(source: Path, target: Path) -> None:
@@ -210,7 +212,8 @@ def test_a_full_disk_leaves_no_half_file_and_the_run_goes_on_from_its_end(
     monkeypatch.setattr(os, "replace", original)
     assert main(command) == 0
     assert steps == [0, 1, 2]  # none was taken twice
-    assert set(tmp_path.iterdir()) == {*files, output}
+    assert set(tmp_path.iterdir()) == {*files, output, runs}
+    assert [path.name for path in runs.iterdir()] == ["other.txt"]
 
 
 def test_captions_beside_the_images(loras: dict[str, LoRA], folder: Path, tmp_path: Path) -> None:

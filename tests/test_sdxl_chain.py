@@ -21,10 +21,10 @@ from lorarar.formats import load
 from lorarar.generation import Sampling, generate_files
 from lorarar.lora import projection
 from lorarar.mergers.files import load_merger
+from lorarar.mergers.recipe import MergerRecipe
+from lorarar.objective import Weights
 from lorarar.runs import merger_training, run_train, run_zoo
-from lorarar.teaching import Weights
 from lorarar.toyworld.vocabulary import build_tokenizer
-from lorarar.training import MergerRecipe
 
 WIDTHS = (8, 16)  # of the two text encoders; SDXL: 768, 1280
 

@@ -46,9 +46,13 @@ def judge_methods(
     return judge_planned(run, "tiny")
 
 
-def judge_planned(run: Path, backend: str) -> dict[str, Any]:
-    """Asks a judge what was planned in a folder, writes its report there and returns `judge_methods`'s record."""
-    judge_by_name(run, read_setup(run), backend, uncalibrated=True)
+def judge_planned(run: Path, backend: str, cache: Path | None = None) -> dict[str, Any]:
+    """Asks a judge what was planned in a folder, writes its report there and returns `judge_methods`'s record.
+
+    Args:
+        cache: a folder of replies that runs share.
+    """
+    judge_by_name(run, read_setup(run), backend, uncalibrated=True, cache=cache)
     judged, page = report_run(run, read_setup(run))
     found = json.loads((run / "results.json").read_text(encoding="utf-8"))
     return {

@@ -66,7 +66,7 @@ def _training(arguments: argparse.Namespace) -> None:
     from lorarar.benchmark.training import TrainingSpeedConfig, markdown, run_training_benchmark
 
     found = run_training_benchmark(_filled(TrainingSpeedConfig, arguments))
-    print(json.dumps(found, indent=1) if arguments.json else markdown([found]))
+    print(json.dumps(found) if arguments.json else markdown([found]))
 
 
 def _speedup(arguments: argparse.Namespace) -> None:

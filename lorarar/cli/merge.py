@@ -50,7 +50,7 @@ def _add_pair(merge: argparse.ArgumentParser) -> None:
         pair.add_argument(f"--{kind}-images", type=Path, metavar="DIR", help=f"images of the {kind}")
         words = "what its LoRA was trained with; default: the trigger words in its file"
         pair.add_argument(f"--{kind}-prompt", metavar="TEXT", help=words)
-    runs = "folder for checkpoints, until the merge is written; default: OUTPUT's name with .run"
+    runs = "where a folder with checkpoints lies until the merge is written; default: beside OUTPUT"
     pair.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
@@ -110,7 +110,7 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
         arguments.style_images,
         arguments.content_prompt,
         arguments.style_prompt,
-        arguments.runs or arguments.output.with_name(f"{arguments.output.stem}.run"),
+        (arguments.runs or arguments.output.parent) / f"{arguments.output.stem}.run",
         arguments.device,
     )
 

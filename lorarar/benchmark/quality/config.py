@@ -25,7 +25,7 @@ class MethodConfig:
             methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both concepts,
             "truth": coefficients fitted to true renders, a ceiling.
         settings: the method's own. "merger": its options, and ``weights``; "pair": its options, and ``predicted``;
-            "trained": the configuration's keys, with dots; "joint" and "truth": those of their recipes.
+            "trained": the configuration's keys, with dots, and ``other_pair``; "joint" and "truth": their recipe's.
         tried: settings that are tried on validation pairs, each over ``settings``; the best joint score decides. Every
             tuned row has as many: the budget.
         training_seeds: "trained": a merger for each; the scores of all are kept.

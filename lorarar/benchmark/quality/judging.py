@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import yaml
 
 from lorarar.benchmark.judged import judge_planned
 from lorarar.benchmark.quality.world import World
-from lorarar.judge.folder import LOG
 from lorarar.judge.manifest import write_manifest
 from lorarar.judge.preparation import plan_run
 from lorarar.judge.records import Item
@@ -27,19 +27,14 @@ def judge_rows(world: World, folders: Mapping[str, Path], backend: str) -> dict[
         `lorarar.benchmark.judged.judge_methods`'s record.
     """
     config, run = world.config, world.config.runs / "judge"
-    run.mkdir(parents=True, exist_ok=True)
-    log, kept = run / LOG, config.runs / "judge_replies.jsonl"
-    if log.exists():
-        log.rename(kept)  # a plan with other rows takes a folder without replies
+    shutil.rmtree(run, ignore_errors=True)  # a plan with other rows takes a folder without replies
     manifest, references = config.runs / "judged.jsonl", config.runs / "references.yaml"
     write_manifest(manifest, _items(world, folders))
     _write_references(world, references)
     plan_run(
         run, config.runs / "images", references, manifest=manifest, reference_root=config.images, splits=config.split
     )
-    if kept.exists():
-        kept.rename(log)
-    return judge_planned(run, backend)
+    return judge_planned(run, backend, cache=config.runs / "judge_replies")
 
 
 def _items(world: World, folders: Mapping[str, Path]) -> list[Item]:

@@ -77,7 +77,11 @@ def _merger(world: World, row: MethodConfig, settings: Settings, seed: int) -> M
 
 
 def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
-    """A merger that `lorarar train` makes, with a training seed."""
+    """A merger that `lorarar train` makes, with a training seed.
+
+    With ``other_pair`` it looks at another pair's LoRAs: if the scores stay, it does not look at the pair.
+    """
+    other_pair = bool(settings.pop("other_pair", False))
     words = [f"{key}={_word(value)}" for key, value in {**settings, "seed": seed}.items()]
     config = load_config(TrainConfig, Path(row.source), [*words, "wandb=disabled"])
     name = f"{Path(row.source).stem}_{_short(asdict(config))}"
@@ -88,11 +92,10 @@ def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> 
     merger = load_merger(file).to(world.backbone.device)
 
     def one(pair: Pair) -> LoRA:
-        return merge(world.both(pair), merger(world.both(pair)))
+        return merge(world.both(pair), merger(world.both(world.another(pair) if other_pair else pair)))
 
-    return Method(
-        {"kind": row.kind, "merger": sha256(file)}, partial(one_by_one, world, one), partial(draw_merged, world)
-    )
+    identity = {"kind": row.kind, "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
+    return Method(identity, partial(one_by_one, world, one), partial(draw_merged, world))
 
 
 def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:

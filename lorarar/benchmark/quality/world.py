@@ -44,6 +44,14 @@ class World:
         """The LoRAs of a pair: content, style."""
         return self.loras[pair.content.name], self.loras[pair.style.name]
 
+    def another(self, pair: Pair) -> Pair:
+        """The pair of the next content and the next style of the same split."""
+        content, style = pair.content.name, pair.style.name
+        split = next(split for split in self.splits.values() if content in split.contents)
+        c, s = split.contents.index(content) + 1, split.styles.index(style) + 1
+        names = split.contents[c % len(split.contents)], split.styles[s % len(split.styles)]
+        return Pair(*(self.concepts[name] for name in names))
+
     def pairs(self) -> list[Pair]:
         """The pairs that are compared, contents varying slowest."""
         return self.splits[self.config.pairs].pairs(self.concepts)

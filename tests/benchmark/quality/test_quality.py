@@ -16,11 +16,14 @@ from lorarar.backbone import load_backbone
 from lorarar.benchmark.embedded import DATA
 from lorarar.benchmark.quality import plan_quality, run_quality
 from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
+from lorarar.benchmark.quality.rows import build
+from lorarar.benchmark.quality.world import load_world
 from lorarar.cards import ArtefactError
 from lorarar.config import ConfigError
 from lorarar.formats import load
 from lorarar.generation import Sampling, generate
 from lorarar.mergers.direct import direct
+from lorarar.mergers.files import load_merger
 from lorarar.merging import merge
 from lorarar.pictures import to_bytes
 
@@ -192,3 +195,23 @@ def test_nothing_is_left_of_a_cell_that_could_not_be_written(
         run_quality(config)
     assert not list(config.runs.rglob("*.json"))[1:]  # the configuration alone
     assert not config.output.exists()
+
+
+def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
+    settings = {key: value for key, value in whole.methods[-1].settings.items() if key != "options.group"}
+    own = MethodConfig("own", "trained", "configs/train/embedded_paper.yaml", settings)
+    other = replace(own, name="other", settings={**settings, "other_pair": True})
+    config = replace(whole, methods=[own, other], compared=[], judge=None)
+    run_quality(config)
+    world = load_world(config)
+    merger = load_merger(next((config.runs / "trained").glob("*.safetensors")))
+    pair = world.pairs()[1]
+    assert world.another(pair).name == "test_content_01+test_style_00"
+    for row, seen in ((own, pair), (other, world.another(pair))):
+        (made,) = build(world, row, row.settings).make([pair])
+        expected = merge(world.both(pair), merger(world.both(seen)))
+        assert made.lora is not None
+        layer = next(la for la in expected.layers if la.endswith("to_q"))
+        assert torch.equal(made.lora.layers[layer].A, expected.layers[layer].A)
+    images = [(config.runs / "images" / name / pair.name / "0.png").read_bytes() for name in ("own", "other")]
+    assert images[0] != images[1]
