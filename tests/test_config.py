@@ -26,6 +26,7 @@ KINDS = {
     "gates": GatesConfig,
     "quality": QualityConfig,
     "paper_sdxl": QualityConfig,
+    "ablations": QualityConfig,
 }
 GOOD = """
 base: some/base

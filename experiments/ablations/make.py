@@ -1,0 +1,99 @@
+"""The files that configs/benchmark/ablations.yaml and run.sh name: smaller splits, one prompt for all styles, other LoRAs.
+
+python experiments/ablations/make.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+import yaml
+
+from lorarar.backbone import load_backbone
+from lorarar.concepts import load_concepts, load_splits
+from lorarar.config import ZooConfig, load_config
+from lorarar.dreambooth import Recipe
+from lorarar.formats import load, save
+from lorarar.zoo import train_zoo
+
+HERE, DATA, RUNS = Path(__file__).parent, Path("data/embedded"), Path("runs/ablations")
+FEW = (2, 4, 8, 16)
+PROMPT = "a cat in szn style"
+SCALES = (0.25, 0.5, 2.0, 4.0)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    write_splits()
+    write_one_prompt()
+    recipe = load_config(ZooConfig, Path("configs/zoo/embedded.yaml")).recipe
+    for name, changed in recipes(recipe).items():
+        train(name, changed)
+    for scale in SCALES:
+        write_scaled(scale)
+
+
+def write_splits() -> None:
+    """Training parts of the first LoRAs of each kind; validation and test stay."""
+    splits = load_splits(DATA / "concepts.yaml", "embedded")
+    parts = {name: {kind: list(names) for kind, names in asdict(split).items()} for name, split in splits.items()}
+    few = {
+        f"first_{count}": parts | {"train": {kind: names[:count] for kind, names in parts["train"].items()}}
+        for count in FEW
+    }
+    (HERE / "splits.yaml").write_text(yaml.safe_dump({"splits": few}, width=110))
+
+
+def write_one_prompt() -> None:
+    """The manifest as the release reads it: every training style's steps are conditioned on one default prompt."""
+    manifest = yaml.safe_load((DATA / "concepts.yaml").read_text())
+    for entry in manifest["concepts"]:
+        if entry["name"].startswith("train_style"):
+            entry["captions"] = [PROMPT] * len(entry["captions"])
+    (HERE / "one_style_prompt.yaml").write_text(yaml.safe_dump({"concepts": manifest["concepts"]}, width=110))
+
+
+def recipes(recipe: Recipe) -> dict[str, Recipe]:
+    """The zoo's recipe with another rank (the scale alpha / rank stays), or with twice or half the steps."""
+    ranks = {
+        f"rank_{rank}": replace(recipe, rank=rank, alphas=tuple(a * rank / recipe.rank for a in recipe.alphas))
+        for rank in (2, 4, 16)
+    }
+    return ranks | {f"steps_x{x:g}": replace(recipe, steps=round(recipe.steps * x)) for x in (0.5, 2.0)}
+
+
+def test_names() -> list[str]:
+    """The test split's concepts."""
+    split = load_splits(DATA / "concepts.yaml", "embedded")["test"]
+    return [*split.contents, *split.styles]
+
+
+def train(name: str, recipe: Recipe) -> None:
+    """Test LoRAs by another recipe."""
+    concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", test_names())
+    folder = RUNS / "loras" / name
+    train_zoo(
+        load_backbone(DATA / "base"),
+        list(concepts.values()),
+        recipe,
+        folder=folder,
+        runs=RUNS / "zoo" / name,
+        group=16,
+        checkpoint_every=50,
+    )
+
+
+def write_scaled(scale: float) -> None:
+    """The test LoRAs with their alpha multiplied."""
+    folder = RUNS / "loras" / f"scale_x{scale:g}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in test_names():
+        lora = load(DATA / "loras" / f"{name}.safetensors")
+        layers = {layer: replace(delta, scale=delta.scale * scale) for layer, delta in lora.layers.items()}
+        save(replace(lora, layers=layers), folder / f"{name}.safetensors", force=True)
+
+
+if __name__ == "__main__":
+    main()
