@@ -7,10 +7,8 @@ reported. Needs Linux (/proc).
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -161,14 +159,10 @@ def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any
 
 def _run(command: Sequence[str]) -> dict[str, float]:
     """Seconds and peak bytes of a process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, list(command))
-    return {"seconds": seconds, "peak_bytes": usage.ru_maxrss * 1024}
+    launcher = [sys.executable, "-m", "lorarar.benchmark.launch", *command]
+    done = subprocess.run(launcher, check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def _medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
