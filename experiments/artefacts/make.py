@@ -26,7 +26,23 @@ STEPS: list[tuple[str, list[str], Path]] = [
     ("base", ["toyworld", "base", WORLD], DATA / "base.card.json"),
     ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
 ]
-MERGERS = {"hypernetwork": "embedded", "hypernetwork_paper": "embedded_paper", "constant": "embedded_constant"}
+PAPERS_OBJECTIVE = [
+    "weights.fidelity=1.0",
+    "weights.combined=0.0",
+    "monitor=validation/loss",
+    "mode=min",
+    "reader=null",
+]
+MERGERS: dict[str, list[str]] = {
+    "hypernetwork": ["configs/train/embedded.yaml"],
+    "hypernetwork_paper": ["configs/train/embedded_paper.yaml"],
+    "constant": [
+        "configs/train/embedded_constant.yaml",
+        "options.group=layer",
+        "options.predicted=[to_q, to_k, to_v, to_out]",
+        *PAPERS_OBJECTIVE,
+    ],
+}
 DEFAULT = "hypernetwork"
 
 
@@ -36,13 +52,13 @@ def main() -> None:
             print(f"{name}: done before ({done})")
             continue
         run(name, words)
-    for name, config in MERGERS.items():
+    for name, words in MERGERS.items():
         target = DATA / "mergers" / f"{name}.safetensors"
         if target.with_name(f"{name}.card.json").exists():
             print(f"{name}: done before ({target})")
             continue
-        run(name, ["train", f"configs/train/{config}.yaml"])
-        ship(name, config, target)
+        run(name, ["train", *words])
+        ship(name, words, target)
     run("demo", ["demo"])
     (DATA / "contact_sheet.png").write_bytes(Path("runs/demo/contact_sheet.png").read_bytes())
 
@@ -61,19 +77,18 @@ def run(name: str, words: list[str]) -> None:
     TIMES.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def ship(name: str, config: str, target: Path) -> None:
+def ship(name: str, words: list[str], target: Path) -> None:
     """Copy a trained merger to data/ with a card."""
     from lorarar.cards import write_card
     from lorarar.config import TrainConfig, load_config
     from lorarar.mergers.files import merger_metadata
     from lorarar.writing import atomic_write
 
-    path = Path(f"configs/train/{config}.yaml")
-    source = load_config(TrainConfig, path).runs / "merger.safetensors"
+    source = load_config(TrainConfig, Path(words[0]), words[1:]).runs / "merger.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, force=True) as temporary:
         temporary.write_bytes(source.read_bytes())
-    facts = {"what": f"merger {name!r} of the embedded default", "config": str(path), **merger_metadata(source)}
+    facts = {"what": f"merger {name!r} of the embedded default", "config": words, **merger_metadata(source)}
     if name == DEFAULT:
         facts["default_for"] = "embedded"  # `lorarar merge` takes it for LoRAs of that family
     write_card(target, **facts)
