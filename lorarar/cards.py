@@ -36,7 +36,8 @@ def read_card(artefact: Path) -> dict[str, Any]:
     path = card_path(artefact)
     if not path.is_file():
         raise ArtefactError(f"expected a card at {path}, found none: run `make artefacts`, or restore it from git")
-    return json.loads(path.read_text(encoding="utf-8"))
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
 
 
 def checked(artefact: Path) -> Path:

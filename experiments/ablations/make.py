@@ -1,4 +1,4 @@
-"""The files that configs/benchmark/ablations.yaml and run.sh name: smaller splits, one prompt for all styles, other LoRAs.
+"""What configs/benchmark/ablations.yaml and run.sh name: smaller splits, one prompt for all styles, other LoRAs.
 
 python experiments/ablations/make.py
 """

@@ -1,4 +1,4 @@
-"""Does a released LoRA.rar network look at the pair? Its coefficients on random LoRAs of realistic scales, and on real ones.
+"""Does a released LoRA.rar network look at the pair? Its coefficients on random LoRAs of real scales, and on real ones.
 
 python experiments/released/measure.py SDXL.pth KOALA.pth [LORA.safetensors LORA.safetensors]
 """

@@ -44,8 +44,8 @@ def content_prompt(subject: Subject) -> str:
 def style_prompt(shown: Subject) -> str:
     """What a style LoRA is trained on, such as ``a cat in szn style``.
 
-    It names no more than the category, as the paper's captions do ("a village in oil painting style"), so the one image's
-    subject leaks into the LoRA: a good merge keeps the style and leaves the subject out.
+    It names no more than the category, as the paper's captions do ("a village in oil painting style"). So the one
+    image's subject leaks into the LoRA: a good merge keeps the style and leaves the subject out.
     """
     return f"a {CATEGORIES[shown.category]} in {STYLE_TOKEN} style"
 
