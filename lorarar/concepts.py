@@ -70,12 +70,6 @@ class Split:
         return [Pair(concepts[c], concepts[s]) for c, s in itertools.product(self.contents, self.styles)]
 
 
-def joint_concept(pair: Pair) -> Concept:
-    """Both concepts' images with their captions as one, to train one LoRA on: a reference for merging."""
-    images, captions = pair.content.images + pair.style.images, pair.content.captions + pair.style.captions
-    return Concept(pair.name, "content", pair.prompt, images, captions)
-
-
 def load_concepts(manifests: Sequence[Path], images: Path, names: Sequence[str] | None = None) -> dict[str, Concept]:
     """Read concepts from manifests; their images lie in ``images/<folder>/``.
 

@@ -23,6 +23,7 @@ from lorarar.judge.folder import read_setup
 from lorarar.judge.judging import judge_by_name, reread
 from lorarar.judge.preparation import plan_run
 from lorarar.judge.records import AXES, Axis
+from lorarar.judge.results import plain
 from lorarar.judge.rubrics import load_rubric
 from lorarar.judge.scores import score_images
 from lorarar.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
@@ -35,7 +36,7 @@ METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper"
 SEEDS = (0, 1)
 PAIRS = 2000  # of renders
 CASES = 64  # of the calibration, of a kind and axis
-NUISANCES = 100  # images that are also asked about in other ways
+DISTURBED, NUISANCES = "hypernetwork", 128  # a method, and how many of its images are also asked about in other ways
 ROOT = Path("runs/judge_experiment")
 Votes = dict[tuple[str, str], list[bool]]  # (method, image) -> content, style, both
 
@@ -63,8 +64,9 @@ def main(split: str) -> None:
         "nuisances": measure_nuisances(images, folder / "nuisances"),
         "generated": compare_with_reader(folder / "generated" / "judge", results, embedded, split),
     }
-    Path(__file__).with_name(f"results_{split}.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    text = json.dumps(plain(found), indent=1)
+    Path(__file__).with_name(f"results_{split}.json").write_text(text + "\n")
+    print(text)
 
 
 def interval(rate: Rate) -> list[float]:
@@ -122,6 +124,7 @@ def measure_nuisances(images: Path, run: Path) -> dict[str, Any]:
         DATA / "concepts.yaml",
         layout=LAYOUT,
         reference_root=DATA / "images",
+        ignore=[f"{method}/*" for method in METHODS if method != DISTURBED],
         swapped=True,
         nuisances=NUISANCES,
     )

@@ -6,6 +6,7 @@ python experiments/metrics/agreement.py draw: images of every method and prompt 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -109,25 +110,30 @@ def _loras(method: str, pairs: Sequence[Pair], embedded: Embedded) -> list[LoRA 
         return [merge(loras, coefficients(loras)) for loras in both]
 
 
+def _drawn() -> list[str]:
+    """The methods that are drawn whole."""
+    return [m for m in METHODS if all((RUNS / "items" / f"{m}_{kind}.json").exists() for kind in TYPES)]
+
+
 def _records() -> tuple[list[Item], dict[str, dict[str, float]]]:
-    """All items, and the truth of each by its id."""
+    """All items of the methods that are drawn whole, and the truth of each by its id."""
     items, truths = [], {}
-    for path in sorted((RUNS / "items").glob("*.json")):
-        read = json.loads(path.read_text())
+    for method, kind in itertools.product(_drawn(), TYPES):
+        read = json.loads((RUNS / "items" / f"{method}_{kind}.json").read_text())
         items += (members := [Item(**item) for item in read["items"]])
         truths |= {item.id: {name: read["truth"][name][i] for name in TRUTHS} for i, item in enumerate(members)}
     return items, truths
 
 
 def judge() -> None:
-    """Asks the embedded judge about every image, each prompt type a run of its own; a stopped run goes on."""
+    """Asks the embedded judge about every image, a run for each prompt type; replies are kept."""
     items, _ = _records()
     for kind in TYPES:
-        run, manifest = RUNS / f"judge_{kind}", RUNS / f"{kind}.jsonl"
+        run, manifest = RUNS / f"judge_{kind}_{len(_drawn())}", RUNS / f"{kind}.jsonl"
         if not run.exists():
             write_manifest(manifest, [item for item in items if item.prompt_type == kind])
             plan_run(run, RUNS / "images", DATA / "concepts.yaml", manifest=manifest, reference_root=DATA / "images")
-        judged = judge_by_name(run, read_setup(run), "tiny", uncalibrated=True)
+        judged = judge_by_name(run, read_setup(run), "tiny", cache=RUNS / "replies", uncalibrated=True)
         sure: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for question in judged.planned.main.questions:
             bounds = judged.verdicts[question.id].p_yes
@@ -177,7 +183,7 @@ def measure() -> None:
     names = list(dict.fromkeys(name for of_image in values.values() for name in of_image))
     result: dict[str, Any] = {
         "split": SPLIT,
-        "methods": METHODS,
+        "methods": _drawn(),
         "images": len(items),
         "encoders": hashes,
         "truth": {
@@ -186,7 +192,7 @@ def measure() -> None:
                     name: _mean(truths[i.id][name] for i in items if (i.prompt_type, i.method) == (kind, method))
                     for name in TRUTHS
                 }
-                for method in METHODS
+                for method in _drawn()
             }
             for kind in TYPES
         },
@@ -198,9 +204,11 @@ def measure() -> None:
         },
     }
     (HERE / "agreement.json").write_text(json.dumps(result, indent=1) + "\n")
-    table = _table(result["correlations"], names)
-    (HERE / "agreement.md").write_text(table + "\n")
-    print(table)
+    tables = [_table(result["correlations"], names, over) for over in ("all", "within_pairs")]
+    heads = ("Over all images:", "Within pairs, metric and truth minus their means over a pair's methods:")
+    text = "\n\n".join(part for both in zip(heads, tables, strict=True) for part in both) + "\n"
+    (HERE / "agreement.md").write_text(text)
+    print(text)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -211,7 +219,7 @@ def _correlate(
     items: Sequence[Item], values: dict[str, dict[str, float]], truths: dict[str, dict[str, float]], name: str
 ) -> dict[str, Any]:
     """With each truth: over all images, and within pairs (both minus the pair's mean)."""
-    methods = [m for m in METHODS if not (name.startswith("base preservation") and m == "base")]
+    methods = [m for m in _drawn() if not (name.startswith("base preservation") and m == "base")]
     used = [item for item in items if item.method in methods]
     metric = _cells(used, methods, lambda item: values[item.id].get(name, math.nan))
     if np.isnan(metric).any():
@@ -245,11 +253,11 @@ def about(name: str) -> str:
     return next(ABOUT[word] for word in name.replace(",", "").split() if word in ABOUT)
 
 
-def _table(correlations: dict[str, Any], names: Sequence[str]) -> str:
-    """One row a metric: its correlation, within pairs, with the truth that it is about."""
-    lines = [f"| metric | tells | {' | '.join(TYPES)} |", "|---|---|" + "---|" * len(TYPES)]
+def _table(correlations: dict[str, Any], names: Sequence[str], over: str) -> str:
+    """One row a metric: its correlation with the truth that it is about, over "all" images or "within_pairs"."""
+    lines = [f"| metric | truth | {' | '.join(TYPES)} |", "|---|---|" + "---|" * len(TYPES)]
     for name in sorted(names, key=lambda name: (TRUTHS.index(about(name)), names.index(name))):
-        cells = [_cell(correlations[kind].get(name, {}).get(about(name), {}).get("within_pairs")) for kind in TYPES]
+        cells = [_cell(correlations[kind].get(name, {}).get(about(name), {}).get(over)) for kind in TYPES]
         lines.append(f"| {name} | {about(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

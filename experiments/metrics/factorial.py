@@ -1,6 +1,6 @@
 """Train the LoRAs of the hyper-parameter study: a factorial of rank, steps, rate and number of images.
 
-python -m experiments.metrics.factorial: trains what is missing under runs/metrics_study, one folder a configuration.
+python experiments/metrics/factorial.py: trains what is missing under runs/metrics_study, one folder a configuration.
 """
 
 from __future__ import annotations
@@ -11,23 +11,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from lorarar.backbone import load_backbone
 from lorarar.benchmark.embedded import DATA
-from lorarar.concepts import Concept, load_concepts
+from lorarar.concepts import Concept, load_concepts, seed_of
 from lorarar.dreambooth import Recipe
+from lorarar.toyworld.renderer import render
+from lorarar.toyworld.scoring import style_of
+from lorarar.toyworld.world import STYLE_TOKEN, world
 from lorarar.zoo import train_zoo
 
 FACTORS: dict[str, tuple[float, ...]] = {
     "rank": (2, 8),
-    "steps": (30, 80, 200),
+    "steps": (30, 80),
     "rate": (5e-4, 2e-3),
     "images": (1, 2, 4),
 }
-# Of the validation split; only these two styles have four images.
+# Of the validation split. The shipped styles have one image; these are rendered here, as many as the number says.
 CONTENTS = ("validation_content_01", "validation_content_02", "validation_content_04", "validation_content_07")
-STYLES = ("validation_style_03", "validation_style_04")
+STYLES = {"validation_style_03": 4, "validation_style_04": 5}
 RUNS = Path("runs/metrics_study")
 
 
@@ -48,6 +53,25 @@ def recipe_of(configuration: Mapping[str, float]) -> Recipe:
     return Recipe(rank, (float(rank),), int(configuration["steps"]), 4, configuration["rate"])
 
 
+def load_studied() -> dict[str, Concept]:
+    """The contents as shipped, and the styles with several images whose captions describe all that is shown."""
+    contents = load_concepts([DATA / "concepts.yaml"], DATA / "images", CONTENTS)
+    return contents | {name: _style(name, count) for name, count in STYLES.items()}
+
+
+def _style(name: str, count: int) -> Concept:
+    base, look = world().subjects["base"], style_of(name)
+    chosen = np.random.default_rng(seed_of(name)).choice(len(base), count, replace=False)
+    random, folder = np.random.default_rng(seed_of(name, 1)), RUNS / "references" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    images, captions = [], []
+    for number, subject in enumerate(base[i] for i in chosen):
+        images.append(folder / f"{number}.png")
+        Image.fromarray(render(subject, look, int(random.integers(2**31)))).save(images[-1])
+        captions.append(f"a {subject.words()} in {STYLE_TOKEN} style")
+    return Concept(name, "style", f"{STYLE_TOKEN} style", tuple(images), tuple(captions))
+
+
 def shortened(concept: Concept, images: int) -> Concept:
     """A concept's first images and their captions."""
     return replace(concept, images=concept.images[:images], captions=concept.captions[:images])
@@ -56,9 +80,9 @@ def shortened(concept: Concept, images: int) -> Concept:
 def main() -> None:
     """Train every configuration that is missing."""
     torch.set_num_threads(1)
-    concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", [*CONTENTS, *STYLES])
+    concepts = load_studied()
     backbone = load_backbone(str(DATA / "base"))
-    for configuration in sorted(configurations(), key=lambda one: one["steps"]):  # short ones first
+    for configuration in configurations():
         start = time.perf_counter()
         chosen = [shortened(concepts[name], int(configuration["images"])) for name in (*CONTENTS, *STYLES)]
         train_zoo(

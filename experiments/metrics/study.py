@@ -1,7 +1,7 @@
 """What rank, steps, rate and number of images of a LoRA do to every criterion.
 
-python experiments/metrics/study.py: measures what factorial.py has trained (resumes); writes study.csv of the largest
-full factorial that is complete, and study.json and study.md with the effects.
+python experiments/metrics/study.py: measures what factorial.py has trained (resumes); writes study.csv, study.json and
+study.md.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from factorial import CONTENTS, FACTORS, RUNS, STYLES, configurations, folder_of
+from factorial import CONTENTS, FACTORS, RUNS, STYLES, configurations, folder_of, load_studied
 from PIL import Image
 
 from lorarar.backbone import load_backbone
 from lorarar.benchmark.embedded import DATA
 from lorarar.cards import checked
-from lorarar.concepts import Concept, load_concepts
+from lorarar.concepts import Concept
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.merging import merge
@@ -86,7 +87,7 @@ class Measuring:
     """Draws and scores one configuration after the other."""
 
     def __init__(self) -> None:
-        self.concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", [*CONTENTS, *STYLES])
+        self.concepts = load_studied()
         self.backbone = load_backbone(checked(DATA / "base"))
         self.reader = load_reader(checked(DATA / "reader.safetensors"))
         self.encoder = load_encoder("tower")
@@ -149,51 +150,62 @@ class Measuring:
 
 
 def measure_all() -> None:
-    """Measures every trained configuration that is not measured yet."""
-    ready = [
-        c for c in configurations() if all((folder_of(c) / f"{n}.card.json").exists() for n in (*CONTENTS, *STYLES))
-    ]
-    left = [c for c in ready if not (MEASURED / f"{folder_of(c).name}.json").exists()]
+    """Measures every configuration that is not measured yet."""
+    left = [c for c in configurations() if not (MEASURED / f"{folder_of(c).name}.json").exists()]
     if not left:
         return
     measuring = Measuring()
     MEASURED.mkdir(parents=True, exist_ok=True)
     for configuration in left:
         found = measuring.measure(load_loras(folder_of(configuration), [*CONTENTS, *STYLES]))
+        found |= {"tower": measuring.encoder.sha256}
         (MEASURED / f"{folder_of(configuration).name}.json").write_text(json.dumps(found))
         print(folder_of(configuration).name, flush=True)
 
 
-def summarise() -> None:
-    """The table, and exact and learnt effects."""
-    rows = [(c, MEASURED / f"{folder_of(c).name}.json") for c in configurations()]
-    complete = {s for s in FACTORS["steps"] if all(path.exists() for c, path in rows if c["steps"] == s)}
-    read = [(c, json.loads(path.read_text())) for c, path in rows if c["steps"] in complete]
-    names = list(read[0][1])
+def read_measured() -> tuple[Table, str]:
+    """The table of all configurations, and the hash of the tower that they were measured with."""
+    rows = [json.loads((MEASURED / f"{folder_of(c).name}.json").read_text()) for c in configurations()]
+    towers = {row.pop("tower") for row in rows}
+    if len(towers) > 1:
+        raise ValueError(f"expected one tower, found {towers}: delete {MEASURED} and measure anew")
+    settings = np.array([list(c.values()) for c in configurations()])
+    return Table(tuple(FACTORS), settings, {n: np.array([row[n] for row in rows]) for n in rows[0]}), towers.pop()
+
+
+def write_table(table: Table) -> None:
+    """One row a configuration: what `lorarar metrics effects` reads."""
     with (HERE / "study.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*FACTORS, *names])
-        writer.writerows(
-            [*(f"{v:g}" for v in c.values()), *(f"{found[name]:.6g}" for name in names)] for c, found in read
-        )
-    settings = np.array([list(c.values()) for c, _ in read])
-    table = Table(tuple(FACTORS), settings, {name: np.array([found[name] for _, found in read]) for name in names})
+        writer.writerow([*table.factors, *table.criteria])
+        for i, values in enumerate(table.settings):
+            writer.writerow([*(f"{v:g}" for v in values), *(f"{of_all[i]:.6g}" for of_all in table.criteria.values())])
+
+
+def summarise() -> None:
+    """The table, and exact and learnt effects."""
+    table, tower = read_measured()
+    write_table(table)
     exact = measure_effects(table)
-    record = {"configurations": len(read), "exact": {name: asdict(effect) for name, effect in exact.items()}}
+    record: dict[str, Any] = {"configurations": len(table.settings), "tower": tower, "exact": _plain(exact)}
     try:
         learnt = measure_effects(table, "catboost")
     except ModuleNotFoundError:
         print("without the extra `effects`: exact values only")
     else:
-        record["catboost"] = {name: asdict(effect) for name, effect in learnt.items()}
-        pairs = [(exact[name].importance[f], learnt[name].importance[f]) for name in names for f in FACTORS]
+        pairs = [(exact[n].importance[f], learnt[n].importance[f]) for n in exact for f in FACTORS]
+        record["catboost"] = _plain(learnt)
         record["agreement_of_importances"] = {
             "spearman": spearman(*map(np.array, zip(*pairs, strict=True))),
-            "same_most_important": float(np.mean([_largest(e) == _largest(learnt[name]) for name, e in exact.items()])),
+            "same_most_important": float(np.mean([_largest(e) == _largest(learnt[n]) for n, e in exact.items()])),
         }
     (HERE / "study.json").write_text(json.dumps(record, indent=1) + "\n")
     (HERE / "study.md").write_text(markdown(exact) + "\n")
     print(markdown(exact), record.get("agreement_of_importances"))
+
+
+def _plain(effects: Mapping[str, Effect]) -> dict[str, Any]:
+    return {name: asdict(effect) for name, effect in effects.items()}
 
 
 def _largest(effect: Effect) -> str:

@@ -33,6 +33,9 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     labels = _add_step(steps, "import-labels", _import_labels, "add people's labels to a run; the report compares them")
     labels.add_argument("file", type=Path, help="CSV with the columns item, axis, label, rater")
     labels.add_argument("--key", type=Path, help="the key of a blinded sheet")
+    compare = steps.add_parser("compare", help="how far the judges of several runs agree about the same images")
+    compare.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="folders of the same images")
+    compare.set_defaults(run=_checked(_compare))
     add_configured(steps, "train-tiny", _train_tiny, "train the embedded judge")
 
 
@@ -181,6 +184,13 @@ def _import_labels(arguments: argparse.Namespace) -> int:
 
     count = import_labels(arguments.run_folder, _setup(arguments), arguments.file, key=arguments.key)
     print(f"added {count} labels")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from lorarar.judge.judges import compare_judges, describe
+
+    print(describe(compare_judges(arguments.run_folders)))
     return 0
 
 

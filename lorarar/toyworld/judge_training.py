@@ -215,7 +215,7 @@ class Prompts:
 
 def _attribute_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """Mean cross-entropy of all attributes: logits (.., 45), wanted (.., 8), where -1 is not counted."""
-    parts = zip(logits.split(list(ATTRIBUTES.values()), dim=-1), wanted.unbind(-1), strict=True)
+    parts = zip(torch.split(logits, list(ATTRIBUTES.values()), dim=-1), wanted.unbind(-1), strict=True)
     losses = [nn.functional.cross_entropy(p.flatten(0, -2), w.flatten(), ignore_index=-1) for p, w in parts]
     return torch.stack(losses).mean()
 

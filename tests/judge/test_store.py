@@ -103,7 +103,7 @@ def test_verdicts_are_exported_sorted_and_without_times(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "1.0").read_text().splitlines()]
     assert [line["question"] for line in lines] == ["q0", "q1", "q2"]
     assert lines[0] == {
-        "question": "q0", "item": "i0", "axis": "style", "reference": "ink/0.png", "swapped": False, "repeat": 0,
-        "state": "ok", "value": 1.0, "p_yes": None, "reason": "", "details": {},
+        "question": "q0", "item": "i0", "axis": "style", "reference": "ink/0.png", "swapped": False,
+        "repeat": 0, "nuisance": "", "state": "ok", "value": 1.0, "p_yes": None, "reason": "", "details": {},
     }  # fmt: skip
     assert (tmp_path / "1.0").read_bytes() == (tmp_path / "2.0").read_bytes()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lorarar.toyworld.attributes import Subject
+from lorarar.toyworld.attributes import Subject, all_subjects
 from lorarar.toyworld.autoencoder import build_autoencoder
 from lorarar.toyworld.judge_data import ImagePairs, Members, check_unseen, draw_pairs, rebuild, scaled
 from lorarar.toyworld.judge_negatives import draw_blank, draw_card, draw_collage, draw_noise
@@ -64,14 +65,22 @@ def test_others_come_from_their_own_sets() -> None:
 
 
 def test_near_members_differ_in_one_or_two() -> None:
-    known = Members([Subject(0, 0, 0, 0), Subject(0, 0, 0, 1), Subject(0, 0, 1, 1), Subject(5, 5, 4, 2)])
+    own, random = Subject(0, 0, 0, 0), np.random.default_rng(0)
+    everybody = Members(all_subjects())
+    drawn = np.array([astuple(everybody.relative(own, 0.55, random)) for _ in range(1500)])
+    counts = (drawn != 0).sum(1)
+    assert (counts == 0).mean() == pytest.approx(0.45, abs=0.04)
+    assert (counts == 1).mean() == pytest.approx(0.55 * 0.75, abs=0.05)
+    assert counts.max() == 2
+    for share in (drawn[counts == 1] != 0).mean(0):  # of few values or many, each attribute differs as often
+        assert share == pytest.approx(0.25, abs=0.06)
+
+
+def test_a_lonely_member_has_any_relative() -> None:
+    known = Members([Subject(0, 0, 0, 0), Subject(5, 5, 4, 2)])
     random = np.random.default_rng(0)
-    drawn = [known.relative(Subject(0, 0, 0, 0), 0.3, random) for _ in range(400)]
-    counts = {member: drawn.count(member) / 400 for member in set(drawn)}
-    assert counts[Subject(0, 0, 0, 0)] == pytest.approx(0.45 + 0.25 / 4, abs=0.07)
-    assert counts[Subject(0, 0, 0, 1)] == pytest.approx(0.3 * 0.75 + 0.25 / 4, abs=0.07)
-    assert counts[Subject(0, 0, 1, 1)] == pytest.approx(0.3 * 0.25 + 0.25 / 4, abs=0.07)
-    assert counts[Subject(5, 5, 4, 2)] == pytest.approx(0.25 / 4, abs=0.07)
+    drawn = [known.relative(Subject(0, 0, 0, 0), 0.55, random) for _ in range(300)]
+    assert drawn.count(Subject(5, 5, 4, 2)) / 300 == pytest.approx(0.55 / 2, abs=0.08)
 
 
 def test_rebuilding_goes_through_the_autoencoder(pairs: ImagePairs, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lorarar.benchmark.ceiling import Fit, fit_coefficients
 from lorarar.benchmark.quality.config import Kind, MethodConfig
 from lorarar.benchmark.quality.methods import Made, Method, draw_merged, one_by_one, together
 from lorarar.benchmark.quality.world import World
-from lorarar.concepts import Pair, joint_concept
+from lorarar.concepts import Pair
 from lorarar.config import ConfigError, TrainConfig, load_config
 from lorarar.dreambooth import Recipe
 from lorarar.formats.files import sha256
@@ -28,7 +28,7 @@ from lorarar.mergers import MERGERS
 from lorarar.mergers.files import load_merger
 from lorarar.merging import merge
 from lorarar.optimisation import Optimised, optimise
-from lorarar.pairs import load_loras
+from lorarar.pairs import joint_concept, load_loras
 from lorarar.runs import run_train
 from lorarar.zoo import train_zoo
 

@@ -364,6 +364,14 @@ def test_images_are_prepared_while_the_server_is_busy(
         assert (running.result().asked, running.result().failed) == (12, 0)
 
 
+def test_waiting_for_a_place_takes_nothing_off_a_calls_time(server: FakeServer, tmp_path: Path) -> None:
+    backend = opened(server, patience=Patience(call=1.6, total=10, attempts=1))
+    server.default = hang(1.0)
+    outcome = run_questions([ask_about(tmp_path, number) for number in range(8)], backend, tmp_path / "log.jsonl")
+    assert (outcome.asked, outcome.failed) == (8, 0)
+    assert all(reply.seconds < 1.6 for reply in outcome.replies.values())
+
+
 def test_a_changed_image_is_not_sent(server: FakeServer, question: Question) -> None:
     save_noise(Path(question.images[1]), 99)
     state, reason, count = asked(server, question)
