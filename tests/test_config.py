@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lorarar.benchmark.gates import GatesConfig
-from lorarar.benchmark.quality import QualityConfig
 from lorarar.config import ConfigError, ToyworldConfig, TrainConfig, ZooConfig, keep_config, load_config
 from lorarar.dreambooth import Recipe
 from lorarar.metrics.run import MetricsConfig
+from lorarar.quality import QualityConfig
 from lorarar.toyworld.judge import TinyJudgeConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -32,7 +32,7 @@ LEVELS = (
         "prompt_sets",
     },
     {"toyworld", "benchmark"},
-    {"config", "runs", "demo", "cli"},
+    {"config", "runs", "quality", "demo", "cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 CORE = {"torch", "numpy", "safetensors", "lorarar", *sys.stdlib_module_names}

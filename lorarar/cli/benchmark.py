@@ -100,8 +100,8 @@ def _gates(arguments: argparse.Namespace) -> None:
 
 
 def _quality(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.quality import QualityConfig, plan_quality, run_quality
     from lorarar.config import load_config
+    from lorarar.quality import QualityConfig, plan_quality, run_quality
 
     config = load_config(QualityConfig, arguments.config, arguments.overrides)
     print(plan_quality(config) if arguments.plan else run_quality(config))

@@ -10,17 +10,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lorarar.benchmark.quality.cells import run_cells
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig, check
-from lorarar.benchmark.quality.drawing import diagonal, draw_contact_sheet, draw_pareto
-from lorarar.benchmark.quality.judging import judge_rows
-from lorarar.benchmark.quality.plan import plan
-from lorarar.benchmark.quality.results import Row, summarise, summarise_judged, summarise_times
-from lorarar.benchmark.quality.rows import build
-from lorarar.benchmark.quality.table import markdown
-from lorarar.benchmark.quality.tuning import choose
-from lorarar.benchmark.quality.world import World, load_world
 from lorarar.config import ConfigError
+from lorarar.quality.cells import run_cells
+from lorarar.quality.config import MethodConfig, QualityConfig, check
+from lorarar.quality.drawing import diagonal, draw_contact_sheet, draw_pareto
+from lorarar.quality.judging import judge_rows
+from lorarar.quality.plan import plan
+from lorarar.quality.results import Row, summarise, summarise_judged, summarise_times
+from lorarar.quality.rows import build
+from lorarar.quality.table import markdown
+from lorarar.quality.tuning import choose
+from lorarar.quality.world import World, load_world
 from lorarar.settings import keep_settings
 from lorarar.writing import atomic_write
 

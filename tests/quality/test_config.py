@@ -1,4 +1,4 @@
-"""lorarar.benchmark.quality.config: rows that cannot be compared are refused."""
+"""lorarar.quality.config: rows that cannot be compared are refused."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig, check
 from lorarar.config import ConfigError
+from lorarar.quality.config import MethodConfig, QualityConfig, check
 
 
 def test_the_rows_of_the_fixture_are_good(tuned: QualityConfig) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorarar.benchmark.quality.config import QualityConfig
+from lorarar.quality.config import QualityConfig
 
 KILLS = 10
 ROWS = [

@@ -1,4 +1,4 @@
-"""lorarar.benchmark.quality.results: the statistics of cells with known scores."""
+"""lorarar.quality.results: the statistics of cells with known scores."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lorarar.benchmark.quality.cells import Cell
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.results import METRICS, Row, summarise, summarise_times
 from lorarar.concepts import Concept, Pair
+from lorarar.quality.cells import Cell
+from lorarar.quality.config import MethodConfig
+from lorarar.quality.results import METRICS, Row, summarise, summarise_times
 
 SIDE, SEEDS = 8, 4
 

@@ -15,9 +15,6 @@ from torch import Tensor
 
 from lorarar.api import combine
 from lorarar.benchmark.ceiling import Fit, fit_coefficients
-from lorarar.benchmark.quality.config import Kind, MethodConfig
-from lorarar.benchmark.quality.methods import Made, Method, draw_merged, one_by_one, together
-from lorarar.benchmark.quality.world import World
 from lorarar.concepts import Pair
 from lorarar.config import ConfigError, TrainConfig, load_config
 from lorarar.dreambooth import Recipe
@@ -29,6 +26,9 @@ from lorarar.mergers.files import load_merger
 from lorarar.merging import merge
 from lorarar.optimisation import Optimised, optimise
 from lorarar.pairs import joint_concept, load_loras
+from lorarar.quality.config import Kind, MethodConfig
+from lorarar.quality.methods import Made, Method, draw_merged, one_by_one, together
+from lorarar.quality.world import World
 from lorarar.runs import run_train
 from lorarar.zoo import train_zoo
 

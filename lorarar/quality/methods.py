@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from lorarar.benchmark.machine import held_bytes, peak_bytes
-from lorarar.benchmark.quality.world import World
 from lorarar.concepts import Pair
 from lorarar.generation import generate
 from lorarar.lora import LoRA
+from lorarar.quality.world import World
 from lorarar.threads import one_thread
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lorarar.benchmark.embedded import DATA
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
+from lorarar.quality.config import MethodConfig, QualityConfig
 
 SPLITS = {"train": ("train", 2), "validation": ("validation", 2), "test": ("test", 2)}
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.world import World
 from lorarar.config import TrainConfig, load_config
 from lorarar.generation import starting_latents
 from lorarar.mergers import MERGERS
+from lorarar.quality.config import MethodConfig
+from lorarar.quality.world import World
 
 # A step of optimisation is two passes of teachers and two merged ones, whose gradients cost two more each.
 _STEP_PASSES = 8

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from lorarar.backbone import Backbone, load_backbone
-from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.cards import ArtefactError, checked
 from lorarar.concepts import Concept, Pair, Split, load_concepts, load_splits
 from lorarar.config import ConfigError
@@ -16,6 +15,7 @@ from lorarar.formats.files import sha256
 from lorarar.generation import Sampling
 from lorarar.lora import LoRA
 from lorarar.pairs import load_loras
+from lorarar.quality.config import QualityConfig
 from lorarar.toyworld.reader import Reader, load_reader
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.benchmark.quality.cells import Cell
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.tuning import Trial
 from lorarar.concepts import Pair
+from lorarar.quality.cells import Cell
+from lorarar.quality.config import MethodConfig
+from lorarar.quality.tuning import Trial
 from lorarar.statistics import Estimate, crossed_interval, holm, paired_interval, sign_flip, tied_set
 
 METRICS = ("content", "style", "joint", "strict")

@@ -10,10 +10,10 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import LogNorm
 
 from lorarar.benchmark.ceiling import true_renders
-from lorarar.benchmark.quality.cells import load_image
-from lorarar.benchmark.quality.world import World
 from lorarar.concepts import Pair
 from lorarar.pictures import contact_sheet
+from lorarar.quality.cells import load_image
+from lorarar.quality.world import World
 from lorarar.writing import atomic_write
 
 _FASTEST = 1e-3  # seconds; the colours begin here

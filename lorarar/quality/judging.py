@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from lorarar.benchmark.judged import judge_planned
-from lorarar.benchmark.quality.world import World
 from lorarar.judge.manifest import write_manifest
 from lorarar.judge.preparation import plan_run
 from lorarar.judge.records import Item
+from lorarar.quality.world import World
 from lorarar.writing import atomic_write
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorarar.benchmark.quality.cells import Progress, run_cells
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.rows import build
-from lorarar.benchmark.quality.world import World
+from lorarar.quality.cells import Progress, run_cells
+from lorarar.quality.config import MethodConfig
+from lorarar.quality.rows import build
+from lorarar.quality.world import World
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""lorarar.benchmark.quality: one small run from a configuration to a table."""
+"""lorarar.quality: one small run from a configuration to a table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import torch
 import yaml
 from PIL import Image
 
-import lorarar.benchmark.quality.cells as cells
+import lorarar.quality.cells as cells
 from lorarar.backbone import load_backbone
 from lorarar.benchmark.embedded import DATA
-from lorarar.benchmark.quality import plan_quality, run_quality
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
-from lorarar.benchmark.quality.rows import build
-from lorarar.benchmark.quality.world import load_world
 from lorarar.cards import ArtefactError
 from lorarar.config import ConfigError
 from lorarar.formats import load
@@ -26,6 +22,10 @@ from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger
 from lorarar.merging import merge
 from lorarar.pictures import to_bytes
+from lorarar.quality import plan_quality, run_quality
+from lorarar.quality.config import MethodConfig, QualityConfig
+from lorarar.quality.rows import build
+from lorarar.quality.world import load_world
 
 PAIR = "test_content_01+test_style_00"
 

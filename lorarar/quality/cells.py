@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lorarar.benchmark.quality.methods import Made, Method
-from lorarar.benchmark.quality.world import World
 from lorarar.concepts import Pair
 from lorarar.formats.files import sha256
 from lorarar.pictures import save_image
+from lorarar.quality.methods import Made, Method
+from lorarar.quality.world import World
 from lorarar.toyworld.scoring import read_images, truth_of
 from lorarar.writing import atomic_write
 
@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         scores: for each metric k values; empty without a reader.
         images: SHA-256 of each image's file; empty where images are not kept.
-        seconds, extra_bytes, facts: see `lorarar.benchmark.quality.methods.Made`.
+        seconds, extra_bytes, facts: see `lorarar.quality.methods.Made`.
     """
 
     scores: dict[str, list[float]]
