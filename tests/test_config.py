@@ -27,6 +27,7 @@ KINDS = {
     "quality": QualityConfig,
     "paper_sdxl": QualityConfig,
     "ablations": QualityConfig,
+    "ablation_inputs": QualityConfig,
 }
 GOOD = """
 base: some/base

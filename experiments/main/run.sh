@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main table: every shipped merger on the 64 test pairs at 4 seeds, from the shipped artefacts.
+# The main table: every merger on the 64 test pairs at 4 noise seeds. A run that was stopped goes on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-.venv/bin/lorarar benchmark compare configs/benchmark/compare.yaml
+export OMP_NUM_THREADS=1
+.venv/bin/lorarar benchmark quality configs/benchmark/quality.yaml "$@"

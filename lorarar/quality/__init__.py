@@ -54,7 +54,9 @@ def run_quality(config: QualityConfig) -> str:
     """
     check(config)
     kept = {
-        key: value for key, value in asdict(config).items() if key not in ("methods", "compared", "device", "output")
+        key: value
+        for key, value in asdict(config).items()
+        if key not in ("methods", "compared", "trainings", "device", "output")
     }
     try:
         keep_settings(kept, config.runs, "name another folder with runs=FOLDER, or delete this one")

@@ -59,6 +59,7 @@ class QualityConfig:
         compared: two rows each, to be told apart beside the comparisons with the best.
         reader: the toy world's attribute reader, or none; judge: a judge by name, or none.
         group: pairs at once.
+        trainings: folder for trained mergers, which several comparisons may share.
     """
 
     output: Path
@@ -82,6 +83,7 @@ class QualityConfig:
     steps: int = 15
     guidance: float = 2.5
     group: int = 16
+    trainings: Path = Path("runs/trained")
     device: Device = "cpu"
 
 

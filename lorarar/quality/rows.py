@@ -85,9 +85,9 @@ def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> 
     words = [f"{key}={_word(value)}" for key, value in {**settings, "seed": seed}.items()]
     config = load_config(TrainConfig, Path(row.source), [*words, "wandb=disabled"])
     name = f"{Path(row.source).stem}_{_short(asdict(config))}"
-    file = world.config.runs / "trained" / f"{name}.safetensors"
+    file = world.config.trainings / f"{name}.safetensors"
     if not file.exists():
-        run = world.config.runs / "trained" / name
+        run = world.config.trainings / name
         run_train(replace(config, runs=run)).rename(file)
     merger = load_merger(file).to(world.backbone.device)
 

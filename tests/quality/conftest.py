@@ -31,6 +31,7 @@ def config(tmp_path: Path, splits_file: Path) -> QualityConfig:
     return QualityConfig(
         output=tmp_path / "output",
         runs=tmp_path / "runs",
+        trainings=tmp_path / "trained",
         base=str(DATA / "base"),
         manifests=(DATA / "concepts.yaml",),
         images=DATA / "images",

@@ -204,7 +204,7 @@ def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
     config = replace(whole, methods=[own, other], compared=[], judge=None)
     run_quality(config)
     world = load_world(config)
-    merger = load_merger(next((config.runs / "trained").glob("*.safetensors")))
+    merger = load_merger(next(config.trainings.glob("*.safetensors")))
     pair = world.pairs()[1]
     assert world.another(pair).name == "test_content_01+test_style_00"
     for row, seen in ((own, pair), (other, world.another(pair))):
