@@ -34,8 +34,8 @@ def test_the_demo_merges_generates_scores_and_trains(
     assert report["judge"]["verdict"] == "passed"
     assert methods["hypernetwork"]["mars2"] > methods["direct"]["mars2"]
     assert (tmp_path / "demo" / "judge" / "report.html").is_file()
-    # Far from chance (.12); on the shipped artefacts, one seed, it is .996 against .848.
-    assert methods["hypernetwork"]["joint"] > max(0.9, methods["direct"]["joint"])
+    # Far from chance (.12); on the shipped artefacts, one seed, it is .934 against .813.
+    assert methods["hypernetwork"]["joint"] > max(0.88, methods["direct"]["joint"])
     with Image.open(tmp_path / "demo" / "contact_sheet.png") as sheet:
         assert sheet.size[0] > 700
     before, after = map(float, capsys.readouterr().out.split("validation loss ")[1].split("\n")[0].split(" -> "))
