@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,18 @@ def keep_settings(settings: Mapping[str, Any], folder: Path, advice: str) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+
+
+def stated(settings: Any) -> Any:
+    """A dataclass as a mapping of the fields that differ from their defaults, nested ones too; other values as they are.
+
+    What is named by a hash of this keeps its name when a field with a default is added.
+    """
+    if not is_dataclass(settings):
+        return settings
+    values = {field: getattr(settings, field.name) for field in fields(settings)}
+    return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

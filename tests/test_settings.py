@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from lorarar.settings import keep_settings
+from lorarar.settings import keep_settings, stated
 
 
 def test_settings_are_written_once_and_compared_afterwards(tmp_path: Path) -> None:
@@ -19,3 +20,19 @@ def test_settings_are_written_once_and_compared_afterwards(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"\{'seed': \(None, 1\)\}"):
         keep_settings({**settings, "seed": 1}, folder, "rename it")
     assert (folder / "config.json").read_bytes() == written
+
+
+def test_only_what_differs_from_its_default_is_stated() -> None:
+    @dataclass(frozen=True)
+    class Inner:
+        rate: float = 1.0
+        steps: int = 10
+
+    @dataclass(frozen=True)
+    class Outer:
+        name: str
+        inner: Inner
+        options: dict[str, int] = field(default_factory=dict)
+
+    assert stated(Outer("a", Inner(steps=5))) == {"name": "a", "inner": {"steps": 5}}
+    assert stated(Outer("a", Inner(), {"x": 1})) == {"name": "a", "inner": {}, "options": {"x": 1}}

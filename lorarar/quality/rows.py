@@ -30,6 +30,7 @@ from lorarar.quality.config import Kind, MethodConfig
 from lorarar.quality.methods import Made, Method, draw_merged, one_by_one, together
 from lorarar.quality.world import World
 from lorarar.runs import run_train
+from lorarar.settings import stated
 from lorarar.zoo import train_zoo
 
 Settings = dict[str, Any]
@@ -84,7 +85,7 @@ def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> 
     other_pair = bool(settings.pop("other_pair", False))
     words = [f"{key}={_word(value)}" for key, value in {**settings, "seed": seed}.items()]
     config = load_config(TrainConfig, Path(row.source), [*words, "wandb=disabled"])
-    name = f"{Path(row.source).stem}_{_short(asdict(config))}"
+    name = f"{Path(row.source).stem}_{_short(stated(config))}"
     file = world.config.trainings / f"{name}.safetensors"
     if not file.exists():
         run = world.config.trainings / name
@@ -116,7 +117,7 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
 
         return together(world, merge_all)
 
-    return Method({"kind": row.kind, "method": _plain(asdict(method))}, make, partial(draw_merged, world))
+    return Method({"kind": row.kind, "method": _plain(stated(method))}, make, partial(draw_merged, world))
 
 
 def _truth(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
