@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from lorarar.generation import Sampler
-from lorarar.judge.manifest import write_manifest
+from lorarar.judge.manifest import read_manifest, write_manifest
 from lorarar.judge.records import Item
 from lorarar.metrics.prompts import TYPES, Prompt
 from lorarar.pictures import save_image
@@ -59,12 +59,21 @@ def _items(prompts: Sequence[Prompt], labels: Labels, seeds: Sequence[int]) -> I
 def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
     """Draws every item below a folder and writes ``manifest.jsonl`` there when all are drawn.
 
+    What a manifest there already lists is kept, so that methods that are drawn one after the other into one folder,
+    the base alone among them, are compared by one manifest.
+
     Args:
         sampler: see `lorarar.generation.open_sampler`.
 
     Returns:
         The manifest's path.
+
+    Raises:
+        ValueError: the folder's manifest cannot be read; nothing is drawn then.
     """
+    manifest = output / MANIFEST
+    drawn = {item.id for item in items}
+    others = [item for item in read_manifest(manifest) if item.id not in drawn] if manifest.exists() else []
     with tqdm(total=len(items), desc="images", unit="image") as bar:
         for prompt in dict.fromkeys(item.prompt for item in items):
             members = [item for item in items if item.prompt == prompt]
@@ -73,5 +82,5 @@ def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_image(image, path)
             bar.update(len(members))
-    write_manifest(output / MANIFEST, items)
-    return output / MANIFEST
+    write_manifest(manifest, [*others, *items])
+    return manifest

@@ -56,6 +56,19 @@ def test_images_and_manifest_are_written(tmp_path: Path, folder: Path) -> None:
             assert image.getpixel((0, 0)) == (len(item.prompt) + item.seed,) * 3
 
 
+def test_methods_drawn_into_one_folder_share_its_manifest(tmp_path: Path) -> None:
+    ours = plan_items(PROMPTS, LABELS, [0])
+    base = plan_items(PROMPTS, Labels("base", LABELS.content, LABELS.style), [0])
+    for items in (ours, base, ours):  # one is drawn anew
+        manifest = generate_set(grey, items, tmp_path)
+    assert read_manifest(manifest) == [*base, *ours]
+    manifest.write_text("no items")
+    (tmp_path / ours[0].path).unlink()
+    with pytest.raises(ValueError, match="expected one item as a JSON object"):
+        generate_set(grey, ours, tmp_path)
+    assert not (tmp_path / ours[0].path).exists()  # told before anything is drawn
+
+
 @pytest.mark.parametrize(
     ("prompts", "labels", "seeds", "message"),
     [
