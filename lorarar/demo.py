@@ -118,8 +118,7 @@ def _report(embedded: Embedded, results: Mapping[str, Result], seeds: int) -> di
 def _forward_seconds(embedded: Embedded) -> float:
     """Median time of one forward pass of the base at batch 1."""
     backbone = embedded.backbone
-    config = backbone.denoiser.config
-    noisy = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size)
+    noisy = torch.zeros(1, *backbone.latent_shape)
     conditioning, timesteps, seconds = backbone.encode_prompts([""]), torch.tensor([500]), []
     for _ in range(7):
         start = time.perf_counter()

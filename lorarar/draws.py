@@ -47,7 +47,7 @@ def step_generator(*parts: object) -> torch.Generator:
 def draw_noise(backbone: Backbone, encoded: Encoded, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Timesteps (count,) and noise (count, channels, h, w) from a CPU generator: the same on every device."""
     latents = encoded.latents
-    timesteps = torch.randint(backbone.noise.config.num_train_timesteps, (count,), generator=random)
+    timesteps = torch.randint(backbone.noise.steps, (count,), generator=random)
     noise = torch.randn((count, *latents.shape[1:]), generator=random)
     return timesteps.to(latents.device), noise.to(latents)
 

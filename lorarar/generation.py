@@ -35,10 +35,8 @@ class Sampling:
 
 def starting_latents(backbone: Backbone, seeds: Sequence[int]) -> Tensor:
     """The starting noise of each seed, (n, channels, height/8, width/8): the same on every device."""
-    size = backbone.denoiser.config.sample_size
-    shape = (1, backbone.denoiser.config.in_channels, size, size)
-    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.cat(drawn).to(backbone.device, backbone.dtype)
+    drawn = [torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(drawn).to(backbone.device, backbone.dtype)
 
 
 def generate(
@@ -64,11 +62,9 @@ def generate(
     if len(loras) != len(prompts):
         raise ValueError(f"expected a prompt for each of {len(loras)} LoRAs, found {len(prompts)} prompts")
     denoisers = [lora and denoiser_part(lora) for lora in loras]
-    guided = sampling.guidance > 1
     with torch.no_grad(), ExitStack() as stack:
         stack.enter_context(adapted_encoders(backbone, loras))
-        # With guidance the pipeline's batch is all unconditional samples, then all conditional ones.
-        stack.enter_context(adapted(backbone.denoiser, denoisers * 2 if guided else denoisers))
+        stack.enter_context(adapted(backbone.denoiser, denoisers * backbone.passes(sampling.guidance)))
         images = _sample(backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling)
     return images.unflatten(0, (len(loras), len(seeds)))
 
@@ -102,12 +98,9 @@ def generate_composed(
     if merger.kind != "runtime":
         raise ValueError(f"{merger.name} makes one LoRA, nothing to do while sampling: merge first, then generate")
     placed = [lora.to(backbone.device) for lora in loras]
-    scheduler = backbone.pipeline.scheduler
-    scheduler.set_timesteps(sampling.steps)
+    calls = backbone.sampler_calls(sampling.steps)
     with torch.no_grad(), ExitStack() as stack:
-        schedule = merger.call(
-            [denoiser_part(lora) for lora in placed], len(scheduler.timesteps), **merger.settings(options or {})
-        )
+        schedule = merger.call([denoiser_part(lora) for lora in placed], calls, **merger.settings(options or {}))
         stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
         stack.enter_context(scheduled(backbone.denoiser, schedule))
         return _sample(backbone, [prompt] * len(seeds), seeds, sampling)
@@ -120,14 +113,13 @@ def denoiser_part(lora: LoRA) -> LoRA:
 
 @contextmanager
 def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterator[None]:
-    """Adapts both text encoders, one LoRA to each share of the prompts, until the context closes.
+    """Adapts the text encoders, one LoRA to each share of the prompts, until the context closes.
 
     Raises:
         ValueError: A LoRA's text-encoder layers do not fit.
     """
     with ExitStack() as stack:
-        for name in ("text_encoder", "text_encoder_2"):
-            encoder = getattr(backbone.pipeline, name)
+        for name, encoder in backbone.encoders.items():
             stack.enter_context(adapted(encoder, [lora and _encoder_part(lora, name, encoder) for lora in loras]))
         yield
 
@@ -149,15 +141,8 @@ def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
 
 def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
     """One image for each prompt and seed, as the models are now adapted: (n, 3, height, width) on the CPU."""
-    conditioning = backbone.encode_prompts(prompts)
-    images: Tensor = backbone.pipeline(
-        prompt_embeds=conditioning.embeddings,
-        pooled_prompt_embeds=conditioning.pooled,
-        latents=starting_latents(backbone, seeds),
-        num_inference_steps=sampling.steps,
-        guidance_scale=sampling.guidance,
-        output_type="pt",
-    ).images
+    latents = starting_latents(backbone, seeds)
+    images = backbone.sample(backbone.encode_prompts(prompts), latents, sampling.steps, sampling.guidance)
     return images.float().cpu()
 
 

@@ -1,0 +1,151 @@
+"""How noise is mixed into latents and what a model predicts of it: diffusion and flow matching.
+
+Callers count time in integers from 0 (clean) to steps - 1 (noise), whatever the model is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+
+class Noise(Protocol):
+    """Of n latents (n, channels, h, w), noise of the same shape and timesteps (n,)."""
+
+    @property
+    def steps(self) -> int:
+        """Timesteps are below this."""
+
+    def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """The noisy latents."""
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the model should predict."""
+
+    def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The latents that a prediction stands for."""
+
+    def level(self, timesteps: Tensor) -> Tensor:
+        """The noise's share of the variance of the noisy latents (of the sum of both squared weights), (n,)."""
+
+    def told(self, timesteps: Tensor) -> Tensor:
+        """What the model is told of the time, (n,)."""
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """sqrt(abar) x + sqrt(1 - abar) noise; the model predicts noise, velocity or the clean sample.
+
+    Attributes:
+        alphas_cumprod: abar of each timestep, (steps,).
+        prediction: epsilon, v_prediction or sample.
+
+    Raises:
+        ValueError: another prediction.
+    """
+
+    alphas_cumprod: Tensor
+    prediction: str
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(f"expected prediction type epsilon, v_prediction or sample, found {self.prediction!r}")
+
+    @property
+    def steps(self) -> int:
+        """As in `Noise`."""
+        return len(self.alphas_cumprod)
+
+    def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        signal, noisy = self._weights(latents, timesteps)
+        return signal * latents + noisy * noise
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        if self.prediction == "epsilon":
+            return noise
+        if self.prediction == "sample":
+            return latents
+        signal, noisy = self._weights(latents, timesteps)
+        return signal * noise - noisy * latents
+
+    def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        if self.prediction == "sample":
+            return predicted
+        signal, weight = self._weights(noisy, timesteps)
+        if self.prediction == "epsilon":
+            return (noisy - weight * predicted) / signal
+        return signal * noisy - weight * predicted
+
+    def level(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        return 1 - self.alphas_cumprod.to(timesteps.device)[timesteps]
+
+    def told(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        return timesteps
+
+    def _weights(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        abar = self.alphas_cumprod.to(latents)[timesteps].view(-1, 1, 1, 1)
+        return abar**0.5, (1 - abar) ** 0.5
+
+
+@dataclass(frozen=True)
+class Flow:
+    """(1 - sigma) x + sigma noise; the model predicts the velocity, noise - x.
+
+    Attributes:
+        sigmas: of each timestep t, (steps,): (t + 1) / steps, moved by the scheduler's own shift s to
+            s sigma / (1 + (s - 1) sigma). A shift that depends on the resolution (FLUX) serves sampling alone.
+
+    Reference:
+        Esser et al., arXiv 2403.03206, equations 13 and 23.
+    """
+
+    sigmas: Tensor
+
+    @property
+    def steps(self) -> int:
+        """As in `Noise`."""
+        return len(self.sigmas)
+
+    def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        sigma = self.sigmas.to(latents)[timesteps].view(-1, 1, 1, 1)
+        return (1 - sigma) * latents + sigma * noise
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        return noise - latents
+
+    def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        return noisy - self.sigmas.to(noisy)[timesteps].view(-1, 1, 1, 1) * predicted
+
+    def level(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`."""
+        square = self.sigmas.to(timesteps.device)[timesteps] ** 2
+        return square / (square + (1 - square**0.5) ** 2)
+
+    def told(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`: sigma in thousandths."""
+        return self.sigmas.to(timesteps.device)[timesteps] * self.steps
+
+
+def noise_of(scheduler: Any) -> Noise:
+    """The noise that a pipeline's scheduler removes.
+
+    Raises:
+        ValueError: the model predicts something else than noise, velocity or the clean sample.
+    """
+    if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
+        fresh = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config)
+        return Flow(fresh.sigmas[: fresh.config.num_train_timesteps].flip(0).to(torch.float32))
+    ddpm = DDPMScheduler.from_config(scheduler.config)
+    return Diffusion(ddpm.alphas_cumprod, ddpm.config.prediction_type)
