@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lorarar.families import check_same_family
 from lorarar.lora import Layer, LoRA, check_same_shapes
-from lorarar.mergers import MERGERS, Merger, Optimiser, Options
+from lorarar.mergers import MERGERS, Merger, Optimiser, Options, learned_layers
 from lorarar.mergers.driver import merge_deltas
 from lorarar.mergers.files import merger_kind
 from lorarar.merging import Coefficients
@@ -143,11 +143,10 @@ def _choose(
         return _named(merger), None, []
     family = _family(loras)
     shipped = shipped_network(family) if len(loras) == 2 else None
-    if shipped:
+    if shipped and learned_layers(loras, merger_file=shipped):
         return MERGERS[merger_kind(shipped)], shipped, [f"the network shipped for the family {family} was taken"]
-    note = (
-        "summed (direct): no network was given (--hypernetwork; `lorarar train` makes one), none is shipped for these"
-    )
+    why = "the one shipped for their family predicts none of their layers" if shipped else "none is shipped for these"
+    note = f"summed (direct): no network was given (--hypernetwork; `lorarar train` makes one), {why}"
     return MERGERS["direct"], None, [note]
 
 

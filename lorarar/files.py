@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +14,18 @@ from lorarar.api import Merged, combine
 from lorarar.formats import Format, load, save
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.files import sha256, write_tensors
-from lorarar.formats.metadata import metadata_for, token_names, trigger_phrases
+from lorarar.formats.metadata import metadata_for, trigger_phrases
 from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
 from lorarar.mergers import Optimiser
 from lorarar.merging import summary
+from lorarar.summary import Summary, describe, roles, summarise
 from lorarar.threads import one_thread
 from lorarar.truncation import relative_error
 from lorarar.writing import check_target
 
+__all__ = ["DTYPES", "coefficient_tensors", "describe", "merge_files", "roles", "torch_dtype"]
+
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-Summary = dict[str, Any]
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -120,7 +120,7 @@ def merge_files(
             write_tensors(save_coefficients, kept, {"format": "pt"}, force=force)
             written = [*written, save_coefficients]
     write = time.perf_counter() - start
-    return _summary(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+    return summarise(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
 
 
 def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
@@ -143,45 +143,15 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     return tensors
 
 
-def roles(count: int) -> list[str]:
-    """What the inputs are called: content and style when there are two, else their numbers."""
-    return ["content", "style"] if count == 2 else [str(index) for index in range(count)]
-
-
-def describe(found: Summary) -> str:
-    """A summary as text, for people."""
-    lines = [
-        f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
-        f"rank {entry['rank']}, strength {entry['weight']:g})"
-        for entry in found["inputs"]
-    ]
-    method = found["method"]
-    lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
-    lines += [f"  {note}" for note in found["notes"]]
-    if found["predicted_layers"] is not None:
-        lines.append(
-            f"  predicted: {found['predicted_layers']} layers; summed with fixed coefficients: the other "
-            f"{found['layers'] - found['predicted_layers']}"
-        )
-    if found["truncation"]:
-        lines.append(
-            f"  truncated, relative error {found['truncation']['error']:.3g}, at most "
-            f"{found['truncation']['worst']:.3g} in a layer ({found['truncation']['worst_layer']})"
-        )
-    took = found["milliseconds"]
-    lines.append(
-        f"written: {', '.join(found['files'])}: {found['layers']} layers, rank {found['rank']}; "
-        f"read {took['read']:.0f} ms, merged {took['merge']:.0f} ms, written {took['write']:.0f} ms"
-    )
-    return "\n".join(lines)
-
-
 def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: Mapping[str, object]) -> dict[str, str]:
-    details: dict[str, object] = {**merged.options, **facts}
+    details: dict[str, object] = {**merged.options, **facts, **merged.strengths.facts()}
     if merged.merger_file:
         details["merger_sha256"] = sha256(merged.merger_file)
     if merged.coefficients:
         details["coefficients"] = summary(merged.coefficients)
+    if merged.predicted is not None:
+        details["predicted_layers"] = len(merged.predicted)
+        details["fixed_layers"] = len(merged.lora.layers) - len(merged.predicted)
     if merged.losses:
         details["truncation_error"] = relative_error(merged.losses.values())
     return metadata_for(
@@ -194,54 +164,3 @@ def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: 
         title=" + ".join(Path(lora.name).stem for lora in loras),
         format=format,
     )
-
-
-def _summary(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], took: Mapping[str, float]) -> Summary:
-    losses = merged.losses
-    worst = max(losses, key=lambda layer: losses[layer].relative) if losses else None
-    return {
-        "inputs": [
-            {
-                "role": role,
-                "file": lora.name,
-                "sha256": lora.sha256,
-                "family": lora.family,
-                "layers": len(lora.layers),
-                "rank": _rank(lora),
-                "weight": weight,
-            }
-            for role, lora, weight in zip(roles(len(loras)), loras, merged.strengths.weights, strict=True)
-        ],
-        "method": {
-            "name": merged.method.name,
-            "kind": merged.method.kind,
-            "citation": merged.method.citation,
-            "options": dict(merged.options),
-            "file": str(merged.merger_file) if merged.merger_file else None,
-        },
-        "files": [str(path) for path in written],
-        "family": merged.lora.family,
-        "layers": len(merged.lora.layers),
-        "predicted_layers": None if merged.predicted is None else len(merged.predicted),
-        "rank": _rank(merged.lora),
-        "coefficients": summary(merged.coefficients) if merged.coefficients else None,
-        "truncation": {
-            "error": relative_error(losses.values()),
-            "worst": losses[worst].relative,
-            "worst_layer": worst,
-        }
-        if worst
-        else None,
-        "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in took.items()},
-        "notes": [*merged.notes, *_about_embeddings(merged.lora)],
-    }
-
-
-def _about_embeddings(lora: LoRA) -> list[str]:
-    names = token_names(lora.embeddings)
-    return [f"learned embeddings are written beside the result: {', '.join(names)}"] if names else []
-
-
-def _rank(lora: LoRA) -> int:
-    """The largest rank of its low-rank layers; 0 where there are none."""
-    return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=0)

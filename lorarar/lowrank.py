@@ -126,7 +126,7 @@ def concat(factors: Sequence[LowRank]) -> LowRank:
     return LowRank(
         B=torch.cat([f.B for f in factors], dim=1),
         A=torch.cat([f.A if f.scale == 1 else f.scale * _wide(f.A) for f in factors], dim=0),
-        kernel=factors[0].kernel,
+        kernel=next((f.kernel for f in factors if f.kernel), ()),  # some files flatten it
     )
 
 

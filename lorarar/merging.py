@@ -89,7 +89,8 @@ def _merge_layer(layer: str, loras: Sequence[LoRA], vectors: Sequence[Tensor]) -
                 full.append(scale_columns_dense(delta, m))
         except ValueError as error:
             raise ValueError(f"{label(loras[index], index)}, layer {layer}: {error}") from error
-    return Dense(sum(full[1:], full[0]), parts[0][1].kernel) if dense else concat(thin)
+    kernel = next((delta.kernel for _, delta, _ in parts if delta.kernel), ())
+    return Dense(sum(full[1:], full[0]), kernel) if dense else concat(thin)
 
 
 def _check_coefficients(layers: Sequence[str], count: int, coefficients: Coefficients) -> None:

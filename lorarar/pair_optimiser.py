@@ -122,7 +122,7 @@ def concept_of(lora: LoRA, name: str, kind: Kind, folder: Path, prompt: str | No
     """
     paths = images_in(folder)
     load_images(paths, 8)  # an unreadable one shows here, before a large model is loaded
-    phrase = prompt or next(iter([*filter(None, [lora.metadata.get("phrase")]), *trigger_phrases(lora)]), None)
+    phrase = prompt or next(iter(trigger_phrases(lora)), None)
     if not phrase:
         raise ValueError(
             f"expected a prompt for the {kind}, found no trigger words in {lora.name or 'its LoRA'}: give "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lorarar.dense import Dense
 from lorarar.lora import Layer, LoRA, block, is_text_encoder
@@ -25,6 +26,12 @@ class Strengths:
     weights: tuple[float, ...]
     blocks: Mapping[str, tuple[float, ...]]
     text_encoder: tuple[float, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Those that are not all 1, as plain data: "weights", "blocks", "text_encoder"."""
+        blocks = {name: list(numbers) for name, numbers in self.blocks.items()}
+        given = {"weights": list(self.weights), "blocks": blocks, "text_encoder": list(self.text_encoder)}
+        return {name: value for name, value in given.items() if value and value != [1.0] * len(value)}
 
     def of(self, layer: str) -> tuple[float, ...]:
         """One number for each input in a layer."""

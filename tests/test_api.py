@@ -92,6 +92,24 @@ def test_without_a_method_the_network_of_the_family_is_taken() -> None:
     assert combine([shipped] * 3).method.name == "direct"  # it was trained for pairs
 
 
+def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
+    loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
+    found = combine(loras)
+    assert found.method.name == "direct"
+    assert "shipped for their family predicts none" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_all_strengths_at_zero_change_nothing_also_in_the_file(name: str, tmp_path: Path) -> None:
+    equal = [two_block_lora(2, 0.5, seed=1), two_block_lora(2, 2.0, seed=2)]
+    merged = merge(*equal, merger=name, weights=[0, 0])
+    lorarar.save(merged, tmp_path / "x.safetensors", format="kohya")
+    back = lorarar.load(tmp_path / "x.safetensors")
+    assert back.layers.keys() == equal[0].layers.keys()
+    assert not any(layer.delta().any() for layer in back.layers.values())
+
+
 def test_more_than_two_and_one_alone() -> None:
     three = merge(CONTENT, STYLE, CONTENT, merger="average")
     expected = (2 * dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER])) / 3  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -131,3 +133,8 @@ def test_errors() -> None:
         inner(factors(OUT, IN, 2), factors(1, IN, 2))
     with pytest.raises(ValueError, match="rank of at least 1, found 0"):
         truncate(factors(OUT, IN, 2), 0)
+
+
+def test_a_sum_has_the_kernel_that_any_part_knows() -> None:
+    flat, known = factors(4, 18, 2), replace(factors(4, 18, 3), kernel=(3, 3))
+    assert concat([flat, known]).kernel == concat([known, flat]).kernel == (3, 3)

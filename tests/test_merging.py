@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from lorarar.dense import Dense
 from lorarar.lora import LoRA
+from lorarar.lowrank import LowRank
 from lorarar.merging import Coefficients, merge, summary
 from tests.tiny import dense, factors, two_block_lora
 
@@ -102,3 +104,10 @@ def test_summary_by_block_and_projection() -> None:
     }
     assert found["mid_block"]["to_out"][1] == {"mean": -1.0, "std": 0.0, "min": -1.0, "max": -1.0}
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_dense_sum_has_the_kernel_that_any_part_knows() -> None:
+    flat = LoRA({"conv": Dense(torch.ones(4, 18))})
+    known = LoRA({"conv": LowRank(torch.ones(4, 1), torch.ones(1, 18), kernel=(3, 3))})
+    for loras in ([flat, known], [known, flat]):
+        assert merge(loras, Coefficients({"conv": (torch.ones(()), torch.ones(()))})).layers["conv"].kernel == (3, 3)

@@ -19,6 +19,12 @@ def lora() -> LoRA:
     return LoRA({layer: factors(4, 5, 2, 0.5, seed=i) for i, layer in enumerate(LAYERS)})
 
 
+def test_what_is_not_one_is_told() -> None:
+    assert strengths_for([lora(), lora()]).facts() == {}
+    found = strengths_for([lora(), lora()], [0.5, 1], {"mid_block": 2}, [0, 1])
+    assert found.facts() == {"weights": [0.5, 1.0], "blocks": {"mid_block": [2.0, 2.0]}, "text_encoder": [0.0, 1.0]}
+
+
 def test_numbers_that_apply_are_multiplied() -> None:
     found = strengths_for(
         [lora(), lora()],

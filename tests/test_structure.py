@@ -15,7 +15,7 @@ LEVELS = (
     {"lowrank", "dense", "statistics", "threads", "writing", "settings"},
     {"lora", "families"},
     {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation", "strengths"},
-    {"mergers", "shipped", "inspection", "conversion", "api", "files"},
+    {"mergers", "shipped", "inspection", "conversion", "api", "files", "summary"},
     {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
     {
         "draws",

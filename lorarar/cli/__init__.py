@@ -21,7 +21,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(words)
     try:
-        return arguments.run(arguments) or 0
+        code: int = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read the output has seen enough: `lorarar inspect .. | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except _ERRORS as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"lorarar: {message}", file=sys.stderr)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lorarar.families import SGM_LAYERS_PER_BLOCK
+from lorarar.formats.files import check_source
 from lorarar.formats.keys import layer_path, text_path
 from lorarar.formats.originals import layout_of, rows_of
 from lorarar.formats.rows import Rows
@@ -116,6 +117,7 @@ class BaseWeights:
 
     def _open(self, file: Path) -> Any:
         if file not in self._files:
+            check_source(file)
             try:
                 self._files[file] = safe_open(file, framework="pt")
             except (SafetensorError, OSError) as error:

@@ -105,7 +105,7 @@ def read_contents(path: str | Path) -> Contents:
             tensors, or a weight is not finite.
     """
     path = Path(path)
-    _check_source(path)
+    check_source(path)
     digest, tensors, bad = hashlib.sha256(), {}, []
     try:
         with safe_open(path, framework="pt") as file:
@@ -192,7 +192,12 @@ def _finite(tensor: Tensor) -> bool:
     return all(math.isfinite(float(extreme)) for extreme in wide.aminmax())
 
 
-def _check_source(path: Path) -> None:
+def check_source(path: Path) -> None:
+    """Checks that a path is a file with something in it that is not a git-LFS pointer.
+
+    Raises:
+        FormatError: It is not.
+    """
     if not path.exists():
         raise FormatError(f"{path} does not exist: check the path")
     if not path.is_file():

@@ -31,11 +31,15 @@ _NO_LAYER = re.compile(r"^(?:base_model\.model\.|model\.(?=diffusion_model)|unet
 def locate(path: str) -> tuple[str, str]:
     """(model, path in it) of a dotted path: without "unet.", "transformer.", "base_model.model.", also when repeated.
 
+    peft's adapter of a text encoder does not say which one it is for: it is taken for the first.
+
     >>> locate("base_model.model.unet.mid_block.attentions.0.proj_in")
     ('', 'mid_block.attentions.0.proj_in')
     """
     path = _NO_LAYER.sub("", path)
     model, _, rest = path.partition(".")
+    if model == "text_model":
+        return "text_encoder", path
     return (model, text_path(rest)) if model in TEXT_ENCODERS and rest else ("", path)
 
 

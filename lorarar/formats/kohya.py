@@ -28,7 +28,7 @@ from lorarar.formats.algorithms import split
 from lorarar.formats.diffusers import shaped
 from lorarar.formats.fusing import fuse
 from lorarar.formats.keys import Key
-from lorarar.formats.originals import Layout
+from lorarar.formats.originals import kohya_layout
 from lorarar.formats.scaling import alpha_of
 from lorarar.formats.vocabulary import dotted
 from lorarar.lora import Layer, LoRA, is_text_encoder
@@ -39,7 +39,6 @@ _PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_une
 _MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}
 _MODELS |= {"lora_te3": "text_encoder_3"}
 _DIALECTS = {"lora_transformer": "OneTrainer", "lycoris": "SimpleTuner"}
-_LAYOUTS: Mapping[str, Layout] = {"flux": "flux", "sd3": "sd3", "sd35-medium": "sd3", "sd35-large": "sd3"}
 # Seen in the wild: diffusers' own keys, all dots made underscores, but for the last.
 _MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>down|up)\.weight|\.(?P<alpha>alpha))")
 
@@ -78,7 +77,7 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
 
 def _named(layers: Mapping[str, Layer], family: Family | None) -> Mapping[str, Layer]:
     """The layers under the paths whose dots become underscores."""
-    layout = _LAYOUTS.get(family.key) if family else None
+    layout = kohya_layout(family.key) if family else None
     if layout is None:
         return layers
     text = {path: layer for path, layer in layers.items() if is_text_encoder(path)}

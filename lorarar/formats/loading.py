@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from lorarar.families import detect
 from lorarar.formats.algorithms import NeedsBase
 from lorarar.formats.cloneofsimo import LAYOUT_KEY
 from lorarar.formats.reading import Contents
@@ -53,4 +54,6 @@ def assemble(contents: Contents, base: Weights | None = None) -> LoRA:
         )
     layout = {key for key in contents.header if key in (HEADER_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
     metadata = {key: value for key, value in contents.header.items() if key not in layout}
-    return LoRA(layers, metadata, contents.path.name, contents.family, contents.embeddings, contents.sha256)
+    # Shapes that only the base tells (IA3, OFT, GLoRA) may tell the family in turn.
+    family = contents.family or detect(layers, contents.header)
+    return LoRA(layers, metadata, contents.path.name, family, contents.embeddings, contents.sha256)

@@ -77,11 +77,11 @@ def trigger_phrases(lora: LoRA) -> list[str]:
     """The phrases that bring a LoRA's concept into a prompt, as far as its file tells them.
 
     Returns:
-        What ModelSpec's field says, and the names of learned tokens. Where there is neither, the commonest tag of each
-        folder of training images: a guess.
+        What ModelSpec's field says, the phrase that our own training writes, and the names of learned tokens. Where
+        there is none of these, the commonest tag of each folder of training images: a guess.
     """
-    stated = lora.metadata.get(f"{_SPEC}trigger_phrase", "")
-    found = [phrase.strip() for phrase in stated.split(",")] + token_names(lora.embeddings)
+    stated, trained = lora.metadata.get(f"{_SPEC}trigger_phrase", ""), lora.metadata.get("phrase", "")
+    found = [*(phrase.strip() for phrase in stated.split(",")), trained, *token_names(lora.embeddings)]
     known = list(dict.fromkeys(phrase for phrase in found if phrase))
     return known or list(dict.fromkeys(next(iter(tags)) for tags in tag_frequencies(lora.metadata).values() if tags))
 

@@ -110,6 +110,14 @@ _OUTSIDE: Mapping[Layout, Mapping[str, str]] = {
         "final_layer.adaLN_modulation.1": "all_final_layer.2-1.adaLN_modulation.1",
     },
 }
+# Key of a family -> whose names its authors use.
+_FAMILIES: Mapping[str, Layout] = {
+    "flux": "flux",
+    "sd3": "sd3",
+    "sd35-medium": "sd3",
+    "sd35-large": "sd3",
+    "z-image": "z-image",
+}
 _IN_BLOCK = re.compile(r"(?P<root>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
 
 
@@ -117,6 +125,17 @@ def layout_of(paths: Iterable[str]) -> Layout:
     """Whose names a denoiser's paths are: one block's name tells it for the layers outside the blocks too."""
     roots = {path.partition(".")[0] for path in paths}
     return next((layout for layout, names in _ROOTS.items() if not roots.isdisjoint(names)), "diffusers")
+
+
+def kohya_layout(family: str) -> Layout | None:
+    """Whose names kohya's trainer uses for a family: the authors' for FLUX and SD3; None for diffusers'."""
+    layout = _FAMILIES.get(family)
+    return None if layout == "z-image" else layout
+
+
+def agrees(layout: Layout, family: str) -> bool:
+    """Whether a file in these names can be for a family: the authors' names are those of their own models."""
+    return layout in ("diffusers", "sgm") or layout == _FAMILIES.get(family)
 
 
 def rows_of(path: str, layout: Layout, layers_per_block: int) -> Rows | None:

@@ -16,6 +16,7 @@ from lorarar.formats.embeddings import is_embedding
 from lorarar.formats.files import read_contents
 from lorarar.formats.grouping import group, layout_in, parse_all, rows_in
 from lorarar.formats.keys import Key
+from lorarar.formats.originals import agrees
 from lorarar.formats.rows import Rows
 from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
 from lorarar.formats.stored import MATRICES, Stored
@@ -135,9 +136,10 @@ def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -
 
 def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mapping[str, str]) -> str:
     shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
-    found = fitting(shapes)
+    layout = layout_in(keys)
+    found = [family for family in fitting(shapes) if agrees(layout, family.key)]
     family, possible = choose(found, header), [family for family in found if family.sgm]
-    if layout_in(keys) != "sgm":
+    if layout != "sgm":
         return family
     if not possible:
         known = [family.label for family in FAMILIES.values() if family.sgm]

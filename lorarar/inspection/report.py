@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorarar.families import FAMILIES
+from lorarar.families import FAMILIES, detect
 from lorarar.formats.algorithms import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.cloneofsimo import LAYOUT_KEY
@@ -119,6 +119,7 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
     """
     contents = read(path)
     found, header = _measured(contents, BaseWeights(base) if base else None), contents.header
+    family = contents.family or detect(found.shapes, header)
     stored = contents.layers.values()
     shown = {key: value for key, value in sorted(header.items()) if _is_known(key)}
     other = sorted(key for key in header if key not in shown and not LAYOUT_KEY.fullmatch(key))
@@ -127,8 +128,8 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
         bytes=contents.path.stat().st_size,
         sha256=contents.sha256,
         dialect=contents.dialect,
-        family=contents.family,
-        family_label=FAMILIES[contents.family].label if contents.family else "unknown",
+        family=family,
+        family_label=FAMILIES[family].label if family else "unknown",
         algorithms=_counted(contents.algorithms.values()),
         dtypes=_counted(_name(tensor.dtype) for tensor in _weights(contents)),
         layers=len(found.shapes),
@@ -143,7 +144,7 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
         embeddings=tuple(token_names(contents.embeddings)),
         metadata=shown,
         other_metadata=tuple(other),
-        warnings=(*contents.warnings, *_warnings(contents, found)),
+        warnings=(*contents.warnings, *_warnings(contents, found, family)),
     )
 
 
@@ -204,14 +205,14 @@ def _name(dtype: torch.dtype) -> str:
     return _DTYPES.get(dtype, str(dtype).removeprefix("torch."))
 
 
-def _warnings(contents: Contents, found: _Measured) -> Iterator[str]:
+def _warnings(contents: Contents, found: _Measured, family: str) -> Iterator[str]:
     if found.waiting:
         names = ", ".join(sorted({contents.layers[path].algorithm for path in found.waiting}))
         yield f"{len(found.waiting)} layers ({names}) need the base model's weights: give --base MODEL"
     zero = [path for path, value in found.norms.items() if not value]
     if zero:
         yield f"{len(zero)} of {len(found.norms)} layers change nothing (their delta is zero), first {zero[0]}"
-    if not contents.family:
+    if not family:
         yield "its base model cannot be told: the layers fit none that is known here, or several"
     coarse = sum(tensor.dtype.itemsize == 1 for tensor in _weights(contents))
     if coarse:

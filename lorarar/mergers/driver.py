@@ -42,7 +42,7 @@ def add(deltas: Sequence[Layer]) -> Layer:
     if len(thin) == len(deltas):
         return concat(thin)
     tensors = [delta.delta() for delta in deltas]
-    return Dense(sum(tensors[1:], tensors[0]), deltas[0].kernel)
+    return Dense(sum(tensors[1:], tensors[0]), next((delta.kernel for delta in deltas if delta.kernel), ()))
 
 
 def present(deltas: Sequence[Layer | None]) -> list[Layer]:

@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import load
+from lorarar.formats import load, read
 from lorarar.formats.base_weights import BaseWeights
+from lorarar.inspection import inspect
 from lorarar.writing import FormatError
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+TO_K = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
 
 
@@ -125,6 +127,19 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         BaseWeights(tmp_path / "nowhere")
     with pytest.raises(FormatError, match="holds no weights in safetensors"):
         BaseWeights(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    (tmp_path / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(FormatError, match="model.safetensors is no whole safetensors file"):
         BaseWeights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(FormatError, match="model.safetensors is a git-LFS pointer.*git lfs pull"):
+        BaseWeights(tmp_path)
+
+
+def test_the_base_tells_the_family_of_shapes_that_the_file_does_not(tmp_path: Path) -> None:
+    """OFT's blocks say how many rows there are, not how many columns."""
+    key, lora = f"lora_unet_{TO_K.replace('.', '_')}", tmp_path / "oft.safetensors"
+    save_file({f"{key}.oft_blocks": torch.zeros(4, 160, 160)}, lora)
+    write(tmp_path / "base/unet/model.safetensors", f"{TO_K}.weight", shape=(640, 2048))
+    assert read(lora).family == ""
+    assert load(lora, tmp_path / "base").family == "sdxl"
+    assert (inspect(lora).family, inspect(lora, tmp_path / "base").family) == ("", "sdxl")

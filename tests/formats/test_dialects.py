@@ -51,6 +51,7 @@ CASES = {
     "transformer": ([peft(f"transformer.{FLUX}")], [FLUX]),
     "peft": ([peft(f"base_model.model.{Q}"), peft(f"base_model.model.{OUT}")], [Q, OUT]),
     "peft with unet": ([peft(f"base_model.model.unet.{Q}")], [Q]),
+    "peft, of a text encoder": ([peft(f"base_model.model.{FULL_TEXT[13:]}")], [FULL_TEXT]),
     "bare peft": ([peft(Q), peft(FLUX)], [Q, FLUX]),
     "transformers 5's text encoder": ([peft(BARE_TEXT)], [FULL_TEXT]),
     "old diffusers, text encoder": (

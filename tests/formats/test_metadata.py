@@ -105,6 +105,7 @@ def test_trigger_phrases_are_stated_or_learned_or_else_guessed() -> None:
     stated = replace(learned, metadata={**guessed.metadata, "modelspec.trigger_phrase": "sks cat, <s1>, "})
     assert trigger_phrases(stated) == ["sks cat", "<s1>", "cat"]
     assert trigger_phrases(LoRA({})) == []
+    assert trigger_phrases(LoRA({}, {"phrase": "a sks cat, sitting"})) == ["a sks cat, sitting"]  # of our training
 
 
 def test_tag_frequencies_are_sorted() -> None:

@@ -80,6 +80,23 @@ def test_diffusers_makes_the_same_of_its_own_old_keys(tmp_path: Path) -> None:
     assert torch.equal(by_us(tmp_path / "x")[Q], effect(*reversed(list(tensors.values())), 1.0))
 
 
+@pytest.mark.parametrize(
+    ("stem", "ends"),
+    [
+        ("diffusion_model.double_blocks.0.img_attn.qkv", PEFT),
+        ("double_blocks.18.processor.qkv_lora1", (".down.weight", ".up.weight")),
+    ],
+)
+def test_the_authors_names_tell_flux_from_models_of_equal_layers(
+    stem: str, ends: tuple[str, str], tmp_path: Path
+) -> None:
+    """Qwen-Image has attention layers of the same names and widths in diffusers."""
+    save_file(factors(stem, 3 * 3072, 3072, ends, rank=1), tmp_path / "x")
+    assert read(tmp_path / "x").family == "flux"
+    save_file(factors("transformer.transformer_blocks.0.attn.to_q", 3072, 3072, PEFT, rank=1), tmp_path / "x")
+    assert read(tmp_path / "x").family == ""
+
+
 def test_alphas_and_rslora_of_peft_patterns(tmp_path: Path) -> None:
     config = {"r": 2, "lora_alpha": 6, "use_rslora": True, "alpha_pattern": {r"attn2\.to_k": 1}}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
