@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -107,6 +110,16 @@ def test_mistakes_end_with_one_line(
         assert err.count("\n") == 1
         assert "Traceback" not in err
     assert not Path(out).exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdin.read(); from lorarar.cli import entry; entry()", "mergers"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdout.close()  # before anything is written
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], tmp_path: Path) -> None:

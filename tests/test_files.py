@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from lorarar.backbone import Backbone
+from lorarar.dense import Dense
 from lorarar.files import describe, merge_files
 from lorarar.formats import load, save, sha256
-from lorarar.lora import LoRA
+from lorarar.inspection import inspect
+from lorarar.lora import Layer, LoRA
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.files import save_merger
 from lorarar.writing import FormatError
-from tests.tiny import dense, lora_for, tiny_unet
+from tests.tiny import dense, factors, lora_for, tiny_unet, two_block_lora
 
 Files = tuple[Path, Path]
 
@@ -110,6 +113,63 @@ def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp
     with pytest.raises(ValueError, match="ties works on the deltas' entries: there are no coefficients"):
         merge_files(files, tmp_path / "t.safetensors", merger="ties", save_coefficients=tmp_path / "t.m")
     assert not list(tmp_path.glob("t.*"))
+
+
+def test_names_of_saved_coefficients(tmp_path: Path) -> None:
+    """Text encoders, convolutions, norms and biases are there too, with the coefficient that they got."""
+    text, norm = "text_model.encoder.layers.0.self_attn.q_proj", "mid_block.resnets.0.norm1"
+    extra: dict[str, Layer] = {
+        f"text_encoder.{text}": factors(48, 48, 2),
+        f"text_encoder_2.{text}": factors(64, 64, 2),
+        "mid_block.resnets.0.conv1": replace(factors(6, 18, 2), kernel=(3, 3)),
+        norm: Dense(torch.ones(5)),
+        f"{norm}.bias": Dense(torch.ones(5)),
+    }
+    content = two_block_lora(2)
+    lora, kept = replace(content, layers={**content.layers, **extra}), tmp_path / "m.safetensors"
+    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for file in files:
+        save(lora, file, format="kohya", dtype=torch.float32)
+    network = tmp_path / "network.safetensors"
+    save_merger(new_merger("paper", content, {"hidden": 4, "fixed": 0.75}), network)
+    how = {"format": "kohya", "save_coefficients": kept, "force": True}
+    for chosen, given, names, number in (
+        (files[:2], {"hypernetwork": network, "text_encoder": [2, 1]}, ("content", "style"), 0.75),
+        (files, {"merger": "average", "text_encoder": [2, 1, 1]}, ("0", "1", "2"), 1 / 3),
+        (files[:1], {"merger": "average", "text_encoder": [2]}, ("0",), 1.0),
+    ):
+        merge_files(chosen, tmp_path / "out.safetensors", **given, **how)  # type: ignore[arg-type]
+        found = load_file(kept)
+        assert found.keys() == {f"{layer}.{name}" for layer in lora.layers for name in names}
+        for layer, delta in lora.layers.items():
+            for i, name in enumerate(names):
+                m = found[f"{layer}.{name}"]
+                assert (m.dtype, tuple(m.shape)) == (torch.float32, delta.shape[-1:])
+                strength = 2 if layer.startswith("text_encoder") and i == 0 else 1
+                if layer in extra:
+                    assert_close(m, torch.full_like(m, strength * number))
+
+
+def test_strengths_and_predicted_layers_are_in_the_header_and_the_summary(
+    files: Files, network: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "merged.safetensors"
+    found = merge_files(files, output, hypernetwork=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]})
+    facts = load(output).metadata
+    assert (facts["lorarar.predicted_layers"], facts["lorarar.fixed_layers"]) == ("28", "28")
+    assert (facts["lorarar.weights"], facts["lorarar.blocks"]) == ("[0.5,1.0]", '{"mid_block":[1.0,0.0]}')
+    assert found["strengths"] == {"weights": [0.5, 1.0], "blocks": {"mid_block": [1.0, 0.0]}}
+    assert "lorarar.predicted_layers: 28" in inspect(output).text()
+    merge_files(files, output, merger="average", force=True)
+    assert not {"lorarar.weights", "lorarar.blocks", "lorarar.predicted_layers"} & set(load(output).metadata)
+
+
+def test_trigger_words_of_our_own_loras_reach_the_merge(loras: dict[str, LoRA], tmp_path: Path) -> None:
+    files = [tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"]
+    for path, phrase in zip(files, ("a sks cat", "szn style"), strict=True):
+        save(loras["train_content_00"], path, metadata={"phrase": phrase})
+    merge_files(files, tmp_path / "merged.safetensors", merger="direct")
+    assert load(tmp_path / "merged.safetensors").metadata["modelspec.trigger_phrase"] == "a sks cat, szn style"
 
 
 def test_equal_inputs_give_equal_bytes(files: Files, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from lorarar.formats.cloneofsimo import paths
@@ -224,6 +225,34 @@ def oft() -> Case:
     return Case(tensors, "needs the base", {Q: rotated - base.double()}, base={Q: base})
 
 
+def boft() -> Case:
+    """Two stages of blocks of 4 on 8 rows: the first mixes neighbours, the second rows that lie 4 apart."""
+    base, blocks = rand(8, 6, seed=7), 0.3 * rand(2, 2, 4, 4)
+    skew = (blocks - blocks.mT).double()
+    eye, rows = torch.eye(4, dtype=torch.float64), base.double()
+    turns = (eye + skew) @ torch.linalg.inv(eye - skew)
+    for turn, order in zip(turns, ([0, 2, 1, 3, 4, 6, 5, 7], [0, 4, 1, 5, 2, 6, 3, 7]), strict=True):
+        mixed = torch.cat([turn[k] @ rows[order[4 * k : 4 * k + 4]] for k in range(2)])
+        rows = mixed[torch.tensor(order).argsort()]
+    stem = f"lora_unet_{Q.replace('.', '_')}"
+    return Case({f"{stem}.oft_blocks": blocks}, "needs the base", {Q: rows - base.double()}, base={Q: base})
+
+
+def dora_by_column() -> Case:
+    """Of older LyCORIS: one magnitude for each input."""
+    base, magnitude = rand(640, 640, seed=7).double(), rand(1, 640, seed=8).abs() + 1
+    tensors = pair(SGM, 640, 640)
+    changed = base + product(tensors)
+    delta = magnitude.double() * changed / changed.norm(dim=0, keepdim=True) - base
+    return Case(tensors | {f"{SGM}.dora_scale": magnitude}, "needs the base", {Q: delta}, base={Q: base.float()})
+
+
+def truncated() -> Case:
+    """The header says more than there is."""
+    data = safetensors_bytes(pair(SGM, 640, 640))
+    return refused({}, "no whole safetensors file", data=data[: len(data) // 2])
+
+
 def glora() -> Case:
     base = rand(640, 640, seed=7)
     parts = {"a1": rand(640, 2), "a2": rand(2, 640, seed=1), "b1": rand(640, 2, seed=2), "b2": rand(2, 640, seed=3)}
@@ -320,6 +349,7 @@ _SMALL = {"out": WIDTH, "width": WIDTH}
 CASES: Mapping[str, Callable[[], Case]] = {
     "kohya, SDXL in sgm names, both text encoders": kohya_sdxl,
     "kohya, SD 1.5 in diffusers names, text encoder": kohya_sd15,
+    "kohya, SDXL in diffusers names": lambda: lora(f"lora_unet_{Q.replace('.', '_')}", Q, KOHYA, "kohya"),
     "LoCon": locon,
     "LoCon, Tucker": tucker,
     "LoHa": loha,
@@ -331,6 +361,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "norms": norm,
     "DoRA": dora,
     "DoRA of peft": dora_of_peft,
+    "DoRA by column": dora_by_column,
+    "BOFT": boft,
     "IA3": ia3,
     "OFT": oft,
     "GLoRA": glora,
@@ -346,6 +378,9 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "PEFT with unet": lambda: lora(f"unet.{Q}", Q, PEFT, "diffusers"),
     "PEFT, rsLoRA in its configuration": rslora,
     "PEFT, bare": lambda: lora(Q, Q, PEFT, "peft"),
+    "PEFT, of a text encoder": lambda: lora(
+        f"base_model.model.{TEXT}", f"text_encoder.{TEXT}", PEFT, "peft", out=768, width=768
+    ),
     "PEFT, adapter's name": lambda: lora(
         f"base_model.model.{Q}", Q, (".lora_A.default.weight", ".lora_B.default.weight"), "peft"
     ),
@@ -403,6 +438,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "git-LFS pointer": lambda: refused(
         {}, "git-LFS pointer", data=b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
     ),
+    "truncated": truncated,
     "a pickle": lambda: refused({}, "no whole safetensors file", data=b"\x80\x02}q\x00." * 20),
     "nothing": lambda: refused({}, "is empty", data=b""),
 }  # fmt: skip

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import lorarar
 from lorarar.api import combine
+from lorarar.conversion import convert_file
+from lorarar.files import describe, merge_files
 from lorarar.formats import load, save
+from lorarar.inspection import compare_files, inspect
 from lorarar.writing import FormatError
 from tests.formats.mutants import mutant
 from tests.formats.small_files import originals
@@ -66,3 +70,45 @@ def test_damaged_files(tmp_path: Path) -> None:
     assert outcomes["good"] > COUNT / 20
     assert outcomes["load"] > COUNT / 2
     assert outcomes["save"] > 0
+
+
+def commands(one: Path, other: Path, target: Path) -> list[Callable[[], object]]:
+    """What the program does with files, beside what `outcome` does."""
+    return [
+        lambda: inspect(one).text(),
+        lambda: compare_files(one, other).text(),
+        lambda: convert_file(one, target, rank=1).text(),
+        lambda: convert_file(one, target, format="peft", dtype="bf16").text(),
+        lambda: describe(merge_files([one, other], target, merger="ties", energy=0.9)),
+        lambda: describe(merge_files([one, other], target, save_coefficients=target.with_name("m.safetensors"))),
+    ]
+
+
+def test_damaged_files_in_every_command(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    one, other, target = (tmp_path / f"{name}.safetensors" for name in ("one", "other", "out/merged"))
+    files, rng, done = originals(), random.Random(1), Counter[bool]()
+    for number in range(COUNT // 20):
+        one.write_bytes(mutant(files, rng))
+        other.write_bytes(rng.choice((one.read_bytes(), rng.choice(files).encode())))
+        for index, command in enumerate(commands(one, other, target)):
+            refusal = refusal_of(command)
+            done[refusal is None] += 1
+            if refusal is None:
+                for path in target.parent.iterdir():
+                    path.unlink()
+                continue
+            assert not list(target.parent.iterdir()), (number, index)
+            try:
+                _check(refusal, ".safetensors")
+            except AssertionError as error:
+                raise AssertionError(f"mutant {number}, command {index}: {refusal}") from error
+    assert min(done.values()) > COUNT / 20
+
+
+def refusal_of(command: Callable[[], object]) -> ValueError | None:
+    try:
+        command()
+    except ValueError as error:
+        return error
+    return None
