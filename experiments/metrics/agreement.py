@@ -1,11 +1,13 @@
 """Which metric can be trusted for what? Spearman's correlation of each with what the images truly show.
 
 python experiments/metrics/agreement.py draw: images of every method and prompt type under runs/metrics_agreement;
-.. judge: asks the embedded judge about them; .. measure: writes agreement.json and agreement.md.
+.. judge: asks the embedded judge about them; .. measure: writes agreement.json and agreement.md. Each step resumes;
+what comes from an artefact that has changed since is made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -13,6 +15,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ import numpy as np
 import torch
 
 from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
-from lorarar.cards import checked
+from lorarar.cards import checked, read_card
 from lorarar.concepts import Pair
 from lorarar.judge.folder import read_setup
 from lorarar.judge.judging import judge_by_name
@@ -49,6 +52,32 @@ TRUTHS = ("content", "style", "joint")
 ABOUT = {"content": "content", "style": "style", "harmonic": "joint", "joint": "joint", "base": "joint"}
 
 
+@cache
+def sources() -> dict[str, str]:
+    """The artefacts that the results depend on, by hash."""
+    parts = {
+        "base": [DATA / "base"],
+        "loras": sorted((DATA / "loras").glob(f"{SPLIT}_*.safetensors")),
+        "hypernetwork": [DATA / "mergers" / "hypernetwork.safetensors"],
+        "judge": [DATA / "judge"],
+    }
+    return {name: _hash([read_card(checked(path))["sha256"] for path in paths]) for name, paths in parts.items()}
+
+
+def _key(method: str) -> str:
+    """Of what a method's images depend on."""
+    known = sources()
+    return _hash([known[name] for name in ("base", "loras", method) if name in known])[:8]
+
+
+def _hash(given: Any) -> str:
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def _record(method: str, kind: str) -> Path:
+    return RUNS / "items" / f"{method}_{kind}_{_key(method)}.json"
+
+
 def draw() -> None:
     """Images with their truths, one method and prompt type after the other; finished ones are skipped."""
     embedded = load_embedded([SPLIT])
@@ -57,7 +86,7 @@ def draw() -> None:
     for method in METHODS:
         loras = None
         for kind in TYPES:
-            record = RUNS / "items" / f"{method}_{kind}.json"
+            record = _record(method, kind)
             if record.exists():
                 continue
             loras = loras or _loras(method, pairs, embedded)
@@ -70,7 +99,7 @@ def draw() -> None:
             items = [
                 Item(
                     f"{kind}/{method}/{p.name}",
-                    f"{kind}/{method}/{p.name}.png",
+                    f"{_key(method)}/{kind}/{method}/{p.name}.png",
                     method,
                     p.content.name,
                     p.style.name,
@@ -112,14 +141,14 @@ def _loras(method: str, pairs: Sequence[Pair], embedded: Embedded) -> list[LoRA 
 
 def _drawn() -> list[str]:
     """The methods that are drawn whole."""
-    return [m for m in METHODS if all((RUNS / "items" / f"{m}_{kind}.json").exists() for kind in TYPES)]
+    return [m for m in METHODS if all(_record(m, kind).exists() for kind in TYPES)]
 
 
 def _records() -> tuple[list[Item], dict[str, dict[str, float]]]:
     """All items of the methods that are drawn whole, and the truth of each by its id."""
     items, truths = [], {}
     for method, kind in itertools.product(_drawn(), TYPES):
-        read = json.loads((RUNS / "items" / f"{method}_{kind}.json").read_text())
+        read = json.loads(_record(method, kind).read_text())
         items += (members := [Item(**item) for item in read["items"]])
         truths |= {item.id: {name: read["truth"][name][i] for name in TRUTHS} for i, item in enumerate(members)}
     return items, truths
@@ -129,8 +158,9 @@ def judge() -> None:
     """Asks the embedded judge about every image, a run for each prompt type; replies are kept."""
     items, _ = _records()
     for kind in TYPES:
-        run, manifest = RUNS / f"judge_{kind}_{len(_drawn())}", RUNS / f"{kind}.jsonl"
+        run = _judging(kind)
         if not run.exists():
+            manifest = RUNS / f"{run.name}.jsonl"
             write_manifest(manifest, [item for item in items if item.prompt_type == kind])
             plan_run(run, RUNS / "images", DATA / "concepts.yaml", manifest=manifest, reference_root=DATA / "images")
         judged = judge_by_name(run, read_setup(run), "tiny", cache=RUNS / "replies", uncalibrated=True)
@@ -140,14 +170,19 @@ def judge() -> None:
             if bounds is not None:
                 sure[question.item][question.axis].append(sum(bounds) / 2)
         found = {item: {axis: float(np.mean(p)) for axis, p in axes.items()} for item, axes in sure.items()}
-        (RUNS / f"judged_{kind}.json").write_text(json.dumps(found))
+        run.with_suffix(".json").write_text(json.dumps(found))
         print(judged.describe(), flush=True)
+
+
+def _judging(kind: str) -> Path:
+    """The run of one prompt type, by what is judged and by whom."""
+    return RUNS / f"judge_{kind}_{_hash([*map(_key, _drawn()), sources()['judge']])[:8]}"
 
 
 def _judged() -> dict[str, dict[str, float]]:
     found = {}
-    for path in sorted(RUNS.glob("judged_*.json")):
-        for item, axes in json.loads(path.read_text()).items():
+    for kind in TYPES:
+        for item, axes in json.loads(_judging(kind).with_suffix(".json").read_text()).items():
             found[item] = {f"{axis} judge": axes.get(axis, math.nan) for axis in AXES}
             found[item]["joint judge"] = min(found[item].values())
     return found
@@ -186,6 +221,7 @@ def measure() -> None:
         "methods": _drawn(),
         "images": len(items),
         "encoders": hashes,
+        "sources": sources(),
         "truth": {
             kind: {
                 method: {
@@ -257,12 +293,12 @@ def _table(correlations: dict[str, Any], names: Sequence[str], over: str) -> str
     """One row a metric: its correlation with the truth that it is about, over "all" images or "within_pairs"."""
     lines = [f"| metric | truth | {' | '.join(TYPES)} |", "|---|---|" + "---|" * len(TYPES)]
     for name in sorted(names, key=lambda name: (TRUTHS.index(about(name)), names.index(name))):
-        cells = [_cell(correlations[kind].get(name, {}).get(about(name), {}).get(over)) for kind in TYPES]
+        cells = [show(correlations[kind].get(name, {}).get(about(name), {}).get(over)) for kind in TYPES]
         lines.append(f"| {name} | {about(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(estimate: Sequence[float] | None) -> str:
+def show(estimate: Sequence[float] | None) -> str:
     return "not measured" if not estimate else f"{estimate[0]:+.2f} [{estimate[1]:+.2f}, {estimate[2]:+.2f}]"
 
 

@@ -1,7 +1,7 @@
 """What rank, steps, rate and number of images of a LoRA do to every criterion.
 
-python experiments/metrics/study.py: measures what factorial.py has trained (resumes); writes study.csv, study.json and
-study.md.
+python experiments/metrics/study.py: draws and measures what factorial.py has trained (resumes; images are kept, so that
+another tower measures the same ones); writes study.csv, study.json and study.md.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from lorarar.toyworld.attributes import Style, Subject, truth
 from lorarar.toyworld.prompted import wanted
 from lorarar.toyworld.reader import load_reader
 from lorarar.toyworld.scoring import Scored, generate_and_score, style_of, subject_of
+from lorarar.writing import atomic_write
 
 HERE, SEEDS = Path(__file__).parent, (0, 1)
-MEASURED = RUNS / "measured"
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,19 @@ class Measuring:
         prompts, truths = [s.prompt for s in self.plan], [s.truth for s in self.plan]
         return generate_and_score(self.backbone, self.reader, loras, prompts, truths, SEEDS)
 
-    def measure(self, loras: Mapping[str, LoRA]) -> dict[str, float]:
-        """All criteria of one configuration's LoRAs."""
-        scored = self.images([self._lora(shown, loras) for shown in self.plan])
+    def draw(self, folder: Path) -> Scored:
+        """The images of one configuration's LoRAs, drawn once."""
+        path = RUNS / "drawn" / f"{folder.name}.pt"
+        if not path.exists():
+            loras = load_loras(folder, [*CONTENTS, *STYLES])
+            drawn = self.images([self._lora(shown, loras) for shown in self.plan])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                torch.save({"images": drawn.images, "scores": drawn.scores}, temporary)
+        return Scored(**torch.load(path, weights_only=True))
+
+    def measure(self, scored: Scored) -> dict[str, float]:
+        """All criteria of one configuration's images."""
         found: dict[str, list[float]] = {}
         for i, shown in enumerate(self.plan):
             for name, value in self._criteria(i, shown, scored).items():
@@ -150,27 +160,29 @@ class Measuring:
 
 
 def measure_all() -> None:
-    """Measures every configuration that is not measured yet."""
-    left = [c for c in configurations() if not (MEASURED / f"{folder_of(c).name}.json").exists()]
+    """Measures every configuration that is not measured with the shipped tower yet."""
+    tower = load_encoder("tower").sha256
+    left = [c for c in configurations() if not _measured(c, tower).exists()]
     if not left:
         return
     measuring = Measuring()
-    MEASURED.mkdir(parents=True, exist_ok=True)
     for configuration in left:
-        found = measuring.measure(load_loras(folder_of(configuration), [*CONTENTS, *STYLES]))
-        found |= {"tower": measuring.encoder.sha256}
-        (MEASURED / f"{folder_of(configuration).name}.json").write_text(json.dumps(found))
+        found, path = measuring.measure(measuring.draw(folder_of(configuration))), _measured(configuration, tower)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
         print(folder_of(configuration).name, flush=True)
+
+
+def _measured(configuration: Mapping[str, float], tower: str) -> Path:
+    return RUNS / f"measured_{tower[:8]}" / f"{folder_of(configuration).name}.json"
 
 
 def read_measured() -> tuple[Table, str]:
     """The table of all configurations, and the hash of the tower that they were measured with."""
-    rows = [json.loads((MEASURED / f"{folder_of(c).name}.json").read_text()) for c in configurations()]
-    towers = {row.pop("tower") for row in rows}
-    if len(towers) > 1:
-        raise ValueError(f"expected one tower, found {towers}: delete {MEASURED} and measure anew")
+    tower = load_encoder("tower").sha256
+    rows = [json.loads(_measured(c, tower).read_text()) for c in configurations()]
     settings = np.array([list(c.values()) for c in configurations()])
-    return Table(tuple(FACTORS), settings, {n: np.array([row[n] for row in rows]) for n in rows[0]}), towers.pop()
+    return Table(tuple(FACTORS), settings, {n: np.array([row[n] for row in rows]) for n in rows[0]}), tower
 
 
 def write_table(table: Table) -> None:

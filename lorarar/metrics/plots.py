@@ -49,7 +49,7 @@ def _panel(name: str, methods: Sequence[str], estimates: Sequence[Estimate | Non
     low, high = min(span[0] for span in spans if span), max(span[2] for span in spans if span)
     arrow = "\N{RIGHTWARDS ARROW}" if metric.better == "up" else "\N{LEFTWARDS ARROW}"
     parts = [
-        _text(f"{metric.title} {arrow}", _LABEL, 14, font_weight="bold"),
+        _text(f"{metric.title} {arrow}", 0, 14, font_weight="bold"),  # some are wider than the right part
         _text(format(low, metric.form), _LABEL, bottom + 10, fill=_GREY),
         _text(format(high, metric.form), _LABEL + _WIDTH, bottom + 10, fill=_GREY, text_anchor="end"),
         _line(_LABEL, _LABEL + _WIDTH, bottom - 4, _PALE),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lorarar.judge.layout import PROMPT_TYPES
 from lorarar.metrics.flags import FLAGS
 from lorarar.metrics.measures import Array
 from lorarar.metrics.ranking import Place, Ranks, mean, rank_methods
@@ -60,7 +61,7 @@ def summarise(
 
     Only pairs that all methods have are used; the base is compared with nobody and has no say in that.
     """
-    types = sorted({pair.prompt_type for pair in pairs})
+    types = sorted({pair.prompt_type for pair in pairs}, key=PROMPT_TYPES.index)
     return [
         _group(
             kind,

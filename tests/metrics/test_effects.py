@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_catboost_agrees_with_the_exact_values(outcome: Array) -> None:
     assert list(np.argsort(sizes)) == list(np.argsort(wanted))
     assert_allclose(learnt.sum(1), outcome - outcome.mean(), atol=0.1 * np.ptp(outcome))
     assert not catboost_values(SETTINGS, np.ones(36)).any()
+
+
+def test_the_studys_kept_values_of_catboost_agree_with_the_exact_ones() -> None:
+    """Also where the extra is not installed: what CatBoost said of the real study's table was kept."""
+    folder = Path(__file__).parents[2] / "experiments" / "metrics"
+    kept = json.loads((folder / "study.json").read_text())["catboost"]
+    exact = measure_effects(read_table(folder / "study.csv", ("rank", "steps", "rate", "images")))
+    assert len(exact) == len(kept) == 24
+    for name, effect in exact.items():
+        largest = max(effect.importance.values())
+        for factor, importance in effect.importance.items():
+            assert kept[name]["importance"][factor] == pytest.approx(importance, rel=0.01, abs=0.01 * largest + 1e-9)
 
 
 def test_catboost_takes_an_incomplete_table(outcome: Array) -> None:

@@ -1,0 +1,94 @@
+"""What similarities reward, and what the flags tell.
+
+python experiments/metrics/faults.py: writes faults.json beside it. Renders of the validation pairs: the right image, a
+content that leaked from the style's reference, a content without any style. Measured by `lorarar.metrics.run.measure`
+against the shipped references.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from lorarar.benchmark.embedded import DATA
+from lorarar.judge.records import Item
+from lorarar.judge.references import load_references
+from lorarar.judge.results import plain
+from lorarar.metrics.encoders import load_encoder
+from lorarar.metrics.run import measure
+from lorarar.metrics.seeing import Encoders
+from lorarar.toyworld.attributes import neutral_looks
+from lorarar.toyworld.renderer import render
+from lorarar.toyworld.world import concept_name, style_subjects, world
+
+HERE, SPLIT, MEMBERS, SEEDS = Path(__file__).parent, "validation", range(8), range(2)
+METRICS = ("content_cosine", "style_cosine", "harmonic", "style_gram")
+Pixels = NDArray[np.uint8]
+
+
+def right(content: int, style: int, seed: int) -> Pixels:
+    """The content in the style."""
+    return render(world().subjects[SPLIT][content], world().styles[SPLIT][style], seed)
+
+
+def leaked(content: int, style: int, seed: int) -> Pixels:
+    """What the style's reference shows, in the style, drawn anew: nothing of the content."""
+    shown = style_subjects(SPLIT, style)
+    return render(shown[seed % len(shown)], world().styles[SPLIT][style], 100 + seed)
+
+
+def unstylised(content: int, style: int, seed: int) -> Pixels:
+    """The content in a neutral look: nothing of the style."""
+    looks = neutral_looks()
+    return render(world().subjects[SPLIT][content], looks[(content + seed) % len(looks)], 200 + seed)
+
+
+def write_items(folder: Path) -> list[Item]:
+    """The images of all kinds, pairs and seeds."""
+    draws: dict[str, Callable[[int, int, int], Pixels]] = {"right": right, "leaked": leaked, "unstylised": unstylised}
+    items = []
+    for (method, draw), content, style, seed in itertools.product(draws.items(), MEMBERS, MEMBERS, SEEDS):
+        names = concept_name(SPLIT, "content", content), concept_name(SPLIT, "style", style)
+        path = folder / method / "+".join(names) / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw(content, style, seed)).save(path)
+        name = path.relative_to(folder).as_posix()
+        items.append(Item(name, name, method, *names, seed))
+    return items
+
+
+def main() -> None:
+    """Measures and writes."""
+    torch.set_num_threads(1)
+    references, result = load_references(DATA / "concepts.yaml", root=DATA / "images"), {}
+    with tempfile.TemporaryDirectory() as name:
+        items = write_items(Path(name))
+        for encoder in map(load_encoder, ("tower", "pixels")):
+            measured = measure(items, references, Path(name), Encoders(encoder, encoder, encoder))
+            result[encoder.name] = {
+                "sha256": encoder.sha256,
+                "copy_threshold": measured.threshold,
+                "images": {
+                    m.method: {
+                        "scores": {key: m.scores[key] for key in METRICS},
+                        "flags": {key: asdict(rate) for key, rate in m.flags.items()},
+                    }
+                    for m in measured.groups[0].methods
+                },
+            }
+    text = json.dumps(plain(result), indent=1)
+    (HERE / "faults.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
