@@ -21,7 +21,8 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CONTENT STYLE, or any number of LoRA files")
     merge.add_argument("-o", "--output", type=Path, required=True)
     merge.add_argument("--merger", choices=list(MERGERS), metavar="NAME", help="see `lorarar mergers`")
-    merge.add_argument("--hypernetwork", type=Path, metavar="PATH", help="a trained merger's file")
+    network = "a trained merger: its file, a folder that save_pretrained wrote, or a hub id, owner/name"
+    merge.add_argument("--hypernetwork", metavar="NETWORK", help=network)
     merge.add_argument("--weights", type=float, nargs="+", metavar="W", help="one for each file")
     merge.add_argument(
         "--block", action="append", default=[], metavar="PATH=W[,W..]", help="strength of a block, such as up_blocks.1"
@@ -56,13 +57,14 @@ def _add_pair(merge: argparse.ArgumentParser) -> None:
 
 def _merge(arguments: argparse.Namespace) -> None:
     from lorarar.files import describe, merge_files
+    from lorarar.hub import network_file
 
     optimiser = _optimiser(arguments)
     summary = merge_files(
         arguments.files,
         arguments.output,
         merger=arguments.merger,
-        hypernetwork=arguments.hypernetwork,
+        hypernetwork=network_file(arguments.hypernetwork) if arguments.hypernetwork else None,
         weights=arguments.weights,
         blocks={name: _numbers(text) for name, text in map(assignment, arguments.block)},
         text_encoder=arguments.text_encoder,
