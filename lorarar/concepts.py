@@ -31,6 +31,8 @@ class Concept:
         phrase: how a combined prompt names it: "a sks cat" (content), "oil painting style" (style).
         images: its reference images, sorted by name.
         captions: one for each image.
+        description: how words alone tell the base what it is, as a combined prompt would have it: "a red cat with white
+            stripes", "light blue grid style"; "" where there are none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Concept:
     phrase: str
     images: tuple[Path, ...]
     captions: tuple[str, ...]
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Pair:
     def prompt(self) -> str:
         """The combined prompt that a user types: "a sks cat in oil painting style"."""
         return f"{self.content.phrase} in {self.style.phrase}"
+
+    @property
+    def description(self) -> str:
+        """The same without any learned word, for the base alone; "" where a concept has no description."""
+        both = (self.content.description, self.style.description)
+        return " in ".join(both) if all(both) else ""
 
 
 @dataclass(frozen=True)
@@ -160,4 +169,5 @@ def _concept(entry: Mapping[str, Any], root: Path, manifest: Path) -> Concept:
     captions = tuple(entry.get("captions") or [prompt] * len(images))
     if len(captions) != len(images) or not all(captions):
         raise ValueError(f"{manifest}: {name!r} has {len(images)} images in {folder} but {len(captions)} captions")
-    return Concept(name, entry["kind"], str(entry.get("phrase", prompt)), images, captions)
+    phrase, description = str(entry.get("phrase", prompt)), str(entry.get("description", ""))
+    return Concept(name, entry["kind"], phrase, images, captions, description)

@@ -24,12 +24,15 @@ class Weights:
         fidelity: weight of the paper's two terms, each concept's own images and captions.
         combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
         strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
+        described: weight of the term on the combined prompt, against the base's own answer to both concepts'
+            descriptions, on images that the base drew of them. Only training needs descriptions.
         similarity: lambda, the weight of the summed overlap of m_c and m_s.
     """
 
     fidelity: float = 1.0
     combined: float = 0.0
     strengths: tuple[float, float] = (1.0, 1.0)
+    described: float = 0.0
     similarity: float = 0.01
     kind: SimilarityKind = "cos"
 

@@ -139,6 +139,7 @@ def optimise(
     checkpoint_every: int = 25,
     precision: str = "32-true",
     held_out: int = 8,
+    imagined: Mapping[str, Tensor] | None = None,
 ) -> list[Optimised]:
     """Optimise the coefficients of each pair, ``group`` pairs in one batch; the results are those of each pair alone.
 
@@ -148,13 +149,14 @@ def optimise(
         runs: folder for checkpoints, from which an interrupted run goes on; None keeps none.
         checkpoint_every: steps.
         held_out: draws, of ``method.images`` images of each concept, on which the objective is measured.
+        imagined: as in `lorarar.pairs.PairDraws`, for methods whose objective has the described term.
 
     Raises:
         KeyError: a concept has no LoRA.
         ValueError: the LoRAs of a pair do not fit each other or the base, or have no layer to optimise.
         FloatingPointError: a loss is not finite; the message names step and pairs.
     """
-    draws = PairDraws(backbone, [c for pair in pairs for c in (pair.content, pair.style)], loras)
+    draws = PairDraws(backbone, [c for pair in pairs for c in (pair.content, pair.style)], loras, imagined)
     found: list[Optimised] = []
     for start in range(0, len(pairs), group):
         module = PairTraining(draws, pairs[start : start + group], method)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
 import lightning
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lorarar.backbone import Backbone, Conditioning
+from lorarar.backbone import Backbone, Conditioning, stack
 from lorarar.concepts import Concept, Pair, Split, check_disjoint
 from lorarar.draws import Draw, Encoded, draw, draw_noise, encode_concept, step_generator
 from lorarar.formats import load
 from lorarar.lora import LoRA, check_same_layers
+from lorarar.strengths import strengthened, strengths_for
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """One pair in one step: both LoRAs, a draw of each concept's images, the combined prompt and no prompt (1, ..)."""
+    """One pair in one step: both LoRAs, a draw of each concept's images, the combined prompt and no prompt (1, ..).
+
+    ``described`` is a draw of images that the base made from the pair's description, if there are any.
+    """
 
     name: str
     loras: tuple[LoRA, LoRA]
@@ -28,6 +33,7 @@ class PairBatch:
     style: Draw
     combined: Conditioning
     unconditional: Conditioning
+    described: Draw | None = None
 
 
 class PairDraws:
@@ -38,19 +44,27 @@ class PairDraws:
     Args:
         concepts: of all pairs.
         loras: by concept name.
+        imagined: latents (k, channels, h, w) of images that the base drew of a pair's description, by pair name; see
+            `lorarar.imagining`.
 
     Raises:
         KeyError: a concept has no LoRA.
     """
 
-    def __init__(self, backbone: Backbone, concepts: Iterable[Concept], loras: Mapping[str, LoRA]) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        concepts: Iterable[Concept],
+        loras: Mapping[str, LoRA],
+        imagined: Mapping[str, Tensor] | None = None,
+    ) -> None:
         members = {concept.name: concept for concept in concepts}
         missing = sorted(members.keys() - loras.keys())
         if missing:
             raise KeyError(
                 f"expected a LoRA for each concept, {len(missing)} lack one, first {missing[:3]}: run the zoo"
             )
-        self.backbone = backbone
+        self.backbone, self.imagined = backbone, imagined or {}
         self.loras = {name: loras[name].to(backbone.device) for name in members}
         self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
         self._combined: dict[str, Conditioning] = {}
@@ -73,7 +87,15 @@ class PairDraws:
             draw(self.backbone, style, timesteps, noise, random),
             self._prompt(pair.prompt),
             self._unconditional,
+            self._described(pair, timesteps, noise, random),
         )
+
+    def _described(self, pair: Pair, timesteps: Tensor, noise: Tensor, random: torch.Generator) -> Draw | None:
+        if pair.name not in self.imagined:
+            return None
+        latents = self.imagined[pair.name].to(noise)
+        words = self._prompt(pair.description)
+        return draw(self.backbone, Encoded(latents, stack([words] * len(latents))), timesteps, noise, random)
 
     def _prompt(self, prompt: str) -> Conditioning:
         if prompt not in self._combined:
@@ -90,6 +112,8 @@ class PairData(lightning.LightningDataModule):
         loras: by concept name.
         pairs: pairs a step.
         images: images a step of each concept of a pair.
+        imagined: as in `PairDraws`; where there are any, training is on these pairs alone.
+        spread: how far training LoRAs' strengths vary: each is multiplied by exp(u), u uniform from -spread to spread.
 
     Raises:
         KeyError: a concept of a split has no LoRA.
@@ -106,14 +130,17 @@ class PairData(lightning.LightningDataModule):
         pairs: int,
         images: int,
         seed: int,
+        imagined: Mapping[str, Tensor] | None = None,
+        spread: float = 0.0,
     ) -> None:
         super().__init__()
         check_disjoint(splits)
-        self.backbone, self.pairs, self.images, self.seed = backbone, pairs, images, seed
+        self.backbone, self.pairs, self.images, self.seed, self.spread = backbone, pairs, images, seed, spread
         used = {split: splits[split].pairs(concepts) for split in ("train", "validation")}
-        self.train_pairs, self.validation_pairs = used["train"], used["validation"]
         members = [c for pairs_ in used.values() for pair in pairs_ for c in (pair.content, pair.style)]
-        self.draws = PairDraws(backbone, members, loras)
+        self.train_pairs = [pair for pair in used["train"] if not imagined or pair.name in imagined]
+        self.validation_pairs = used["validation"]
+        self.draws = PairDraws(backbone, members, loras, imagined)
         self.loras, self.encoded = self.draws.loras, self.draws.encoded
         check_same_layers(list(self.loras.values()))
 
@@ -121,9 +148,11 @@ class PairData(lightning.LightningDataModule):
         """The pairs of a training step, drawn with replacement."""
         random = step_generator(self.seed, "pairs", step)
         chosen = torch.randint(len(self.train_pairs), (self.pairs,), generator=random)
-        return [
+        drawn = [
             self.draws.batch(self.train_pairs[int(i)], self.images, (self.seed, step, k)) for k, i in enumerate(chosen)
         ]
+        factors = ((torch.rand(self.pairs, 2, generator=random) * 2 - 1) * self.spread).exp().tolist()
+        return [_scaled(batch, both) for batch, both in zip(drawn, factors, strict=True)] if self.spread else drawn
 
     def validation_batch(self, index: int) -> list[PairBatch]:
         """Validation pair ``index``, with draws that never change."""
@@ -137,6 +166,12 @@ class PairData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The numbers of the validation pairs."""
         return DataLoader(range(len(self.validation_pairs)), batch_size=None)
+
+
+def _scaled(batch: PairBatch, factors: Sequence[float]) -> PairBatch:
+    """The pair with its LoRAs at other strengths."""
+    content, style = strengthened(batch.loras, strengths_for(batch.loras, factors))
+    return replace(batch, loras=(content, style))
 
 
 def joint_concept(pair: Pair) -> Concept:

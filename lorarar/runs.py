@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
-from lorarar.concepts import Concept, load_concepts, load_splits
+from lorarar.concepts import Concept, Split, load_concepts, load_splits
 from lorarar.config import TrainConfig, ZooConfig, keep_config
+from lorarar.draws import step_generator
 from lorarar.dreambooth import DreamBoothTraining
 from lorarar.fitting import fit
+from lorarar.imagining import imagine
 from lorarar.mergers.build import new_merger
 from lorarar.pairs import PairData, load_loras
 from lorarar.toyworld.reader import load_reader
@@ -100,7 +104,15 @@ def merger_training(config: TrainConfig) -> MergerTraining:
     loras = load_loras(config.loras, names)
     backbone = _backbone(config)
     data = PairData(
-        backbone, concepts, splits, loras, pairs=config.pairs, images=config.images_per_step, seed=config.seed
+        backbone,
+        concepts,
+        splits,
+        loras,
+        pairs=config.pairs,
+        images=config.images_per_step,
+        seed=config.seed,
+        imagined=_imagined(config, backbone, concepts, splits) if config.weights.described else None,
+        spread=config.spread,
     )
     torch.manual_seed(config.seed)
     merger = new_merger(config.merger, next(iter(loras.values())), config.options)
@@ -108,6 +120,16 @@ def merger_training(config: TrainConfig) -> MergerTraining:
     if config.reader:
         scorer = PairScorer(backbone, load_reader(config.reader), data.validation_pairs, data.loras, config.seeds)
     return MergerTraining(merger, backbone, data, config.recipe, config.weights, scorer)
+
+
+def _imagined(
+    config: TrainConfig, backbone: Backbone, concepts: Mapping[str, Concept], splits: Mapping[str, Split]
+) -> dict[str, Tensor]:
+    """What the base draws of ``config.imagined`` training pairs, chosen by the seed, and of all validation pairs."""
+    pairs = splits["train"].pairs(concepts)
+    order = torch.randperm(len(pairs), generator=step_generator(config.seed, "imagined")).tolist()
+    chosen = [pairs[i] for i in order[: config.imagined or len(pairs)]]
+    return imagine(backbone, chosen + splits["validation"].pairs(concepts), cache=config.runs / "imagined.safetensors")
 
 
 def _concepts(config: ZooConfig) -> list[Concept]:

@@ -27,10 +27,18 @@ class Question:
 
 
 def questions(pair: PairBatch, weights: Weights) -> dict[str, Question]:
-    """What the merged model of a pair is asked, by term: n inputs for each concept, 2 n combined."""
-    asked = {"content": _question(pair.content), "style": _question(pair.style)}
+    """What the merged model of a pair is asked, by term: n inputs for each concept, 2 n combined, 2 n described.
+
+    Raises:
+        ValueError: the described term has a weight, and the pair no description.
+    """
+    asked = {}
+    if weights.fidelity or weights.combined:
+        asked |= {"content": _question(pair.content), "style": _question(pair.style)}
     if weights.combined:
         asked["combined"] = combined_question(pair)
+    if weights.described:
+        asked["described"] = described_question(pair, pair.combined)
     return asked
 
 
@@ -44,6 +52,22 @@ def combined_question(pair: PairBatch) -> Question:
     turn = int(timesteps[0]) % 2  # so that with one image a step each concept gets both, in different steps
     prompts = [pair.unconditional if (i + turn) % 2 else pair.combined for i in range(len(noisy))]
     return Question(noisy, timesteps, stack(prompts))
+
+
+def described_question(pair: PairBatch, prompt: Conditioning) -> Question:
+    """Noisy images that the base drew of a pair, each under a prompt (1, ..) and again without one.
+
+    Raises:
+        ValueError: the base drew none.
+    """
+    if pair.described is None:
+        raise ValueError(
+            f"expected images of {pair.name} that the base drew from descriptions, found none: give both concepts a "
+            "description in their manifest, or set weights.described=0"
+        )
+    n = len(pair.described.noisy)
+    prompts = [prompt] * n + [pair.unconditional] * n
+    return Question(pair.described.noisy.repeat(2, 1, 1, 1), pair.described.timesteps.repeat(2), stack(prompts))
 
 
 def join(asked: Sequence[Question]) -> Question:
@@ -93,7 +117,17 @@ def _fidelity(
 
 @torch.no_grad()
 def answers(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> list[dict[str, Tensor]]:
-    """For each pair the targets of its questions: both LoRAs of all pairs in one pass, the base in another."""
+    """For each pair the targets of its questions, by term."""
+    targets = _taught(backbone, batch, weights) if weights.fidelity or weights.combined else [{} for _ in batch]
+    if weights.described:
+        told = [described_question(pair, pair.described.conditioning[:1]) for pair in batch if pair.described]
+        for target, said in zip(targets, _ask(backbone, join(told)).chunk(len(batch)), strict=True):
+            target["described"] = said
+    return targets
+
+
+def _taught(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> list[dict[str, Tensor]]:
+    """What the LoRAs teach: both LoRAs of all pairs in one pass, the base in another."""
     own = [[_question(pair.content), _question(pair.style)] for pair in batch]
     extra = [[combined_question(pair)] if weights.combined else [] for pair in batch]
     asked = join([q for mine, both in zip(own, extra, strict=True) for side in mine for q in (side, *both)])

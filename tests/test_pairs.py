@@ -17,7 +17,7 @@ from lorarar.dreambooth import Recipe
 from lorarar.formats import load, save
 from lorarar.lora import LoRA
 from lorarar.pairs import PairBatch, PairData, joint_concept, load_loras
-from lorarar.teaching import combined_question
+from lorarar.teaching import combined_question, described_question
 from lorarar.writing import FormatError
 from lorarar.zoo import train_zoo
 
@@ -84,6 +84,44 @@ def test_the_combined_question_is_asked_with_and_without_the_prompt(make: Callab
         assert not part[1 - turn :: 2].any()
     assert torch.equal(conditioning.embeddings[turn::2], batch.combined.embeddings.expand(2, -1, -1))
     assert torch.equal(conditioning.pooled[turn::2], batch.combined.pooled.expand(2, -1))
+
+
+def test_a_described_pair_is_asked_on_the_images_that_the_base_drew(
+    backbone: Backbone, concepts: dict[str, Concept], splits: dict[str, Split], loras: dict[str, LoRA]
+) -> None:
+    name = "train_content_01+train_style_00"
+    drawn = {name: torch.randn(1, *backbone.latent_shape)}
+    data = PairData(backbone, concepts, splits, loras, pairs=2, images=3, seed=0, imagined=drawn)
+    batch = data.training_batch(0)[0]
+    assert [pair.name for pair in data.train_pairs] == [name] == [batch.name]
+    assert batch.described is not None
+    assert torch.equal(batch.described.target, drawn[name].expand(3, -1, -1, -1))
+    assert torch.equal(batch.described.timesteps, batch.content.timesteps)
+    words = backbone.encode_prompts(["a red cat with white dots in deep blue grid bare flat style"])
+    assert_close(batch.described.conditioning.pooled, words.pooled.expand(3, -1))
+    asked = described_question(batch, batch.combined)
+    assert torch.equal(asked.noisy, batch.described.noisy.repeat(2, 1, 1, 1))
+    assert torch.equal(asked.conditioning.embeddings[:3], batch.combined.embeddings.expand(3, -1, -1))
+    assert not asked.conditioning.embeddings[3:].any()
+    with pytest.raises(ValueError, match=r"images of validation_content_00.* found none: give both concepts a descr"):
+        described_question(data.validation_batch(0)[0], batch.combined)
+
+
+def test_training_loras_vary_in_strength_and_validation_loras_do_not(
+    backbone: Backbone, concepts: dict[str, Concept], splits: dict[str, Split], loras: dict[str, LoRA]
+) -> None:
+    data = PairData(backbone, concepts, splits, loras, pairs=2, images=1, seed=0, spread=0.7)
+    factors = []
+    for step in range(40):
+        for batch in data.training_batch(step):
+            for lora in batch.loras:
+                of_layers = {delta.scale / loras[lora.name].layers[la].scale for la, delta in lora.layers.items()}
+                assert max(of_layers) == pytest.approx(min(of_layers))
+                factors.append(of_layers.pop())
+    assert 0.49 < min(factors) < 0.6
+    assert 1.7 < max(factors) < 2.02
+    (batch,) = data.validation_batch(0)
+    assert all(lora.layers[la].scale == loras[lora.name].layers[la].scale for lora in batch.loras for la in lora.layers)
 
 
 def test_what_cannot_be_paired_is_refused(

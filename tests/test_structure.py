@@ -28,6 +28,7 @@ LEVELS = (
         "tracking",
         "training",
         "generation",
+        "imagining",
         "runtime",
         "prompt_sets",
     },

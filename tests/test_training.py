@@ -96,6 +96,17 @@ class Plain:
             errors.append((self.predict(self.merged, *inputs) - target).square())
         return torch.cat(errors).mean()
 
+    def described(self) -> Tensor:
+        own = self.pair.described
+        assert own is not None
+        errors = []
+        for asked, told in ((self.pair.combined, own.conditioning), (self.pair.unconditional,) * 2):
+            asked = stack([asked] * len(own.noisy))
+            told = told if told is own.conditioning else asked
+            target = self.predict(self.base, own.noisy, own.timesteps, told)
+            errors.append((self.predict(self.merged, own.noisy, own.timesteps, asked) - target).square())
+        return torch.cat(errors).mean()
+
     def similarity(self) -> Tensor:
         rows = [(c.reshape(-1), s.reshape(-1)) for c, s in self.m.layers.values()]
         return sum((abs(c @ s) / (c.norm() * s.norm()) for c, s in rows), torch.zeros(()))
@@ -127,6 +138,22 @@ def test_the_objective_equals_a_plain_implementation(make: Make, kind: str, weig
         expected["loss"] += weights.combined * expected["combined"]
     assert found == pytest.approx(expected, rel=1e-3)
     assert min(expected.values()) > 1e-4  # else the test proves nothing
+
+
+def test_the_described_term_equals_a_plain_implementation(make: Make) -> None:
+    weights = Weights(fidelity=0.0, described=0.7, similarity=0.0)
+    module = make("constant", weights)
+    draws = module.data.draws
+    draws.imagined = {pair.name: torch.randn(2, *module.backbone.latent_shape) for pair in module.data.train_pairs}
+    pairs = module.data.training_batch(0)
+    with torch.no_grad():
+        found = module.losses(pairs)
+        plain = [Plain(module.backbone, pair, module.merger(pair.loras)).described() for pair in pairs]
+    expected = float(torch.stack(plain).mean())
+    assert set(found) == {"loss", "described", "similarity"}
+    assert found["described"] == pytest.approx(expected, rel=1e-3)
+    assert found["loss"] == pytest.approx(0.7 * expected, rel=1e-3)
+    assert expected > 1e-4
 
 
 def test_gradients_are_those_of_the_loss_and_reach_the_merger_alone(make: Make) -> None:

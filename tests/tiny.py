@@ -139,10 +139,14 @@ def write_concepts(folder: Path, images: int = 3) -> None:
     entries = []
     for members in splits.values():
         for name in members["contents"]:
-            entries.append({"name": name, "kind": "content", "prompt": "a sks cat"})
+            words = "a red cat with white dots"
+            entries.append({"name": name, "kind": "content", "prompt": "a sks cat", "description": words})
         for name in members["styles"]:
             captions = [f"a red {word} with white dots in szn style" for word in ("car", "fish", "mug")[:images]]
-            entries.append({"name": name, "kind": "style", "phrase": "szn style", "captions": captions})
+            words = "deep blue grid bare flat style"
+            entries.append(
+                {"name": name, "kind": "style", "phrase": "szn style", "captions": captions, "description": words}
+            )
     for entry in entries:
         path = folder / "images" / str(entry["name"])
         path.mkdir(parents=True)

@@ -43,7 +43,7 @@ def export_concepts(folder: Path) -> None:
 def _content(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
     subject, name = world().subjects[split][index], concept_name(split, "content", index)
     entry = {"name": name, "kind": "content", "prompt": content_prompt(subject), "truth": subject.words()}
-    return entry, content_images(split, index)
+    return entry | _described(split, f"a {subject.words()}"), content_images(split, index)
 
 
 def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
@@ -55,7 +55,12 @@ def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint
         "captions": [style_prompt(subject) for subject in style_subjects(split, index)],
         "truth": style.words(),
     }
-    return entry, style_images(split, index)
+    return entry | _described(split, f"{style.words()} style"), style_images(split, index)
+
+
+def _described(split: str, words: str) -> dict[str, str]:
+    """Words for the base. Test concepts have none, so that nothing can learn from them."""
+    return {} if split == "test" else {"description": words}
 
 
 def _write_images(folder: Path, images: Sequence[NDArray[np.uint8]]) -> None:

@@ -102,3 +102,14 @@ def test_the_shipped_concepts_are_those_of_the_code(tmp_path: Path) -> None:
     assert (tmp_path / "concepts.yaml").read_text() == (shipped / "concepts.yaml").read_text()
     for path in sorted((tmp_path / "images").rglob("*.png")):
         assert path.read_bytes() == (shipped / path.relative_to(tmp_path)).read_bytes(), path
+
+
+def test_only_concepts_that_mergers_learn_from_are_described(tmp_path: Path) -> None:
+    export_concepts(tmp_path)
+    concepts = load_concepts([tmp_path / "concepts.yaml"], tmp_path / "images")
+    described = {name.split("_")[0] for name, concept in concepts.items() if concept.description}
+    assert described == {"train", "validation"}
+    assert all(concept.description == "" for name, concept in concepts.items() if name.startswith("test"))
+    content, style = subject_of("train_content_03"), style_of("validation_style_01")
+    assert concepts["train_content_03"].description == f"a {content.words()}"
+    assert concepts["validation_style_01"].description == f"{style.words()} style"

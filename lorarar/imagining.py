@@ -1,0 +1,58 @@
+"""What the base itself draws of pairs when words describe both concepts: a merge's teacher needs no true image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from lorarar.backbone import Backbone
+from lorarar.concepts import Pair
+from lorarar.generation import Sampling, generate
+from lorarar.writing import atomic_write
+
+_BATCH = 32
+SAMPLING = Sampling(steps=15, guidance=2.5)
+
+
+def imagine(
+    backbone: Backbone, pairs: Sequence[Pair], *, cache: Path | None = None, sampling: Sampling = SAMPLING
+) -> dict[str, Tensor]:
+    """One image of each pair, drawn by the base alone from the pair's description, as latents (1, channels, h, w).
+
+    Args:
+        cache: a safetensors file that keeps them, for a run that goes on.
+
+    Raises:
+        ValueError: a pair has no description.
+    """
+    bare = [pair.name for pair in pairs if not pair.description]
+    if bare:
+        raise ValueError(
+            f"expected a description of both concepts of each pair, {len(bare)} pairs lack one, first {bare[:3]}: add "
+            "`description` to the manifest, words that the base understands, or set weights.described=0"
+        )
+    if cache and cache.is_file():
+        kept = load_file(cache)
+        return {pair.name: kept[pair.name] for pair in pairs}
+    drawn: dict[str, Tensor] = {}
+    for start in tqdm(range(0, len(pairs), _BATCH), desc="the base draws", unit="batch"):
+        part = pairs[start : start + _BATCH]
+        drawn |= zip([pair.name for pair in part], _drawn(backbone, part, start, sampling), strict=True)
+    if cache:
+        with atomic_write(cache, force=True) as temporary:
+            save_file(drawn, temporary)
+    return drawn
+
+
+@torch.no_grad()
+def _drawn(backbone: Backbone, pairs: Sequence[Pair], seed: int, sampling: Sampling) -> list[Tensor]:
+    """One batch from one starting noise."""
+    prompts = [pair.description for pair in pairs]
+    images = generate(backbone, [None] * len(pairs), prompts, [seed], sampling)[:, 0]
+    latents = backbone.encode_images(images * 2 - 1).cpu()
+    return [latent[None].contiguous() for latent in latents]
