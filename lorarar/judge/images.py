@@ -9,7 +9,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lorarar.judge.records import Question
 
@@ -115,6 +115,8 @@ def _decode(data: bytes) -> Image.Image:
             return _on_white(ImageOps.exif_transpose(opened))
     except ImageError:
         raise
+    except UnidentifiedImageError as error:  # its own message names an address in memory, another in each run
+        raise ImageError("expected a PNG, JPEG or WebP image, found none of them: save it as one") from error
     except Exception as error:  # decoders raise anything on hostile files
         raise ImageError(f"expected a PNG, JPEG or WebP image: {type(error).__name__}: {error}"[:300]) from error
 
