@@ -18,6 +18,7 @@ from lorarar.judge.references import References
 from lorarar.judge.rubrics import Rubric
 
 PAIR_MARK = " | "  # between the ids of two compared items
+_TINY_TOKENS = 16  # of an image
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,8 @@ def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = Non
     """What asking all questions of a plan takes.
 
     Args:
-        backend: how images count: "openai" tiles of 512 pixels, "transformers" patches of 28 pixels, others patches of
-            the tiny judge's 4 pixels.
+        backend: how images count: "openai" tiles of 512 pixels, "transformers" patches of 28 pixels, others as the tiny
+            judge has them, which shrinks every image to 32 pixels.
         rate: assumed calls a second.
         price: for a million tokens.
     """
@@ -251,5 +252,6 @@ def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = Non
 def _image_tokens(size: tuple[int, int], kind: str) -> int:
     if kind == "openai":
         return 85 + 170 * ceil(size[0] / 512) * ceil(size[1] / 512)
-    patch = 28 if kind == "transformers" else 4
-    return ceil(size[0] / patch) * ceil(size[1] / patch)
+    if kind == "transformers":
+        return ceil(size[0] / 28) * ceil(size[1] / 28)
+    return _TINY_TOKENS

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from lorarar.judge.backends import open_backend
 from lorarar.judge.images import (
     ImageError,
     fingerprint,
@@ -20,7 +21,9 @@ from lorarar.judge.images import (
     pixel_hash,
     resolve,
 )
-from lorarar.judge.records import Question
+from lorarar.judge.parsing import parse
+from lorarar.judge.records import Concept, Question
+from lorarar.judge.rubrics import load_rubric
 from tests.judge.sample import save_noise
 
 ORIENTATION = 0x0112
@@ -75,12 +78,31 @@ def test_every_orientation_gives_the_same_pixels(orientation: int, suffix: str, 
 )
 @pytest.mark.parametrize("name", ["cat/00.jpg", "can/03.jpg", "vase/01.jpg"])
 def test_real_photos_in_every_orientation(name: str, tmp_path: Path) -> None:
+    """The same pixels, and the same verdicts of a model that is shown them beside another photo."""
     with Image.open(PHOTOS / name) as opened:
         upright = ImageOps.exif_transpose(opened).convert("RGB")
-    wanted = pixel_hash(load_image(PHOTOS / name, longest=96))
+    other = PHOTOS / name.replace(name[-6:], "04.jpg")
+    wanted = pixel_hash(load_image(PHOTOS / name))
+    questions = []
     for orientation in range(1, 9):
         path = stored_turned(upright, orientation, tmp_path / f"{orientation}.png")
-        assert pixel_hash(load_image(path, longest=96)) == wanted
+        assert pixel_hash(load_image(path)) == wanted
+        questions.append(about(other, path))
+    judge = open_backend("tiny")
+    (plain,) = judge.ask([about(other, PHOTOS / name)])
+    verdict = parse(plain, questions[0])
+    assert verdict.state == "ok"
+    for question, reply in zip(questions, judge.ask(questions), strict=True):
+        assert parse(reply, question).value == verdict.value
+        assert dict(reply.top) == pytest.approx(dict(plain.top), abs=1e-4)
+
+
+def about(reference: Path, test: Path) -> Question:
+    """Whether two photos show the same."""
+    paths, concept = (reference, test), Concept("cat", "content", "cat", ())
+    pixels = tuple(pixel_hash(load_image(path)) for path in paths)
+    text = load_rubric("mars2").ask("content", concept)
+    return Question("q", "i", "content", "r", "m", tuple(map(str, paths)), pixels, text)
 
 
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
@@ -152,10 +174,15 @@ def hostile(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", [
+HOSTILE = [
     "empty", "text", "svg", "html", "gif", "tiff", "bmp", "truncated", "animation", "bomb", "larger bomb",
     "short of data", "postscript", "jpeg head",
-])  # fmt: skip
+]  # fmt: skip
+HOSTILE_PATHS = ["../secret.png", "/etc/passwd", "a/../../secret.png", "http://example.org/x.png", "file:///etc/passwd",
+                 "C:/x.png", "..\\secret.png", "a\0b.png", "a\nb.png"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_files_are_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(hostile(tmp_path)[kind])
@@ -184,10 +211,8 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, mon
 
 @pytest.mark.parametrize(
     "path",
-    ["../secret.png", "/etc/passwd", "a/../../secret.png", "", "http://example.org/x.png", "file:///etc/passwd",
-     "C:/x.png", "..\\secret.png", "a\0b.png", "a\nb.png", "link.png", "out/secret.png", "folder", "missing.png",
-     "loop.png", "pipe"],
-)  # fmt: skip
+    [*HOSTILE_PATHS, "", "link.png", "out/secret.png", "folder", "missing.png", "loop.png", "pipe"],
+)
 def test_hostile_paths_are_refused(path: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     save_noise(tmp_path / "secret.png", 0)

@@ -10,6 +10,7 @@ import pytest
 from lorarar.judge.folder import Setup, read_setup
 from lorarar.judge.planning import PAIR_MARK, Asking, Plan, estimate, plan_questions
 from lorarar.judge.rubrics import load_rubric
+from lorarar.toyworld.judge_model import IMAGE_TOKENS
 from tests.judge.sample import planned_run, save_noise
 
 
@@ -108,6 +109,7 @@ def test_estimates(setup: Setup) -> None:
     assert cost.cost == pytest.approx((128 * 255 + text) * 10 / 1e6)
     assert cost.seconds == 32
     assert estimate(found, backend="transformers:x", rate=2.0).image_tokens == 128
+    assert estimate(found, backend="tiny", rate=2.0).image_tokens == 128 * IMAGE_TOKENS
     assert "64 calls, 128 images shown" in cost.describe()
     (setup.images / setup.items[0].path).write_bytes(b"")
     assert estimate(plan(setup), backend="tiny", rate=2.0).calls == 60

@@ -99,7 +99,8 @@ class OpenAIBackend:
     """Asks a server; see `open_openai`.
 
     A reply by another model than the one that answered first is a failure, its text kept: it does not vote. More
-    threads may ask than the server gets calls at once: the others prepare what comes next.
+    threads may ask than the server gets calls at once: the others prepare what comes next. What a server tells one call
+    to wait, all calls wait.
     """
 
     batch = 1
@@ -110,6 +111,7 @@ class OpenAIBackend:
         self.capabilities, self.served = Capabilities(), ""
         self._key, self._patience = key, patience
         self._lot, self._encoder = random.Random(), Encoder()
+        self._free_at = 0.0  # when the server may be asked again, monotonic
         transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
         http = httpx2.Client(transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"})
         weakref.finalize(self, http.close)
@@ -158,12 +160,16 @@ class OpenAIBackend:
         """Tries again while that may help and time is left."""
         ends = time.monotonic() + self._patience.total
         for attempt in range(self._patience.attempts):
+            time.sleep(max(0.0, min(self._free_at, ends) - time.monotonic()))
             exchange = self._exchange(request)
             wait = backoff(attempt, self._lot) if exchange.wait is None else exchange.wait
             last = attempt + 1 == self._patience.attempts or time.monotonic() + wait >= ends
             if not exchange.again or last:
                 break
-            time.sleep(wait)
+            if exchange.wait is None:
+                time.sleep(wait)
+            else:
+                self._free_at = max(self._free_at, time.monotonic() + wait)
         return replace(exchange, reply=scrubbed(exchange.reply, self._clean))
 
     def _exchange(self, request: bytes) -> _Exchange:

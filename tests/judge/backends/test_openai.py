@@ -124,6 +124,27 @@ def test_a_busy_server_is_asked_again(server: FakeServer, question: Question, bu
     assert server.times[-1] - server.times[-2] >= least
 
 
+def test_what_one_call_is_told_to_wait_all_calls_wait(server: FakeServer, tmp_path: Path) -> None:
+    backend = opened(server, patience=Patience(call=20, total=20, attempts=3))
+    server.plays.append(error(429, retry_after="0.8"))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(backend.ask, [ask_about(tmp_path, 0)])
+        ends = time.monotonic() + 10
+        while not backend._free_at and time.monotonic() < ends:
+            time.sleep(0.005)
+        assert backend.ask([ask_about(tmp_path, 1)])[0].text == first.result()[0].text == "Yes"
+    assert len(server.times) == 4  # the trial, the failure, two answers
+    assert min(server.times[2:]) - server.times[1] >= 0.8
+
+
+def test_a_wait_beyond_patience_holds_nobody(server: FakeServer, tmp_path: Path) -> None:
+    backend = opened(server)
+    server.plays.append(error(503, retry_after="3600"))
+    replies = [backend.ask([ask_about(tmp_path, number)])[0] for number in range(2)]
+    assert [bool(reply.failure) for reply in replies] == [True, False]
+    assert replies[1].seconds < QUICK.call
+
+
 @pytest.mark.parametrize(
     ("plays", "reason", "requests"),
     [
