@@ -142,12 +142,17 @@ def _choose(
     if merger:
         return _named(merger), None, []
     family = _family(loras)
-    shipped = shipped_network(family) if len(loras) == 2 else None
-    if shipped and learned_layers(loras, merger_file=shipped):
-        return MERGERS[merger_kind(shipped)], shipped, [f"the network shipped for the family {family} was taken"]
-    why = "the one shipped for their family predicts none of their layers" if shipped else "none is shipped for these"
+    shipped = shipped_network(family)
+    method = MERGERS[merger_kind(shipped)] if shipped else MERGERS["direct"]
+    if shipped and _takes(method, len(loras)) and learned_layers(loras, merger_file=shipped):
+        return method, shipped, [f"the network shipped for the family {family} was taken"]
+    why = "the one shipped for their family does not predict these" if shipped else "none is shipped for these"
     note = f"summed (direct): no network was given (--hypernetwork; `lorarar train` makes one), {why}"
     return MERGERS["direct"], None, [note]
+
+
+def _takes(method: Merger, count: int) -> bool:
+    return count == 2 if method.two else count > 1
 
 
 def _named(name: str) -> Merger:

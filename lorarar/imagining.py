@@ -44,6 +44,7 @@ def imagine(
         part = pairs[start : start + _BATCH]
         drawn |= zip([pair.name for pair in part], _drawn(backbone, part, start, sampling), strict=True)
     if cache:
+        cache.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cache, force=True) as temporary:
             save_file(drawn, temporary)
     return drawn

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
-from lorarar.concepts import Concept, Split, load_concepts, load_splits
+from lorarar.concepts import Concept, Split, load_concepts, load_splits, seed_of
 from lorarar.config import TrainConfig, ZooConfig, keep_config
 from lorarar.draws import step_generator
 from lorarar.dreambooth import DreamBoothTraining
@@ -125,11 +125,15 @@ def merger_training(config: TrainConfig) -> MergerTraining:
 def _imagined(
     config: TrainConfig, backbone: Backbone, concepts: Mapping[str, Concept], splits: Mapping[str, Split]
 ) -> dict[str, Tensor]:
-    """What the base draws of ``config.imagined`` training pairs, chosen by the seed, and of all validation pairs."""
+    """What the base draws of ``config.imagined`` training pairs and of all validation pairs.
+
+    It is kept beside the run's folder, for all runs of these pairs on this base.
+    """
     pairs = splits["train"].pairs(concepts)
-    order = torch.randperm(len(pairs), generator=step_generator(config.seed, "imagined")).tolist()
-    chosen = [pairs[i] for i in order[: config.imagined or len(pairs)]]
-    return imagine(backbone, chosen + splits["validation"].pairs(concepts), cache=config.runs / "imagined.safetensors")
+    order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
+    chosen = [pairs[i] for i in order[: config.imagined or len(pairs)]] + splits["validation"].pairs(concepts)
+    key = seed_of(config.base, *(f"{pair.name}: {pair.description}" for pair in chosen))
+    return imagine(backbone, chosen, cache=config.runs.parent / f"imagined_{key:08x}.safetensors")
 
 
 def _concepts(config: ZooConfig) -> list[Concept]:

@@ -22,7 +22,7 @@ from lorarar.pairs import PairBatch, PairData
 from lorarar.training import MergerTraining, train_merger
 from tests.tiny import dense
 
-OPTIONS: dict[str, dict[str, object]] = {"paper": {"hidden": 16}, "residual": {"hidden": 8}, "constant": {}}
+OPTIONS: dict[str, dict[str, object]] = {"paper": {"hidden": 16}, "invariant": {"width": 8}, "constant": {}}
 Make = Callable[..., MergerTraining]
 DEFAULT = Weights()
 
@@ -112,7 +112,7 @@ class Plain:
         return sum((abs(c @ s) / (c.norm() * s.norm()) for c, s in rows), torch.zeros(()))
 
 
-@pytest.mark.parametrize("kind", ["paper", "residual"])
+@pytest.mark.parametrize("kind", ["paper", "invariant"])
 @pytest.mark.parametrize(
     "weights",
     [Weights(), Weights(0.7, combined=0.5, similarity=0.03), Weights(combined=1.0, strengths=(1.5, 0.5))],
@@ -174,7 +174,7 @@ def test_gradients_are_those_of_the_loss_and_reach_the_merger_alone(make: Make) 
         assert float(values.grad[row, side]) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=1e-2)
 
 
-@pytest.mark.parametrize(("kind", "rate"), [("paper", 3e-2), ("residual", 3e-2), ("constant", 3e-2)])
+@pytest.mark.parametrize(("kind", "rate"), [("paper", 3e-2), ("invariant", 3e-2), ("constant", 3e-2)])
 def test_training_lowers_the_loss(make: Make, kind: str, rate: float, tmp_path: Path) -> None:
     module = make(kind, Weights(similarity=0.0), pairs=1, steps=25, learning_rate=rate)
     module.data.train_pairs = module.data.train_pairs[:1]
@@ -188,7 +188,7 @@ def test_training_lowers_the_loss(make: Make, kind: str, rate: float, tmp_path: 
 
 
 def assert_gradient_everywhere(module: MergerTraining, pairs: list[PairBatch]) -> None:
-    """Every parameter gets a gradient; the residual network's hidden layers only once its last one is not zero."""
+    """Every parameter gets a gradient; our network's hidden layers only once its last one is not zero."""
     module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign] # there is no trainer
     module.losses(pairs, backward=True)
     for name, parameter in module.merger.named_parameters():

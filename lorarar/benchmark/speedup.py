@@ -35,7 +35,7 @@ from lorarar.threads import one_thread
 # backward is about one forward: the gradient of inputs, not of weights. Checkpointing runs the merged ones again.
 _PASSES, _CHECKPOINTED_PASSES = 6, 8
 _SHIPPED = {"paper": "hypernetwork_paper", "ours": "hypernetwork"}
-_KINDS = {"paper": "paper", "ours": "residual"}
+_KINDS = {"paper": "paper", "ours": "invariant"}
 _ENDS = 10  # steps whose mean loss tells the start and the end
 
 

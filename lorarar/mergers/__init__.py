@@ -48,6 +48,7 @@ class Merger:
             None for a method that learned nothing.
         pair: For a method that is optimised for each pair: how. It needs an `Optimiser`, which needs a base model and
             the concepts' images.
+        two: Whether it merges exactly two LoRAs, a content and a style.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Merger:
     options: Options = field(default_factory=dict)
     predicts: Callable[..., list[str]] | None = None
     pair: PairMethod | None = None
+    two: bool = False
 
     def settings(self, given: Options) -> dict[str, float | int]:
         """All options, the given ones in place of their defaults.
@@ -115,25 +117,26 @@ def optimised_layers(method: PairMethod, loras: Sequence[LoRA], *, optimiser: Op
 
 
 def mergers_table() -> str:
-    """All mergers as text, one a line: name, kind, what it needs, options with defaults, citation."""
-    rows = [("name", "kind", "needs", "options", "citation")]
+    """All mergers as text, one a line: name, kind, how many LoRAs, what it needs, options with defaults, citation."""
+    rows = [("name", "kind", "LoRAs", "needs", "options", "citation")]
     for merger in MERGERS.values():
         options = " ".join(f"{key}={value}" for key, value in merger.options.items())
         needs = "base images" if merger.pair else " ".join(merger.needs) or "-"
-        rows.append((merger.name, merger.kind, needs, options or "-", merger.citation))
+        number = "2" if merger.two else "any"
+        rows.append((merger.name, merger.kind, number, needs, options or "-", merger.citation))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def _learned(name: str, citation: str) -> Merger:
-    return Merger(name, "coefficients", citation, ("merger_file",), learned, predicts=learned_layers)
+def _learned(name: str, citation: str, two: bool = True) -> Merger:
+    return Merger(name, "coefficients", citation, ("merger_file",), learned, predicts=learned_layers, two=two)
 
 
 def _optimised(name: str, method: PairMethod, citation: str) -> Merger:
     call, predicts = partial(optimised, method), partial(optimised_layers, method)
-    return Merger(name, "coefficients", citation, ("optimiser",), call, method.options(), predicts, method)
+    return Merger(name, "coefficients", citation, ("optimiser",), call, method.options(), predicts, method, two=True)
 
 
 def _pruned(name: str, citation: str, **options: float | int) -> Merger:
@@ -150,7 +153,7 @@ _TABLE = (
     Merger("average", "coefficients", "arXiv 2203.05482", (), average),
     _learned("constant", "ablation of arXiv 2412.05148"),
     _learned("paper", "LoRA.rar, arXiv 2412.05148"),
-    _learned("residual", "lorarar; after arXiv 2412.05148"),
+    _learned("invariant", "lorarar; after arXiv 2412.05148", two=False),
     _optimised("ziplora", ziplora.ZIPLORA, ziplora.CITATION),
     _optimised("ziplora_pytorch", ziplora.ZIPLORA_PYTORCH, f"{ziplora.CITATION}, as in ziplora-pytorch"),
     _optimised("cat", cat.CAT, cat.CITATION),
@@ -167,7 +170,7 @@ _TABLE = (
     _knots("knots", "ties"),
     _knots("knots_dare", "dare_ties", seed=0),
     Merger("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", (), np_lora, {"mu": 0.5}),
-    Merger("klora", "runtime", "K-LoRA, arXiv 2502.18461", (), klora, {"alpha": 1.5, "beta": 0.5}),
+    Merger("klora", "runtime", "K-LoRA, arXiv 2502.18461", (), klora, {"alpha": 1.5, "beta": 0.5}, two=True),
     Merger(
         "klora_wrapped",
         "runtime",
@@ -175,6 +178,7 @@ _TABLE = (
         (),
         partial(klora, wrapped=True),
         {"alpha": 1.5, "beta": 0.85 * 1.5},
+        two=True,
     ),
     Merger("switch", "runtime", "LoRA switch, arXiv 2402.16843", (), switch, {"tau": 5}),
     Merger("composite", "runtime", "LoRA composite, arXiv 2402.16843", (), composite),

@@ -9,22 +9,19 @@ from typing import Any
 
 from torch import nn
 
+from lorarar.hypernetwork.invariant import InvariantConfig, InvariantHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.lora import LoRA, projection
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger, sized
-
-ATTENTION = ("to_q", "to_k", "to_v", "to_out")
 
 
 def new_merger(kind: str, lora: LoRA, options: Mapping[str, Any]) -> nn.Module:
     """An untrained merger for LoRAs like the given one.
 
     Args:
-        kind: "paper", "residual" or "constant".
+        kind: "paper", "invariant" or "constant".
         lora: any LoRA of the base model; only its layers' names and shapes matter.
-        options: the kind's own settings, by the names of its configuration; for "residual" also ``predicted``, the
-            projections whose layers it predicts.
+        options: the kind's own settings, by the names of its configuration.
 
     Raises:
         ValueError: an unknown kind or option.
@@ -42,11 +39,9 @@ def _paper(lora: LoRA, options: dict[str, Any]) -> nn.Module:
     return PaperHypernetwork(PaperConfig(widths=tuple(sorted(widths)), **options))
 
 
-def _residual(lora: LoRA, options: dict[str, Any]) -> nn.Module:
-    predicted = options.pop("predicted", ATTENTION)
-    _check(options, ResidualConfig, derived="layers")
-    layers = tuple(layer for layer in lora.layers if projection(layer) in predicted)
-    return ResidualHypernetwork(ResidualConfig(layers=layers, **options))
+def _invariant(lora: LoRA, options: dict[str, Any]) -> nn.Module:
+    _check(options, InvariantConfig)
+    return InvariantHypernetwork(InvariantConfig(**options))
 
 
 def _constant(lora: LoRA, options: dict[str, Any]) -> nn.Module:
@@ -56,12 +51,12 @@ def _constant(lora: LoRA, options: dict[str, Any]) -> nn.Module:
 
 _BUILDERS: Mapping[str, Callable[[LoRA, dict[str, Any]], nn.Module]] = {
     "paper": _paper,
-    "residual": _residual,
+    "invariant": _invariant,
     "constant": _constant,
 }
 
 
-def _check(options: Mapping[str, Any], config: type[Any], derived: str) -> None:
+def _check(options: Mapping[str, Any], config: type[Any], derived: str = "") -> None:
     known = [field.name for field in fields(config) if field.name not in derived.split()]
     for key in options:
         if key not in known:

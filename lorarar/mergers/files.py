@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from lorarar.formats.files import lorarar_version, read_tensors, write_tensors
+from lorarar.hypernetwork.invariant import InvariantConfig, InvariantHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger
 from lorarar.mergers.official import is_pickled, load_official
 from lorarar.writing import FormatError
@@ -22,7 +22,7 @@ HEADER_KEY = "lorarar_merger"
 # kind -> (class, configuration); a further learned merger is one more line.
 KINDS: Mapping[str, tuple[type[nn.Module], type[Any]]] = {
     "paper": (PaperHypernetwork, PaperConfig),
-    "residual": (ResidualHypernetwork, ResidualConfig),
+    "invariant": (InvariantHypernetwork, InvariantConfig),
     "constant": (ConstantMerger, ConstantConfig),
 }
 

@@ -40,8 +40,8 @@ def plan_quality(config: QualityConfig) -> str:
 def run_quality(config: QualityConfig) -> str:
     """Tune, merge, generate and score every row; write results.json, times.json, table.md and the pictures.
 
-    What was made before is not made again: a run that was stopped goes on. Rows may come and go between runs; all else
-    must stay as it was.
+    What was made before is not made again: a run that was stopped goes on. Rows and the judge may change between runs,
+    all else must stay as it was.
 
     Returns:
         The table.
@@ -56,7 +56,7 @@ def run_quality(config: QualityConfig) -> str:
     kept = {
         key: value
         for key, value in asdict(config).items()
-        if key not in ("methods", "compared", "trainings", "device", "output")
+        if key not in ("methods", "compared", "trainings", "device", "output", "judge")
     }
     try:
         keep_settings(kept, config.runs, "name another folder with runs=FOLDER, or delete this one")

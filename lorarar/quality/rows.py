@@ -20,10 +20,12 @@ from lorarar.config import ConfigError, TrainConfig, load_config
 from lorarar.dreambooth import Recipe
 from lorarar.formats.files import sha256
 from lorarar.generation import generate_composed
+from lorarar.imagining import imagine
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.mergers.files import load_merger
 from lorarar.merging import merge
+from lorarar.objective import Weights
 from lorarar.optimisation import Optimised, optimise
 from lorarar.pairs import joint_concept, load_loras
 from lorarar.quality.config import Kind, MethodConfig
@@ -31,9 +33,11 @@ from lorarar.quality.methods import Made, Method, draw_merged, one_by_one, toget
 from lorarar.quality.world import World
 from lorarar.runs import run_train
 from lorarar.settings import stated
+from lorarar.toyworld.scoring import in_words
 from lorarar.zoo import train_zoo
 
 Settings = dict[str, Any]
+_TOLD = Weights(fidelity=0.0, described=1.0, similarity=0.0)
 
 
 def build(world: World, row: MethodConfig, settings: Mapping[str, Any], training_seed: int = 0) -> Method:
@@ -100,16 +104,22 @@ def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> 
 
 
 def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
-    """Coefficients that are optimised for each pair, a group of pairs in one batch."""
-    found, predicted = MERGERS[row.source].pair, settings.pop("predicted", None)
+    """Coefficients that are optimised for each pair, a group of pairs in one batch.
+
+    With ``told`` the objective is the described term alone, and the pairs' true words are told: a ceiling.
+    """
+    found, predicted, told = MERGERS[row.source].pair, settings.pop("predicted", None), settings.pop("told", False)
     if found is None:
         raise ConfigError(f"expected a merger that is optimised for each pair, found {row.source!r}")
     method = found.configured(settings)
     method = replace(method, predicted=tuple(predicted)) if predicted else method
+    method = replace(method, weights=_TOLD) if told else method
 
     def make(pairs: Sequence[Pair]) -> list[Made]:
         def merge_all() -> list[tuple[LoRA, dict[str, float]]]:
-            optimised = optimise(world.backbone, pairs, world.loras, method, group=len(pairs))
+            asked = [in_words(pair) for pair in pairs] if told else pairs
+            drawn = imagine(world.backbone, asked) if told else None
+            optimised = optimise(world.backbone, asked, world.loras, method, group=len(pairs), imagined=drawn)
             return [
                 (merge(world.both(pair), one.coefficients), _objective(one))
                 for pair, one in zip(pairs, optimised, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,12 @@ def style_of(concept: str) -> Style:
 def truth_of(pair: Pair) -> tuple[int, ...]:
     """The eight attribute values that an image of the pair should show."""
     return truth(subject_of(pair.content.name), style_of(pair.style.name))
+
+
+def in_words(pair: Pair) -> Pair:
+    """The pair with words for both concepts, which the manifest withholds for test pairs: for ceilings alone."""
+    content, style = subject_of(pair.content.name).words(), style_of(pair.style.name).words()
+    return Pair(replace(pair.content, description=f"a {content}"), replace(pair.style, description=f"{style} style"))
 
 
 def read_images(reader: Reader, images: Tensor, truths: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorarar.dense import Dense
 from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.residual import ResidualConfig, ResidualHypernetwork
+from lorarar.hypernetwork.invariant import InvariantConfig, InvariantHypernetwork
 from lorarar.lora import Layer, LoRA
 from lorarar.lowrank import LowRank
 from lorarar.mergers import MERGERS, Merger
@@ -56,13 +56,20 @@ def mixed_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
     return LoRA({**attention_lora(rank, scale, seed).layers, **extra})
 
 
-def learned_file(name: str, folder: Path, layers: Sequence[str]) -> Path:
+def moved(net: nn.Module) -> nn.Module:
+    """As after some training: every parameter is random."""
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+def learned_file(name: str, folder: Path) -> Path:
     """A learned merger's file for LoRAs of out widths 6 and 12."""
     torch.manual_seed(0)
     networks = {
         "constant": lambda: constant_of({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
         "paper": lambda: PaperHypernetwork(PaperConfig((6, 12), 8)),
-        "residual": lambda: ResidualHypernetwork(ResidualConfig(tuple(layers))),
+        "invariant": lambda: moved(InvariantHypernetwork(InvariantConfig(width=8))),
     }
     path = folder / f"{name}.safetensors"
     save_merger(networks[name](), path, force=True)
@@ -92,8 +99,7 @@ def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]
         return {}
     if merger.pair:
         return {"optimiser": fractions}
-    shared = [la for la in loras[0].layers if "to_" in la and all(la in lora.layers for lora in loras)]
-    return {"merger_file": learned_file(merger.name, folder, sorted(shared))}
+    return {"merger_file": learned_file(merger.name, folder)}
 
 
 def fractions(loras: Sequence[LoRA], method: PairMethod) -> Coefficients:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lorarar.hypernetwork.invariant import InvariantHypernetwork
 from lorarar.hypernetwork.paper import PaperHypernetwork
-from lorarar.hypernetwork.residual import ResidualHypernetwork
-from lorarar.lora import projection
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.constant import ConstantMerger
 from lorarar.mergers.files import KINDS, load_merger, save_merger
@@ -19,7 +18,7 @@ from tests.tiny import two_block_lora
 LORA = two_block_lora(2)
 OPTIONS: dict[str, dict[str, object]] = {
     "paper": {"hidden": 5, "predicted": ["to_q", "to_v"]},
-    "residual": {"embedding": 3, "hidden": 7, "initial": [0.6, 0.7], "predicted": ["to_q", "to_k"]},
+    "invariant": {"width": 7, "initial": [0.6, 0.7], "predicted": ["to_q", "to_k"]},
     "constant": {"group": "layer", "predicted": ["to_k"], "initial": 0.4},
 }
 
@@ -41,20 +40,20 @@ def test_options_reach_the_configuration() -> None:
     paper = new_merger("paper", LORA, OPTIONS["paper"])
     assert isinstance(paper, PaperHypernetwork)
     assert (paper.config.widths, paper.config.hidden, paper.config.predicted) == ((6, 12), 5, ("to_q", "to_v"))
-    residual = new_merger("residual", LORA, OPTIONS["residual"])
-    assert isinstance(residual, ResidualHypernetwork)
-    assert residual.config.layers == tuple(la for la in LORA.layers if projection(la) in ("to_q", "to_k"))
-    assert torch.equal(residual.constants, torch.tensor([[0.6, 0.7]] * 4))
+    invariant = new_merger("invariant", LORA, OPTIONS["invariant"])
+    assert isinstance(invariant, InvariantHypernetwork)
+    assert (invariant.config.width, invariant.config.initial) == (7, (0.6, 0.7))
+    assert invariant.config.predicted == ("to_q", "to_k")
     constant = new_merger("constant", LORA, OPTIONS["constant"])
     assert isinstance(constant, ConstantMerger)
     assert constant.config.groups == tuple(layer for layer in LORA.layers if layer.endswith("to_k"))
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"of kind \['constant', 'paper', 'residual'\], found 'papr'"):
+    with pytest.raises(ValueError, match=r"of kind \['constant', 'invariant', 'paper'\], found 'papr'"):
         new_merger("papr", LORA, {})
     with pytest.raises(ValueError, match=r"found 'hiden': did you mean 'hidden'\?"):
         new_merger("paper", LORA, {"hiden": 5})
-    for kind, derived in (("paper", "widths"), ("residual", "layers"), ("constant", "groups")):
+    for kind, derived in (("paper", "widths"), ("constant", "groups")):
         with pytest.raises(ValueError, match=f"found '{derived}'"):
             new_merger(kind, LORA, {derived: ()})

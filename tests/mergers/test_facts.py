@@ -19,7 +19,7 @@ ALL = list(MERGERS)
 FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
 DENSE_REFUSED = ["peft_linear"]
 OPTIMISED = ["ziplora", "ziplora_pytorch", "cat"]
-PAIRS_ONLY = ["constant", "paper", "residual", "klora", "klora_wrapped", *OPTIMISED]
+PAIRS_ONLY = [name for name, merger in MERGERS.items() if merger.two]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
 
@@ -39,8 +39,8 @@ def test_the_order_of_layers_does_not_matter_and_runs_are_repeatable(name: str, 
     assert any(delta.any() for delta in found.values())
     for layer, delta in found.items():
         assert torch.equal(delta, again[layer])
-        if name == "residual":  # averages over the layers: rounding
-            assert_close(delta, turned[layer], rtol=1e-5, atol=1e-5)
+        if name in ("paper", "invariant"):  # stacked layers, a mean over layers: rounding
+            assert_close(delta, turned[layer], rtol=1e-4, atol=1e-4)
         else:
             assert torch.equal(delta, turned[layer])
 
@@ -145,7 +145,7 @@ def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
         run(name, [attention_lora(3), other], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["paper", "residual", "constant", *OPTIMISED])
+@pytest.mark.parametrize("name", ["paper", "invariant", "constant", *OPTIMISED])
 def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
     merger = MERGERS[name]
     file = needs(merger, [CONTENT, STYLE], tmp_path)

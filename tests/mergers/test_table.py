@@ -47,10 +47,11 @@ def test_every_row_is_complete(name: str) -> None:
 
 def test_the_table_as_text() -> None:
     lines = mergers_table().splitlines()
-    assert lines[0].split() == ["name", "kind", "needs", "options", "citation"]
+    assert lines[0].split() == ["name", "kind", "LoRAs", "needs", "options", "citation"]
     assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
-    assert next(line for line in lines if line.startswith("della ")).split()[1:6] == [
+    assert next(line for line in lines if line.startswith("della ")).split()[1:7] == [
         "delta",
+        "any",
         "-",
         "density=0.5",
         "epsilon=0.15",
