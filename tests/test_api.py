@@ -86,10 +86,10 @@ def test_without_a_method_it_is_direct_and_says_so() -> None:
 def test_without_a_method_the_network_of_the_family_is_taken() -> None:
     shipped = lorarar.load("data/embedded/loras/test_content_00.safetensors")
     found = combine([shipped, lorarar.load("data/embedded/loras/test_style_00.safetensors")])
-    assert found.method.name == "residual"
+    assert found.method.name == "invariant"
     assert found.notes == ("the network shipped for the family embedded was taken",)
     assert found.lora.family == "embedded"
-    assert combine([shipped] * 3).method.name == "direct"  # it was trained for pairs
+    assert combine([shipped] * 3).method.name == "invariant"
 
 
 def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
