@@ -97,7 +97,7 @@ def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> No
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
     found = combine(loras)
     assert found.method.name == "direct"
-    assert "shipped for their family predicts none" in found.notes[0]
+    assert "shipped for their family does not predict these" in found.notes[0]
 
 
 @pytest.mark.parametrize("name", SAVED)
