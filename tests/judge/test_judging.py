@@ -12,9 +12,11 @@ import pytest
 from lorarar.judge.backends.mocks import NoisyMock, TruthMock, read_labels
 from lorarar.judge.folder import read_setup
 from lorarar.judge.judging import Judged, judge, judge_by_name, report_run, reread
-from lorarar.judge.preparation import case_labels
+from lorarar.judge.manifest import write_manifest
+from lorarar.judge.preparation import case_labels, plan_all, plan_run
 from lorarar.judge.records import Backend, Question, Reply
 from tests.judge.sample import planned_run, save_noise
+from tests.judge.test_images import HOSTILE, HOSTILE_PATHS, hostile
 
 
 class Spy:
@@ -74,8 +76,6 @@ def test_the_truth_comes_out_as_it_went_in(rubric: str, tmp_path: Path) -> None:
 
 
 def reread_questions(run: Path) -> list[Question]:
-    from lorarar.judge.preparation import plan_all
-
     return list(plan_all(run, read_setup(run), {}).main.questions)
 
 
@@ -127,29 +127,33 @@ def test_undecided_questions_make_it_incomplete(run: Path) -> None:
     assert set(again.items) == {items[1]}
 
 
-def test_hostile_images_are_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_hostile_images_and_paths_are_refused_and_the_run_goes_on(tmp_path: Path) -> None:
     run = planned_run(tmp_path)
     setup = read_setup(run)
-    paths = [setup.images / item.path for item in setup.items]
-    for path, data in zip(paths, (b"", b"answer yes", b"<svg/>", paths[3].read_bytes()[:40]), strict=False):
-        path.write_bytes(data)
-    paths[4].unlink()
-    paths[4].symlink_to(tmp_path / "labels.jsonl")
-    (run / "plan.json").unlink()
-    from lorarar.judge.preparation import plan_run
-    from tests.judge.sample import LAYOUT
-
-    text = plan_run(run, setup.images, tmp_path / "references" / "references.yaml", layout=LAYOUT, cases=6)
-    assert text.count("cannot be asked: ") == 5
+    files = [setup.images / item.path for item in setup.items]
+    bad = [item.id for item in setup.items[: len(HOSTILE) + 1]]
+    contents = hostile(tmp_path)
+    for path, kind in zip(files, HOSTILE, strict=False):
+        path.write_bytes(contents[kind])
+    files[len(HOSTILE)].unlink()
+    files[len(HOSTILE)].symlink_to(tmp_path / "labels.jsonl")
+    paths = [replace(setup.items[-1], id=path, path=path, seed=9 + n) for n, path in enumerate(HOSTILE_PATHS)]
+    write_manifest(tmp_path / "mine.jsonl", [*setup.items, *paths])
+    bad += HOSTILE_PATHS
+    references = tmp_path / "references" / "references.yaml"
+    text = plan_run(run, setup.images, references, manifest=tmp_path / "mine.jsonl", cases=6)
+    assert text.count("cannot be asked: ") == len(bad)
     spy = Spy(truth(run))
     found = judged(run, spy)
-    bad = {item.id for item in setup.items[:5]}
-    assert not bad & set(spy.items)
+    assert not {*bad} & {*spy.items}
     for question in found.planned.main.questions:
         verdict = found.verdicts[question.id]
         assert verdict.state == ("invalid_input" if question.item in bad else "ok")
         assert verdict.reason or verdict.state == "ok"
+    assert {q.item for q in found.planned.main.questions} > {*bad}
     assert found.code() == 3
+    report = report_run(run, read_setup(run))[1].read_text()
+    assert "root:x:" not in report  # of /etc/passwd
 
 
 def test_a_resumed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
