@@ -78,14 +78,7 @@ def merger_kind(path: str | Path) -> str:
     Raises:
         FormatError: As `load_merger`.
     """
-    if is_pickled(path):
-        return _kind(load_official(path))
-    header = read_tensors(path)[1]
-    if HEADER_KEY not in header:
-        raise FormatError(
-            f"{path} is no learned merger: its header lacks {HEADER_KEY!r}: give a file that training wrote"
-        )
-    return str(json.loads(header[HEADER_KEY])["kind"])
+    return _kind(load_merger(path))
 
 
 def merger_metadata(path: str | Path) -> dict[str, str]:

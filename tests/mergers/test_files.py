@@ -13,7 +13,7 @@ from torch import nn
 
 from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
 from lorarar.mergers.constant import ConstantConfig, ConstantMerger
-from lorarar.mergers.files import HEADER_KEY, load_merger, merger_metadata, save_merger
+from lorarar.mergers.files import HEADER_KEY, load_merger, merger_kind, merger_metadata, save_merger
 from lorarar.writing import FormatError
 from tests.tiny import two_block_lora
 
@@ -58,8 +58,9 @@ def test_files_that_are_no_merger(tmp_path: Path) -> None:
     }
     for message, description in headers.items():
         save_file(weights, path, metadata={HEADER_KEY: json.dumps(description)} if description else None)
-        with pytest.raises(FormatError, match=message):
-            load_merger(path)
+        for read in (load_merger, merger_kind):
+            with pytest.raises(FormatError, match=message):
+                read(path)
     with pytest.raises(FormatError, match="does not exist"):
         load_merger(tmp_path / "absent")
 
