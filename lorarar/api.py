@@ -61,6 +61,7 @@ def combine(
     *,
     merger: str | None = None,
     hypernetwork: str | Path | None = None,
+    kinds: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
     blocks: Mapping[str, float | Sequence[float]] | None = None,
     text_encoder: float | Sequence[float] | None = None,
@@ -77,6 +78,8 @@ def combine(
         merger: A name in `lorarar.mergers.MERGERS`. Without it: the network given as `hypernetwork`, else one that is
             shipped for the LoRAs' family, else "direct".
         hypernetwork: A learned merger's file.
+        kinds: "content" or "style" for each LoRA, for networks that take any number of them. Without it two are content
+            and style; of more, each is what its file says, or, where one says nothing, the first is the content.
         weights: One number for each LoRA.
         blocks: Beginning of a layer path -> one number, or one for each LoRA.
         text_encoder: One number, or one for each LoRA, for the text encoders' layers.
@@ -100,13 +103,16 @@ def combine(
     check_same_shapes(loras)
     method, file, notes = _choose(loras, merger, hypernetwork)
     _check_optimiser(method, optimiser)
+    if kinds and not method.takes_kinds:
+        raise ValueError(f"expected kinds for a network that takes any number of LoRAs, found {method.name}: drop them")
     chosen = method.settings(options or {})
     strengths = strengths_for(loras, weights, blocks, text_encoder)
     placed = [lora.to(_checked(device)) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
         if method.kind == "coefficients":
-            merged = _by_coefficients(placed, method, file, optimiser, strengths, chosen, rank, energy)
+            needs = _needs(method, file, optimiser, kinds)
+            merged = _by_coefficients(placed, method, needs, strengths, chosen, rank, energy)
         else:
             merged = _by_deltas(placed, method, strengths, chosen, rank, energy)
         lora = merged.lora.to("cpu")
@@ -183,18 +189,25 @@ def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
         raise ValueError(f"expected an optimiser for {names} alone, found one for {method.name}: drop it")
 
 
+def _needs(
+    method: Merger, file: Path | None, optimiser: Optimiser | None, kinds: Sequence[str] | None
+) -> dict[str, Any]:
+    """What the method is called with besides the LoRAs and its options."""
+    given = {"merger_file": file, "optimiser": optimiser, "kinds": kinds}
+    return {key: value for key, value in given.items() if value}
+
+
 def _by_coefficients(
     loras: Sequence[LoRA],
     method: Merger,
-    file: Path | None,
-    optimiser: Optimiser | None,
+    needs: Mapping[str, Any],
     strengths: Strengths,
     options: Options,
     rank: int | None,
     energy: float | None,
 ) -> Merged:
-    needs: dict[str, Any] = {"merger_file": file} if file else {"optimiser": optimiser} if optimiser else {}
-    predicted = frozenset(method.predicts(loras, **needs)) if method.predicts else None
+    sources = {key: value for key, value in needs.items() if key != "kinds"}
+    predicted = frozenset(method.predicts(loras, **sources)) if method.predicts else None
     losses: dict[str, Loss] = {}
     # What computes with a base model may use all threads.
     with nullcontext() if method.pair else one_thread():

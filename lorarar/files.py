@@ -45,6 +45,7 @@ def merge_files(
     *,
     merger: str | None = None,
     hypernetwork: Path | None = None,
+    kinds: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
     blocks: Mapping[str, Sequence[float]] | None = None,
     text_encoder: Sequence[float] | None = None,
@@ -65,7 +66,7 @@ def merge_files(
     Args:
         files: One or more; two are content and style, in this order.
         output: The file to write.
-        merger, hypernetwork, weights, blocks, text_encoder, options, optimiser, rank, energy, device: as
+        merger, hypernetwork, kinds, weights, blocks, text_encoder, options, optimiser, rank, energy, device: as
             `lorarar.api.combine`.
         facts: Further facts for the file's header, such as what an optimiser holds.
         base: The base model, for files whose delta depends on its weights (DoRA, IA3, OFT, GLoRA).
@@ -96,6 +97,7 @@ def merge_files(
         loras,
         merger=merger,
         hypernetwork=hypernetwork,
+        kinds=kinds,
         weights=weights,
         blocks=blocks,
         text_encoder=text_encoder,

@@ -92,6 +92,23 @@ def test_without_a_method_the_network_of_the_family_is_taken() -> None:
     assert combine([shipped] * 3).method.name == "invariant"
 
 
+def test_a_network_is_told_contents_from_styles() -> None:
+    names = ("test_content_00", "test_content_01", "test_style_00")
+    loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
+    told = combine(loras, kinds=["content", "content", "style"])
+    assert told.coefficients is not None
+    layer = next(iter(told.coefficients.layers))
+    said = combine(loras)  # by their files
+    assert said.coefficients is not None
+    other = combine(loras, kinds=["content", "style", "style"])
+    assert other.coefficients is not None
+    rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
+    assert rows[0] == rows[1]
+    assert rows[0] != rows[2]
+    with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
+        combine(loras, merger="direct", kinds=["content", "content", "style"])
+
+
 def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]

@@ -23,6 +23,8 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
     merge.add_argument("--merger", choices=list(MERGERS), metavar="NAME", help="see `lorarar mergers`")
     network = "a trained merger: its file, a folder that save_pretrained wrote, or a hub id, owner/name"
     merge.add_argument("--hypernetwork", metavar="NETWORK", help=network)
+    kinds = "what each file is, for a network that takes any number; default: the first is the content"
+    merge.add_argument("--kinds", nargs="+", choices=["content", "style"], metavar="KIND", help=kinds)
     merge.add_argument("--weights", type=float, nargs="+", metavar="W", help="one for each file")
     merge.add_argument(
         "--block", action="append", default=[], metavar="PATH=W[,W..]", help="strength of a block, such as up_blocks.1"
@@ -65,6 +67,7 @@ def _merge(arguments: argparse.Namespace) -> None:
         arguments.output,
         merger=arguments.merger,
         hypernetwork=network_file(arguments.hypernetwork) if arguments.hypernetwork else None,
+        kinds=arguments.kinds,
         weights=arguments.weights,
         blocks={name: _numbers(text) for name, text in map(assignment, arguments.block)},
         text_encoder=arguments.text_encoder,

@@ -61,6 +61,11 @@ class Merger:
     pair: PairMethod | None = None
     two: bool = False
 
+    @property
+    def takes_kinds(self) -> bool:
+        """Whether it can be told which of any number of LoRAs are contents and which are styles."""
+        return "merger_file" in self.needs and not self.two
+
     def settings(self, given: Options) -> dict[str, float | int]:
         """All options, the given ones in place of their defaults.
 
@@ -82,15 +87,19 @@ class Merger:
         )
 
 
-def learned(loras: Sequence[LoRA], *, merger_file: str | Path) -> Coefficients:
+def learned(loras: Sequence[LoRA], *, merger_file: str | Path, kinds: Sequence[str] | None = None) -> Coefficients:
     """The coefficients of a learned merger that was saved to a file.
+
+    Args:
+        kinds: "content" or "style" for each LoRA, for a merger that takes any number of them.
 
     Raises:
         FormatError: The file is no learned merger.
         ValueError: The merger does not fit the LoRAs.
     """
     device = next((delta.device for lora in loras for delta in lora.layers.values()), "cpu")
-    coefficients: Coefficients = load_merger(merger_file).to(device)(loras)
+    merger = load_merger(merger_file).to(device)
+    coefficients: Coefficients = merger(loras, kinds) if kinds else merger(loras)
     return coefficients
 
 
