@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
@@ -18,7 +18,9 @@ from lorarar.draws import step_generator
 from lorarar.dreambooth import DreamBoothTraining
 from lorarar.fitting import fit
 from lorarar.imagining import imagine
+from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
+from lorarar.mergers.files import load_merger
 from lorarar.pairs import PairData, load_loras
 from lorarar.toyworld.reader import load_reader
 from lorarar.toyworld.scoring import PairScorer
@@ -115,11 +117,15 @@ def merger_training(config: TrainConfig) -> MergerTraining:
         spread=config.spread,
     )
     torch.manual_seed(config.seed)
-    merger = new_merger(config.merger, next(iter(loras.values())), config.options)
+    merger = load_merger(config.start).train() if config.start else _new_merger(config, loras)
     scorer = None
     if config.reader:
         scorer = PairScorer(backbone, load_reader(config.reader), data.validation_pairs, data.loras, config.seeds)
     return MergerTraining(merger, backbone, data, config.recipe, config.weights, scorer)
+
+
+def _new_merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
+    return new_merger(config.merger, next(iter(loras.values())), config.options)
 
 
 def _imagined(

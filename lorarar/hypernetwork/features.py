@@ -19,6 +19,16 @@ _UNET = ("down_blocks", "mid_block", "up_blocks")
 _WAVES = 3  # of the depth
 
 
+def role(layer: str) -> str:
+    """The projection whose part a layer plays: joint attention's ``add_k_proj``, of the text, plays that of "to_k".
+
+    >>> role("transformer_blocks.0.attn.add_k_proj")
+    'to_k'
+    """
+    name = projection(layer)
+    return _PROJECTIONS[_PROJECTIONS.index(name) % 4] if name in _PROJECTIONS else name
+
+
 def describe(layers: Sequence[str]) -> Tensor:
     """Where layers lie, (layers, DESCRIPTION): projection, kind of attention, depth from 0 (first) to 1 (last).
 

@@ -9,9 +9,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure
+from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure, role
 from lorarar.hypernetwork.paper import linear_layers
-from lorarar.lora import LoRA, check_same_shapes, projection
+from lorarar.lora import LoRA, check_same_shapes
 from lorarar.merging import Coefficients
 
 Kind = Literal["content", "style"]
@@ -23,7 +23,7 @@ class InvariantConfig:
     """What is needed to build the network.
 
     Args:
-        predicted: Projections whose layers it predicts.
+        predicted: Projections whose layers it predicts; joint attention's (``add_k_proj``) count as these.
         width: Neurons of its hidden layers.
         initial: Coefficient of a content and of a style LoRA before training.
         fixed: The same in layers that are not predicted.
@@ -64,7 +64,7 @@ class InvariantHypernetwork(nn.Module):
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
         """The layers whose coefficients the network predicts: linear ones of its projections that all LoRAs have."""
-        return [layer for layer in linear_layers(loras) if projection(layer) in self.config.predicted]
+        return [layer for layer in linear_layers(loras) if role(layer) in self.config.predicted]
 
     def forward(self, loras: Sequence[LoRA], kinds: Sequence[Kind] | None = None) -> Coefficients:
         """Predicts the coefficients of two or more LoRAs.

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from lorarar.config import ConfigError, Device
 
-Kind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained"]
+Kind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained", "file"]
 SOURCES: dict[Kind, str] = {
     "merger": "a row of `lorarar mergers` that needs nothing learned",
     "pair": "a row of `lorarar mergers` that is optimised for each pair",
     "trained": "a configuration of `lorarar train`",
+    "file": "a trained merger's file",
 }
 
 
@@ -21,8 +22,8 @@ class MethodConfig:
     """A row of the table.
 
     Attributes:
-        kind: "merger", "pair" or "trained": a method, of which ``source`` says which (`SOURCES`). The others are not
-            methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both concepts,
+        kind: "merger", "pair", "trained" or "file": a method, of which ``source`` says which (`SOURCES`). The others
+            are not methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both concepts,
             "truth": coefficients fitted to true renders, a ceiling.
         settings: the method's own. "merger": its options, and ``weights``; "pair": its options, ``predicted`` and
             ``told``; "trained": the configuration's keys, with dots, and ``other_pair``; "joint" and "truth": their

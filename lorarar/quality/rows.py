@@ -94,12 +94,21 @@ def _trained(world: World, row: MethodConfig, settings: Settings, seed: int) -> 
     if not file.exists():
         run = world.config.trainings / name
         run_train(replace(config, runs=run)).rename(file)
+    return _learned(world, row, file, other_pair)
+
+
+def _file(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
+    """A merger that was trained before, perhaps for another base."""
+    return _learned(world, row, Path(row.source), False)
+
+
+def _learned(world: World, row: MethodConfig, file: Path, other_pair: bool) -> Method:
     merger = load_merger(file).to(world.backbone.device)
 
     def one(pair: Pair) -> LoRA:
         return merge(world.both(pair), merger(world.both(world.another(pair) if other_pair else pair)))
 
-    identity = {"kind": row.kind, "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
+    identity = {"kind": "trained", "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
     return Method(identity, partial(one_by_one, world, one), partial(draw_merged, world))
 
 
@@ -172,6 +181,7 @@ _BUILDERS: Mapping[Kind, Callable[[World, MethodConfig, Settings, int], Method]]
     "merger": _merger,
     "pair": _pair,
     "trained": _trained,
+    "file": _file,
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure
+from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure, role
 from lorarar.lora import LoRA
 from tests.tiny import dense, factors
 
@@ -91,4 +91,6 @@ def test_joint_attention_is_told_by_its_names() -> None:
     assert found[:, 4].tolist() == [0, 1, 1, 0]
     assert found[:, 5].tolist() == [1, 1, 1, 1]
     assert found[:, 7].tolist() == pytest.approx([1, 0, 0, -1], abs=1e-6)  # the single blocks come last
+    assert [role(layer) for layer in layers] == ["to_q", "to_k", "to_out", "to_v"]
+    assert role("transformer_blocks.0.ff.net.0.proj") == "proj"
     assert not describe(["transformer_blocks.0.ff.net.0.proj"])[:, :4].any()
