@@ -15,7 +15,7 @@ from lorarar.dreambooth import Recipe
 from lorarar.mergers.recipe import MergerRecipe
 from lorarar.objective import Weights
 from lorarar.settings import keep_settings
-from lorarar.toyworld.stages import StageRecipe
+from lorarar.toyworld.stages import BaseRecipe, StageRecipe
 from lorarar.tracking import WandbMode
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -66,6 +66,7 @@ class TrainConfig:
         images: folder that holds a folder of images for each concept.
         loras: folder with the zoo's LoRAs.
         merger: which learned merger; ``options`` are its own settings.
+        start: a trained merger's file to go on from, perhaps one for another base; its own settings then hold.
         pairs: pairs a step.
         images_per_step: images a step of each concept.
         monitor: the validated value that chooses the merger, and mode: whether less or more is better.
@@ -73,6 +74,9 @@ class TrainConfig:
         patience: validations without improvement before training stops.
         reader: the toy world's attribute reader, which then scores validation pairs by their images; or none.
         seeds: noise seeds of the images that the reader scores.
+        imagined: training pairs that the base draws from their descriptions, for the term ``weights.described``; 0 for
+            all of them.
+        spread: how far the training LoRAs' strengths vary; see `lorarar.pairs.PairData`.
     """
 
     base: str
@@ -82,12 +86,15 @@ class TrainConfig:
     split: str
     loras: Path
     runs: Path
-    merger: Literal["paper", "residual", "constant"]
+    merger: Literal["paper", "invariant", "constant"]
     recipe: MergerRecipe
     weights: Weights
     options: dict[str, Any] = field(default_factory=dict)
+    start: Path | None = None
     pairs: int = 1
     images_per_step: int = 1
+    imagined: int = 0
+    spread: float = 0.0
     seed: int = 0
     monitor: str = "validation/loss"
     mode: Literal["min", "max"] = "min"
@@ -107,14 +114,15 @@ class ToyworldConfig:
 
     Attributes:
         output: folder for the artefacts, and runs: folder for checkpoints.
+        reader: and autoencoder: None where a base takes over another's.
         devices: processes that train the base, one thread each on a CPU.
     """
 
     output: Path
     runs: Path
-    reader: StageRecipe
-    autoencoder: StageRecipe
-    base: StageRecipe
+    base: BaseRecipe
+    reader: StageRecipe | None = None
+    autoencoder: StageRecipe | None = None
     devices: int = 1
 
 

@@ -20,7 +20,7 @@ from lorarar.backbone import Backbone, load_backbone
 from lorarar.concepts import Concept, Split, load_concepts, load_splits
 from lorarar.lora import LoRA
 from lorarar.toyworld.autoencoder import build_autoencoder
-from lorarar.toyworld.base import build_pipeline
+from lorarar.toyworld.pipelines import Shape, build_pipeline, new_parts
 from tests.tiny import lora_for, write_concepts
 
 for library in (diffusers, transformers):
@@ -35,7 +35,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy base with random weights, on disk."""
     path = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    build_pipeline(build_autoencoder()).save_pretrained(path)
+    build_pipeline(new_parts(build_autoencoder()), Shape()).save_pretrained(path)
     return path
 
 

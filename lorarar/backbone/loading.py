@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
 from lorarar.backbone.backbone import Backbone
 
@@ -27,12 +27,20 @@ def load_backbone(
             f"expected a diffusers model (a folder with model_index.json) at {path}, found none: "
             "check --base, or give a hub id such as stabilityai/stable-diffusion-xl-base-1.0"
         )
-    pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype).to(device)
-    if isinstance(pipeline, StableDiffusionPipeline):
-        pipeline.safety_checker = None  # it would paint some images black: what is compared must be what was made
+    pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype, **_left_out(base)).to(device)
     pipeline.set_progress_bar_config(disable=True)
     backbone = Backbone(pipeline)
     if gradient_checkpointing:
         backbone.denoiser.enable_gradient_checkpointing()
         backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
     return backbone
+
+
+def _left_out(base: str | Path) -> dict[str, None]:
+    """The parts that a model lacks, such as T5 (diffusers wants to be told), and the safety checker.
+
+    The checker would paint some images black: what is compared must be what was made.
+    """
+    index = DiffusionPipeline.load_config(base)
+    parts = {name: value for name, value in index.items() if isinstance(value, list | tuple)}
+    return {name: None for name, value in parts.items() if value[0] is None or name == "safety_checker"}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TypeVar
 
 from lorarar.cli.configured import Commands, add_configured
+
+R = TypeVar("R")
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -31,8 +34,9 @@ def _reader(arguments: argparse.Namespace) -> None:
     from lorarar.toyworld.stages import make_reader
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
-    keep_config(config.reader, config.runs / "reader")
-    path = make_reader(config.reader, output=config.output, runs=config.runs)
+    recipe = _given("reader", config.reader)
+    keep_config(recipe, config.runs / "reader")
+    path = make_reader(recipe, output=config.output, runs=config.runs)
     print(json.dumps(read_card(path), indent=1))
 
 
@@ -41,8 +45,15 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     from lorarar.toyworld.stages import make_autoencoder
 
     config = load_config(ToyworldConfig, arguments.config, arguments.overrides)
-    keep_config(config.autoencoder, config.runs / "autoencoder")
-    print(make_autoencoder(config.autoencoder, runs=config.runs))
+    recipe = _given("autoencoder", config.autoencoder)
+    keep_config(recipe, config.runs / "autoencoder")
+    print(make_autoencoder(recipe, runs=config.runs))
+
+
+def _given(stage: str, recipe: R | None) -> R:
+    if recipe is None:
+        raise ValueError(f"expected a recipe for the {stage}, found none: add {stage}: to the configuration")
+    return recipe
 
 
 def _base(arguments: argparse.Namespace) -> None:

@@ -23,8 +23,8 @@ class MethodConfig:
 
     Attributes:
         kind: "merger", "pair", "trained" or "file": a method, of which ``source`` says which (`SOURCES`). The others
-            are not methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both concepts,
-            "truth": coefficients fitted to true renders, a ceiling.
+            are not methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both
+            concepts, "truth": coefficients fitted to true renders, a ceiling.
         settings: the method's own. "merger": its options, and ``weights``; "pair": its options, ``predicted`` and
             ``told``; "trained": the configuration's keys, with dots, and ``other_pair``; "joint" and "truth": their
             recipe's.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from lorarar.fitting import fit
 from lorarar.toyworld.attributes import ATTRIBUTES, truth
 from lorarar.toyworld.autoencoder import AutoencoderTraining
 from lorarar.toyworld.base import BaseTraining
+from lorarar.toyworld.pipelines import Parts, Shape, build_pipeline, new_parts, parts_of
 from lorarar.toyworld.reader import Reader, ReaderTraining, load_reader, score, to_tensor
 from lorarar.toyworld.renderer import render
 from lorarar.toyworld.world import world
@@ -32,6 +34,20 @@ class StageRecipe:
     learning_rate: float
     renders: int
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class BaseRecipe(StageRecipe):
+    """How a base is trained.
+
+    Attributes:
+        shape: of its denoiser.
+        parts: another base, whose autoencoder, tokenizer and text encoders it shares, frozen; without it the
+            autoencoder is that of the stage before, and the text encoders learn with the denoiser.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    parts: Path | None = None
 
 
 def make_reader(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
@@ -56,10 +72,13 @@ def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
     return path
 
 
-def make_base(recipe: StageRecipe, *, output: Path, runs: Path, devices: int) -> Path:
+def make_base(recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> Path:
     """Train the base on the autoencoder's latents; write ``output/base`` in fp16 and its card."""
-    autoencoder = AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae")
-    module = BaseTraining(autoencoder.eval(), **asdict(recipe))
+    torch.manual_seed(recipe.seed)
+    parts = parts_of(recipe.parts) if recipe.parts else _new_parts(runs)
+    how = {entry.name: getattr(recipe, entry.name) for entry in fields(StageRecipe)}
+    pipeline = build_pipeline(parts, recipe.shape)
+    module = BaseTraining(pipeline, cache=runs / "base" / "latents.safetensors", **how)
     devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
     fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
     if module.global_rank == 0:
@@ -67,19 +86,23 @@ def make_base(recipe: StageRecipe, *, output: Path, runs: Path, devices: int) ->
     return output / "base"
 
 
-def save_base(module: BaseTraining, recipe: StageRecipe, output: Path, devices: int) -> None:
+def _new_parts(runs: Path) -> Parts:
+    return new_parts(AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae").eval())
+
+
+def save_base(module: BaseTraining, recipe: BaseRecipe, output: Path, devices: int) -> None:
     """Write the trained pipeline under a temporary name, then rename it and write its card."""
     path, temporary = output / "base", output / "base.part"
     module.pipeline.to(dtype=torch.float16).save_pretrained(temporary)
     shutil.rmtree(path, ignore_errors=True)
     temporary.rename(path)
-    parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in module.named_children()}
+    counted = {"denoiser": module.denoiser, "autoencoder": module.pipeline.vae, **module.backbone.encoders}
     write_card(
         path,
-        what="StableDiffusionXLPipeline of the toy world, trained from scratch",
-        recipe=asdict(recipe),
+        what=f"{type(module.pipeline).__name__} of the toy world, trained from scratch",
+        recipe=json.loads(json.dumps(asdict(recipe), default=str)),
         processes=devices,
-        parameters=parameters,
+        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in counted.items()},
     )
 
 

@@ -11,7 +11,7 @@ from lorarar.families import FAMILIES, check_same_family, detect, fitting
 from lorarar.lora import LoRA
 from lorarar.lowrank import LowRank
 from lorarar.toyworld.autoencoder import build_autoencoder
-from lorarar.toyworld.base import build_pipeline
+from lorarar.toyworld.pipelines import Shape, build_pipeline, new_parts
 from tests.architectures import BUILDERS, shapes
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
@@ -72,7 +72,7 @@ def test_layers_that_a_model_lacks() -> None:
 
 
 def test_the_embedded_base_is_told() -> None:
-    pipeline = build_pipeline(build_autoencoder())
+    pipeline = build_pipeline(new_parts(build_autoencoder()), Shape())
     found = {
         path: (module.out_features, module.in_features)
         for path, module in pipeline.unet.named_modules()

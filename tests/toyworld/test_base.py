@@ -15,15 +15,23 @@ from lorarar.toyworld import base as module
 from lorarar.toyworld.attributes import neutral_looks
 from lorarar.toyworld.autoencoder import AutoencoderTraining, build_autoencoder
 from lorarar.toyworld.base import BaseTraining
+from lorarar.toyworld.pipelines import Shape, build_pipeline, new_parts
 from lorarar.toyworld.reader import load_reader
-from lorarar.toyworld.stages import StageRecipe, make_autoencoder, make_base, make_reader
+from lorarar.toyworld.stages import BaseRecipe, StageRecipe, make_autoencoder, make_base, make_reader
 from lorarar.toyworld.world import world
+
+SHAPES = {"unet": Shape(widths=(16, 32)), "transformer": Shape("transformer", (16,), 2)}
+
+
+def trained(shape: Shape, cache: Path) -> BaseTraining:
+    torch.manual_seed(0)
+    pipeline = build_pipeline(new_parts(build_autoencoder().eval()), shape)
+    return BaseTraining(pipeline, seed=0, steps=2, batch=8, learning_rate=1e-3, renders=20, cache=cache)
 
 
 @pytest.fixture
-def training() -> BaseTraining:
-    torch.manual_seed(0)
-    return BaseTraining(build_autoencoder().eval(), seed=0, steps=2, batch=8, learning_rate=1e-3, renders=20)
+def training(tmp_path: Path) -> BaseTraining:
+    return trained(SHAPES["unet"], tmp_path / "latents.safetensors")
 
 
 def test_the_base_sees_its_own_sets_alone(training: BaseTraining) -> None:
@@ -40,48 +48,74 @@ def test_an_empty_caption_is_the_pipelines_unconditional_input(training: BaseTra
     assert found.embeddings[0].any()
 
 
+def test_another_base_has_another_empty_prompt(tmp_path: Path) -> None:
+    training = trained(SHAPES["transformer"], tmp_path / "latents.safetensors")
+    assert_close(
+        training._encode(["a red cat", ""]).embeddings, training.backbone.encode_prompts(["a red cat", ""]).embeddings
+    )
+
+
+def test_latents_are_kept(training: BaseTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "render", lambda *_: pytest.fail("rendered again"))
+    again = trained(SHAPES["transformer"], tmp_path / "latents.safetensors")
+    assert_close(again.latents, training.latents)
+    assert again.pairs == training.pairs
+
+
 def test_everything_but_the_autoencoder_learns(training: BaseTraining, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "log", lambda *_, **__: None)
     monkeypatch.setattr(module, "base_caption", lambda *_: "a red cat")
     training.training_step(0, 0).backward()
-    for name, part in (("unet", training.unet), ("first", training.first), ("second", training.second)):
+    for name, part in (("denoiser", training.denoiser), *training.encoders.items()):
         silent = [key for key, p in part.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
         assert silent == [], name
     assert all(p.grad is None for p in training.pipeline.vae.parameters())
 
 
-def test_the_loss_weights_clean_sample_errors_by_noise(training: BaseTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_loss_weights_clean_sample_errors_by_noise(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = trained(SHAPES[kind], tmp_path / "latents.safetensors")
     monkeypatch.setattr(training, "log", lambda *_, **__: None)
     seen = []
     predict = training.backbone.predict
     monkeypatch.setattr(
-        training.backbone, "predict", lambda *inputs: seen.append((inputs[1], predict(*inputs))) or seen[-1][1]
+        training.backbone, "predict", lambda *inputs: seen.append((*inputs, predict(*inputs))) or seen[-1][-1]
     )
     loss = training.training_step(0, 0)
     chosen = np.random.default_rng((0, 0, 0)).integers(20, size=8)
-    ((timesteps, predicted),) = seen
-    expected = [
-        ((predicted[i] - training.latents[c]) ** 2).mean()
-        / max(float(1 - training.backbone.noise.alphas_cumprod[timesteps[i]]), 0.15)
-        for i, c in enumerate(chosen)
-    ]
+    ((noisy, timesteps, _, predicted),) = seen
+    expected = []
+    for i, c in enumerate(chosen):
+        if kind == "unet":
+            clean, share = predicted[i], float(1 - training.backbone.noise.alphas_cumprod[timesteps[i]])
+        else:
+            sigma = (float(timesteps[i]) + 1) / 1000
+            clean, share = noisy[i] - sigma * predicted[i], sigma**2 / (sigma**2 + (1 - sigma) ** 2)
+        expected.append(((clean - training.latents[c]) ** 2).mean() / max(share, 0.15))
     assert_close(loss, torch.stack(expected).mean())
 
 
 def test_the_stages_write_what_can_be_loaded(tmp_path: Path) -> None:
-    recipe = StageRecipe(steps=2, batch=4, learning_rate=1e-3, renders=16)
-    reader = make_reader(recipe, output=tmp_path, runs=tmp_path / "runs")
+    stage = StageRecipe(steps=2, batch=4, learning_rate=1e-3, renders=16)
+    recipe = BaseRecipe(**vars(stage), shape=SHAPES["unet"])
+    reader = make_reader(stage, output=tmp_path, runs=tmp_path / "runs")
     card = read_card(checked(reader))
     assert card["recipe"]["renders"] == 16
     assert set(card["accuracy_on_test_renders"]) >= {"hue", "tone"}
     assert not load_reader(reader).training
-    vae = make_autoencoder(recipe, runs=tmp_path / "runs")
+    vae = make_autoencoder(stage, runs=tmp_path / "runs")
     assert (vae / "config.json").is_file()
     base = make_base(recipe, output=tmp_path, runs=tmp_path / "runs", devices=1)
     assert read_card(checked(base))["processes"] == 1
     backbone = load_backbone(base)
     assert backbone.resolution == 32
     assert next(backbone.denoiser.parameters()).dtype == torch.float32
+    other = BaseRecipe(**(vars(recipe) | {"shape": SHAPES["transformer"], "parts": base}))
+    made = make_base(other, output=tmp_path / "other", runs=tmp_path / "other", devices=1)
+    assert read_card(checked(made))["recipe"]["shape"]["denoiser"] == "transformer"
+    assert load_backbone(made).resolution == 32
 
 
 @torch.no_grad()

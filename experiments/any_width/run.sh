@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Two further bases of the toy world, their LoRAs, and whether these are good enough: one thread, one after the other.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export OMP_NUM_THREADS=1
+for name in transformer wide; do
+    .venv/bin/lorarar toyworld base configs/toyworld/$name.yaml
+    .venv/bin/lorarar zoo configs/zoo/$name.yaml
+    .venv/bin/python experiments/any_width/gates.py $name
+done
