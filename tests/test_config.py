@@ -28,6 +28,7 @@ KINDS = {
     "paper_sdxl": QualityConfig,
     "ablations": QualityConfig,
     "ablation_inputs": QualityConfig,
+    "any_width": QualityConfig,
 }
 GOOD = """
 base: some/base
