@@ -5,8 +5,9 @@ cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/python experiments/ablations/make.py
 .venv/bin/lorarar benchmark quality configs/benchmark/ablations.yaml
-for loras in runs/ablations/loras/*; do
+for loras in data/embedded/loras runs/ablations/loras/*; do
     name="$(basename "$loras")"
     .venv/bin/lorarar benchmark quality configs/benchmark/ablation_inputs.yaml loras="$loras" runs="runs/ablations/$name" \
-        output="experiments/ablations/$name"
+        output="runs/ablations/$name/results"
 done
+.venv/bin/python experiments/ablations/inputs.py

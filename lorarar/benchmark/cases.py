@@ -16,7 +16,7 @@ from lorarar.cards import checked
 from lorarar.concepts import Pair, load_concepts, load_splits
 from lorarar.draws import Draw
 from lorarar.lora import LoRA
-from lorarar.mergers.build import ATTENTION
+from lorarar.mergers.ziplora import ZIPLORA
 from lorarar.pairs import PairBatch, PairDraws, load_loras
 
 EMBEDDED, SDXL = "embedded", "sdxl"
@@ -151,7 +151,7 @@ def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
     return {
         path: (module.out_features, module.in_features)
         for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and path.removesuffix(".0").endswith(ATTENTION)
+        if isinstance(module, nn.Linear) and path.removesuffix(".0").endswith(ZIPLORA.predicted)
     }
 
 

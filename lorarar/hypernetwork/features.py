@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lorarar.dense import factored
-from lorarar.lora import Layer, LoRA, projection
+from lorarar.lora import LoRA, projection
+from lorarar.lowrank import LowRank
 
 FEATURES, DESCRIPTION = 8, 12
 _TINY, _LITTLE = 1e-16, 1e-4
@@ -60,41 +61,58 @@ def _place(layer: str) -> tuple[int, ...]:
     return (part, *(int(number) for number in re.findall(r"(?<=\.)\d+(?=\.)", layer)))
 
 
-def measure(loras: Sequence[LoRA], i: int, layers: Sequence[str], device: torch.device) -> Tensor:
-    """Features of layers of LoRA i beside the sum of all others, through the factors, (layers, FEATURES).
+def measure(loras: Sequence[LoRA], layers: Sequence[str], device: torch.device) -> Tensor:
+    """Features of each LoRA's layers beside the sum of all others, through the factors, (loras, layers, FEATURES).
 
-    With dW of LoRA i and dO the sum of the others: log of the root mean square entry of dW and of dO (over 0.01), their
-    cosine, log of each one's effective rank |dW|^4 / |dW dW^T|^2, log share of their outputs' and of their inputs'
-    directions that is common (|dO^T dW| and |dW dO^T| over |dW| |dO|), and the first once more, less its mean over all
-    layers.
+    With dW of one LoRA and dO the sum of the others: log of the root mean square entry of dW and of dO (over 0.01),
+    their cosine, log of each one's effective rank |dW|^4 / |dW dW^T|^2, log share of their outputs' and of their
+    inputs' directions that is common (|dO^T dW| and |dW dO^T| over |dW| |dO|), and the first once more, less its mean
+    over all layers.
 
     Args:
         loras: Two or more that all hold the layers, linear ones.
     """
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for row, layer in enumerate(layers):
-        groups.setdefault(tuple(_layout(lora.layers[layer]) for lora in loras), []).append(row)
-    found = torch.zeros(len(layers), FEATURES, device=device)
-    for rows in groups.values():
-        factors = [_stacked([lora.layers[layers[row]] for row in rows], device) for lora in loras]
-        others = factors[:i] + factors[i + 1 :]
-        other = torch.cat([a for a, _ in others], dim=1), torch.cat([b for _, b in others], dim=2)
-        found[rows, :-1] = _features(factors[i], other)
-    found[:, -1] = found[:, 0] - found[:, 0].mean()
+    groups: dict[tuple[int, ...], list[int]] = {}
+    thin = [[factored(lora.layers[layer]) for lora in loras] for layer in layers]
+    for row, factors in enumerate(thin):
+        groups.setdefault(tuple(f.rank for f in factors), []).append(row)
+    found = torch.zeros(len(loras), len(layers), FEATURES, device=device)
+    for ranks, rows in groups.items():
+        pairs = [_grams(thin[row], device) for row in rows]
+        inputs, outputs = (torch.stack(grams) for grams in zip(*pairs, strict=True))
+        sizes = torch.tensor([float(math.prod(thin[row][0].shape)) for row in rows], device=device)
+        for i in range(len(loras)):
+            found[i, rows, :-1] = _features(inputs, outputs, sizes, _part(ranks, i, device))
+    found[..., -1] = found[..., 0] - found[..., 0].mean(dim=1, keepdim=True)
     return found
 
 
-def _features(own: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    """(layers, FEATURES - 1) of A (layers, rank, in) and B (layers, out, rank) of dW and of dO."""
-    (a, b), (c, d) = own, other
-    bb, bd, dd = b.mT @ b, b.mT @ d, d.mT @ d
-    aa, ac, cc = a @ a.mT, a @ c.mT, c @ c.mT
+def _grams(factors: Sequence[LowRank], device: torch.device) -> tuple[Tensor, Tensor]:
+    """A A^T and B^T B of all LoRAs' factors of a layer, one below the other, (ranks, ranks) each, in float32.
+
+    All features are of these two, so that a layer's large factors are read once.
+    """
+    a = torch.cat([f.A.to(device, torch.float32) * f.scale for f in factors])
+    b = torch.cat([f.B.to(device, torch.float32) for f in factors], dim=1)
+    return a @ a.mT, b.mT @ b
+
+
+def _part(ranks: Sequence[int], i: int, device: torch.device) -> Tensor:
+    """Which rows of the factors are LoRA i's, (ranks,)."""
+    owner = [k for k, rank in enumerate(ranks) for _ in range(rank)]
+    return torch.tensor(owner, device=device) == i
+
+
+def _features(inputs: Tensor, outputs: Tensor, sizes: Tensor, own: Tensor) -> Tensor:
+    """(layers, FEATURES - 1) from the Grams (layers, ranks, ranks), the deltas' numbers of entries and dW's rows."""
+    aa, ac, cc = inputs[:, own][:, :, own], inputs[:, own][:, :, ~own], inputs[:, ~own][:, :, ~own]
+    bb, bd, dd = outputs[:, own][:, :, own], outputs[:, own][:, :, ~own], outputs[:, ~own][:, :, ~own]
     square, square_o = (_sum(x, y).clamp(min=0) + _TINY for x, y in ((bb, aa), (dd, cc)))
     both = square * square_o
-    size = _LITTLE * b.shape[1] * a.shape[2]  # of a delta whose entries are 0.01
+    usual = _LITTLE * sizes  # squared size of a delta whose entries are 0.01
     found = [
-        (square / size).log() / 2,
-        (square_o / size).log() / 2,
+        (square / usual).log() / 2,
+        (square_o / usual).log() / 2,
         _sum(bd, ac) / both.sqrt(),
         _effective_rank(bb, aa, square).log(),
         _effective_rank(dd, cc, square_o).log(),
@@ -113,17 +131,3 @@ def _effective_rank(bb: Tensor, aa: Tensor, square: Tensor) -> Tensor:
     """(sum of the squared singular values)^2 / sum of their fourth powers, (layers,)."""
     product = bb @ aa
     return square.square() / (_sum(product, product.mT).clamp(min=0) + square.square() * _LITTLE)
-
-
-def _stacked(deltas: Sequence[Layer], device: torch.device) -> tuple[Tensor, Tensor]:
-    """A (layers, rank, in), with the scale in it, and B (layers, out, rank), float32."""
-    thin = [factored(delta) for delta in deltas]
-    scale = torch.tensor([d.scale for d in thin], device=device)
-    down = torch.stack([d.A for d in thin]).to(device, torch.float32)
-    return down * scale[:, None, None], torch.stack([d.B for d in thin]).to(device, torch.float32)
-
-
-def _layout(delta: Layer) -> tuple[object, ...]:
-    """What layers must share to be stacked."""
-    thin = factored(delta)
-    return thin.shape, thin.rank, thin.A.dtype

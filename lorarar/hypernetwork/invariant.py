@@ -94,16 +94,17 @@ class InvariantHypernetwork(nn.Module):
             )
         device = next(self.parameters()).device
         where = describe(layers).to(device)
-        found = torch.stack([self._one(loras, i, kind, layers, where) for i, kind in enumerate(kinds)], dim=1)
+        measured = measure(loras, layers, device)
+        found = torch.stack([self._one(kind, where, measured[i]) for i, kind in enumerate(kinds)], dim=1)
         fixed = tuple(found.new_tensor(self.config.fixed[_side(kind)]) for kind in kinds)
         widths = [loras[0].layers[layer].shape[1] for layer in layers]
         vectors = {la: tuple(m.expand(n) for m in row) for la, n, row in zip(layers, widths, found, strict=True)}
         return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
 
-    def _one(self, loras: Sequence[LoRA], i: int, kind: Kind, layers: Sequence[str], where: Tensor) -> Tensor:
-        """The coefficients of LoRA i, (layers,)."""
-        place = torch.cat([where, where.new_full((len(layers), 1), _SIGN[kind])], dim=1)
-        tokens = self.token(torch.cat([place, measure(loras, i, layers, where.device)], dim=1))
+    def _one(self, kind: Kind, where: Tensor, measured: Tensor) -> Tensor:
+        """The coefficients of one LoRA, (layers,), from descriptions and features of its layers."""
+        place = torch.cat([where, where.new_full((len(where), 1), _SIGN[kind])], dim=1)
+        tokens = self.token(torch.cat([place, measured], dim=1))
         mean = tokens.mean(0, keepdim=True).expand_as(tokens)
         gain, shift = self.mixed(torch.cat([tokens, mean], dim=1)).unbind(1)
         constant = self.config.initial[_side(kind)] + self.constant(place).squeeze(1)

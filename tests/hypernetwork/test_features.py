@@ -44,8 +44,9 @@ def test_features_are_those_of_the_dense_deltas() -> None:
     two = of_layers(factors(5, 7, 3, 0.002, 4), factors(5, 7, 3, 0.003, 5), factors(6, 4, 1, 0.01, 6))
     three = of_layers(factors(5, 7, 1, 0.004, 7), factors(5, 7, 1, 0.003, 8), factors(6, 4, 2, 0.02, 9))
     layers = list(one.layers)
-    found = measure([one, two, three], 1, layers, CPU)
-    assert found.shape == (3, FEATURES)
+    measured = measure([one, two, three], layers, CPU)
+    assert measured.shape == (3, 3, FEATURES)
+    found = measured[1]
     rows = []
     for layer in layers:
         a, b, c = (dense(lora.layers[layer]) for lora in (one, two, three))  # type: ignore[arg-type]
@@ -56,12 +57,12 @@ def test_features_are_those_of_the_dense_deltas() -> None:
 
 def test_orthogonal_deltas_share_nothing_and_equal_ones_everything() -> None:
     delta = factors(6, 8, 1, 0.01, 1)
-    same = measure([of_layers(delta), of_layers(delta)], 0, list(of_layers(delta).layers), CPU)[0]
+    same = measure([of_layers(delta), of_layers(delta)], list(of_layers(delta).layers), CPU)[0, 0]
     assert_close(same[[2, 3, 5, 6]], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-3, rtol=0)
     left, right = torch.eye(6)[:, :1], torch.eye(8)[:1]
     a = of_layers(type(delta)(left, right))
     b = of_layers(type(delta)(left.roll(1, 0), right.roll(1, 1)))
-    apart = measure([a, b], 0, list(a.layers), CPU)[0]
+    apart = measure([a, b], list(a.layers), CPU)[0, 0]
     assert abs(float(apart[2])) < 1e-6
     assert float(apart[[5, 6]].max()) < -4
 
