@@ -188,7 +188,7 @@ def _table(title: str, rows: Mapping[str, str]) -> list[str]:
 
 def _families(config: Mapping[str, Any]) -> str:
     """The bases that have all layers which the merger names; one that names none serves every base of its widths."""
-    layers = config.get("layers")
+    layers = config["groups"] if config.get("group") in ("layer", "column") else ()
     if not layers:
         return "every base model whose layers have the widths below" if "widths" in config else "every base model"
     found = [family.label for family in fitting(dict.fromkeys(layers, ()))]

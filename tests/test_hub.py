@@ -59,6 +59,8 @@ def test_the_card_names_the_families_of_its_layers(tmp_path: Path) -> None:
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     save_merger(ConstantMerger(ConstantConfig(groups=(layer,), group="layer")), tmp_path / "c.safetensors")
     text = (save_pretrained(tmp_path / "c.safetensors", tmp_path / "n") / "README.md").read_text()
+    assert "Stable Diffusion XL" in text
+    assert "FLUX" not in text
     assert "the file does not say" not in text  # the version is in every header
     assert "| scores | the file holds none |" in text
     assert "base_model" not in text
