@@ -38,7 +38,8 @@ def main(name: str, split: str = "validation") -> None:
     folder, start = Path("runs") / name, time.perf_counter()
     backbone, reader = load_backbone(folder / "base"), load_reader(DATA / "reader.safetensors")
     found = {"described": described(backbone, reader, folder / "described.png")}
-    if (folder / "loras").is_dir():
+    members = load_splits(HERE / "splits.yaml", "any_width")[split]
+    if all((folder / "loras" / f"{name}.safetensors").is_file() for name in (*members.contents, *members.styles)):
         found |= {split: alone(backbone, reader, folder, split)}
     found["seconds"] = round(time.perf_counter() - start, 1)
     found["date"] = datetime.date.today().isoformat()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from lorarar.backbone import load_backbone
-from tests.pipelines import shrunken_sd15
+from lorarar.backbone.loading import _left_out
 
 
 def test_a_loaded_base_is_frozen_and_of_the_wanted_type(base: Path) -> None:
@@ -20,10 +21,16 @@ def test_a_loaded_base_is_frozen_and_of_the_wanted_type(base: Path) -> None:
     assert backbone.dtype == torch.bfloat16
 
 
-def test_images_are_compared_as_they_were_made(tmp_path: Path) -> None:
-    pipeline = shrunken_sd15()
-    pipeline.save_pretrained(tmp_path)
-    assert load_backbone(tmp_path).pipeline.safety_checker is None
+def test_absent_parts_and_the_safety_checker_are_left_out(tmp_path: Path) -> None:
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "text_encoder_3": [None, None],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "requires_safety_checker": True,
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert _left_out(tmp_path) == {"safety_checker": None, "text_encoder_3": None}
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
