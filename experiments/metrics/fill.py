@@ -1,7 +1,7 @@
 """Put the results into the tables of the two READMEs: python experiments/metrics/fill.py, the last line of run.sh.
 
 A table stands between the lines <!-- NAME --> and <!-- /NAME -->; the words around it are written by hand. Results of
-other artefacts than the shipped ones are refused.
+another base, other LoRAs or another judge than the shipped ones are refused.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def study() -> str:
 
 
 def stale() -> list[str]:
-    """Which results are of other artefacts than the shipped ones."""
+    """Which results are of another base, LoRAs or judge than the shipped; the network is one of six methods only."""
     tower = load_encoder("tower").sha256
     towers = {
         "encoders.json": next(one["sha256"] for one in read("encoders") if one["encoder"] == "tower"),
@@ -126,8 +126,9 @@ def stale() -> list[str]:
         "agreement.json": read("agreement")["encoders"]["tower"],
         "study.json": read("study")["tower"],
     }
-    wrong = [name for name, sha256 in towers.items() if sha256 != tower]
-    return wrong if read("agreement").get("sources") == sources() else sorted({*wrong, "agreement.json"})
+    wrong = {name for name, sha256 in towers.items() if sha256 != tower}
+    then, now = read("agreement")["sources"], sources()
+    return sorted(wrong | {"agreement.json" for name in ("base", "loras", "judge") if then[name] != now[name]})
 
 
 def fill(path: Path, tables: Mapping[str, str]) -> None:
