@@ -5,9 +5,10 @@ cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/python experiments/ablations/make.py
 .venv/bin/lorarar benchmark quality configs/benchmark/ablations.yaml
-for loras in data/embedded/loras runs/ablations/loras/*; do
-    name="$(basename "$loras")"
-    .venv/bin/lorarar benchmark quality configs/benchmark/ablation_inputs.yaml loras="$loras" runs="runs/ablations/$name" \
-        output="runs/ablations/$name/results"
-done
+score() {
+    .venv/bin/lorarar benchmark quality configs/benchmark/ablation_inputs.yaml loras="$2" runs="runs/ablations/$1" \
+        output="runs/ablations/$1/results"
+}
+score as_trained data/embedded/loras
+for loras in runs/ablations/loras/*; do score "$(basename "$loras")" "$loras"; done
 .venv/bin/python experiments/ablations/inputs.py
