@@ -46,7 +46,8 @@ def summarise(rows: Sequence[Row], pairs: Sequence[Pair], compared: Sequence[Seq
     contents = len({pair.content.name for pair in pairs})
     values = {m: {row.config.name: row.scores(m, contents) for row in rows} for m in METRICS}
     competing = [row.config.name for row in rows if row.config.competes]
-    best = max(competing, key=lambda name: float(values["joint"][name].mean())) if competing else None
+    # of equals the first by name, as `tied_set` has it
+    best = min(competing, key=lambda name: (-float(values["joint"][name].mean()), name)) if competing else None
     with_best = [(best, name) for name in competing if name != best] if best else []
     found = {metric: _compare(values[metric], with_best) for metric in METRICS}
     return {

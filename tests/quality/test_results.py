@@ -70,3 +70,10 @@ def test_training_seeds_are_averaged_and_shown() -> None:
 def test_times() -> None:
     found = summarise_times([row("a", lambda c, s, k: 0.5)])
     assert found == {"a": {"merge_seconds": 0.25 + 31.5, "extra_bytes": 630}}
+
+
+def test_methods_of_equal_means_are_tied() -> None:
+    same = noise(0)
+    found = summarise([row("z", same), row("a", same), row("m", noise(1))], pairs(), [])
+    assert found["best"] == found["tied_with_the_best"][0]
+    assert {"a", "z"} <= set(found["tied_with_the_best"])
