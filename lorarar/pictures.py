@@ -33,17 +33,19 @@ def contact_sheet(
 
     Args:
         cells: for each row its images (3, h, w), 0 to 1.
-        columns: a label for each column; rows: a label for each row, or none.
+        columns: a label for each column, of one or more lines, smaller where it is wider than the column; rows: a label
+            for each row, or none.
         cell: size of a drawn image in pixels. Small images grow without smoothing.
     """
     font = ImageFont.load_default(size=max(11, cell // 8))
     left = max((int(font.getlength(row)) for row in rows), default=0) + (12 if rows else 4)
-    top, gap = font.size + 10, 4
+    lines = max((label.count("\n") + 1 for label in columns), default=1)
+    top, gap = lines * (font.size + 4) + 6, 4
     canvas = Image.new("RGB", (left + len(columns) * (cell + gap), top + len(cells) * (cell + gap)), "white")
     pen = ImageDraw.Draw(canvas)
     for c, label in enumerate(columns):
-        x = left + c * (cell + gap) + (cell - font.getlength(label)) / 2
-        pen.text((x, 4), label, fill="black", font=font)
+        x = left + c * (cell + gap) + cell / 2
+        pen.multiline_text((x, 4), label, fill="black", font=_fitting(label, font, cell), anchor="ma", align="center")
     for r, row in enumerate(cells):
         y = top + r * (cell + gap)
         if rows:
@@ -52,6 +54,12 @@ def contact_sheet(
             canvas.paste(_picture(image, cell), (left + c * (cell + gap), y))
     with atomic_write(path, force=True) as temporary:
         canvas.save(temporary, format="PNG")
+
+
+def _fitting(label: str, font: ImageFont.FreeTypeFont, width: int) -> ImageFont.FreeTypeFont:
+    """The font, or as much less of it as the longest line needs; 7 pixels are still read."""
+    longest = max(font.getlength(line) for line in label.split("\n"))
+    return font if longest <= width else font.font_variant(size=max(7, int(font.size * width / longest)))
 
 
 def save_image(image: Tensor, path: Path) -> None:

@@ -38,6 +38,15 @@ def test_a_contact_sheet_shows_every_cell(tmp_path: Path) -> None:
     assert (np.asarray(labelled)[:, : labelled.width - picture.width] < 128).any()  # the labels' ink
 
 
+def test_a_long_label_stays_above_its_column(tmp_path: Path) -> None:
+    white = torch.ones(3, 8, 8)
+    contact_sheet([[white, white]], tmp_path / "x.png", columns=["test_content_00\ntest_style_00", ""], cell=64)
+    ink = np.asarray(Image.open(tmp_path / "x.png"))[..., 0] < 128
+    top = 2 * (11 + 4) + 6
+    assert ink[:top, :68].any()
+    assert not ink[:, 68:].any()
+
+
 def test_an_image_is_written_as_bytes(tmp_path: Path) -> None:
     image = torch.rand(3, 5, 7) * 1.4 - 0.2
     save_image(image, tmp_path / "x.png")

@@ -62,7 +62,7 @@ def draw_contact_sheet(world: World, names: Mapping[str, Path], pairs: Sequence[
         cells.append([*true, *images])
     columns = [*(["true"] if world.reader else []), *names]
     transposed = [[row[i] for row in cells] for i in range(len(columns))]
-    contact_sheet(transposed, path, columns=[pair.name for pair in pairs], rows=columns, cell=72)
+    contact_sheet(transposed, path, columns=[pair.name.replace("+", "\n") for pair in pairs], rows=columns, cell=72)
 
 
 def diagonal(pairs: Sequence[Pair]) -> list[Pair]:
