@@ -143,6 +143,7 @@ def _draw(embedded: Embedded, results: Mapping[str, Result], path: Path) -> None
 def _train_a_little(output: Path) -> str:
     """Twenty steps of a fresh hypernetwork's training, by the shipped configuration."""
     words = [f"recipe.steps={_STEPS}", "recipe.schedule=constant", "wandb=disabled", "reader=null"]
+    words += [f"imagined={_STEPS}", f"runs={output}"]
     module = merger_training(load_config(TrainConfig, CONFIG, words))
     before = _validation_loss(module)
     shutil.rmtree(output, ignore_errors=True)

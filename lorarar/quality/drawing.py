@@ -17,10 +17,11 @@ from lorarar.quality.world import World
 from lorarar.writing import atomic_write
 
 _FASTEST = 1e-3  # seconds; the colours begin here
+_SHOWN = 0.6  # joint score; what is below may lie outside the frame, so that the others are told apart
 
 
 def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Content against style of every row, numbered in the order of the legend; the colour tells the time to merge."""
+    """Content against style, rows numbered in the order of the legend; the colour tells the time to merge."""
     figure, axes = plt.subplots(figsize=(11, 6.5), layout="constrained")
     names = sorted(record["methods"], key=lambda name: -record["methods"][name]["joint"]["mean"])
     norm = LogNorm(_FASTEST, max([_FASTEST * 10, *(found["merge_seconds"] for found in times.values())]))
@@ -41,9 +42,15 @@ def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, floa
         )
         axes.annotate(str(number), (x["mean"], y["mean"]), textcoords="offset points", xytext=(5, 4), fontsize=8)
     axes.set(xlabel="content", ylabel="style", title="By falling joint score; 95 % crossed intervals")
-    axes.legend(loc="center left", bbox_to_anchor=(1.22, 0.5), fontsize=8, frameon=False)
+    near = [row for row in record["methods"].values() if row["joint"]["mean"] >= _SHOWN] or [
+        *record["methods"].values()
+    ]
+    axes.set_xlim(min(row["content"]["mean"] for row in near) - 0.02, 1.01)
+    axes.set_ylim(min(row["style"]["mean"] for row in near) - 0.02, 1.01)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
     scale = plt.cm.ScalarMappable(norm, "viridis")
-    figure.colorbar(scale, ax=axes, label="seconds to merge a pair (grey: nothing to merge)", pad=0.01)
+    label = "seconds to merge a pair (grey: nothing to merge)"
+    figure.colorbar(scale, ax=axes, label=label, location="bottom", aspect=60, pad=0.02)
     with atomic_write(path, force=True) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
     plt.close(figure)
