@@ -42,9 +42,8 @@ def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, floa
         )
         axes.annotate(str(number), (x["mean"], y["mean"]), textcoords="offset points", xytext=(5, 4), fontsize=8)
     axes.set(xlabel="content", ylabel="style", title="By falling joint score; 95 % crossed intervals")
-    near = [row for row in record["methods"].values() if row["joint"]["mean"] >= _SHOWN] or [
-        *record["methods"].values()
-    ]
+    rows = list(record["methods"].values())
+    near = [row for row in rows if row["joint"]["mean"] >= _SHOWN] or rows
     axes.set_xlim(min(row["content"]["mean"] for row in near) - 0.02, 1.01)
     axes.set_ylim(min(row["style"]["mean"] for row in near) - 0.02, 1.01)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
