@@ -116,7 +116,7 @@ def _reasons(axis: Axis, found: AxisGate) -> list[str]:
     )
     reasons = [
         f"{axis}: {name} cannot be calibrated: {rate.total} of {rate.total + undecided} cases are decided, expected at "
-        f"least {MIN_DECIDED} and half of them"
+        f"least {MIN_DECIDED} and half of them: add reference images, or look at why the judge decides nothing"
         for name, rate, undecided in named
         if rate.total < MIN_DECIDED or rate.total < undecided
     ]
