@@ -76,9 +76,12 @@ def config(base: Callable[[str], Path], zoo: Callable[[str], Path], folder: Path
     """A family's shipped training configuration, made small."""
 
     def made(family: str, runs: Path) -> TrainConfig:
-        small = [*words(base(family), folder, runs), f"loras={zoo(family)}", "wandb=disabled", "options.hidden=8"]
-        small += ["recipe.steps=2", "recipe.learning_rate=0.001", "validate_every=2", "weights.combined=1.0", "pairs=2"]
-        return load_config(TrainConfig, CONFIGS / "train" / f"{family}.yaml", small)
+        path = CONFIGS / "train" / f"{family}.yaml"
+        size = "hidden" if load_config(TrainConfig, path).merger == "paper" else "width"
+        small = [*words(base(family), folder, runs), f"loras={zoo(family)}", "wandb=disabled", f"options.{size}=8"]
+        small += ["recipe.steps=2", "recipe.learning_rate=0.001", "validate_every=2", "pairs=2"]
+        small += ["weights.combined=1.0", "weights.described=0.5", "imagined=1"]
+        return load_config(TrainConfig, path, small)
 
     return made
 
@@ -156,7 +159,8 @@ def test_checkpointing_leaves_the_gradients_as_they_are(config: Callable[..., Tr
         block = module.backbone.denoiser.mid_block.attentions[0].transformer_blocks[0].attn1
         block.register_forward_hook(lambda *_, calls=calls: calls.append(torch.is_grad_enabled()))
         module.losses(module.data.training_batch(0), backward=True)
-        assert len(calls) == (4 if checkpointing else 3)  # teachers, base, merged; again in backward
+        # teachers, base, base told the words, merged; the last again in backward
+        assert len(calls) == (5 if checkpointing else 4)
         gradients.append({name: p.grad for name, p in module.merger.named_parameters()})
     for name, gradient in gradients[0].items():
         assert gradient.abs().max() > 0, name

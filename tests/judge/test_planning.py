@@ -86,7 +86,7 @@ def test_hostile_images_are_set_apart(setup: Setup) -> None:
     assert {q.item for q in bad} == {setup.items[0].id, setup.items[1].id, "x"}
     assert len(bad) == len({q.id for q in bad}) == 12
     assert {found.refused[q.id].split(":")[0] for q in bad} == {
-        "expected a PNG, JPEG or WebP image",
+        "expected a PNG, JPEG or WebP image, found none of them",
         "direct/cat_1+ink/1.png cannot be opened",
         "expected a path below the root, found '../references/dog/0.png'",
     }
