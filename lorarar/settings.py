@@ -34,7 +34,7 @@ def keep_settings(settings: Mapping[str, Any], folder: Path, advice: str) -> Non
 
 
 def stated(settings: Any) -> Any:
-    """A dataclass as a mapping of the fields that differ from their defaults, nested ones too; other values as they are.
+    """A dataclass as a mapping of the fields that differ from their defaults, nested too; other values as they are.
 
     What is named by a hash of this keeps its name when a field with a default is added.
     """
