@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lorarar.families import check_same_family
+from lorarar.hypernetwork.invariant import kinds_of
 from lorarar.lora import Layer, LoRA, check_same_shapes
 from lorarar.mergers import MERGERS, Merger, Optimiser, Options, learned_layers
 from lorarar.mergers.driver import merge_deltas
@@ -105,6 +106,8 @@ def combine(
     _check_optimiser(method, optimiser)
     if kinds and not method.takes_kinds:
         raise ValueError(f"expected kinds for a network that takes any number of LoRAs, found {method.name}: drop them")
+    if method.takes_kinds and len(loras) > 2:
+        notes.append(f"taken as {', '.join(kinds or kinds_of(loras))}")
     chosen = method.settings(options or {})
     strengths = strengths_for(loras, weights, blocks, text_encoder)
     placed = [lora.to(_checked(device)) for lora in loras]

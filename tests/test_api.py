@@ -103,6 +103,7 @@ def test_a_network_is_told_contents_from_styles() -> None:
     other = combine(loras, kinds=["content", "style", "style"])
     assert other.coefficients is not None
     rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
+    assert said.notes[-1] == "taken as content, content, style"
     assert rows[0] == rows[1]
     assert rows[0] != rows[2]
     with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
