@@ -6,6 +6,7 @@ python experiments/judge/tiny_judge.py test        (or validation, for choices);
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(split: str) -> None:
     """Measures and writes."""
     torch.set_num_threads(1)
     folder, judge = ROOT / split, checked(DATA / "judge")
+    shutil.rmtree(folder, ignore_errors=True)  # a run that holds replies refuses another plan
     random = folder / "random"
     random.parent.mkdir(parents=True, exist_ok=True)
     processor = LlavaProcessor.from_pretrained(judge)
