@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
 from lorarar.concepts import Concept, Split, load_concepts, load_splits, seed_of
-from lorarar.config import TrainConfig, ZooConfig, keep_config
+from lorarar.config import ConfigError, TrainConfig, ZooConfig, keep_config
 from lorarar.draws import step_generator
 from lorarar.dreambooth import DreamBoothTraining
 from lorarar.fitting import fit
 from lorarar.imagining import imagine
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
-from lorarar.mergers.files import load_merger
+from lorarar.mergers.files import load_merger, merger_kind
 from lorarar.pairs import PairData, load_loras
 from lorarar.toyworld.reader import load_reader
 from lorarar.toyworld.scoring import PairScorer
@@ -80,7 +81,7 @@ def run_train(config: TrainConfig) -> Path:
     """Train a merger; returns the file of the best one on validation pairs.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration.
+        ConfigError: the folder holds a run of another configuration, or ``start`` a merger of another kind.
     """
     keep_config(config, config.runs)
     module = merger_training(config)
@@ -117,15 +118,27 @@ def merger_training(config: TrainConfig) -> MergerTraining:
         spread=config.spread,
     )
     torch.manual_seed(config.seed)
-    merger = load_merger(config.start).train() if config.start else _new_merger(config, loras)
+    merger = _merger(config, loras)
     scorer = None
     if config.reader:
         scorer = PairScorer(backbone, load_reader(config.reader), data.validation_pairs, data.loras, config.seeds)
     return MergerTraining(merger, backbone, data, config.recipe, config.weights, scorer)
 
 
-def _new_merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
-    return new_merger(config.merger, next(iter(loras.values())), config.options)
+def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
+    """A new merger, or the one to go on from.
+
+    Raises:
+        ConfigError: that one is of another kind.
+    """
+    if config.start is None:
+        return new_merger(config.merger, next(iter(loras.values())), config.options)
+    kind = merger_kind(config.start)
+    if kind != config.merger:
+        raise ConfigError(
+            f"expected a merger of kind {config.merger!r} in {config.start}, found {kind!r}: set merger={kind}"
+        )
+    return load_merger(config.start).train()
 
 
 def _imagined(
@@ -138,7 +151,10 @@ def _imagined(
     pairs = splits["train"].pairs(concepts)
     order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
     chosen = [pairs[i] for i in order[: config.imagined or len(pairs)]] + splits["validation"].pairs(concepts)
-    key = seed_of(config.base, *(f"{pair.name}: {pair.description}" for pair in chosen))
+    weights = (
+        next(backbone.denoiser.parameters()).detach().float().cpu().numpy().tobytes()
+    )  # tell bases of one path apart
+    key = seed_of(hashlib.sha256(weights).hexdigest(), *(f"{pair.name}: {pair.description}" for pair in chosen))
     return imagine(backbone, chosen, cache=config.runs.parent / f"imagined_{key:08x}.safetensors")
 
 

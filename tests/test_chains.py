@@ -13,13 +13,13 @@ from PIL import Image
 
 from lorarar.backbone import load_backbone
 from lorarar.concepts import load_concepts
-from lorarar.config import TrainConfig, ZooConfig, load_config
+from lorarar.config import ConfigError, TrainConfig, ZooConfig, load_config
 from lorarar.dreambooth import DreamBoothTraining, Recipe
 from lorarar.files import merge_files
 from lorarar.formats import load
 from lorarar.generation import Sampling, generate_files
 from lorarar.lora import projection
-from lorarar.mergers.files import load_merger, merger_kind
+from lorarar.mergers.files import load_merger, merger_kind, save_merger
 from lorarar.runs import merger_training, run_train, run_zoo
 from tests.pipelines import SHRUNKEN
 
@@ -147,6 +147,35 @@ def test_in_bf16_what_is_trained_stays_in_float32(
         Recipe(rank=2, alphas=(2.0,), steps=1, images=1, learning_rate=1e-2),
     )
     assert {p.dtype for p in training.denoiser.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_training_goes_on_from_a_merger_of_its_kind(config: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    settings = config("sdxl", tmp_path / "runs")
+    first = merger_training(settings).merger
+    with torch.no_grad():
+        first.output.bias += 3.0
+    save_merger(first, tmp_path / "first.safetensors")
+    found = merger_training(replace(settings, start=tmp_path / "first.safetensors")).merger
+    assert found.training
+    assert torch.equal(found.output.bias, first.output.bias)
+    with pytest.raises(ConfigError, match=r"kind 'constant' in .*first.safetensors, found 'paper': set merger=paper"):
+        merger_training(replace(settings, merger="constant", options={}, start=tmp_path / "first.safetensors"))
+
+
+def test_a_base_that_took_anothers_place_draws_anew(
+    config: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config("sdxl", tmp_path / "runs" / "a")
+    merger_training(settings)
+    drawn = set((tmp_path / "runs").glob("imagined_*"))
+    merger_training(settings)
+    assert set((tmp_path / "runs").glob("imagined_*")) == drawn
+    assert len(drawn) == 1
+    other = load_backbone(settings.base)
+    next(other.denoiser.parameters()).data += 1.0
+    monkeypatch.setattr("lorarar.runs.load_backbone", lambda *_, **__: other)
+    merger_training(settings)
+    assert len(set((tmp_path / "runs").glob("imagined_*"))) == 2
 
 
 def test_checkpointing_leaves_the_gradients_as_they_are(config: Callable[..., TrainConfig], tmp_path: Path) -> None:
