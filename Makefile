@@ -13,7 +13,7 @@ demo: install
 
 install: $(VENV)/.installed
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .

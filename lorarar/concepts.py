@@ -44,6 +44,15 @@ class Concept:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A concept whose reference images the base draws: their folder, and a prompt for each of them."""
+
+    name: str
+    folder: Path
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pair:
     """A content and a style to be merged."""
 
@@ -105,6 +114,22 @@ def load_concepts(manifests: Sequence[Path], images: Path, names: Sequence[str] 
     return found
 
 
+def load_drawn(manifests: Sequence[Path], images: Path) -> list[Drawn]:
+    """The concepts of manifests that have prompts to be drawn from, under ``drawn``.
+
+    Raises:
+        FileNotFoundError: no manifest.
+        ValueError: no concept has any.
+    """
+    entries = [entry for manifest in manifests for entry in _read(manifest)["concepts"] if entry.get("drawn")]
+    if not entries:
+        raise ValueError(
+            f"expected concepts with `drawn`, a list of prompts to draw their images from, in "
+            f"{[str(m) for m in manifests]}, found none: see data/README.md"
+        )
+    return [Drawn(entry["name"], _folder(entry, images), tuple(entry["drawn"])) for entry in entries]
+
+
 def load_splits(path: Path, name: str) -> dict[str, Split]:
     """The named splits of a manifest, checked to be disjoint.
 
@@ -160,8 +185,12 @@ def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def _folder(entry: Mapping[str, Any], root: Path) -> Path:
+    return root / str(entry.get("folder", entry["name"]))
+
+
 def _concept(entry: Mapping[str, Any], root: Path, manifest: Path) -> Concept:
-    name, folder = entry["name"], root / str(entry.get("folder", entry["name"]))
+    name, folder = entry["name"], _folder(entry, root)
     images = tuple(sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES))
     if not images:
         raise FileNotFoundError(f"{manifest}: expected images of {name!r} in {folder}, found none: put them there")

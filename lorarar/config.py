@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lorarar.dreambooth import Recipe
+from lorarar.generation import Sampling
+from lorarar.imagining import SAMPLING
 from lorarar.mergers.recipe import MergerRecipe
 from lorarar.objective import Weights
 from lorarar.settings import keep_settings
@@ -40,6 +42,7 @@ class ZooConfig:
         runs: folder for checkpoints.
         group: LoRAs trained at once.
         precision: Lightning's name; mixed keeps the frozen base in the short type.
+        sampling: how `lorarar imagine` draws reference images.
     """
 
     base: str
@@ -56,6 +59,7 @@ class ZooConfig:
     gradient_checkpointing: bool = False
     checkpoint_every: int = 100
     concept: str | None = None
+    sampling: Sampling = SAMPLING
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class TrainConfig:
         reader: the toy world's attribute reader, which then scores validation pairs by their images; or none.
         seeds: noise seeds of the images that the reader scores.
         imagined: training pairs that the base draws from their descriptions, for the term ``weights.described``; 0 for
-            all of them.
+            all of them; ``sampling`` says how.
         spread: how far the training LoRAs' strengths vary; see `lorarar.pairs.PairData`.
     """
 
@@ -94,6 +98,7 @@ class TrainConfig:
     pairs: int = 1
     images_per_step: int = 1
     imagined: int = 0
+    sampling: Sampling = SAMPLING
     spread: float = 0.0
     seed: int = 0
     monitor: str = "validation/loss"

@@ -69,6 +69,12 @@ def generate(
     return images.unflatten(0, (len(loras), len(seeds)))
 
 
+@torch.no_grad()
+def draw_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """One image of the base alone for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU."""
+    return _sample(backbone, prompts, seeds, sampling)
+
+
 def generate_composed(
     backbone: Backbone,
     loras: Sequence[LoRA],

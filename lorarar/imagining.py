@@ -1,4 +1,4 @@
-"""What the base itself draws of pairs when words describe both concepts: a merge's teacher needs no true image."""
+"""What the base itself draws from words: of pairs, so that a merge's teacher needs no true image, and of concepts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lorarar.backbone import Backbone
-from lorarar.concepts import Pair
-from lorarar.generation import Sampling, generate
+from lorarar.concepts import Drawn, Pair, seed_of
+from lorarar.generation import Sampling, draw_prompts, generate
+from lorarar.pictures import save_image
 from lorarar.writing import atomic_write
 
 _BATCH = 32
@@ -57,3 +58,24 @@ def _drawn(backbone: Backbone, pairs: Sequence[Pair], seed: int, sampling: Sampl
     images = generate(backbone, [None] * len(pairs), prompts, [seed], sampling)[:, 0]
     latents = backbone.encode_images(images * 2 - 1).cpu()
     return [latent[None].contiguous() for latent in latents]
+
+
+def imagine_concepts(backbone: Backbone, concepts: Sequence[Drawn], *, sampling: Sampling = SAMPLING) -> list[Path]:
+    """Reference images ``folder/<i>.png`` of concepts that exist in words alone, drawn by the base, one a prompt.
+
+    A folder appears when all its images are there; folders that exist are kept, so that a stopped run goes on. The
+    noise depends on the concept's name and the image's number.
+
+    Returns:
+        The folders, those that were there too.
+    """
+    for concept in tqdm(concepts, desc="the base draws", unit="concept"):
+        if concept.folder.exists():
+            continue
+        seeds = [seed_of(concept.name, i) for i in range(len(concept.prompts))]
+        part = concept.folder.with_name(f".{concept.folder.name}.part")
+        part.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(draw_prompts(backbone, concept.prompts, seeds, sampling)):
+            save_image(image, part / f"{i}.png")
+        part.rename(concept.folder)
+    return [concept.folder for concept in concepts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from lorarar.teaching import objective_terms
 
 # A single step's loss depends most on its timestep: early stopping looks at an exponential mean over about 20 steps.
 _SMOOTHING = 0.95
+
+Predictor = Callable[[Sequence[LoRA]], Coefficients]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Optimised:
 class PairTraining(lightning.LightningModule):
     """The coefficients of n pairs, one share of the batch each; a pair's draws, gradient and steps are its own.
 
-    Its draws are a function of (seed, step, pair).
+    Its draws are a function of (seed, step, pair). Coefficients start from 1, or from what ``start`` predicts.
 
     Attributes:
         mergers: one for each pair.
@@ -63,11 +65,15 @@ class PairTraining(lightning.LightningModule):
     waited: Tensor
     taken: Tensor
 
-    def __init__(self, draws: PairDraws, pairs: Sequence[Pair], method: PairMethod) -> None:
+    def __init__(
+        self, draws: PairDraws, pairs: Sequence[Pair], method: PairMethod, start: Predictor | None = None
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False  # the adapted context must stay open through backward
         self.draws, self.pairs, self.method = draws, list(pairs), method
         self.mergers = nn.ModuleList([method.start(draws.both(pair)) for pair in pairs]).to(draws.backbone.device)
+        for merger, pair in zip(self.mergers, pairs if start else (), strict=False):
+            merger.start_from(start(draws.both(pair)))
         # Buffers, so that a resumed run stops where an uninterrupted one does.
         self.register_buffer("smoothed", torch.full((len(pairs),), torch.nan))
         self.register_buffer("best", torch.full((len(pairs),), torch.inf))
@@ -139,6 +145,7 @@ def optimise(
     checkpoint_every: int = 25,
     precision: str = "32-true",
     held_out: int = 8,
+    start: Predictor | None = None,
     imagined: Mapping[str, Tensor] | None = None,
 ) -> list[Optimised]:
     """Optimise the coefficients of each pair, ``group`` pairs in one batch; the results are those of each pair alone.
@@ -148,6 +155,7 @@ def optimise(
         method: such as `lorarar.mergers.ziplora.ZIPLORA`, or a copy of it with other settings.
         runs: folder for checkpoints, from which an interrupted run goes on; None keeps none.
         checkpoint_every: steps.
+        start: predicts the coefficients that each pair starts from, such as a hypernetwork; None starts from 1.
         held_out: draws, of ``method.images`` images of each concept, on which the objective is measured.
         imagined: as in `lorarar.pairs.PairDraws`, for methods whose objective has the described term.
 
@@ -158,8 +166,8 @@ def optimise(
     """
     draws = PairDraws(backbone, [c for pair in pairs for c in (pair.content, pair.style)], loras, imagined)
     found: list[Optimised] = []
-    for start in range(0, len(pairs), group):
-        module = PairTraining(draws, pairs[start : start + group], method)
+    for first in range(0, len(pairs), group):
+        module = PairTraining(draws, pairs[first : first + group], method, start)
         before = measured(module, held_out)
         with ExitStack() as stack:
             folder = (runs or Path(stack.enter_context(TemporaryDirectory()))) / _run_name(module)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from lorarar.backbone import Backbone, load_backbone
 from lorarar.benchmark.zoo import compare_throughput
-from lorarar.concepts import Concept, Split, load_concepts, load_splits, seed_of
+from lorarar.concepts import Concept, Split, load_concepts, load_drawn, load_splits, seed_of
 from lorarar.config import ConfigError, TrainConfig, ZooConfig, keep_config
 from lorarar.draws import step_generator
 from lorarar.dreambooth import DreamBoothTraining
 from lorarar.fitting import fit
-from lorarar.imagining import imagine
+from lorarar.imagining import imagine, imagine_concepts
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
 from lorarar.mergers.files import load_merger, merger_kind
@@ -54,6 +54,12 @@ def run_dreambooth(config: ZooConfig) -> Path:
     write_lora(module.lora(), concept, config.recipe, path)
     shutil.rmtree(run)
     return path
+
+
+def run_imagine(config: ZooConfig) -> list[Path]:
+    """Draw the reference images of the manifests' concepts that have prompts for them."""
+    drawn = load_drawn(config.manifests, config.images)
+    return imagine_concepts(_backbone(config), drawn, sampling=config.sampling)
 
 
 def run_zoo(config: ZooConfig) -> list[Path]:
@@ -151,11 +157,11 @@ def _imagined(
     pairs = splits["train"].pairs(concepts)
     order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
     chosen = [pairs[i] for i in order[: config.imagined or len(pairs)]] + splits["validation"].pairs(concepts)
-    weights = (
-        next(backbone.denoiser.parameters()).detach().float().cpu().numpy().tobytes()
-    )  # tell bases of one path apart
-    key = seed_of(hashlib.sha256(weights).hexdigest(), *(f"{pair.name}: {pair.description}" for pair in chosen))
-    return imagine(backbone, chosen, cache=config.runs.parent / f"imagined_{key:08x}.safetensors")
+    weights = next(backbone.denoiser.parameters()).detach().float().cpu().numpy()
+    base = hashlib.sha256(weights.tobytes()).hexdigest()  # tells bases of one path apart
+    key = seed_of(base, config.sampling, *(f"{pair.name}: {pair.description}" for pair in chosen))
+    cache = config.runs.parent / f"imagined_{key:08x}.safetensors"
+    return imagine(backbone, chosen, cache=cache, sampling=config.sampling)
 
 
 def _concepts(config: ZooConfig) -> list[Concept]:

@@ -1,4 +1,4 @@
-"""Commands that train: dreambooth, zoo, train."""
+"""Commands that train: imagine (what to train on), dreambooth, zoo, train."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from lorarar.cli.configured import Commands, add_configured
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
     """Registers the commands."""
+    add_configured(commands, "imagine", _imagine, "draw the images of a zoo's concepts that exist in words alone")
     add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft (give concept=NAME)")
     add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many at once")
     add_configured(commands, "train", _train, "train a merger on the pairs of a manifest")
+
+
+def _imagine(arguments: argparse.Namespace) -> None:
+    from lorarar.config import ZooConfig, load_config
+    from lorarar.runs import run_imagine
+
+    folders = run_imagine(load_config(ZooConfig, arguments.config, arguments.overrides))
+    print(f"images of {len(folders)} concepts in {folders[0].parent}")
 
 
 def _dreambooth(arguments: argparse.Namespace) -> None:

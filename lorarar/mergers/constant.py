@@ -92,6 +92,25 @@ class ConstantMerger(nn.Module):
         fixed = tuple(self.values.new_full((self.config.n_loras,), self.config.fixed))
         return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
 
+    @torch.no_grad()
+    def start_from(self, coefficients: Coefficients) -> None:
+        """Takes over another merger's coefficients, for the groups "layer" (the mean of the columns) and "column".
+
+        Raises:
+            ValueError: The numbers belong to groups of several layers, or a layer is not among the coefficients.
+        """
+        missing = [layer for layer in self.config.groups if layer not in coefficients.layers]
+        if missing or self.config.group not in ("layer", "column"):
+            raise ValueError(
+                f'expected coefficients for each layer, and numbers by "layer" or "column", found none for '
+                f"{missing[:3]} and numbers by {self.config.group!r}: start from a merger for the same base model"
+            )
+        rows = []
+        for layer, count in zip(self.config.groups, self.rows, strict=True):
+            vectors = [m.float().reshape(-1) for m in coefficients.layers[layer]]
+            rows.append(torch.stack([v.mean().expand(1) if count == 1 else v.expand(count) for v in vectors], dim=1))
+        self.values.copy_(torch.cat(rows))
+
     def _groups(self, loras: Sequence[LoRA]) -> dict[str, str]:
         """Learned layer -> its group."""
         shapes = linear_shapes(loras)

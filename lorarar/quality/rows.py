@@ -115,9 +115,12 @@ def _learned(world: World, row: MethodConfig, file: Path, other_pair: bool) -> M
 def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
     """Coefficients that are optimised for each pair, a group of pairs in one batch.
 
-    With ``told`` the objective is the described term alone, and the pairs' true words are told: a ceiling.
+    With ``told`` the objective is the described term alone, and the pairs' true words are told. With ``start``, a
+    trained merger's file, the coefficients start from those that it predicts.
     """
     found, predicted, told = MERGERS[row.source].pair, settings.pop("predicted", None), settings.pop("told", False)
+    start = Path(settings.pop("start")) if "start" in settings else None
+    predictor = load_merger(start).to(world.backbone.device) if start else None
     if found is None:
         raise ConfigError(f"expected a merger that is optimised for each pair, found {row.source!r}")
     method = found.configured(settings)
@@ -128,7 +131,9 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
         def merge_all() -> list[tuple[LoRA, dict[str, float]]]:
             asked = [in_words(pair) for pair in pairs] if told else pairs
             drawn = imagine(world.backbone, asked) if told else None
-            optimised = optimise(world.backbone, asked, world.loras, method, group=len(pairs), imagined=drawn)
+            optimised = optimise(
+                world.backbone, asked, world.loras, method, group=len(pairs), start=predictor, imagined=drawn
+            )
             return [
                 (merge(world.both(pair), one.coefficients), _objective(one))
                 for pair, one in zip(pairs, optimised, strict=True)
@@ -136,7 +141,8 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
 
         return together(world, merge_all)
 
-    return Method({"kind": row.kind, "method": _plain(stated(method))}, make, partial(draw_merged, world))
+    identity = {"kind": row.kind, "method": _plain(stated(method))} | ({"start": sha256(start)} if start else {})
+    return Method(identity, make, partial(draw_merged, world))
 
 
 def _truth(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:

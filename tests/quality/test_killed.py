@@ -36,16 +36,17 @@ def test_sigkill_changes_nothing(config: QualityConfig, tmp_path: Path) -> None:
         files[name] = tmp_path / f"{name}.yaml"
         files[name].write_text(yaml.safe_dump(own))
     draw = random.Random(0)
+    left_alone = _started(files["alone"])
     for _ in range(KILLS):
-        started = subprocess.Popen(_command(files["killed"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(4, 20))
+        started = _started(files["killed"])
+        time.sleep(draw.uniform(4, 14))
         started.send_signal(signal.SIGKILL)
         started.wait()
-    for file in files.values():
-        subprocess.run(_command(file), check=True, capture_output=True)
+    assert [_started(files["killed"]).wait(), left_alone.wait()] == [0, 0]
     results = [(tmp_path / name / "output" / "results.json").read_text() for name in files]
     assert results[0].replace("/killed/", "/alone/") == results[1]
 
 
-def _command(config: Path) -> list[str]:
-    return [sys.executable, "-m", "lorarar.cli", "benchmark", "quality", str(config)]
+def _started(config: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "lorarar.cli", "benchmark", "quality", str(config)]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
