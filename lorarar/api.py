@@ -183,8 +183,8 @@ def _named(name: str) -> Merger:
 def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
     if method.pair and optimiser is None:
         raise ValueError(
-            f"{method.name} optimises each pair, which takes the base model and the concepts' images: use "
-            f"`lorarar merge --merger {method.name} --base MODEL --content-images DIR --style-images DIR` (in Python "
+            f"{method.name} optimises each pair, which takes the base model and the concepts' {method.pair.needs}: use "
+            f"`lorarar merge --merger {method.name} --base MODEL`, which asks for them (in Python "
             "optimiser=lorarar.pair_optimiser.PairOptimiser(..))"
         )
     if optimiser is not None and not method.pair:

@@ -44,9 +44,11 @@ def step_generator(*parts: object) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(*parts))
 
 
-def draw_noise(backbone: Backbone, encoded: Encoded, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Timesteps (count,) and noise (count, channels, h, w) from a CPU generator: the same on every device."""
-    latents = encoded.latents
+def draw_noise(backbone: Backbone, latents: Tensor, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Timesteps (count,) and noise (count, channels, h, w) for latents (k, channels, h, w), from a CPU generator.
+
+    They are the same on every device.
+    """
     timesteps = torch.randint(backbone.noise.steps, (count,), generator=random)
     noise = torch.randn((count, *latents.shape[1:]), generator=random)
     return timesteps.to(latents.device), noise.to(latents)

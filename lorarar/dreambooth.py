@@ -104,7 +104,7 @@ class DreamBoothTraining(lightning.LightningModule):
     def training_step(self, batch: int, index: int) -> Tensor:
         """One step on a batch that is a function of (seed, concept, step)."""
         random = step_generator(self.recipe.seed, self.name, self.global_step)
-        noise = draw_noise(self.backbone, self.encoded, self.recipe.images, random)
+        noise = draw_noise(self.backbone, self.encoded.latents, self.recipe.images, random)
         drawn = draw(self.backbone, self.encoded, *noise, random)
         predicted = self.backbone.predict(drawn.noisy, drawn.timesteps, drawn.conditioning)
         loss = nn.functional.mse_loss(predicted.float(), drawn.target.float())

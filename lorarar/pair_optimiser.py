@@ -1,4 +1,4 @@
-"""What optimises two LoRAs from files: a base model and a folder of images for each concept."""
+"""What optimises two LoRAs from files: a base model, and for each concept a folder of images or a description."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from lorarar.backbone import Backbone, load_backbone
 from lorarar.concepts import Concept, Kind, Pair, load_images
 from lorarar.formats.files import sha256
 from lorarar.formats.metadata import trigger_phrases
+from lorarar.generation import Sampling
+from lorarar.imagining import imagine
 from lorarar.lora import LoRA, is_text_encoder
+from lorarar.mergers.files import load_merger
 from lorarar.mergers.recipe import PairMethod
 from lorarar.merging import Coefficients
 from lorarar.optimisation import Optimised, optimise
 from lorarar.settings import keep_settings
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+_DRAWING = Sampling(steps=30, guidance=5.0)  # of the image that the base draws from the descriptions
 
 
 @dataclass(frozen=True)
@@ -31,18 +35,24 @@ class PairOptimiser:
 
     Args:
         base: folder or hub id of the base model.
-        content_images, style_images: folders. ``image.txt`` beside ``image.png`` is that image's caption; the others'
-            is the prompt.
+        content_images, style_images: folders, for methods that learn from images. ``image.txt`` beside ``image.png`` is
+            that image's caption; the others' is the prompt.
         content_prompt, style_prompt: such as "a sks cat" and "oil painting style"; None takes the LoRA's trigger words.
+        content_description, style_description: for methods that learn from words: such as "a red cat with white dots"
+            and "light blue grid style", words that the base understands.
+        start: file of a trained merger, whose coefficients the optimisation starts from; None starts from 1.
         runs: folder of its own for checkpoints and settings, from which an interrupted run goes on; None keeps none.
         device: where to compute; on a GPU in bfloat16 and with gradient checkpointing.
     """
 
     base: str | Path
-    content_images: Path
-    style_images: Path
+    content_images: Path | None = None
+    style_images: Path | None = None
     content_prompt: str | None = None
     style_prompt: str | None = None
+    content_description: str = ""
+    style_description: str = ""
+    start: Path | None = None
     runs: Path | None = None
     device: str = "cpu"
 
@@ -51,13 +61,14 @@ class PairOptimiser:
 
         Raises:
             FileNotFoundError: there is no base model, or a folder holds no images.
-            ValueError: there are not two LoRAs, an image cannot be read, there is no prompt, or ``runs`` holds a run of
-                other settings.
+            ValueError: there are not two LoRAs, an image cannot be read, there is no prompt or no description, or
+                ``runs`` holds a run of other settings.
             FloatingPointError: the loss is not finite; the last checkpoint is kept.
         """
         if len(loras) != 2:
             raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
-        pair = Pair(*self._concepts(loras))
+        pair = Pair(*self._concepts(loras, method))
+        start = load_merger(self.start).to(self.device) if self.start else None
         backbone = self._backbone()
         if self.runs:
             keep_settings(
@@ -71,6 +82,8 @@ class PairOptimiser:
                 members,
                 method,
                 runs=self.runs,
+                start=start,
+                imagined=imagine(backbone, [pair], sampling=_DRAWING) if method.needs == "descriptions" else None,
                 precision="32-true" if self.device == "cpu" else "bf16-mixed",
             )
         print(describe(found), file=sys.stderr)
@@ -84,21 +97,30 @@ class PairOptimiser:
             FileNotFoundError: a folder holds no images.
         """
         folders = {"content_images": self.content_images, "style_images": self.style_images}
-        hashes = {key: {path.name: sha256(path) for path in images_in(folder)} for key, folder in folders.items()}
-        return {"base": str(self.base), **hashes}
+        words = {"content_description": self.content_description, "style_description": self.style_description}
+        return {
+            "base": str(self.base),
+            **{key: {p.name: sha256(p) for p in images_in(folder)} for key, folder in folders.items() if folder},
+            **{key: text for key, text in words.items() if text},
+            **({"start_sha256": sha256(self.start)} if self.start else {}),
+        }
 
     def finish(self) -> None:
         """Delete the folder ``runs``, once the result is written."""
         if self.runs and (self.runs / "config.json").is_file():
             shutil.rmtree(self.runs, ignore_errors=True)
 
-    def _concepts(self, loras: Sequence[LoRA]) -> tuple[Concept, Concept]:
+    def _concepts(self, loras: Sequence[LoRA], method: PairMethod) -> tuple[Concept, Concept]:
         content, style = (Path(lora.name).stem for lora in loras)
         if not content or not style or content == style:
             content, style = "content", "style"
+        given = (self.content_images, self.style_images, self.content_description, self.style_description)
+        used, needed = (given[:2], "folders of images") if method.needs == "images" else (given[2:], "descriptions")
+        if not all(used):
+            raise ValueError(f"expected {needed} of the content and the style, found {used}: give both")
         return (
-            concept_of(loras[0], content, "content", self.content_images, self.content_prompt),
-            concept_of(loras[1], style, "style", self.style_images, self.style_prompt),
+            concept_of(loras[0], content, "content", given[0], self.content_prompt, given[2]),
+            concept_of(loras[1], style, "style", given[1], self.style_prompt, given[3]),
         )
 
     def _settings(self, loras: Sequence[LoRA], pair: Pair, method: PairMethod) -> dict[str, Any]:
@@ -113,22 +135,26 @@ class PairOptimiser:
         return load_backbone(self.base, device=self.device, dtype=dtype, gradient_checkpointing=gpu)
 
 
-def concept_of(lora: LoRA, name: str, kind: Kind, folder: Path, prompt: str | None) -> Concept:
-    """A concept from a folder of images and a prompt.
+def concept_of(
+    lora: LoRA, name: str, kind: Kind, folder: Path | None, prompt: str | None, description: str = ""
+) -> Concept:
+    """A concept from a folder of images, if there is one, and a prompt.
 
     Raises:
         FileNotFoundError: the folder holds no images.
         ValueError: an image cannot be read, or there is neither a prompt nor trigger words in the LoRA's file.
     """
-    paths = images_in(folder)
-    load_images(paths, 8)  # an unreadable one shows here, before a large model is loaded
+    paths = images_in(folder) if folder else []
+    if paths:
+        load_images(paths, 8)  # an unreadable one shows here, before a large model is loaded
     phrase = prompt or next(iter(trigger_phrases(lora)), None)
     if not phrase:
         raise ValueError(
             f"expected a prompt for the {kind}, found no trigger words in {lora.name or 'its LoRA'}: give "
             f"--{kind}-prompt, the words that it was trained with"
         )
-    return Concept(name, kind, phrase, tuple(paths), tuple(_caption(path, phrase) for path in paths))
+    captions = tuple(_caption(path, phrase) for path in paths)
+    return Concept(name, kind, phrase, tuple(paths), captions, description)
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -24,13 +24,14 @@ from lorarar.strengths import strengthened, strengths_for
 class PairBatch:
     """One pair in one step: both LoRAs, a draw of each concept's images, the combined prompt and no prompt (1, ..).
 
-    ``described`` is a draw of images that the base made from the pair's description, if there are any.
+    ``content`` and ``style`` are None where a concept has no images. ``described`` is a draw of images that the base
+    made from the pair's description, if there are any.
     """
 
     name: str
     loras: tuple[LoRA, LoRA]
-    content: Draw
-    style: Draw
+    content: Draw | None
+    style: Draw | None
     combined: Conditioning
     unconditional: Conditioning
     described: Draw | None = None
@@ -66,7 +67,7 @@ class PairDraws:
             )
         self.backbone, self.imagined = backbone, imagined or {}
         self.loras = {name: loras[name].to(backbone.device) for name in members}
-        self.encoded: dict[str, Encoded] = {name: encode_concept(backbone, c) for name, c in members.items()}
+        self.encoded = {name: encode_concept(backbone, c) for name, c in members.items() if c.images}
         self._combined: dict[str, Conditioning] = {}
         with torch.no_grad():
             self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
@@ -78,17 +79,23 @@ class PairDraws:
     def batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
         """A draw of ``images`` of each concept: the same noise and timesteps for both, as in the paper."""
         random = step_generator(*key, pair.name)
-        content, style = self.encoded[pair.content.name], self.encoded[pair.style.name]
-        timesteps, noise = draw_noise(self.backbone, content, images, random)
+        both = [self.encoded.get(concept.name) for concept in (pair.content, pair.style)]
+        timesteps, noise = draw_noise(self.backbone, self._latents(pair), images, random)
+        content, style = (one and draw(self.backbone, one, timesteps, noise, random) for one in both)
         return PairBatch(
             pair.name,
             self.both(pair),
-            draw(self.backbone, content, timesteps, noise, random),
-            draw(self.backbone, style, timesteps, noise, random),
+            content,
+            style,
             self._prompt(pair.prompt),
             self._unconditional,
             self._described(pair, timesteps, noise, random),
         )
+
+    def _latents(self, pair: Pair) -> Tensor:
+        """Latents of the pair, of the shape that its noise must have."""
+        encoded = self.encoded.get(pair.content.name)
+        return encoded.latents if encoded else self.imagined[pair.name].to(self.backbone.device)
 
     def _described(self, pair: Pair, timesteps: Tensor, noise: Tensor, random: torch.Generator) -> Draw | None:
         if pair.name not in self.imagined:

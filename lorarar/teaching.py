@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lorarar.adaptation import adapted
 from lorarar.backbone import Backbone, Conditioning, stack
-from lorarar.draws import Draw
 from lorarar.merging import Coefficients, merge
 from lorarar.objective import Weights, combined_target, fidelity_loss, similarity
 from lorarar.pairs import PairBatch
@@ -34,7 +33,7 @@ def questions(pair: PairBatch, weights: Weights) -> dict[str, Question]:
     """
     asked = {}
     if weights.fidelity or weights.combined:
-        asked |= {"content": _question(pair.content), "style": _question(pair.style)}
+        asked |= dict(zip(("content", "style"), own_questions(pair), strict=True))
     if weights.combined:
         asked["combined"] = combined_question(pair)
     if weights.described:
@@ -42,13 +41,27 @@ def questions(pair: PairBatch, weights: Weights) -> dict[str, Question]:
     return asked
 
 
+def own_questions(pair: PairBatch) -> list[Question]:
+    """Each concept's noisy images under their captions: content, style.
+
+    Raises:
+        ValueError: a concept has no images.
+    """
+    if pair.content is None or pair.style is None:
+        raise ValueError(
+            f"expected images of both concepts of {pair.name} for the terms on their own prompts, found none: give "
+            "them images, or set weights.fidelity=0 and weights.combined=0"
+        )
+    return [Question(draw.noisy, draw.timesteps, draw.conditioning) for draw in (pair.content, pair.style)]
+
+
 def combined_question(pair: PairBatch) -> Question:
     """Both concepts' noisy latents, in turn under the combined prompt and without a prompt.
 
     Sampling with classifier-free guidance sees both, and amplifies what the merge does to either.
     """
-    noisy = torch.cat([pair.content.noisy, pair.style.noisy])
-    timesteps = torch.cat([pair.content.timesteps, pair.style.timesteps])
+    both = own_questions(pair)
+    noisy, timesteps = torch.cat([one.noisy for one in both]), torch.cat([one.timesteps for one in both])
     turn = int(timesteps[0]) % 2  # so that with one image a step each concept gets both, in different steps
     prompts = [pair.unconditional if (i + turn) % 2 else pair.combined for i in range(len(noisy))]
     return Question(noisy, timesteps, stack(prompts))
@@ -128,12 +141,12 @@ def answers(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) ->
 
 def _taught(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) -> list[dict[str, Tensor]]:
     """What the LoRAs teach: both LoRAs of all pairs in one pass, the base in another."""
-    own = [[_question(pair.content), _question(pair.style)] for pair in batch]
+    own = [own_questions(pair) for pair in batch]
     extra = [[combined_question(pair)] if weights.combined else [] for pair in batch]
     asked = join([q for mine, both in zip(own, extra, strict=True) for side in mine for q in (side, *both)])
     with adapted(backbone.denoiser, [lora for pair in batch for lora in pair.loras]):
         said = _ask(backbone, asked).chunk(2 * len(batch))
-    count = len(batch[0].content.noisy)
+    count = len(own[0][0].noisy)
     targets = [{"content": said[2 * i][:count], "style": said[2 * i + 1][:count]} for i in range(len(batch))]
     if weights.combined:
         base = _ask(backbone, join([q for both in extra for q in both])).chunk(len(batch))
@@ -141,10 +154,6 @@ def _taught(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) ->
             parts = (said[2 * i][count:], said[2 * i + 1][count:], base[i])
             target["combined"] = combined_target(*parts, weights.strengths)
     return targets
-
-
-def _question(draw: Draw) -> Question:
-    return Question(draw.noisy, draw.timesteps, draw.conditioning)
 
 
 def _ask(backbone: Backbone, asked: Question) -> Tensor:

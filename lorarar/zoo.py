@@ -73,7 +73,7 @@ class ZooTraining(lightning.LightningModule):
 
     def _draw(self, name: str, encoded: Encoded) -> Draw:
         random = step_generator(self.recipe.seed, name, self.global_step)
-        noise = draw_noise(self.backbone, encoded, self.recipe.images, random)
+        noise = draw_noise(self.backbone, encoded.latents, self.recipe.images, random)
         return draw(self.backbone, encoded, *noise, random)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

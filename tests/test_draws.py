@@ -32,7 +32,7 @@ def test_a_draw_shows_every_image_before_any_twice(backbone: Backbone, concepts:
     encoded = encode_concept(backbone, concepts["train_style_00"])
     for step in range(5):
         random = step_generator(0, step)
-        timesteps, noise = draw_noise(backbone, encoded, 7, random)
+        timesteps, noise = draw_noise(backbone, encoded.latents, 7, random)
         found = draw(backbone, encoded, timesteps, noise, random)
         shown = [next(i for i in range(3) if torch.equal(encoded.latents[i], t)) for t in found.target]  # "sample"
         assert sorted(shown[:3]) == sorted(shown[3:6]) == [0, 1, 2]
@@ -42,7 +42,7 @@ def test_a_draw_shows_every_image_before_any_twice(backbone: Backbone, concepts:
 
 def test_timesteps_cover_the_whole_range(backbone: Backbone, concepts: dict[str, Concept]) -> None:
     encoded = encode_concept(backbone, concepts["train_content_00"])
-    timesteps, noise = draw_noise(backbone, encoded, 20_000, step_generator(0))
+    timesteps, noise = draw_noise(backbone, encoded.latents, 20_000, step_generator(0))
     assert (timesteps.min(), timesteps.max()) == (0, 999)
     assert abs(float(noise.mean())) < 0.01
     assert abs(float(noise.std()) - 1) < 0.01

@@ -18,8 +18,15 @@ from lorarar.backbone import Backbone, load_backbone
 from lorarar.cli import main
 from lorarar.concepts import Concept, Pair
 from lorarar.formats.files import sha256
+from lorarar.generation import Sampling
+from lorarar.imagining import imagine
 from lorarar.lora import LoRA
+from lorarar.mergers.cat import CAT
+from lorarar.mergers.constant import constant_of
+from lorarar.mergers.files import save_merger
+from lorarar.mergers.words import WORDS
 from lorarar.mergers.ziplora import ZIPLORA
+from lorarar.merging import Coefficients
 from lorarar.optimisation import PairTraining, optimise
 from lorarar.pair_optimiser import PairOptimiser, concept_of
 from tests.tiny import dense, factors
@@ -118,12 +125,54 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
     for layer, delta in text.items():
         assert_close(found.layers[layer].delta(), delta.delta() / 2)
     assert len(found.layers) == 57
-    with pytest.raises(ValueError, match=r"ziplora optimises each pair.*--base MODEL --content-images.*PairOptimiser"):
+    with pytest.raises(ValueError, match=r"ziplora optimises each pair.* images: use .*--base MODEL.*PairOptimiser"):
         merge(*both, merger="ziplora")
-    with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat alone, found one for ties"):
+    with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat, words alone, found one for ties"):
         merge(*both, merger="ties", optimiser=optimiser)
     with pytest.raises(ValueError, match="expected two LoRAs, content and style, found 3"):
         merge(*both, both[0], merger="ziplora", optimiser=optimiser)
+
+
+def test_words_in_place_of_images(
+    words: Words, files: list[Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"content_description": "a red cat with white dots", "style_description": "deep blue grid bare flat style"}
+    assert main(words("words", content_images=None, style_images=None, **said)) == 0
+    found = load(tmp_path / "out.safetensors")
+    assert {found.metadata[f"lorarar.{key}"] for key in said} == set(said.values())
+    assert "optimised in 3 steps; on draws that no step saw: loss" in capsys.readouterr().err
+
+    backbone = load_backbone(base)
+    content = Concept(files[0].stem, "content", "a sks cat", (), (), said["content_description"])
+    pair = Pair(content, Concept(files[1].stem, "style", "szn style", (), (), said["style_description"]))
+    named = {file.stem: load(file) for file in files}
+    drawn = imagine(backbone, [pair], sampling=Sampling(30, 5.0))
+    (expected,) = optimise(backbone, [pair], named, WORDS.configured({"steps": STEPS}), imagined=drawn)
+    for layer, (m_c, m_s) in expected.coefficients.layers.items():
+        c, s = (dense(lora.layers[layer]) for lora in named.values())
+        assert_close(dense(found.layers[layer]), c * m_c[0].double() + s * m_s[0].double(), rtol=1e-3, atol=1e-3)
+    assert max((m_c - 1).abs().max() for m_c, _ in expected.coefficients.layers.values()) > 1e-2
+
+
+def test_it_starts_from_a_trained_merger(words: Words, files: list[Path], tmp_path: Path) -> None:
+    both = [load(file) for file in files]
+    layers = [layer for layer in both[0].layers if "attn" in layer]
+    start = constant_of({layer: (0.5, 0.25 + 0.01 * i) for i, layer in enumerate(layers)}, "layer")
+    save_merger(start, tmp_path / "start.safetensors", {})
+    for merger in ("ziplora", "cat"):
+        command = words(merger, start=tmp_path / "start.safetensors", option="learning_rate=1e-9")
+        assert main([*command, "--option", "steps=1", "--force"]) == 0
+        found = load(tmp_path / "out.safetensors")
+        for i, layer in enumerate(layers):
+            c, s = (dense(lora.layers[layer]) for lora in both)
+            assert_close(dense(found.layers[layer]), 0.5 * c + (0.25 + 0.01 * i) * s, rtol=1e-4, atol=1e-5)
+        assert found.metadata["lorarar.start_sha256"] == sha256(tmp_path / "start.safetensors")
+
+
+def test_what_numbers_cannot_start_from(files: list[Path]) -> None:
+    both = [load(file) for file in files]
+    with pytest.raises(ValueError, match="coefficients for each layer.* start from a merger for the same base"):
+        CAT.start(both).start_from(Coefficients({}))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +181,13 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
         ({"base": None}, "ziplora optimises each pair .*: give --base$"),
         ({"content_images": None, "style_images": None}, "give --content-images, --style-images$"),
         ({"merger": "direct"}, "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone"),
+        ({"merger": "words"}, "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone, found"),
+        ({"merger": "words", "content_images": None, "style_images": None}, "give --content-desc.*, --style-desc"),
+        ({"style_description": "light grid style"}, "expected --style-description with --merger words alone"),
+        (
+            {"merger": "direct", "content_images": None, "style_images": None, "start": "x"},
+            "expected --start with --merger ziplora, ziplora_pytorch, cat, words alone, found --merger direct",
+        ),
         ({"base": "nowhere/at/all"}, "expected a diffusers model .* at nowhere/at/all, found none"),
         ({"style_images": "nowhere"}, "expected images .* in nowhere, found none"),
         ({"content_prompt": None}, "found no trigger words in train_content_00.safetensors: give --content-prompt"),

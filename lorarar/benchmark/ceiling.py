@@ -96,7 +96,7 @@ def _fit(
         drawn = []
         for pair, own in zip(pairs, encoded, strict=True):
             random = step_generator(fit.seed, "ceiling", pair.name, step)
-            drawn.append(draw(backbone, own, *draw_noise(backbone, own, fit.images, random), random))
+            drawn.append(draw(backbone, own, *draw_noise(backbone, own.latents, fit.images, random), random))
         for group in optimiser.param_groups:
             group["lr"] = fit.learning_rate * (1 - step / fit.steps)
         optimiser.zero_grad()

@@ -48,11 +48,15 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
 
 def _add_pair(merge: argparse.ArgumentParser) -> None:
     """What mergers that optimise each pair need."""
-    pair = merge.add_argument_group("for mergers that need base and images, such as ziplora")
+    pair = merge.add_argument_group("for mergers that optimise each pair on a base: ziplora, cat, words")
     for kind in ("content", "style"):
         pair.add_argument(f"--{kind}-images", type=Path, metavar="DIR", help=f"images of the {kind}")
+        told = f"the {kind} in words that the base understands, for words: no images are needed then"
+        pair.add_argument(f"--{kind}-description", metavar="TEXT", help=told)
         words = "what its LoRA was trained with; default: the trigger words in its file"
         pair.add_argument(f"--{kind}-prompt", metavar="TEXT", help=words)
+    start = "a trained merger, as --hypernetwork has it: the optimisation starts from its coefficients, not from 1"
+    pair.add_argument("--start", metavar="NETWORK", help=start)
     runs = "where a folder with checkpoints lies until the merge is written; default: beside OUTPUT"
     pair.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
@@ -94,19 +98,32 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
     Raises:
         ValueError: Something is missing, or is given to a merger that does not use it.
     """
-    images = {"--content-images": arguments.content_images, "--style-images": arguments.style_images}
+    flags = {
+        "images": {"--content-images": arguments.content_images, "--style-images": arguments.style_images},
+        "descriptions": {
+            "--content-description": arguments.content_description,
+            "--style-description": arguments.style_description,
+        },
+    }
     row = MERGERS.get(arguments.merger)
-    if not row or not row.pair:
-        given = [flag for flag, folder in images.items() if folder]
-        if given:
-            names = ", ".join(name for name, other in MERGERS.items() if other.pair)
+    method = row.pair if row else None
+    for needs, values in flags.items():
+        given = [flag for flag, value in values.items() if value]
+        if given and (not method or method.needs != needs):
+            names = ", ".join(name for name, other in MERGERS.items() if other.pair and other.pair.needs == needs)
             raise ValueError(f"expected {given[0]} with --merger {names} alone, found --merger {arguments.merger}")
+    if not row or not method:
+        if arguments.start:
+            names = ", ".join(name for name, other in MERGERS.items() if other.pair)
+            raise ValueError(f"expected --start with --merger {names} alone, found --merger {arguments.merger}")
         return None
-    missing = [flag for flag, value in {"--base": arguments.base, **images}.items() if not value]
+    missing = [flag for flag, value in {"--base": arguments.base, **flags[method.needs]}.items() if not value]
     if missing:
         raise ValueError(
-            f"{row.name} optimises each pair with the base model and the concepts' images: give {', '.join(missing)}"
+            f"{row.name} optimises each pair with the base model and the concepts' {method.needs}: give "
+            f"{', '.join(missing)}"
         )
+    from lorarar.hub import network_file
     from lorarar.pair_optimiser import PairOptimiser
 
     return PairOptimiser(
@@ -115,6 +132,9 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
         arguments.style_images,
         arguments.content_prompt,
         arguments.style_prompt,
+        arguments.content_description or "",
+        arguments.style_description or "",
+        Path(network_file(arguments.start)) if arguments.start else None,
         (arguments.runs or arguments.output.parent) / f"{arguments.output.stem}.run",
         arguments.device,
     )

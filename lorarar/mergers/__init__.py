@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lorarar.lora import LoRA
-from lorarar.mergers import cat, ziplora
+from lorarar.mergers import cat, words, ziplora
 from lorarar.mergers.average import average
 from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger
@@ -130,7 +130,7 @@ def mergers_table() -> str:
     rows = [("name", "kind", "LoRAs", "needs", "options", "citation")]
     for merger in MERGERS.values():
         options = " ".join(f"{key}={value}" for key, value in merger.options.items())
-        needs = "base images" if merger.pair else " ".join(merger.needs) or "-"
+        needs = f"base {merger.pair.needs}" if merger.pair else " ".join(merger.needs) or "-"
         number = "2" if merger.two else "any"
         rows.append((merger.name, merger.kind, number, needs, options or "-", merger.citation))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -166,6 +166,7 @@ _TABLE = (
     _optimised("ziplora", ziplora.ZIPLORA, ziplora.CITATION),
     _optimised("ziplora_pytorch", ziplora.ZIPLORA_PYTORCH, f"{ziplora.CITATION}, as in ziplora-pytorch"),
     _optimised("cat", cat.CAT, cat.CITATION),
+    _optimised("words", words.WORDS, words.CITATION),
     Merger("peft_linear", "delta", "peft add_weighted_adapter, factor-wise; for comparison", (), linear),
     _pruned("ties", "TIES, arXiv 2306.01708"),
     _pruned("dare", "DARE, arXiv 2311.03099", seed=0),

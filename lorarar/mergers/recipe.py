@@ -64,6 +64,11 @@ class PairMethod:
                 f"{self.patience}"
             )
 
+    @property
+    def needs(self) -> Literal["images", "descriptions"]:
+        """What the objective asks of both concepts, besides their LoRAs and the base model."""
+        return "descriptions" if self.weights.described else "images"
+
     def options(self) -> dict[str, float | int]:
         """The settings that are numbers, by the names that `configured` takes."""
         return {

@@ -24,8 +24,8 @@ from lorarar.imagining import imagine
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.mergers.files import load_merger
+from lorarar.mergers.words import WORDS
 from lorarar.merging import merge
-from lorarar.objective import Weights
 from lorarar.optimisation import Optimised, optimise
 from lorarar.pairs import joint_concept, load_loras
 from lorarar.quality.config import Kind, MethodConfig
@@ -37,7 +37,6 @@ from lorarar.toyworld.scoring import in_words
 from lorarar.zoo import train_zoo
 
 Settings = dict[str, Any]
-_TOLD = Weights(fidelity=0.0, described=1.0, similarity=0.0)
 
 
 def build(world: World, row: MethodConfig, settings: Mapping[str, Any], training_seed: int = 0) -> Method:
@@ -115,8 +114,8 @@ def _learned(world: World, row: MethodConfig, file: Path, other_pair: bool) -> M
 def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
     """Coefficients that are optimised for each pair, a group of pairs in one batch.
 
-    With ``told`` the objective is the described term alone, and the pairs' true words are told. With ``start``, a
-    trained merger's file, the coefficients start from those that it predicts.
+    With ``told`` the objective is the described term alone, as that of "words"; both are told the true words. With
+    ``start``, a trained merger's file, the coefficients start from those that it predicts.
     """
     found, predicted, told = MERGERS[row.source].pair, settings.pop("predicted", None), settings.pop("told", False)
     start = Path(settings.pop("start")) if "start" in settings else None
@@ -125,7 +124,8 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
         raise ConfigError(f"expected a merger that is optimised for each pair, found {row.source!r}")
     method = found.configured(settings)
     method = replace(method, predicted=tuple(predicted)) if predicted else method
-    method = replace(method, weights=_TOLD) if told else method
+    method = replace(method, weights=WORDS.weights) if told else method
+    told = method.needs == "descriptions"
 
     def make(pairs: Sequence[Pair]) -> list[Made]:
         def merge_all() -> list[tuple[LoRA, dict[str, float]]]:
