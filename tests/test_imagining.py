@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch.testing import assert_close
 
+import lorarar.imagining
 from lorarar.backbone import Backbone
-from lorarar.concepts import Concept, Pair
+from lorarar.cli import main
+from lorarar.concepts import Concept, Drawn, Pair, load_concepts, load_images, seed_of
 from lorarar.generation import Sampling, generate
-from lorarar.imagining import imagine
+from lorarar.imagining import imagine, imagine_concepts
 
 SAMPLING = Sampling(steps=2, guidance=2.0)
 
@@ -42,3 +45,67 @@ def test_a_concept_without_words_is_refused(backbone: Backbone, concepts: dict[s
     bare = Pair(replace(concepts["train_content_00"], description=""), concepts["train_style_00"])
     with pytest.raises(ValueError, match=r"a description of both.* first \['train_content_00\+train_style_00'\]: add"):
         imagine(backbone, [bare], sampling=SAMPLING)
+
+
+def test_concepts_are_drawn_from_their_own_words_once(backbone: Backbone, tmp_path: Path) -> None:
+    prompts = ("a red cat with white dots", "a red cat with white dots in deep blue plain bare flat style")
+    drawn = [Drawn("x", tmp_path / "images" / "x", prompts), Drawn("y", tmp_path / "images" / "other", prompts[:1])]
+    assert imagine_concepts(backbone, drawn, sampling=SAMPLING) == [one.folder for one in drawn]
+    for i, prompt in enumerate(prompts):
+        alone = generate(backbone, [None], [prompt], [seed_of("x", i)], SAMPLING)[0, 0]
+        found = load_images([tmp_path / "images" / "x" / f"{i}.png"], 32)[0]
+        assert_close(found, alone * 2 - 1, rtol=0, atol=0.02)
+    files = sorted(path.relative_to(tmp_path / "images") for path in tmp_path.rglob("*.png"))
+    assert [str(path) for path in files] == ["other/0.png", "x/0.png", "x/1.png"]
+
+    (drawn[1].folder / "0.png").unlink()
+    drawn[1].folder.rmdir()
+    before = (drawn[0].folder / "0.png").stat().st_mtime_ns
+    imagine_concepts(backbone, drawn, sampling=SAMPLING)
+    assert (drawn[0].folder / "0.png").stat().st_mtime_ns == before
+    assert (drawn[1].folder / "0.png").is_file()
+
+
+def test_a_concept_is_there_whole_or_not_at_all(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = [Drawn("x", tmp_path / "x", ("a cat", "a fish"))]
+    original = lorarar.imagining.save_image
+
+    def save_image(image: torch.Tensor, path: Path) -> None:
+        if path.name == "1.png":
+            raise OSError("No space left on device")
+        original(image, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lorarar.imagining, "save_image", save_image)
+        with pytest.raises(OSError, match="No space"):
+            imagine_concepts(backbone, drawn, sampling=SAMPLING)
+    assert not drawn[0].folder.exists()
+    imagine_concepts(backbone, drawn, sampling=SAMPLING)
+    assert len(list(drawn[0].folder.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == [drawn[0].folder]
+
+
+def test_the_command_makes_what_a_zoo_is_trained_on(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [
+        {"name": "x", "kind": "content", "prompt": "a sks cat", "drawn": ["a red cat"], "folder": "sub/x"},
+        {"name": "y", "kind": "style", "phrase": "szn style", "captions": ["a cat in szn style"], "drawn": ["a cat"]},
+        {"name": "photographed", "kind": "content", "prompt": "a sks dog"},
+    ]
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"concepts": entries}))
+    config = {key: str(tmp_path / key) for key in ("splits", "output", "runs", "images")}
+    config |= {"base": str(base), "manifests": [str(tmp_path / "m.yaml")], "split": "s"}
+    recipe = {"rank": 2, "alphas": [2], "steps": 1, "images": 1, "learning_rate": 1e-3}
+    text = yaml.safe_dump(config | {"recipe": recipe, "sampling": {"steps": 1, "guidance": 1.0}})
+    (tmp_path / "zoo.yaml").write_text(text)
+    assert main(["imagine", str(tmp_path / "zoo.yaml")]) == 0
+    assert f"images of 2 concepts in {tmp_path / 'images'}" in capsys.readouterr().out
+    found = load_concepts([tmp_path / "m.yaml"], tmp_path / "images", ["x", "y"])
+    assert [len(concept.images) for concept in found.values()] == [1, 1]
+
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"concepts": entries[2:]}))
+    assert main(["imagine", str(tmp_path / "zoo.yaml")]) == 1
+    assert "expected concepts with `drawn`, a list of prompts" in capsys.readouterr().err

@@ -5,6 +5,7 @@ python experiments/ablations/make.py
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 import yaml
 
 from lorarar.backbone import load_backbone
-from lorarar.concepts import load_concepts, load_splits
+from lorarar.concepts import load_concepts, load_splits, seed_of
 from lorarar.config import ZooConfig, load_config
 from lorarar.dreambooth import Recipe
 from lorarar.formats import load, save
@@ -22,6 +23,7 @@ HERE, DATA, RUNS = Path(__file__).parent, Path("data/embedded"), Path("runs/abla
 FEW = (2, 4, 8, 16)
 PROMPT = "a cat in szn style"
 SCALES = (0.25, 0.5, 2.0, 4.0)
+MIXED = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def main() -> None:
@@ -32,7 +34,9 @@ def main() -> None:
     for name, changed in recipes(recipe).items():
         train(name, changed)
     for scale in SCALES:
-        write_scaled(scale)
+        write_scaled(f"scale_x{scale:g}", dict.fromkeys(names_of("test"), scale))
+    drawn = {name: MIXED[seed_of("scale", name) % len(MIXED)] for name in (*names_of("validation"), *names_of("test"))}
+    write_scaled("scale_mixed", drawn)
 
 
 def write_splits() -> None:
@@ -64,15 +68,15 @@ def recipes(recipe: Recipe) -> dict[str, Recipe]:
     return ranks | {f"steps_x{x:g}": replace(recipe, steps=round(recipe.steps * x)) for x in (0.5, 2.0)}
 
 
-def test_names() -> list[str]:
-    """The test split's concepts."""
-    split = load_splits(DATA / "concepts.yaml", "embedded")["test"]
+def names_of(split_name: str) -> list[str]:
+    """A split's concepts."""
+    split = load_splits(DATA / "concepts.yaml", "embedded")[split_name]
     return [*split.contents, *split.styles]
 
 
 def train(name: str, recipe: Recipe) -> None:
     """Test LoRAs by another recipe."""
-    concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", test_names())
+    concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", names_of("test"))
     folder = RUNS / "loras" / name
     train_zoo(
         load_backbone(DATA / "base"),
@@ -85,14 +89,14 @@ def train(name: str, recipe: Recipe) -> None:
     )
 
 
-def write_scaled(scale: float) -> None:
-    """The test LoRAs with their alpha multiplied."""
-    folder = RUNS / "loras" / f"scale_x{scale:g}"
+def write_scaled(name: str, scales: Mapping[str, float]) -> None:
+    """LoRAs with their alpha multiplied, each by its own number."""
+    folder = RUNS / "loras" / name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in test_names():
-        lora = load(DATA / "loras" / f"{name}.safetensors")
+    for concept, scale in scales.items():
+        lora = load(DATA / "loras" / f"{concept}.safetensors")
         layers = {layer: replace(delta, scale=delta.scale * scale) for layer, delta in lora.layers.items()}
-        save(replace(lora, layers=layers), folder / f"{name}.safetensors", force=True)
+        save(replace(lora, layers=layers), folder / f"{concept}.safetensors", force=True)
 
 
 if __name__ == "__main__":

@@ -1,73 +1,74 @@
-"""Training concepts made from words alone: the base draws their images. `python concepts.py [CONTENTS] [STYLES]`."""
+"""A manifest of training concepts that exist in words alone, and beside it the embedded default's validation concepts.
+
+    python experiments/words/concepts.py
+
+`lorarar imagine configs/zoo/words.yaml` draws their images. Subjects and styles are of the base's own sets, so none of
+them is a validation or a test concept.
+"""
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from lorarar.backbone import load_backbone
 from lorarar.concepts import load_splits
-from lorarar.generation import generate
-from lorarar.imagining import SAMPLING
-from lorarar.pictures import save_image
 from lorarar.toyworld.attributes import neutral_looks
 from lorarar.toyworld.captions import content_prompt, style_prompt
 from lorarar.toyworld.world import CONTENT_IMAGES, STYLE_TOKEN, world
 
-EMBEDDED = Path("data/embedded/concepts.yaml")
-FOLDER = Path("runs/words")
+EMBEDDED, FOLDER = Path("data/embedded"), Path("runs/words")
+COUNT = 40  # contents, and as many styles: the number of the embedded default
 
 
-def main(contents: int = 160, styles: int = 160) -> None:
-    """Write the images and the manifest: subjects and styles of the base's own sets, chosen at random."""
+def main() -> None:
     random = np.random.default_rng(0)
-    subjects, looks = world().subjects["base"], world().styles["base"]
-    backbone = load_backbone("data/embedded/base")
-    entries = []
-    for index, chosen in enumerate(random.permutation(len(subjects))[:contents]):
-        subject, name = subjects[chosen], f"words_content_{index:03d}"
-        shown = random.permutation(len(neutral_looks()))[: CONTENT_IMAGES[index % len(CONTENT_IMAGES)]]
-        prompts = [f"a {subject.words()} in {neutral_looks()[look].words()} style" for look in shown]
-        draw(backbone, prompts, index, FOLDER / "images" / name)
-        words = f"a {subject.words()}"
-        entries.append({"name": name, "kind": "content", "prompt": content_prompt(subject), "description": words})
-    for index, chosen in enumerate(random.permutation(len(looks))[:styles]):
-        style, name = looks[chosen], f"words_style_{index:03d}"
-        shown = subjects[random.integers(len(subjects))]
-        draw(backbone, [f"a {shown.words()} in {style.words()} style"], index, FOLDER / "images" / name)
-        entries.append(
-            {
-                "name": name,
-                "kind": "style",
-                "phrase": f"{STYLE_TOKEN} style",
-                "captions": [style_prompt(shown)],
-                "description": f"{style.words()} style",
-            }
-        )
-    embedded = load_splits(EMBEDDED, "embedded")
-    names = {kind: [e["name"] for e in entries if e["kind"] == kind] for kind in ("content", "style")}
-    train, validation = embedded["train"], embedded["validation"]
+    contents = [content(i, chosen, random) for i, chosen in enumerate(picked(world().subjects["base"], random))]
+    styles = [style(i, chosen, random) for i, chosen in enumerate(picked(world().styles["base"], random))]
+    kept = load_splits(EMBEDDED / "concepts.yaml", "embedded")["validation"]
+    for name in (*kept.contents, *kept.styles):
+        shutil.copytree(EMBEDDED / "images" / name, FOLDER / "images" / name, dirs_exist_ok=True)
+        (FOLDER / "loras").mkdir(parents=True, exist_ok=True)
+        for suffix in (".safetensors", ".card.json"):
+            shutil.copy(EMBEDDED / "loras" / f"{name}{suffix}", FOLDER / "loras")
     splits = {
-        "train": {
-            "contents": [*train.contents, *names["content"]],
-            "styles": [*train.styles, *names["style"]],
-        },
-        "validation": {"contents": list(validation.contents), "styles": list(validation.styles)},
+        "train": {"contents": [entry["name"] for entry in contents], "styles": [entry["name"] for entry in styles]},
+        "validation": {"contents": list(kept.contents), "styles": list(kept.styles)},
     }
-    text = yaml.safe_dump({"concepts": entries, "splits": {"words": splits}}, sort_keys=False, width=110)
-    (FOLDER / "concepts.yaml").write_text(text)
+    manifest = {"concepts": contents + styles, "splits": {"words": splits}}
+    (FOLDER / "concepts.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=110))
 
 
-def draw(backbone, prompts: list[str], seed: int, folder: Path) -> None:
-    """One image of each prompt, at seeds of their own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, prompt in enumerate(prompts):
-        image = generate(backbone, [None], [prompt], [1000 * seed + index], SAMPLING)[0, 0]
-        save_image(image, folder / f"{index}.png")
+def picked(members, random: np.random.Generator) -> list:
+    return [members[i] for i in random.permutation(len(members))[:COUNT]]
+
+
+def content(index: int, subject, random: np.random.Generator) -> dict:
+    """Shown on plain grounds of several tones, as the embedded default's contents are."""
+    looks = random.permutation(len(neutral_looks()))[: CONTENT_IMAGES[index % len(CONTENT_IMAGES)]]
+    return {
+        "name": f"words_content_{index:02d}",
+        "kind": "content",
+        "prompt": content_prompt(subject),
+        "description": f"a {subject.words()}",
+        "drawn": [f"a {subject.words()} in {neutral_looks()[look].words()} style" for look in looks],
+    }
+
+
+def style(index: int, chosen, random: np.random.Generator) -> dict:
+    """One image, of some subject."""
+    shown = world().subjects["base"][random.integers(len(world().subjects["base"]))]
+    return {
+        "name": f"words_style_{index:02d}",
+        "kind": "style",
+        "phrase": f"{STYLE_TOKEN} style",
+        "captions": [style_prompt(shown)],
+        "description": f"{chosen.words()} style",
+        "drawn": [f"a {shown.words()} in {chosen.words()} style"],
+    }
 
 
 if __name__ == "__main__":
-    main(*(int(count) for count in sys.argv[1:]))
+    main()

@@ -19,8 +19,8 @@ def _imagine(arguments: argparse.Namespace) -> None:
     from lorarar.config import ZooConfig, load_config
     from lorarar.runs import run_imagine
 
-    folders = run_imagine(load_config(ZooConfig, arguments.config, arguments.overrides))
-    print(f"images of {len(folders)} concepts in {folders[0].parent}")
+    config = load_config(ZooConfig, arguments.config, arguments.overrides)
+    print(f"images of {len(run_imagine(config))} concepts in {config.images}")
 
 
 def _dreambooth(arguments: argparse.Namespace) -> None:
