@@ -157,4 +157,6 @@ def _taught(backbone: Backbone, batch: Sequence[PairBatch], weights: Weights) ->
 
 
 def _ask(backbone: Backbone, asked: Question) -> Tensor:
-    return backbone.predict(asked.noisy, asked.timesteps, asked.conditioning)
+    """Predictions, weighted as the objective counts them: both sides of every term are such."""
+    said = backbone.predict(asked.noisy, asked.timesteps, asked.conditioning)
+    return said * backbone.noise.weight(asked.timesteps).view(-1, 1, 1, 1).to(said)

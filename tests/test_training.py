@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lorarar.backbone import Backbone, stack
+from lorarar.backbone.noise import Diffusion
 from lorarar.concepts import Concept, Split
 from lorarar.lora import LoRA
 from lorarar.mergers.build import new_merger
@@ -110,6 +111,17 @@ class Plain:
     def similarity(self) -> Tensor:
         rows = [(c.reshape(-1), s.reshape(-1)) for c, s in self.m.layers.values()]
         return sum((abs(c @ s) / (c.norm() * s.norm()) for c, s in rows), torch.zeros(()))
+
+
+def test_the_noise_says_how_differences_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make("paper", Weights(combined=1.0))
+    pairs = module.data.training_batch(0)
+    before = module.losses(pairs)
+    monkeypatch.setattr(Diffusion, "weight", lambda self, timesteps: torch.full(timesteps.shape, 0.5))
+    found = module.losses(pairs)
+    for term in ("content", "style", "combined"):
+        assert found[term] == pytest.approx(before[term] / 4, rel=1e-5)
+    assert found["similarity"] == before["similarity"]
 
 
 @pytest.mark.parametrize("kind", ["paper", "invariant"])

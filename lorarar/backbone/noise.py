@@ -32,6 +32,9 @@ class Noise(Protocol):
     def level(self, timesteps: Tensor) -> Tensor:
         """The noise's share of the variance of the noisy latents (of the sum of both squared weights), (n,)."""
 
+    def weight(self, timesteps: Tensor) -> Tensor:
+        """What the objective of mergers multiplies differences of predictions by, (n,)."""
+
     def told(self, timesteps: Tensor) -> Tensor:
         """What the model is told of the time, (n,)."""
 
@@ -87,6 +90,10 @@ class Diffusion:
         """As in `Noise`."""
         return 1 - self.alphas_cumprod.to(timesteps.device)[timesteps]
 
+    def weight(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`: 1, as in the papers."""
+        return torch.ones_like(timesteps, dtype=torch.float32)
+
     def told(self, timesteps: Tensor) -> Tensor:
         """As in `Noise`."""
         return timesteps
@@ -132,6 +139,13 @@ class Flow:
         """As in `Noise`."""
         square = self.sigmas.to(timesteps.device)[timesteps] ** 2
         return square / (square + (1 - square**0.5) ** 2)
+
+    def weight(self, timesteps: Tensor) -> Tensor:
+        """As in `Noise`: sigma, which makes them differences of clean samples.
+
+        Differences of velocities are largest where there is little noise and nothing is left to decide.
+        """
+        return self.sigmas.to(timesteps.device)[timesteps]
 
     def told(self, timesteps: Tensor) -> Tensor:
         """As in `Noise`: sigma in thousandths."""

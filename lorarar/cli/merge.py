@@ -98,26 +98,19 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
     Raises:
         ValueError: Something is missing, or is given to a merger that does not use it.
     """
-    flags = {
-        "images": {"--content-images": arguments.content_images, "--style-images": arguments.style_images},
-        "descriptions": {
-            "--content-description": arguments.content_description,
-            "--style-description": arguments.style_description,
-        },
-    }
     row = MERGERS.get(arguments.merger)
     method = row.pair if row else None
-    for needs, values in flags.items():
-        given = [flag for flag, value in values.items() if value]
-        if given and (not method or method.needs != needs):
-            names = ", ".join(name for name, other in MERGERS.items() if other.pair and other.pair.needs == needs)
-            raise ValueError(f"expected {given[0]} with --merger {names} alone, found --merger {arguments.merger}")
+    for needs, names in _optimised_by().items():
+        used = method is not None and needs in (method.needs, "start")
+        given = [flag for flag, value in _flags(arguments, needs).items() if value]
+        if given and not used:
+            raise ValueError(
+                f"expected {given[0]} with --merger {', '.join(names)} alone, found --merger {arguments.merger}"
+            )
     if not row or not method:
-        if arguments.start:
-            names = ", ".join(name for name, other in MERGERS.items() if other.pair)
-            raise ValueError(f"expected --start with --merger {names} alone, found --merger {arguments.merger}")
         return None
-    missing = [flag for flag, value in {"--base": arguments.base, **flags[method.needs]}.items() if not value]
+    wanted = {"--base": arguments.base} | _flags(arguments, method.needs)
+    missing = [flag for flag, value in wanted.items() if not value]
     if missing:
         raise ValueError(
             f"{row.name} optimises each pair with the base model and the concepts' {method.needs}: give "
@@ -134,10 +127,25 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
         arguments.style_prompt,
         arguments.content_description or "",
         arguments.style_description or "",
-        Path(network_file(arguments.start)) if arguments.start else None,
+        network_file(arguments.start) if arguments.start else None,
         (arguments.runs or arguments.output.parent) / f"{arguments.output.stem}.run",
         arguments.device,
     )
+
+
+def _flags(arguments: argparse.Namespace, needs: str) -> dict[str, object]:
+    """The flags that give what an optimised merger needs, and their values."""
+    if needs == "start":
+        return {"--start": arguments.start}
+    name = {"images": "images", "descriptions": "description"}[needs]
+    return {f"--{kind}-{name}": getattr(arguments, f"{kind}_{name}") for kind in ("content", "style")}
+
+
+def _optimised_by() -> dict[str, list[str]]:
+    """The mergers that optimise each pair, by what they can be given."""
+    rows = {name: row.pair for name, row in MERGERS.items() if row.pair}
+    needs = {kind: [name for name, pair in rows.items() if pair.needs == kind] for kind in ("images", "descriptions")}
+    return needs | {"start": list(rows)}
 
 
 def _numbers(text: str) -> list[float]:

@@ -68,6 +68,14 @@ def test_the_target_stands_for_the_clean_latents(noise: Noise) -> None:
     assert_close(noise.clean(noisy, target, TIMESTEPS), x, rtol=1e-4, atol=1e-5)
 
 
+def test_weighted_differences_are_those_of_clean_samples_in_flow_matching_alone() -> None:
+    x, p, q = latents(0), latents(1), latents(2)
+    flow = Flow(torch.rand(1000))
+    clean = flow.clean(x, p, TIMESTEPS) - flow.clean(x, q, TIMESTEPS)
+    assert_close(flow.weight(TIMESTEPS).view(-1, 1, 1, 1) * (q - p), clean, rtol=1e-4, atol=1e-5)
+    assert torch.equal(Diffusion(torch.rand(1000), "epsilon").weight(TIMESTEPS), torch.ones(len(TIMESTEPS)))
+
+
 def test_an_unknown_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="epsilon, v_prediction or sample, found 'flow'"):
         noise_of(DDPMScheduler(prediction_type="flow"))
