@@ -25,9 +25,9 @@ class MethodConfig:
         kind: "merger", "pair", "trained" or "file": a method, of which ``source`` says which (`SOURCES`). The others
             are not methods: the "base", the "content" or the "style" LoRA alone, "joint": one LoRA trained on both
             concepts, "truth": coefficients fitted to true renders, a ceiling.
-        settings: the method's own. "merger": its options, and ``weights``; "pair": its options, ``predicted`` and
-            ``told``; "trained": the configuration's keys, with dots, and ``other_pair``; "joint" and "truth": their
-            recipe's.
+        settings: the method's own. "merger": its options, and ``weights``; "pair": its options, ``predicted``, ``told``
+            and ``start``; "trained": the configuration's keys, with dots, and ``other_pair``; "joint" and "truth":
+            their recipe's.
         tried: settings that are tried on validation pairs, each over ``settings``; the best joint score decides. Every
             tuned row has as many: the budget.
         training_seeds: "trained": a merger for each; the scores of all are kept.

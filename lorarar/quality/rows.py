@@ -114,8 +114,8 @@ def _learned(world: World, row: MethodConfig, file: Path, other_pair: bool) -> M
 def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Method:
     """Coefficients that are optimised for each pair, a group of pairs in one batch.
 
-    With ``told`` the objective is the described term alone, as that of "words"; both are told the true words. With
-    ``start``, a trained merger's file, the coefficients start from those that it predicts.
+    With ``told`` the objective is that of "words", and the pairs' true words are told: a ceiling. With ``start``, a
+    trained merger's file, the coefficients start from those that it predicts.
     """
     found, predicted, told = MERGERS[row.source].pair, settings.pop("predicted", None), settings.pop("told", False)
     start = Path(settings.pop("start")) if "start" in settings else None
@@ -125,12 +125,11 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
     method = found.configured(settings)
     method = replace(method, predicted=tuple(predicted)) if predicted else method
     method = replace(method, weights=WORDS.weights) if told else method
-    told = method.needs == "descriptions"
 
     def make(pairs: Sequence[Pair]) -> list[Made]:
         def merge_all() -> list[tuple[LoRA, dict[str, float]]]:
             asked = [in_words(pair) for pair in pairs] if told else pairs
-            drawn = imagine(world.backbone, asked) if told else None
+            drawn = imagine(world.backbone, asked) if method.needs == "descriptions" else None
             optimised = optimise(
                 world.backbone, asked, world.loras, method, group=len(pairs), start=predictor, imagined=drawn
             )

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch.testing import assert_close
 
 import lorarar.quality.cells as cells
 from lorarar.backbone import load_backbone
@@ -215,3 +216,27 @@ def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
         assert torch.equal(made.lora.layers[layer].A, expected.layers[layer].A)
     images = [(config.runs / "images" / name / pair.name / "0.png").read_bytes() for name in ("own", "other")]
     assert images[0] != images[1]
+
+
+def test_a_pair_starts_from_a_trained_merger_and_is_told_words_where_asked(whole: QualityConfig) -> None:
+    trained = replace(whole.methods[-1], training_seeds=(0,))
+    run_quality(replace(whole, methods=[trained], compared=[], judge=None))
+    file = next(whole.trainings.glob("*.safetensors"))
+    settings = {"start": str(file), "steps": 1, "learning_rate": 1e-9}
+    world = load_world(whole)
+    pair = world.pairs()[1]
+    expected = merge(world.both(pair), load_merger(file)(world.both(pair)))
+    layer = next(la for la in expected.layers if la.endswith("to_q"))
+    found = {}
+    for source, told in (("ziplora", {}), ("words", {"told": True})):
+        row = MethodConfig(source, "pair", source, settings | told)
+        assert row.competes == (source == "ziplora")
+        method = build(world, row, row.settings)
+        assert "start" in method.identity
+        (made,) = method.make([pair])
+        assert made.lora is not None
+        assert_close(made.lora.layers[layer].delta(), expected.layers[layer].delta(), rtol=1e-4, atol=1e-5)
+        found[source] = made.facts["loss_before"]
+    assert found["ziplora"] != found["words"]
+    with pytest.raises(ValueError, match="a description of both concepts"):  # the manifest of a test split holds none
+        build(world, MethodConfig("words", "pair", "words"), {"steps": 1}).make([pair])
