@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -37,6 +38,7 @@ def main() -> None:
         write_scaled(f"scale_x{scale:g}", dict.fromkeys(names_of("test"), scale))
     drawn = {name: MIXED[seed_of("scale", name) % len(MIXED)] for name in (*names_of("validation"), *names_of("test"))}
     write_scaled("scale_mixed", drawn)
+    write_scaled("scale_mixed_normalised", {name: scale * normal(name, scale) for name, scale in drawn.items()})
 
 
 def write_splits() -> None:
@@ -87,6 +89,20 @@ def train(name: str, recipe: Recipe) -> None:
         group=16,
         checkpoint_every=50,
     )
+
+
+def normal(name: str, scale: float) -> float:
+    """What brings a LoRA, scaled so, to the mean length of the training LoRAs of its kind."""
+    kind = name.split("_")[1]
+    members = getattr(load_splits(DATA / "concepts.yaml", "embedded")["train"], f"{kind}s")
+    return sum(map(length, members)) / len(members) / (scale * length(name))
+
+
+@cache
+def length(name: str) -> float:
+    """Of all deltas together, a Frobenius norm."""
+    layers = load(DATA / "loras" / f"{name}.safetensors").layers.values()
+    return sum(float(delta.delta().float().square().sum()) for delta in layers) ** 0.5
 
 
 def write_scaled(name: str, scales: Mapping[str, float]) -> None:

@@ -10,5 +10,11 @@ score() {
         output="runs/ablations/$1/results"
 }
 score as_trained data/embedded/loras
-for loras in runs/ablations/loras/*; do score "$(basename "$loras")" "$loras"; done
+for loras in runs/ablations/loras/{rank,scale_x,steps}*; do score "$(basename "$loras")" "$loras"; done
+for scale in scale_x0.25 scale_x4; do
+    .venv/bin/lorarar benchmark quality configs/benchmark/ablation_optimised.yaml loras="runs/ablations/loras/$scale" \
+        runs="runs/ablations/$scale" output="runs/ablations/$scale/optimised"
+done
 .venv/bin/python experiments/ablations/inputs.py
+.venv/bin/lorarar benchmark quality configs/benchmark/ablation_mixed.yaml
+.venv/bin/lorarar benchmark quality configs/benchmark/ablation_normalised.yaml
