@@ -18,7 +18,7 @@ from tests.mergers.cases import attention_lora, deltas, mixed_lora, needs, neutr
 ALL = list(MERGERS)
 FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
 DENSE_REFUSED = ["peft_linear"]
-OPTIMISED = ["ziplora", "ziplora_pytorch", "cat"]
+OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "words"]
 PAIRS_ONLY = [name for name, merger in MERGERS.items() if merger.two]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
