@@ -16,6 +16,6 @@ CITATION = "lorarar: the described objective, for a single pair"
 WORDS = PairMethod(
     "layer",
     ("to_q", "to_k", "to_v", "to_out"),
-    MergerRecipe(steps=50, learning_rate=0.03),
+    MergerRecipe(steps=100, learning_rate=0.03),
     Weights(fidelity=0.0, described=1.0, similarity=0.0),
 )
