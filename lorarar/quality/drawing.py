@@ -22,8 +22,9 @@ _SHOWN = 0.6  # joint score; what is below may lie outside the frame, so that th
 
 def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Content against style, rows numbered in the order of the legend; the colour tells the time to merge."""
-    figure, axes = plt.subplots(figsize=(11, 6.5), layout="constrained")
     names = sorted(record["methods"], key=lambda name: -record["methods"][name]["joint"]["mean"])
+    height = max(6.5, 0.24 * len(names))  # the legend has a line for each row
+    figure, axes = plt.subplots(figsize=(11, height), layout="constrained")
     norm = LogNorm(_FASTEST, max([_FASTEST * 10, *(found["merge_seconds"] for found in times.values())]))
     for number, name in enumerate(names, 1):
         row, taken = record["methods"][name], times.get(name)
@@ -46,7 +47,7 @@ def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, floa
     near = [row for row in rows if row["joint"]["mean"] >= _SHOWN] or rows
     axes.set_xlim(min(row["content"]["mean"] for row in near) - 0.02, 1.01)
     axes.set_ylim(min(row["style"]["mean"] for row in near) - 0.02, 1.01)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.4), fontsize=8, frameon=False)
     scale = plt.cm.ScalarMappable(norm, "viridis")
     label = "seconds to merge a pair (grey: nothing to merge)"
     figure.colorbar(scale, ax=axes, label=label, location="bottom", aspect=60, pad=0.02)
