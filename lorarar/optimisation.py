@@ -212,6 +212,9 @@ def _results(
 
 
 def _run_name(module: PairTraining) -> str:
-    """A checkpoint of other pairs, LoRAs or of another method must not be resumed from."""
-    members = [part for pair in module.pairs for part in (pair.name, *(lo.sha256 for lo in module.draws.both(pair)))]
+    """A checkpoint of other pairs, descriptions or LoRAs, of another method or start must not be resumed from."""
+    members: list[object] = []
+    for pair, merger in zip(module.pairs, module.mergers, strict=True):
+        hashes = [lora.sha256 for lora in module.draws.both(pair)]
+        members += [pair.name, pair.description, *hashes, merger.values.detach().tolist()]
     return f"{module.pairs[0].name[:80]}_{len(module.pairs)}_{seed_of(module.method, *members):08x}"

@@ -16,6 +16,7 @@ from lorarar.backbone import Backbone
 from lorarar.benchmark.embedded import load_embedded
 from lorarar.concepts import Concept, Pair, Split
 from lorarar.lora import LoRA, projection
+from lorarar.mergers.average import average
 from lorarar.mergers.cat import CAT
 from lorarar.mergers.direct import direct
 from lorarar.mergers.files import load_merger, save_merger
@@ -169,6 +170,14 @@ def test_the_seed_changes_the_draws_and_other_settings_do_not_go_on_from_a_check
     first, second = (run(method, pairs[:1], runs=tmp_path)[0].merger.values for method in (short, other))
     assert (first - second).abs().max() > 1e-3
     assert torch.equal(second, run(other, pairs[:1])[0].merger.values)
+
+
+def test_another_start_does_not_go_on_from_a_checkpoint(run: Run, pairs: list[Pair], tmp_path: Path) -> None:
+    short = replace(CAT, recipe=replace(CAT.recipe, steps=1, learning_rate=1e-9))
+    (first,) = values(run(short, pairs[:1], runs=tmp_path))
+    (second,) = values(run(short, pairs[:1], runs=tmp_path, start=average))
+    assert_close(first, torch.ones_like(first))
+    assert_close(second, torch.full_like(second, 0.5))
 
 
 def test_a_loss_that_is_not_a_number_stops_with_step_and_pair(

@@ -17,4 +17,5 @@ for scale in scale_x0.25 scale_x4; do
 done
 .venv/bin/python experiments/ablations/inputs.py
 .venv/bin/lorarar benchmark quality configs/benchmark/ablation_mixed.yaml
+.venv/bin/python experiments/main/blind.py mixed
 .venv/bin/lorarar benchmark quality configs/benchmark/ablation_normalised.yaml

@@ -17,7 +17,7 @@ from lorarar.quality.world import World
 from lorarar.writing import atomic_write
 
 _FASTEST = 1e-3  # seconds; the colours begin here
-_SHOWN = 0.6  # joint score; what is below may lie outside the frame, so that the others are told apart
+_ALONE = ("base", "content", "style")  # may lie outside the frame, so that the others are told apart
 
 
 def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -44,7 +44,7 @@ def draw_pareto(record: Mapping[str, Any], times: Mapping[str, Mapping[str, floa
         axes.annotate(str(number), (x["mean"], y["mean"]), textcoords="offset points", xytext=(5, 4), fontsize=8)
     axes.set(xlabel="content", ylabel="style", title="By falling joint score; 95 % crossed intervals")
     rows = list(record["methods"].values())
-    near = [row for row in rows if row["joint"]["mean"] >= _SHOWN] or rows
+    near = [row for row in rows if row["kind"] not in _ALONE] or rows
     axes.set_xlim(min(row["content"]["mean"] for row in near) - 0.02, 1.01)
     axes.set_ylim(min(row["style"]["mean"] for row in near) - 0.02, 1.01)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.4), fontsize=8, frameon=False)

@@ -118,10 +118,10 @@ def _pair(world: World, row: MethodConfig, settings: Settings, seed: int) -> Met
     trained merger's file, the coefficients start from those that it predicts.
     """
     found, predicted, told = MERGERS[row.source].pair, settings.pop("predicted", None), settings.pop("told", False)
-    start = Path(settings.pop("start")) if "start" in settings else None
-    predictor = load_merger(start).to(world.backbone.device) if start else None
     if found is None:
         raise ConfigError(f"expected a merger that is optimised for each pair, found {row.source!r}")
+    start = Path(settings.pop("start")) if "start" in settings else None
+    predictor = load_merger(start).to(world.backbone.device) if start else None
     method = found.configured(settings)
     method = replace(method, predicted=tuple(predicted)) if predicted else method
     method = replace(method, weights=WORDS.weights) if told else method
