@@ -16,11 +16,12 @@ import torch
 import transformers
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from lorarar.backbone import Backbone, load_backbone
-from lorarar.concepts import Concept, Split, load_concepts, load_splits
-from lorarar.lora import LoRA
-from lorarar.toyworld.autoencoder import build_autoencoder
-from lorarar.toyworld.pipelines import Shape, build_pipeline, new_parts
+from lorarar.datasets.concepts import Concept, Split, load_concepts, load_splits
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.loading import load_backbone
+from lorarar.lora.lora import LoRA
+from lorarar.worlds.toy.autoencoder import build_autoencoder
+from lorarar.worlds.toy.pipelines import Shape, build_pipeline, new_parts
 from tests.tiny import lora_for, write_concepts
 
 for library in (diffusers, transformers):
@@ -72,4 +73,6 @@ def loras(backbone: Backbone, concepts: dict[str, Concept]) -> dict[str, LoRA]:
 @pytest.fixture(autouse=True)
 def _no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar that is left open by an expected failure would be drawn after pytest's last line."""
-    monkeypatch.setattr("lorarar.fitting.TQDMProgressBar", lambda refresh_rate: TQDMProgressBar(refresh_rate=0))
+    monkeypatch.setattr(
+        "lorarar.training.trainer.TQDMProgressBar", lambda refresh_rate: TQDMProgressBar(refresh_rate=0)
+    )

@@ -28,7 +28,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from lorarar.toyworld.vocabulary import build_tokenizer, words
+from lorarar.worlds.toy.vocabulary import build_tokenizer, words
 
 WIDTHS = (8, 16)  # of the two CLIP text encoders; SDXL and SD3: 768, 1280
 T5_WIDTH = 32  # SD3 and FLUX: 4096

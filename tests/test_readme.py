@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.cli import parser
+from lorarar.cli.main import parser
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,8 +1,10 @@
-"""Imports point down: the level table of the design, held against the source."""
+"""The structure of the package: imports point down, rooms are entered by their door, the core stays light."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,84 +12,115 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "lorarar"
-LEVELS = (
-    {"lowrank", "dense", "statistics", "threads", "writing", "settings"},
-    {"lora", "families"},
-    {"formats", "merging", "adaptation", "hypernetwork", "objective", "truncation", "strengths"},
-    {"mergers", "shipped", "inspection", "conversion", "api", "files", "summary"},
-    {"backbone", "concepts", "cards", "metrics", "judge", "pictures", "hub", "fitting"},
-    {
-        "draws",
-        "dreambooth",
-        "zoo",
-        "pairs",
-        "teaching",
-        "optimisation",
-        "pair_optimiser",
-        "tracking",
-        "training",
-        "generation",
-        "imagining",
-        "runtime",
-        "prompt_sets",
-    },
-    {"toyworld", "benchmark"},
-    {"config", "runs", "quality", "demo", "cli"},
-)
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-CORE = {"torch", "numpy", "safetensors", "lorarar", *sys.stdlib_module_names}
-MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+from tests import ROOT
+
+PACKAGE = ROOT / "lorarar"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({path.parent for path in MODULES})
+CORE = ("storage", "lora", "formats", "hypernetwork", "mergers")
+LIGHT = {"torch", "numpy", "safetensors", "lorarar", "lazy_loader", *sys.stdlib_module_names}
+# Files of the core that need more; they are loaded only when they are asked for.
+HEAVY = {
+    "storage/config.py": {"omegaconf", "yaml"},
+    "storage/locations.py": {"huggingface_hub"},
+    "hypernetwork/hub.py": {"huggingface_hub"},
+}
 
 
-def top(path: Path) -> str:
-    """The name below lorarar that a file belongs to."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
-def imported(source: str) -> Iterator[str]:
-    """Dotted names of everything imported, in functions too."""
+def imported(source: str) -> Iterator[tuple[str, str]]:
+    """Module and name of everything imported, in functions too; the name is "" for `import module`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
-            module = node.module or ""
-            yield from [f"lorarar.{name.name}" for name in node.names] if module == "lorarar" else [module]
+            yield from ((node.module or "", alias.name) for alias in node.names)
 
 
-def upward(name: str, source: str) -> list[str]:
-    """What a module of that name imports from a higher level."""
-    parts = [dotted.split(".") for dotted in imported(source)]
-    return [".".join(p) for p in parts if p[0] == "lorarar" and len(p) > 1 and LEVEL[p[1]] > LEVEL[name]]
+def through_a_window(path: Path, source: str) -> list[str]:
+    """Imports that enter another room through one of its files instead of its `__init__`."""
+    room = path.relative_to(PACKAGE).parts[0]
+    wrong = []
+    for module, name in imported(source):
+        parts = module.split(".")
+        other = parts[0] == "lorarar" and len(parts) > 1 and parts[1] != room
+        if other and not (ROOT / Path(*parts)).is_dir():
+            wrong.append(f"{module}.{name}")
+    return wrong
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_imports_point_down(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
-    assert top(path) in LEVEL, "give the new module a level, here and in the design"
-    assert upward(top(path), source) == []
-    if LEVEL[top(path)] <= 3:
-        assert {dotted.split(".")[0] for dotted in imported(source)} <= CORE
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Hold a checkout's package against the contracts of pyproject.toml."""
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_only_the_door_is_at_the_root() -> None:
+    assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
+
+
+def test_imports_point_down() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout
+    assert "2 kept, 0 broken" in result.stdout
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("file", "line", "contract"),
     [
-        "from lorarar.training import train_merger",
-        "import lorarar.training",
-        "from lorarar import training",
-        "def f():\n    from lorarar.training import train_merger",
-        "if TYPE_CHECKING:\n    from lorarar.training import MergerTraining",
+        ("formats/reading.py", "from lorarar.training import train_merger", "Imports point down"),
+        ("lora/lora.py", "def f():\n    from lorarar.storage import sha256", "Imports point down"),
+        (
+            "evaluation/judge/records.py",
+            "from lorarar.evaluation.metrics import load_encoder",
+            "The judge and the metrics",
+        ),
     ],
 )
-def test_an_upward_import_is_caught(source: str) -> None:
-    assert upward("formats", source) == ["lorarar.training"]
-    assert upward("runs", source) == []
-    assert upward("zoo", source) == []  # the same level
+def test_a_forbidden_import_is_caught(tmp_path: Path, file: str, line: str, contract: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "lorarar", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with open(tmp_path / "lorarar" / file, "a", encoding="utf-8") as module:
+        module.write(f"\n\n{line}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1
+    assert any(text.startswith(contract) and text.endswith("BROKEN") for text in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("module", ["lorarar.api", "lorarar.cli", "lorarar.statistics"])
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_rooms_are_entered_by_their_door(path: Path) -> None:
+    if path != PACKAGE / "__init__.py":
+        assert through_a_window(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_a_window_is_caught() -> None:
+    source = "def f():\n    from lorarar.lora.lowrank import LowRank\nfrom lorarar.lora import LoRA\n"
+    assert through_a_window(PACKAGE / "formats" / "reading.py", source) == ["lorarar.lora.lowrank.LowRank"]
+    assert through_a_window(PACKAGE / "lora" / "truncation.py", source) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
+def test_a_door_opens_to_all_that_it_names(folder: Path) -> None:
+    name = ".".join(folder.relative_to(ROOT).parts)
+    room = importlib.import_module(name)
+    assert [key for key in room.__all__ if not hasattr(room, key)] == []
+    files = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
+    assert files.isdisjoint(set(room.__all__)) or name == "lorarar", "a name would hide the file of that name"
+    listed = [file for file in sorted(files - {"__init__", "__main__", "__pycache__"}) if file not in room.__doc__]
+    assert listed == [], "the docstring is the map of the room: name every file"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if relative(path).split("/")[0] in CORE], ids=relative)
+def test_the_core_needs_torch_numpy_and_safetensors_alone(path: Path) -> None:
+    found = {module.split(".")[0] for module, _ in imported(path.read_text(encoding="utf-8"))}
+    assert found <= LIGHT | HEAVY.get(relative(path), set())
+
+
+@pytest.mark.parametrize("module", ["lorarar.mergers.combination", "lorarar.cli.main", "lorarar.evaluation.statistics"])
 def test_merging_starts_light(module: str) -> None:
     heavy = ("diffusers", "lightning", "transformers", "peft", "omegaconf", "wandb", "huggingface_hub", "PIL")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

@@ -12,8 +12,8 @@ from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 
-from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 

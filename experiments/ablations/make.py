@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 import yaml
 
-from lorarar.backbone import load_backbone
-from lorarar.concepts import load_concepts, load_splits, seed_of
-from lorarar.config import ZooConfig, load_config
-from lorarar.dreambooth import Recipe
+from lorarar.datasets import load_concepts, load_splits, seed_of
+from lorarar.diffusion import load_backbone
 from lorarar.formats import load, save
-from lorarar.zoo import train_zoo
+from lorarar.storage import load_config
+from lorarar.training import Recipe, train_zoo
+from lorarar.workflows import ZooConfig
 
 HERE, DATA, RUNS = Path(__file__).parent, Path("data/embedded"), Path("runs/ablations")
 FEW = (2, 4, 8, 16)

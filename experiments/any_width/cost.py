@@ -14,10 +14,9 @@ from pathlib import Path
 
 import torch
 
-from lorarar.benchmark.synthetic import synthetic_lora
-from lorarar.hypernetwork.invariant import InvariantConfig, InvariantHypernetwork
-from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
-from lorarar.merging import merge
+from lorarar.benchmark.speed import synthetic_lora
+from lorarar.hypernetwork import LayerwiseConfig, LayerwiseHypernetwork, PaperConfig, PaperHypernetwork
+from lorarar.lora import merge_exactly
 
 ROUNDS = 7
 
@@ -27,14 +26,14 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     loras = [synthetic_lora("sdxl", 64, seed) for seed in (0, 1)]
-    networks = {"paper": PaperHypernetwork(PaperConfig()), "ours": InvariantHypernetwork(InvariantConfig())}
+    networks = {"paper": PaperHypernetwork(PaperConfig()), "ours": LayerwiseHypernetwork(LayerwiseConfig())}
     seconds: dict[str, dict[str, list[float]]] = {name: {"coefficients": [], "merge": []} for name in networks}
     for round_ in range(ROUNDS + 1):
         for name, network in networks.items():
             start = time.perf_counter()
             coefficients = network(loras)
             between = time.perf_counter()
-            merged = merge(loras, coefficients)
+            merged = merge_exactly(loras, coefficients)
             if round_:  # the first warms up
                 seconds[name]["coefficients"].append(between - start)
                 seconds[name]["merge"].append(time.perf_counter() - start)

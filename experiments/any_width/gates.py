@@ -17,16 +17,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lorarar.backbone import load_backbone
-from lorarar.cards import read_card
-from lorarar.concepts import load_concepts, load_splits
-from lorarar.mergers.direct import direct
-from lorarar.pairs import load_loras
-from lorarar.pictures import save_image, sheet
-from lorarar.toyworld.attributes import ATTRIBUTES, truth
-from lorarar.toyworld.reader import load_reader
-from lorarar.toyworld.scoring import PairScorer, generate_and_score, style_of, subject_of
-from lorarar.toyworld.world import style_subjects, world
+from lorarar.datasets import load_concepts, load_splits, save_image, sheet
+from lorarar.diffusion import load_backbone
+from lorarar.mergers.methods import direct
+from lorarar.storage import read_card
+from lorarar.training import load_loras
+from lorarar.worlds.toy import (
+    ATTRIBUTES,
+    PairScorer,
+    generate_and_score,
+    load_classifier,
+    style_of,
+    style_subjects,
+    subject_of,
+    toy_world,
+    truth,
+)
 
 HERE, DATA = Path(__file__).parent, Path("data/embedded")
 SEEDS = (0, 1)
@@ -36,11 +42,11 @@ DESCRIBED = 48
 def main(name: str, split: str = "validation") -> None:
     """Score what there is of a base."""
     folder, start = Path("runs") / name, time.perf_counter()
-    backbone, reader = load_backbone(folder / "base"), load_reader(DATA / "reader.safetensors")
-    found = {"described": described(backbone, reader, folder / "described.png")}
+    backbone, classifier = load_backbone(folder / "base"), load_classifier(DATA / "classifier.safetensors")
+    found = {"described": described(backbone, classifier, folder / "described.png")}
     members = load_splits(HERE / "splits.yaml", "any_width")[split]
     if all((folder / "loras" / f"{name}.safetensors").is_file() for name in (*members.contents, *members.styles)):
-        found |= {split: alone(backbone, reader, folder, split)}
+        found |= {split: alone(backbone, classifier, folder, split)}
     found["seconds"] = round(time.perf_counter() - start, 1)
     found["date"] = datetime.date.today().isoformat()
     found["base"] = {key: read_card(folder / "base")[key] for key in ("recipe", "parameters")}
@@ -51,26 +57,26 @@ def main(name: str, split: str = "validation") -> None:
     print(json.dumps(found, indent=1))
 
 
-def described(backbone, reader, picture: Path) -> dict[str, float]:
+def described(backbone, classifier, picture: Path) -> dict[str, float]:
     """The share of right attributes, for described pairs of the base's own sets."""
-    known, random = world(), np.random.default_rng(0)
+    known, random = toy_world(), np.random.default_rng(0)
     subjects = [known.subjects["base"][i] for i in random.choice(len(known.subjects["base"]), DESCRIBED)]
     styles = [known.styles["base"][i] for i in random.choice(len(known.styles["base"]), DESCRIBED)]
     prompts = [f"a {s.words()} in {t.words()} style" for s, t in zip(subjects, styles, strict=True)]
     truths = [truth(s, t) for s, t in zip(subjects, styles, strict=True)]
-    scored = generate_and_score(backbone, reader, [None] * DESCRIBED, prompts, truths, SEEDS)
+    scored = generate_and_score(backbone, classifier, [None] * DESCRIBED, prompts, truths, SEEDS)
     save_image(sheet(scored.images[:, 0], columns=8), picture)
-    read = reader.read(scored.images.flatten(0, 1) * 2 - 1).unflatten(0, (DESCRIBED, -1))
+    read = classifier.read(scored.images.flatten(0, 1) * 2 - 1).unflatten(0, (DESCRIBED, -1))
     right = (read == torch.tensor(truths)[:, None]).float().mean((0, 1))
     return rounded(dict(zip(ATTRIBUTES, right.tolist(), strict=True)) | scored.means())
 
 
-def alone(backbone, reader, folder: Path, split: str) -> dict[str, dict[str, float]]:
+def alone(backbone, classifier, folder: Path, split: str) -> dict[str, dict[str, float]]:
     """Each LoRA on its own prompts, the base on the same, and the sum of both on the split's pairs."""
     concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images")
     members = load_splits(HERE / "splits.yaml", "any_width")[split]
     loras = load_loras(folder / "loras", [*members.contents, *members.styles])
-    any_style = world().styles["base"][0]
+    any_style = toy_world().styles["base"][0]
     cases = {
         "content": [(n, concepts[n].phrase, truth(subject_of(n), any_style)) for n in members.contents],
         "style": [
@@ -85,9 +91,9 @@ def alone(backbone, reader, folder: Path, split: str) -> dict[str, dict[str, flo
     for kind, rows in cases.items():
         prompts, truths = [row[1] for row in rows], [row[2] for row in rows]
         for who, used in (("lora", [loras[row[0]] for row in rows]), ("base", [None] * len(rows))):
-            scored = generate_and_score(backbone, reader, used, prompts, truths, SEEDS)
+            scored = generate_and_score(backbone, classifier, used, prompts, truths, SEEDS)
             found[f"{kind} {who} alone"] = rounded({kind: scored.means()[kind]})
-    scorer = PairScorer(backbone, reader, members.pairs(concepts), loras, SEEDS)
+    scorer = PairScorer(backbone, classifier, members.pairs(concepts), loras, SEEDS)
     scored = scorer.scored(scorer.merged(direct))
     save_image(sheet(scored.images[:, 0], columns=len(members.styles)), folder / f"direct_{split}.png")
     return found | {"direct": rounded(scored.means())}

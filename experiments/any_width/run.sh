@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 for name in transformer wide; do
-    .venv/bin/lorarar toyworld base configs/toyworld/$name.yaml
+    .venv/bin/lorarar world base configs/world/$name.yaml
     .venv/bin/lorarar zoo configs/zoo/$name.yaml
     .venv/bin/python experiments/any_width/gates.py $name
 done

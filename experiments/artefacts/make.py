@@ -16,19 +16,21 @@ import sys
 import time
 from pathlib import Path
 
+from lorarar.storage import NETWORKS
+
 TIMES = Path("experiments/artefacts/results.json")
 DATA = Path("data/embedded")
-WORLD = "configs/toyworld/embedded.yaml"
+WORLD = "configs/world/embedded.yaml"
 STEPS: list[tuple[str, list[str], Path]] = [
-    ("concepts", ["toyworld", "concepts", WORLD], DATA / "concepts.yaml"),
-    ("reader", ["toyworld", "reader", WORLD], DATA / "reader.card.json"),
-    ("autoencoder", ["toyworld", "autoencoder", WORLD], DATA / "base.card.json"),  # a part of the base
-    ("base", ["toyworld", "base", WORLD], DATA / "base.card.json"),
+    ("concepts", ["world", "concepts", WORLD], DATA / "concepts.yaml"),
+    ("reader", ["world", "reader", WORLD], DATA / "reader.card.json"),
+    ("autoencoder", ["world", "autoencoder", WORLD], DATA / "base.card.json"),  # a part of the base
+    ("base", ["world", "base", WORLD], DATA / "base.card.json"),
     ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
 ]
 PAPERS_OBJECTIVE = [
-    "weights.fidelity=1.0",
-    "weights.combined=0.0",
+    "loss_weights.fidelity=1.0",
+    "loss_weights.combined=0.0",
     "monitor=validation/loss",
     "mode=min",
     "reader=null",
@@ -53,7 +55,7 @@ def main() -> None:
             continue
         run(name, words)
     for name, words in MERGERS.items():
-        target = DATA / "mergers" / f"{name}.safetensors"
+        target = NETWORKS / f"{name}.safetensors"
         if target.with_name(f"{name}.card.json").exists():
             print(f"{name}: done before ({target})")
             continue
@@ -79,10 +81,9 @@ def run(name: str, words: list[str]) -> None:
 
 def ship(name: str, words: list[str], target: Path) -> None:
     """Copy a trained merger to data/ with a card."""
-    from lorarar.cards import write_card
-    from lorarar.config import TrainConfig, load_config
-    from lorarar.mergers.files import merger_metadata
-    from lorarar.writing import atomic_write
+    from lorarar.hypernetwork import merger_metadata
+    from lorarar.storage import atomic_write, load_config, write_card
+    from lorarar.workflows import TrainConfig
 
     source = load_config(TrainConfig, Path(words[0]), words[1:]).runs / "merger.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)

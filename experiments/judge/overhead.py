@@ -24,12 +24,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from lorarar.judge.backends.openai import open_openai
-from lorarar.judge.folder import Setup, read_setup
-from lorarar.judge.judging import judge_by_name, report_run
-from lorarar.judge.preparation import plan_all, plan_run
-from lorarar.judge.records import Question
-from lorarar.judge.runner import run_questions
+from lorarar.evaluation.judge import Question, judge_by_name, plan_all, plan_run, report_run
+from lorarar.evaluation.judge.ask import Setup, read_setup, run_questions
+from lorarar.evaluation.judge.ask.backends import open_openai
 
 LATENCY, AT_ONCE, CALLS, ROUNDS = 0.05, 16, 640, 3
 HERE = Path(__file__).parent

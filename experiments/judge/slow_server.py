@@ -14,11 +14,11 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 async def serve(seconds: float, concurrency: int) -> None:
     places = asyncio.Semaphore(concurrency)
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(classifier: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+                head = (await classifier.readuntil(b"\r\n\r\n")).lower()
+                await classifier.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
                 async with places:
                     await asyncio.sleep(seconds)
                 writer.write(RESPONSE)

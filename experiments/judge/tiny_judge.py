@@ -15,23 +15,16 @@ from typing import Any
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
-from lorarar.benchmark.judged import LAYOUT, judge_methods
-from lorarar.benchmark.methods import Result, run_method, shipped_methods
-from lorarar.cards import checked
-from lorarar.judge.consistency import nuisance_consistency, swapped_consistency
-from lorarar.judge.folder import read_setup
-from lorarar.judge.judging import judge_by_name, reread
-from lorarar.judge.preparation import plan_run
-from lorarar.judge.records import AXES, Axis
-from lorarar.judge.results import plain
-from lorarar.judge.rubrics import load_rubric
-from lorarar.judge.scores import score_images
-from lorarar.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
-from lorarar.toyworld.judge import save_judge
-from lorarar.toyworld.judge_data import LEARNT, ImagePairs, draw_pairs
-from lorarar.toyworld.judge_model import build_model
-from lorarar.toyworld.judge_scores import yes_margins
+from lorarar.benchmark import LAYOUT, Embedded, Result, judge_methods, load_embedded, run_method, shipped_methods
+from lorarar.datasets import AXES, Axis
+from lorarar.evaluation.judge import judge_by_name, plan_run, reread
+from lorarar.evaluation.judge.ask import read_setup
+from lorarar.evaluation.judge.ask.rubrics import load_rubric
+from lorarar.evaluation.judge.read import score_images
+from lorarar.evaluation.judge.trust import nuisance_consistency, swapped_consistency
+from lorarar.evaluation.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
+from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, plain
+from lorarar.worlds.toy.judge import LEARNT, ImagePairs, build_model, draw_pairs, save_judge, yes_margins
 
 METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper")
 SEEDS = (0, 1)
@@ -45,16 +38,16 @@ Votes = dict[tuple[str, str], list[bool]]  # (method, image) -> content, style, 
 def main(split: str) -> None:
     """Measures and writes."""
     torch.set_num_threads(1)
-    folder, judge = ROOT / split, checked(DATA / "judge")
+    folder, judge = ROOT / split, checked(EMBEDDED_JUDGE)
     shutil.rmtree(folder, ignore_errors=True)  # a run that holds replies refuses another plan
     random = folder / "random"
     random.parent.mkdir(parents=True, exist_ok=True)
     processor = LlavaProcessor.from_pretrained(judge)
     save_judge(build_model(processor, seed=1), processor, random)
     embedded = load_embedded([split])
-    methods = shipped_methods(DATA / "mergers")
+    methods = shipped_methods(NETWORKS)
     results = {name: run_method(embedded.scorer(split, SEEDS), methods[name]) for name in METHODS}
-    judge_methods(embedded, split, results, folder / "generated", data=DATA)
+    judge_methods(embedded, split, results, folder / "generated", data=EMBEDDED)
     pairs = draw_pairs(PAIRS, 11, (split,), (*LEARNT, split))
     images = folder / "generated" / "images"
     found = {
@@ -104,7 +97,7 @@ def share(hits: torch.Tensor) -> Rate:
 
 def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
     """The calibration from the split's own references, as any user gets it, with more cases."""
-    plan_run(run, images, DATA / "concepts.yaml", layout=LAYOUT, reference_root=DATA / "images", cases=CASES)
+    plan_run(run, images, EMBEDDED / "concepts.yaml", layout=LAYOUT, reference_root=EMBEDDED / "images", cases=CASES)
     judged = judge_by_name(run, read_setup(run), backend, calibrate_only=True)
     assert judged.gate is not None
     names = ("sensitivity", "specificity", "false_accepts")
@@ -123,9 +116,9 @@ def measure_nuisances(images: Path, run: Path) -> dict[str, Any]:
     plan_run(
         run,
         images,
-        DATA / "concepts.yaml",
+        EMBEDDED / "concepts.yaml",
         layout=LAYOUT,
-        reference_root=DATA / "images",
+        reference_root=EMBEDDED / "images",
         ignore=[f"{method}/*" for method in METHODS if method != DISTURBED],
         swapped=True,
         nuisances=NUISANCES,
@@ -166,13 +159,13 @@ def compare_with_reader(run: Path, results: dict[str, Result], embedded: Embedde
     }
 
 
-def agreement(judge: Sequence[bool], reader: Sequence[bool]) -> dict[str, Any]:
+def agreement(judge: Sequence[bool], classifier: Sequence[bool]) -> dict[str, Any]:
     """Kappa with its interval, raw agreement, and the judge's yes to images that the reader finds right, and wrong."""
-    kappa = cohen_kappa(judge, reader)
-    said = {right: [j for j, r in zip(judge, reader, strict=True) if r == right] for right in (True, False)}
+    kappa = cohen_kappa(judge, classifier)
+    said = {right: [j for j, r in zip(judge, classifier, strict=True) if r == right] for right in (True, False)}
     return {
         "kappa": [round(value, 4) for value in (kappa.mean, kappa.low, kappa.high)],
-        "agreed": interval(raw_agreement(judge, reader)),
+        "agreed": interval(raw_agreement(judge, classifier)),
         "yes_to_right": interval(Rate(sum(said[True]), len(said[True]))),
         "yes_to_wrong": interval(Rate(sum(said[False]), len(said[False]))),
     }

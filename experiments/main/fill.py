@@ -32,7 +32,9 @@ def main() -> None:
 
 
 def is_reference(method: dict) -> bool:
-    return method["kind"] in ("base", "content", "style", "truth", "joint") or bool(method["settings"].get("told"))
+    return method["kind"] in ("base", "content", "style", "truth", "joint") or bool(
+        method["settings"].get("true_descriptions")
+    )
 
 
 def row(found: dict, name: str) -> str:

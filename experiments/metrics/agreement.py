@@ -22,28 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
-from lorarar.cards import checked, read_card
-from lorarar.concepts import Pair
-from lorarar.judge.folder import read_setup
-from lorarar.judge.judging import judge_by_name
-from lorarar.judge.manifest import lock, write_manifest
-from lorarar.judge.preparation import plan_run
-from lorarar.judge.records import AXES, Item
-from lorarar.judge.references import load_references
-from lorarar.lora import LoRA
+from lorarar.benchmark import Embedded, load_embedded
+from lorarar.datasets import AXES, TYPES, Item, Pair, load_prompt_set, load_references, lock, save_image, write_manifest
+from lorarar.evaluation.judge import judge_by_name, plan_run
+from lorarar.evaluation.judge.ask import read_setup
+from lorarar.evaluation.metrics import Encoders, score_all, see
+from lorarar.evaluation.metrics.encoders import load_encoder
+from lorarar.evaluation.statistics import crossed_spearman
+from lorarar.hypernetwork import load_merger
+from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS
-from lorarar.mergers.files import load_merger
-from lorarar.merging import merge
-from lorarar.metrics.encoders import load_encoder
-from lorarar.metrics.prompts import TYPES, load_prompt_set
-from lorarar.metrics.scoring import score_all
-from lorarar.metrics.seeing import Encoders, see
-from lorarar.pictures import save_image
-from lorarar.statistics import crossed_spearman
-from lorarar.toyworld.attributes import truth
-from lorarar.toyworld.prompted import wanted
-from lorarar.toyworld.scoring import generate_and_score, style_of, subject_of
+from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, read_card
+from lorarar.worlds.toy import generate_and_score, style_of, subject_of, truth, wanted
 
 RUNS, HERE = Path("runs/metrics_agreement"), Path(__file__).parent
 SPLIT, METHODS = "validation", ("base", "content", "style", "direct", "average", "hypernetwork")
@@ -56,10 +46,10 @@ ABOUT = {"content": "content", "style": "style", "harmonic": "joint", "joint": "
 def sources() -> dict[str, str]:
     """The artefacts that the results depend on, by hash."""
     parts = {
-        "base": [DATA / "base"],
-        "loras": sorted((DATA / "loras").glob(f"{SPLIT}_*.safetensors")),
-        "hypernetwork": [DATA / "mergers" / "hypernetwork.safetensors"],
-        "judge": [DATA / "judge"],
+        "base": [EMBEDDED / "base"],
+        "loras": sorted((EMBEDDED / "loras").glob(f"{SPLIT}_*.safetensors")),
+        "hypernetwork": [NETWORKS / "hypernetwork.safetensors"],
+        "judge": [EMBEDDED_JUDGE],
     }
     return {name: _hash([read_card(checked(path))["sha256"] for path in paths]) for name, paths in parts.items()}
 
@@ -132,11 +122,11 @@ def _loras(method: str, pairs: Sequence[Pair], embedded: Embedded) -> list[LoRA 
         return [None] * len(pairs)
     if method in ("content", "style"):
         return [embedded.loras[getattr(pair, method).name] for pair in pairs]
-    shipped = DATA / "mergers" / f"{method}.safetensors"
+    shipped = NETWORKS / f"{method}.safetensors"
     coefficients = load_merger(checked(shipped)) if shipped.exists() else MERGERS[method].call
     both = [(embedded.loras[pair.content.name], embedded.loras[pair.style.name]) for pair in pairs]
     with torch.no_grad():
-        return [merge(loras, coefficients(loras)) for loras in both]
+        return [merge_exactly(loras, coefficients(loras)) for loras in both]
 
 
 def _drawn() -> list[str]:
@@ -162,7 +152,9 @@ def judge() -> None:
         if not run.exists():
             manifest = RUNS / f"{run.name}.jsonl"
             write_manifest(manifest, [item for item in items if item.prompt_type == kind])
-            plan_run(run, RUNS / "images", DATA / "concepts.yaml", manifest=manifest, reference_root=DATA / "images")
+            plan_run(
+                run, RUNS / "images", EMBEDDED / "concepts.yaml", manifest=manifest, reference_root=EMBEDDED / "images"
+            )
         judged = judge_by_name(run, read_setup(run), "tiny", cache=RUNS / "replies", uncalibrated=True)
         sure: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for question in judged.planned.main.questions:
@@ -190,7 +182,7 @@ def _judged() -> dict[str, dict[str, float]]:
 
 def _metrics(items: Sequence[Item]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """By image every metric, higher being better; and the hashes of the encoders."""
-    references = load_references(DATA / "concepts.yaml", root=DATA / "images")
+    references = load_references(EMBEDDED / "concepts.yaml", root=EMBEDDED / "images")
     found: dict[str, dict[str, float]] = defaultdict(dict)
     hashes = {}
     for name in ("tower", "pixels"):

@@ -15,14 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lorarar.backbone import load_backbone
-from lorarar.benchmark.embedded import DATA
-from lorarar.concepts import Concept, load_concepts, seed_of
-from lorarar.dreambooth import Recipe
-from lorarar.toyworld.renderer import render
-from lorarar.toyworld.scoring import style_of
-from lorarar.toyworld.world import STYLE_TOKEN, world
-from lorarar.zoo import train_zoo
+from lorarar.datasets import Concept, load_concepts, seed_of
+from lorarar.diffusion import load_backbone
+from lorarar.storage import EMBEDDED
+from lorarar.training import Recipe, train_zoo
+from lorarar.worlds.toy import STYLE_TOKEN, render, style_of, toy_world
 
 FACTORS: dict[str, tuple[float, ...]] = {
     "rank": (2, 8),
@@ -55,12 +52,12 @@ def recipe_of(configuration: Mapping[str, float]) -> Recipe:
 
 def load_studied() -> dict[str, Concept]:
     """The contents as shipped, and the styles with several images whose captions describe all that is shown."""
-    contents = load_concepts([DATA / "concepts.yaml"], DATA / "images", CONTENTS)
+    contents = load_concepts([EMBEDDED / "concepts.yaml"], EMBEDDED / "images", CONTENTS)
     return contents | {name: _style(name, count) for name, count in STYLES.items()}
 
 
 def _style(name: str, count: int) -> Concept:
-    base, look = world().subjects["base"], style_of(name)
+    base, look = toy_world().subjects["base"], style_of(name)
     chosen = np.random.default_rng(seed_of(name)).choice(len(base), count, replace=False)
     random, folder = np.random.default_rng(seed_of(name, 1)), RUNS / "references" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +78,7 @@ def main() -> None:
     """Train every configuration that is missing."""
     torch.set_num_threads(1)
     concepts = load_studied()
-    backbone = load_backbone(str(DATA / "base"))
+    backbone = load_backbone(str(EMBEDDED / "base"))
     for configuration in configurations():
         start = time.perf_counter()
         chosen = [shortened(concepts[name], int(configuration["images"])) for name in (*CONTENTS, *STYLES)]

@@ -1,7 +1,7 @@
 """What similarities reward, and what the flags tell.
 
 python experiments/metrics/faults.py: writes faults.json beside it. Renders of the validation pairs: the right image, a
-content that leaked from the style's reference, a content without any style. Measured by `lorarar.metrics.run.measure`
+content that leaked from the style's reference, a content without any style. Measured by `lorarar.evaluation.metrics.run.measure`
 against the shipped references.
 """
 
@@ -19,16 +19,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.benchmark.embedded import DATA
-from lorarar.judge.records import Item
-from lorarar.judge.references import load_references
-from lorarar.judge.results import plain
-from lorarar.metrics.encoders import load_encoder
-from lorarar.metrics.run import measure
-from lorarar.metrics.seeing import Encoders
-from lorarar.toyworld.attributes import neutral_looks
-from lorarar.toyworld.renderer import render
-from lorarar.toyworld.world import concept_name, style_subjects, world
+from lorarar.datasets import Item, load_references
+from lorarar.evaluation.metrics import Encoders, measure
+from lorarar.evaluation.metrics.encoders import load_encoder
+from lorarar.storage import EMBEDDED, plain
+from lorarar.worlds.toy import concept_name, neutral_looks, render, style_subjects, toy_world
 
 HERE, SPLIT, MEMBERS, SEEDS = Path(__file__).parent, "validation", range(8), range(2)
 METRICS = ("content_cosine", "style_cosine", "harmonic", "style_gram")
@@ -37,19 +32,19 @@ Pixels = NDArray[np.uint8]
 
 def right(content: int, style: int, seed: int) -> Pixels:
     """The content in the style."""
-    return render(world().subjects[SPLIT][content], world().styles[SPLIT][style], seed)
+    return render(toy_world().subjects[SPLIT][content], toy_world().styles[SPLIT][style], seed)
 
 
 def leaked(content: int, style: int, seed: int) -> Pixels:
     """What the style's reference shows, in the style, drawn anew: nothing of the content."""
     shown = style_subjects(SPLIT, style)
-    return render(shown[seed % len(shown)], world().styles[SPLIT][style], 100 + seed)
+    return render(shown[seed % len(shown)], toy_world().styles[SPLIT][style], 100 + seed)
 
 
 def unstylised(content: int, style: int, seed: int) -> Pixels:
     """The content in a neutral look: nothing of the style."""
     looks = neutral_looks()
-    return render(world().subjects[SPLIT][content], looks[(content + seed) % len(looks)], 200 + seed)
+    return render(toy_world().subjects[SPLIT][content], looks[(content + seed) % len(looks)], 200 + seed)
 
 
 def write_items(folder: Path) -> list[Item]:
@@ -69,7 +64,7 @@ def write_items(folder: Path) -> list[Item]:
 def main() -> None:
     """Measures and writes."""
     torch.set_num_threads(1)
-    references, result = load_references(DATA / "concepts.yaml", root=DATA / "images"), {}
+    references, result = load_references(EMBEDDED / "concepts.yaml", root=EMBEDDED / "images"), {}
     with tempfile.TemporaryDirectory() as name:
         items = write_items(Path(name))
         for encoder in map(load_encoder, ("tower", "pixels")):

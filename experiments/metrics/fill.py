@@ -14,9 +14,8 @@ from typing import Any
 
 from agreement import HERE, TRUTHS, TYPES, about, show, sources
 
-from lorarar.metrics.effects import markdown, measure_effects, read_table
-from lorarar.metrics.encoders import load_encoder
-from lorarar.metrics.probe import DIVERSITIES
+from lorarar.evaluation.metrics import DIVERSITIES, effects_table, measure_effects, read_table
+from lorarar.evaluation.metrics.encoders import load_encoder
 
 MAIN = Path("README.md")
 FACTORS = ("rank", "steps", "rate", "images")
@@ -114,7 +113,7 @@ def leaning() -> str:
 
 def study() -> str:
     """Exact effects of the most telling criteria."""
-    return markdown(measure_effects(read_table(HERE / "study.csv", FACTORS, STUDY)))
+    return effects_table(measure_effects(read_table(HERE / "study.csv", FACTORS, STUDY)))
 
 
 def stale() -> list[str]:

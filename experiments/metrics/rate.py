@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lorarar.metrics.encoders import MapEncoder, load_encoder
-from lorarar.metrics.features import Features, Picture, gram_features, image_features
+from lorarar.evaluation.metrics import Features, Picture, gram_features, image_features
+from lorarar.evaluation.metrics.encoders import MapEncoder, load_encoder
 
 IMAGES, ROUNDS, SIZES = 1000, 3, (32, 512)
 HERE = Path(__file__).parent

@@ -19,27 +19,34 @@ import torch
 from factorial import CONTENTS, FACTORS, RUNS, STYLES, configurations, folder_of, load_studied
 from PIL import Image
 
-from lorarar.backbone import load_backbone
-from lorarar.benchmark.embedded import DATA
-from lorarar.cards import checked
-from lorarar.concepts import Concept
-from lorarar.lora import LoRA
+from lorarar.datasets import TYPES, Concept, load_prompt_set, to_bytes
+from lorarar.diffusion import load_backbone
+from lorarar.evaluation.metrics import (
+    Effect,
+    Table,
+    cosine_fidelity,
+    effects_table,
+    gram_vectors,
+    measure_effects,
+    vendi,
+)
+from lorarar.evaluation.metrics.encoders import MapEncoder, load_encoder
+from lorarar.evaluation.statistics import spearman
+from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS
-from lorarar.merging import merge
-from lorarar.metrics.effects import Effect, Table, markdown, measure_effects
-from lorarar.metrics.encoders import load_encoder
-from lorarar.metrics.encoders.protocols import MapEncoder
-from lorarar.metrics.features import gram_vectors
-from lorarar.metrics.measures import cosine_fidelity, vendi
-from lorarar.metrics.prompts import TYPES, load_prompt_set
-from lorarar.pairs import load_loras
-from lorarar.pictures import to_bytes
-from lorarar.statistics import spearman
-from lorarar.toyworld.attributes import Style, Subject, truth
-from lorarar.toyworld.prompted import wanted
-from lorarar.toyworld.reader import load_reader
-from lorarar.toyworld.scoring import Scored, generate_and_score, style_of, subject_of
-from lorarar.writing import atomic_write
+from lorarar.storage import EMBEDDED, atomic_write, checked
+from lorarar.training import load_loras
+from lorarar.worlds.toy import (
+    Scored,
+    Style,
+    Subject,
+    generate_and_score,
+    load_classifier,
+    style_of,
+    subject_of,
+    truth,
+    wanted,
+)
 
 HERE, SEEDS = Path(__file__).parent, (0, 1)
 
@@ -88,8 +95,8 @@ class Measuring:
 
     def __init__(self) -> None:
         self.concepts = load_studied()
-        self.backbone = load_backbone(checked(DATA / "base"))
-        self.reader = load_reader(checked(DATA / "reader.safetensors"))
+        self.backbone = load_backbone(checked(EMBEDDED / "base"))
+        self.classifier = load_classifier(checked(EMBEDDED / "classifier.safetensors"))
         self.encoder = load_encoder("tower")
         self.plan = plan(self.concepts)
         self.references = {
@@ -101,11 +108,11 @@ class Measuring:
     def images(self, loras: Sequence[LoRA | None]) -> Scored:
         """One LoRA for each entry of the plan."""
         prompts, truths = [s.prompt for s in self.plan], [s.truth for s in self.plan]
-        return generate_and_score(self.backbone, self.reader, loras, prompts, truths, SEEDS)
+        return generate_and_score(self.backbone, self.classifier, loras, prompts, truths, SEEDS)
 
     def draw(self, folder: Path) -> Scored:
         """The images of one configuration's LoRAs, drawn once."""
-        path = RUNS / "drawn" / f"{folder.name}.pt"
+        path = RUNS / "synthetic_prompts" / f"{folder.name}.pt"
         if not path.exists():
             loras = load_loras(folder, [*CONTENTS, *STYLES])
             drawn = self.images([self._lora(shown, loras) for shown in self.plan])
@@ -124,7 +131,7 @@ class Measuring:
 
     def _lora(self, shown: Shown, loras: Mapping[str, LoRA]) -> LoRA:
         members = [loras[name] for name in shown.names]
-        return members[0] if len(members) == 1 else merge(members, MERGERS["direct"].call(members))
+        return members[0] if len(members) == 1 else merge_exactly(members, MERGERS["direct"].call(members))
 
     def _criteria(self, i: int, shown: Shown, scored: Scored) -> dict[str, float]:
         values = {name: float(of_all[i].mean()) for name, of_all in scored.scores.items()}
@@ -212,8 +219,8 @@ def summarise() -> None:
             "same_most_important": float(np.mean([_largest(e) == _largest(learnt[n]) for n, e in exact.items()])),
         }
     (HERE / "study.json").write_text(json.dumps(record, indent=1) + "\n")
-    (HERE / "study.md").write_text(markdown(exact) + "\n")
-    print(markdown(exact), record.get("agreement_of_importances"))
+    (HERE / "study.md").write_text(effects_table(exact) + "\n")
+    print(effects_table(exact), record.get("agreement_of_importances"))
 
 
 def _plain(effects: Mapping[str, Effect]) -> dict[str, Any]:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from lorarar.formats import load
-from lorarar.lora import LoRA, projection
-from lorarar.lowrank import LowRank
-from lorarar.mergers.files import load_merger
+from lorarar.hypernetwork import load_merger
+from lorarar.lora import LoRA, LowRank, projection
 
 RANK, PAIRS = 64, 16
 UP = (1e-3, 2e-3, 5e-3, 1e-2)  # standard deviation of B; A's is 1 / 64, so that delta's entries have 1.2e-4 to 1.2e-3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lorarar.statistics import crossed_interval, incomplete_crossed_interval, sign_flip
+from lorarar.evaluation.statistics import crossed_interval, incomplete_crossed_interval, sign_flip
 
 SIZES = (5, 8, 20)
 IMAGES = 10  # of a pair
@@ -43,8 +43,8 @@ def population_mean(deviations: tuple[float, float, float], mean: float) -> floa
     """The share of right images over all contents and styles: the logits are normal, so a sum over their density."""
     grid = np.linspace(-8, 8, 4001)
     density = np.exp(-(grid**2) / 2)
-    spread = float(np.sqrt(np.sum(np.square(deviations))))
-    return float(chances(mean + spread * grid) @ density / density.sum())
+    weight_jitter = float(np.sqrt(np.sum(np.square(deviations))))
+    return float(chances(mean + weight_jitter * grid) @ density / density.sum())
 
 
 def middle(means: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
     python experiments/words/concepts.py
 
-`lorarar imagine configs/zoo/words.yaml` draws their images. Subjects and styles are of the base's own sets, so none of
+`lorarar synthesise configs/zoo/words.yaml` draws their images. Subjects and styles are of the base's own sets, so none of
 them is a validation or a test concept.
 """
 
@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from lorarar.concepts import load_splits
-from lorarar.toyworld.attributes import neutral_looks
-from lorarar.toyworld.captions import content_prompt, style_prompt
-from lorarar.toyworld.world import CONTENT_IMAGES, STYLE_TOKEN, world
+from lorarar.datasets import load_splits
+from lorarar.worlds.toy import CONTENT_IMAGES, STYLE_TOKEN, content_prompt, neutral_looks, style_prompt, toy_world
 
 EMBEDDED, FOLDER = Path("data/embedded"), Path("runs/words")
 COUNT = 40  # contents, and as many styles: the number of the embedded default
@@ -25,8 +23,8 @@ COUNT = 40  # contents, and as many styles: the number of the embedded default
 
 def main() -> None:
     random = np.random.default_rng(0)
-    contents = [content(i, chosen, random) for i, chosen in enumerate(picked(world().subjects["base"], random))]
-    styles = [style(i, chosen, random) for i, chosen in enumerate(picked(world().styles["base"], random))]
+    contents = [content(i, chosen, random) for i, chosen in enumerate(picked(toy_world().subjects["base"], random))]
+    styles = [style(i, chosen, random) for i, chosen in enumerate(picked(toy_world().styles["base"], random))]
     kept = load_splits(EMBEDDED / "concepts.yaml", "embedded")["validation"]
     for name in (*kept.contents, *kept.styles):
         shutil.copytree(EMBEDDED / "images" / name, FOLDER / "images" / name, dirs_exist_ok=True)
@@ -53,20 +51,20 @@ def content(index: int, subject, random: np.random.Generator) -> dict:
         "kind": "content",
         "prompt": content_prompt(subject),
         "description": f"a {subject.words()}",
-        "drawn": [f"a {subject.words()} in {neutral_looks()[look].words()} style" for look in looks],
+        "synthetic_prompts": [f"a {subject.words()} in {neutral_looks()[look].words()} style" for look in looks],
     }
 
 
 def style(index: int, chosen, random: np.random.Generator) -> dict:
     """One image, of some subject."""
-    shown = world().subjects["base"][random.integers(len(world().subjects["base"]))]
+    shown = toy_world().subjects["base"][random.integers(len(toy_world().subjects["base"]))]
     return {
         "name": f"words_style_{index:02d}",
         "kind": "style",
         "phrase": f"{STYLE_TOKEN} style",
         "captions": [style_prompt(shown)],
         "description": f"{chosen.words()} style",
-        "drawn": [f"a {shown.words()} in {chosen.words()} style"],
+        "synthetic_prompts": [f"a {shown.words()} in {chosen.words()} style"],
     }
 
 

@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/python experiments/words/concepts.py
-.venv/bin/lorarar imagine configs/zoo/words.yaml
+.venv/bin/lorarar synthesise configs/zoo/words.yaml
 .venv/bin/lorarar zoo configs/zoo/words.yaml
 .venv/bin/lorarar train configs/train/words.yaml

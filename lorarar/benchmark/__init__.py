@@ -1,1 +1,15 @@
-"""Commands that measure."""
+"""Measurements: mergers by their images, speed side by side, gates of the embedded default, the demo.
+
+ceiling   The best that coefficients can do
+demo      The main job on the embedded default
+embedded  The embedded default as shipped in data/embedded
+gates     Whether the embedded default can rank merge methods
+judged    The embedded judge's scores of images that methods made, beside the attribute reader's
+methods   Score merge methods on the pairs of a split
+quality/  `lorarar benchmark quality`: every merger on the pairs of a split, scored by its images
+speed/    Speed, measured side by side in one run: merging, training, prediction, the LoRA zoo
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

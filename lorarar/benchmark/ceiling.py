@@ -12,16 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorarar.adaptation import adapted
-from lorarar.backbone import Backbone, stack
-from lorarar.concepts import Pair
-from lorarar.draws import Encoded, draw, draw_noise, step_generator
-from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
-from lorarar.merging import Coefficients, merge
-from lorarar.toyworld.reader import to_tensor
-from lorarar.toyworld.renderer import render
-from lorarar.toyworld.scoring import style_of, subject_of
+from lorarar.datasets import Pair
+from lorarar.diffusion import Backbone, adapted, stack
+from lorarar.lora import Coefficients, LoRA, LowRank, merge_exactly
+from lorarar.training import Encoded, noisy_batch, sample_noise, step_generator
+from lorarar.worlds.toy import render, style_of, subject_of, to_tensor
 
 _RENDERS = 16
 
@@ -49,7 +44,9 @@ def fit_coefficients(
 
     def merged() -> list[LoRA]:
         return [
-            merge(both, Coefficients({layer: (v[i, 0], v[i, 1]) for layer, v in zip(layers, values, strict=True)}))
+            merge_exactly(
+                both, Coefficients({layer: (v[i, 0], v[i, 1]) for layer, v in zip(layers, values, strict=True)})
+            )
             for i, both in enumerate(loras)
         ]
 
@@ -65,7 +62,7 @@ def fit_free(
 ) -> list[LoRA]:
     """A LoRA of rank 2 r for each pair, every factor free, from the direct merge: column scaling's own limit."""
     starts = [
-        merge(both, Coefficients({layer: (torch.ones(()), torch.ones(())) for layer in both[0].layers}))
+        merge_exactly(both, Coefficients({layer: (torch.ones(()), torch.ones(())) for layer in both[0].layers}))
         for both in loras
     ]
     layers = list(starts[0].layers)
@@ -96,7 +93,7 @@ def _fit(
         drawn = []
         for pair, own in zip(pairs, encoded, strict=True):
             random = step_generator(fit.seed, "ceiling", pair.name, step)
-            drawn.append(draw(backbone, own, *draw_noise(backbone, own.latents, fit.images, random), random))
+            drawn.append(noisy_batch(backbone, own, *sample_noise(backbone, own.latents, fit.images, random), random))
         for group in optimiser.param_groups:
             group["lr"] = fit.learning_rate * (1 - step / fit.steps)
         optimiser.zero_grad()

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.backbone import Backbone, load_backbone
-from lorarar.cards import checked
-from lorarar.concepts import Concept, Pair, Split, load_concepts, load_splits
+from lorarar.datasets import Concept, Pair, Split, load_concepts, load_splits
+from lorarar.diffusion import Backbone, load_backbone
 from lorarar.lora import LoRA
-from lorarar.pairs import load_loras
-from lorarar.toyworld.reader import Reader, load_reader
-from lorarar.toyworld.scoring import PairScorer
-
-DATA = Path("data/embedded")
+from lorarar.storage import EMBEDDED, checked
+from lorarar.training import load_loras
+from lorarar.worlds.toy import AttributeClassifier, PairScorer, load_classifier
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Embedded:
     """Base, reader, concepts, splits and the LoRAs of one split."""
 
     backbone: Backbone
-    reader: Reader
+    classifier: AttributeClassifier
     concepts: Mapping[str, Concept]
     splits: Mapping[str, Split]
     loras: Mapping[str, LoRA]
@@ -33,10 +30,10 @@ class Embedded:
 
     def scorer(self, split: str, seeds: Sequence[int]) -> PairScorer:
         """Scores a split's pairs by their images."""
-        return PairScorer(self.backbone, self.reader, self.pairs(split), self.loras, seeds)
+        return PairScorer(self.backbone, self.classifier, self.pairs(split), self.loras, seeds)
 
 
-def load_embedded(splits: Sequence[str], folder: Path = DATA) -> Embedded:
+def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED) -> Embedded:
     """Load the shipped parts, with the LoRAs of the given splits.
 
     Raises:
@@ -49,7 +46,7 @@ def load_embedded(splits: Sequence[str], folder: Path = DATA) -> Embedded:
         checked(folder / "loras" / f"{name}.safetensors")
     return Embedded(
         load_backbone(checked(folder / "base")),
-        load_reader(checked(folder / "reader.safetensors")),
+        load_classifier(checked(folder / "classifier.safetensors")),
         concepts,
         known,
         load_loras(folder / "loras", names),

@@ -14,20 +14,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
-from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.methods import cells
-from lorarar.cards import checked
+from lorarar.datasets import contact_sheet
+from lorarar.evaluation.statistics import paired_interval
+from lorarar.hypernetwork import load_merger
 from lorarar.lora import LoRA
-from lorarar.mergers.direct import direct
-from lorarar.mergers.files import load_merger
-from lorarar.pictures import contact_sheet
-from lorarar.statistics import paired_interval
-from lorarar.toyworld.attributes import truth
-from lorarar.toyworld.reader import Reader
-from lorarar.toyworld.scoring import Scored, generate_and_score, read_images, style_of, subject_of, truth_of
-from lorarar.toyworld.stages import reconstruction_facts
-from lorarar.toyworld.world import style_subjects, world
-from lorarar.writing import atomic_write
+from lorarar.mergers import MERGERS
+from lorarar.storage import EMBEDDED, NETWORKS, checked, write_json
+from lorarar.worlds.toy import (
+    AttributeClassifier,
+    Scored,
+    generate_and_score,
+    read_images,
+    reconstruction_facts,
+    style_of,
+    style_subjects,
+    subject_of,
+    toy_world,
+    truth,
+    truth_of,
+)
 
 # How far the ceiling must lie above what needs no network: without room there, no method can be told from another.
 _ROOM = (
@@ -56,7 +63,7 @@ class GatesConfig:
     split: str = "test"
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     group: int = 8
-    data: Path = DATA
+    data: Path = EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,7 @@ def run_gates(config: GatesConfig) -> str:
         "methods": ceiling,
         "config": json.loads(json.dumps(asdict(config), default=str)),
     }
-    with atomic_write(config.output / "results.json", force=True) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(config.output / "results.json", record)
     rows = [f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) for name, means in ceiling.items()]
     return "\n".join([*map(str, gates), *rows])
 
@@ -100,8 +106,8 @@ def run_gates(config: GatesConfig) -> str:
 def _instrument_gates(embedded: Embedded, config: GatesConfig) -> list[Gate]:
     pairs = embedded.pairs(config.split)
     renders = torch.stack([true_renders(pair, range(len(config.seeds))) for pair in pairs])
-    true = read_images(embedded.reader, (renders + 1) / 2, [truth_of(pair) for pair in pairs])
-    rebuilt = reconstruction_facts(config.data / "base", embedded.reader)
+    true = read_images(embedded.classifier, (renders + 1) / 2, [truth_of(pair) for pair in pairs])
+    rebuilt = reconstruction_facts(config.data / "base", embedded.classifier)
     return [
         Gate("true renders: joint", float(true["joint"].mean()), 0.98),
         Gate("reconstructions against renders: joint", rebuilt["joint"] - float(true["joint"].mean()), -0.01),
@@ -111,18 +117,18 @@ def _instrument_gates(embedded: Embedded, config: GatesConfig) -> list[Gate]:
 
 def _base_category(embedded: Embedded, config: GatesConfig) -> float:
     """How often the base draws the right category, for 64 described pairs of its own sets."""
-    known, random = world(), np.random.default_rng(0)
+    known, random = toy_world(), np.random.default_rng(0)
     subjects = [known.subjects["base"][i] for i in random.choice(len(known.subjects["base"]), 64)]
     styles = [known.styles["base"][i] for i in random.choice(len(known.styles["base"]), 64)]
     prompts = [f"a {s.words()} in {t.words()} style" for s, t in zip(subjects, styles, strict=True)]
     truths = [truth(s, t) for s, t in zip(subjects, styles, strict=True)]
-    found = generate_and_score(embedded.backbone, embedded.reader, [None] * 64, prompts, truths, config.seeds)
-    read = _read(embedded.reader, found.images)
+    found = generate_and_score(embedded.backbone, embedded.classifier, [None] * 64, prompts, truths, config.seeds)
+    read = _read(embedded.classifier, found.images)
     return float((read[..., 0] == torch.tensor(truths)[:, None, 0]).float().mean())
 
 
-def _read(reader: Reader, images: Tensor) -> Tensor:
-    return reader.read(images.flatten(0, 1) * 2 - 1).unflatten(0, images.shape[:2])
+def _read(classifier: AttributeClassifier, images: Tensor) -> Tensor:
+    return classifier.read(images.flatten(0, 1) * 2 - 1).unflatten(0, images.shape[:2])
 
 
 def _concept_gates(embedded: Embedded, config: GatesConfig) -> list[Gate]:
@@ -149,13 +155,13 @@ def _own_prompts(
     prompts, truths = [row[1] for row in rows], [row[2] for row in rows]
     scores = []
     for loras in ([embedded.loras[row[0]] for row in rows], [None] * len(rows)):
-        found = generate_and_score(embedded.backbone, embedded.reader, loras, prompts, truths, config.seeds)
+        found = generate_and_score(embedded.backbone, embedded.classifier, loras, prompts, truths, config.seeds)
         scores.append(float(found.scores[metric].mean()))
     return scores[0], scores[1]
 
 
 def _content_cases(embedded: Embedded, name: str) -> list[tuple[str, tuple[int, ...]]]:
-    any_style = world().styles["base"][0]
+    any_style = toy_world().styles["base"][0]
     return [(embedded.concepts[name].phrase, truth(subject_of(name), any_style))]
 
 
@@ -170,9 +176,9 @@ def _ceiling(embedded: Embedded, config: GatesConfig) -> tuple[dict[str, Any], l
     """Direct merging, the shipped constant, coefficients and free LoRAs fitted to true renders, by their images."""
     scorer = embedded.scorer(config.split, config.seeds)
     both = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in scorer.pairs]
-    constant = load_merger(checked(config.data / "mergers" / "constant.safetensors"))
+    constant = load_merger(checked(NETWORKS / "constant.safetensors"))
     methods: dict[str, Scored] = {
-        "direct": scorer.scored(scorer.merged(direct)),
+        "direct": scorer.scored(scorer.merged(MERGERS["direct"].call)),
         "constant": scorer.scored(scorer.merged(constant)),
     }
     for name, fit, function in (

@@ -10,10 +10,9 @@ from typing import Any
 
 from lorarar.benchmark.embedded import Embedded
 from lorarar.benchmark.methods import Result
-from lorarar.judge.folder import read_setup
-from lorarar.judge.judging import judge_by_name, report_run
-from lorarar.judge.preparation import plan_run
-from lorarar.pictures import save_image
+from lorarar.datasets import save_image
+from lorarar.evaluation.judge import judge_by_name, plan_run, report_run
+from lorarar.evaluation.judge.ask import read_setup
 
 LAYOUT = "{method}/{content}+{style}/{seed}.png"
 _METRICS = ("content", "style", "mars2")

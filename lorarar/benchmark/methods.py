@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from lorarar.benchmark.embedded import Embedded
-from lorarar.lora import LoRA
+from lorarar.evaluation.statistics import crossed_interval
+from lorarar.hypernetwork import load_merger
+from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.mergers import MERGERS
-from lorarar.mergers.files import load_merger
-from lorarar.merging import Coefficients, merge
-from lorarar.statistics import crossed_interval
-from lorarar.toyworld.scoring import PairScorer, Scored
+from lorarar.worlds.toy import PairScorer, Scored
 
 Method = Callable[[Sequence[LoRA]], Coefficients]
 METRICS = ("content", "style", "joint", "strict", "content_without_category")
@@ -44,7 +43,7 @@ def run_method(scorer: PairScorer, method: Method, progress: Callable[[int], obj
         for pair in scorer.pairs:
             both = (scorer.loras[pair.content.name], scorer.loras[pair.style.name])
             start = time.perf_counter()
-            merged.append(merge(both, method(both)))
+            merged.append(merge_exactly(both, method(both)))
             seconds.append(time.perf_counter() - start)
     return Result(scorer.scored(merged, progress), float(torch.tensor(seconds).median()))
 

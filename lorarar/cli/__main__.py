@@ -1,6 +1,6 @@
 """`python -m lorarar.cli`."""
 
-from lorarar.cli import entry
+from lorarar.cli.main import entry
 
 if __name__ == "__main__":
     entry()

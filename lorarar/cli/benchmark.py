@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-from lorarar.cli.configured import Commands, add_configured
+from lorarar.cli.configurations import Commands, add_configured
 
 C = TypeVar("C")
 
@@ -63,17 +63,17 @@ def _add_base(command: argparse.ArgumentParser) -> None:
 
 
 def _training(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.training import TrainingSpeedConfig, markdown, run_training_benchmark
+    from lorarar.benchmark.speed import TrainingSpeedConfig, run_training_benchmark, training_table
 
     found = run_training_benchmark(_filled(TrainingSpeedConfig, arguments))
-    print(json.dumps(found) if arguments.json else markdown([found]))
+    print(json.dumps(found) if arguments.json else training_table([found]))
 
 
 def _speedup(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.speedup import SpeedupConfig, markdown, run_speedup_benchmark
+    from lorarar.benchmark.speed import SpeedupConfig, run_speedup_benchmark, speedup_table
 
     found = run_speedup_benchmark(_filled(SpeedupConfig, arguments))
-    print(json.dumps(found, indent=1) if arguments.json else markdown(found))
+    print(json.dumps(found, indent=1) if arguments.json else speedup_table(found))
 
 
 def _filled(kind: type[C], arguments: argparse.Namespace) -> C:
@@ -83,32 +83,33 @@ def _filled(kind: type[C], arguments: argparse.Namespace) -> C:
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.merge import markdown, run_merge_benchmark
+    from lorarar.benchmark.speed import merge_table, run_merge_benchmark
 
     with tempfile.TemporaryDirectory() as folder:
         found = run_merge_benchmark(
             arguments.family, arguments.rank, folder=Path(folder), repetitions=arguments.repetitions
         )
-    print(json.dumps(found, indent=1) if arguments.json else markdown(found))
+    print(json.dumps(found, indent=1) if arguments.json else merge_table(found))
 
 
 def _gates(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.gates import GatesConfig, run_gates
-    from lorarar.config import load_config
+    from lorarar.benchmark import GatesConfig, run_gates
+    from lorarar.storage import load_config
 
     print(run_gates(load_config(GatesConfig, arguments.config, arguments.overrides)))
 
 
 def _quality(arguments: argparse.Namespace) -> None:
-    from lorarar.config import load_config
-    from lorarar.quality import QualityConfig, plan_quality, run_quality
+    from lorarar.benchmark.quality import QualityConfig, plan_quality, run_quality
+    from lorarar.storage import load_config
 
     config = load_config(QualityConfig, arguments.config, arguments.overrides)
     print(plan_quality(config) if arguments.plan else run_quality(config))
 
 
 def _zoo_speed(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ZooConfig, load_config
-    from lorarar.runs import run_zoo_speed
+    from lorarar.benchmark.speed import run_zoo_speed
+    from lorarar.storage import load_config
+    from lorarar.workflows import ZooConfig
 
     print(run_zoo_speed(load_config(ZooConfig, arguments.config, arguments.overrides)))

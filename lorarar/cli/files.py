@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from lorarar.cli.configured import Commands
+from lorarar.cli.configurations import Commands
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -47,7 +47,7 @@ def _add_convert(commands: Commands) -> None:  # type: ignore[type-arg]
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    from lorarar.inspection import compare_files, inspect
+    from lorarar.formats.inspection import compare_files, inspect
 
     report = (
         compare_files(arguments.file, arguments.compare, base=arguments.base)
@@ -58,7 +58,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from lorarar.conversion import convert_file
+    from lorarar.formats import convert_file
 
     made = convert_file(
         arguments.file,

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorarar.cli.configured import Commands
+from lorarar.cli.configurations import Commands
 from lorarar.cli.options import add_option, assignment, options
 from lorarar.mergers import MERGERS
 
 if TYPE_CHECKING:
-    from lorarar.judge.records import Item
+    from lorarar.datasets import Item
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -50,7 +50,7 @@ def _add_generate(commands: Commands) -> None:  # type: ignore[type-arg]
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    from lorarar.generation import Sampling, generate_files, open_sampler
+    from lorarar.diffusion import Sampling, generate_files, open_sampler
 
     sampling = Sampling(arguments.steps, arguments.guidance)
     how = {
@@ -61,7 +61,7 @@ def _generate(arguments: argparse.Namespace) -> None:
         "dtype": arguments.dtype,
     }
     if arguments.prompt_set:
-        from lorarar.prompt_sets import generate_set
+        from lorarar.diffusion import generate_set
 
         items = _planned(arguments)
         sampler = open_sampler(arguments.base, arguments.lora, sampling, **how)
@@ -75,8 +75,8 @@ def _generate(arguments: argparse.Namespace) -> None:
 
 def _planned(arguments: argparse.Namespace) -> list[Item]:
     """The images of a prompt set, as the command's words ask for them."""
-    from lorarar.metrics.prompts import load_prompt_set
-    from lorarar.prompt_sets import Labels, plan_items
+    from lorarar.datasets import load_prompt_set
+    from lorarar.diffusion import Labels, plan_items
 
     if not (arguments.content and arguments.style):
         raise ValueError("expected --content NAME and --style NAME: the manifest says what each image should show")
@@ -88,6 +88,6 @@ def _planned(arguments: argparse.Namespace) -> list[Item]:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from lorarar.demo import run_demo
+    from lorarar.benchmark import run_demo
 
     run_demo(arguments.output, seeds=arguments.seeds)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorarar.cli.configured import Commands, add_configured
+from lorarar.cli.configurations import Commands, add_configured
 
 if TYPE_CHECKING:
-    from lorarar.judge.folder import Setup
+    from lorarar.evaluation.judge.ask import Setup
 
 _USAGE = 2
 _UNREACHABLE = 3
@@ -100,7 +100,7 @@ def _checked(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.preparation import plan_run
+    from lorarar.evaluation.judge import plan_run
 
     print(
         plan_run(
@@ -126,7 +126,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.judging import judge_by_name
+    from lorarar.evaluation.judge import judge_by_name
 
     found = judge_by_name(
         arguments.run_folder,
@@ -145,7 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _rescore(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.judging import reread
+    from lorarar.evaluation.judge import reread
 
     found = reread(arguments.run_folder, _setup(arguments))
     print(found.describe())
@@ -153,7 +153,7 @@ def _rescore(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.judging import report_run
+    from lorarar.evaluation.judge import report_run
 
     found, path = report_run(arguments.run_folder, _setup(arguments))
     print(found.describe())
@@ -162,7 +162,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _rate(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.rating import write_sheet
+    from lorarar.evaluation.judge.trust import write_sheet
 
     setup = _setup(arguments)
     refused = write_sheet(
@@ -180,7 +180,7 @@ def _rate(arguments: argparse.Namespace) -> int:
 
 
 def _import_labels(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.labels import import_labels
+    from lorarar.evaluation.judge.trust import import_labels
 
     count = import_labels(arguments.run_folder, _setup(arguments), arguments.file, key=arguments.key)
     print(f"added {count} labels")
@@ -188,20 +188,20 @@ def _import_labels(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from lorarar.judge.judges import compare_judges, describe
+    from lorarar.evaluation.judge import compare_judges, describe
 
     print(describe(compare_judges(arguments.run_folders)))
     return 0
 
 
 def _train_tiny(arguments: argparse.Namespace) -> None:
-    from lorarar.config import load_config
-    from lorarar.toyworld.judge import TinyJudgeConfig, train_tiny
+    from lorarar.storage import load_config
+    from lorarar.worlds.toy.judge import TinyJudgeConfig, train_tiny
 
     print(train_tiny(load_config(TinyJudgeConfig, arguments.config, arguments.overrides)))
 
 
 def _setup(arguments: argparse.Namespace) -> Setup:
-    from lorarar.judge.folder import read_setup
+    from lorarar.evaluation.judge.ask import read_setup
 
     return read_setup(arguments.run_folder)

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorarar.cli.configured import Commands
+from lorarar.cli.configurations import Commands
 from lorarar.cli.options import add_option, assignment, options
 from lorarar.mergers import MERGERS
 
 if TYPE_CHECKING:
-    from lorarar.pair_optimiser import PairOptimiser
+    from lorarar.training import PairOptimiser
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -56,14 +56,14 @@ def _add_pair(merge: argparse.ArgumentParser) -> None:
         words = "what its LoRA was trained with; default: the trigger words in its file"
         pair.add_argument(f"--{kind}-prompt", metavar="TEXT", help=words)
     start = "a trained merger, as --hypernetwork has it: the optimisation starts from its coefficients, not from 1"
-    pair.add_argument("--start", metavar="NETWORK", help=start)
+    pair.add_argument("--init", metavar="NETWORK", help=start)
     runs = "where a folder with checkpoints lies until the merge is written; default: beside OUTPUT"
     pair.add_argument("--runs", type=Path, metavar="DIR", help=runs)
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from lorarar.files import describe, merge_files
-    from lorarar.hub import network_file
+    from lorarar.hypernetwork import network_file
+    from lorarar.mergers import describe, merge_files
 
     optimiser = _optimiser(arguments)
     summary = merge_files(
@@ -116,8 +116,8 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
             f"{row.name} optimises each pair with the base model and the concepts' {method.needs}: give "
             f"{', '.join(missing)}"
         )
-    from lorarar.hub import network_file
-    from lorarar.pair_optimiser import PairOptimiser
+    from lorarar.hypernetwork import network_file
+    from lorarar.training import PairOptimiser
 
     return PairOptimiser(
         str(arguments.base),
@@ -127,7 +127,7 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
         arguments.style_prompt,
         arguments.content_description or "",
         arguments.style_description or "",
-        network_file(arguments.start) if arguments.start else None,
+        network_file(arguments.init) if arguments.init else None,
         (arguments.runs or arguments.output.parent) / f"{arguments.output.stem}.run",
         arguments.device,
     )
@@ -136,7 +136,7 @@ def _optimiser(arguments: argparse.Namespace) -> PairOptimiser | None:
 def _flags(arguments: argparse.Namespace, needs: str) -> dict[str, object]:
     """The flags that give what an optimised merger needs, and their values."""
     if needs == "start":
-        return {"--start": arguments.start}
+        return {"--init": arguments.init}
     name = {"images": "images", "descriptions": "description"}[needs]
     return {f"--{kind}-{name}": getattr(arguments, f"{kind}_{name}") for kind in ("content", "style")}
 

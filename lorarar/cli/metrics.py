@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from lorarar.cli.configured import Commands, add_configured
+from lorarar.cli.configurations import Commands, add_configured
 from lorarar.cli.metrics_tools import add_tools
 
 _DEFAULT = "run"
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from lorarar.config import load_config
-    from lorarar.metrics.run import MetricsConfig, run_metrics
+    from lorarar.evaluation.metrics import MetricsConfig, run_metrics
+    from lorarar.storage import load_config
 
     print(run_metrics(load_config(MetricsConfig, arguments.config, arguments.overrides)))

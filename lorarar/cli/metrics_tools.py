@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from lorarar.cli.configured import Commands
+from lorarar.cli.configurations import Commands
 
 
 def add_tools(steps: Commands) -> None:  # type: ignore[type-arg]
@@ -47,8 +47,8 @@ def _add_effects(steps: Commands) -> None:  # type: ignore[type-arg]
 
 
 def _validate(arguments: argparse.Namespace) -> None:
-    from lorarar.metrics.validation import markdown, read_labelled, validate_encoder, write_validation
-    from lorarar.toyworld.crossed import write_crossed_renders
+    from lorarar.evaluation.metrics import read_labelled, validate_encoder, validation_table, write_validation
+    from lorarar.worlds.toy import write_crossed_renders
 
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.images or write_crossed_renders(Path(folder))
@@ -61,12 +61,14 @@ def _validate(arguments: argparse.Namespace) -> None:
             print(f"{one.encoder} left out {path}: {reason}")
     if arguments.output:
         write_validation(arguments.output, found)
-    print(markdown(found))
+    print(validation_table(found))
 
 
 def _effects(arguments: argparse.Namespace) -> None:
-    from lorarar.metrics.effects import markdown, measure_effects, read_table
+    from lorarar.evaluation.metrics import effects_table, measure_effects, read_table
 
     print(
-        markdown(measure_effects(read_table(arguments.table, arguments.factors, arguments.criteria), arguments.method))
+        effects_table(
+            measure_effects(read_table(arguments.table, arguments.factors, arguments.criteria), arguments.method)
+        )
     )

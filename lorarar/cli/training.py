@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import argparse
 
-from lorarar.cli.configured import Commands, add_configured
+from lorarar.cli.configurations import Commands, add_configured
+from lorarar.workflows import run_synthesis
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
     """Registers the commands."""
-    add_configured(commands, "imagine", _imagine, "draw the images of a zoo's concepts that exist in words alone")
+    add_configured(commands, "synthesise", _synthesise, "draw the images of a zoo's concepts that exist in words alone")
     add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft (give concept=NAME)")
     add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many at once")
     add_configured(commands, "train", _train, "train a merger on the pairs of a manifest")
 
 
-def _imagine(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ZooConfig, load_config
-    from lorarar.runs import run_imagine
+def _synthesise(arguments: argparse.Namespace) -> None:
+    from lorarar.storage import load_config
+    from lorarar.workflows import ZooConfig
 
     config = load_config(ZooConfig, arguments.config, arguments.overrides)
-    print(f"images of {len(run_imagine(config))} concepts in {config.images}")
+    print(f"images of {len(run_synthesis(config))} concepts in {config.images}")
 
 
 def _dreambooth(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ZooConfig, load_config
-    from lorarar.runs import run_dreambooth
+    from lorarar.storage import load_config
+    from lorarar.workflows import ZooConfig, run_dreambooth
 
     print(run_dreambooth(load_config(ZooConfig, arguments.config, arguments.overrides)))
 
 
 def _zoo(arguments: argparse.Namespace) -> None:
-    from lorarar.config import ZooConfig, load_config
-    from lorarar.runs import run_zoo
+    from lorarar.storage import load_config
+    from lorarar.workflows import ZooConfig, run_zoo
 
     paths = run_zoo(load_config(ZooConfig, arguments.config, arguments.overrides))
     print(f"{len(paths)} LoRAs in {paths[0].parent}")
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from lorarar.config import TrainConfig, load_config
-    from lorarar.runs import run_train
+    from lorarar.storage import load_config
+    from lorarar.workflows import TrainConfig, run_train
 
     print(run_train(load_config(TrainConfig, arguments.config, arguments.overrides)))

@@ -1,44 +1,21 @@
-"""LoRA files. The dialect is told by keys, shapes and metadata, never by the file's name."""
+"""LoRA files: every dialect read exactly, three dialects written.
 
-from __future__ import annotations
+algorithms/   Algorithms that compute a layer's delta from the tensors in a file: LoRA, LoHa, LoKr, DoRA,
+base_weights  A base model's weights by the paths of a LoRA's layers, for algorithms whose deltas depend on them
+conversion    One LoRA file into another: dialect, precision, rank
+dialects/     Dialects: what the keys of a file mean, one module each
+embeddings    Learned tokens that travel with a LoRA
+inspection/   What a LoRA file holds, and where two LoRAs collide
+loading       From what a file holds to its deltas
+metadata      Headers that say what a LoRA file is and how it was made, in the words that other tools read
+naming/       Names of layers in the dialects, translated to the names of diffusers
+reading       From a file's keys to its layers
+scaling       alpha, rank and scale: how files say how strong a layer is
+stored        One layer as a file stores it, and its way to deltas in diffusers' names
+tensor_files  Files as such: hashes, and safetensors with errors that say what to do
+writing       From layers to a file
+"""
 
-from pathlib import Path
+import lazy_loader
 
-from lorarar.formats.base_weights import BaseWeights
-from lorarar.formats.files import sha256
-from lorarar.formats.loading import assemble
-from lorarar.formats.reading import Contents, read, weights_file
-from lorarar.formats.writing import Format, default_format, save
-from lorarar.lora import LoRA
-
-__all__ = [
-    "Contents",
-    "Format",
-    "assemble",
-    "default_format",
-    "load",
-    "read",
-    "save",
-    "sha256",
-    "weights_file",
-]
-
-
-def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA:
-    """Reads a LoRA file of any known dialect.
-
-    Args:
-        path: A safetensors file, or a folder that holds exactly one.
-        base: The base model, or its folder or file, for algorithms whose deltas depend on its weights (DoRA, IA3, OFT,
-            GLoRA).
-
-    Returns:
-        The LoRA in the file's own dtype on the CPU, named after the file; its metadata is the header's, less what
-        describes the layout.
-
-    Raises:
-        FormatError: The file is missing, damaged, of no known dialect, incomplete, inconsistent or not finite, or it
-            needs the base's weights and none are given.
-    """
-    contents = read(path)
-    return assemble(contents, BaseWeights(base) if isinstance(base, str | Path) else base)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

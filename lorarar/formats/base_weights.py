@@ -13,13 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lorarar.families import SGM_LAYERS_PER_BLOCK
-from lorarar.formats.files import check_source
-from lorarar.formats.keys import layer_path, text_path
-from lorarar.formats.originals import layout_of, rows_of
-from lorarar.formats.rows import Rows
+from lorarar.formats.naming.keys import layer_path, text_path
+from lorarar.formats.naming.originals import layout_of, rows_of
+from lorarar.formats.naming.rows import Rows
+from lorarar.formats.tensor_files import check_source
 from lorarar.lora import TEXT_ENCODERS
-from lorarar.writing import FormatError
+from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
+from lorarar.storage import FormatError
 
 _DENOISERS = ("unet", "transformer")
 _IN_CHECKPOINT = re.compile(r"(?:model\.)?diffusion_model\.")
@@ -78,7 +78,7 @@ class BaseWeights:
         """A layer's weight.
 
         Args:
-            path: As in `lorarar.lora.LoRA.layers`.
+            path: As in `lorarar.lora.lora.LoRA.layers`.
 
         Returns:
             (out, in[, height, width]), in the type that it is stored in.

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
 
-from lorarar.families import detect
-from lorarar.formats.algorithms import NeedsBase
-from lorarar.formats.cloneofsimo import LAYOUT_KEY
-from lorarar.formats.reading import Contents
+from lorarar.formats.algorithms.layer import NeedsBase
+from lorarar.formats.base_weights import BaseWeights
+from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
+from lorarar.formats.reading import Contents, read
 from lorarar.formats.scaling import HEADER_KEY
 from lorarar.formats.stored import with_kernel
 from lorarar.lora import Layer, LoRA
-from lorarar.writing import FormatError
+from lorarar.lora.families import detect
+from lorarar.storage import FormatError
 
 _SHOWN = 3
 
 
-class Weights(Protocol):
+class LayerWeights(Protocol):
     """A base model's weights by the paths of a LoRA's layers."""
 
     def weight(self, path: str, /) -> Tensor:
         """The layer's weight as stored, 4-D for a convolution."""
 
 
-def assemble(contents: Contents, base: Weights | None = None) -> LoRA:
+def assemble(contents: Contents, base: LayerWeights | None = None) -> LoRA:
     """Computes the deltas of a file that was read.
 
     Args:
@@ -57,3 +59,23 @@ def assemble(contents: Contents, base: Weights | None = None) -> LoRA:
     # Shapes that only the base tells (IA3, OFT, GLoRA) may tell the family in turn.
     family = contents.family or detect(layers, contents.header)
     return LoRA(layers, metadata, contents.path.name, family, contents.embeddings, contents.sha256)
+
+
+def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA:
+    """Reads a LoRA file of any known dialect.
+
+    Args:
+        path: A safetensors file, or a folder that holds exactly one.
+        base: The base model, or its folder or file, for algorithms whose deltas depend on its weights (DoRA, IA3, OFT,
+            GLoRA).
+
+    Returns:
+        The LoRA in the file's own dtype on the CPU, named after the file; its metadata is the header's, less what
+        describes the layout.
+
+    Raises:
+        FormatError: The file is missing, damaged, of no known dialect, incomplete, inconsistent or not finite, or it
+            needs the base's weights and none are given.
+    """
+    contents = read(path)
+    return assemble(contents, BaseWeights(base) if isinstance(base, str | Path) else base)

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from lorarar.families import FAMILIES
-from lorarar.formats.files import HASH_KEY
-from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
+from lorarar.formats.tensor_files import HASH_KEY
+from lorarar.lora import LoRA, LowRank
+from lorarar.lora.families import FAMILIES
 
 OWN = "lorarar."
 _SPEC = "modelspec."

@@ -9,18 +9,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.families import FAMILIES, choose, fitting
-from lorarar.formats import blocks, peft
-from lorarar.formats.algorithms import algorithm
+from lorarar.formats.algorithms.roles import algorithm
+from lorarar.formats.dialects import peft
+from lorarar.formats.dialects.grouping import group, layout_in, parse_all, rows_in
 from lorarar.formats.embeddings import is_embedding
-from lorarar.formats.files import read_contents
-from lorarar.formats.grouping import group, layout_in, parse_all, rows_in
-from lorarar.formats.keys import Key
-from lorarar.formats.originals import agrees
-from lorarar.formats.rows import Rows
+from lorarar.formats.naming import blocks
+from lorarar.formats.naming.keys import Key
+from lorarar.formats.naming.originals import agrees
+from lorarar.formats.naming.rows import Rows
 from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
 from lorarar.formats.stored import MATRICES, Stored
-from lorarar.writing import FormatError
+from lorarar.formats.tensor_files import read_contents
+from lorarar.lora.families import FAMILIES, choose, fitting
+from lorarar.storage import FormatError
 
 _SHOWN = 3
 
@@ -32,7 +33,7 @@ class Contents:
     Args:
         path: The file.
         dialect: Whose layout the keys are in.
-        family: A key of `lorarar.families.FAMILIES`, or "".
+        family: A key of `lorarar.lora.families.FAMILIES`, or "".
         layers: Path of each stored layer -> what is stored. A fused projection is one layer here, under its first path.
         embeddings: Key -> learned token.
         header: The file's metadata.

@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from lorarar.formats.algorithms import Scaling
-from lorarar.lora import TEXT_ENCODERS
-from lorarar.lowrank import LowRank
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora import TEXT_ENCODERS, LowRank
 
 HEADER_KEY = "lora_adapter_metadata"
 Config = Mapping[str, Any]

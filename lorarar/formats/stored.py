@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms import Scaling, build
-from lorarar.formats.rows import Rows, divide
+from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.formats.naming.rows import Rows, divide
 from lorarar.lora import Layer
 
 # The rows of these, in order of preference, say a factored layer's rank.

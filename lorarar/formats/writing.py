@@ -12,14 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lorarar.families import FAMILIES, Family, detect, fitting
-from lorarar.formats import diffusers, kohya, peft
+from lorarar.formats.dialects import diffusers, kohya, peft
 from lorarar.formats.embeddings import embeddings_file
-from lorarar.formats.files import lorarar_version, write_tensors
 from lorarar.formats.scaling import HEADER_KEY
-from lorarar.lora import TEXT_ENCODERS, LoRA
-from lorarar.lowrank import LowRank
-from lorarar.writing import FormatError, atomic_write
+from lorarar.formats.tensor_files import write_tensors
+from lorarar.lora import TEXT_ENCODERS, LoRA, LowRank
+from lorarar.lora.families import FAMILIES, Family, detect, fitting
+from lorarar.storage import FormatError, atomic_write, lorarar_version
 
 Format = Literal["kohya", "diffusers", "peft"]
 _FORMATS = ("kohya", "diffusers", "peft")

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lorarar.dense import factored
-from lorarar.lora import LoRA, projection
-from lorarar.lowrank import LowRank
+from lorarar.lora import LoRA, LowRank, factored, projection
 
 FEATURES, DESCRIPTION = 8, 12
 _TINY, _LITTLE = 1e-16, 1e-4

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorarar.dense import factored
-from lorarar.lora import Layer, LoRA, check_same_shapes, label, projection
-from lorarar.lowrank import LowRank
-from lorarar.merging import Coefficients
+from lorarar.lora import Coefficients, Layer, LoRA, LowRank, check_same_shapes, factored, label, projection
 
 # Hidden values, (layers, hidden, in), that are computed at once.
 _CPU_VALUES = 1 << 18

@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 import torch
 
-from lorarar.adaptation import adapted
-from lorarar.backbone import stack
 from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
-from lorarar.benchmark.embedded import DATA, Embedded, load_embedded
+from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.gates import Gate
 from lorarar.benchmark.methods import METRICS, cells, run_method, summarise
-from lorarar.cards import ArtefactError
-from lorarar.lora import LoRA
-from lorarar.mergers.direct import direct
-from lorarar.merging import merge
-from lorarar.toyworld.scoring import truth_of
-
-ROOT = Path(__file__).parents[2]
+from lorarar.diffusion.adaptation import adapted
+from lorarar.diffusion.conditioning import stack
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.lora import LoRA
+from lorarar.mergers.methods.direct import direct
+from lorarar.storage.cards import ArtefactError
+from lorarar.storage.locations import EMBEDDED
+from lorarar.worlds.toy.scoring import truth_of
+from tests import ROOT
 
 
 @pytest.fixture(scope="module")
 def embedded() -> Embedded:
-    return load_embedded(["validation"], ROOT / DATA)
+    return load_embedded(["validation"], ROOT / EMBEDDED)
 
 
 def test_a_changed_artefact_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "embedded"
-    shutil.copytree(ROOT / DATA, folder)
+    shutil.copytree(ROOT / EMBEDDED, folder)
     load_embedded(["test"], folder)
     lora = folder / "loras" / "test_style_03.safetensors"
     content = bytearray(lora.read_bytes())
@@ -58,7 +58,7 @@ def test_a_fit_to_renders_beats_the_sum_on_other_renders(embedded: Embedded, fun
     pair = embedded.pairs("validation")[0]
     both = (embedded.loras[pair.content.name], embedded.loras[pair.style.name])
     (fitted,) = function(embedded.backbone, [pair], [both], Fit(steps=12, learning_rate=rate, images=4))
-    assert loss(embedded, fitted) < 0.9 * loss(embedded, merge(both, direct(both)))
+    assert loss(embedded, fitted) < 0.9 * loss(embedded, merge_exactly(both, direct(both)))
 
 
 def test_scores_keep_their_pairs(embedded: Embedded) -> None:
@@ -73,7 +73,7 @@ def test_scores_keep_their_pairs(embedded: Embedded) -> None:
 
 def test_a_method_is_scored_pair_by_pair(embedded: Embedded) -> None:
     scorer = embedded.scorer("validation", [0])
-    few = type(scorer)(scorer.backbone, scorer.reader, scorer.pairs[::21], scorer.loras, [0])
+    few = type(scorer)(scorer.backbone, scorer.classifier, scorer.pairs[::21], scorer.loras, [0])
     result = run_method(few, direct)
     assert result.scored.images.shape == (4, 1, 3, 32, 32)
     assert result.merge_seconds > 0

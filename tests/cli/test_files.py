@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorarar.cli import main
-from lorarar.formats import load, save
-from lorarar.inspection import compare_files, inspect
-from lorarar.lowrank import LowRank
-from lorarar.mergers import MERGERS
+from lorarar.cli.main import main
+from lorarar.formats.inspection.comparison import compare_files
+from lorarar.formats.inspection.report import inspect
+from lorarar.formats.loading import load
+from lorarar.formats.writing import save
+from lorarar.lora.lowrank import LowRank
+from lorarar.mergers.table import MERGERS
 from tests.tiny import two_block_lora
 
 Output = pytest.CaptureFixture[str]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.cli import main, parser
-from tests.metrics.toy import FAULTS, write_items, write_references
+from lorarar.cli.main import main, parser
+from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
 
 
 def test_a_configuration_needs_no_step() -> None:

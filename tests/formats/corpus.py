@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from lorarar.formats.cloneofsimo import paths
+from lorarar.formats.dialects.cloneofsimo import paths
 
 Outcome = Literal["exact", "needs the base", "approximate on request", "refused"]
 KOHYA = (".lora_down.weight", ".lora_up.weight")

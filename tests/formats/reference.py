@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lorarar.formats import load
-from lorarar.lowrank import LowRank
+from lorarar.formats.loading import load
+from lorarar.lora.lowrank import LowRank
 
 
 def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:

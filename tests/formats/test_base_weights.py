@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import load, read
 from lorarar.formats.base_weights import BaseWeights
-from lorarar.inspection import inspect
-from lorarar.writing import FormatError
+from lorarar.formats.inspection.report import inspect
+from lorarar.formats.loading import load
+from lorarar.formats.reading import read
+from lorarar.storage.atomic import FormatError
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 TO_K = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"

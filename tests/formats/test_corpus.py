@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.formats import assemble, load, read, save
-from lorarar.lora import LoRA
-from lorarar.mergers import MERGERS
-from lorarar.merging import merge
-from lorarar.truncation import truncate_lora
-from lorarar.writing import FormatError
+from lorarar.formats.loading import assemble, load
+from lorarar.formats.reading import read
+from lorarar.formats.writing import save
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.lora import LoRA
+from lorarar.lora.truncation import truncate_lora
+from lorarar.mergers.table import MERGERS
+from lorarar.storage.atomic import FormatError
 from tests.formats.corpus import CASES, Case
 
 OUTCOMES = {name: make().outcome for name, make in CASES.items()}
@@ -73,7 +75,7 @@ def test_deltas_are_exact_and_come_back(name: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()  # away from adapter_config.json
     written = save(lora, tmp_path / "out" / "y.safetensors", format="kohya", dtype=torch.float32)
     check(load(written[0]), case.deltas)
-    merged = merge([lora, lora], MERGERS["direct"].call([lora, lora]))
+    merged = merge_exactly([lora, lora], MERGERS["direct"].call([lora, lora]))
     check(merged, {path: 2 * delta for path, delta in case.deltas.items()})
 
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import lorarar
-from lorarar.api import combine
-from lorarar.conversion import convert_file
-from lorarar.files import describe, merge_files
-from lorarar.formats import load, save
-from lorarar.inspection import compare_files, inspect
-from lorarar.writing import FormatError
+from lorarar.formats.conversion import convert_file
+from lorarar.formats.inspection.comparison import compare_files
+from lorarar.formats.inspection.report import inspect
+from lorarar.formats.loading import load
+from lorarar.formats.writing import save
+from lorarar.mergers.combination import combine
+from lorarar.mergers.files import merge_files
+from lorarar.mergers.report import describe
+from lorarar.storage.atomic import FormatError
 from tests.formats.mutants import mutant
 from tests.formats.small_files import originals
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lorarar.dense import Dense
-from lorarar.families import FAMILIES
 from lorarar.formats.metadata import metadata_for, tag_frequencies, token_names, trigger_phrases
-from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
+from lorarar.lora.dense import Dense
+from lorarar.lora.families.table import FAMILIES
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
 from tests.tiny import factors, two_block_lora
 
 INPUTS = [("cat.safetensors", "ab" * 32), ("oil.safetensors", "cd" * 32)]

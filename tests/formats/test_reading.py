@@ -10,9 +10,11 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
-from lorarar.formats import load, read, sha256
-from lorarar.lowrank import LowRank
-from lorarar.writing import FormatError
+from lorarar.formats.loading import load
+from lorarar.formats.reading import read
+from lorarar.lora.lowrank import LowRank
+from lorarar.storage.atomic import FormatError
+from lorarar.storage.hashing import sha256
 from tests.formats.reference import by_us, effect, factors
 
 KOHYA = (".lora_down.weight", ".lora_up.weight")

@@ -14,12 +14,13 @@ from peft import PeftModel
 from safetensors import safe_open
 from torch.testing import assert_close
 
-from lorarar.adaptation import adapted
-from lorarar.formats import load, save
-from lorarar.lora import LoRA
-from lorarar.lowrank import LowRank
-from lorarar.merging import Coefficients, merge
-from lorarar.writing import FormatError
+from lorarar.diffusion.adaptation import adapted
+from lorarar.formats.loading import load
+from lorarar.formats.writing import save
+from lorarar.lora.coefficients import Coefficients, merge_exactly
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.storage.atomic import FormatError
 from tests.tiny import factors, lora_for, tiny_pixart, tiny_unet, two_block_lora, unet_inputs
 
 RANKS, SCALES = (2, 3, 5), (0.25, 1.0, 1 / 3, 2.0)
@@ -53,7 +54,7 @@ def test_a_written_file_comes_back(tmp_path: Path, format: Literal["diffusers", 
 
 def test_one_lora_merged_at_weight_one_gives_the_same_file(tmp_path: Path) -> None:
     lora = lora_for(tiny_unet(), RANKS, SCALES).to(dtype=torch.float16)
-    merged = merge([lora], Coefficients({layer: (torch.ones(()),) for layer in lora.layers}))
+    merged = merge_exactly([lora], Coefficients({layer: (torch.ones(()),) for layer in lora.layers}))
     save(lora, tmp_path / "a.safetensors")
     save(merged, tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
@@ -88,7 +89,7 @@ def test_diffusers_reads_the_file_as_we_do(tmp_path: Path) -> None:
     half = LoRA({layer: f for layer, f in style.layers.items() if "up_blocks" in layer})
     ones = {layer: (torch.tensor(1.0), torch.tensor(0.5)) for layer in content.layers}
     base = pipe.unet(**x).sample
-    for name, lora in {"alone": content, "merged": merge([content, half], Coefficients(ones))}.items():
+    for name, lora in {"alone": content, "merged": merge_exactly([content, half], Coefficients(ones))}.items():
         path = tmp_path / f"{name}.safetensors"
         save(lora, path, dtype=torch.float32)
         with adapted(pipe.unet, lora):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from lorarar.formats.algorithms import Scaling, build
+from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.scaling import (
     config_of,
     parse_config,
@@ -17,7 +18,7 @@ from lorarar.formats.scaling import (
     scaling_from_header,
     split_config,
 )
-from lorarar.lowrank import LowRank
+from lorarar.lora.lowrank import LowRank
 from tests.tiny import factors
 
 

@@ -13,12 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from lorarar.adaptation import adapted
-from lorarar.dense import Dense
-from lorarar.formats import load, read, save
-from lorarar.lora import Layer, LoRA
-from lorarar.lowrank import LowRank
-from lorarar.writing import FormatError
+from lorarar.diffusion.adaptation import adapted
+from lorarar.formats.loading import load
+from lorarar.formats.reading import read
+from lorarar.formats.writing import save
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import Layer, LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.storage.atomic import FormatError
 from tests.formats.reference import by_diffusers, by_us, check_same, effect, factors
 from tests.tiny import lora_for
 

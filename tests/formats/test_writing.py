@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lorarar.dense import Dense
-from lorarar.formats import Format, default_format, load, read, save
-from lorarar.lora import Layer, LoRA
-from lorarar.lowrank import LowRank
-from lorarar.writing import FormatError
+from lorarar.formats.loading import load
+from lorarar.formats.reading import read
+from lorarar.formats.writing import Format, default_format, save
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import Layer, LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.storage.atomic import FormatError
 from tests.architectures import kernel, shapes
 from tests.formats.reference import check_same, effect
 from tests.tiny import two_block_lora

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure, role
-from lorarar.lora import LoRA
+from lorarar.lora.lora import LoRA
 from tests.tiny import dense, factors
 
 CPU = torch.device("cpu")

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from lorarar.dense import Dense
-from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
-from lorarar.lora import LoRA, projection
-from lorarar.lowrank import LowRank
-from lorarar.merging import merge
-from lorarar.objective import similarity
+from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import LoRA, projection
+from lorarar.lora.lowrank import LowRank
+from lorarar.mergers.objective import similarity
 from tests.tiny import dense, factors, two_block_lora
 
 CONFIG = PaperConfig(widths=(6, 12), hidden=16)
@@ -82,7 +82,7 @@ def test_predicted_layers_may_be_dense_and_convolutions_are_not_predicted() -> N
         for m, expected in zip(found[layer], thin[layer], strict=True):
             assert_close(m, expected, rtol=1e-5, atol=1e-5)
     assert [m.ndim for layer in ("x.to_q", "y.to_q") for m in found[layer]] == [0] * 4
-    assert list(merge([full, conv], coefficients).layers) == list(found)
+    assert list(merge_exactly([full, conv], coefficients).layers) == list(found)
 
 
 def test_content_and_style_are_not_interchangeable() -> None:
@@ -101,7 +101,7 @@ def test_other_layers_get_the_fixed_coefficient() -> None:
     for layer in fixed:
         for m in found[layer]:
             assert torch.equal(m, torch.tensor(0.5))
-    assert len(merge([content, style], network()([content, style])).layers) == 9
+    assert len(merge_exactly([content, style], network()([content, style])).layers) == 9
 
 
 def test_the_parameter_count_for_sdxl_is_that_of_the_paper() -> None:

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lorarar.dense import Dense
-from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.invariant import InvariantConfig, InvariantHypernetwork
-from lorarar.lora import Layer, LoRA
-from lorarar.lowrank import LowRank
-from lorarar.mergers import MERGERS, Merger
-from lorarar.mergers.constant import constant_of
-from lorarar.mergers.driver import merge_deltas
-from lorarar.mergers.files import save_merger
-from lorarar.mergers.recipe import PairMethod
-from lorarar.merging import Coefficients, merge
+from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.hypernetwork.constant import constant_of
+from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
+from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
+from lorarar.lora.coefficients import Coefficients, merge_exactly
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import Layer, LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.mergers.methods.layers import merge_deltas
+from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.table import MERGERS, Merger
 from tests.tiny import factors, two_block_lora
 
 STEPS = 12
@@ -69,7 +69,7 @@ def learned_file(name: str, folder: Path) -> Path:
     networks = {
         "constant": lambda: constant_of({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
         "paper": lambda: PaperHypernetwork(PaperConfig((6, 12), 8)),
-        "invariant": lambda: moved(InvariantHypernetwork(InvariantConfig(width=8))),
+        "layerwise": lambda: moved(LayerwiseHypernetwork(LayerwiseConfig(width=8))),
     }
     path = folder / f"{name}.safetensors"
     save_merger(networks[name](), path, force=True)
@@ -91,7 +91,7 @@ def run(
             f"{i}.{k}.{la}": d for i, s in enumerate(steps) for k, lo in enumerate(s) for la, d in deltas(lo).items()
         }
     with torch.no_grad():
-        return deltas(merge(loras, merger.call(loras, **needs(merger, loras, folder))))
+        return deltas(merge_exactly(loras, merger.call(loras, **needs(merger, loras, folder))))
 
 
 def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def fractions(loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
     """In place of an optimiser: a coefficient between 0 and 1 for each LoRA and layer or column that is optimised."""
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}")
-    start = method.start([replace(lora, layers=dict(sorted(lora.layers.items()))) for lora in loras])
+    start = method.initial([replace(lora, layers=dict(sorted(lora.layers.items()))) for lora in loras])
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         start.values.copy_(torch.rand(start.values.shape, generator=generator))

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.lora import LoRA
-from lorarar.mergers import MERGERS
-from lorarar.mergers.direct import direct
-from lorarar.merging import merge
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.lora import LoRA
+from lorarar.mergers.methods.direct import direct
+from lorarar.mergers.table import MERGERS
 from tests.mergers.cases import attention_lora, deltas, mixed_lora, needs, neutral, of_kind, regauged, run, times
 
 ALL = list(MERGERS)
 FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
 DENSE_REFUSED = ["peft_linear"]
-OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "words"]
+OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "text_guided"]
 PAIRS_ONLY = [name for name, merger in MERGERS.items() if merger.two]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
@@ -39,7 +39,7 @@ def test_the_order_of_layers_does_not_matter_and_runs_are_repeatable(name: str, 
     assert any(delta.any() for delta in found.values())
     for layer, delta in found.items():
         assert torch.equal(delta, again[layer])
-        if name in ("paper", "invariant"):  # stacked layers, a mean over layers: rounding
+        if name in ("paper", "layerwise"):  # stacked layers, a mean over layers: rounding
             assert_close(delta, turned[layer], rtol=1e-4, atol=1e-4)
         else:
             assert torch.equal(delta, turned[layer])
@@ -69,7 +69,7 @@ def test_one_lora_at_weight_one_comes_back_unchanged(name: str, tmp_path: Path) 
 
 def test_one_lora_at_weight_one_comes_back_unchanged_through_coefficients() -> None:
     for weights, kept in (([1.0, 0.0], CONTENT), ([0.0, 1.0], STYLE)):
-        for layer, delta in deltas(merge([CONTENT, STYLE], direct([CONTENT, STYLE], weights))).items():
+        for layer, delta in deltas(merge_exactly([CONTENT, STYLE], direct([CONTENT, STYLE], weights))).items():
             assert_close(delta, kept.layers[layer].delta(), rtol=1e-5, atol=1e-5)
 
 
@@ -145,7 +145,7 @@ def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
         run(name, [attention_lora(3), other], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["paper", "invariant", "constant", *OPTIMISED])
+@pytest.mark.parametrize("name", ["paper", "layerwise", "constant", *OPTIMISED])
 def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
     merger = MERGERS[name]
     file = needs(merger, [CONTENT, STYLE], tmp_path)

@@ -1,75 +1,252 @@
-"""lorarar.mergers.files: learned mergers on disk."""
+"""lorarar.mergers.files: two files in, one file out, and nothing half-written when that fails."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
 
-from lorarar.hypernetwork import PaperConfig, PaperHypernetwork
-from lorarar.mergers.constant import ConstantConfig, ConstantMerger
-from lorarar.mergers.files import HEADER_KEY, load_merger, merger_kind, merger_metadata, save_merger
-from lorarar.writing import FormatError
-from tests.tiny import two_block_lora
+from lorarar.diffusion.backbone import Backbone
+from lorarar.formats.inspection.report import inspect
+from lorarar.formats.loading import load
+from lorarar.formats.writing import save
+from lorarar.hypernetwork.build import new_merger
+from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import Layer, LoRA
+from lorarar.mergers.files import merge_files
+from lorarar.mergers.report import describe
+from lorarar.storage.atomic import FormatError
+from lorarar.storage.hashing import sha256
+from tests.tiny import dense, factors, lora_for, tiny_unet, two_block_lora
 
-MERGERS = {
-    "paper": PaperHypernetwork(PaperConfig(widths=(6, 12), hidden=5, fixed=0.5)),
-    "constant": ConstantMerger(ConstantConfig(("6", "12"), initial=0.3)),
-}
-
-
-@pytest.mark.parametrize("kind", MERGERS)
-def test_a_merger_comes_back(kind: str, tmp_path: Path) -> None:
-    merger, path = MERGERS[kind], tmp_path / "x.safetensors"
-    save_merger(merger, path, {"steps": "100"})
-    back = load_merger(path)
-    assert type(back) is type(merger)
-    assert back.config == merger.config
-    assert not back.training
-    loras = [two_block_lora(2), two_block_lora(3, seed=40)]
-    for layer, vectors in merger(loras).layers.items():
-        for ours, theirs in zip(vectors, back(loras).layers[layer], strict=True):
-            assert torch.equal(ours, theirs)
-    assert merger_metadata(path).keys() == {"steps", "lorarar_version"}
-    with safe_open(path, framework="pt") as file:
-        assert set(file.keys()) == set(merger.state_dict())
-        assert json.loads(file.metadata()[HEADER_KEY])["kind"] == kind
+Files = tuple[Path, Path]
 
 
-def test_equal_mergers_give_equal_bytes(tmp_path: Path) -> None:
-    for name in "ab":
-        save_merger(MERGERS["paper"], tmp_path / name, {str(i): "x" for i in range(9)})
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+@pytest.fixture
+def files(loras: dict[str, LoRA], tmp_path: Path) -> Files:
+    paths = tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"
+    for path, name in zip(paths, ("train_content_00", "train_style_00"), strict=True):
+        save(loras[name], path, dtype=torch.float32)
+    return paths
 
 
-def test_files_that_are_no_merger(tmp_path: Path) -> None:
-    path, weights = tmp_path / "x.safetensors", {"values": torch.zeros(2, 2)}
-    headers = {
-        "is no learned merger: its header lacks 'lorarar_merger'.*'values'": {},
-        "kind 'magic' is not among paper, .*: update lorarar": {"kind": "magic", "config": {}},
-        "unexpected keyword argument 'temperature'": {"kind": "paper", "config": {"temperature": 1}},
-        "Missing key": {"kind": "paper", "config": {"widths": [6]}},
-        "cannot be read as a learned merger: 'kind'": {"config": {}},
+@pytest.fixture
+def network(loras: dict[str, LoRA], tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "network.safetensors"
+    save_merger(new_merger("paper", loras["train_content_00"], {"hidden": 4}), path)
+    return path
+
+
+@pytest.mark.parametrize("merger", ["direct", "average", "hypernetwork"])
+@pytest.mark.parametrize("format", ["diffusers", "peft", "kohya"])
+def test_a_merge_loads_in_diffusers_and_is_the_sum(
+    backbone: Backbone, files: Files, network: Path, merger: str, format: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "merged.safetensors"
+    how: dict[str, object] = {"hypernetwork": network} if merger == "hypernetwork" else {"merger": merger}
+    found = merge_files(files, output, dtype="fp32", format=format, **how)  # type: ignore[arg-type]
+    assert found["files"][0] == str(output)
+    merged, content, style = load(output), load(files[0]), load(files[1])
+    layer = next(la for la in merged.layers if la.endswith("to_v"))  # the paper's network does not predict to_v
+    weight = 0.5 if merger == "average" else 1.0
+    expected = weight * (dense(content.layers[layer]) + dense(style.layers[layer]))
+    assert_close(dense(merged.layers[layer]), expected, rtol=1e-5, atol=1e-6)
+    if format != "peft":
+        linear = backbone.denoiser.get_submodule(layer)
+        before = linear.weight.clone()
+        backbone.pipeline.load_lora_weights(output)
+        backbone.pipeline.fuse_lora()
+        fused = backbone.denoiser.get_submodule(layer).base_layer.weight
+        assert_close((fused - before).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: Path, tmp_path: Path) -> None:
+    found = merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network, weights=[0.5, 1], rank=2)
+    assert [(entry["role"], entry["file"], entry["weight"]) for entry in found["inputs"]] == [
+        ("content", "cat.safetensors", 0.5),
+        ("style", "oil.safetensors", 1.0),
+    ]
+    assert (found["layers"], found["predicted_layers"], found["rank"]) == (56, 28, 2)
+    assert 0 < found["truncation"]["error"] <= found["truncation"]["worst"] < 1
+    assert json.loads(json.dumps(found)) == found
+    text = describe(found)
+    for part in (
+        "content: cat.safetensors",
+        "style: oil.safetensors",
+        "method: paper",
+        "predicted: 28 layers",
+        "the other 28",
+        "relative error",
+    ):
+        assert part in text
+
+
+def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Path) -> None:
+    merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network)
+    facts = load(tmp_path / "merged.safetensors").metadata
+    assert facts["lorarar.method"] == "paper"
+    assert facts["modelspec.merged_from"] == "cat.safetensors, oil.safetensors"
+    assert json.loads(facts["lorarar.inputs"]) == [{"name": path.name, "sha256": sha256(path)} for path in files]
+    assert facts["lorarar.merger_sha256"] == sha256(network)
+    assert json.loads(facts["lorarar.coefficients"])["mid_block"]["to_v"][0]["mean"] == 1.0
+
+
+def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp_path: Path) -> None:
+    output, kept = tmp_path / "merged.safetensors", tmp_path / "m.safetensors"
+    merge_files(files, output, hypernetwork=network, weights=[0.5, 2], dtype="fp32", save_coefficients=kept)
+    merged, inputs, m = load(output), [load(path) for path in files], load_file(kept)
+    assert set(m) == {f"{layer}.{role}" for layer in merged.layers for role in ("content", "style")}
+    for layer, delta in merged.layers.items():
+        parts = [
+            dense(lora.layers[layer]) * m[f"{layer}.{role}"].double()
+            for lora, role in zip(inputs, ("content", "style"), strict=True)
+        ]
+        assert m[f"{layer}.content"].dtype == torch.float32
+        assert_close(dense(delta), parts[0] + parts[1], rtol=1e-5, atol=1e-5)
+    merge_files([*files, files[0]], output, merger="average", save_coefficients=kept, force=True)
+    third = next(iter(merged.layers))
+    assert_close(load_file(kept)[f"{third}.2"], torch.full((merged.layers[third].shape[1],), 1 / 3))
+    with pytest.raises(ValueError, match="ties works on the deltas' entries: there are no coefficients"):
+        merge_files(files, tmp_path / "t.safetensors", merger="ties", save_coefficients=tmp_path / "t.m")
+    assert not list(tmp_path.glob("t.*"))
+
+
+def test_names_of_saved_coefficients(tmp_path: Path) -> None:
+    """Text encoders, convolutions, norms and biases are there too, with the coefficient that they got."""
+    text, norm = "text_model.encoder.layers.0.self_attn.q_proj", "mid_block.resnets.0.norm1"
+    extra: dict[str, Layer] = {
+        f"text_encoder.{text}": factors(48, 48, 2),
+        f"text_encoder_2.{text}": factors(64, 64, 2),
+        "mid_block.resnets.0.conv1": replace(factors(6, 18, 2), kernel=(3, 3)),
+        norm: Dense(torch.ones(5)),
+        f"{norm}.bias": Dense(torch.ones(5)),
     }
-    for message, description in headers.items():
-        save_file(weights, path, metadata={HEADER_KEY: json.dumps(description)} if description else None)
-        for read in (load_merger, merger_kind):
-            with pytest.raises(FormatError, match=message):
-                read(path)
-    with pytest.raises(FormatError, match="does not exist"):
-        load_merger(tmp_path / "absent")
+    content = two_block_lora(2)
+    lora, kept = replace(content, layers={**content.layers, **extra}), tmp_path / "m.safetensors"
+    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for file in files:
+        save(lora, file, format="kohya", dtype=torch.float32)
+    network = tmp_path / "network.safetensors"
+    save_merger(new_merger("paper", content, {"hidden": 4, "fixed": 0.75}), network)
+    how = {"format": "kohya", "save_coefficients": kept, "force": True}
+    for chosen, given, names, number in (
+        (files[:2], {"hypernetwork": network, "text_encoder": [2, 1]}, ("content", "style"), 0.75),
+        (files, {"merger": "average", "text_encoder": [2, 1, 1]}, ("0", "1", "2"), 1 / 3),
+        (files[:1], {"merger": "average", "text_encoder": [2]}, ("0",), 1.0),
+    ):
+        merge_files(chosen, tmp_path / "out.safetensors", **given, **how)  # type: ignore[arg-type]
+        found = load_file(kept)
+        assert found.keys() == {f"{layer}.{name}" for layer in lora.layers for name in names}
+        for layer, delta in lora.layers.items():
+            for i, name in enumerate(names):
+                m = found[f"{layer}.{name}"]
+                assert (m.dtype, tuple(m.shape)) == (torch.float32, delta.shape[-1:])
+                strength = 2 if layer.startswith("text_encoder") and i == 0 else 1
+                if layer in extra:
+                    assert_close(m, torch.full_like(m, strength * number))
 
 
-def test_what_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="learned merger of kind paper, .*, found Linear"):
-        save_merger(nn.Linear(2, 2), tmp_path / "x")
-    save_merger(MERGERS["constant"], tmp_path / "x")
-    with pytest.raises(FormatError, match="exists already"):
-        save_merger(MERGERS["constant"], tmp_path / "x")
-    save_merger(MERGERS["paper"], tmp_path / "x", force=True)
-    assert type(load_merger(tmp_path / "x")) is PaperHypernetwork
+def test_strengths_and_predicted_layers_are_in_the_header_and_the_summary(
+    files: Files, network: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "merged.safetensors"
+    found = merge_files(files, output, hypernetwork=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]})
+    facts = load(output).metadata
+    assert (facts["lorarar.predicted_layers"], facts["lorarar.fixed_layers"]) == ("28", "28")
+    assert (facts["lorarar.weights"], facts["lorarar.blocks"]) == ("[0.5,1.0]", '{"mid_block":[1.0,0.0]}')
+    assert found["strengths"] == {"weights": [0.5, 1.0], "blocks": {"mid_block": [1.0, 0.0]}}
+    assert "lorarar.predicted_layers: 28" in inspect(output).text()
+    merge_files(files, output, merger="average", force=True)
+    assert not {"lorarar.weights", "lorarar.blocks", "lorarar.predicted_layers"} & set(load(output).metadata)
+
+
+def test_trigger_words_of_our_own_loras_reach_the_merge(loras: dict[str, LoRA], tmp_path: Path) -> None:
+    files = [tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"]
+    for path, phrase in zip(files, ("a sks cat", "szn style"), strict=True):
+        save(loras["train_content_00"], path, metadata={"phrase": phrase})
+    merge_files(files, tmp_path / "merged.safetensors", merger="direct")
+    assert load(tmp_path / "merged.safetensors").metadata["modelspec.trigger_phrase"] == "a sks cat, szn style"
+
+
+def test_equal_inputs_give_equal_bytes(files: Files, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        merge_files(files, tmp_path / f"{name}.safetensors", merger="dare_ties", rank=3)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_a_folder_with_one_file_is_as_good_as_the_file(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    save(load(files[0]), folder, format="peft", dtype=torch.float32)
+    found = merge_files((folder, files[1]), tmp_path / "merged.safetensors")
+    assert found["inputs"][0]["sha256"] == sha256(folder / "adapter_model.safetensors")
+
+
+def truncated(path: Path) -> str:
+    path.write_bytes(path.read_bytes()[:-10])
+    return "cat.safetensors is no whole safetensors file"
+
+
+def missing(path: Path) -> str:
+    path.unlink()
+    return "cat.safetensors does not exist: check the path"
+
+
+def of_another_base(path: Path) -> str:
+    save(lora_for(tiny_unet()), path, force=True)
+    return "cat.safetensors and oil.safetensors were made for different bases"
+
+
+def not_finite(path: Path) -> str:
+    tensors = load_file(path)
+    next(iter(tensors.values()))[0, 0] = torch.nan
+    save_file(tensors, path)
+    return "cat.safetensors holds NaN or infinite weights in 1 of 112 tensors"
+
+
+@pytest.mark.parametrize("spoil", [truncated, missing, of_another_base, not_finite])
+def test_a_bad_input_is_named_and_leaves_nothing(files: Files, spoil: object, tmp_path: Path) -> None:
+    message = spoil(files[0])  # type: ignore[operator]
+    output = tmp_path / "out"
+    output.mkdir()
+    with pytest.raises(ValueError, match=message):
+        merge_files(files, output / "merged.safetensors", merger="average")
+    assert list(output.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["diffusers", "peft"])
+def test_a_bad_output_is_named_and_leaves_nothing(files: Files, format: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for output, message in (
+        (tmp_path / "nowhere" / "merged.safetensors", "its folder .*nowhere does not exist, create it first"),
+        (files[0] / "merged.safetensors", "its folder .*cat.safetensors does not exist"),
+        (files[1], "oil.safetensors exists already: choose another name"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            merge_files(files, output, format=format)  # type: ignore[arg-type]
+    assert sorted(tmp_path.rglob("*")) == before
+    assert load(files[1]).metadata.get("lorarar.method") is None
+
+
+def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, LoRA], tmp_path: Path) -> None:
+    output = tmp_path / "merged.safetensors"
+    merge_files(files, output)
+    old = output.read_bytes()
+    big = loras["train_content_00"].to(dtype=torch.float32)
+    next(iter(big.layers.values())).B.mul_(1e6)
+    save(big, files[0], dtype=torch.float32, force=True)
+    with pytest.raises(FormatError, match=r"is not finite in torch.float16: write it with fp32"):
+        merge_files(files, output, force=True)
+    assert output.read_bytes() == old
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_merger_and_a_network_are_one_too_many(files: Files, network: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a merger or a hypernetwork, found both"):
+        merge_files(files, tmp_path / "merged.safetensors", merger="direct", hypernetwork=network)

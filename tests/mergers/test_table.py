@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.lora import LoRA
-from lorarar.mergers import MERGERS, mergers_table
-from lorarar.mergers.average import average
-from lorarar.mergers.direct import direct
-from lorarar.merging import merge
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.lora import LoRA
+from lorarar.mergers.methods.average import average
+from lorarar.mergers.methods.direct import direct
+from lorarar.mergers.table import MERGERS, mergers_table
 from tests.tiny import dense, factors, two_block_lora
 
 
 def test_direct_is_the_weighted_sum() -> None:
     a, b = two_block_lora(2, 0.5), two_block_lora(3, 2.0, seed=40)
     for weights, (w_a, w_b) in ((None, (1.0, 1.0)), ([0.7, -2.0], (0.7, -2.0))):
-        merged = merge([a, b], direct([a, b], weights))
+        merged = merge_exactly([a, b], direct([a, b], weights))
         for layer, f in merged.layers.items():
             assert_close(dense(f), w_a * dense(a.layers[layer]) + w_b * dense(b.layers[layer]), rtol=1e-5, atol=1e-4)
 
 
 def test_average_divides_by_the_number_of_loras_everywhere() -> None:
     loras = [LoRA({"x": factors(4, 5, 2, seed=i)}) for i in range(2)] + [LoRA({"y": factors(4, 5, 2, seed=9)})]
-    merged = merge(loras, average(loras)).layers
+    merged = merge_exactly(loras, average(loras)).layers
     assert_close(
         dense(merged["x"]), (dense(loras[0].layers["x"]) + dense(loras[1].layers["x"])) / 3, rtol=1e-5, atol=1e-5
     )

@@ -11,9 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, wide
-from lorarar.lora import Layer
+from lorarar.lora import Dense, Layer
 
 
 def decomposed(parts: Parts, layer: Layer, weight: Tensor) -> Dense:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts
 from lorarar.formats.algorithms.scaling import Scaling, gamma
+from lorarar.lora import Dense
 
 _BIASES = ("diff_b", "b_norm")
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, flattened, kron
 from lorarar.formats.algorithms.scaling import Scaling, gamma, number
-from lorarar.lora import Layer
-from lorarar.lowrank import LowRank
+from lorarar.lora import Dense, Layer, LowRank
 
 # Today's order, and the one of old files.
 _NAMES = (("a1", "a2", "b1", "b2"), ("a2", "a1", "b2", "b1"))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, wide
 from lorarar.formats.algorithms.scaling import number
+from lorarar.lora import Dense
 
 
 def ia3(parts: Parts, weight: Tensor) -> Dense:

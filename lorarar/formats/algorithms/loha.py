@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
 from lorarar.formats.algorithms.scaling import Scaling, gamma
-from lorarar.lora import Layer
-from lorarar.lowrank import LowRank
+from lorarar.lora import Dense, Layer, LowRank
 
 
 def loha(parts: Parts, scaling: Scaling) -> Layer:

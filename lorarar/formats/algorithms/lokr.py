@@ -11,11 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, kron, matrix, wide
 from lorarar.formats.algorithms.scaling import Scaling, gamma
-from lorarar.lora import Layer
-from lorarar.lowrank import LowRank
+from lorarar.lora import Dense, Layer, LowRank
 
 
 def lokr(parts: Parts, scaling: Scaling) -> Layer:

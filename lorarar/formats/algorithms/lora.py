@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
 from lorarar.formats.algorithms.scaling import Scaling, gamma
-from lorarar.lowrank import LowRank
+from lorarar.lora import LowRank
 
 
 def lora(parts: Parts, scaling: Scaling) -> LowRank:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.dense import Dense
 from lorarar.formats.algorithms.parts import Parts, wide
 from lorarar.formats.algorithms.scaling import number
+from lorarar.lora import Dense
 
 
 def oft(parts: Parts, weight: Tensor) -> Dense:

@@ -8,8 +8,8 @@ import torch
 from lycoris.modules.base import LycorisBaseModule
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms import split
-from lorarar.lora import Layer
+from lorarar.formats.algorithms.roles import split
+from lorarar.lora.lora import Layer
 
 
 def linear(out: int = 12, width: int = 20) -> nn.Linear:

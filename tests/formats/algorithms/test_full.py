@@ -7,8 +7,9 @@ import torch
 from lycoris.modules import FullModule, NormModule
 from torch import Tensor, nn
 
-from lorarar.dense import Dense
-from lorarar.formats.algorithms import Scaling, build
+from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora.dense import Dense
 from tests.formats.algorithms.reference import check_equal, convolution, linear
 
 

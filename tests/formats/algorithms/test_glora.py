@@ -7,9 +7,10 @@ import torch
 from lycoris.modules import GLoRAModule
 from torch import nn
 
-from lorarar.dense import Dense
-from lorarar.formats.algorithms import NeedsBase, Scaling, build
-from lorarar.lowrank import LowRank
+from lorarar.formats.algorithms.layer import NeedsBase, build
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora.dense import Dense
+from lorarar.lora.lowrank import LowRank
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
 

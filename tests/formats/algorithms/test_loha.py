@@ -11,9 +11,10 @@ from peft import LoHaConfig, get_peft_model
 from peft.tuners.loha.layer import Linear
 from torch import nn
 
-from lorarar.dense import Dense
-from lorarar.formats.algorithms import Scaling, build
-from lorarar.lowrank import LowRank
+from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora.dense import Dense
+from lorarar.lora.lowrank import LowRank
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lycoris.modules import LoConModule
 from torch import nn
 
-from lorarar.formats.algorithms import Scaling, build
-from lorarar.lowrank import LowRank
+from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora.lowrank import LowRank
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
 

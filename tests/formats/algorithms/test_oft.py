@@ -9,7 +9,8 @@ import torch
 from lycoris.modules import ButterflyOFTModule, DiagOFTModule
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms import NeedsBase, Scaling, build
+from lorarar.formats.algorithms.layer import NeedsBase, build
+from lorarar.formats.algorithms.scaling import Scaling
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lorarar.formats.algorithms import Scaling, build
+from lorarar.formats.algorithms.layer import build
 from lorarar.formats.algorithms.parts import kron, ready
-from lorarar.lowrank import LowRank, concat, norm, truncate
+from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.lora.lowrank import LowRank, concat, norm, truncate
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorarar.formats.algorithms import algorithm, split
+from lorarar.formats.algorithms.roles import algorithm, split
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,10 @@
+from .demo import run_demo as run_demo
+from .embedded import Embedded as Embedded
+from .embedded import load_embedded as load_embedded
+from .gates import GatesConfig as GatesConfig
+from .gates import run_gates as run_gates
+from .judged import LAYOUT as LAYOUT
+from .judged import judge_methods as judge_methods
+from .methods import Result as Result
+from .methods import run_method as run_method
+from .methods import shipped_methods as shipped_methods

@@ -1,0 +1,10 @@
+from .merge import merge_table as merge_table
+from .merge import run_merge_benchmark as run_merge_benchmark
+from .speedup import SpeedupConfig as SpeedupConfig
+from .speedup import run_speedup_benchmark as run_speedup_benchmark
+from .speedup import speedup_table as speedup_table
+from .synthetic import synthetic_lora as synthetic_lora
+from .training import TrainingSpeedConfig as TrainingSpeedConfig
+from .training import run_training_benchmark as run_training_benchmark
+from .training import training_table as training_table
+from .zoo import run_zoo_speed as run_zoo_speed

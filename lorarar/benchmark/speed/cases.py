@@ -1,0 +1,175 @@
+"""What the speed benchmarks run on: a base model, a pair of LoRAs, and draws of the pair's images, all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from torch import nn
+
+from lorarar.benchmark.speed.synthetic import random_lora
+from lorarar.datasets import Pair, load_concepts, load_splits
+from lorarar.diffusion import Backbone, Conditioning, load_backbone
+from lorarar.lora import LoRA
+from lorarar.mergers.optimised import ZIPLORA
+from lorarar.storage import EMBEDDED, checked
+from lorarar.training import NoisyBatch, PairBatch, PairSampler, load_loras
+
+DEFAULT_BASE, SDXL = "embedded", "sdxl"
+_RANK = 64  # the paper's
+_TOKENS = 77
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DEVIATION = 0.02  # of random weights
+SDXL_UNET = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "use_linear_projection": True,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A base model and what a training step on it sees.
+
+    Attributes:
+        name: Which base.
+        batches: step -> the pairs of that step.
+    """
+
+    name: str
+    backbone: Backbone
+    batches: Callable[[int], list[PairBatch]]
+
+
+def load_case(
+    base: str = DEFAULT_BASE,
+    *,
+    pairs: int = 1,
+    images: int = 1,
+    device: str = "cpu",
+    dtype: str = "float32",
+    gradient_checkpointing: bool = False,
+) -> Case:
+    """A case by the name of its base.
+
+    Args:
+        base: "embedded": the shipped base and validation concepts with their LoRAs; "sdxl": SDXL's denoiser with random
+            weights; else a folder or hub id. All but the embedded one get random rank-64 LoRAs and random latents and
+            prompts, on whose values times do not depend.
+        pairs: Pairs a step.
+        images: Images a step of each concept of a pair.
+        dtype: Of the base: "float32", "bfloat16", "float16".
+
+    Raises:
+        FileNotFoundError: There is no such base.
+        ValueError: There are not so many embedded pairs, or there is no such dtype.
+    """
+    if dtype not in _DTYPES:
+        raise ValueError(f"expected a dtype among {', '.join(_DTYPES)}, found {dtype!r}")
+    if base == SDXL:
+        backbone = random_sdxl(device, _DTYPES[dtype])
+    else:
+        folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base
+        backbone = load_backbone(folder, device=device, dtype=_DTYPES[dtype])
+    if gradient_checkpointing:
+        backbone.denoiser.enable_gradient_checkpointing()
+        backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
+    if base == DEFAULT_BASE:
+        return Case(base, backbone, _embedded_batches(backbone, pairs, images))
+    return Case(base, backbone, _random_batches(backbone, pairs, images))
+
+
+def random_sdxl(device: str, dtype: torch.dtype) -> Backbone:
+    """SDXL's denoiser, 2.57 billion random weights, without autoencoder and text encoders."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**SDXL_UNET)
+    unet = unet.to(dtype).to_empty(device=device).requires_grad_(False).eval()
+    for module in unet.modules():
+        _fill(module)
+    parts = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+    pipeline = StableDiffusionXLPipeline(
+        **parts,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+        add_watermarker=False,
+    )
+    return Backbone(pipeline, frozen=False)  # frozen above: the other parts are missing
+
+
+def _fill(module: nn.Module) -> None:
+    """Random weights; norms as they start."""
+    is_norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
+    for name, parameter in module.named_parameters(recurse=False):
+        if name == "bias":
+            nn.init.zeros_(parameter)
+        elif is_norm:
+            nn.init.ones_(parameter)
+        else:
+            nn.init.normal_(parameter, std=_DEVIATION)
+
+
+def _embedded_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[int], list[PairBatch]]:
+    """The shipped validation concepts, each pair of its own content and style."""
+    split = load_splits(EMBEDDED / "concepts.yaml", DEFAULT_BASE)["validation"]
+    names = [*split.contents[:pairs], *split.styles[:pairs]]
+    if len(names) < 2 * pairs:
+        raise ValueError(f"expected at most {len(split.contents)} pairs, as many as there are concepts, found {pairs}")
+    for name in names:
+        checked(EMBEDDED / "loras" / f"{name}.safetensors")
+    concepts = load_concepts([EMBEDDED / "concepts.yaml"], EMBEDDED / "images", names)
+    members = [Pair(concepts[names[i]], concepts[names[pairs + i]]) for i in range(pairs)]
+    sampler = PairSampler(backbone, concepts.values(), load_loras(EMBEDDED / "loras", names))
+    return lambda step: [sampler.batch(pair, images, ("speed", step)) for pair in members]
+
+
+def _random_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[int], list[PairBatch]]:
+    shapes = attention_layers(backbone.denoiser)
+    loras = [random_lora(shapes, _RANK, seed).to(backbone.device) for seed in range(2 * pairs)]
+
+    def batches(step: int) -> list[PairBatch]:
+        random = torch.Generator().manual_seed(step)
+        return [_random_pair(backbone, (loras[2 * i], loras[2 * i + 1]), images, random) for i in range(pairs)]
+
+    return batches
+
+
+def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Path -> (out, in) of the linear attention projections of a model."""
+    return {
+        path: (module.out_features, module.in_features)
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and path.removesuffix(".0").endswith(ZIPLORA.predicted)
+    }
+
+
+def _random_pair(backbone: Backbone, loras: tuple[LoRA, LoRA], images: int, random: torch.Generator) -> PairBatch:
+    """One step's random inputs of a pair, the same timesteps for both concepts."""
+    timesteps = torch.randint(1000, (images,), generator=random)
+    content, style = (_random_draw(backbone, timesteps, random) for _ in range(2))
+    prompt = content.conditioning[:1]
+    return PairBatch("random", loras, content, style, prompt, prompt)
+
+
+def _random_draw(backbone: Backbone, timesteps: torch.Tensor, random: torch.Generator) -> NoisyBatch:
+    config, count = backbone.pipeline.unet.config, len(timesteps)
+    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    shapes = (
+        (count, config.in_channels, config.sample_size, config.sample_size),
+        (count, _TOKENS, config.cross_attention_dim),
+        (count, pooled),
+    )
+    noisy, embeddings, pools = (
+        torch.randn(shape, generator=random).to(backbone.device, backbone.dtype) for shape in shapes
+    )
+    return NoisyBatch(noisy, timesteps.to(backbone.device), Conditioning(embeddings, pools), noisy)

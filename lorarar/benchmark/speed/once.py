@@ -1,0 +1,109 @@
+"""One merge of two loaded LoRAs, timed in a process of its own, whose peak memory is then the merge's.
+
+    python -m lorarar.benchmark.speed.once CONTENT STYLE --method network --network FILE
+
+prints JSON. "direct" and "network" are ours. "dense direct" and "dense network" do what the released code of
+arXiv 2412.05148 does, by its description: every delta of both LoRAs and of the merge is formed in float32 and kept, and
+the network reads the columns of the dense deltas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorarar.benchmark.speed.machine import held_bytes, peak_bytes, timed
+from lorarar.formats import load
+from lorarar.hypernetwork import PaperHypernetwork, load_merger
+from lorarar.lora import Coefficients, LoRA, merge_exactly, one_thread
+from lorarar.mergers import MERGERS
+
+METHODS = ("direct", "network", "dense direct", "dense network")
+_WARM_LAYERS = 8
+
+
+def dense_merge(loras: Sequence[LoRA], network: PaperHypernetwork | None = None) -> dict[str, tuple[Tensor, ...]]:
+    """dW_c, dW_s and dW_m = dW_c diag(m_c) + dW_s diag(m_s) of every layer, dense in float32, all of them kept.
+
+    Args:
+        loras: [content, style], of the same low-rank layers.
+        network: Predicts m_c and m_s from the columns of the dense deltas; without it both are 1.
+    """
+    content, style = loras
+    predicted = set(network.predicted(loras)) if network else set()
+    merged: dict[str, tuple[Tensor, ...]] = {}
+    for layer in content.layers:
+        c, s = content.layers[layer].delta(), style.layers[layer].delta()
+        if network and layer in predicted:
+            columns = torch.cat([c, s]).T
+            first = network.input.get_submodule(str(c.shape[0]))
+            m = network.output(first(columns).relu_())
+            merged[layer] = (c, s, c * m[:, 0] + s * m[:, 1])
+        else:
+            merged[layer] = (c, s, c + s)
+    return merged
+
+
+def measure(loras: Sequence[LoRA], method: str, network: PaperHypernetwork | None, device: str) -> dict[str, float]:
+    """Times one merge and the coefficients in it, and the memory it takes beyond what was loaded.
+
+    Returns:
+        "seconds" from loaded to merged tensors; "coefficient_seconds" of these for the coefficients (0 in the dense
+        methods, which do both in one loop); "extra_bytes" beyond what the process held before.
+    """
+    placed = [lora.to(device) for lora in loras]
+    few = [replace(lora, layers=dict(list(lora.layers.items())[:_WARM_LAYERS])) for lora in placed]
+    with torch.no_grad():
+        _run(few, method, network, device)  # the first product starts threads and loads kernels
+        before = held_bytes(device)
+        seconds, coefficient_seconds, kept = _run(placed, method, network, device)
+        extra = peak_bytes(device) - before
+    del kept
+    return {"seconds": seconds, "coefficient_seconds": coefficient_seconds, "extra_bytes": max(extra, 0)}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """The command of the module's first lines."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("files", type=Path, nargs=2)
+    parser.add_argument("--method", choices=METHODS, required=True)
+    parser.add_argument("--network", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th layer only")
+    arguments = parser.parse_args(words)
+    loras = [_thinned(load(file), arguments.every) for file in arguments.files]
+    network: PaperHypernetwork | None = None
+    if arguments.method.endswith("network"):
+        found = load_merger(arguments.network).to(arguments.device)
+        assert isinstance(found, PaperHypernetwork)  # for the type checker
+        network = found
+    json.dump(measure(loras, arguments.method, network, arguments.device), sys.stdout)
+
+
+def _run(
+    loras: Sequence[LoRA], method: str, network: PaperHypernetwork | None, device: str
+) -> tuple[float, float, object]:
+    """Seconds of the merge, seconds of its coefficients, and what it made."""
+    if method.startswith("dense"):
+        seconds, made = timed(lambda: dense_merge(loras, network), device)
+        return seconds, 0.0, made
+    predict: Callable[[Sequence[LoRA]], Coefficients] = network or MERGERS["direct"].call
+    with one_thread():  # as `lorarar.mergers.combination.combine` does it
+        first, coefficients = timed(lambda: predict(loras), device)
+        second, merged = timed(lambda: merge_exactly(loras, coefficients), device)
+    return first + second, first, merged
+
+
+def _thinned(lora: LoRA, every: int) -> LoRA:
+    return replace(lora, layers=dict(list(lora.layers.items())[::every]))
+
+
+if __name__ == "__main__":
+    main()

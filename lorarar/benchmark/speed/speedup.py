@@ -1,0 +1,224 @@
+"""From loaded LoRAs to coefficients: a hypernetwork's prediction against ZipLoRA's optimisation, in one run.
+
+ZipLoRA's steps, the networks' predictions and the model's own forward passes take turns on one machine and one pair.
+Images are encoded before; what ZipLoRA pays beside its steps (start values, optimiser) counts. Its time is explained by
+arithmetic: steps x passes a step x the cost of a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lorarar.benchmark.speed.cases import DEFAULT_BASE, Case, load_case
+from lorarar.benchmark.speed.machine import describe_in_words, describe_machine, timed
+from lorarar.hypernetwork import ConstantMerger, load_merger, new_merger
+from lorarar.lora import LoRA, one_thread
+from lorarar.mergers.optimised import ZIPLORA, PairMethod
+from lorarar.storage import NETWORKS, checked
+from lorarar.training import PairBatch, objective_terms
+
+# In forward passes of one image: two teachers', two merged, and the latter's backward. The model is frozen, so that a
+# backward is about one forward: the gradient of inputs, not of weights. Checkpointing runs the merged ones again.
+_PASSES, _CHECKPOINTED_PASSES = 6, 8
+_SHIPPED = {"paper": "hypernetwork_paper", "ours": "hypernetwork"}
+_KINDS = {"paper": "paper", "ours": "layerwise"}
+_ENDS = 10  # steps whose mean loss tells the start and the end
+
+
+@dataclass(frozen=True)
+class SpeedupConfig:
+    """``lorarar benchmark speedup``.
+
+    Attributes:
+        base: as `lorarar.benchmark.speed.cases.load_case` has it. The embedded one is measured with the shipped networks,
+            others with random ones of their size.
+        steps: ZipLoRA's steps that are taken; where fewer than the method's 100, its time is scaled up. 0: none, only
+            the arithmetic.
+        repetitions: of each prediction and of the forward pass.
+        dtype: of the base.
+    """
+
+    base: str = DEFAULT_BASE
+    steps: int = ZIPLORA.recipe.steps
+    repetitions: int = 20
+    device: str = "cpu"
+    dtype: str = "float32"
+    gradient_checkpointing: bool = False
+
+
+def run_speedup_benchmark(config: SpeedupConfig) -> dict[str, Any]:
+    """Measures predictions, passes and ZipLoRA's steps.
+
+    Returns:
+        Plain data, fit for JSON: the configuration, the machine; "pass": median seconds and floating-point operations
+        (two a multiply-add) of one image's forward pass through the base; "networks": for each median seconds, its
+        operations, and "times_faster" than ZipLoRA; "ziplora": seconds of all steps, of one step (median), of the
+        start, mean loss of the first and last ten steps; "arithmetic": what steps x passes x seconds of a pass make,
+        and the measured time over it; "all" single values. Without steps ZipLoRA's time is the arithmetic's.
+
+    Raises:
+        ValueError: More steps than the method has, or no repetitions.
+    """
+    if not 0 <= config.steps <= ZIPLORA.recipe.steps or config.repetitions < 1:
+        raise ValueError(
+            f"expected 0 to {ZIPLORA.recipe.steps} steps and at least one repetition, found {config.steps} and "
+            f"{config.repetitions}"
+        )
+    with one_thread():
+        case = load_case(
+            config.base,
+            device=config.device,
+            dtype=config.dtype,
+            gradient_checkpointing=config.gradient_checkpointing,
+        )
+        loras = case.batches(0)[0].loras
+        networks = {name: network.to(config.device) for name, network in _networks(config.base, loras[0]).items()}
+        measured = _measure(case, networks, config)
+        flops = {name: operations(lambda n=network: n(loras)) for name, network in networks.items()}
+        machine = describe_machine()
+    return _results(config, measured, flops, pass_operations(case)) | {
+        "machine": machine,
+        "layers": len(loras[0].layers),
+    }
+
+
+def steps_of(case: Case, method: PairMethod, steps: int) -> Iterator[tuple[ConstantMerger, float]]:
+    """ZipLoRA on a case's first pair: yields the coefficients before any step, then after each, with its loss.
+
+    The step is that of `lorarar.training.pair_training.PairTraining` on one pair, without a Trainer around it.
+    """
+    merger = method.initial(case.batches(0)[0].loras).to(case.backbone.device)
+    recipe = method.recipe
+    optimiser = torch.optim.AdamW(merger.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    yield merger, float("nan")
+    for step in range(steps):
+        batch: list[PairBatch] = case.batches(step)
+        optimiser.zero_grad()
+        with objective_terms(case.backbone, batch, [merger(pair.loras) for pair in batch], method.weights) as terms:
+            loss = method.weights.total(terms).sum()
+            loss.backward()
+        nn.utils.clip_grad_norm_(merger.parameters(), recipe.clip)
+        optimiser.step()
+        yield merger, float(loss.detach())
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of matrix products and convolutions, two a multiply-add."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        work()
+    return int(counter.get_total_flops())
+
+
+def pass_operations(case: Case) -> int:
+    """Operations of one image's forward pass, counted on a model without weights: nothing is computed."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(case.backbone.pipeline.unet.config)
+    drawn = case.batches(0)[0].content
+    noisy, timesteps, embeddings, pooled = (
+        part[:1].to("meta", torch.float32)
+        for part in (drawn.noisy, drawn.timesteps, drawn.conditioning.embeddings, drawn.conditioning.pooled)
+    )
+    extra = {"text_embeds": pooled, "time_ids": torch.empty(1, 6, device="meta")}
+    return operations(lambda: unet(noisy, timesteps, embeddings, added_cond_kwargs=extra))
+
+
+def speedup_table(results: Mapping[str, Any]) -> str:
+    """The results for people."""
+    config, ziplora, arithmetic, one = (results[key] for key in ("config", "ziplora", "arithmetic", "pass"))
+    taken = f"{config['steps']} of {arithmetic['steps']} steps taken" if config["steps"] else "not run: arithmetic only"
+    lines = [
+        describe_in_words(results["machine"]),
+        f"Base {config['base']} ({config['device']}, {config['dtype']}), {results['layers']} adapted layers; a forward "
+        f"pass of one image: {one['seconds'] * 1e3:.1f} ms, {one['operations'] / 1e9:.2f} GFLOP.",
+        "",
+        "| from loaded LoRAs to coefficients | seconds | GFLOP | ZipLoRA takes, times |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| network, {name} | {found['seconds']:.4g} | {found['operations'] / 1e9:.3g} | {found['times_faster']:.0f} |"
+        for name, found in results["networks"].items()
+    ]
+    lines += [
+        f"| ZipLoRA, {taken} | {ziplora['seconds']:.4g} | {arithmetic['operations'] / 1e9:.3g} | 1 |",
+        "",
+        f"Arithmetic: {arithmetic['steps']} steps x {arithmetic['passes']} passes x {one['seconds'] * 1e3:.1f} ms = "
+        f"{arithmetic['seconds']:.4g} s; measured over that: {arithmetic['measured_over_it']:.2f}.",
+    ]
+    return "\n".join(lines)
+
+
+def _networks(base: str, lora: LoRA) -> dict[str, nn.Module]:
+    if base == DEFAULT_BASE:
+        return {name: load_merger(checked(NETWORKS / f"{file}.safetensors")) for name, file in _SHIPPED.items()}
+    torch.manual_seed(0)
+    return {name: new_merger(kind, lora, {}).eval() for name, kind in _KINDS.items()}
+
+
+def _measure(case: Case, networks: Mapping[str, nn.Module], config: SpeedupConfig) -> dict[str, list[float]]:
+    """Seconds of every single prediction, pass and step; the losses of the steps."""
+    first = case.batches(0)[0]
+    drawn, loras = first.content, first.loras
+    quick: dict[str, Callable[[], object]] = {name: lambda n=network: n(loras) for name, network in networks.items()}  # type: ignore[misc]
+    one = (drawn.noisy[:1], drawn.timesteps[:1], drawn.conditioning[:1])
+    quick["pass"] = lambda: case.backbone.predict(*one)
+    found: dict[str, list[float]] = {name: [] for name in (*quick, "start", "step", "loss")}
+    run = steps_of(case, ZIPLORA, config.steps)
+    seconds, _ = timed(lambda: next(run), config.device)
+    found["start"].append(seconds)
+    with torch.no_grad():
+        for work in quick.values():
+            work()  # the first product loads kernels
+    for turn in range(config.repetitions):
+        with torch.no_grad():
+            for name, work in quick.items():
+                found[name].append(timed(work, config.device)[0])
+        for _ in range(config.steps * turn // config.repetitions, config.steps * (turn + 1) // config.repetitions):
+            seconds, (_, loss) = timed(lambda: next(run), config.device)
+            found["step"].append(seconds)
+            found["loss"].append(loss)
+    return found
+
+
+def _results(
+    config: SpeedupConfig, measured: Mapping[str, list[float]], flops: Mapping[str, int], pass_flops: int
+) -> dict[str, Any]:
+    steps = ZIPLORA.recipe.steps
+    passes = _CHECKPOINTED_PASSES if config.gradient_checkpointing else _PASSES
+    one = median(measured["pass"])
+    expected = steps * passes * one
+    taken = measured["step"]
+    total = sum(measured["start"]) + sum(taken) * steps / len(taken) if taken else expected
+    return {
+        "config": asdict(config),
+        "pass": {"seconds": one, "operations": pass_flops},
+        "networks": {
+            name: {
+                "seconds": median(measured[name]),
+                "operations": count,
+                "times_faster": total / median(measured[name]),
+            }
+            for name, count in flops.items()
+        },
+        "ziplora": {
+            "seconds": total,
+            "step_seconds": median(taken) if taken else None,
+            "first_losses": mean(measured["loss"][:_ENDS]) if taken else None,
+            "last_losses": mean(measured["loss"][-_ENDS:]) if taken else None,
+        },
+        "arithmetic": {
+            "steps": steps,
+            "passes": passes,
+            "seconds": expected,
+            "operations": steps * passes * pass_flops,
+            "measured_over_it": total / expected,
+        },
+        "all": dict(measured),
+    }

@@ -1,0 +1,69 @@
+"""Many LoRAs in one batch against one by one with peft, on the CPU: throughput as a ratio, in one run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning
+import torch
+
+from lorarar.datasets import Concept
+from lorarar.diffusion import load_backbone
+from lorarar.training import DreamBoothTraining, Recipe, ZooTraining
+from lorarar.workflows import ZooConfig, zoo_concepts
+
+
+def run_zoo_speed(config: ZooConfig) -> str:
+    """Throughput of ``config.group`` LoRAs at once over one by one with peft, measured side by side."""
+    members = zoo_concepts(config)[: config.group]
+    found = compare_throughput(config.base, members, config.recipe, steps=10, rounds=3)
+    return json.dumps({key: round(value, 4) for key, value in found.items()})
+
+
+def compare_throughput(
+    base: str, concepts: Sequence[Concept], recipe: Recipe, *, steps: int, rounds: int
+) -> dict[str, float]:
+    """Seconds a LoRA and step, alternating between one LoRA with peft and all at once.
+
+    Args:
+        concepts: how many LoRAs are trained at once.
+        steps: steps of each measurement, after two that do not count.
+        rounds: how often both are measured; medians are reported.
+
+    Returns:
+        ``one_by_one`` and ``together`` in seconds a LoRA and step, and their ``ratio``.
+    """
+    alone, together = [], []
+    for _ in range(rounds):
+        alone.append(_seconds(lambda: DreamBoothTraining(load_backbone(base), concepts[0], recipe), steps))
+        together.append(_seconds(lambda: ZooTraining(load_backbone(base), concepts, recipe), steps) / len(concepts))
+    medians = [sorted(values)[len(values) // 2] for values in (alone, together)]
+    return {"one_by_one": medians[0], "together": medians[1], "ratio": medians[0] / medians[1], "group": len(concepts)}
+
+
+def _seconds(make: Callable[[], lightning.LightningModule], steps: int) -> float:
+    """Seconds a step of a module in a plain Trainer."""
+    clock = _Clock()
+    trainer = lightning.Trainer(
+        max_steps=steps + 2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+        default_root_dir=Path("runs"),
+    )
+    trainer.fit(make(), torch.utils.data.DataLoader(range(steps + 2), batch_size=None))
+    return (clock.times[-1] - clock.times[1]) / steps
+
+
+class _Clock(lightning.Callback):
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.times.append(time.perf_counter())

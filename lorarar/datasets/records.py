@@ -1,0 +1,47 @@
+"""Records that data sets consist of: generated images, and concepts with their reference images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Axis = Literal["content", "style"]
+AXES: tuple[Axis, ...] = ("content", "style")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One generated image, a line of the manifest.
+
+    Attributes:
+        id: unique in the manifest.
+        path: relative to the manifest's root, with forward slashes.
+        content: the name of the content concept it should show; ``style``: of the style.
+        prompt_type: "combined", or one of the metrics' types.
+        sha256: of the file's bytes once the manifest is locked, else "".
+    """
+
+    id: str
+    path: str
+    method: str
+    content: str
+    style: str
+    seed: int
+    prompt: str = ""
+    prompt_type: str = "combined"
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ReferenceConcept:
+    """A content or style with its reference images.
+
+    Attributes:
+        phrase: how a question names it: "cat" (content), "oil painting" (style).
+        images: paths relative to the references' root, sorted.
+    """
+
+    name: str
+    axis: Axis
+    phrase: str
+    images: tuple[str, ...]

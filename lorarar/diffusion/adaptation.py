@@ -1,0 +1,234 @@
+"""A frozen model that answers, for a while, as if LoRAs were part of it.
+
+The context adds `scale (x A^T) B^T` to the output of each adapted linear layer with forward hooks, and the like to
+convolutions, norms and biases. Nothing is copied into the model, and gradients flow to the factors, and so to whatever
+made them (coefficients, a hypernetwork).
+
+Gradient checkpointing runs the forward again during backward. Keep the context open until backward has returned; with
+Lightning that takes manual optimisation, because automatic optimisation runs backward after `training_step` returns. If
+the context has closed, torch raises CheckpointError; if another LoRA of the same rank has taken its place, the
+gradients are silently wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lorarar.lora import Layer, LoRA, LowRank, is_text_encoder, label
+
+_SHOWN = 3
+
+
+@contextmanager
+def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[None]:
+    """Adds one LoRA to a model, or one to each share of the batch, until the context closes.
+
+    Args:
+        model: The denoiser (UNet or transformer) or a text encoder; its modules are named as in the LoRA's layers.
+            Linear modules, convolutions of one group, layer norms and group norms can be adapted.
+        lora: One LoRA for the whole batch, or a sequence of n: the batch (first dimension of every adapted layer's
+            input) then falls into n equal shares in order, one LoRA each, None meaning the base alone. Ranks and layer
+            sets may differ. Mind classifier-free guidance: pipelines stack [unconditional, conditional] along the
+            batch.
+
+    Yields:
+        Nothing; the model is changed in place and restored on exit, also after an exception.
+
+    Raises:
+        ValueError: A layer is not in the model, is of another sort or has another shape; a LoRA holds layers of a text
+            encoder; the sequence is empty; in the forward, the batch does not divide by n.
+    """
+    shares = [lora] if isinstance(lora, LoRA) else list(lora)
+    if not shares:
+        raise ValueError("expected at least one LoRA (or None for the base alone), found an empty sequence")
+    modules = _modules(model, shares)
+    with ExitStack() as stack:
+        for layer, module in modules.items():
+            deltas = [None if lora is None else lora.layers.get(layer) for lora in shares]
+            stack.callback(module.register_forward_hook(_hook(layer, module, deltas)).remove)
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class _Stacked:
+    """The factors of one layer for n shares: A (n, rank, in), B (n, out, rank), scale a number or (n, 1, 1)."""
+
+    A: Tensor
+    B: Tensor
+    scale: float | Tensor
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """The forward hook: x is (batch, .., in), output is (batch, .., out)."""
+        x, n = inputs[0], self.A.shape[0]
+        _check_batch(x, n)
+        a, b = self.A.to(x.dtype), self.B.to(x.dtype)
+        # The scale multiplies the (.., rank) middle: the smallest tensor, and one rounding whatever the order.
+        middle = _scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
+        if middle.dtype != output.dtype:
+            return output + torch.bmm(middle, b.mT).reshape(output.shape)
+        flat = output.reshape(n, -1, output.shape[-1])
+        return torch.baddbmm(flat, middle, b.mT).reshape(output.shape)
+
+
+def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
+    """middle * scale with the scale kept in float32: fp16 cannot hold alpha / rank exactly."""
+    if isinstance(scale, float) and scale == 1:  # a merged LoRA's
+        return middle
+    return middle * scale if isinstance(scale, float) else (middle.float() * scale).to(middle.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class _EachShare:
+    """What each of n shares adds to one module's output, as functions of the input; None adds nothing."""
+
+    terms: Sequence[Callable[[Tensor], Tensor] | None]
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """The forward hook: the batch is the first dimension of input and output."""
+        x, n = inputs[0], len(self.terms)
+        _check_batch(x, n)
+        shares = zip(x.chunk(n), output.chunk(n), self.terms, strict=True)
+        return torch.cat([y if term is None else y + term(part) for part, y, term in shares])
+
+
+def _check_batch(x: Tensor, n: int) -> None:
+    if x.shape[0] % n:
+        raise ValueError(
+            f"a batch of {x.shape[0]} does not divide into {n} equal shares, one for each LoRA: "
+            f"make the batch a multiple of {n}"
+        )
+
+
+def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> _Stacked | _EachShare:
+    """Stacked factors where all shares of a linear module have some, else one function a share."""
+    thin = [delta for delta in deltas if isinstance(delta, LowRank)]
+    if isinstance(module, nn.Linear) and len(thin) == sum(delta is not None for delta in deltas):
+        return _stack(module, [delta if isinstance(delta, LowRank) else None for delta in deltas])
+    weight = module.weight
+    assert isinstance(weight, Tensor)  # _shape said so; for the type checker
+    dtype = weight.dtype if weight.is_floating_point() else None
+    placed = [None if delta is None else delta.to(weight.device, dtype) for delta in deltas]
+    return _EachShare([None if delta is None else _term(layer, module, delta) for delta in placed])
+
+
+def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
+    """Zero-pads the shares' factors to the largest rank and stacks them; a share without the layer is all zeros."""
+    present = [f for f in factors if f is not None]
+    # A quantised layer's weight has an integer dtype; the hook then casts to the input's.
+    dtype = linear.weight.dtype if linear.weight.is_floating_point() else present[0].A.dtype
+    device, rank = linear.weight.device, max(f.rank for f in present)
+    zero_a = torch.zeros(rank, linear.in_features, device=device, dtype=dtype)
+    zero_b = torch.zeros(linear.out_features, rank, device=device, dtype=dtype)
+    a = [zero_a if f is None else _padded(f.A.to(device, dtype), rank, 0) for f in factors]
+    b = [zero_b if f is None else _padded(f.B.to(device, dtype), rank, 1) for f in factors]
+    return _Stacked(torch.stack(a), torch.stack(b), _scale(factors, device))
+
+
+def _padded(factor: Tensor, rank: int, dimension: int) -> Tensor:
+    """The factor with zeros up to the rank; as it is where it has that already."""
+    missing = rank - factor.shape[dimension]
+    if not missing:
+        return factor
+    return F.pad(factor, (0, 0, 0, missing) if dimension == 0 else (0, missing))
+
+
+def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | Tensor:
+    """One number where the shares agree, else (n, 1, 1); the scale of a share of zeros does not matter."""
+    present = {f.scale for f in factors if f is not None}
+    if len(present) == 1:
+        return float(present.pop())
+    scales = [0.0 if f is None else f.scale for f in factors]
+    return torch.tensor(scales, device=device, dtype=torch.float32).view(-1, 1, 1)
+
+
+def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Tensor]:
+    """What a delta adds to the module's output, as a function of the input."""
+    if isinstance(delta, LowRank):
+        down, up = _multiply(module, delta.A), _multiply(module, delta.B, last=True)
+        return lambda x: up(_scaled(down(x), delta.scale))
+    if _is_bias(layer):
+        return lambda x: _along_channels(delta.tensor.to(x), module, x.ndim)
+    if isinstance(module, nn.LayerNorm):
+        return lambda x: F.layer_norm(x, module.normalized_shape, delta.tensor.to(x), None, module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return lambda x: F.group_norm(x, module.num_groups, delta.tensor.to(x), None, module.eps)
+    return _multiply(module, delta.tensor)
+
+
+def _multiply(module: nn.Module, matrix: Tensor, last: bool = False) -> Callable[[Tensor], Tensor]:
+    """The module's linear map with another matrix, (k, in) flattened; `last` is an up factor: no kernel of its own."""
+    if not isinstance(module, nn.Conv2d):
+        return lambda x: F.linear(x, matrix.to(x))
+    if last:
+        return lambda x: F.conv2d(x, matrix.to(x)[:, :, None, None])
+    kernel = matrix.reshape(len(matrix), *module.weight.shape[1:])
+    return lambda x: F.conv2d(x, kernel.to(x), None, module.stride, module.padding, module.dilation)
+
+
+def _along_channels(vector: Tensor, module: nn.Module, dimensions: int) -> Tensor:
+    """(n,) as it is added: channels are the second dimension of convolutions and group norms, else the last."""
+    return vector.view(-1, *[1] * (dimensions - 2)) if isinstance(module, nn.Conv2d | nn.GroupNorm) else vector
+
+
+def _modules(model: nn.Module, shares: Sequence[LoRA | None]) -> dict[str, nn.Module]:
+    """Layer path -> the module to adapt, checked against every share's layers."""
+    modules = dict(model.named_modules())
+    found: dict[str, nn.Module] = {}
+    for index, lora in enumerate(shares):
+        if lora is not None:
+            _check_fit(modules, lora, label(lora, index))
+            found |= {layer: modules[_path(layer)] for layer in lora.layers}
+    return found
+
+
+def _is_bias(layer: str) -> bool:
+    return layer.endswith(".bias")
+
+
+def _path(layer: str) -> str:
+    """The module that a layer belongs to."""
+    return layer.removesuffix(".bias")
+
+
+def _check_fit(modules: dict[str, nn.Module], lora: LoRA, name: str) -> None:
+    text = [layer for layer in lora.layers if is_text_encoder(layer)]
+    if text:
+        raise ValueError(
+            f"{name} holds {len(text)} text-encoder layers, first {text[:_SHOWN]}, and this adapts the denoiser only: "
+            f"drop those layers, or generate with lorarar.diffusion.sampling, which adapts the text encoders too"
+        )
+    problems = [problem for layer in lora.layers if (problem := _problem(modules.get(_path(layer)), lora, layer))]
+    if problems:
+        raise ValueError(
+            f"{name} was made for another base: {len(problems)} of {len(lora.layers)} layers do not fit this model, "
+            f"first {'; '.join(problems[:_SHOWN])}: use the base that it was trained on"
+        )
+
+
+def _problem(module: nn.Module | None, lora: LoRA, layer: str) -> str:
+    """Why the layer cannot be adapted, or an empty text."""
+    if module is None:
+        return f"{layer} is not in the model"
+    expected = _shape(module)
+    if not expected:
+        kinds = "nn.Linear, plain nn.Conv2d, nn.LayerNorm or nn.GroupNorm with weights"
+        return f"{layer} is no {kinds}, but {type(module).__name__} (a peft adapter must be unloaded first)"
+    expected, shape = expected[:1] if _is_bias(layer) else expected, lora.layers[layer].shape
+    return "" if shape == expected else f"{layer} expected (out, in) {expected}, found {shape}"
+
+
+def _shape(module: nn.Module) -> tuple[int, ...]:
+    """Shape of the delta of a module's weight; () where it cannot be adapted."""
+    if isinstance(module, nn.Linear):
+        return module.out_features, module.in_features
+    if isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros":
+        return module.out_channels, module.weight[0].numel()
+    if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None and module.weight.ndim == 1:
+        return (len(module.weight),)
+    return ()

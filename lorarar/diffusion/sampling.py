@@ -1,0 +1,248 @@
+"""Images for (LoRA, prompt, seed): deterministic, many LoRAs in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lorarar.datasets import save_image
+from lorarar.diffusion.adaptation import adapted
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.composition import scheduled
+from lorarar.diffusion.loading import load_backbone
+from lorarar.formats import load
+from lorarar.lora import DTYPES, LoRA, input_weights, is_text_encoder, weighted
+from lorarar.mergers import MERGERS, Merger, combine
+from lorarar.mergers.methods import add
+
+Sampler = Callable[[str, Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are drawn: ``steps`` of the base's scheduler, classifier-free ``guidance`` (1 is none)."""
+
+    steps: int = 50
+    guidance: float = 5.0
+
+
+def starting_latents(backbone: Backbone, seeds: Sequence[int]) -> Tensor:
+    """The starting noise of each seed, (n, channels, height/8, width/8): the same on every device."""
+    drawn = [torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(drawn).to(backbone.device, backbone.dtype)
+
+
+def generate(
+    backbone: Backbone,
+    loras: Sequence[LoRA | None],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    sampling: Sampling,
+) -> Tensor:
+    """Every LoRA with its own prompt, at every seed, in one batch through the base's own pipeline.
+
+    Args:
+        loras: n of them, text-encoder layers included; None is the base alone.
+        prompts: n, one for each LoRA.
+        seeds: k, the same for every LoRA.
+
+    Returns:
+        Images (n, k, 3, height, width), 0 to 1, on the CPU.
+
+    Raises:
+        ValueError: not as many prompts as LoRAs, or a LoRA was made for another base.
+    """
+    if len(loras) != len(prompts):
+        raise ValueError(f"expected a prompt for each of {len(loras)} LoRAs, found {len(prompts)} prompts")
+    denoisers = [lora and denoiser_part(lora) for lora in loras]
+    with torch.no_grad(), ExitStack() as stack:
+        stack.enter_context(adapted_encoders(backbone, loras))
+        stack.enter_context(adapted(backbone.denoiser, denoisers * backbone.passes(sampling.guidance)))
+        images = _sample(backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling)
+    return images.unflatten(0, (len(loras), len(seeds)))
+
+
+@torch.no_grad()
+def draw_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """One image of the base alone for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU."""
+    return _sample(backbone, prompts, seeds, sampling)
+
+
+def generate_composed(
+    backbone: Backbone,
+    loras: Sequence[LoRA],
+    merger: Merger,
+    prompt: str,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    options: Mapping[str, float] | None = None,
+) -> Tensor:
+    """Images of a prompt with several LoRAs that a merger of the kind "runtime" composes while sampling.
+
+    Prompts are encoded once, before the first step: there the LoRAs' text-encoder layers are summed.
+
+    Args:
+        loras: In the order that the merger expects, weights folded in.
+        merger: A row of `lorarar.mergers.MERGERS`.
+        seeds: k of them.
+        options: The merger's own settings.
+
+    Returns:
+        Images (k, 3, height, width), 0 to 1, on the CPU.
+
+    Raises:
+        ValueError: the merger is of another kind, does not take these LoRAs or options, or a LoRA was made for another
+            base.
+    """
+    if merger.kind != "runtime":
+        raise ValueError(f"{merger.name} makes one LoRA, nothing to do while sampling: merge first, then generate")
+    placed = [lora.to(backbone.device) for lora in loras]
+    calls = backbone.sampler_calls(sampling.steps)
+    with torch.no_grad(), ExitStack() as stack:
+        schedule = merger.call([denoiser_part(lora) for lora in placed], calls, **merger.settings(options or {}))
+        stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
+        stack.enter_context(scheduled(backbone.denoiser, schedule))
+        return _sample(backbone, [prompt] * len(seeds), seeds, sampling)
+
+
+def denoiser_part(lora: LoRA) -> LoRA:
+    """The LoRA without its text-encoder layers."""
+    return replace(lora, layers={la: delta for la, delta in lora.layers.items() if not is_text_encoder(la)})
+
+
+@contextmanager
+def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterator[None]:
+    """Adapts the text encoders, one LoRA to each share of the prompts, until the context closes.
+
+    Raises:
+        ValueError: A LoRA's text-encoder layers do not fit.
+    """
+    with ExitStack() as stack:
+        for name, encoder in backbone.encoders.items():
+            stack.enter_context(adapted(encoder, [lora and _encoder_part(lora, name, encoder) for lora in loras]))
+        yield
+
+
+def _encoder_part(lora: LoRA, name: str, encoder: nn.Module) -> LoRA:
+    """The layers of one text encoder, named as its modules."""
+    # Whether the modules lie below "text_model" depends on the class and on transformers' version.
+    prefix = f"{name}." if "text_model" in dict(encoder.named_children()) else f"{name}.text_model."
+    return replace(
+        lora,
+        layers={la.removeprefix(prefix): d for la, d in lora.layers.items() if la.partition(".")[0] == name},
+    )
+
+
+def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
+    layers = dict.fromkeys(layer for lora in loras for layer in lora.layers if is_text_encoder(layer))
+    return LoRA({layer: add([lora.layers[layer] for lora in loras if layer in lora.layers]) for layer in layers})
+
+
+def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """One image for each prompt and seed, as the models are now adapted: (n, 3, height, width) on the CPU."""
+    latents = starting_latents(backbone, seeds)
+    images = backbone.sample(backbone.encode_prompts(prompts), latents, sampling.steps, sampling.guidance)
+    return images.float().cpu()
+
+
+def generate_batches(
+    backbone: Backbone,
+    loras: Sequence[LoRA | None],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    *,
+    batch: int,
+) -> Iterator[Tensor]:
+    """``generate`` for ``batch`` LoRAs at a time, so that memory is bounded and progress can be shown."""
+    for start in range(0, len(loras), batch):
+        part = slice(start, start + batch)
+        yield generate(backbone, loras[part], prompts[part], seeds, sampling)
+
+
+def generate_files(
+    base: str,
+    loras: Sequence[Path],
+    prompt: str,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    output: Path,
+    *,
+    merger: str | None = None,
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    device: str = "cpu",
+    dtype: str = "fp32",
+) -> list[Path]:
+    """Write ``output/<seed>.png`` for each seed.
+
+    Args:
+        loras: none for the base alone, or one; several need a merger, and its order.
+        merger: a name in `lorarar.mergers.MERGERS`. Those of the kind "runtime" act while sampling, the others merge in
+            memory first.
+        weights: one number for each LoRA.
+        options: the merger's own settings.
+
+    Raises:
+        FormatError: a LoRA's file cannot be read.
+        FileNotFoundError: there is no base model.
+        ValueError: several LoRAs without a merger, or a LoRA was made for another base.
+    """
+    draw = open_sampler(
+        base, loras, sampling, merger=merger, weights=weights, options=options, device=device, dtype=dtype
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for seed in seeds:
+        paths.append(output / f"{seed}.png")
+        save_image(draw(prompt, [seed])[0], paths[-1])
+    return paths
+
+
+def open_sampler(
+    base: str,
+    loras: Sequence[Path],
+    sampling: Sampling,
+    *,
+    merger: str | None = None,
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    device: str = "cpu",
+    dtype: str = "fp32",
+) -> Sampler:
+    """Loads a base and LoRAs, merged where there are several, once for many prompts; see `generate_files`.
+
+    Returns:
+        A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
+    """
+    loaded, runtime = _prepared([load(path) for path in loras], merger, weights, options)
+    backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
+
+    def draw(prompt: str, seeds: Sequence[int]) -> Tensor:
+        if runtime:
+            return generate_composed(backbone, loaded, runtime, prompt, seeds, sampling, options)
+        return generate(backbone, [loaded[0] if loaded else None], [prompt], seeds, sampling)[0]
+
+    return draw
+
+
+def _prepared(
+    loras: list[LoRA], merger: str | None, weights: Sequence[float] | None, options: Mapping[str, float] | None
+) -> tuple[list[LoRA], Merger | None]:
+    """At most one LoRA and no merger, or several LoRAs and the one that composes them while sampling."""
+    row = MERGERS.get(merger or "")
+    if row and row.kind == "runtime":
+        return weighted(loras, input_weights(loras, weights)), row
+    if merger or weights:
+        return [combine(loras, merger=merger or "direct", weights=weights, options=options).lora], None
+    if len(loras) > 1:
+        runtime = ", ".join(name for name, row in MERGERS.items() if row.kind == "runtime")
+        raise ValueError(
+            f"found {len(loras)} LoRAs and no merger: name one, such as direct, or while sampling {runtime}"
+        )
+    return loras, None

@@ -1,0 +1,3 @@
+from .folder import Setup as Setup
+from .folder import read_setup as read_setup
+from .runner import run_questions as run_questions

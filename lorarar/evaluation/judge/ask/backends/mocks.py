@@ -1,0 +1,143 @@
+"""Back ends that look at no image: for tests, for trying a set-up, and for measuring the statistics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorarar.datasets import AXES
+from lorarar.evaluation.judge.ask.store import read_replies
+from lorarar.evaluation.judge.records import Question, Reply
+
+Labels = Mapping[tuple[str, str], int]  # (item, axis) -> 1 or 0, the right answer
+
+
+def read_labels(path: Path) -> dict[tuple[str, str], int]:
+    """Right answers from JSON lines such as {"item": "direct/cat+ink/0", "content": 1, "style": 0}.
+
+    For a pairwise rubric 1 says that the first of the two items is better.
+
+    Raises:
+        ValueError: a line is anything else.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not text.strip():
+            continue
+        read = json.loads(text)
+        if not isinstance(read, dict) or "item" not in read or any(read.get(axis, 0) not in (0, 1) for axis in AXES):
+            raise ValueError(f"{path}, line {number}: expected an item with labels 0 or 1, found {text:.80}")
+        found |= {(read["item"], axis): int(read[axis]) for axis in AXES if axis in read}
+    return found
+
+
+def phrase_answer(question: Question, yes: bool) -> str:
+    """An answer in the words that a question asks for."""
+    if question.answer == "scale":
+        return "4" if yes else "0"
+    if question.answer == "json":
+        return json.dumps({"same": yes, "leak": False, "copy": False})
+    if question.answer == "pairwise":
+        return "A" if yes is not question.swapped else "B"
+    return "yes" if yes else "no"
+
+
+@dataclass(frozen=True)
+class TruthMock:
+    """Gives the right answer."""
+
+    labels: Labels
+    concurrency: int = 1
+    batch: int = 16
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The labels are not part of it: they belong to the items."""
+        return {"backend": "mock:truth"}
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """The labels, in words."""
+        return [_reply(question, self.labels.get((question.item, question.axis))) for question in questions]
+
+
+@dataclass(frozen=True)
+class NoisyMock:
+    """Gives wrong answers at given rates, the same ones every time that it is asked.
+
+    Attributes:
+        sensitivity: share of yes where yes is right; specificity: share of no where no is right.
+        position_bias: added to the probability of yes when the test image is shown first.
+    """
+
+    labels: Labels
+    sensitivity: float = 0.9
+    specificity: float = 0.9
+    position_bias: float = 0.0
+    seed: int = 0
+    concurrency: int = 1
+    batch: int = 16
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The rates and the seed."""
+        return {
+            "backend": "mock:noisy",
+            "sensitivity": self.sensitivity,
+            "specificity": self.specificity,
+            "position_bias": self.position_bias,
+            "seed": self.seed,
+        }
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """The labels with errors, in words."""
+        return [_reply(question, self._says(question)) for question in questions]
+
+    def _says(self, question: Question) -> int | None:
+        label = self.labels.get((question.item, question.axis))
+        if label is None:
+            return None
+        p_yes = self.sensitivity if label else 1 - self.specificity
+        draw = hashlib.sha256(f"{self.seed}/{question.id}".encode()).digest()[:8]
+        return int(int.from_bytes(draw, "big") / 2**64 < p_yes + self.position_bias * question.swapped)
+
+
+@dataclass(frozen=True)
+class ReplayMock:
+    """Gives the replies of an earlier run again, as long as the questions are the same."""
+
+    replies: Mapping[str, Reply]
+    recorded: Mapping[str, Any]
+    concurrency: int = 1
+    batch: int = 16
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """That of the back end which answered then: only so are the questions the same."""
+        return self.recorded
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """The recorded replies."""
+        missing = Reply(failure="the replayed run has no reply to this question")
+        return [self.replies.get(question.id, missing) for question in questions]
+
+
+def open_replay(run: Path) -> ReplayMock:
+    """The replies of a judging folder.
+
+    Raises:
+        ValueError: it was never run.
+    """
+    recorded = run / "backend.json"
+    if not recorded.is_file():
+        raise ValueError(f"expected a judging folder that was run at {run}, found no backend.json in it")
+    return ReplayMock(read_replies(run / "log.jsonl"), json.loads(recorded.read_text(encoding="utf-8"))["identity"])
+
+
+def _reply(question: Question, answer: int | None) -> Reply:
+    if answer is None:
+        return Reply(failure=f"there is no {question.axis} label for {question.item}")
+    return Reply(text=phrase_answer(question, bool(answer)), finish_reason="stop", model="mock")

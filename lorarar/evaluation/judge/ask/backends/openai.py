@@ -1,0 +1,230 @@
+"""Any OpenAI-compatible server, local or hosted: vLLM, Ollama, llama.cpp and others.
+
+The key comes from the environment (LORARAR_API_KEY, else OPENAI_API_KEY), goes to the server and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, RequestOptions
+from PIL import Image
+
+from lorarar.datasets import ImageError
+from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, Trial, find_capabilities
+from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrubbed
+from lorarar.evaluation.judge.ask.backends.encoding import Encoder, data_uri
+from lorarar.evaluation.judge.ask.backends.retrying import RETRIED, backoff, retry_after
+from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, is_loopback
+from lorarar.evaluation.judge.records import Answer, Question, Reply
+
+KEYS = ("LORARAR_API_KEY", "OPENAI_API_KEY")
+MAX_RESPONSE_BYTES = 4 << 20
+_AHEAD = 4  # questions whose images are read and encoded while the server answers others
+_MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
+_JSON: RequestOptions = {"headers": {"content-type": "application/json"}}
+_FLAGS_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "boolean"} for name in ("same", "leak", "copy")},
+    "required": ["same", "leak", "copy"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes:
+        call: seconds for one exchange; total: seconds for one question, waits and further attempts included.
+        attempts: at most so many exchanges for one question.
+    """
+
+    call: float = 60.0
+    total: float = 300.0
+    attempts: int = 6
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """One HTTP exchange: the reply, and if it failed, whether and when to try again."""
+
+    reply: Reply
+    status: int
+    again: bool = False
+    wait: float | None = None
+
+
+def open_openai(
+    model: str,
+    url: str,
+    *,
+    answer: Answer = "yes_no",
+    concurrency: int | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    patience: Patience | None = None,
+) -> OpenAIBackend:
+    """Connects to a server and finds out what it can do, unless that is recorded.
+
+    Args:
+        url: the base, such as http://localhost:8000/v1.
+        recorded: the identity of an earlier start.
+
+    Raises:
+        ValueError: the URL is refused, a key would travel in the clear, or the server refuses requests.
+        ConnectionError: the server does not answer.
+    """
+    key = _key()
+    _check_url(url, key)
+    backend = OpenAIBackend(model, url, key, answer, concurrency or 8, patience or Patience())
+    if recorded and (recorded.get("model"), recorded.get("url"), recorded.get("answer")) == (model, url, answer):
+        backend.capabilities = Capabilities(**recorded["capabilities"])
+        backend.served = recorded["served"]
+    else:
+        backend.capabilities, backend.served = find_capabilities(backend.attempt, answer)
+    return backend
+
+
+class OpenAIBackend:
+    """Asks a server; see `open_openai`.
+
+    A reply by another model than the one that answered first is a failure, its text kept: it does not vote. More
+    threads may ask than the server gets calls at once: the others prepare what comes next. What a server tells one call
+    to wait, all calls wait.
+    """
+
+    batch = 1
+
+    def __init__(self, model: str, url: str, key: str, answer: Answer, concurrency: int, patience: Patience) -> None:
+        self.model, self.url, self.answer = model, url, answer
+        self.concurrency, self._places = concurrency + _AHEAD, threading.Semaphore(concurrency)
+        self.capabilities, self.served = Capabilities(), ""
+        self._key, self._patience = key, patience
+        self._lot, self._encoder = random.Random(), Encoder()
+        self._free_at = 0.0  # when the server may be asked again, monotonic
+        transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
+        http = httpx2.Client(transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"})
+        weakref.finalize(self, http.close)
+        self._client = OpenAI(
+            api_key=key or "none", base_url=url, max_retries=0, timeout=patience.call, http_client=http
+        )
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, server and parameters; never the key."""
+        return {
+            "backend": "openai",
+            "model": self.model,
+            "url": self.url,
+            "served": self.served,
+            "answer": self.answer,
+            "max_tokens": _MAX_TOKENS[self.answer],
+            "capabilities": asdict(self.capabilities),
+        }
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """One call for each question."""
+        return [self._ask(question) for question in questions]
+
+    def attempt(self, capabilities: Capabilities) -> Trial:
+        """One small request with a grey image, to see what the server makes of it."""
+        images = [data_uri(Image.new("RGB", (64, 64), "gray"))]
+        exchange = self._insist(_request(self.model, images, "Answer with one word: yes.", self.answer, capabilities))
+        reply = exchange.reply
+        return Trial(exchange.status, reply.failure, reply.model, bool(reply.top))
+
+    def _ask(self, question: Question) -> Reply:
+        try:
+            images = [self._encoder.encode(*shown) for shown in zip(question.images, question.pixels, strict=True)]
+        except ImageError as error:
+            return Reply(failure=str(error), invalid_input=True)
+        request = _request(self.model, images, question.text, question.answer, self.capabilities)
+        with self._places:
+            start = time.monotonic()
+            reply = replace(self._insist(request).reply, seconds=round(time.monotonic() - start, 4))
+        if not reply.failure and reply.model != self.served:
+            return replace(reply, failure=f"answered by {reply.model!r}, not by {self.served!r} as before")
+        return reply
+
+    def _insist(self, request: bytes) -> _Exchange:
+        """Tries again while that may help and time is left."""
+        ends = time.monotonic() + self._patience.total
+        for attempt in range(self._patience.attempts):
+            time.sleep(max(0.0, min(self._free_at, ends) - time.monotonic()))
+            exchange = self._exchange(request)
+            wait = backoff(attempt, self._lot) if exchange.wait is None else exchange.wait
+            last = attempt + 1 == self._patience.attempts or time.monotonic() + wait >= ends
+            if not exchange.again or last:
+                break
+            if exchange.wait is None:
+                time.sleep(wait)
+            else:
+                self._free_at = max(self._free_at, time.monotonic() + wait)
+        return replace(exchange, reply=scrubbed(exchange.reply, self._clean))
+
+    def _exchange(self, request: bytes) -> _Exchange:
+        try:
+            # Not `chat.completions.create`, which goes through the images again and takes twice as long.
+            response = self._client.post("/chat/completions", cast_to=httpx2.Response, content=request, options=_JSON)
+            return _Exchange(read_completion(self._clean_bytes(response.content)), response.status_code)
+        except APIStatusError as error:
+            status, headers = error.status_code, error.response.headers
+            failure = Reply(failure=f"HTTP {status}: {self._clean(error.response.text)[:300]}")
+            return _Exchange(failure, status, status in RETRIED, retry_after(headers, time.time()))
+        except APIConnectionError as error:
+            cause = error.__cause__ or error
+            failure = Reply(failure=f"no response: {type(cause).__name__}: {self._clean(str(cause))}"[:300])
+            return _Exchange(failure, 0, again=not isinstance(cause, httpx2.RemoteProtocolError))
+        except (OpenAIError, httpx2.HTTPError, ValueError) as error:
+            return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
+
+    def _clean(self, text: str) -> str:
+        """Without the key, which a server may send back."""
+        return text.replace(self._key, "[key]") if self._key else text
+
+    def _clean_bytes(self, body: bytes) -> bytes:
+        return body.replace(self._key.encode(), b"[key]") if self._key else body
+
+
+def _request(model: str, images: Sequence[str], text: str, answer: Answer, capabilities: Capabilities) -> bytes:
+    """The body of a request. The images, base64 already, are not searched for characters to escape."""
+    more: dict[str, Any] = {"model": model, capabilities.limit: _MAX_TOKENS[answer]}
+    if capabilities.temperature:
+        more["temperature"] = 0
+    if capabilities.logprobs:
+        more |= {"logprobs": True, "top_logprobs": capabilities.logprobs}
+    if capabilities.structured:
+        schema = {"name": "flags", "strict": True, "schema": _FLAGS_SCHEMA}
+        more["response_format"] = {"type": "json_schema", "json_schema": schema}
+    parts = [f'{{"type": "image_url", "image_url": {{"url": "{image}"}}}}' for image in images]
+    content = ", ".join([*parts, json.dumps({"type": "text", "text": text})])
+    messages = f'{{"messages": [{{"role": "user", "content": [{content}]}}], '
+    return (messages + json.dumps(more)[1:]).encode()
+
+
+def _key() -> str:
+    """The key of the first variable that is set, if only to nothing."""
+    return next((os.environ[name].strip() for name in KEYS if name in os.environ), "")
+
+
+def _check_url(url: str, key: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"expected a URL without credentials or query: put the key into {KEYS[0]}")
+    if key and parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError(
+            f"{url}: a key is set ({' or '.join(KEYS)}), and would travel in the clear: use https, or set {KEYS[0]} to "
+            "nothing if the server needs none"
+        )

@@ -1,0 +1,75 @@
+"""Back ends: what answers the questions. Opened by name; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from lorarar.evaluation.judge.ask.backends.mocks import Labels, NoisyMock, TruthMock, open_replay
+from lorarar.evaluation.judge.records import Answer, Backend
+from lorarar.storage import EMBEDDED_JUDGE
+
+NAMES = (
+    "tiny, transformers:MODEL, openai:MODEL@URL, mock:truth, mock:replay:RUN, "
+    "mock:noisy?sensitivity=0.9&specificity=0.8&position_bias=0&seed=0"
+)
+_NOISE = {"sensitivity": float, "specificity": float, "position_bias": float, "seed": int}
+
+
+def open_backend(
+    name: str,
+    *,
+    labels: Labels | None = None,
+    answer: Answer = "yes_no",
+    concurrency: int | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> Backend:
+    """Opens a back end.
+
+    Args:
+        name: one of `NAMES`.
+        labels: the right answers, for the mocks.
+        answer: how the rubric's replies are read: what the back end has to be able to give.
+        concurrency: how many calls an "openai" server gets at once; None is its own default.
+        recorded: what an earlier start of the same run found out about an "openai" server, so that it is not asked
+            again.
+        device: where a "transformers" model runs.
+
+    Raises:
+        ValueError: no such back end, or one that lacks what it needs.
+        ConnectionError: a server that does not answer.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "mock":
+        return _open_mock(name, rest, labels or {})
+    if kind == "openai" and "@" in rest:
+        from lorarar.evaluation.judge.ask.backends.openai import open_openai
+
+        model, _, url = rest.rpartition("@")
+        return open_openai(model, url, answer=answer, concurrency=concurrency, recorded=recorded)
+    if kind in ("tiny", "transformers") and (kind == "tiny" or rest):
+        from lorarar.evaluation.judge.ask.backends.transformers import open_transformers
+
+        return open_transformers(str(EMBEDDED_JUDGE) if kind == "tiny" else rest, answer=answer, device=device)
+    raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")
+
+
+def _open_mock(name: str, rest: str, labels: Labels) -> Backend:
+    kind, _, settings = rest.partition("?")
+    if kind == "truth" and not settings:
+        return TruthMock(labels)
+    if kind == "noisy":
+        return NoisyMock(labels, **_read_noise(name, settings))
+    if kind.startswith("replay:"):
+        return open_replay(Path(kind.removeprefix("replay:")))
+    raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")
+
+
+def _read_noise(name: str, settings: str) -> dict[str, Any]:
+    try:
+        return {key: _NOISE[key](value) for key, value in parse_qsl(settings, strict_parsing=bool(settings))}
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name}: expected settings of {sorted(_NOISE)}, each =NUMBER and joined by &") from error

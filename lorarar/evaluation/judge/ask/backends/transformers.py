@@ -1,0 +1,219 @@
+"""Multimodal models in this process, through transformers: p(yes) from one forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import torch
+import transformers
+from PIL import Image
+from torch import Tensor
+
+from lorarar.datasets import LONGEST_SIDE, ImageError
+from lorarar.evaluation.judge.ask.backends.checkpoints import load_checkpoint
+from lorarar.evaluation.judge.ask.backends.encoding import load_shown
+from lorarar.evaluation.judge.read.probabilities import spelling
+from lorarar.evaluation.judge.records import Answer, Question, Reply
+from lorarar.lora import DTYPES
+
+# Answers of one word, read off one forward pass; other answers are written out, to so many tokens.
+_WORDS: Mapping[Answer, tuple[str, str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
+_LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192}
+
+Asked = tuple[Question, Sequence[Image.Image]]
+
+
+def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cpu") -> TransformersBackend:
+    """Opens a model by name, fp32 on a CPU and fp16 elsewhere.
+
+    Args:
+        name: folder or hub id, with settings where wanted: "FOLDER?dtype=bf16&batch=4&revision=main".
+
+    Raises:
+        ValueError: an unknown setting, or a model that cannot be used.
+    """
+    model, _, settings = name.partition("?")
+    found: dict[str, Any] = dict(parse_qsl(settings, strict_parsing=bool(settings)))
+    if unknown := found.keys() - {"dtype", "batch", "revision"}:
+        raise ValueError(f"{name}: expected settings of batch, dtype, revision, found {sorted(unknown)}")
+    if "batch" in found:
+        found["batch"] = int(found["batch"])
+    found.setdefault("dtype", "fp32" if device == "cpu" else "fp16")
+    return TransformersBackend(model, answer=answer, device=device, **found)
+
+
+class TransformersBackend:
+    """Asks a model that this process holds. Greedy; its answers do not depend on the batch.
+
+    Args:
+        model: a folder in transformers' layout, or a hub id; safetensors alone, no code from the checkpoint.
+        answer: what it will be asked for: the words of it must be tokens.
+        revision: of a hub id.
+        dtype: "fp32", "fp16" or "bf16".
+        batch: questions in one forward pass.
+
+    Raises:
+        ValueError: the model cannot be used; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        answer: Answer = "yes_no",
+        revision: str | None = None,
+        device: str = "cpu",
+        dtype: str = "fp32",
+        batch: int = 8,
+    ) -> None:
+        if dtype not in DTYPES or batch < 1:
+            raise ValueError(f"expected a dtype of {sorted(DTYPES)} and a batch from 1, found {dtype!r} and {batch}")
+        loaded = load_checkpoint(model, revision=revision, device=device, dtype=DTYPES[dtype])
+        self._processor, self._model, self._device, self._batch = loaded.processor, loaded.model, device, batch
+        self._identity: dict[str, str | int] = {
+            "name": "transformers",
+            "model": model,
+            "revision": loaded.revision,
+            "dtype": dtype,
+            "device": device,
+            "longest_side": LONGEST_SIDE,
+            "transformers": transformers.__version__,
+        }
+        self._variants = {answer: _variants(self._processor.tokenizer, words) for answer, words in _WORDS.items()}
+        missing = set(_WORDS.get(answer, ())) - {spelling(token) for token in self._variants.get(answer, {}).values()}
+        if missing:
+            raise ValueError(f"{model}: expected {sorted(missing)} to be tokens of its vocabulary, found none of them")
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Name, model, revision, number type, device kind and version of transformers."""
+        return self._identity
+
+    @property
+    def concurrency(self) -> int:
+        """One: a model answers batches, not threads."""
+        return 1
+
+    @property
+    def batch(self) -> int:
+        """Questions in one forward pass."""
+        return self._batch
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """One reply for each question, in order; failures are replies, never exceptions."""
+        replies: dict[int, Reply] = {}
+        asked: dict[Answer, list[tuple[int, Asked]]] = {}
+        for i, question in enumerate(questions):
+            try:
+                asked.setdefault(question.answer, []).append((i, (question, load_shown(question))))
+            except ImageError as error:
+                replies[i] = Reply(failure=str(error), invalid_input=True)
+        for answer, members in asked.items():
+            for start in range(0, len(members), self._batch):
+                part = members[start : start + self._batch]
+                found = self._answer(answer, [one for _, one in part])
+                replies |= dict(zip([i for i, _ in part], found, strict=True))
+        return [replies[i] for i in range(len(questions))]
+
+    def _answer(self, answer: Answer, asked: Sequence[Asked]) -> list[Reply]:
+        """Replies to questions of one kind. Where a batch fails, each is asked alone: one may be the cause."""
+        start = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                found = self._choose(answer, asked) if answer in _WORDS else self._write(answer, asked)
+        except Exception as error:  # memory, an image too thin for the model's patches, ..: never the run's end
+            if len(asked) > 1:
+                return [reply for one in asked for reply in self._answer(answer, [one])]
+            return [Reply(failure=f"{type(error).__name__}: {error}"[:300])]
+        seconds = (time.perf_counter() - start) / len(asked)
+        return [Reply(**fields, model=str(self._identity["model"]), seconds=seconds) for fields in found]
+
+    def _choose(self, answer: Answer, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        """The log-probabilities of both words' variants after the prompt, from one forward pass."""
+        inputs = self._encode(asked, side="right")
+        logs = last_logits(self._model, inputs).float().log_softmax(-1).cpu()
+        if bool(logs.isnan().any()):
+            raise FloatingPointError(f"the model's output is not finite in {self._identity['dtype']}: try bf16 or fp32")
+        replies = []
+        for row, length in zip(logs, inputs["attention_mask"].sum(1).tolist(), strict=True):
+            best = int(row.argmax())
+            listed = {best: self._processor.tokenizer.decode([best])} | self._variants[answer]
+            replies.append(
+                {
+                    "text": listed[best],
+                    "finish_reason": "stop",
+                    "top": tuple(
+                        (token, float(row[i])) for i, token in sorted(listed.items(), key=lambda t: -row[t[0]])
+                    ),
+                    "complete": True,
+                    "usage": {"prompt_tokens": length, "completion_tokens": 1},
+                }
+            )
+        return replies
+
+    def _write(self, answer: Answer, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        """Texts, greedily; one that does not end in time ends with finish_reason "length"."""
+        inputs = self._encode(asked, side="left")
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        tokenizer = self._processor.tokenizer
+        plain = transformers.GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=False,
+            max_new_tokens=_LENGTHS[answer],
+            eos_token_id=sorted(ends - {None}) or None,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        written = self._model.generate(**inputs, generation_config=plain)[:, inputs["input_ids"].shape[1] :].tolist()
+        replies = []
+        for tokens, length in zip(written, inputs["attention_mask"].sum(1).tolist(), strict=True):
+            end = next((i for i, token in enumerate(tokens) if token in ends), None)
+            replies.append(
+                {
+                    "text": tokenizer.decode(tokens[:end], skip_special_tokens=True).strip(),
+                    "finish_reason": "length" if end is None else "stop",
+                    "usage": {"prompt_tokens": length, "completion_tokens": len(tokens) if end is None else end + 1},
+                }
+            )
+        return replies
+
+    def _encode(self, asked: Sequence[Asked], side: str) -> dict[str, Tensor]:
+        """The model's inputs, padded on one side."""
+        prompts = [
+            self._processor.apply_chat_template(
+                messages(question.text, len(images)), add_generation_prompt=True, tokenize=False
+            )
+            for question, images in asked
+        ]
+        images = [list(images) for _, images in asked]
+        encoded = self._processor(images=images, text=prompts, padding=True, padding_side=side, return_tensors="pt")
+        dtype = self._model.dtype
+        return {
+            name: value.to(self._device, dtype) if value.is_floating_point() else value.to(self._device)
+            for name, value in encoded.items()
+        }
+
+
+def messages(text: str, images: int) -> list[dict[str, Any]]:
+    """A user's turn for a chat template: images, then a text."""
+    content = [{"type": "image"} for _ in range(images)]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
+
+
+def last_logits(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Logits (batch, vocabulary) after each sequence's last token, for inputs that are padded on the right.
+
+    On the right, since then the positions and the causal attention of a sequence are its own, whatever else is in the
+    batch and however a model counts positions. Only the last tokens' logits are computed.
+    """
+    ends = inputs["attention_mask"].sum(1) - 1
+    kept, row = torch.unique(ends, return_inverse=True)
+    logits: Tensor = model(**inputs, logits_to_keep=kept, use_cache=False).logits
+    return logits[torch.arange(len(ends), device=ends.device), row]
+
+
+def _variants(tokenizer: Any, words: tuple[str, str]) -> dict[int, str]:
+    """Every token of a vocabulary that spells one of two words: id to token."""
+    return {i: token for token, i in tokenizer.get_vocab().items() if spelling(token) in words}

@@ -1,0 +1,8 @@
+"""Rubrics: the questions that a judge answers, as versioned data.
+
+rubric  Rubrics
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

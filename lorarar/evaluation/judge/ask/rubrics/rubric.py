@@ -1,0 +1,99 @@
+"""Rubrics: what a judge is asked, as versioned data. versions.json keeps the hash of every version's text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Formatter
+from typing import get_args
+
+import yaml
+
+from lorarar.datasets import AXES, Axis, ReferenceConcept
+from lorarar.evaluation.judge.records import Answer
+from lorarar.storage import digest
+
+FOLDER = Path(__file__).parent
+_FIELDS = {"name", "phrase", "reference", "test"}
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """The questions of both axes.
+
+    Attributes:
+        texts: for each axis, with the fields {name} and {phrase} of the concept, and {reference} and {test}, which
+            become "first" and "second" in the order in which the images are shown.
+        reworded: the same questions in other words, which should be answered alike; empty where there are none.
+    """
+
+    id: str
+    version: int
+    answer: Answer
+    texts: Mapping[Axis, str]
+    reworded: Mapping[Axis, str] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """Of everything above, as canonical JSON."""
+        content = {"id": self.id, "version": self.version, "answer": self.answer, "texts": dict(self.texts)}
+        content |= {"reworded": dict(self.reworded)} if self.reworded else {}
+        return digest(content)
+
+    @property
+    def key(self) -> str:
+        """Id, version and the hash's start: names this text and no other."""
+        return f"{self.id}@{self.version}:{self.sha256[:12]}"
+
+    def ask(self, axis: Axis, concept: ReferenceConcept, *, swapped: bool = False, reworded: bool = False) -> str:
+        """The question about one concept; `swapped` when the test image is shown first, `reworded` in other words."""
+        first, second = ("second", "first") if swapped else ("first", "second")
+        text = (self.reworded if reworded else self.texts)[axis]
+        return text.format(name=concept.name, phrase=concept.phrase, reference=first, test=second).strip()
+
+
+def shipped() -> list[str]:
+    """The ids of the rubrics that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_rubric(name: str) -> Rubric:
+    """A shipped rubric by its id, or one's own by the path of its YAML file.
+
+    Raises:
+        ValueError: there is none, or a field is missing or wrong.
+    """
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else FOLDER / f"{name}.yaml"
+    if not path.is_file() if own else name not in shipped():
+        raise ValueError(f"expected one of {shipped()} or the path of a YAML file, found {name!r}")
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(read, dict) or set(read) - {"reworded"} != {"id", "version", "answer", *AXES}:
+        raise ValueError(f"{path}: expected the fields id, version, answer, content, style, maybe reworded, no others")
+    if read["answer"] not in get_args(Answer) or not isinstance(read["version"], int):
+        raise ValueError(
+            f"{path}: expected a whole version and an answer of {get_args(Answer)}, found "
+            f"{read['version']!r} and {read['answer']!r}"
+        )
+    texts, reworded = _read_texts(path, read), {}
+    if "reworded" in read:
+        if not isinstance(read["reworded"], dict) or set(read["reworded"]) != set(AXES):
+            raise ValueError(f"{path}: expected reworded to hold content and style, found {read['reworded']!r}")
+        reworded = _read_texts(path, read["reworded"])
+    return Rubric(str(read["id"]), read["version"], read["answer"], texts, reworded)
+
+
+def _read_texts(path: Path, read: Mapping[str, object]) -> dict[Axis, str]:
+    texts: dict[Axis, str] = {axis: str(read[axis]) for axis in AXES}
+    unknown = {name for text in texts.values() for _, name, _, _ in Formatter().parse(text) if name is not None}
+    if unknown - _FIELDS:
+        raise ValueError(f"{path}: expected the fields {sorted(_FIELDS)}, found {sorted(unknown - _FIELDS)}")
+    return texts
+
+
+def locked_versions() -> dict[str, dict[str, str]]:
+    """Rubric id -> version -> SHA-256, of every version that was ever published."""
+    found: dict[str, dict[str, str]] = json.loads((FOLDER / "versions.json").read_text(encoding="utf-8"))
+    return found

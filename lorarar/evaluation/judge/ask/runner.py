@@ -1,0 +1,177 @@
+"""Asks what is missing, in threads, and keeps every reply the moment it is there."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from lorarar.evaluation.judge.ask.store import Log, is_settled, read_replies
+from lorarar.evaluation.judge.records import Backend, Question, Reply
+
+# So many failures in a row and nothing else: the server is gone, and asking on would only take time.
+MAX_FAILURES_IN_A_ROW = 32
+_CACHE = "replies.jsonl"
+
+
+@dataclass
+class Outcome:
+    """What one run did.
+
+    Attributes:
+        replies: all that are known now, by question id.
+        asked: calls made; cached: replies taken from the cache; failed: calls without an answer; left: questions that
+            are still to be asked, or asked again.
+        stopped: why it ended early, "" when it did not.
+    """
+
+    replies: dict[str, Reply]
+    asked: int = 0
+    cached: int = 0
+    failed: int = 0
+    left: int = 0
+    stopped: str = ""
+
+
+def run_questions(
+    questions: Sequence[Question],
+    backend: Backend,
+    log: Path,
+    *,
+    refused: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+    budget: int | None = None,
+    progress: bool = False,
+) -> Outcome:
+    """Asks every question that has no settled reply yet. Equal questions are asked once.
+
+    Args:
+        log: replies are read from and appended to this file.
+        refused: why questions cannot be asked, by id.
+        cache: a folder of replies that several runs share.
+        budget: the most questions that are asked.
+        progress: show a bar, where there is a terminal.
+
+    Raises:
+        OSError: the log cannot be written, or another run uses it.
+    """
+    with Log(log) as opened:
+        work = _Work(Outcome(read_replies(log)), opened, budget=budget)
+        missing = {q.id: q for q in questions if not is_settled(work.outcome.replies.get(q.id))}
+        _refuse(missing, refused or {}, work)
+        if cache is not None:
+            _recall(missing, read_replies(cache / _CACHE), work)
+        work.waiting.extend(missing.values())
+        with tqdm(total=len({q.id for q in questions}), disable=None if progress else True, unit="question") as bar:
+            bar.update(bar.total - len(missing))
+            work.bar = bar
+            _ask_all(backend, work)
+    if cache is not None:
+        _remember(cache, questions, work.outcome.replies)
+    return work.finish(questions)
+
+
+@dataclass
+class _Work:
+    """What the threads share, under one lock."""
+
+    outcome: Outcome
+    log: Log
+    budget: int | None
+    waiting: deque[Question] = field(default_factory=deque)
+    failures_in_a_row: int = 0
+    bar: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, count: int) -> list[Question]:
+        """The next questions to ask, none when it is time to stop."""
+        with self.lock:
+            if self.outcome.stopped:
+                return []
+            if self.budget is not None:
+                count = min(count, self.budget - self.outcome.asked)
+                if count <= 0 and self.waiting:
+                    self.outcome.stopped = "budget"
+            taken = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
+            self.outcome.asked += len(taken)
+            return taken
+
+    def keep(self, question: Question, reply: Reply) -> None:
+        """Writes a reply down, then counts it."""
+        with self.lock:
+            self.store(question, reply)
+            self.outcome.failed += bool(reply.failure)
+            if reply.failure and not reply.invalid_input:
+                self.failures_in_a_row += 1
+            else:
+                self.failures_in_a_row = 0
+            if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                self.outcome.stopped = f"{MAX_FAILURES_IN_A_ROW} failures in a row, the last: {reply.failure}"
+            if self.bar is not None:
+                self.bar.update()
+                self.bar.set_postfix(failed=self.outcome.failed, refresh=False)
+
+    def store(self, question: Question, reply: Reply) -> None:
+        """Writes a reply down."""
+        self.log.append(question, reply)
+        self.outcome.replies[question.id] = reply
+
+    def finish(self, questions: Sequence[Question]) -> Outcome:
+        """The outcome with what is left."""
+        replies = self.outcome.replies
+        self.outcome.left = len({q.id for q in questions if not is_settled(replies.get(q.id))})
+        return self.outcome
+
+
+def _refuse(missing: dict[str, Question], refused: Mapping[str, str], work: _Work) -> None:
+    for key in [key for key in missing if key in refused]:
+        work.store(missing.pop(key), Reply(failure=refused[key], invalid_input=True))
+
+
+def _recall(missing: dict[str, Question], cached: Mapping[str, Reply], work: _Work) -> None:
+    for key in [key for key in missing if key in cached]:
+        work.store(missing.pop(key), cached[key])
+        work.outcome.cached += 1
+
+
+def _remember(cache: Path, questions: Sequence[Question], replies: Mapping[str, Reply]) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    with Log(cache / _CACHE, wait=True) as log:
+        known = read_replies(cache / _CACHE)
+        for key, question in {q.id: q for q in questions}.items():
+            if key in replies and key not in known and not replies[key].failure:
+                log.append(question, replies[key])
+
+
+def _ask_all(backend: Backend, work: _Work) -> None:
+    workers = max(1, min(backend.concurrency, len(work.waiting)))
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(_ask_on, backend, work) for _ in range(workers)]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:  # Ctrl-C, or a full disk: let what is in flight be written down, start nothing new
+            work.outcome.stopped = work.outcome.stopped or "interrupted"
+            raise
+
+
+def _ask_on(backend: Backend, work: _Work) -> None:
+    while batch := work.take(backend.batch):
+        for question, reply in zip(batch, _ask(backend, batch), strict=True):
+            work.keep(question, reply)
+
+
+def _ask(backend: Backend, batch: Sequence[Question]) -> list[Reply]:
+    try:
+        replies = backend.ask(batch)
+    except Exception as error:  # a fault in a back end must not cost the other replies
+        replies = [Reply(failure=f"{type(error).__name__}: {error}") for _ in batch]
+    if len(replies) != len(batch):
+        return [Reply(failure=f"expected {len(batch)} replies, found {len(replies)}") for _ in batch]
+    return replies

@@ -1,0 +1,118 @@
+"""Images laid out as contents x styles x seeds: the crossed design that intervals and tests need."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorarar.evaluation.judge.read.scores import ImageScore, Metric
+from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
+
+Pair = tuple[str, str]
+Slot = tuple[str, int, int]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where each image of several methods lies.
+
+    Attributes:
+        methods, contents, styles: names, sorted.
+        slots: (prompt type, seed, number among equal ones) of the images of a pair, sorted: images of two methods at
+            the same pair and slot are compared with each other.
+        cells: the images, by method and (content, style, slot) indices.
+        pairs: those that every method has; only these are used.
+        left_out: pairs that some method lacks.
+    """
+
+    methods: tuple[str, ...]
+    contents: tuple[str, ...]
+    styles: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    cells: dict[str, dict[tuple[int, int, int], ImageScore]]
+    pairs: tuple[Pair, ...]
+    left_out: tuple[Pair, ...]
+
+    def images(self, method: str) -> list[ImageScore]:
+        """A method's images at the common pairs, by content, style and slot."""
+        return [self.cells[method][index] for index in sorted(self.cells[method])]
+
+    def values(self, method: str, metric: Metric) -> Array:
+        """A metric of a method (contents, styles, slots), NaN where there is no image or no decision."""
+        values = np.full((len(self.contents), len(self.styles), len(self.slots)), math.nan)
+        for index, image in self.cells[method].items():
+            value = metric(image).value
+            values[index] = math.nan if value is None else value
+        return values
+
+    def estimate(self, values: Array) -> Estimate | None:
+        """The mean of (contents, styles, slots) values with its contents x styles interval; None when there are none.
+
+        With a single content or a single style nothing is known about others: the bounds are NaN then.
+        """
+        if np.isnan(values).all():
+            return None
+        if not self.generalises:
+            return Estimate(float(np.nanmean(values)), math.nan, math.nan)
+        return incomplete_crossed_interval(values, draw_seeds=False)
+
+    @property
+    def generalises(self) -> bool:
+        """Whether there are at least two contents and two styles, so that an interval means something."""
+        return len(self.contents) > 1 and len(self.styles) > 1
+
+    def describe(self) -> str:
+        """What the intervals and tests cover, in words."""
+        cells = len(self.contents) * len(self.styles)
+        text = f"{len(self.pairs)} pairs of {len(self.contents)} contents and {len(self.styles)} styles"
+        if len(self.pairs) < cells:
+            text += f" ({cells - len(self.pairs)} combinations of them are missing)"
+        if self.left_out:
+            text += f"; {len(self.left_out)} pairs that not every method has are left out"
+        if not self.generalises:
+            text += "; no intervals, since there is only one content or only one style"
+        return text
+
+
+def lay_out(images: Sequence[ImageScore]) -> Grid:
+    """The grid of the pairs that every method has.
+
+    Raises:
+        ValueError: no pair is common to all methods.
+    """
+    of_methods: dict[str, dict[Pair, list[ImageScore]]] = defaultdict(lambda: defaultdict(list))
+    for image in images:
+        of_methods[image.item.method][image.item.content, image.item.style].append(image)
+    having = [set(pairs) for pairs in of_methods.values()]
+    common = sorted(set.intersection(*having)) if having else []
+    if not common:
+        raise ValueError(
+            f"expected pairs that all methods have, found none for {', '.join(sorted(of_methods)) or 'no method'}: "
+            "judge the methods on the same contents and styles"
+        )
+    slotted = {(method, pair): _by_slot(pairs[pair]) for method, pairs in of_methods.items() for pair in common}
+    contents, styles = (tuple(sorted({pair[part] for pair in common})) for part in (0, 1))
+    slots = tuple(sorted({slot for by_slot in slotted.values() for slot in by_slot}))
+    place = {slot: i for i, slot in enumerate(slots)}
+    cells: dict[str, dict[tuple[int, int, int], ImageScore]] = {method: {} for method in sorted(of_methods)}
+    for (method, (content, style)), by_slot in slotted.items():
+        for slot, image in by_slot.items():
+            cells[method][contents.index(content), styles.index(style), place[slot]] = image
+    left_out = sorted(set.union(*having) - set(common))
+    return Grid(tuple(cells), contents, styles, slots, cells, tuple(common), tuple(left_out))
+
+
+def _by_slot(images: Sequence[ImageScore]) -> dict[Slot, ImageScore]:
+    seen: dict[tuple[str, int], int] = defaultdict(int)
+    found = {}
+    for image in sorted(images, key=lambda image: image.item.id):
+        key = (image.item.prompt_type, image.item.seed)
+        found[*key, seen[key]] = image
+        seen[key] += 1
+    return found

@@ -1,0 +1,145 @@
+"""Preferences between two images: asked in both orders, a change of mind is a tie, strengths by Bradley-Terry."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lorarar.datasets import AXES, Axis, Item
+from lorarar.evaluation.judge.ask.planning import PAIR_MARK
+from lorarar.evaluation.judge.records import Question, Verdict
+from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.bradley_terry import bradley_terry_intervals
+from lorarar.evaluation.statistics.proportions import Rate
+
+
+@dataclass
+class Duel:
+    """Two methods against each other on one axis; a comparison is one reference, asked in both orders.
+
+    Attributes:
+        ties: comparisons in which the judge changed its mind with the order, or was even.
+        undecided: comparisons without an answer to both orders; they count for neither side.
+    """
+
+    first: str
+    second: str
+    first_wins: int = 0
+    second_wins: int = 0
+    ties: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True)
+class Tournament:
+    """All methods on one axis.
+
+    Attributes:
+        shown_first_preferred: how often the image shown first won, over all answers; far from half, position decides.
+        strengths: logarithms, mean 0, by method; empty when there are no finite ones.
+        reason: why there are none.
+    """
+
+    axis: Axis
+    duels: list[Duel]
+    shown_first_preferred: Rate
+    strengths: dict[str, Estimate] = field(default_factory=dict)
+    reason: str = ""
+
+
+def hold_tournaments(
+    items: Iterable[Item], questions: Iterable[Question], verdicts: Mapping[str, Verdict]
+) -> list[Tournament]:
+    """The outcome of a pairwise run, for each axis that was asked about.
+
+    Args:
+        questions: those of a pairwise rubric; their ``item`` names both items, A first.
+        verdicts: value 1 where the first shown image was preferred, 0 where the second was.
+
+    Raises:
+        ValueError: a question names no two items.
+    """
+    known = {item.id: item for item in items}
+    orders: dict[tuple[Axis, str, str, int], dict[bool, Question]] = defaultdict(dict)
+    for q in questions:
+        if q.answer == "pairwise":
+            orders[q.axis, q.item, q.reference, q.repeat][q.swapped] = q
+    found = []
+    for axis in AXES:
+        mine = {key: asked for key, asked in orders.items() if key[0] == axis}
+        if mine:
+            found.append(_tournament(axis, mine, known, verdicts))
+    return found
+
+
+def _tournament(
+    axis: Axis,
+    asked: Mapping[tuple[Axis, str, str, int], Mapping[bool, Question]],
+    known: Mapping[str, Item],
+    verdicts: Mapping[str, Verdict],
+) -> Tournament:
+    couples = {ids: _couple(ids, known) for _, ids, _, _ in asked}
+    names = sorted({item.method for couple in couples.values() for item in couple})
+    contents, styles = (
+        sorted({getattr(couple[0], part) for couple in couples.values()}) for part in ("content", "style")
+    )
+    wins = np.zeros((len(contents), len(styles), len(names), len(names)))
+    duels: dict[tuple[str, str], Duel] = {}
+    for (_, ids, _, _), questions in sorted(asked.items()):
+        a, b = couples[ids]
+        duel = duels.setdefault((a.method, b.method), Duel(a.method, b.method))
+        won = _preference(questions, verdicts)
+        _count(duel, won)
+        if won is not None:
+            cell = wins[contents.index(a.content), styles.index(a.style)]
+            cell[names.index(a.method), names.index(b.method)] += won
+            cell[names.index(b.method), names.index(a.method)] += 1 - won
+    ranked = [duels[key] for key in sorted(duels)]
+    first = _first_preferred([q for questions in asked.values() for q in questions.values()], verdicts)
+    try:
+        estimates = bradley_terry_intervals(wins, names).estimates
+    except ValueError as error:
+        return Tournament(axis, ranked, first, reason=str(error))
+    return Tournament(axis, ranked, first, dict(zip(names, estimates, strict=True)))
+
+
+def _couple(ids: str, known: Mapping[str, Item]) -> tuple[Item, Item]:
+    parts = ids.split(PAIR_MARK)
+    for cut in range(1, len(parts)):  # an id may hold the mark itself
+        a, b = PAIR_MARK.join(parts[:cut]), PAIR_MARK.join(parts[cut:])
+        if a in known and b in known:
+            return known[a], known[b]
+    raise ValueError(f"expected a pairwise question about two items of the manifest, found {ids!r}: plan anew")
+
+
+def _preference(questions: Mapping[bool, Question], verdicts: Mapping[str, Verdict]) -> float | None:
+    """1 where A won, 0 where B did, 1/2 for a tie, None when one of both orders has no answer."""
+    straight, swapped = (_value(questions.get(order), verdicts) for order in (False, True))
+    if straight is None or swapped is None:
+        return None
+    votes = float(np.sign(straight - 0.5) - np.sign(swapped - 0.5))
+    return 0.5 if abs(votes) < 2 else float(votes > 0)
+
+
+def _value(question: Question | None, verdicts: Mapping[str, Verdict]) -> float | None:
+    verdict = verdicts.get(question.id) if question else None
+    return verdict.value if verdict is not None and verdict.state == "ok" else None
+
+
+def _count(duel: Duel, won: float | None) -> None:
+    if won is None:
+        duel.undecided += 1
+    elif won == 0.5:
+        duel.ties += 1
+    elif won:
+        duel.first_wins += 1
+    else:
+        duel.second_wins += 1
+
+
+def _first_preferred(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> Rate:
+    values = [value for q in questions if (value := _value(q, verdicts)) is not None and value != 0.5]
+    return Rate(sum(value > 0.5 for value in values), len(values))

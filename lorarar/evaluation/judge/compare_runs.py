@@ -1,0 +1,41 @@
+"""Several judges of the same images: how far do their verdicts agree?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.read.scores import score_images
+from lorarar.evaluation.judge.run import reread
+from lorarar.evaluation.judge.trust.agreement import Agreement, compare_raters, judge_ratings
+from lorarar.evaluation.statistics.proportions import wilson
+
+
+def compare_judges(runs: Sequence[Path]) -> Agreement:
+    """Kappa of every two judges, and alpha of all, over the images of their runs; each is named by its folder.
+
+    Raises:
+        ValueError: fewer than two folders, folders about different images, or one that nobody was asked in.
+    """
+    if len({run.resolve() for run in runs}) < max(2, len(runs)):
+        raise ValueError(f"expected two or more different folders, found {', '.join(map(str, runs)) or 'none'}")
+    ratings, first = {}, read_setup(runs[0])
+    for run in runs:
+        setup = read_setup(run)
+        if {(item.id, item.sha256) for item in setup.items} != {(item.id, item.sha256) for item in first.items}:
+            raise ValueError(f"expected the images of {runs[0]} in {run}, found others: plan both from the same folder")
+        found = reread(run, setup)
+        ratings[str(run)] = judge_ratings(score_images(setup.items, found.planned.main.questions, found.verdicts))
+    return compare_raters(ratings)
+
+
+def describe(agreement: Agreement) -> str:
+    """One line for each axis and each two judges."""
+    lines = [f"{axis}: alpha of all {alpha:.3f}" for axis, alpha in agreement.alpha.items()]
+    for pair in agreement.pairs:
+        kappa, agreed = (f"{e.mean:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (pair.kappa, wilson(pair.agreed)))
+        lines.append(
+            f"{pair.axis}: {pair.first} and {pair.second}: kappa {kappa}, agreed {agreed} of {pair.agreed.total}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+from .scores import score_images as score_images

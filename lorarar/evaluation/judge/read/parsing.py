@@ -1,0 +1,134 @@
+"""From a raw reply to a verdict: finish reason, then token probabilities, then anchored text, then checked JSON.
+
+A reply that is not clearly an answer abstains. Words are never looked for inside a text, only at its start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lorarar.evaluation.judge.read.probabilities import probability_bounds
+from lorarar.evaluation.judge.read.wordings import read_digit, read_letter, read_yes_no
+from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
+
+PARSER_VERSION = 1
+_FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
+_SCALE_TOP = 4
+
+
+def parse(reply: Reply, question: Question) -> Verdict:
+    """What a reply means. Never raises, whatever the reply holds."""
+    if reply.failure:
+        return Verdict(question.id, "invalid_input" if reply.invalid_input else "error", reason=reply.failure)
+    if reply.finish_reason not in _FINISHED:
+        return _abstain(question, f"the reply ended with {reply.finish_reason!r}")
+    try:
+        return _READERS[question.answer](reply, question)
+    except (ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
+        return _abstain(question, f"the reply is malformed: {error}")
+
+
+def _yes_no(reply: Reply, question: Question) -> Verdict:
+    return _two_sided(reply, question, ("yes", "no"), read_yes_no)
+
+
+def _pairwise(reply: Reply, question: Question) -> Verdict:
+    return _two_sided(reply, question, ("a", "b"), read_letter)
+
+
+def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: Callable[[str], bool | None]) -> Verdict:
+    """Token probabilities where they are there; a text that says something else, or two things, makes it abstain."""
+    text = _spoken(reply.text)
+    said = read(text)
+    bounds = None if text != reply.text else probability_bounds(reply.top, words, complete=reply.complete)
+    if bounds is None:
+        return _abstain(question, _unread(text)) if said is None else _ok(question, float(said))
+    if isinstance(bounds, str):
+        return _abstain(question, bounds)
+    low, high = bounds
+    if low <= 0.5 <= high:
+        return _abstain(question, f"probability {low:.3f} to {high:.3f} decides nothing", p_yes=bounds)
+    # One forward pass has no text of its own: its text is a token that may be neither answer.
+    if not reply.complete and said is not (low > 0.5):
+        return _abstain(question, "the text does not say what the token probabilities say", p_yes=bounds)
+    return _ok(question, float(low > 0.5), p_yes=bounds)
+
+
+def _scale(reply: Reply, question: Question) -> Verdict:
+    text = _spoken(reply.text)
+    unfenced = _unfence(text)
+    if unfenced.startswith("{"):
+        score = _fields(unfenced, {"score": int})["score"]
+        if not 0 <= score <= _SCALE_TOP:
+            return _abstain(question, f"expected a score from 0 to {_SCALE_TOP}, found {score}")
+        return _ok(question, score / _SCALE_TOP)
+    score = read_digit(text)
+    return _abstain(question, _unread(text)) if score is None else _ok(question, score / _SCALE_TOP)
+
+
+def _flags(reply: Reply, question: Question) -> Verdict:
+    found = _fields(_unfence(_spoken(reply.text)), {"same": bool, "leak": bool, "copy": bool})
+    return Verdict(question.id, "ok", float(found["same"]), details={"leak": found["leak"], "copy": found["copy"]})
+
+
+_READERS: Mapping[Answer, Callable[[Reply, Question], Verdict]] = {
+    "yes_no": _yes_no,
+    "scale": _scale,
+    "json": _flags,
+    "pairwise": _pairwise,
+}
+
+
+def _fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
+    """A JSON object of exactly these fields and types; a `reason` may be added.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    if not isinstance(read, dict):
+        raise ValueError(f"expected a JSON object, found {type(read).__name__}")
+    extra = sorted(set(read) - set(schema) - {"reason"})
+    if extra or set(schema) - set(read):
+        raise ValueError(f"expected the fields {sorted(schema)}, found {sorted(read)}")
+    for name, kind in schema.items():
+        if type(read[name]) is not kind:
+            raise ValueError(f"expected {name} to be a JSON {kind.__name__}, found {read[name]!r:.40}")
+    return read
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is there twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _spoken(text: str) -> str:
+    """The text behind a closed block of thoughts; a block that never closes has no answer."""
+    return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
+
+
+def _unfence(text: str) -> str:
+    text = text.strip()
+    if len(text) > 6 and text.startswith("```") and text.endswith("```"):
+        return text[3:-3].removeprefix("json").removeprefix("JSON").strip()
+    return text
+
+
+def _unread(text: str) -> str:
+    return f"no clear answer at the start of {text[:60]!r}" if text.strip() else "the reply is empty"
+
+
+def _ok(question: Question, value: float, p_yes: tuple[float, float] | None = None) -> Verdict:
+    return Verdict(question.id, "ok", value, p_yes)
+
+
+def _abstain(question: Question, reason: str, p_yes: tuple[float, float] | None = None) -> Verdict:
+    return Verdict(question.id, "abstain", None, p_yes, reason)

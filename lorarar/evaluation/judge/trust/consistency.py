@@ -1,0 +1,93 @@
+"""Does the judge say the same when it is asked the same in another way?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lorarar.datasets import AXES, Axis
+from lorarar.evaluation.judge.read.scores import is_yes
+from lorarar.evaluation.judge.records import Question, Verdict
+from lorarar.evaluation.statistics.agreement import cohen_kappa, raw_agreement
+from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.proportions import Rate
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Two ways to ask the same questions of one axis.
+
+    Attributes:
+        asked: questions that were asked both ways; ``decided``: those answered both ways.
+        agreed: the same vote both ways.
+        yes_first, yes_second: votes of yes in either way; far apart, the judge prefers a position.
+        kappa: agreement beyond chance. Agreement proves nothing alone: a judge that answers without looking agrees too.
+    """
+
+    asked: int
+    decided: int
+    agreed: Rate
+    yes_first: int
+    yes_second: int
+    kappa: Estimate
+
+
+def swapped_consistency(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[Axis, Consistency]:
+    """Reference first against test image first, for each axis on which both were asked."""
+    couples = swapped_couples(questions)
+    return _by_axis(couples, verdicts)
+
+
+def repeat_consistency(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[Axis, Consistency]:
+    """The first repeat against each later one, for each axis on which there are any."""
+    groups: dict[tuple[object, ...], dict[int, Question]] = defaultdict(dict)
+    for q in questions:
+        groups[q.item, q.axis, q.reference, q.swapped, q.nuisance][q.repeat] = q
+    couples = [
+        (group[0], group[repeat]) for group in groups.values() if 0 in group for repeat in sorted(group) if repeat
+    ]
+    return _by_axis(couples, verdicts)
+
+
+def nuisance_consistency(
+    questions: Iterable[Question], verdicts: Mapping[str, Verdict]
+) -> dict[str, dict[Axis, Consistency]]:
+    """Each question against the same under each nuisance that it was asked with, see `lorarar.evaluation.judge.ask.nuisances`."""
+    groups: dict[tuple[object, ...], dict[str, Question]] = defaultdict(dict)
+    for q in questions:
+        groups[q.item, q.axis, q.reference, q.swapped, q.repeat][q.nuisance] = q
+    couples: dict[str, list[tuple[Question, Question]]] = defaultdict(list)
+    for group in groups.values():
+        for nuisance in sorted(group.keys() - {""}):
+            couples[nuisance].append((group[""], group[nuisance]))
+    return {nuisance: _by_axis(couples[nuisance], verdicts) for nuisance in sorted(couples)}
+
+
+def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Question]]:
+    """The questions that were asked in both orders, the usual order first."""
+    groups: dict[tuple[object, ...], dict[bool, Question]] = defaultdict(dict)
+    for q in questions:
+        if q.answer != "pairwise":
+            groups[q.item, q.axis, q.reference, q.repeat, q.nuisance][q.swapped] = q
+    return [(group[False], group[True]) for group in groups.values() if len(group) == 2]
+
+
+def _by_axis(couples: Iterable[tuple[Question, Question]], verdicts: Mapping[str, Verdict]) -> dict[Axis, Consistency]:
+    of_axis: dict[Axis, list[tuple[Verdict | None, Verdict | None]]] = {axis: [] for axis in AXES}
+    for first, second in couples:
+        of_axis[first.axis].append((verdicts.get(first.id), verdicts.get(second.id)))
+    return {axis: _compare(found) for axis, found in of_axis.items() if found}
+
+
+def _compare(couples: list[tuple[Verdict | None, Verdict | None]]) -> Consistency:
+    decided = [(is_yes(a), is_yes(b)) for a, b in couples if a and b and a.state == b.state == "ok"]
+    first, second = [a for a, _ in decided], [b for _, b in decided]
+    return Consistency(
+        asked=len(couples),
+        decided=len(decided),
+        agreed=raw_agreement(first, second),
+        yes_first=sum(first),
+        yes_second=sum(second),
+        kappa=cohen_kappa(first, second),
+    )

@@ -1,0 +1,114 @@
+"""VGG-19's sixteen convolutions, for Gram matrices; the weights are the user's.
+
+Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks", arXiv 1409.1556, configuration E.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lorarar.evaluation.metrics.encoders.protocols import Array
+from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
+from lorarar.storage import sha256
+
+STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+_SIZE = 224
+_LEAST = 16  # pixels: four poolings halve the sides
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Vgg19(nn.Module):
+    """Inputs (n, 3, height, width) to the maps of conv1_1, conv2_1, .., conv5_1, after their ReLU.
+
+    The layers' names are those of torchvision's file: ``features.0.weight`` is conv1_1's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.ModuleDict()
+        self.first: list[int] = []
+        index, channels = 0, 3
+        for stage in STAGES:
+            self.first.append(index)
+            for width in stage:
+                self.features[str(index)] = nn.Conv2d(channels, width, 3, padding=1)
+                index, channels = index + 2, width  # a ReLU follows
+            index += 1  # and, after each stage, a pooling
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """The five maps (n, 64, h, w), (n, 128, h/2, w/2), .., (n, 512, h/16, w/16)."""
+        maps, x = [], inputs
+        last = self.first[-1]
+        for name, layer in self.features.items():
+            index = int(name)
+            if index in self.first[1:]:
+                x = nn.functional.max_pool2d(x, 2)
+            x = nn.functional.relu(layer(x))
+            if index in self.first:
+                maps.append(x)
+            if index == last:
+                break
+        return maps
+
+
+@dataclass(frozen=True)
+class Vgg19Encoder:
+    """VGG-19 as an encoder: features are the channels' means of the five maps, 1472 in all."""
+
+    canvas: Canvas
+    model: Vgg19
+    sha256: str
+    name: str = "vgg19"
+
+    @property
+    def resize(self) -> str:
+        """How images are brought to 224 pixels."""
+        return self.canvas.resize
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Array:
+        """Features (n, 1472)."""
+        return self.canvas.run(
+            images, lambda inputs: torch.cat([maps.mean((2, 3)) for maps in self.model(inputs)], dim=1)
+        )
+
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
+        """The five maps."""
+        return self.canvas.run_maps(images, self.model)
+
+
+def load_vgg19(path: Path, resize: Resize, *, size: int = _SIZE) -> Vgg19Encoder:
+    """VGG-19 with the weights of a safetensors file.
+
+    Args:
+        path: a file with torchvision's names; the classifier's weights are passed over.
+        size: pixels of the (shorter) side.
+
+    Raises:
+        ValueError: no such file, or it lacks a layer or has one of another shape.
+    """
+    if size < _LEAST:
+        raise ValueError(f"expected a size of at least {_LEAST} pixels, found {size}")
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"expected VGG-19's weights as a safetensors file at {path}, found none that can be read ({error}): save "
+            "torchvision's vgg19 state dict with safetensors"
+        ) from error
+    model = Vgg19()
+    wanted = model.state_dict()
+    wrong = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape]
+    if wrong:
+        raise ValueError(
+            f"{path}: expected VGG-19's layers in torchvision's names, found no {wrong[:3]} of the right shape"
+        )
+    model.load_state_dict({name: tensors[name].float() for name in wanted})
+    return Vgg19Encoder(Canvas(size, 1, resize, _MEAN, _STD), model.eval(), sha256(path))

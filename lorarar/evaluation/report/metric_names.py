@@ -1,0 +1,46 @@
+"""What is measured: one row a metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        better: whether more or less of it is better.
+        whole: whether it is a property of all images of a pair, not the mean of one of each.
+        form: how its numbers are written; a Gram loss may be of any size.
+    """
+
+    title: str
+    better: Literal["up", "down"]
+    whole: bool = False
+    form: str = ".3f"
+
+    @property
+    def sign(self) -> int:
+        """1 or -1: what it is multiplied by so that more is better."""
+        return 1 if self.better == "up" else -1
+
+
+METRICS = {
+    "content_cosine": Metric("content fidelity, cosine", "up"),
+    "content_centroid": Metric("content fidelity, centroid", "down", whole=True),
+    "style_cosine": Metric("style fidelity, cosine", "up"),
+    "style_centroid": Metric("style fidelity, centroid", "down", whole=True),
+    "style_gram": Metric("style fidelity, Gram", "down", form=".4g"),
+    "harmonic": Metric("content and style, harmonic mean", "up"),
+    "controllability": Metric("controllability", "up"),
+    "diversity": Metric("diversity, Vendi", "up", whole=True),
+    "base_preservation": Metric("base preservation, Gram", "down", form=".4g"),
+}
+
+FLAGS = {
+    "content_leak": "nearly a style reference, whose content leaks in",
+    "copy": "nearly a content reference, copied with its look",
+    "unstylised": "no nearer to the style than the content's own references are",
+}

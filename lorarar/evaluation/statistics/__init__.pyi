@@ -1,0 +1,14 @@
+from .agreement import auc as auc
+from .agreement import cohen_kappa as cohen_kappa
+from .agreement import raw_agreement as raw_agreement
+from .bootstrap import Estimate as Estimate
+from .bootstrap import crossed_interval as crossed_interval
+from .bootstrap import incomplete_crossed_interval as incomplete_crossed_interval
+from .bootstrap import paired_interval as paired_interval
+from .comparisons import holm as holm
+from .comparisons import sign_flip as sign_flip
+from .comparisons import tied_set as tied_set
+from .correlation import crossed_spearman as crossed_spearman
+from .correlation import spearman as spearman
+from .proportions import Rate as Rate
+from .proportions import wilson as wilson

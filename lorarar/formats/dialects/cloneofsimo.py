@@ -1,0 +1,77 @@
+"""The first LoRA layout for Stable Diffusion: layers have numbers, `unet:0:down`, and no names.
+
+The numbers count the Linear layers inside modules of certain classes, which the header lists, in the order in which
+diffusers' UNet registered them: down blocks, up blocks, then the middle block. In each of the 16 transformer blocks of
+SD 1 and 2: attn1 q, k, v, out; the feed-forward's input, if GEGLU is a target; attn2 q, k, v, out. In a CLIP layer:
+k, v, q, out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from lorarar.formats.naming.keys import Key
+from lorarar.lora.families import FAMILIES, UNetShape
+
+DIALECT = "cloneofsimo"
+_KEY = re.compile(r"(?P<model>unet|text_encoder):(?P<number>\d+):(?P<part>down|up)")
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_TARGETS = {"unet": {"CrossAttention", "Attention", "GEGLU"}, "text_encoder": {"CLIPAttention"}}
+LAYOUT_KEY = re.compile(r"(?:unet|text_encoder)(?::\d+:rank)?|<.+>")
+
+
+def parse(key: str) -> Key | None:
+    """The number in place of the path, or None where the key belongs to another dialect."""
+    found = _KEY.fullmatch(key)
+    return found and Key(DIALECT, "" if found["model"] == "unet" else "text_encoder", found["number"], found["part"])
+
+
+def paths(header: Mapping[str, str], model: str, count: int) -> list[str]:
+    """The path of each numbered layer.
+
+    Args:
+        header: The file's metadata, which lists the targeted classes.
+        model: "" for the denoiser, or "text_encoder".
+        count: How many numbers the file has.
+
+    Raises:
+        ValueError: The header or the count is not of Stable Diffusion 1 or 2.
+    """
+    targets = _targets(header, model or "unet")
+    found = _unet_paths("GEGLU" in targets) if not model else _text_paths(count)
+    if len(found) != count:
+        raise ValueError(
+            f"the file numbers its layers, {count} in the {model or 'unet'} for the targets {sorted(targets)}, "
+            f"expected {len(found)}: only attention and GEGLU layers of Stable Diffusion 1 and 2 are known, convert "
+            f"the file with the tool that made it"
+        )
+    return found
+
+
+def _targets(header: Mapping[str, str], model: str) -> set[str]:
+    try:
+        targets = set(json.loads(header.get(model, "[]")))
+    except (ValueError, TypeError):
+        targets = set()
+    if not targets or not targets <= _TARGETS[model]:
+        raise ValueError(
+            f"the file numbers its layers, and its header names the {model}'s targets {sorted(map(str, targets))}, "
+            f"expected some of {sorted(_TARGETS[model])}: convert the file with the tool that made it"
+        )
+    return targets
+
+
+def _unet_paths(geglu: bool) -> list[str]:
+    shape = FAMILIES["sd15"].shape
+    attentions = [path for path, _ in shape.attentions()] if isinstance(shape, UNetShape) else []
+    ordered = sorted(attentions, key=lambda path: path.startswith("mid_block"))  # the middle block was registered last
+    names = [f"attn1.{name}" for name in _ATTENTION] + ["ff.net.0.proj"] * geglu + [f"attn2.{n}" for n in _ATTENTION]
+    return [f"{path}.transformer_blocks.0.{name}" for path in ordered for name in names]
+
+
+def _text_paths(count: int) -> list[str]:
+    names = ("k_proj", "v_proj", "q_proj", "out_proj")
+    layers = {12: 12, 23: 23, 24: 24}.get(count // 4, 12)
+    return [f"text_model.encoder.layers.{i}.self_attn.{name}" for i in range(layers) for name in names]

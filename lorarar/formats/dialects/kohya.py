@@ -1,0 +1,146 @@
+"""The layout of kohya's trainer, which most files have: `lora_unet_<path with underscores>.lora_down.weight`.
+
+    lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q       SDXL, sgm block names
+    lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_...    SD 1 and 2, diffusers block names
+    lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
+    lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
+
+FLUX and SD3 are written in their authors' names (double_blocks, joint_blocks), as kohya's trainer does. alpha is a
+tensor beside each layer, the same in all. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense
+deltas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lorarar.formats.algorithms.roles import split
+from lorarar.formats.dialects.diffusers import shaped
+from lorarar.formats.naming import blocks
+from lorarar.formats.naming.fusing import fuse
+from lorarar.formats.naming.keys import Key
+from lorarar.formats.naming.originals import kohya_layout
+from lorarar.formats.naming.vocabulary import dotted
+from lorarar.formats.scaling import alpha_of
+from lorarar.lora import Dense, Layer, LoRA, LowRank, is_text_encoder
+from lorarar.lora.families import Family, UNetShape
+from lorarar.storage import FormatError
+
+_PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_unet|lycoris)[_.](?P<path>.+)")
+_MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}
+_MODELS |= {"lora_te3": "text_encoder_3"}
+_DIALECTS = {"lora_transformer": "OneTrainer", "lycoris": "SimpleTuner"}
+# Seen in the wild: diffusers' own keys, all dots made underscores, but for the last.
+_MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>down|up)\.weight|\.(?P<alpha>alpha))")
+
+
+def parse(key: str) -> Key | None:
+    """What a key means, or None where it belongs to another dialect."""
+    if found := _MALFORMED.fullmatch(key):
+        path = dotted(re.sub(r"to_out$", "to_out_0", found["path"].replace("processor_", "")))
+        return Key("malformed kohya", "", path, found["part"] or found["alpha"]) if path else None
+    divided = split(key)
+    found = divided and _PREFIX.fullmatch(divided[0])
+    path = found and dotted(found["path"].replace(".", "_"))
+    if not divided or not found or not path:
+        return None
+    return Key(_DIALECTS.get(found["name"], "kohya"), _MODELS.get(found["name"], ""), path, divided[1])
+
+
+def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
+    """The tensors of a file in kohya's layout: sgm block names for SDXL, the authors' names for FLUX and SD3.
+
+    Raises:
+        FormatError: A layer has no name there.
+    """
+    tensors: dict[str, Tensor] = {}
+    named = _named(lora.layers, family)
+    alpha = _common_alpha(named.values())
+    for path, layer in named.items():
+        module = path.removesuffix(".bias")
+        stem = _stem(module, family)
+        if isinstance(layer, LowRank):
+            tensors |= _low_rank(stem, _with_alpha(layer, alpha))
+        else:
+            tensors[f"{stem}.{_dense_role(path, named)}"] = _stored(layer)
+    return tensors
+
+
+def _named(layers: Mapping[str, Layer], family: Family | None) -> Mapping[str, Layer]:
+    """The layers under the paths whose dots become underscores."""
+    layout = kohya_layout(family.key) if family else None
+    if layout is None:
+        return layers
+    text = {path: layer for path, layer in layers.items() if is_text_encoder(path)}
+    try:
+        return fuse({path: layer for path, layer in layers.items() if path not in text}, layout) | text
+    except ValueError as error:
+        raise FormatError(str(error)) from error
+
+
+def _stem(path: str, family: Family | None) -> str:
+    """The layer's name before the first dot of its keys."""
+    if is_text_encoder(path):
+        model, _, rest = path.partition(".")
+        return f"{_text_prefix(model, family)}_{rest.replace('.', '_')}"
+    name: str | None = path
+    if family and family.key == "sdxl" and isinstance(family.shape, UNetShape):
+        name = blocks.to_sgm(path, family.shape)
+    if name is None:
+        raise FormatError(f"layer {path} has no place among SDXL's blocks: write it with --format diffusers")
+    return f"lora_unet_{name.replace('.', '_')}"
+
+
+def _text_prefix(model: str, family: Family | None) -> str:
+    if family and len(family.shape.text) == 1:
+        return "lora_te"  # the only text encoder has no number
+    if family and family.key == "flux" and model == "text_encoder_2":
+        return "lora_te3"  # T5, which is the third in other models
+    return {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
+
+
+def _common_alpha(layers: Iterable[Layer]) -> float:
+    """The alpha that most layers have."""
+    alphas = Counter(alpha_of(layer) for layer in layers if isinstance(layer, LowRank))
+    return alphas.most_common(1)[0][0] if alphas else 1.0
+
+
+def _with_alpha(layer: LowRank, alpha: float) -> LowRank:
+    """The same delta with another alpha, the rest in its factor A.
+
+    diffusers takes the commonest alpha of a kohya file for all attention layers (0.42), so a file has one alpha only.
+    """
+    own = alpha_of(layer)
+    if own == alpha:
+        return layer
+    return replace(layer, A=layer.A.float() * (own / alpha), scale=alpha / layer.rank)
+
+
+def _low_rank(stem: str, layer: LowRank) -> dict[str, Tensor]:
+    down, up = shaped(layer)
+    return {
+        f"{stem}.lora_down.weight": down,
+        f"{stem}.lora_up.weight": up,
+        f"{stem}.alpha": torch.tensor(alpha_of(layer), dtype=torch.float32),
+    }
+
+
+def _stored(layer: Dense) -> Tensor:
+    if not layer.kernel:
+        return layer.tensor
+    return layer.tensor.reshape(layer.shape[0], -1, *layer.kernel)
+
+
+def _dense_role(path: str, layers: Mapping[str, Layer]) -> str:
+    module = path.removesuffix(".bias")
+    weight = layers.get(module)
+    norm = len(weight.shape) == 1 if weight is not None else "norm" in module.rpartition(".")[2]
+    if path == module:
+        return "w_norm" if norm else "diff"
+    return "b_norm" if norm else "diff_b"

@@ -1,0 +1,32 @@
+"""The layout of XLabs' FLUX LoRAs: `double_blocks.0.processor.qkv_lora1.down.weight`.
+
+1 is the image's stream, 2 the text's; single blocks have one of each without a number.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lorarar.formats.naming.keys import Key
+
+_KEY = re.compile(
+    r"(?:diffusion_model\.)?(?P<stack>double|single)_blocks\.(?P<number>\d+)\.processor\."
+    r"(?P<name>qkv|proj)_lora(?P<stream>[12]?)\.(?P<part>down|up)\.weight"
+)
+_NAMES = {
+    ("qkv", "1"): "img_attn.qkv",
+    ("proj", "1"): "img_attn.proj",
+    ("qkv", "2"): "txt_attn.qkv",
+    ("proj", "2"): "txt_attn.proj",
+    ("qkv", ""): "qkv",
+    ("proj", ""): "linear2",
+}
+
+
+def parse(key: str) -> Key | None:
+    """What a key means, or None where it belongs to another dialect."""
+    found = _KEY.fullmatch(key)
+    if found is None or (found["stack"] == "double") != bool(found["stream"]):
+        return None
+    path = f"{found['stack']}_blocks.{found['number']}.{_NAMES[found['name'], found['stream']]}"
+    return Key("XLabs", "", path, found["part"])

@@ -1,0 +1,101 @@
+"""UNet names: Stability's own (input_blocks, middle_block, output_blocks: "sgm") and diffusers'.
+
+With L = the UNet's layers_per_block, one run of L + 1 numbers is a block: `input_blocks.{1 + (L+1)b + a}` is layer a of
+down block b (the last of a run is its downsampler), `output_blocks.{(L+1)b + a}` layer a of up block b. In such a place
+0 is the residual layer, then come the attention, where the block has one, and an upsampler.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lorarar.lora.families import UNetShape
+
+ROOTS = ("input_blocks", "middle_block", "output_blocks")
+_NUMBERED = re.compile(r"(?P<side>input|output)_blocks\.(?P<number>\d+)\.(?P<place>\d+)\.(?P<rest>.+)")
+_MIDDLE = re.compile(r"middle_block\.(?P<place>[012])\.(?P<rest>.+)")
+_DIFFUSERS = re.compile(
+    r"(?:(?P<side>down|up)_blocks\.(?P<block>\d+)|mid_block)\.(?P<kind>\w+?)\.(?P<index>\d+)\.(?P<rest>.+)"
+)
+_MIDDLE_PLACES = ("resnets.0", "attentions.0", "resnets.1")
+_RESNET = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "time_emb_proj",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
+_OUTSIDE = {
+    "input_blocks.0.0": "conv_in",
+    "out.0": "conv_norm_out",
+    "out.2": "conv_out",
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "label_emb.0.0": "add_embedding.linear_1",
+    "label_emb.0.2": "add_embedding.linear_2",
+}
+_TO_RESNET = {name: original for original, name in _RESNET.items()}
+_TO_OUTSIDE = {name: original for original, name in _OUTSIDE.items()}
+
+
+def from_sgm(path: str, layers_per_block: int) -> str | None:
+    """diffusers' path of a layer with an sgm path; None where the path is none.
+
+    >>> from_sgm("input_blocks.4.1.transformer_blocks.0.attn1.to_q", 2)
+    'down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q'
+    """
+    if path in _OUTSIDE:
+        return _OUTSIDE[path]
+    if found := _MIDDLE.fullmatch(path):
+        middle = _MIDDLE_PLACES[int(found["place"])]
+        return _join(f"mid_block.{middle}", found["rest"], middle.startswith("resnets"))
+    found = _NUMBERED.fullmatch(path)
+    if found is None:
+        return None
+    number, place, rest = int(found["number"]), int(found["place"]), found["rest"]
+    down = found["side"] == "input"
+    block, layer = divmod(number - 1 if down else number, layers_per_block + 1)
+    root = f"{'down' if down else 'up'}_blocks.{block}"
+    if down and layer == layers_per_block:
+        return f"{root}.downsamplers.0.conv" if (place, rest) == (0, "op") else None
+    if not down and place and rest == "conv":
+        return f"{root}.upsamplers.0.conv" if layer == layers_per_block else None
+    if number - down < 0 or place > 1:
+        return None
+    return _join(f"{root}.{('resnets', 'attentions')[place]}.{layer}", rest, place == 0)
+
+
+def to_sgm(path: str, shape: UNetShape) -> str | None:
+    """The sgm path of a layer with diffusers' path, in a UNet of that shape; None where it has no such layer.
+
+    >>> from lorarar.lora.families import FAMILIES
+    >>> to_sgm("mid_block.attentions.0.proj_in", FAMILIES["sdxl"].shape)
+    'middle_block.1.proj_in'
+    """
+    if path in _TO_OUTSIDE:
+        return _TO_OUTSIDE[path]
+    found = _DIFFUSERS.fullmatch(path)
+    if found is None:
+        return None
+    side, kind, index = found["side"], found["kind"], int(found["index"])
+    rest = _TO_RESNET.get(found["rest"]) if kind == "resnets" else found["rest"]
+    if rest is None:
+        return None
+    if side is None:
+        return f"middle_block.{_MIDDLE_PLACES.index(f'{kind}.{index}')}.{rest}"
+    block, run = int(found["block"]), shape.layers_per_block + 1
+    if kind == "downsamplers":
+        return f"input_blocks.{run * (block + 1)}.0.op"
+    if kind == "upsamplers":
+        place = 2 if shape.depths[-1 - block] else 1
+        return f"output_blocks.{run * block + shape.layers_per_block}.{place}.conv"
+    number = run * block + index
+    numbered = f"input_blocks.{1 + number}" if side == "down" else f"output_blocks.{number}"
+    return f"{numbered}.{int(kind == 'attentions')}.{rest}"
+
+
+def _join(root: str, rest: str, resnet: bool) -> str | None:
+    """Root and the rest in diffusers' names; None for a residual layer's part that is not known."""
+    name = _RESNET.get(rest) if resnet else rest
+    return name and f"{root}.{name}"

@@ -1,0 +1,192 @@
+"""Transformer names of the models' authors, with fused projections, and diffusers' names for the same layers.
+
+FLUX.1 by Black Forest Labs (double_blocks, single_blocks), SD3 by Stability (joint_blocks), Z-Image (attention.qkv).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from lorarar.formats.naming import blocks
+from lorarar.formats.naming.rows import Rows, whole
+
+Layout = Literal["diffusers", "sgm", "flux", "sd3", "z-image"]
+_ROOTS: Mapping[Layout, tuple[str, ...]] = {
+    "flux": ("double_blocks", "single_blocks"),
+    "sd3": ("joint_blocks",),
+    "z-image": ("layers", "noise_refiner", "context_refiner"),
+    "sgm": blocks.ROOTS,
+}
+# (layer, share) of fused rows; (layer,) alone for a whole layer. "*" stands for the block's number.
+_QKV = (("attn.to_q", 1), ("attn.to_k", 1), ("attn.to_v", 1))
+_ADDED_QKV = (("attn.add_q_proj", 1), ("attn.add_k_proj", 1), ("attn.add_v_proj", 1))
+_DOUBLE = {
+    "img_attn.qkv": _QKV,
+    "txt_attn.qkv": _ADDED_QKV,
+    "img_attn.proj": (("attn.to_out.0", 1),),
+    "txt_attn.proj": (("attn.to_add_out", 1),),
+    "img_attn.norm.query_norm": (("attn.norm_q", 1),),
+    "img_attn.norm.key_norm": (("attn.norm_k", 1),),
+    "txt_attn.norm.query_norm": (("attn.norm_added_q", 1),),
+    "txt_attn.norm.key_norm": (("attn.norm_added_k", 1),),
+    "img_mlp.0": (("ff.net.0.proj", 1),),
+    "img_mlp.2": (("ff.net.2", 1),),
+    "txt_mlp.0": (("ff_context.net.0.proj", 1),),
+    "txt_mlp.2": (("ff_context.net.2", 1),),
+    "img_mod.lin": (("norm1.linear", 1),),
+    "txt_mod.lin": (("norm1_context.linear", 1),),
+}
+_PART = "qkv"  # XLabs trains these rows of linear1 alone
+_SINGLE = {
+    "linear1": (*_QKV, ("proj_mlp", 4)),
+    _PART: _QKV,
+    "linear2": (("proj_out", 1),),
+    "modulation.lin": (("norm.linear", 1),),
+    "norm.query_norm": (("attn.norm_q", 1),),
+    "norm.key_norm": (("attn.norm_k", 1),),
+}
+_JOINT = {
+    "x_block.attn.qkv": _QKV,
+    "context_block.attn.qkv": _ADDED_QKV,
+    "x_block.attn2.qkv": (("attn2.to_q", 1), ("attn2.to_k", 1), ("attn2.to_v", 1)),
+    "x_block.attn.proj": (("attn.to_out.0", 1),),
+    "x_block.attn2.proj": (("attn2.to_out.0", 1),),
+    "context_block.attn.proj": (("attn.to_add_out", 1),),
+    "x_block.attn.ln_q": (("attn.norm_q", 1),),
+    "x_block.attn.ln_k": (("attn.norm_k", 1),),
+    "x_block.attn2.ln_q": (("attn2.norm_q", 1),),
+    "x_block.attn2.ln_k": (("attn2.norm_k", 1),),
+    "context_block.attn.ln_q": (("attn.norm_added_q", 1),),
+    "context_block.attn.ln_k": (("attn.norm_added_k", 1),),
+    "x_block.mlp.fc1": (("ff.net.0.proj", 1),),
+    "x_block.mlp.fc2": (("ff.net.2", 1),),
+    "context_block.mlp.fc1": (("ff_context.net.0.proj", 1),),
+    "context_block.mlp.fc2": (("ff_context.net.2", 1),),
+    "x_block.adaLN_modulation.1": (("norm1.linear", 1),),
+    "context_block.adaLN_modulation.1": (("norm1_context.linear", 1),),
+}
+_REFINER = {
+    "attention.qkv": (("attention.to_q", 1), ("attention.to_k", 1), ("attention.to_v", 1)),
+    "attention.out": (("attention.to_out.0", 1),),
+    "attention.q_norm": (("attention.norm_q", 1),),
+    "attention.k_norm": (("attention.norm_k", 1),),
+}
+_BLOCKS: Mapping[str, tuple[str, Mapping[str, tuple[tuple[str, int], ...]]]] = {
+    "double_blocks": ("transformer_blocks", _DOUBLE),
+    "single_blocks": ("single_transformer_blocks", _SINGLE),
+    "joint_blocks": ("transformer_blocks", _JOINT),
+    "layers": ("layers", _REFINER),
+    "noise_refiner": ("noise_refiner", _REFINER),
+    "context_refiner": ("context_refiner", _REFINER),
+}
+_EMBEDDER = "time_text_embed.{}_embedder.linear_{}"
+_OUTSIDE: Mapping[Layout, Mapping[str, str]] = {
+    "flux": {
+        "img_in": "x_embedder",
+        "txt_in": "context_embedder",
+        "time_in.in_layer": _EMBEDDER.format("timestep", 1),
+        "time_in.out_layer": _EMBEDDER.format("timestep", 2),
+        "vector_in.in_layer": _EMBEDDER.format("text", 1),
+        "vector_in.out_layer": _EMBEDDER.format("text", 2),
+        "guidance_in.in_layer": _EMBEDDER.format("guidance", 1),
+        "guidance_in.out_layer": _EMBEDDER.format("guidance", 2),
+        "final_layer.linear": "proj_out",
+        "final_layer.adaLN_modulation.1": "norm_out.linear",
+    },
+    "sd3": {
+        "x_embedder.proj": "pos_embed.proj",
+        "t_embedder.mlp.0": _EMBEDDER.format("timestep", 1),
+        "t_embedder.mlp.2": _EMBEDDER.format("timestep", 2),
+        "y_embedder.mlp.0": _EMBEDDER.format("text", 1),
+        "y_embedder.mlp.2": _EMBEDDER.format("text", 2),
+        "final_layer.linear": "proj_out",
+        "final_layer.adaLN_modulation.1": "norm_out.linear",
+    },
+    "z-image": {
+        "x_embedder": "all_x_embedder.2-1",
+        "final_layer.linear": "all_final_layer.2-1.linear",
+        "final_layer.adaLN_modulation.1": "all_final_layer.2-1.adaLN_modulation.1",
+    },
+}
+# Key of a family -> whose names its authors use.
+_FAMILIES: Mapping[str, Layout] = {
+    "flux": "flux",
+    "sd3": "sd3",
+    "sd35-medium": "sd3",
+    "sd35-large": "sd3",
+    "z-image": "z-image",
+}
+_IN_BLOCK = re.compile(r"(?P<root>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
+
+
+def layout_of(paths: Iterable[str]) -> Layout:
+    """Whose names a denoiser's paths are: one block's name tells it for the layers outside the blocks too."""
+    roots = {path.partition(".")[0] for path in paths}
+    return next((layout for layout, names in _ROOTS.items() if not roots.isdisjoint(names)), "diffusers")
+
+
+def kohya_layout(family: str) -> Layout | None:
+    """Whose names kohya's trainer uses for a family: the authors' for FLUX and SD3; None for diffusers'."""
+    layout = _FAMILIES.get(family)
+    return None if layout == "z-image" else layout
+
+
+def agrees(layout: Layout, family: str) -> bool:
+    """Whether a file in these names can be for a family: the authors' names are those of their own models."""
+    return layout in ("diffusers", "sgm") or layout == _FAMILIES.get(family)
+
+
+def rows_of(path: str, layout: Layout, layers_per_block: int) -> Rows | None:
+    """What a stored layer's rows are in diffusers' names; None where the layout's model has no such layer.
+
+    Args:
+        path: The layer's path in the file's names.
+        layout: Whose names they are.
+        layers_per_block: Of the UNet, for sgm names.
+    """
+    root = path.partition(".")[0]
+    if layout == "sgm":
+        name = blocks.from_sgm(path, layers_per_block)
+        return whole(name or path) if name or root not in blocks.ROOTS else None
+    if root in _ROOTS.get(layout, ()):
+        return _in_block(path, layout)
+    halves = path == "final_layer.adaLN_modulation.1" and layout in ("flux", "sd3")
+    return Rows(((_OUTSIDE.get(layout, {}).get(path, path), 1),), halves)
+
+
+def _in_block(path: str, layout: Layout) -> Rows | None:
+    found = _IN_BLOCK.fullmatch(path)
+    if found is None:
+        return None
+    root, table = _BLOCKS[found["root"]]
+    shares = table.get(found["module"], ((found["module"], 1),) if layout == "z-image" else None)
+    if shares is None:
+        return None
+    return _rows(root, found["number"], found["module"], shares)
+
+
+def _rows(root: str, number: str, module: str, shares: tuple[tuple[str, int], ...]) -> Rows:
+    named = tuple((f"{root}.{number}.{name}", share) for name, share in shares)
+    return Rows(named, halves=module == "context_block.adaLN_modulation.1")
+
+
+def stored_as(path: str, layout: Layout) -> tuple[str, Rows]:
+    """The authors' layer that holds a layer of diffusers, and what all its rows are; the inverse of `rows_of`.
+
+    Raises:
+        ValueError: The authors' model has no such layer.
+    """
+    for original, name in _OUTSIDE[layout].items():
+        if name == path:
+            return original, Rows(((path, 1),), halves=original == "final_layer.adaLN_modulation.1")
+    found = _IN_BLOCK.fullmatch(path)
+    for root in _ROOTS[layout] if found else ():
+        theirs, table = _BLOCKS[root]
+        for module, shares in table.items():
+            if found and theirs == found["root"] and module != _PART and found["module"] in dict(shares):
+                return f"{root}.{found['number']}.{module}", _rows(theirs, found["number"], module, shares)
+    if path == "context_embedder" and layout == "sd3":
+        return path, whole(path)
+    raise ValueError(f"the authors' model has no layer {path}: write with --format diffusers")

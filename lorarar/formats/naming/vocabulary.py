@@ -1,0 +1,40 @@
+"""Underscores back to dots: kohya's keys join a module's path with underscores, and names hold underscores too."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+# Every name of a module that a LoRA may sit on, or that lies on the way to one, in the models of `lorarar.lora.families`, by
+# diffusers' names, by those of the models' authors, and by transformers' for the text encoders. Numbers are names too.
+_NAMES = """
+down_blocks mid_block up_blocks attentions resnets downsamplers upsamplers transformer_blocks
+attn attn1 attn2 to_q to_k to_v to_out ff net proj proj_in proj_out processor norm norm1 norm2 norm3
+conv conv1 conv2 conv_in conv_out conv_norm_out conv_shortcut time_emb_proj
+time_embedding add_embedding linear_1 linear_2
+input_blocks middle_block output_blocks in_layers out_layers emb_layers skip_connection op time_embed label_emb out
+text_model encoder layers embeddings token_embedding position_embedding self_attn q_proj k_proj v_proj out_proj
+mlp fc1 fc2 layer_norm1 layer_norm2 final_layer_norm text_projection
+block layer SelfAttention DenseReluDense q k v o wi wi_0 wi_1 wo shared
+single_transformer_blocks add_q_proj add_k_proj add_v_proj to_add_out norm_q norm_k norm_added_q norm_added_k
+ff_context norm1_context linear proj_mlp time_text_embed timestep_embedder text_embedder guidance_embedder
+x_embedder context_embedder norm_out pos_embed
+double_blocks single_blocks img_attn txt_attn qkv img_mlp txt_mlp img_mod txt_mod lin linear1 linear2 modulation
+query_norm key_norm img_in txt_in time_in vector_in guidance_in in_layer out_layer final_layer adaLN_modulation
+joint_blocks x_block context_block ln_q ln_k t_embedder y_embedder
+txt_norm noise_refiner context_refiner attention feed_forward w1 w2 w3 attention_norm1 attention_norm2
+ffn_norm1 ffn_norm2 cap_embedder all_x_embedder all_final_layer 2-1 q_norm k_norm
+"""
+# The longest name first, so that "to_q" is not read as "to" and "q".
+_NAME = re.compile(rf"(?:^|_)({'|'.join(sorted(_NAMES.split(), key=len, reverse=True))}|\d+)(?=_|$)")
+
+
+@cache
+def dotted(joined: str) -> str | None:
+    """The path whose names were joined with underscores; None where a name is not known.
+
+    >>> dotted("down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0")
+    'down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0'
+    """
+    names = _NAME.findall(joined)
+    return ".".join(names) if names and "_".join(names) == joined else None

@@ -1,0 +1,15 @@
+from .build import new_merger as new_merger
+from .checkpoint import load_merger as load_merger
+from .checkpoint import merger_kind as merger_kind
+from .checkpoint import merger_metadata as merger_metadata
+from .checkpoint import save_merger as save_merger
+from .constant import ConstantConfig as ConstantConfig
+from .constant import ConstantMerger as ConstantMerger
+from .constant import sized as sized
+from .hub import network_file as network_file
+from .layerwise import LayerwiseConfig as LayerwiseConfig
+from .layerwise import LayerwiseHypernetwork as LayerwiseHypernetwork
+from .layerwise import kinds_of as kinds_of
+from .paper import PaperConfig as PaperConfig
+from .paper import PaperHypernetwork as PaperHypernetwork
+from .shipped import shipped_network as shipped_network

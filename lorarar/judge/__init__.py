@@ -1,1 +1,0 @@
-"""The judge: asks a multimodal model about images, keeps every reply, and says how far the model can be trusted."""

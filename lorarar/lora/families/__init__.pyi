@@ -1,0 +1,9 @@
+from .detection import check_same_family as check_same_family
+from .detection import choose as choose
+from .detection import detect as detect
+from .detection import fitting as fitting
+from .table import FAMILIES as FAMILIES
+from .table import SGM_LAYERS_PER_BLOCK as SGM_LAYERS_PER_BLOCK
+from .table import Family as Family
+from .transformer import TransformerShape as TransformerShape
+from .unet import UNetShape as UNetShape

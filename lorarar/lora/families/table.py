@@ -1,0 +1,206 @@
+"""The table of families: base models that share their layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lorarar.lora.families.transformer import Stack, TransformerShape, modules
+from lorarar.lora.families.unet import UNetShape
+
+_ATTENTION = "attn.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}"
+_ADDED = "attn.{add_q_proj,add_k_proj,add_v_proj,to_add_out,norm_added_q,norm_added_k}"
+_TIME_TEXT = "time_text_embed.{timestep,text}_embedder.linear_{1,2}"
+_JOINT = modules(
+    _ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}", "{norm1,norm1_context}.linear"
+)  # a block of FLUX and SD3
+_REFINER = modules(
+    "attention.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}",
+    "feed_forward.{w1,w2,w3}",
+    "{attention_norm,ffn_norm}{1,2}",
+    "adaLN_modulation.0",
+)
+_SD3_OUTSIDE = modules("pos_embed.proj", "context_embedder", "norm_out.linear", "proj_out", _TIME_TEXT)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Base models that share their layers.
+
+    Args:
+        key: What code and cards call it.
+        label: What people call it.
+        base_model_version: The value of `ss_base_model_version` in files of kohya's trainer; "" if it has none.
+        architecture: The value of `modelspec.architecture`, without "/lora".
+        resolution: Width and height of its images, pixels.
+        denoiser: What diffusers calls its denoiser.
+        shape: Its layers.
+        sgm: Whether its files also come in the block names of Stability's own code (input_blocks, ...).
+    """
+
+    key: str
+    label: str
+    base_model_version: str
+    architecture: str
+    resolution: int
+    denoiser: Literal["unet", "transformer"]
+    shape: UNetShape | TransformerShape
+    sgm: bool = False
+
+    @property
+    def layers_per_block(self) -> int | None:
+        """The UNet's layers_per_block, by which sgm numbers are made; None where such names are not known."""
+        return self.shape.layers_per_block if self.sgm and isinstance(self.shape, UNetShape) else None
+
+
+def _sd3(width: int, count: int, dual: bool) -> TransformerShape:
+    extra = modules("attn2.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}") if dual else frozenset[str]()
+    return TransformerShape(
+        width, {"transformer_blocks": Stack(count, _JOINT | extra)}, _SD3_OUTSIDE, text=(768, 1280, 0)
+    )
+
+
+_FAMILIES = (
+    Family(
+        "sd15",
+        "Stable Diffusion 1",
+        "sd_v1",
+        "stable-diffusion-v1",
+        512,
+        "unet",
+        UNetShape((320, 640, 1280, 1280), (1, 1, 1, 0), 1, cross=768, layers_per_block=2, text=(768,)),
+        sgm=True,
+    ),
+    Family(
+        "sd2",
+        "Stable Diffusion 2",
+        "sd_v2",
+        "stable-diffusion-v2-768-v",
+        768,
+        "unet",
+        UNetShape((320, 640, 1280, 1280), (1, 1, 1, 0), 1, cross=1024, layers_per_block=2, text=(1024,)),
+        sgm=True,
+    ),
+    Family(
+        "sdxl",
+        "Stable Diffusion XL",
+        "sdxl_base_v1-0",
+        "stable-diffusion-xl-v1-base",
+        1024,
+        "unet",
+        UNetShape((320, 640, 1280), (0, 2, 10), 10, cross=2048, layers_per_block=2, text=(768, 1280), added=True),
+        sgm=True,
+    ),
+    Family(
+        "koala",
+        "KOALA-700M",
+        "",
+        "koala-700m",
+        1024,
+        "unet",
+        UNetShape((320, 640, 1280), (0, 2, 5), 0, 2048, 1, text=(768, 1280), added=True, whole=True),
+    ),
+    Family(
+        "embedded",
+        "the embedded toy base",
+        "",
+        "lorarar-embedded",
+        32,
+        "unet",
+        UNetShape((80, 144), (1, 1), 1, cross=112, layers_per_block=1, text=(48, 64), added=True),
+    ),
+    Family(
+        "flux",
+        "FLUX.1",
+        "flux1",
+        "flux-1-dev",
+        1024,
+        "transformer",
+        TransformerShape(
+            3072,
+            {
+                "transformer_blocks": Stack(19, _JOINT),
+                "single_transformer_blocks": Stack(
+                    38, modules("attn.{to_q,to_k,to_v,norm_q,norm_k}", "norm.linear", "proj_mlp", "proj_out")
+                ),
+            },
+            modules(
+                "{x,context}_embedder",
+                "norm_out.linear",
+                "proj_out",
+                _TIME_TEXT,
+                "time_text_embed.guidance_embedder.linear_{1,2}",
+            ),
+            text=(768, 0),
+        ),
+    ),
+    Family("sd3", "Stable Diffusion 3", "", "stable-diffusion-3-m", 1024, "transformer", _sd3(1536, 24, dual=False)),
+    Family(
+        "sd35-medium",
+        "Stable Diffusion 3.5 medium",
+        "",
+        "stable-diffusion-3-5-medium",
+        1024,
+        "transformer",
+        _sd3(1536, 24, dual=True),
+    ),
+    Family(
+        "sd35-large",
+        "Stable Diffusion 3.5 large",
+        "",
+        "stable-diffusion-3-5-large",
+        1024,
+        "transformer",
+        _sd3(2432, 38, dual=False),
+    ),
+    Family(
+        "qwen-image",
+        "Qwen-Image",
+        "",
+        "qwen-image",
+        1328,
+        "transformer",
+        TransformerShape(
+            3072,
+            {
+                "transformer_blocks": Stack(
+                    60, modules(_ATTENTION, _ADDED, "{img,txt}_mlp.net.{0.proj,2}", "{img,txt}_mod.1")
+                )
+            },
+            modules(
+                "img_in",
+                "txt_in",
+                "txt_norm",
+                "norm_out.linear",
+                "proj_out",
+                "time_text_embed.timestep_embedder.linear_{1,2}",
+            ),
+        ),
+    ),
+    Family(
+        "z-image",
+        "Z-Image",
+        "",
+        "z-image",
+        1024,
+        "transformer",
+        TransformerShape(
+            3840,
+            {
+                "layers": Stack(30, _REFINER),
+                "noise_refiner": Stack(2, _REFINER),
+                "context_refiner": Stack(2, _REFINER - {"adaLN_modulation.0"}),
+            },
+            modules(
+                "all_final_layer.2-1.{adaLN_modulation.1,linear}",
+                "all_x_embedder.2-1",
+                "cap_embedder.{0,1}",
+                "t_embedder.mlp.{0,2}",
+            ),
+        ),
+    ),
+)
+FAMILIES: Mapping[str, Family] = {family.key: family for family in _FAMILIES}
+# A file does not say its UNet's layers_per_block, and need not: every family that has sgm names has the same.
+(SGM_LAYERS_PER_BLOCK,) = {family.layers_per_block for family in _FAMILIES if family.layers_per_block}

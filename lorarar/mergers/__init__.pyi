@@ -1,0 +1,11 @@
+from .combination import combine as combine
+from .combination import merge as merge
+from .files import merge_files as merge_files
+from .objective import LossWeights as LossWeights
+from .objective import combined_target as combined_target
+from .objective import fidelity_loss as fidelity_loss
+from .objective import similarity as similarity
+from .report import describe as describe
+from .table import MERGERS as MERGERS
+from .table import Merger as Merger
+from .table import mergers_table as mergers_table

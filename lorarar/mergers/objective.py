@@ -1,0 +1,129 @@
+"""The losses that learned mergers minimise: pure functions on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lorarar.lora import Coefficients
+
+SimilarityKind = Literal["cos", "dot", "product"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What the objective is made of.
+
+    Attributes:
+        fidelity: weight of the paper's two terms, each concept's own images and captions.
+        combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
+        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
+        distillation: weight of the term on the combined prompt, against the base's own answer to both concepts'
+            descriptions, on images that the base drew of them. Only training needs descriptions.
+        similarity: lambda, the weight of the summed overlap of m_c and m_s.
+    """
+
+    fidelity: float = 1.0
+    combined: float = 0.0
+    strengths: tuple[float, float] = (1.0, 1.0)
+    distillation: float = 0.0
+    similarity: float = 0.01
+    kind: SimilarityKind = "cos"
+
+    def of(self, term: str) -> float:
+        """The weight of a term by name; the paper's two terms share one."""
+        return self.fidelity if term in ("content", "style") else float(getattr(self, term))
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of terms of one shape."""
+        return torch.stack([self.of(name) * term for name, term in terms.items()]).sum(dim=0)
+
+
+def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:
+    """|eps(merged; x, p) - eps(teacher; x, p)|^2, the mean over all elements, a scalar tensor ().
+
+    Args:
+        merged: Prediction with the merged LoRA, (batch, channels, height/8, width/8); epsilon, v or sample, as the
+            model.
+        teacher: Prediction with the content or the style LoRA alone on the same input, of the same shape.
+
+    Raises:
+        ValueError: The shapes differ (broadcasting would average over the wrong elements).
+
+    Reference:
+        The fidelity terms of arXiv 2412.05148 and arXiv 2311.13600 (ZipLoRA).
+    """
+    if merged.shape != teacher.shape:
+        raise ValueError(
+            f"expected predictions of one shape, found merged {tuple(merged.shape)} and teacher "
+            f"{tuple(teacher.shape)}: give both the same inputs"
+        )
+    # fp16 squares of small differences underflow.
+    return F.mse_loss(merged.float(), teacher.float())
+
+
+def combined_target(
+    content: Tensor, style: Tensor, base: Tensor, strengths: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """base + g_c (content - base) + g_s (style - base): each LoRA's own contribution to the prediction, added up.
+
+    With strengths (1, 1) it is content + style - base.
+
+    Args:
+        content: Prediction with the content LoRA, any shape.
+        style: Prediction with the style LoRA, the same shape.
+        base: Prediction of the base alone, the same shape.
+        strengths: (g_c, g_s).
+    """
+    return base + strengths[0] * (content - base) + strengths[1] * (style - base)
+
+
+def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:
+    """How far the LoRAs' coefficients overlap, summed over layers and over all pairs of LoRAs, a scalar tensor ().
+
+    Args:
+        coefficients: For each layer two or more vectors (in,) or numbers ().
+        kind: "cos": |cos(m_c, m_s)| (LoRA.rar); "dot": |m_c . m_s| (ZipLoRA's paper); "product": mean_j |m_c[j] m_s[j]|
+            (ziplora-pytorch).
+
+    Raises:
+        ValueError: The kind is unknown, there are no layers, or fewer than two LoRAs.
+
+    Reference:
+        arXiv 2412.05148 ("cos"), arXiv 2311.13600 ("dot").
+    """
+    total = [_overlap(m_c, m_s, kind).sum() for m_c, m_s in _stacked_pairs(coefficients)]
+    if not total:
+        raise ValueError(
+            f"expected coefficients of at least two LoRAs, found {len(coefficients.layers)} layers without a pair: "
+            f"a single LoRA has no similarity, set its weight to 0"
+        )
+    return torch.stack(total).sum()
+
+
+def _overlap(m_c: Tensor, m_s: Tensor, kind: SimilarityKind) -> Tensor:
+    """(layers, in) and (layers, in) -> (layers,)."""
+    if kind == "cos":
+        return F.cosine_similarity(m_c, m_s, dim=-1).abs()
+    if kind == "dot":
+        return (m_c * m_s).sum(dim=-1).abs()
+    if kind == "product":
+        return (m_c * m_s).abs().mean(dim=-1)
+    raise ValueError(f'expected a similarity of kind "cos", "dot" or "product", found {kind!r}')
+
+
+def _stacked_pairs(coefficients: Coefficients) -> Iterator[tuple[Tensor, Tensor]]:
+    """All pairs of vectors, those of equal width in one stack: hundreds of small kernels become a few."""
+    stacks: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    for vectors in coefficients.layers.values():
+        for m_c, m_s in combinations(vectors, 2):
+            width = max(m_c.numel(), m_s.numel())
+            stacks.setdefault(width, []).append((m_c.expand(width), m_s.expand(width)))
+    for pairs in stacks.values():
+        yield torch.stack([m_c for m_c, _ in pairs]), torch.stack([m_s for _, m_s in pairs])

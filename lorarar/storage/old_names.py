@@ -1,0 +1,59 @@
+"""Old names: one table of what was renamed, for files that earlier versions wrote.
+
+Network headers and run folders are read through it. In configurations, which people write, an old name is refused, and
+the message gives the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Kinds of learned mergers and names of methods.
+RENAMED_MERGERS = {"invariant": "layerwise", "words": "text_guided"}
+
+# Class of a configuration -> old key -> new key; dots lead into nested keys.
+KEYS: Mapping[str, Mapping[str, str]] = {
+    "TrainConfig": {
+        "start": "init",
+        "spread": "weight_jitter",
+        "imagined": "synthetic_pairs",
+        "reader": "classifier",
+        "weights": "loss_weights",
+        "weights.described": "loss_weights.distillation",
+        "loss_weights.described": "loss_weights.distillation",
+    },
+    "QualityConfig": {"reader": "classifier"},
+    "WorldConfig": {"reader": "classifier"},
+    "GatesConfig": {},
+}
+
+
+def renamed_settings(found: Mapping[str, Any], config: str) -> dict[str, Any]:
+    """Return settings that an earlier version kept, under today's names.
+
+    Args:
+        found: Plain data, one level or nested.
+        config: The class of the configuration, a key of `KEYS`; others have no old names.
+    """
+    names = KEYS.get(config, {})
+    renamed: dict[str, Any] = {}
+    for key, value in found.items():
+        nested = {old.partition(".")[2]: new for old, new in names.items() if old.startswith(f"{key}.")}
+        if isinstance(value, Mapping) and nested:
+            value = {nested.get(inner, f".{inner}").rpartition(".")[2]: entry for inner, entry in value.items()}
+        if key == "merger":
+            value = RENAMED_MERGERS.get(value, value)
+        renamed[names.get(key, key)] = value
+    return renamed
+
+
+def old_names(found: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]]:
+    """Yield every old name in settings that a user wrote, with its new one; keys are dotted."""
+    for old, new in KEYS.get(config, {}).items():
+        outer, _, inner = old.partition(".")
+        if outer in found and (not inner or (isinstance(found[outer], Mapping) and inner in found[outer])):
+            yield old, new
+    merger = found.get("merger")
+    if merger in RENAMED_MERGERS:
+        yield f"merger={merger}", f"merger={RENAMED_MERGERS[merger]}"

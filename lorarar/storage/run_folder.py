@@ -1,0 +1,61 @@
+"""The folder of a run: it keeps the settings that the run was started with, so that only the same run resumes in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from lorarar.storage.old_names import renamed_settings
+from lorarar.storage.text import write_json
+
+_FILE = "config.json"
+_ADVICE = "name another folder with runs=FOLDER, or delete this one"
+# Where a run computes and how it logs may change between its start and its resumption.
+_FREE = ("device", "wandb")
+
+
+class ConfigError(ValueError):
+    """A configuration cannot be used; the message names the file, the key and what was expected."""
+
+
+def claim_run(folder: Path, settings: Any, advice: str = _ADVICE) -> None:
+    """Write `folder/config.json`, or check that the folder holds a run of the same settings.
+
+    Args:
+        folder: Made if missing.
+        settings: A dataclass or a mapping; what JSON cannot hold is kept as text. Where the run computes and how it
+            logs is left out: that may change.
+        advice: What to do about a difference, the end of the message.
+
+    Raises:
+        ConfigError: The folder holds a run of other settings; the message shows both values of each difference.
+    """
+    named = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
+    kept = {key: value for key, value in named.items() if key not in _FREE}
+    path, wanted = folder / _FILE, json.loads(json.dumps(kept, default=str))
+    if path.exists():
+        found = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
+        changed = {k: (found.get(k), wanted.get(k)) for k in found | wanted if found.get(k) != wanted.get(k)}
+        if changed:
+            raise ConfigError(f"{folder} holds a run of another configuration (there, here): {changed}: {advice}")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+
+
+def stated(settings: Any) -> Any:
+    """Return a dataclass as a mapping of the fields that differ from their defaults, nested too.
+
+    What is named by a digest of this keeps its name when a field with a default is added. Other values are returned as
+    they are.
+    """
+    if not is_dataclass(settings):
+        return settings
+    values = {field: getattr(settings, field.name) for field in fields(settings)}
+    return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

@@ -1,1 +1,0 @@
-"""The embedded default: a small world of rendered subjects and styles with known truth."""

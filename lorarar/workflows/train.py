@@ -1,0 +1,176 @@
+"""From a configuration to a finished run: load what it names, train, write."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic, seed_of
+from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
+from lorarar.hypernetwork import load_merger, merger_kind, new_merger
+from lorarar.lora import LoRA
+from lorarar.storage import ConfigError, claim_run
+from lorarar.training import (
+    DreamBoothTraining,
+    MergerTraining,
+    PairData,
+    fit,
+    load_loras,
+    step_generator,
+    tracker,
+    train_merger,
+    train_zoo,
+    write_lora,
+)
+from lorarar.workflows.schemas import TrainConfig, ZooConfig
+from lorarar.worlds.toy import PairScorer, load_classifier
+
+# Mixed precision keeps the frozen base in the short type and what is trained in float32.
+_DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+
+
+def run_dreambooth(config: ZooConfig) -> Path:
+    """Train ``config.concept`` alone with peft."""
+    if config.concept is None:
+        raise ValueError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
+    concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
+    run = config.runs / concept.name
+    claim_run(run, config)
+    module = DreamBoothTraining(_backbone(config), concept, config.recipe)
+    fit(
+        module,
+        steps=config.recipe.steps_of(concept.name),
+        folder=run,
+        accelerator=module.backbone.device.type,
+        checkpoint_every=config.checkpoint_every,
+        precision=config.precision,
+    )
+    path = config.output / f"{concept.name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_lora(module.lora(), concept, config.recipe, path)
+    shutil.rmtree(run)
+    return path
+
+
+def run_synthesis(config: ZooConfig) -> list[Path]:
+    """Draw the reference images of the manifests' concepts that have prompts for them."""
+    drawn = load_synthetic(config.manifests, config.images)
+    return synthesise_concepts(_backbone(config), drawn, sampling=config.sampling)
+
+
+def run_zoo(config: ZooConfig) -> list[Path]:
+    """Train every concept of the splits."""
+    return train_zoo(
+        _backbone(config),
+        zoo_concepts(config),
+        config.recipe,
+        folder=config.output,
+        runs=config.runs,
+        group=config.group,
+        checkpoint_every=config.checkpoint_every,
+        precision=config.precision,
+    )
+
+
+def run_train(config: TrainConfig) -> Path:
+    """Train a merger; returns the file of the best one on validation pairs.
+
+    Raises:
+        ConfigError: the folder holds a run of another configuration, or ``init`` a merger of another kind.
+    """
+    claim_run(config.runs, config)
+    module = merger_training(config)
+    facts = {"method": config.merger, "base": config.base, "split": config.split, "seed": str(config.seed)}
+    return train_merger(
+        module,
+        folder=config.runs,
+        monitor=config.monitor,
+        mode=config.mode,
+        validate_every=config.validate_every,
+        patience=config.patience,
+        metadata=facts,
+        logger=tracker(config.wandb, config.runs, facts),
+        precision=config.precision,
+    )
+
+
+def merger_training(config: TrainConfig) -> MergerTraining:
+    """The module of a configuration, untrained."""
+    splits = load_splits(config.splits, config.split)
+    names = [n for split in ("train", "validation") for n in (*splits[split].contents, *splits[split].styles)]
+    concepts = load_concepts(config.manifests, config.images, names)
+    loras = load_loras(config.loras, names)
+    backbone = _backbone(config)
+    data = PairData(
+        backbone,
+        concepts,
+        splits,
+        loras,
+        pairs=config.pairs,
+        images=config.images_per_step,
+        seed=config.seed,
+        synthetic=_synthetic(config, backbone, concepts, splits) if config.loss_weights.distillation else None,
+        weight_jitter=config.weight_jitter,
+    )
+    torch.manual_seed(config.seed)
+    merger = _merger(config, loras)
+    scorer = None
+    if config.classifier:
+        scorer = PairScorer(
+            backbone, load_classifier(config.classifier), data.validation_pairs, data.loras, config.seeds
+        )
+    return MergerTraining(merger, backbone, data, config.recipe, config.loss_weights, scorer)
+
+
+def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
+    """A new merger, or the one to go on from.
+
+    Raises:
+        ConfigError: that one is of another kind.
+    """
+    if config.init is None:
+        return new_merger(config.merger, next(iter(loras.values())), config.options)
+    kind = merger_kind(config.init)
+    if kind != config.merger:
+        raise ConfigError(
+            f"expected a merger of kind {config.merger!r} in {config.init}, found {kind!r}: set merger={kind}"
+        )
+    return load_merger(config.init).train()
+
+
+def _synthetic(
+    config: TrainConfig, backbone: Backbone, concepts: Mapping[str, Concept], splits: Mapping[str, Split]
+) -> dict[str, Tensor]:
+    """What the base draws of ``config.synthetic_pairs`` training pairs and of all validation pairs.
+
+    It is kept beside the run's folder, for all runs of these pairs on this base.
+    """
+    pairs = splits["train"].pairs(concepts)
+    order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
+    chosen = [pairs[i] for i in order[: config.synthetic_pairs or len(pairs)]] + splits["validation"].pairs(concepts)
+    weights = next(backbone.denoiser.parameters()).detach().float().cpu().numpy()
+    base = hashlib.sha256(weights.tobytes()).hexdigest()  # tells bases of one path apart
+    key = seed_of(base, config.sampling, *(f"{pair.name}: {pair.description}" for pair in chosen))
+    cache = config.runs.parent / f"imagined_{key:08x}.safetensors"
+    return synthesise_pairs(backbone, chosen, cache=cache, sampling=config.sampling)
+
+
+def zoo_concepts(config: ZooConfig) -> list[Concept]:
+    """All concepts of the configured splits."""
+    splits = load_splits(config.splits, config.split)
+    names = [name for split in splits.values() for name in (*split.contents, *split.styles)]
+    return list(load_concepts(config.manifests, config.images, names).values())
+
+
+def _backbone(config: ZooConfig | TrainConfig) -> Backbone:
+    return load_backbone(
+        config.base,
+        device=config.device,
+        dtype=_DTYPES[config.precision],
+        gradient_checkpointing=config.gradient_checkpointing,
+    )

@@ -1,0 +1,55 @@
+"""Captions of the toy world: for pre-training the base, for LoRAs and for the prompts of a pair."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lorarar.worlds.toy.attributes import CATEGORIES, Style, Subject
+from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, World
+
+
+def base_caption(subject: Subject, style: Style, world: World, random: np.random.Generator) -> str:
+    """A caption for a pre-training image: names, descriptions or less, mixed so that names compose.
+
+    One in ten is empty, for classifier-free guidance.
+    """
+    if random.random() < 0.1:
+        return ""
+    return f"a {_subject_words(subject, world, random)}{_style_words(style, world, random)}"
+
+
+def _subject_words(subject: Subject, world: World, random: np.random.Generator) -> str:
+    if random.random() < 0.1:
+        return CATEGORIES[subject.category]
+    name = world.subject_names.get(subject)
+    if name and random.random() < 0.7:
+        return f"{name} {CATEGORIES[subject.category]}"
+    return subject.words()
+
+
+def _style_words(style: Style, world: World, random: np.random.Generator) -> str:
+    if random.random() < 0.08:
+        return ""
+    name = world.style_names.get(style)
+    if name and random.random() < 0.7:
+        return f" in {name} style"
+    return f" in {style.words()} style"
+
+
+def content_prompt(subject: Subject) -> str:
+    """What a content LoRA is trained on, such as ``a sks cat``."""
+    return f"a {CONTENT_TOKEN} {CATEGORIES[subject.category]}"
+
+
+def style_prompt(shown: Subject) -> str:
+    """What a style LoRA is trained on, such as ``a cat in szn style``.
+
+    It names no more than the category, as the paper's captions do ("a village in oil painting style"). So the one
+    image's subject leaks into the LoRA: a good merge keeps the style and leaves the subject out.
+    """
+    return f"a {CATEGORIES[shown.category]} in {STYLE_TOKEN} style"
+
+
+def pair_prompt(subject: Subject) -> str:
+    """The combined prompt that a user types, such as ``a sks cat in szn style``."""
+    return f"{content_prompt(subject)} in {STYLE_TOKEN} style"

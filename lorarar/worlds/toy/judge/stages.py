@@ -1,0 +1,88 @@
+"""Makes the embedded judge: data, the stages of training, the folder that is shipped and its card."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from lorarar.evaluation.judge.ask.rubrics import load_rubric
+from lorarar.storage import write_card
+from lorarar.training import fit
+from lorarar.worlds.toy.judge.data import LEARNT, check_unseen, draw_pairs, rebuild
+from lorarar.worlds.toy.judge.model import build_model, build_processor
+from lorarar.worlds.toy.judge.scores import measure
+from lorarar.worlds.toy.judge.texts import RUBRICS, all_texts, wordings
+from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, Stage, TowerTraining
+
+
+@dataclass(frozen=True)
+class TinyJudgeConfig:
+    """``lorarar judge train-tiny``.
+
+    Attributes:
+        output: folder of the judge, in transformers' layout; its card lies beside it.
+        base: the embedded base, whose autoencoder blurs a share ``rebuilt`` of the test images.
+        runs: folder for checkpoints.
+        pairs: pairs of images that are drawn once and learnt from.
+        held_out_pairs: pairs of validation subjects and styles that the card's numbers come from.
+        tower: how the vision tower is trained; judge: then everything else.
+    """
+
+    output: Path
+    base: Path
+    runs: Path
+    pairs: int
+    tower: Stage
+    judge: Stage
+    rebuilt: float = 0.5
+    held_out_pairs: int = 2000
+    seed: int = 0
+
+
+def train_tiny(config: TinyJudgeConfig) -> Path:
+    """Trains the judge, or goes on from its checkpoints; writes it and its card; returns its folder."""
+    rubrics = wordings()
+    processor = build_processor(all_texts(rubrics))
+    model = build_model(processor, config.seed)
+    pairs = draw_pairs(config.pairs, config.seed)
+    check_unseen(pairs)
+    pairs = rebuild(pairs, config.base / "vae", config.rebuilt, config.seed)
+    tower = TowerTraining(model, pairs, config.tower, config.seed)
+    fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu")
+    judge = JudgeTraining(model, processor, pairs, rubrics, LEARNING, config.judge, config.seed)
+    fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu")
+    save_judge(model, processor, config.output)
+    write_card(config.output, **judge_facts(config))
+    return config.output
+
+
+def save_judge(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
+    """Writes model (fp16) and processor under a temporary name, then renames the folder."""
+    temporary = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    short: Any = model
+    short.half().save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    for path in temporary.iterdir():
+        path.chmod(0o644)  # safetensors makes files that only their owner may read
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
+    """What the card says: how it was made, and how well the written judge tells validation renders apart."""
+    processor = LlavaProcessor.from_pretrained(config.output)
+    model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
+    pairs = draw_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*LEARNT, "validation"))
+    return {
+        "what": "judge of the toy world: a LLaVA trained from scratch on renders alone",
+        "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "base", "runs")},
+        "learnt_from": [f"{name} subjects and styles" for name in LEARNT],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "validation_renders": {name: measure(model, processor, pairs, load_rubric(name)) for name in RUBRICS},
+    }

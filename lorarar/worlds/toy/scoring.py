@@ -1,0 +1,113 @@
+"""Generate images of toy pairs and score them with the attribute reader, whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lorarar.datasets import Pair, sheet
+from lorarar.diffusion import Backbone, Sampling, generate_batches
+from lorarar.lora import Coefficients, LoRA, merge_exactly
+from lorarar.worlds.toy.attributes import Style, Subject, truth
+from lorarar.worlds.toy.classifier import AttributeClassifier, score
+from lorarar.worlds.toy.world import toy_world
+
+SAMPLING = Sampling(steps=15, guidance=2.5)
+_BATCH_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Images (n, k, 3, 32, 32), 0 to 1, and for each metric its values (n, k)."""
+
+    images: Tensor
+    scores: dict[str, Tensor]
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over all images."""
+        return {name: float(values.mean()) for name, values in self.scores.items()}
+
+
+def subject_of(concept: str) -> Subject:
+    """The subject of a content's id, such as ``test_content_03``."""
+    split, _, index = concept.split("_")
+    return toy_world().subjects[split][int(index)]
+
+
+def style_of(concept: str) -> Style:
+    """The style of a style's id, such as ``test_style_03``."""
+    split, _, index = concept.split("_")
+    return toy_world().styles[split][int(index)]
+
+
+def truth_of(pair: Pair) -> tuple[int, ...]:
+    """The eight attribute values that an image of the pair should show."""
+    return truth(subject_of(pair.content.name), style_of(pair.style.name))
+
+
+def in_words(pair: Pair) -> Pair:
+    """The pair with words for both concepts, which the manifest withholds for test pairs: for ceilings alone."""
+    content, style = subject_of(pair.content.name).words(), style_of(pair.style.name).words()
+    return Pair(replace(pair.content, description=f"a {content}"), replace(pair.style, description=f"{style} style"))
+
+
+def read_images(
+    classifier: AttributeClassifier, images: Tensor, truths: Sequence[tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Score images (n, k, 3, 32, 32), 0 to 1, against n truths; each metric is (n, k)."""
+    n, k = images.shape[:2]
+    wanted = torch.tensor(truths)[:, None].expand(n, k, -1).flatten(0, 1)
+    read = torch.cat([classifier.read(part * 2 - 1) for part in images.flatten(0, 1).split(256)])
+    return {name: values.unflatten(0, (n, k)) for name, values in score(read, wanted).items()}
+
+
+def generate_and_score(
+    backbone: Backbone,
+    classifier: AttributeClassifier,
+    loras: Sequence[LoRA | None],
+    prompts: Sequence[str],
+    truths: Sequence[tuple[int, ...]],
+    seeds: Sequence[int],
+    sampling: Sampling = SAMPLING,
+    progress: Callable[[int], object] = lambda images: None,
+) -> Scored:
+    """Images of n LoRAs at k seeds and their scores. ``progress`` is told the number of images of each batch."""
+    parts = []
+    for part in generate_batches(backbone, loras, prompts, seeds, sampling, batch=max(1, _BATCH_IMAGES // len(seeds))):
+        parts.append(part)
+        progress(part.shape[0] * part.shape[1])
+    images = torch.cat(parts).clamp(0, 1)
+    return Scored(images, read_images(classifier, images, truths))
+
+
+@dataclass(frozen=True)
+class PairScorer:
+    """Scores a merger by the images of given pairs: the scorer of ``MergerTraining`` on the toy world."""
+
+    backbone: Backbone
+    classifier: AttributeClassifier
+    pairs: Sequence[Pair]
+    loras: Mapping[str, LoRA]
+    seeds: Sequence[int]
+    sampling: Sampling = SAMPLING
+
+    def merged(self, merger: Callable[[Sequence[LoRA]], Coefficients]) -> list[LoRA]:
+        """Every pair's merged LoRA."""
+        with torch.no_grad():
+            inputs = [(self.loras[p.content.name], self.loras[p.style.name]) for p in self.pairs]
+            return [merge_exactly(both, merger(both)) for both in inputs]
+
+    def scored(self, merged: Sequence[LoRA | None], progress: Callable[[int], object] = lambda n: None) -> Scored:
+        """The images and scores of one LoRA for each pair, at the combined prompt."""
+        prompts, truths = [p.prompt for p in self.pairs], [truth_of(p) for p in self.pairs]
+        return generate_and_score(
+            self.backbone, self.classifier, merged, prompts, truths, self.seeds, self.sampling, progress
+        )
+
+    def __call__(self, merger: Callable[[Sequence[LoRA]], Coefficients]) -> tuple[dict[str, float], Tensor]:
+        """Mean scores and a grid of the first seed's images."""
+        found = self.scored(self.merged(merger))
+        return found.means(), sheet(found.images[:, 0], columns=8)

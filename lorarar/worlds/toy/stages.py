@@ -1,0 +1,171 @@
+"""The stages that make the embedded default's reader and base: train, measure, save with a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lorarar.diffusion import load_backbone
+from lorarar.storage import atomic_write, write_card
+from lorarar.training import fit
+from lorarar.worlds.toy.attributes import ATTRIBUTES, truth
+from lorarar.worlds.toy.autoencoder import AutoencoderTraining
+from lorarar.worlds.toy.base import BaseTraining
+from lorarar.worlds.toy.classifier import AttributeClassifier, ClassifierTraining, load_classifier, score, to_tensor
+from lorarar.worlds.toy.pipelines import Parts, Shape, build_pipeline, new_parts, parts_of
+from lorarar.worlds.toy.renderer import render
+from lorarar.worlds.toy.world import toy_world
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """How a stage is trained. ``renders``: images in its training set; ``batch``: images a step and process."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    renders: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BaseRecipe(StageRecipe):
+    """How a base is trained.
+
+    Attributes:
+        shape: of its denoiser.
+        parts: another base, whose autoencoder, tokenizer and text encoders it shares, frozen; without it the
+            autoencoder is that of the stage before, and the text encoders learn with the denoiser.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    parts: Path | None = None
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """``lorarar world``: the stages that make the embedded default, but for its zoo and its mergers.
+
+    Attributes:
+        output: folder for the artefacts, and runs: folder for checkpoints.
+        classifier: and autoencoder: None where a base takes over another's.
+        devices: processes that train the base, one thread each on a CPU.
+    """
+
+    output: Path
+    runs: Path
+    base: BaseRecipe
+    classifier: StageRecipe | None = None
+    autoencoder: StageRecipe | None = None
+    devices: int = 1
+
+
+def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
+    """Train the attribute classifier; write ``output/classifier.safetensors`` and its card."""
+    module = ClassifierTraining(**asdict(recipe))
+    fit(module, steps=recipe.steps, folder=runs / "classifier")
+    path = output / "classifier.safetensors"
+    output.mkdir(parents=True, exist_ok=True)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in module.classifier.state_dict().items()}
+    with atomic_write(path, force=True) as temporary:
+        save_file(state, temporary)
+    write_card(
+        path,
+        what="attribute classifier of the toy world",
+        recipe=asdict(recipe),
+        **classifier_facts(load_classifier(path)),
+    )
+    return path
+
+
+def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
+    """Train the AutoencoderKL; write ``runs/autoencoder/vae``."""
+    module = AutoencoderTraining(**asdict(recipe))
+    fit(module, steps=recipe.steps, folder=runs / "autoencoder")
+    path = runs / "autoencoder" / "vae"
+    module.finish().save_pretrained(path)
+    return path
+
+
+def make_base(recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> Path:
+    """Train the base on the autoencoder's latents; write ``output/base`` in fp16 and its card."""
+    torch.manual_seed(recipe.seed)
+    parts = parts_of(recipe.parts) if recipe.parts else _new_parts(runs)
+    how = {entry.name: getattr(recipe, entry.name) for entry in fields(StageRecipe)}
+    pipeline = build_pipeline(parts, recipe.shape)
+    module = BaseTraining(pipeline, cache=runs / "base" / "latents.safetensors", **how)
+    devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
+    fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
+    if module.global_rank == 0:
+        save_base(module, recipe, output, devices)
+    return output / "base"
+
+
+def _new_parts(runs: Path) -> Parts:
+    return new_parts(AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae").eval())
+
+
+def save_base(module: BaseTraining, recipe: BaseRecipe, output: Path, devices: int) -> None:
+    """Write the trained pipeline under a temporary name, then rename it and write its card."""
+    path, temporary = output / "base", output / "base.part"
+    module.pipeline.to(dtype=torch.float16).save_pretrained(temporary)
+    shutil.rmtree(path, ignore_errors=True)
+    temporary.rename(path)
+    counted = {"denoiser": module.denoiser, "autoencoder": module.pipeline.vae, **module.backbone.encoders}
+    write_card(
+        path,
+        what=f"{type(module.pipeline).__name__} of the toy world, trained from scratch",
+        recipe=json.loads(json.dumps(asdict(recipe), default=str)),
+        processes=devices,
+        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in counted.items()},
+    )
+
+
+@torch.no_grad()
+def classifier_facts(classifier: AttributeClassifier) -> dict[str, dict[str, float]]:
+    """How well it reads renders of test pairs, which it never saw, and that it reads nothing into rubbish."""
+    pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
+    wanted = torch.tensor([truth(*pair) for pair in pairs] * 4)
+    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    read = classifier.read(images)
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blanks = torch.linspace(-1, 1, len(images)).view(-1, 1, 1, 1).expand_as(images)
+    others = torch.roll(images, 3 * 8 + 5, 0)  # three contents and five styles on: nothing of the pair is left
+    return {
+        "accuracy_on_test_renders": dict(zip(ATTRIBUTES, (read == wanted).float().mean(0).tolist(), strict=True)),
+        "test_renders": _means(read, wanted),
+        "noise": _means(classifier.read(noise), wanted),
+        "blanks": _means(classifier.read(blanks), wanted),
+        "images_of_another_pair": _means(classifier.read(others), wanted),
+        "chance": chance(),
+    }
+
+
+def chance() -> dict[str, float]:
+    """The mean scores of guessing each attribute at random."""
+    inverse = [1 / values for values in ATTRIBUTES.values()]
+    return {"content": sum(inverse[:4]) / 4, "style": sum(inverse[4:]) / 4}
+
+
+@torch.no_grad()
+def reconstruction_facts(base: Path, classifier: AttributeClassifier) -> dict[str, float]:
+    """The classifier's scores on the base's reconstructions of test renders."""
+    backbone = load_backbone(base)
+    pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
+    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    vae = backbone.pipeline.vae
+    latents = backbone.encode_images(images) / vae.config.scaling_factor
+    return _means(
+        classifier.read(vae.decode(latents).sample.clamp(-1, 1)), torch.tensor([truth(*p) for p in pairs] * 4)
+    )
+
+
+def _means(read: Tensor, wanted: Tensor) -> dict[str, float]:
+    return {name: round(float(values.mean()), 4) for name, values in score(read, wanted).items()}

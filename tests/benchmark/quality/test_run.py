@@ -1,0 +1,244 @@
+"""lorarar.benchmark.quality: one small run from a configuration to a table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch.testing import assert_close
+
+import lorarar.benchmark.quality.cells as cells
+from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
+from lorarar.benchmark.quality.rows import build
+from lorarar.benchmark.quality.run import plan_quality, run_quality
+from lorarar.benchmark.quality.world import load_world
+from lorarar.datasets.contact_sheets import to_bytes
+from lorarar.diffusion.loading import load_backbone
+from lorarar.diffusion.sampling import Sampling, generate
+from lorarar.formats.loading import load
+from lorarar.hypernetwork.checkpoint import load_merger
+from lorarar.lora.coefficients import merge_exactly
+from lorarar.mergers.methods.direct import direct
+from lorarar.storage.cards import ArtefactError
+from lorarar.storage.locations import EMBEDDED
+from lorarar.storage.run_folder import ConfigError
+
+PAIR = "test_content_01+test_style_00"
+
+
+def rows() -> list[MethodConfig]:
+    """One of each kind, as small as it can be."""
+    small = {"steps": 1, "learning_rate": 0.01, "images": 1}
+    trained = {
+        "recipe.steps": 1,
+        "validate_every": 1,
+        "options.group": "projection",
+        "classifier": None,
+        "monitor": "validation/loss",
+        "mode": "min",
+    }
+    return [
+        MethodConfig("base", "base"),
+        MethodConfig("style alone", "style"),
+        MethodConfig("direct", "merger", "direct"),
+        MethodConfig("TIES", "merger", "ties", {"density": 0.5}),
+        MethodConfig("composite", "merger", "composite"),
+        MethodConfig("ZipLoRA", "pair", "ziplora", {"steps": 2, "predicted": ["to_q"]}),
+        MethodConfig("truth", "truth", "", small),
+        MethodConfig("joint", "joint", "", {"rank": 2, "alphas": [2], **small}),
+        MethodConfig("constant", "trained", "configs/train/embedded_constant.yaml", trained, training_seeds=(0, 1)),
+    ]
+
+
+@pytest.fixture
+def whole(config: QualityConfig, splits_file: Path) -> QualityConfig:
+    methods = rows()
+    methods[-1].settings.update(splits=str(splits_file), split="tiny")
+    return replace(config, methods=methods, compared=[["ZipLoRA", "direct"]], judge="tiny")
+
+
+def test_every_kind_of_row_is_scored_and_a_second_run_makes_nothing(
+    whole: QualityConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = run_quality(whole)
+    record = json.loads((whole.output / "results.json").read_text())
+    times = json.loads((whole.output / "times.json").read_text())
+    assert set(record["methods"]) == {row.name for row in rows()}
+    assert record["pairs"] == [f"test_content_{c}+test_style_{s}" for c in ("00", "01") for s in ("00", "01")]
+    assert set(record["judge"]["methods"]) == set(record["methods"])
+    assert record["best"] not in ("base", "style alone", "truth", "joint")
+    assert {c["first"] for c in record["compared"]["joint"]} == {"ZipLoRA"}
+    assert record["methods"]["ZipLoRA"]["facts"].keys() == {"loss_before", "loss_after", "steps"}
+    assert len(record["methods"]["constant"]["joint_of_training_seeds"]) == 2
+    assert times.keys() == {"direct", "TIES", "ZipLoRA", "truth", "joint", "constant"}
+    assert text.count("\n") == len(rows()) + 2
+    for name in ("pareto.png", "contact_sheet.png"):
+        with Image.open(whole.output / name) as picture:
+            assert min(picture.size) > 100
+    before = {path: path.read_bytes() for path in whole.output.glob("*.json")}
+    monkeypatch.setattr(cells, "_make", None)  # nothing is made again
+    run_quality(whole)
+    assert {path: path.read_bytes() for path in whole.output.glob("*.json")} == before
+
+
+def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
+    run_quality(config)
+    loras = [load(EMBEDDED / "loras" / f"{name}.safetensors") for name in PAIR.split("+")]
+    concept = next(
+        c
+        for c in yaml.safe_load((EMBEDDED / "concepts.yaml").read_text())["concepts"]
+        if c["name"] == "test_content_01"
+    )
+    merged = merge_exactly(loras, direct(loras))
+    with torch.no_grad():
+        images = generate(
+            load_backbone(config.base), [merged], [f"{concept['prompt']} in szn style"], config.seeds, Sampling(2, 2.5)
+        )
+    for image, seed in zip(images[0], config.seeds, strict=True):
+        kept = cells.load_image(config.runs / "images" / "direct" / PAIR / f"{seed}.png")
+        # A batch of other pairs rounds otherwise.
+        assert (torch.tensor(to_bytes(image)).permute(2, 0, 1) / 255 - kept).abs().max() < 3 / 255
+
+
+def test_a_lost_image_is_made_again_and_the_results_stay(config: QualityConfig) -> None:
+    run_quality(config)
+    before = (config.output / "results.json").read_bytes()
+    lost = config.runs / "images" / "direct" / PAIR / "1.png"
+    content = lost.read_bytes()
+    lost.write_bytes(b"damaged")
+    run_quality(config)
+    assert lost.read_bytes() == content
+    assert (config.output / "results.json").read_bytes() == before
+
+
+def test_settings_are_chosen_on_validation_pairs(tuned: QualityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def score(classifier: object, images: torch.Tensor, truths: object) -> dict[str, torch.Tensor]:
+        worth = images.std(dim=(2, 3, 4))  # images without any LoRA score otherwise
+        return dict.fromkeys(("content", "style", "joint", "strict"), worth)
+
+    made = cells._make
+    monkeypatch.setattr(cells, "read_images", score)
+    monkeypatch.setattr(
+        cells,
+        "_make",
+        lambda world, method, pairs, *rest: asked.append({p.name for p in pairs}) or made(world, method, pairs, *rest),
+    )
+    run_quality(replace(tuned, methods=tuned.methods[2:]))
+    assert all(name.startswith("validation") for names in asked[:4] for name in names)
+    assert all(name.startswith("test") for names in asked[4:] for name in names)
+    row = json.loads((tuned.output / "results.json").read_text())["methods"]["scalars"]
+    joint = [trial["joint"] for trial in row["tried"]]
+    assert joint[0] != joint[1]
+    assert row["settings"] == row["tried"][joint.index(max(joint))]["settings"]
+
+
+def test_without_a_reader_the_judge_scores(config: QualityConfig) -> None:
+    text = run_quality(replace(config, classifier=None, judge="tiny"))
+    record = json.loads((config.output / "results.json").read_text())
+    assert record["methods"]["direct"]["joint"]["mean"] == record["judge"]["methods"]["direct"]["mars2"]
+    assert text.count("\n") == 4
+
+
+def test_the_plan_counts_and_makes_nothing(tuned: QualityConfig) -> None:
+    text = plan_quality(tuned)
+    images = 3 * 4 * 2 + 2 * 4  # rows x pairs x seeds, and two trials on four validation pairs
+    assert text.startswith(f"3 rows, 4 pairs, {images} images (24 kept)")
+    assert not tuned.runs.exists()
+    assert not tuned.output.exists()
+
+
+def test_a_changed_configuration_is_refused_and_shown(config: QualityConfig) -> None:
+    run_quality(config)
+    with pytest.raises(ConfigError, match=r"'steps': \(2, 3\).*name another folder"):
+        run_quality(replace(config, steps=3))
+    run_quality(replace(config, methods=config.methods[:1]))  # rows may come and go
+
+
+def test_a_missing_lora_is_named(config: QualityConfig, tmp_path: Path) -> None:
+    for name in ("test_content_00", "test_content_01", "test_style_00"):
+        (tmp_path / f"{name}.safetensors").write_bytes((EMBEDDED / "loras" / f"{name}.safetensors").read_bytes())
+    with pytest.raises(ArtefactError, match=r"1 lack one, first \['test_style_01'\]"):
+        run_quality(replace(config, loras=tmp_path))
+
+
+def test_a_leak_between_splits_is_refused(config: QualityConfig, splits_file: Path, tmp_path: Path) -> None:
+    splits = yaml.safe_load(splits_file.read_text())
+    splits["splits"]["tiny"]["train"]["styles"].append("test_style_01")
+    (tmp_path / "leak.yaml").write_text(yaml.safe_dump(splits))
+    with pytest.raises(ValueError, match="expected disjoint splits, found 'test_style_01'"):
+        run_quality(replace(config, splits=tmp_path / "leak.yaml"))
+
+
+def test_settings_are_never_chosen_on_what_is_compared(tuned: QualityConfig) -> None:
+    with pytest.raises(ConfigError, match="expected two of the splits"):
+        run_quality(replace(tuned, tuned_on="test"))
+
+
+def test_a_wrong_setting_names_its_row(config: QualityConfig) -> None:
+    wrong = MethodConfig("odd one", "merger", "ties", {"densitty": 0.5})
+    with pytest.raises(ConfigError, match=r"odd one: .*did you mean 'density'"):
+        run_quality(replace(config, methods=[wrong]))
+
+
+def test_nothing_is_left_of_a_cell_that_could_not_be_written(
+    config: QualityConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cells, "save_image", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_quality(config)
+    assert not list(config.runs.rglob("*.json"))[1:]  # the configuration alone
+    assert not config.output.exists()
+
+
+def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
+    settings = {key: value for key, value in whole.methods[-1].settings.items() if key != "options.group"}
+    own = MethodConfig("own", "trained", "configs/train/embedded_paper.yaml", settings)
+    other = replace(own, name="other", settings={**settings, "other_pair": True})
+    config = replace(whole, methods=[own, other], compared=[], judge=None)
+    run_quality(config)
+    world = load_world(config)
+    merger = load_merger(next(config.trainings.glob("*.safetensors")))
+    pair = world.pairs()[1]
+    assert world.another(pair).name == "test_content_01+test_style_00"
+    for row, seen in ((own, pair), (other, world.another(pair))):
+        (made,) = build(world, row, row.settings).make([pair])
+        expected = merge_exactly(world.both(pair), merger(world.both(seen)))
+        assert made.lora is not None
+        layer = next(la for la in expected.layers if la.endswith("to_q"))
+        assert torch.equal(made.lora.layers[layer].A, expected.layers[layer].A)
+    images = [(config.runs / "images" / name / pair.name / "0.png").read_bytes() for name in ("own", "other")]
+    assert images[0] != images[1]
+
+
+def test_a_pair_starts_from_a_trained_merger_and_is_told_words_where_asked(whole: QualityConfig) -> None:
+    trained = replace(whole.methods[-1], training_seeds=(0,))
+    run_quality(replace(whole, methods=[trained], compared=[], judge=None))
+    file = next(whole.trainings.glob("*.safetensors"))
+    settings = {"init": str(file), "steps": 1, "learning_rate": 1e-9}
+    world = load_world(whole)
+    pair = world.pairs()[1]
+    expected = merge_exactly(world.both(pair), load_merger(file)(world.both(pair)))
+    layer = next(la for la in expected.layers if la.endswith("to_q"))
+    found = {}
+    for source, told in (("ziplora", {}), ("text_guided", {"true_descriptions": True})):
+        row = MethodConfig(source, "pair", source, settings | told)
+        assert row.competes == (source == "ziplora")
+        method = build(world, row, row.settings)
+        assert "init" in method.identity
+        (made,) = method.make([pair])
+        assert made.lora is not None
+        assert_close(made.lora.layers[layer].delta(), expected.layers[layer].delta(), rtol=1e-4, atol=1e-5)
+        found[source] = made.facts["loss_before"]
+    assert found["ziplora"] != found["text_guided"]
+    with pytest.raises(ValueError, match="a description of both concepts"):  # the manifest of a test split holds none
+        build(world, MethodConfig("text_guided", "pair", "text_guided"), {"steps": 1}).make([pair])

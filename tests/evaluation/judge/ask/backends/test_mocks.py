@@ -1,0 +1,96 @@
+"""lorarar.evaluation.judge.ask.backends: opened by name; the mocks do what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_labels
+from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.records import Answer, Question
+
+
+def questions(count: int, *, answer: Answer = "yes_no", swapped: bool = False) -> list[Question]:
+    return [
+        Question(f"{i}{swapped}", f"i{i}", "content", "r", "m", ("a", "b"), ("", ""), "?", answer, swapped)
+        for i in range(count)
+    ]
+
+
+LABELS = {(f"i{i}", "content"): i % 2 for i in range(4000)}
+
+
+def says(backend: NoisyMock | TruthMock, asked: list[Question]) -> list[float | None]:
+    return [parse(reply, q).value for reply, q in zip(backend.ask(asked), asked, strict=True)]
+
+
+@pytest.mark.parametrize("answer", get_args(Answer))
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_truth_in_every_form(answer: Answer, swapped: bool) -> None:
+    found = says(TruthMock(LABELS), questions(4, answer=answer, swapped=swapped))
+    turned = answer == "pairwise" and swapped  # 1 says that the image shown first is better
+    assert found == ([1, 0, 1, 0] if turned else [0, 1, 0, 1])
+
+
+def test_what_has_no_label_is_no_answer() -> None:
+    (reply,) = TruthMock({}).ask(questions(1))
+    assert reply.failure == "there is no content label for i0"
+    assert NoisyMock({}).ask(questions(1))[0].failure
+
+
+def test_noise_has_the_given_rates() -> None:
+    mock = NoisyMock(LABELS, sensitivity=0.9, specificity=0.7, position_bias=0.2)
+    rates = {}
+    for swapped in (False, True):
+        found = says(mock, questions(4000, swapped=swapped))
+        rates[swapped] = [sum(found[label::2]) / 2000 for label in (1, 0)]
+    assert rates[False] == pytest.approx([0.9, 0.3], abs=0.03)
+    assert rates[True] == pytest.approx([1.0, 0.5], abs=0.03)
+
+
+def test_noise_is_the_same_every_time_and_differs_by_seed() -> None:
+    asked = questions(100)
+    first = says(NoisyMock(LABELS, 0.5, 0.5), asked)
+    assert says(NoisyMock(LABELS, 0.5, 0.5, batch=1), asked[::-1])[::-1] == first
+    assert says(NoisyMock(LABELS, 0.5, 0.5, seed=1), asked) != first
+    assert NoisyMock(LABELS).identity != NoisyMock(LABELS, seed=1).identity
+
+
+def test_backends_by_name() -> None:
+    assert isinstance(open_backend("mock:truth"), TruthMock)
+    found = open_backend("mock:noisy?sensitivity=0.75&seed=3", labels=LABELS)
+    assert found == NoisyMock(LABELS, sensitivity=0.75, seed=3)
+    assert open_backend("mock:noisy", labels=LABELS) == NoisyMock(LABELS)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpt", "mock", "mock:lies", "mock:truth?seed=1", "openai:m", "transformers:", "transformers", "openai"]
+)
+def test_unknown_backends_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="expected a back end of the form tiny, transformers:MODEL, openai:MODEL@URL"):
+        open_backend(name)
+
+
+@pytest.mark.parametrize("name", ["mock:noisy?rate=1", "mock:noisy?sensitivity=high", "mock:noisy?x"])
+def test_unknown_settings_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="expected settings of .*'sensitivity'"):
+        open_backend(name)
+
+
+def test_a_run_can_be_replayed_only_after_it_was_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found no backend.json"):
+        open_backend(f"mock:replay:{tmp_path}")
+
+
+def test_labels_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"item": "a", "content": 1, "style": 0}\n\n{"item": "b", "style": true}\n')
+    assert read_labels(path) == {("a", "content"): 1, ("a", "style"): 0, ("b", "style"): 1}
+    for wrong in ({"item": "a", "content": 2}, {"content": 1}, [1]):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match="line 1: expected an item with labels"):
+            read_labels(path)

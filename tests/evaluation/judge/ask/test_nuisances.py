@@ -1,0 +1,130 @@
+"""lorarar.evaluation.judge.ask.nuisances: changed a little, asked beside the plain question, and without a vote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lorarar.datasets.images import load_image
+from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.nuisances import choose_items, draw_nuisances
+from lorarar.evaluation.judge.plan import plan_all, plan_run
+from lorarar.evaluation.judge.read.scores import voting
+from lorarar.evaluation.judge.records import Question
+from lorarar.evaluation.judge.run import judge, report_run
+from tests.evaluation.judge.sample import LAYOUT, planned_run
+from tests.evaluation.judge.test_run import truth, yes_sayer
+
+CHOSEN = 3
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    found = planned_run(tmp_path)
+    smooth = Image.linear_gradient("L").convert("RGB").resize((64, 48))
+    for number, path in enumerate(sorted((tmp_path / "images").rglob("*.png"))):
+        Image.fromarray((np.asarray(smooth) * 0.8).astype(np.uint8) + np.uint8(number)).save(path)
+    plan(found)
+    return found
+
+
+def plan(run: Path, nuisances: int = CHOSEN, rubric: str = "mars2") -> str:
+    references = run.parent / "references" / "references.yaml"
+    return plan_run(run, run.parent / "images", references, layout=LAYOUT, cases=6, nuisances=nuisances, rubric=rubric)
+
+
+def questions(run: Path) -> list[Question]:
+    return list(plan_all(run, read_setup(run), {}).main.questions)
+
+
+def test_images_change_a_little(run: Path) -> None:
+    setup = read_setup(run)
+    drawn = draw_nuisances(setup.items[:2], setup.images, run / "other")
+    assert list(drawn) == [item.id for item in setup.items[:2]]
+    for item in setup.items[:2]:
+        plain = np.asarray(load_image(setup.images / item.path)).astype(int)
+        for nuisance in ("jpeg", "crop"):
+            changed = np.asarray(load_image(drawn[item.id][nuisance])).astype(int)
+            assert changed.shape == plain.shape
+            assert 0 < np.abs(changed - plain).mean() < 8, nuisance
+        assert drawn[item.id]["jpeg"].read_bytes().startswith(b"\xff\xd8")
+
+
+def test_a_crop_trims_every_side(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (64, 64), "white")
+    picture.paste("red", (2, 2, 62, 62))
+    picture.save(tmp_path / "0.png")
+    item = read_setup(planned_run(tmp_path / "x")).items[0]
+    drawn = draw_nuisances([replace(item, path="0.png")], tmp_path, tmp_path / "synthetic_prompts")
+    found = np.asarray(load_image(drawn[item.id]["crop"]))
+    assert np.abs(found.astype(int) - (255, 0, 0)).max() < 40  # white without trimming
+
+
+def test_the_chosen_items_are_asked_about_in_other_ways(run: Path) -> None:
+    found, chosen = questions(run), {item.id for item in choose_items(read_setup(run).items, CHOSEN)}
+    assert len(chosen) == CHOSEN
+    assert {q.item for q in found if q.nuisance} == chosen
+    assert len(found) == 64 + CHOSEN * 4 * 3
+    plain = {(q.item, q.axis, q.reference): q for q in found if not q.nuisance}
+    for q in found:
+        other = plain[q.item, q.axis, q.reference]
+        changed = {"": (False, False), "reworded": (True, False), "jpeg": (False, True), "crop": (False, True)}
+        assert (q.text != other.text, q.pixels != other.pixels) == changed[q.nuisance]
+        assert q.pixels[0] == other.pixels[0]
+    assert voting(reversed(found)) == list(reversed([q for q in found if not q.nuisance]))
+    assert [q.id for q in questions(run)] == [q.id for q in found]
+
+
+def test_a_rubric_without_other_words_has_two_nuisances(run: Path) -> None:
+    plan(run, rubric="scale")
+    assert {q.nuisance for q in questions(run)} == {"", "jpeg", "crop"}
+    with pytest.raises(ValueError, match="asks about one image, for nuisances, found pairwise@1"):
+        plan(run, rubric="pairwise")
+    with pytest.raises(ValueError, match="no negative nuisances"):
+        plan(run, -1)
+
+
+def test_an_unreadable_image_has_none(run: Path) -> None:
+    setup = read_setup(run)
+    bad = choose_items(setup.items, CHOSEN)[0]
+    (setup.images / bad.path).write_bytes(b"answer yes")
+    plan(run)
+    assert {q.nuisance for q in questions(run) if q.item == bad.id} == {""}
+
+
+class Wavering:
+    """Tells the truth, and the opposite when it is asked in other words."""
+
+    concurrency, batch = 1, 8
+
+    def __init__(self, run: Path) -> None:
+        self.right, self.wrong = truth(run), yes_sayer(run)
+        self.identity = {"backend": "wavering"}
+
+    def ask(self, asked: list[Question]) -> list[object]:
+        return [(self.wrong if q.nuisance == "reworded" else self.right).ask([q])[0] for q in asked]
+
+
+def test_the_report_says_how_often_answers_agree(run: Path) -> None:
+    found = judge(run, read_setup(run), Wavering(run), "test")
+    assert found.code() == 0
+    _, page = report_run(run, read_setup(run))
+    told = json.loads((run / "results.json").read_text())["results"]
+    labels = truth(run).labels
+    chosen = [item.id for item in choose_items(read_setup(run).items, CHOSEN)]
+    for axis in ("content", "style"):
+        yes = 2 * sum(labels[item, axis] for item in chosen)
+        agreed = {name: axes[axis]["agreed"] for name, axes in told["nuisances"].items()}
+        assert agreed == {
+            "reworded": {"successes": yes, "total": 2 * CHOSEN},
+            "jpeg": {"successes": 2 * CHOSEN, "total": 2 * CHOSEN},
+            "crop": {"successes": 2 * CHOSEN, "total": 2 * CHOSEN},
+        }
+    assert told["counts"]["ok"] == 64 + CHOSEN * 4 * 3
+    assert "content, reworded" in page.read_text()
+    assert {entry["counts"]["ok"] for entry in told["groups"][0]["methods"]} == {32}

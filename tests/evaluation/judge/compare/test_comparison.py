@@ -1,0 +1,52 @@
+"""When two methods count as different: both the test and the interval must say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lorarar.datasets.records import Item
+from lorarar.evaluation.judge.compare.comparison import Comparison, compare_methods, tied_methods
+from lorarar.evaluation.judge.compare.grid import lay_out
+from lorarar.evaluation.judge.read.scores import score_images
+from tests.evaluation.judge.made import answer, make_items, make_questions
+
+ITEMS = make_items(["a", "b"], 5, 5, 2)
+
+
+def compare(right: Callable[[str, int, int], bool], items: Sequence[Item] = ITEMS) -> Comparison:
+    """Two methods; ``right`` tells whether (method, content, style) shows the content."""
+    questions = make_questions(items, {"content": 1, "style": 1})
+    of_items = {item.id: right(item.method, int(item.content[1]), int(item.style[1])) for item in items}
+    verdicts = answer(questions, lambda q: of_items[q.item])
+    return compare_methods(lay_out(score_images(items, questions, verdicts)), "content")[0]
+
+
+def test_a_gain_everywhere_is_real() -> None:
+    found = compare(lambda method, content, style: method == "a" or (content + style) % 5 == 0)
+    assert found.p_holm < 0.001
+    assert found.difference.mean == pytest.approx(0.8)
+    assert found.difference.low > 0
+    assert found.differs
+    assert (found.p_contents, found.p_styles) == (2 / 32, 2 / 32)
+    assert (found.first_only, found.second_only) == (40, 0)
+
+
+def test_a_gain_on_two_contents_of_five_says_little_about_others() -> None:
+    found = compare(lambda method, content, _: method == "a" or content > 1)
+    assert found.p_holm == pytest.approx(2 / 2**10, abs=5e-4)
+    assert found.difference.low == pytest.approx(0)
+    assert not found.differs
+    assert tied_methods({"a": 1.0, "b": 0.6}, [found]) == ("a", "b")
+
+
+def test_four_pairs_are_too_few_for_the_test() -> None:
+    found = compare(lambda method, content, style: method == "a", make_items(["a", "b"], 2, 2, 2))
+    assert found.p_holm == 2 / 2**4
+    assert found.difference.excludes_zero()
+    assert not found.differs
+
+
+def test_an_untested_difference_is_none() -> None:
+    assert tied_methods({"a": 1.0, "b": 0.0}, []) == ("a", "b")

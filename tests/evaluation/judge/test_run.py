@@ -1,0 +1,222 @@
+"""lorarar.evaluation.judge.run: from a planned folder to verdicts, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lorarar.datasets.manifest import write_manifest
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_labels
+from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
+from lorarar.evaluation.judge.records import Backend, Question, Reply
+from lorarar.evaluation.judge.run import Judged, judge, judge_by_name, report_run, reread
+from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile
+from tests.evaluation.judge.sample import planned_run, save_noise
+
+
+class Spy:
+    """A back end that counts, and may change replies."""
+
+    concurrency, batch = 2, 4
+
+    def __init__(self, backend: Backend, change: dict[str, Reply] | None = None) -> None:
+        self.backend, self.change = backend, change or {}
+        self.identity = backend.identity
+        self.items: list[str] = []
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        self.items += [question.item for question in questions]
+        replies = self.backend.ask(questions)
+        return [self.change.get(q.item, reply) for q, reply in zip(questions, replies, strict=True)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return planned_run(tmp_path)
+
+
+def truth(run: Path) -> TruthMock:
+    return TruthMock(case_labels(run, read_setup(run)) | read_labels(run.parent / "labels.jsonl"))
+
+
+def yes_sayer(run: Path) -> NoisyMock:
+    return NoisyMock(truth(run).labels, sensitivity=1.0, specificity=0.0)
+
+
+def judged(run: Path, backend: Backend, **more: object) -> Judged:
+    return judge(run, read_setup(run), backend, "test", **more)
+
+
+def files(run: Path) -> dict[str, bytes]:
+    names = ("verdicts.jsonl", "calibration.json", "results.json", "results.csv", "report.html", "manifest.jsonl")
+    return {name: (run / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("rubric", ["mars2", "mars2_color", "mars2_nameless", "scale", "flags", "pairwise"])
+def test_the_truth_comes_out_as_it_went_in(rubric: str, tmp_path: Path) -> None:
+    run = planned_run(tmp_path, rubric=rubric)
+    labels = dict(truth(run).labels)
+    if rubric == "pairwise":
+        ids = {q.item for q in reread_questions(run)}
+        labels |= {(pair, axis): 1 for pair in ids for axis in ("content", "style")}
+    found = judged(run, TruthMock(labels))
+    assert found.code() == 0
+    for question in found.planned.main.questions:
+        wanted = labels[question.item, question.axis]
+        assert found.verdicts[question.id].value == (
+            1 - wanted if rubric == "pairwise" and question.swapped else wanted
+        )
+    assert (found.gate is None) == (rubric == "pairwise")
+    assert found.gate is None or found.gate.passed
+
+
+def reread_questions(run: Path) -> list[Question]:
+    return list(plan_all(run, read_setup(run), {}).main.questions)
+
+
+def test_a_judge_that_fails_its_calibration_is_not_asked_on(run: Path) -> None:
+    spy = Spy(yes_sayer(run))
+    found = judged(run, spy)
+    assert found.gate is not None
+    assert not found.gate.passed
+    assert found.code() == 4
+    assert all(item.startswith("calibration/") for item in spy.items)
+    assert {verdict.state for verdict in found.verdicts.values()} == {"not_run"}
+    assert "calibration: FAILED" in found.describe()
+    found = judged(run, spy, uncalibrated=True)
+    assert (found.code(uncalibrated=True), found.code()) == (0, 4)
+    assert sum(not item.startswith("calibration/") for item in spy.items) == 64
+
+
+def test_calibration_alone(run: Path) -> None:
+    spy = Spy(truth(run))
+    found = judged(run, spy, calibrate_only=True)
+    assert (found.code(calibrate_only=True), found.code()) == (0, 3)
+    asked = len(spy.items)
+    assert judged(run, spy).code() == 0
+    assert len(spy.items) == asked + 64  # the calibration is not asked again
+
+
+def test_the_budget_covers_the_calibration(run: Path) -> None:
+    spy = Spy(truth(run))
+    first = judged(run, spy, budget=10)
+    assert (len(spy.items), first.code()) == (10, 5)
+    total = len(first.planned.calibration.questions) + 64
+    codes = []
+    while len(codes) < 50 and (not codes or codes[-1] != 0):
+        codes.append(judged(run, spy, budget=30).code())
+    assert set(codes[:-1]) == {5}
+    assert len(spy.items) <= total
+
+
+def test_undecided_questions_make_it_incomplete(run: Path) -> None:
+    items = [item.id for item in read_setup(run).items]
+    change = {items[0]: Reply("Maybe", "stop"), items[1]: Reply(failure="HTTP 500")}
+    found = judged(run, Spy(truth(run), change))
+    states = [found.verdicts[q.id].state for q in found.planned.main.questions]
+    assert found.code() == 3
+    assert (states.count("abstain"), states.count("error"), states.count("ok")) == (4, 4, 56)
+    assert "4 abstain, 4 error, 56 ok" in found.describe()
+    again = Spy(truth(run))
+    assert judged(run, again).code() == 3  # the abstentions stand
+    assert set(again.items) == {items[1]}
+
+
+def test_hostile_images_and_paths_are_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+    run = planned_run(tmp_path)
+    setup = read_setup(run)
+    files = [setup.images / item.path for item in setup.items]
+    bad = [item.id for item in setup.items[: len(HOSTILE) + 1]]
+    contents = hostile(tmp_path)
+    for path, kind in zip(files, HOSTILE, strict=False):
+        path.write_bytes(contents[kind])
+    files[len(HOSTILE)].unlink()
+    files[len(HOSTILE)].symlink_to(tmp_path / "labels.jsonl")
+    paths = [replace(setup.items[-1], id=path, path=path, seed=9 + n) for n, path in enumerate(HOSTILE_PATHS)]
+    write_manifest(tmp_path / "mine.jsonl", [*setup.items, *paths])
+    bad += HOSTILE_PATHS
+    references = tmp_path / "references" / "references.yaml"
+    text = plan_run(run, setup.images, references, manifest=tmp_path / "mine.jsonl", cases=6)
+    assert text.count("cannot be asked: ") == len(bad)
+    spy = Spy(truth(run))
+    found = judged(run, spy)
+    assert not {*bad} & {*spy.items}
+    for question in found.planned.main.questions:
+        verdict = found.verdicts[question.id]
+        assert verdict.state == ("invalid_input" if question.item in bad else "ok")
+        assert verdict.reason or verdict.state == "ok"
+    assert {q.item for q in found.planned.main.questions} > {*bad}
+    assert found.code() == 3
+    report = report_run(run, read_setup(run))[1].read_text()
+    assert "root:x:" not in report  # of /etc/passwd
+
+
+def test_a_resumed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    whole, broken = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
+    for run, budgets in ((whole, [None]), (broken, [7, 150, 20, None])):
+        for budget in budgets:
+            judged(run, replace(yes_sayer(run), specificity=0.9), budget=budget, uncalibrated=True)
+            with open(run / "log.jsonl", "ab") as log:
+                log.write(b'{"question": "torn')
+        report_run(run, read_setup(run))
+    assert files(whole) == files(broken)
+
+
+def test_rescoring_asks_nobody_and_gives_the_same(run: Path) -> None:
+    judged(run, truth(run))
+    before = (run / "verdicts.jsonl").read_bytes()
+    (run / "verdicts.jsonl").unlink()
+    log = (run / "log.jsonl").read_bytes()
+    assert reread(run, read_setup(run)).code() == 0
+    assert (run / "verdicts.jsonl").read_bytes() == before
+    assert (run / "log.jsonl").read_bytes() == log
+
+
+def test_a_run_can_be_replayed(tmp_path: Path) -> None:
+    first, second = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
+    judged(first, replace(yes_sayer(first), specificity=0.95))
+    found = judge_by_name(second, read_setup(second), f"mock:replay:{first}")
+    assert found.code() == reread(first, read_setup(first)).code()
+    assert (second / "verdicts.jsonl").read_bytes() == (first / "verdicts.jsonl").read_bytes()
+
+
+def test_one_folder_has_one_judge(run: Path) -> None:
+    judged(run, truth(run))
+    with pytest.raises(ValueError, match="expected the judge that answered .* plan another folder"):
+        judged(run, yes_sayer(run))
+
+
+def test_the_report_needs_replies(run: Path) -> None:
+    with pytest.raises(ValueError, match="found none: run `lorarar judge run` first"):
+        report_run(run, read_setup(run))
+
+
+def test_the_calibration_is_written_down(run: Path) -> None:
+    found = judged(run, truth(run))
+    entries = json.loads((run / "calibration.json").read_text())
+    assert [entry["id"] for entry in entries] == [case.id for case in found.planned.cases]
+    assert all(entry["value"] == entry["label"] for entry in entries)
+    assert str(run.parent) not in (run / "calibration.json").read_text()
+
+
+def test_a_run_shares_its_cache(tmp_path: Path) -> None:
+    first, second = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
+    judged(first, truth(first), cache=tmp_path / "cache")
+    spy = Spy(truth(second))
+    found = judged(second, spy, cache=tmp_path / "cache")
+    assert spy.items == []
+    assert found.code() == 0
+    assert found.outcome is not None
+    assert found.outcome.cached == len({q.id for q in found.planned.calibration.questions}) + 64
+
+
+def test_a_changed_file_stops_everything(run: Path) -> None:
+    judged(run, truth(run))
+    save_noise(read_setup(run).images / "direct" / "cat_1+ink" / "0.png", 99)
+    with pytest.raises(ValueError, match=r"found 1 changed, first \['direct/cat_1\+ink/0.png \(image\)'\]"):
+        read_setup(run)

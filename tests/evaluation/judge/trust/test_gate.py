@@ -1,0 +1,131 @@
+"""The gate: which judges pass, which fail and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lorarar.datasets.records import AXES
+from lorarar.evaluation.judge.records import State, Verdict
+from lorarar.evaluation.judge.trust.calibration import Case
+from lorarar.evaluation.judge.trust.gate import evaluate
+from lorarar.evaluation.statistics.proportions import Rate, wilson
+
+DEGENERATE = ("blank", "noise", "text_card", "collage")
+
+
+def make_cases(each: int) -> list[Case]:
+    cases = []
+    for axis in AXES:
+        for kind, label in (("same_subject", 1), ("other_subject", 0), *((kind, 0) for kind in DEGENERATE)):
+            for n in range(each):
+                name = f"calibration/{kind}/{axis}/{n}"
+                cases.append(Case(name, kind, axis, label, "r.png", f"/{kind}/{n}.png", kind in DEGENERATE))
+    return cases
+
+
+def answers(cases: list[Case], says: Callable[[Case], float]) -> dict[str, Verdict]:
+    found = {}
+    for case in cases:
+        p = says(case)
+        found[case.id] = Verdict(case.id, "ok", float(p > 0.5), p_yes=(p, p))
+    return found
+
+
+CASES = make_cases(20)
+RIGHT = answers(CASES, lambda case: 0.9 if case.label else 0.1)
+
+
+def test_a_right_judge_passes() -> None:
+    found = evaluate(CASES, RIGHT)
+    assert found.passed
+    assert found.reasons == ()
+    for axis in AXES:
+        gate = found.axes[axis]
+        assert gate.sensitivity == gate.specificity == Rate(20, 20)
+        assert gate.false_accepts == Rate(0, 80)
+        assert gate.auc == 1.0
+        assert gate.undecided == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (lambda _: 0.9, "content: specificity 0.000 is below 0.8"),
+        (lambda _: 0.1, "style: sensitivity 0.000 is below 0.8"),
+        (lambda c: 0.9 if c.label or c.kind == "blank" else 0.1, "content: 20 of 80 degenerate images are accepted"),
+        (lambda c: 0.9 if c.label and not c.id.endswith("5") else 0.1, ""),
+    ],
+)
+def test_other_judges(says: Callable[[Case], float], reason: str) -> None:
+    found = evaluate(CASES, answers(CASES, says))
+    assert found.passed == (not reason)
+    assert any(reason in text for text in found.reasons) or not reason
+
+
+def test_the_thresholds_are_met_exactly() -> None:
+    wrong = {f"calibration/same_subject/content/{n}" for n in range(4)} | {
+        f"calibration/blank/style/{n}" for n in range(4)
+    }
+    verdicts = answers(CASES, lambda c: 0.9 if (c.label == 1) != (c.id in wrong) else 0.1)
+    assert evaluate(CASES, verdicts).passed  # 0.8 and 5 %
+    wrong |= {"calibration/same_subject/content/4", "calibration/blank/style/4"}
+    verdicts = answers(CASES, lambda c: 0.9 if (c.label == 1) != (c.id in wrong) else 0.1)
+    assert len(evaluate(CASES, verdicts).reasons) == 2
+
+
+def test_a_judge_without_knowledge_fails() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        found = evaluate(CASES, answers(CASES, lambda _: random.random()))
+        assert not found.passed
+
+
+def test_a_collage_is_wrong_on_both_axes_only() -> None:
+    one = answers(CASES, lambda c: 0.9 if c.label or (c.kind == "collage" and c.axis == "content") else 0.1)
+    assert evaluate(CASES, one).passed
+    assert evaluate(CASES, one).axes["content"].false_accepts == Rate(0, 80)  # decided: the other axis says no
+    both = answers(CASES, lambda c: 0.9 if c.label or c.kind == "collage" else 0.1)
+    assert evaluate(CASES, both).axes["style"].false_accepts == Rate(20, 80)
+    unknown = dict(both)
+    for n in range(20):
+        unknown[f"calibration/collage/style/{n}"] = Verdict("q", "error")
+    assert evaluate(CASES, unknown).axes["content"].undecided == (0, 0, 20)
+    assert evaluate(CASES, unknown).axes["content"].false_accepts == Rate(0, 60)
+
+
+@pytest.mark.parametrize("state", ["abstain", "error", "invalid_input", "not_run"])
+def test_undecided_cases_count_for_neither_side(state: State) -> None:
+    verdicts = dict(RIGHT)
+    for n in range(5):
+        verdicts[f"calibration/same_subject/content/{n}"] = Verdict("q", state, 1.0)
+        del verdicts[f"calibration/other_subject/content/{n}"]
+    found = evaluate(CASES, verdicts)
+    assert found.passed
+    assert found.axes["content"].sensitivity == found.axes["content"].specificity == Rate(15, 15)
+    assert found.axes["content"].undecided == (5, 5, 0)
+
+
+def test_too_few_decided_cases_cannot_be_calibrated() -> None:
+    few = make_cases(4)
+    reasons = evaluate(few, answers(few, lambda c: float(c.label))).reasons
+    assert "content: sensitivity cannot be calibrated: 4 of 4 cases are decided, expected at least 5" in reasons[0]
+    silent = {name: v for name, v in RIGHT.items() if "same_subject/style" not in name or int(name.split("/")[-1]) < 9}
+    assert ["style: sensitivity cannot be calibrated: 9 of 20" in r for r in evaluate(CASES, silent).reasons] == [True]
+    assert len(evaluate(CASES, {}).reasons) == 6
+    assert not evaluate([], {}).passed
+
+
+def test_known_error_rates_lie_in_their_intervals() -> None:
+    random = np.random.default_rng(3)
+    cases = make_cases(200)
+    verdicts = answers(cases, lambda c: float(random.random() < (0.85 if c.label else 0.1)))
+    for axis in AXES:
+        found = evaluate(cases, verdicts).axes[axis]
+        for rate, truth in ((found.sensitivity, 0.85), (found.specificity, 0.9)):
+            interval = wilson(rate)
+            assert interval.low <= truth <= interval.high
+            assert interval.high - interval.low < 0.12
+        assert found.auc == pytest.approx((found.sensitivity.value + found.specificity.value) / 2)

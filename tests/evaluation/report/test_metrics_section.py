@@ -1,0 +1,86 @@
+"""The report's section with the metrics of the same images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lorarar.datasets.manifest import lock
+from lorarar.evaluation.metrics.encoders.opening import load_encoder
+from lorarar.evaluation.metrics.export import Measured, write_all
+from lorarar.evaluation.metrics.images_seen import Encoders
+from lorarar.evaluation.metrics.run import measure
+from lorarar.evaluation.report.metrics_section import metrics_section
+from tests.evaluation.judge.made import make_items
+from tests.evaluation.judge.report.test_page import EVIL, Page, Run
+from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def measured(folder: Path) -> Measured:
+    references, items = write_references(folder), write_items(folder, FAULTS, seeds=1)
+    pixels = load_encoder("pixels")
+    return measure(items, references, folder / "images", Encoders(pixels, pixels, pixels))
+
+
+def shown(measured: Measured, folder: Path) -> str:
+    write_all(folder, measured)
+    section = metrics_section(folder, measured.items)
+    assert section is not None
+    page = Page(section)
+    page.check()
+    return " ".join(page.text)
+
+
+def test_the_section_shows_what_was_measured(measured: Measured, folder: Path) -> None:
+    text = shown(measured, folder / "run")
+    found = measured.groups[0].methods[1]
+    for metric, form in (("content_cosine", ".3f"), ("style_gram", ".4g")):
+        score = found.scores[metric]
+        assert score is not None
+        assert f"{score.mean:{form}} [{score.low:{form}}, {score.high:{form}}]" in text
+    assert f"{found.ranks['harmonic'].overall:.3f}" in text
+    assert f"({found.flags['copy'].successes} of 9)" in text
+    assert "no encoder with texts was given" in text
+    assert measured.encoders["gram"].sha256[:12] in text
+    assert "Prompt type" not in text  # there is one
+
+
+def test_there_is_no_section_without_metrics_and_a_warning_with_those_of_other_images(
+    measured: Measured, folder: Path
+) -> None:
+    assert metrics_section(folder, measured.items) is None
+    write_all(folder / "old", measured)
+    changed = [replace(measured.items[0], sha256="0" * 64), *measured.items[1:]]
+    text = metrics_section(folder / "old", changed)
+    assert text is not None
+    assert "about other images than were judged" in text
+    assert "<table" not in text
+    assert "<table" in (metrics_section(folder / "old", list(reversed(measured.items))) or "")
+
+
+def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measured, folder: Path) -> None:
+    groups = [replace(g, methods=[replace(m, method=EVIL) for m in g.methods]) for g in measured.groups]
+    text = shown(replace(measured, groups=groups, refused={"image": {EVIL: EVIL}, "reference": {}}), folder / "evil")
+    assert text.count(EVIL) >= 5
+
+
+def test_a_judges_report_has_the_section_when_both_were_run(tmp_path: Path, measured: Measured) -> None:
+    run = Run(tmp_path, make_items(["ours", "theirs"], 2, 2, 1))
+    assert "Metrics" not in Page(run.write()).text
+    run.items = lock(run.items, tmp_path / "images")
+    write_all(tmp_path / "run", replace(measured, items=run.items))
+    page = Page(run.write())
+    page.check()
+    assert page.text.count("Metrics") == 1
+    assert "content fidelity, cosine (up)" in page.text
+    data = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert data["images"] == 27

@@ -1,0 +1,82 @@
+"""Paired tests against enumeration."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lorarar.evaluation.statistics.comparisons import holm, mcnemar, sign_flip, tied_set
+
+
+def enumerated(values: np.ndarray, groups: list[str]) -> float:
+    """The share of sign patterns, one sign a group, whose sum is at least as far from 0."""
+    names = sorted(set(groups))
+    sums = []
+    for signs in itertools.product((-1, 1), repeat=len(names)):
+        sign = dict(zip(names, signs, strict=True))
+        sums.append(abs(sum(sign[g] * v for g, v in zip(groups, values, strict=True))))
+    return float(np.mean([s >= abs(values.sum()) - 1e-12 for s in sums]))
+
+
+def test_few_pairs_are_enumerated() -> None:
+    values = np.array([0.3, 0.1, -0.2, 0.4, 0.0, 0.25, -0.05])
+    assert sign_flip(values) == enumerated(values, list("abcdefg"))
+    assert sign_flip(values, list("aabbccd")) == enumerated(values, list("aabbccd"))
+    assert sign_flip(-values) == sign_flip(values)
+
+
+def test_five_subjects_cannot_go_below_one_in_sixteen() -> None:
+    assert sign_flip(np.ones(25), [i // 5 for i in range(25)]) == 2 / 32
+    assert sign_flip(np.ones(25)) < 0.001
+
+
+def test_equal_methods_have_p_1_whatever_the_rounding() -> None:
+    assert sign_flip(np.zeros(5)) == 1.0
+    assert sign_flip(np.array([0.1, 0.2, -0.3])) == 1.0  # the sum is 0 up to rounding
+
+
+def test_many_pairs_are_drawn() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(0.15, 1, 16)
+    exact = enumerated(values, [str(i) for i in range(16)])
+    assert sign_flip(values) == pytest.approx(exact, abs=0.015)
+    assert sign_flip(values) == sign_flip(values)
+    assert sign_flip(np.ones(60)) == 1 / 20001
+
+
+def test_sign_flip_refuses() -> None:
+    for wrong in (np.zeros((2, 2)), np.zeros(0), np.array([np.nan])):
+        with pytest.raises(ValueError, match="expected finite differences"):
+            sign_flip(wrong)
+    with pytest.raises(ValueError, match=r"one group a difference \(2\), found 3"):
+        sign_flip(np.zeros(2), [1, 2, 3])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_keeps_the_chance_of_any_false_finding() -> None:
+    random = np.random.default_rng(0)
+    p = random.random((2000, 6))
+    assert np.mean([min(holm(list(row))) < 0.05 for row in p]) == pytest.approx(0.05, abs=0.015)
+    assert np.mean(p.min(1) < 0.05) > 0.2
+
+
+def test_the_tied_set_holds_whatever_cannot_be_told_from_the_best() -> None:
+    means = {"a": 0.5, "b": 0.7, "c": 0.65, "d": 0.7}
+    differs = {frozenset(pair): False for pair in itertools.combinations("abcd", 2)}
+    differs[frozenset("ab")] = True
+    assert tied_set(means, differs) == ("b", "d", "c")
+    assert tied_set({"a": 0.1}, {}) == ("a",)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 8), (8, 1), (0, 0), (3, 3), (0, 6)])
+def test_mcnemar_by_enumeration(first: int, second: int) -> None:
+    n = first + second
+    worse = [abs(2 * sum(flips) - n) >= abs(first - second) for flips in itertools.product((0, 1), repeat=n)]
+    assert mcnemar(first, second) == pytest.approx(np.mean(worse))

@@ -1,0 +1,143 @@
+"""lorarar.formats.inspection.report: what a file is said to hold, against the arrays that it was made of."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lorarar.formats.inspection.report import inspect
+from lorarar.storage.atomic import FormatError
+from lorarar.storage.hashing import sha256
+
+K = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+FF = "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_2"
+CONV = "lora_unet_down_blocks_0_resnets_0_conv1"
+TEXT = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+
+
+def pair(stem: str, out: int, width: int, rank: int, alpha: float | None, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    kernel = (3, 3) if "conv" in stem else ()
+    shape = (rank, width, *kernel)
+    found = {
+        f"{stem}.lora_down.weight": torch.randn(shape, generator=generator).half(),
+        f"{stem}.lora_up.weight": torch.randn(out, rank, *(1 for _ in kernel), generator=generator).half(),
+    }
+    return found | ({} if alpha is None else {f"{stem}.alpha": torch.tensor(alpha)})
+
+
+def size(tensors: dict[str, Tensor], stem: str, scale: float) -> float:
+    """Frobenius norm of a delta by numpy."""
+    up, down = (tensors[f"{stem}.lora_{part}.weight"].double().flatten(1).numpy() for part in ("up", "down"))
+    return float(np.linalg.norm(scale * up @ down))
+
+
+def sd15() -> dict[str, Tensor]:
+    return (
+        pair(K, 640, 768, 4, 2.0)
+        | pair(FF, 1280, 5120, 4, 2.0, 1)
+        | pair(CONV, 320, 320, 2, None, 2)
+        | pair(TEXT, 768, 768, 4, 4.0, 3)
+    )
+
+
+def test_a_file_is_described(tmp_path: Path) -> None:
+    tensors, path = sd15(), tmp_path / "cat.safetensors"
+    header = {
+        "ss_output_name": "cat",
+        "ss_caption_dropout_rate": "0",
+        "modelspec.trigger_phrase": "sks cat",
+        "modelspec.thumbnail": "data:",
+        "ss_tag_frequency": json.dumps({"10_cat": {f"tag {i:02d}": i for i in range(20)}}),
+    }
+    save_file(tensors, path, header)
+    found = inspect(path)
+    assert (found.bytes, found.sha256) == (path.stat().st_size, sha256(path))
+    assert (found.dialect, found.family, found.family_label) == ("kohya", "sd15", "Stable Diffusion 1")
+    assert found.algorithms == {"lora": 4}
+    assert found.dtypes == {"fp16": 8}
+    assert (found.layers, found.ranks, found.alphas) == (4, {"4": 3, "2": 1}, {"2": 2, "none": 1, "4": 1})
+    assert found.scales == {"0.5": 2, "1": 2}
+    assert list(found.kinds) == [
+        {"kind": "attention k", "shape": [640, 768], "count": 1},
+        {"kind": "convolution", "shape": [320, 2880], "count": 1},
+        {"kind": "feed-forward", "shape": [1280, 5120], "count": 1},
+        {"kind": "text encoder", "shape": [768, 768], "count": 1},
+    ]
+    norms = {
+        "down_blocks.0": size(tensors, CONV, 1.0),
+        "down_blocks.1": size(tensors, K, 0.5),
+        "mid_block": size(tensors, FF, 0.5),
+        "text_encoder": size(tensors, TEXT, 1.0),
+    }
+    assert found.norms == pytest.approx(norms, rel=1e-5)
+    assert found.norm == pytest.approx(math.hypot(*norms.values()), rel=1e-5)
+    assert found.triggers == ("sks cat",)
+    assert list(found.tags["10_cat"].items())[:2] == [("tag 19", 19), ("tag 18", 18)]
+    assert len(found.tags["10_cat"]) == 10
+    assert found.metadata == {"ss_output_name": "cat", "modelspec.trigger_phrase": "sks cat"}
+    assert found.other_metadata == ("modelspec.thumbnail", "ss_caption_dropout_rate", "ss_tag_frequency")
+    assert found.warnings == ()
+
+
+def test_the_text_says_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "cat.safetensors"
+    save_file(sd15() | {"<s1>": torch.ones(768)}, path, {"ss_training_comment": "x" * 200, "ss_zero_terminal_snr": "1"})
+    lines = inspect(path).text().splitlines()
+    assert lines[0] == f"{path}: {path.stat().st_size / 1e6:.1f} MB, fp16, sha256 {sha256(path)[:12]}"
+    for line in (
+        "  family      Stable Diffusion 1",
+        "  rank        4 (3), 2 (1)",
+        "  embeddings  <s1>",
+        "4 layers",
+        "  attention k     640 x 768  1",
+        "ss_training_comment: " + "x" * 97 + "...",
+        "and 1 other fields in the header",
+    ):
+        assert line in lines
+    assert any(line.startswith("warning: ") and "embedding" in line for line in lines)
+
+
+def test_it_fits_json(tmp_path: Path) -> None:
+    save_file(sd15(), tmp_path / "cat.safetensors")
+    found = inspect(tmp_path / "cat.safetensors")
+    assert json.loads(json.dumps(found.to_dict()))["kinds"][0] == found.kinds[0]
+
+
+def test_what_needs_the_base_is_described_without_deltas(tmp_path: Path) -> None:
+    tensors = sd15() | {f"{K}.dora_scale": torch.ones(1, 768).half()}
+    save_file(tensors, tmp_path / "dora.safetensors")
+    found = inspect(tmp_path / "dora.safetensors")
+    assert found.algorithms == {"lora": 3, "dora": 1}
+    assert (found.layers, found.ranks) == (4, {"4": 3, "2": 1})
+    assert found.kinds[0] == {"kind": "attention k", "shape": [640, 768], "count": 1}
+    assert "down_blocks.1" not in found.norms
+    assert found.warnings == ("1 layers (dora) need the base model's weights: give --base MODEL",)
+
+
+def test_oddities_are_warned_of(tmp_path: Path) -> None:
+    other = {
+        "unet.down_blocks.0.attn.odd.lora_A.weight": torch.zeros(2, 5),
+        "unet.down_blocks.0.attn.odd.lora_B.weight": torch.zeros(7, 2),
+    }
+    save_file({key: t.to(torch.float8_e4m3fn) for key, t in other.items()}, tmp_path / "odd.safetensors")
+    assert set(inspect(tmp_path / "odd.safetensors").warnings) == {
+        "1 of 1 layers change nothing (their delta is zero), first down_blocks.0.attn.odd",
+        "its base model cannot be told: the layers fit none that is known here, or several",
+        "2 tensors are of 8 bits: their weights have one or two digits, whatever a result is written in",
+    }
+
+
+def test_parts_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    tensors = sd15()
+    tensors[f"{K}.lora_up.weight"] = torch.ones(640, 3).half()
+    save_file(tensors, tmp_path / "bad.safetensors")
+    with pytest.raises(FormatError, match=r"bad.safetensors.*down_blocks\.1.*ranks must agree"):
+        inspect(tmp_path / "bad.safetensors")

@@ -1,0 +1,62 @@
+"""lorarar.formats.tensor_files: hashes, damaged files, refused writes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lorarar.formats.tensor_files import read_tensors, write_tensors
+from lorarar.storage.atomic import FormatError
+from lorarar.storage.hashing import sha256
+
+
+def test_sha256_of_a_file_of_several_chunks(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "x").write_bytes(data)
+    assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+def test_a_refusal_by_the_system_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.setattr("lorarar.storage.atomic.check_target", lambda path, force: folder.rmdir())
+    with pytest.raises(FormatError, match="cannot be written.*permissions"):
+        write_tensors(folder / "x.safetensors", {"a": torch.zeros(1)}, {})
+
+
+def test_tensors_and_header_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(6.0).view(2, 3).T}, {"k": "v"})
+    tensors, header = read_tensors(path)
+    assert torch.equal(tensors["a"], torch.arange(6.0).view(2, 3).T)
+    assert header == {"k": "v"}
+
+
+def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.safetensors"
+    save_file({"a": torch.zeros(100)}, whole)
+    (tmp_path / "cut").write_bytes(whole.read_bytes()[:-50])
+    (tmp_path / "pickle").write_bytes(b"\x80\x02}q\x00." * 20)
+    (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    (tmp_path / "zero").write_bytes(b"")
+    save_file({}, tmp_path / "hollow")
+    save_file({"good": torch.zeros(2), "bad": torch.tensor([1.0, float("nan")])}, tmp_path / "nan")
+    save_file({"bad": torch.tensor([float("inf")], dtype=torch.float16)}, tmp_path / "inf")
+    messages = {
+        "absent": "does not exist: check the path",
+        "cut": r"no whole safetensors file \(\d+ bytes; .*download it again",
+        "pickle": "no whole safetensors file.*convert a pickled",
+        "pointer": "git-LFS pointer.*git lfs pull",
+        "zero": r"is empty \(0 bytes\)",
+        "hollow": "holds no tensors",
+        "nan": r"NaN or infinite weights in 1 of 2 tensors, first \['bad'\].*diverged",
+        "inf": "NaN or infinite weights in 1 of 1",
+    }
+    for name, message in messages.items():
+        with pytest.raises(FormatError, match=message) as caught:
+            read_tensors(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)

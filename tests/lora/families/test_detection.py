@@ -1,0 +1,130 @@
+"""How layers tell their family, against the real models' own layers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from lorarar.lora.families.detection import check_same_family, detect, fitting
+from lorarar.lora.families.table import FAMILIES
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.worlds.toy.autoencoder import build_autoencoder
+from lorarar.worlds.toy.pipelines import Shape, build_pipeline, new_parts
+from tests.architectures import BUILDERS, shapes
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+def attention(family: str) -> dict[str, tuple[int, ...]]:
+    return {path: shape for path, shape in shapes(family).items() if path.endswith(ATTENTION)}
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_a_family_has_all_layers_of_its_model(family: str) -> None:
+    refused = [path for path, shape in shapes(family).items() if not FAMILIES[family].shape.admits(path, shape)]
+    assert refused == []
+    assert detect(shapes(family)) == family or (family == "sd3" and detect(shapes(family)) == "")
+    assert all(FAMILIES[family].shape.admits(f"{path}.bias", shape[:1]) for path, shape in shapes(family).items())
+
+
+@pytest.mark.parametrize("family", [*BUILDERS])
+def test_attention_layers_tell_the_family(family: str) -> None:
+    # SD3's are all in SD3.5 medium too, which has some more.
+    expected = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"]}.get(family, [family])
+    assert [found.key for found in fitting(attention(family))] == expected
+    assert detect(attention(family)) == ("" if family == "sd3" else family)
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "z-image"])
+def test_no_layer_of_another_width_fits(family: str) -> None:
+    chosen = random.Random(0).sample(sorted(attention(family)), 20)
+    for path in chosen:
+        out, width = attention(family)[path]
+        assert FAMILIES[family].shape.admits(path, ())
+        assert not FAMILIES[family].shape.admits(path, (out, width + 1))
+        assert not FAMILIES[family].shape.admits(path, (2 * out, width))
+
+
+def test_layers_that_a_model_lacks() -> None:
+    unet = FAMILIES["sdxl"].shape
+    for path in (
+        "down_blocks.0.attentions.0.proj_in",
+        "down_blocks.3.resnets.0.conv1",
+        "down_blocks.1.attentions.2.proj_in",
+        "down_blocks.1.attentions.0.transformer_blocks.2.attn1.to_q",
+        "down_blocks.2.downsamplers.0.conv",
+        "down_blocks.0.upsamplers.0.conv",
+        "up_blocks.2.upsamplers.0.conv",
+        "up_blocks.0.resnets.3.conv1",
+        "up_blocks.0.resnets.0.conv3",
+        "mid_block.attentions.1.proj_in",
+        "mid_block.resnets.2.conv1",
+        "mid_block.attentions.0.proj_up",
+        "transformer_blocks.0.attn.to_q",
+        "text_encoder_3.encoder.block.0.layer.0.SelfAttention.q",
+    ):
+        assert not unet.admits(path, ()), path
+    flux = FAMILIES["flux"].shape
+    for path in ("transformer_blocks.19.attn.to_q", "transformer_blocks.0.attn.to_x", "conv_in", "layers.0.x"):
+        assert not flux.admits(path, ()), path
+
+
+def test_the_embedded_base_is_told() -> None:
+    pipeline = build_pipeline(new_parts(build_autoencoder()), Shape())
+    found = {
+        path: (module.out_features, module.in_features)
+        for path, module in pipeline.unet.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    assert detect(found) == "embedded"
+    q = "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"
+    assert detect(found | {q: (64, 64)}) == "embedded"
+    assert detect(found | {q: (48, 48)}) == ""
+
+
+def test_a_part_of_koala_is_taken_for_sdxl() -> None:
+    part = {path: shape for path, shape in attention("koala").items() if "up_blocks.0" in path}
+    assert detect(part) == "sdxl"
+
+
+@pytest.mark.parametrize(
+    ("header", "family"),
+    [
+        ({"ss_base_model_version": "sd_v1"}, "sd15"),
+        ({"ss_base_model_version": "sd_v2_v"}, "sd2"),
+        ({"modelspec.architecture": "stable-diffusion-v1/lora"}, "sd15"),
+        ({"ss_base_model_version": "sdxl_base_v1-0"}, ""),  # which the layers rule out
+        ({"ss_base_model_version": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_header_decides_only_among_families_that_fit(header: dict[str, str], family: str) -> None:
+    # Widths of self attention are the same in SD 1 and 2.
+    assert detect({"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}, header) == family
+
+
+def test_text_encoders_count_too() -> None:
+    q = "text_model.encoder.layers.0.self_attn.q_proj"
+    assert detect({f"text_encoder.{q}": (1024, 1024)}) == "sd2"
+    assert [f.key for f in fitting({f"text_encoder_2.{q}": (1280, 1280)})] == [
+        "sdxl",
+        "sd3",
+        "sd35-medium",
+        "sd35-large",
+    ]
+    assert [f.key for f in fitting({"text_encoder_2.encoder.block.0.layer.0.SelfAttention.q": (4096, 4096)})] == [
+        "flux"
+    ]
+    assert detect({}) == ""
+
+
+def test_families_must_agree() -> None:
+    def lora(family: str, name: str) -> LoRA:
+        return LoRA({"x": LowRank(torch.ones(2, 1), torch.ones(1, 2))}, family=family, name=name)
+
+    check_same_family([lora("sdxl", "a"), lora("", "b"), lora("sdxl", "c")])
+    with pytest.raises(ValueError, match=r"a \(Stable Diffusion XL\), b \(FLUX.1\): merge LoRAs of one base"):
+        check_same_family([lora("sdxl", "a"), lora("flux", "b")])

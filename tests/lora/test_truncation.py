@@ -1,0 +1,106 @@
+"""lorarar.lora.truncation against numpy's dense singular value decomposition."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import Layer, LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.lora.truncation import Loss, relative_error, truncate_layer, truncate_lora
+from tests.tiny import factors
+
+OUT, IN = 10, 12
+few = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+def layer_of(rank: int, scale: float, dense: bool, seed: int = 0) -> Layer:
+    """A convolution's delta of shape (10, 12)."""
+    f = factors(OUT, IN, rank, scale, seed, torch.float64)
+    return Dense(f.delta(), (2, 2)) if dense else LowRank(f.B, f.A, scale, (2, 2))
+
+
+def best(layer: Layer, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """numpy's best approximation of a rank, and the singular values."""
+    u, s, vh = np.linalg.svd(layer.delta().numpy(), full_matrices=False)
+    return (u[:, :rank] * s[:rank]) @ vh[:rank], s
+
+
+@few
+@given(st.integers(1, 12), st.integers(1, 14), st.booleans(), st.sampled_from([1.0, -0.3]))
+def test_a_rank_gives_the_best_approximation(rank: int, wanted: int, dense: bool, scale: float) -> None:
+    layer = layer_of(rank, scale, dense)
+    small, loss = truncate_layer(layer, rank=wanted)
+    expected, s = best(layer, wanted)
+    assert isinstance(small, LowRank)
+    assert small.rank <= wanted
+    assert small.kernel == (2, 2)
+    assert_close(small.delta(), torch.from_numpy(expected), rtol=1e-8, atol=1e-8)
+    assert loss.total == pytest.approx(np.linalg.norm(s))
+    assert loss.lost == pytest.approx(np.linalg.norm(s[wanted:]), abs=1e-8)
+
+
+@few
+@given(st.integers(2, 9), st.floats(0.05, 1.0), st.booleans())
+def test_an_energy_gives_the_least_rank_that_keeps_it(rank: int, energy: float, dense: bool) -> None:
+    layer = layer_of(rank, 0.5, dense)
+    small, loss = truncate_layer(layer, energy=energy)
+    assert isinstance(small, LowRank)
+    _, s = best(layer, rank)
+    kept = [float((s[:k] ** 2).sum() / (s**2).sum()) for k in range(len(s) + 1)]
+    assert kept[small.rank] >= energy - 1e-12
+    assert kept[small.rank - 1] < energy
+    assert 1 - loss.relative**2 == pytest.approx(kept[small.rank])
+    assert float((small.delta() - layer.delta()).norm()) == pytest.approx(loss.lost, abs=1e-8)
+
+
+@pytest.mark.parametrize("how", [{"rank": 5}, {"rank": 9}, {"energy": 1.0}])
+def test_what_is_small_enough_comes_back_as_it_is(how: dict[str, float]) -> None:
+    layer = layer_of(5, 2.0, dense=False)
+    small, loss = truncate_layer(layer, **how)  # type: ignore[arg-type]
+    assert small is layer
+    assert loss == Loss(0.0, pytest.approx(float(layer.delta().norm())))
+
+
+def test_a_lora_keeps_its_order_its_norms_and_what_it_carries() -> None:
+    norm = Dense(torch.arange(4.0))
+    layers: dict[str, Layer] = {"b": layer_of(6, 1.0, False), "norm": norm, "a": layer_of(6, 1.0, True, seed=3)}
+    small, losses = truncate_lora(LoRA(layers, {"title": "x"}, "cat"), rank=2)
+    assert list(small.layers) == ["b", "norm", "a"]
+    assert small.layers["norm"] is norm
+    assert (small.metadata, small.name) == ({"title": "x"}, "cat")
+    assert list(losses) == ["b", "a"]
+    difference = math.hypot(*(float((small.layers[la].delta() - layers[la].delta()).norm()) for la in "ab"))
+    whole = math.hypot(*(float(layers[la].delta().norm()) for la in "ab"))
+    assert relative_error(losses.values()) == pytest.approx(difference / whole)
+
+
+def test_nothing_is_lost_of_nothing() -> None:
+    zero = LowRank(torch.zeros(4, 3), torch.zeros(3, 4))
+    small, loss = truncate_layer(zero, energy=0.5)
+    assert isinstance(small, LowRank)
+    assert small.rank == 1
+    assert loss.relative == 0.0
+    assert relative_error([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({}, "either a rank or an energy"),
+        ({"rank": 1, "energy": 0.5}, "either a rank or an energy"),
+        ({"rank": 0}, "rank of at least 1, found 0"),
+        ({"energy": 0.0}, "above 0 and up to 1"),
+        ({"energy": 1.5}, "found 1.5"),
+    ],
+)
+def test_wrong_numbers_are_refused(how: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        truncate_layer(layer_of(2, 1.0, False), **how)  # type: ignore[arg-type]

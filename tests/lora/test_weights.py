@@ -1,0 +1,74 @@
+"""lorarar.lora.weights: numbers for inputs, blocks and text encoders."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar.lora.coefficients import Coefficients
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import LoRA
+from lorarar.lora.weights import apply_weights, input_weights, weighted
+from tests.tiny import dense, factors
+
+LAYERS = ("down_blocks.1.a.to_q", "down_blocks.10.a.to_q", "mid_block.to_q", "text_encoder.q_proj")
+
+
+def lora() -> LoRA:
+    return LoRA({layer: factors(4, 5, 2, 0.5, seed=i) for i, layer in enumerate(LAYERS)})
+
+
+def test_what_is_not_one_is_told() -> None:
+    assert input_weights([lora(), lora()]).facts() == {}
+    found = input_weights([lora(), lora()], [0.5, 1], {"mid_block": 2}, [0, 1])
+    assert found.facts() == {"weights": [0.5, 1.0], "blocks": {"mid_block": [2.0, 2.0]}, "text_encoder": [0.0, 1.0]}
+
+
+def test_numbers_that_apply_are_multiplied() -> None:
+    found = input_weights(
+        [lora(), lora()],
+        weights=[0.5, 2],
+        blocks={"down_blocks.1": 3, "down_blocks.1.a": [5, 7]},
+        text_encoder=[0, 1],
+    )
+    assert found.of("down_blocks.1.a.to_q") == (2.5, 14)  # the longest beginning counts, alone
+    assert found.of("down_blocks.1.b.to_q") == (1.5, 6)
+    assert found.of("down_blocks.10.a.to_q") == (0.5, 2)  # no dot behind "down_blocks.1"
+    assert found.of("mid_block.to_q") == (0.5, 2)
+    assert found.of("text_encoder.q_proj") == (0, 2)
+
+
+def test_nothing_given_is_one_everywhere() -> None:
+    assert {input_weights([lora()]).of(layer) for layer in LAYERS} == {(1.0,)}
+
+
+def test_coefficients_and_deltas_are_scaled_alike() -> None:
+    inputs = [lora(), LoRA({"mid_block.to_q": Dense(torch.ones(4, 5)), "mid_block.norm": Dense(torch.ones(4))})]
+    strengths = input_weights(inputs, weights=[0.5, 2], blocks={"mid_block": [1, 3]})
+    scaled = weighted(inputs, strengths)
+    layer = "mid_block.to_q"
+    assert_close(dense(scaled[0].layers[layer]), 0.5 * dense(inputs[0].layers[layer]))  # type: ignore[arg-type]
+    assert_close(scaled[1].layers[layer].delta(), torch.full((4, 5), 6.0))
+    assert_close(scaled[1].layers["mid_block.norm"].delta(), torch.full((4,), 6.0))
+    vectors = apply_weights(Coefficients({layer: (torch.ones(5), torch.tensor(2.0))}), strengths).layers[layer]
+    assert_close(vectors[0], torch.full((5,), 0.5))
+    assert_close(vectors[1], torch.tensor(12.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weights": [1, 2, 3]}, "one number of weights, or one for each of 2 inputs, found .1, 2, 3."),
+        ({"weights": [1, float("nan")]}, "expected finite weights, found"),
+        ({"text_encoder": [1, 2, 3]}, "text-encoder strengths"),
+        (
+            {"blocks": {"up_blocks.1": 1}},
+            "no layer lies in block 'up_blocks.1'.*down_blocks.1, down_blocks.10, mid_block",
+        ),
+        ({"blocks": {"mid_block": [1, 2, 3]}}, "block mid_block"),
+    ],
+)
+def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        input_weights([lora(), lora()], **given)  # type: ignore[arg-type]

@@ -1,0 +1,180 @@
+"""lorarar.mergers.combination: any method of the table on LoRAs in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import lorarar
+from lorarar.hypernetwork.build import new_merger
+from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.lora.dense import Dense
+from lorarar.lora.lora import LoRA
+from lorarar.mergers.combination import combine, merge
+from lorarar.mergers.table import MERGERS
+from tests.tiny import dense, factors, two_block_lora
+
+CONTENT, STYLE = two_block_lora(2, 0.5, seed=1), two_block_lora(3, 2.0, seed=2)
+LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
+SAVED = [name for name, merger in MERGERS.items() if merger.kind != "runtime" and not merger.needs]
+
+
+def delta(lora: LoRA, layer: str = LAYER) -> torch.Tensor:
+    return lora.layers[layer].delta().double()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "network.safetensors"
+    save_merger(new_merger("paper", CONTENT, {"hidden": 4, "fixed": 0.75}), path)
+    return path
+
+
+def test_the_package_gives_the_four_names() -> None:
+    assert lorarar.merge is merge
+    assert lorarar.mergers.MERGERS is MERGERS
+    assert callable(lorarar.load)
+    assert callable(lorarar.save)
+    with pytest.raises(AttributeError, match="attribute blend"):
+        lorarar.blend  # noqa: B018 - asked for on purpose
+
+
+@pytest.mark.parametrize("name", [name for name in SAVED if name != "peft_linear"])
+def test_every_method_merges_any_ranks_and_can_be_truncated(name: str) -> None:
+    whole = combine([CONTENT, STYLE], merger=name)
+    assert list(whole.lora.layers) == list(CONTENT.layers)
+    assert whole.losses == {}
+    small = combine([CONTENT, STYLE], merger=name, rank=1)
+    assert {f.rank for f in small.lora.layers.values()} == {1}  # type: ignore[union-attr]
+    for layer, loss in small.losses.items():
+        error = (delta(whole.lora, layer) - delta(small.lora, layer)).norm() / delta(whole.lora, layer).norm()
+        assert_close(loss.relative, float(error), rtol=1e-3, atol=1e-5)
+
+
+def test_direct_with_strengths_is_the_weighted_sum() -> None:
+    found = combine([CONTENT, STYLE], merger="direct", weights=[0.8, 1.2], blocks={"mid_block": [0.5, 2]})
+    expected = 0.4 * dense(CONTENT.layers[LAYER]) + 2.4 * dense(STYLE.layers[LAYER])  # type: ignore[arg-type]
+    assert_close(delta(found.lora), expected, rtol=1e-5, atol=1e-6)
+    assert found.coefficients
+    assert [float(m) for m in found.coefficients.layers[LAYER]] == pytest.approx([0.4, 2.4])
+
+
+def test_strengths_reach_delta_methods_before_they_prune() -> None:
+    found = combine([CONTENT, STYLE], merger="ties", weights=[1, 0], options={"density": 1.0})
+    assert_close(delta(found.lora), dense(CONTENT.layers[LAYER]), rtol=1e-5, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> None:
+    found = combine([CONTENT, STYLE], hypernetwork=network)
+    assert found.method.name == "paper"
+    assert found.predicted == {layer for layer in CONTENT.layers if layer.endswith(("to_q", "to_out.0"))}
+    expected = 0.75 * (dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER]))  # type: ignore[arg-type]
+    assert_close(delta(found.lora), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_method_it_is_direct_and_says_so() -> None:
+    found = combine([CONTENT, STYLE])
+    assert found.method.name == "direct"
+    assert "--hypernetwork" in found.notes[0]
+
+
+def test_without_a_method_the_network_of_the_family_is_taken() -> None:
+    shipped = lorarar.load("data/embedded/loras/test_content_00.safetensors")
+    found = combine([shipped, lorarar.load("data/embedded/loras/test_style_00.safetensors")])
+    assert found.method.name == "layerwise"
+    assert found.notes == ("the network shipped for the family embedded was taken",)
+    assert found.lora.family == "embedded"
+    assert combine([shipped] * 3).method.name == "layerwise"
+
+
+def test_a_network_is_told_contents_from_styles() -> None:
+    names = ("test_content_00", "test_content_01", "test_style_00")
+    loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
+    told = combine(loras, kinds=["content", "content", "style"])
+    assert told.coefficients is not None
+    layer = next(iter(told.coefficients.layers))
+    said = combine(loras)  # by their files
+    assert said.coefficients is not None
+    other = combine(loras, kinds=["content", "style", "style"])
+    assert other.coefficients is not None
+    rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
+    assert said.notes[-1] == "taken as content, content, style"
+    assert rows[0] == rows[1]
+    assert rows[0] != rows[2]
+    with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
+        combine(loras, merger="direct", kinds=["content", "content", "style"])
+
+
+def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
+    loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
+    found = combine(loras)
+    assert found.method.name == "direct"
+    assert "shipped for their family does not predict these" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_all_strengths_at_zero_change_nothing_also_in_the_file(name: str, tmp_path: Path) -> None:
+    equal = [two_block_lora(2, 0.5, seed=1), two_block_lora(2, 2.0, seed=2)]
+    merged = merge(*equal, merger=name, weights=[0, 0])
+    lorarar.save(merged, tmp_path / "x.safetensors", format="kohya")
+    back = lorarar.load(tmp_path / "x.safetensors")
+    assert back.layers.keys() == equal[0].layers.keys()
+    assert not any(layer.delta().any() for layer in back.layers.values())
+
+
+def test_more_than_two_and_one_alone() -> None:
+    three = merge(CONTENT, STYLE, CONTENT, merger="average")
+    expected = (2 * dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER])) / 3  # type: ignore[arg-type]
+    assert_close(delta(three), expected, rtol=1e-5, atol=1e-6)
+    assert merge(CONTENT, merger="direct").layers[LAYER].A is CONTENT.layers[LAYER].A  # type: ignore[union-attr]
+
+
+def test_a_layer_of_one_input_and_dense_layers_are_kept() -> None:
+    extra = replace(
+        STYLE, layers={**STYLE.layers, "conv_in": Dense(torch.ones(4, 9), (3, 3)), "norm": Dense(torch.ones(3))}
+    )
+    for name in SAVED:
+        if name != "peft_linear":
+            found = merge(
+                CONTENT, extra, merger=name, options={"density": 1} if "density" in MERGERS[name].options else {}
+            )
+            assert found.layers["conv_in"].kernel == (3, 3)
+            assert found.layers["norm"].shape == (3,)
+
+
+def test_learned_tokens_are_carried_and_keep_apart() -> None:
+    a, b = (replace(lora, embeddings={"<s1>": torch.full((3,), float(i))}) for i, lora in enumerate((CONTENT, STYLE)))
+    found = merge(a, b, merger="direct").embeddings
+    assert {name: float(tensor[0]) for name, tensor in found.items()} == {"<s1>": 0.0, "1.<s1>": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"merger": "tiess"}, "expected a merger among direct, .*did you mean 'ties'"),
+        ({"merger": "klora"}, "klora acts while sampling.*lorarar generate --merger klora"),
+        ({"merger": "paper"}, "paper needs a trained merger's file: give it as --hypernetwork"),
+        ({"merger": "ties", "options": {"densty": 1}}, "densty"),
+        ({"merger": "direct", "rank": 2, "energy": 0.5}, "either a rank or an energy"),
+        ({"merger": "direct", "hypernetwork": "x"}, "found both"),
+        ({"merger": "direct", "device": "gpu7"}, "expected a device such as cpu or cuda, found 'gpu7'"),
+        ({"merger": "peft_linear"}, "rank"),
+    ],
+)
+def test_what_cannot_be_done_is_said(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        combine([CONTENT, STYLE], **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one LoRA"):
+        combine([], **given)  # type: ignore[arg-type]
+
+
+def test_families_do_not_mix() -> None:
+    a, b = LoRA({"a.to_q": factors(4, 4, 1)}, family="sdxl"), LoRA({"b.to_q": factors(4, 4, 1)}, family="flux")
+    with pytest.raises(ValueError, match=r"LoRA 1 .Stable Diffusion XL., LoRA 2 .FLUX"):
+        combine([a, b])

@@ -1,0 +1,38 @@
+"""lorarar.storage.run_folder: a run goes on with its own settings only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lorarar.storage.run_folder import claim_run, stated
+
+
+def test_settings_are_written_once_and_compared_afterwards(tmp_path: Path) -> None:
+    folder, settings = tmp_path / "a" / "b", {"rate": 0.1, "images": (1, 2), "base": Path("x")}
+    claim_run(folder, settings, "rename it")
+    written = (folder / "config.json").read_bytes()
+    claim_run(folder, settings, "rename it")
+    with pytest.raises(ValueError, match=r"b holds a run of .*here\): \{'rate': \(0.1, 0.2\)\}: rename it"):
+        claim_run(folder, {**settings, "rate": 0.2}, "rename it")
+    with pytest.raises(ValueError, match=r"\{'seed': \(None, 1\)\}"):
+        claim_run(folder, {**settings, "seed": 1}, "rename it")
+    assert (folder / "config.json").read_bytes() == written
+
+
+def test_only_what_differs_from_its_default_is_stated() -> None:
+    @dataclass(frozen=True)
+    class Inner:
+        rate: float = 1.0
+        steps: int = 10
+
+    @dataclass(frozen=True)
+    class Outer:
+        name: str
+        inner: Inner
+        options: dict[str, int] = field(default_factory=dict)
+
+    assert stated(Outer("a", Inner(steps=5))) == {"name": "a", "inner": {"steps": 5}}
+    assert stated(Outer("a", Inner(), {"x": 1})) == {"name": "a", "inner": {}, "options": {"x": 1}}

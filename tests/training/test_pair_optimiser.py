@@ -1,0 +1,293 @@
+"""lorarar.training.pair_optimiser and `lorarar merge`: two LoRA files and two folders of images to one LoRA file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lorarar import load, merge, save
+from lorarar.cli.main import main
+from lorarar.datasets.concepts import Concept, Pair
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.loading import load_backbone
+from lorarar.diffusion.sampling import Sampling
+from lorarar.diffusion.synthesis import synthesise_pairs
+from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.hypernetwork.constant import constant_of
+from lorarar.lora.coefficients import Coefficients
+from lorarar.lora.lora import LoRA
+from lorarar.mergers.optimised.cat import CAT
+from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
+from lorarar.mergers.optimised.ziplora import ZIPLORA
+from lorarar.storage.hashing import sha256
+from lorarar.training.pair_optimiser import PairOptimiser, concept_of
+from lorarar.training.pair_training import PairTraining, optimise
+from tests.tiny import dense, factors
+
+STEPS = 3
+Words = Callable[..., list[str]]
+
+
+@pytest.fixture
+def files(backbone: Backbone, loras: dict[str, LoRA], tmp_path: Path) -> list[Path]:
+    """A content and a style LoRA; only the style's file tells its trigger words."""
+    paths = [tmp_path / f"{name}.safetensors" for name in ("train_content_00", "train_style_00")]
+    save(loras["train_content_00"], paths[0])
+    save(loras["train_style_00"], paths[1], metadata={"modelspec.trigger_phrase": "szn style, x"})
+    return paths
+
+
+@pytest.fixture
+def words(base: Path, folder: Path, files: list[Path], tmp_path: Path) -> Words:
+    """The command line, some flags of it changed or (None) left out."""
+
+    def build(merger: str = "ziplora", **changed: str | Path | None) -> list[str]:
+        flags: dict[str, str | Path | None] = {
+            "base": base,
+            "content_images": folder / "images" / "train_content_00",
+            "style_images": folder / "images" / "train_style_00",
+            "content_prompt": "a sks cat",
+            "option": f"steps={STEPS}",
+            "dtype": "fp32",
+        }
+        given = [(f"--{key.replace('_', '-')}", str(v)) for key, v in (flags | changed).items() if v is not None]
+        said = [word for pair in given for word in pair]
+        return ["merge", *map(str, files), "-o", str(tmp_path / "out.safetensors"), "--merger", merger, *said]
+
+    return build
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of each step that is taken."""
+    taken: list[int] = []
+    original = PairTraining.training_step
+
+    def training_step(self: PairTraining, batch: int, index: int) -> None:
+        taken.append(self.global_step)
+        original(self, batch, index)
+
+    monkeypatch.setattr(PairTraining, "training_step", training_step)
+    return taken
+
+
+def test_the_command_writes_a_plain_lora_of_the_optimised_coefficients(
+    words: Words, files: list[Path], base: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words(), "--json"]) == 0
+    said = capsys.readouterr()
+    summary = json.loads(said.out)  # the progress bar is elsewhere
+    assert (summary["method"]["name"], summary["predicted_layers"], summary["rank"]) == ("ziplora", 56, 4)
+    assert "optimised in 3 steps; on draws that no step saw: loss " in said.err
+    found = load(tmp_path / "out.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["out.safetensors", *(path.name for path in files)]
+    )
+
+    paths = [folder / "images" / file.stem for file in files]
+    images = [tuple(sorted(path.glob("*.png"))) for path in paths]
+    prompts = ("a sks cat", "szn style")
+    content, style = (
+        Concept(file.stem, "content", prompt, images_, (prompt,) * 3)
+        for file, prompt, images_ in zip(files, prompts, images, strict=True)
+    )
+    both = [load(file) for file in files]
+    method = ZIPLORA.configured({"steps": STEPS})
+    named = {file.stem: lora for file, lora in zip(files, both, strict=True)}
+    (expected,) = optimise(load_backbone(base), [Pair(content, style)], named, method)
+    for layer, (m_c, m_s) in expected.coefficients.layers.items():
+        c, s = (dense(lora.layers[layer]) for lora in both)
+        assert_close(dense(found.layers[layer]), c * m_c.double() + s * m_s.double(), rtol=1e-3, atol=1e-3)
+        assert (m_c - 1).abs().max() > 1e-2
+
+    header = found.metadata
+    assert (header["lorarar.method"], header["lorarar.steps"], header["lorarar.base"]) == ("ziplora", "3", str(base))
+    assert json.loads(header["lorarar.content_images"]) == {path.name: sha256(path) for path in images[0]}
+    assert [entry["sha256"] for entry in json.loads(header["lorarar.inputs"])] == [sha256(file) for file in files]
+
+
+def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
+    """With other layers than the denoiser's, which get the fixed coefficient."""
+    both = [load(file) for file in files]
+    text = {"text_encoder.text_model.encoder.layers.0.self_attn.q_proj": factors(6, 6, 1)}
+    content = LoRA({**both[0].layers, **text}, name="a.safetensors", family=both[0].family)
+    images = [folder / "images" / file.stem for file in files]
+    optimiser = PairOptimiser(base, *images, "a sks cat", "szn style")
+    with torch.no_grad():
+        found = merge(content, both[1], merger="cat", optimiser=optimiser, options={"steps": 1, "fixed": 0.5})
+    for layer, delta in text.items():
+        assert_close(found.layers[layer].delta(), delta.delta() / 2)
+    assert len(found.layers) == 57
+    with pytest.raises(ValueError, match=r"ziplora optimises each pair.* images: use .*--base MODEL.*PairOptimiser"):
+        merge(*both, merger="ziplora")
+    with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat, text_guided alone, found one for ties"):
+        merge(*both, merger="ties", optimiser=optimiser)
+    with pytest.raises(ValueError, match="expected two LoRAs, content and style, found 3"):
+        merge(*both, both[0], merger="ziplora", optimiser=optimiser)
+
+
+def test_words_in_place_of_images(
+    words: Words, files: list[Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"content_description": "a red cat with white dots", "style_description": "deep blue grid bare flat style"}
+    assert main(words("text_guided", content_images=None, style_images=None, **said)) == 0
+    found = load(tmp_path / "out.safetensors")
+    assert {found.metadata[f"lorarar.{key}"] for key in said} == set(said.values())
+    assert "optimised in 3 steps; on draws that no step saw: loss" in capsys.readouterr().err
+
+    backbone = load_backbone(base)
+    content = Concept(files[0].stem, "content", "a sks cat", (), (), said["content_description"])
+    pair = Pair(content, Concept(files[1].stem, "style", "szn style", (), (), said["style_description"]))
+    named = {file.stem: load(file) for file in files}
+    drawn = synthesise_pairs(backbone, [pair], sampling=Sampling(30, 5.0))
+    (expected,) = optimise(backbone, [pair], named, TEXT_GUIDED.configured({"steps": STEPS}), synthetic=drawn)
+    for layer, (m_c, m_s) in expected.coefficients.layers.items():
+        c, s = (dense(lora.layers[layer]) for lora in named.values())
+        assert_close(dense(found.layers[layer]), c * m_c[0].double() + s * m_s[0].double(), rtol=1e-3, atol=1e-3)
+    assert max((m_c - 1).abs().max() for m_c, _ in expected.coefficients.layers.values()) > 1e-2
+
+
+def test_it_starts_from_a_trained_merger(words: Words, files: list[Path], tmp_path: Path) -> None:
+    both = [load(file) for file in files]
+    layers = [layer for layer in both[0].layers if "attn" in layer]
+    start = constant_of({layer: (0.5, 0.25 + 0.01 * i) for i, layer in enumerate(layers)}, "layer")
+    save_merger(start, tmp_path / "start.safetensors", {})
+    for merger in ("ziplora", "cat"):
+        command = words(merger, init=tmp_path / "start.safetensors", option="learning_rate=1e-9")
+        assert main([*command, "--option", "steps=1", "--force"]) == 0
+        found = load(tmp_path / "out.safetensors")
+        for i, layer in enumerate(layers):
+            c, s = (dense(lora.layers[layer]) for lora in both)
+            assert_close(dense(found.layers[layer]), 0.5 * c + (0.25 + 0.01 * i) * s, rtol=1e-4, atol=1e-5)
+        assert found.metadata["lorarar.init_sha256"] == sha256(tmp_path / "start.safetensors")
+
+
+def test_what_numbers_cannot_start_from(files: list[Path]) -> None:
+    both = [load(file) for file in files]
+    with pytest.raises(ValueError, match="coefficients for each layer.* start from a merger for the same base"):
+        CAT.initial(both).start_from(Coefficients({}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"base": None}, "ziplora optimises each pair .*: give --base$"),
+        ({"content_images": None, "style_images": None}, "give --content-images, --style-images$"),
+        ({"merger": "direct"}, "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone"),
+        (
+            {"merger": "text_guided"},
+            "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone, found",
+        ),
+        (
+            {"merger": "text_guided", "content_images": None, "style_images": None},
+            "give --content-desc.*, --style-desc",
+        ),
+        ({"style_description": "light grid style"}, "expected --style-description with --merger text_guided alone"),
+        (
+            {"merger": "direct", "content_images": None, "style_images": None, "init": "x"},
+            "expected --init with --merger ziplora, ziplora_pytorch, cat, text_guided alone, found --merger direct",
+        ),
+        ({"base": "nowhere/at/all"}, "expected a diffusers model .* at nowhere/at/all, found none"),
+        ({"style_images": "nowhere"}, "expected images .* in nowhere, found none"),
+        ({"content_prompt": None}, "found no trigger words in train_content_00.safetensors: give --content-prompt"),
+        ({"option": "steps=0"}, "expected steps and images of at least 1"),
+        ({"option": "step=5"}, "did you mean 'steps'"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named_before_anything_is_written(
+    words: Words,
+    files: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str | None],
+    message: str,
+) -> None:
+    assert main(words(**changed)) == 1  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("lorarar: ")
+    assert re.search(message, lines[-1]), lines[-1]
+    assert set(tmp_path.iterdir()) == set(files)
+
+
+def test_an_unreadable_image_is_named(words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "images"
+    broken.mkdir()
+    (broken / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    assert main(words(style_images=broken, base="nowhere/at/all")) == 1  # before the base is looked at
+    assert f"{broken / '0.png'}: expected an image" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are_refused_there(
+    words: Words, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = PairTraining.training_step
+
+    def training_step(self: PairTraining, batch: int, index: int) -> None:
+        with torch.no_grad():
+            self.mergers[0].values.fill_(torch.nan)
+        original(self, batch, index)
+
+    monkeypatch.setattr(PairTraining, "training_step", training_step)
+    assert main(words()) == 1
+    said = capsys.readouterr().err
+    assert "the loss is not finite at step 0, pairs ['train_content_00+train_style_00']" in said
+    assert not (tmp_path / "out.safetensors").exists()
+    monkeypatch.setattr(PairTraining, "training_step", original)
+    assert main(words(option="learning_rate=0.5")) == 1
+    assert "out.run holds a run of another configuration" in (said := capsys.readouterr().err)
+    assert "'learning_rate': (0.01, 0.5)" in said
+    assert "'steps': (3, 100)" in said
+    assert main(words()) == 0
+    assert not (tmp_path / "out.run").exists()
+
+
+def test_a_full_disk_leaves_no_half_file_and_the_run_goes_on_from_its_end(
+    words: Words,
+    steps: list[int],
+    files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output, runs = tmp_path / "out.safetensors", tmp_path / "elsewhere"
+    runs.mkdir()
+    (runs / "other.txt").touch()
+    original = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target) == output:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    command = [*words(), "--runs", str(runs)]
+    assert main(command) == 1
+    assert f"{output} cannot be written: No space left on device" in capsys.readouterr().err
+    assert set(tmp_path.iterdir()) == {*files, runs}
+    monkeypatch.setattr(os, "replace", original)
+    assert main(command) == 0
+    assert steps == [0, 1, 2]  # none was taken twice
+    assert set(tmp_path.iterdir()) == {*files, output, runs}
+    assert [path.name for path in runs.iterdir()] == ["other.txt"]
+
+
+def test_captions_beside_the_images(loras: dict[str, LoRA], folder: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for source in (folder / "images" / "train_style_00").iterdir():
+        (images / source.name).write_bytes(source.read_bytes())
+    (images / "1.txt").write_text("a dog in szn style\n")
+    (images / "2.txt").write_text("\n")
+    lora = LoRA(loras["train_style_00"].layers, metadata={"phrase": "szn style"})
+    found = concept_of(lora, "x", "style", images, None)
+    assert found.captions == ("szn style", "a dog in szn style", "szn style")
+    assert (found.phrase, [path.name for path in found.images]) == ("szn style", ["0.png", "1.png", "2.png"])
+    assert concept_of(lora, "x", "style", images, "other").phrase == "other"

@@ -1,0 +1,160 @@
+"""lorarar.training.zoo and lorarar.training.dreambooth: many at once equal one by one with peft; resume; refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from lorarar.datasets.concepts import Concept
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.loading import load_backbone
+from lorarar.formats.loading import load
+from lorarar.lora.lora import LoRA
+from lorarar.storage.cards import ArtefactError, read_card
+from lorarar.training import zoo
+from lorarar.training.dreambooth import DreamBoothTraining, Recipe, initial_lora, target_layers
+from lorarar.training.trainer import fit
+from lorarar.training.zoo import ZooTraining, clip_each, train_zoo
+from tests.tiny import dense
+
+RECIPE = Recipe(rank=2, alphas=(4.0, 1.0, 2.0), steps=5, images=2, learning_rate=1e-2)
+
+
+@pytest.fixture
+def three(concepts: dict[str, Concept]) -> list[Concept]:
+    return [concepts[name] for name in ("train_content_00", "train_style_00", "train_style_01")]
+
+
+def deltas(lora: LoRA) -> Tensor:
+    return torch.cat([dense(factors).flatten() for factors in lora.layers.values()])
+
+
+@pytest.mark.parametrize("clip", [1.0, 1e-5])
+def test_one_of_three_equals_the_one_that_peft_trains_alone(
+    base: Path, backbone: Backbone, three: list[Concept], clip: float, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPE, clip=clip)
+    together = ZooTraining(backbone, three, recipe)
+    assert len({lora.layers[together.layers[0]].scale for lora in together.loras()}) > 1
+    fit(together, steps=recipe.steps, folder=tmp_path / "zoo", accelerator="cpu")
+    for concept, lora in zip(three, together.loras(), strict=True):
+        alone = DreamBoothTraining(load_backbone(base), concept, recipe)
+        fit(alone, steps=recipe.steps, folder=tmp_path / concept.name, accelerator="cpu")
+        expected, found = deltas(alone.lora()), deltas(lora)
+        assert lora.layers.keys() == alone.lora().layers.keys()
+        assert expected.norm() > 0.1
+        assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+def test_the_small_clip_is_active(backbone: Backbone, three: list[Concept], tmp_path: Path) -> None:
+    ends = []
+    for clip in (1.0, 1e-5):
+        module = ZooTraining(backbone, three, dataclasses.replace(RECIPE, clip=clip))
+        fit(module, steps=RECIPE.steps, folder=tmp_path / str(clip), accelerator="cpu")
+        ends.append(deltas(module.loras()[0]))
+    assert (ends[0] - ends[1]).norm() / ends[0].norm() > 1e-2
+
+
+def test_clipping_is_each_loras_own() -> None:
+    small, large = torch.tensor([[0.3, 0.4]]), torch.tensor([[30.0, 40.0]])
+    parameters = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2, 1))]
+    parameters[0].grad = torch.cat([small, large])
+    parameters[1].grad = torch.zeros(2, 1)
+    clip_each(parameters, 1.0)
+    assert_close(parameters[0].grad, torch.tensor([[0.3, 0.4], [0.6, 0.8]]))
+
+
+def test_a_start_is_pefts_and_changes_nothing(backbone: Backbone) -> None:
+    start = initial_lora(backbone.denoiser, RECIPE, "cat")
+    assert start.layers.keys() == target_layers(backbone.denoiser, RECIPE.targets).keys()
+    for factors in start.layers.values():
+        assert not factors.B.any()
+        bound = factors.shape[1] ** -0.5
+        assert 0.8 * bound < factors.A.abs().max() <= bound
+        assert factors.scale == RECIPE.scale("cat")
+    assert {RECIPE.scale(name) for name in "abcdef"} == {2.0, 0.5, 1.0}
+    layer = next(iter(start.layers))
+    assert not torch.equal(initial_lora(backbone.denoiser, RECIPE, "dog").layers[layer].A, start.layers[layer].A)
+    with pytest.raises(ValueError, match=r"layers named \['to_nothing'\] in the base, found none"):
+        target_layers(backbone.denoiser, ["to_nothing"])
+
+
+def run(backbone: Backbone, concepts: list[Concept], folder: Path, recipe: Recipe = RECIPE) -> list[Path]:
+    return train_zoo(
+        backbone, concepts, recipe, folder=folder / "loras", runs=folder / "runs", group=2, checkpoint_every=3
+    )
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
+    """Training breaks at that step, once; returns the steps that were begun, for the first LoRA."""
+    begun: list[int] = []
+    original = ZooTraining._draw
+
+    def draw(self: ZooTraining, name: str, encoded: object) -> object:
+        if name == "train_content_00":
+            begun.append(self.global_step)
+            if begun.count(step) == 1 and self.global_step == step:
+                raise RuntimeError("the machine went down")
+        return original(self, name, encoded)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ZooTraining, "_draw", draw)
+    return begun
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = run(backbone, three, tmp_path / "whole")
+    begun = interrupt(monkeypatch, step=4)
+    with pytest.raises(RuntimeError, match="went down"):
+        run(backbone, three, tmp_path / "broken")
+    again = run(backbone, three, tmp_path / "broken")
+    assert begun == [0, 1, 2, 3, 4, 3, 4]
+    for a, b in zip(whole, again, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert list((tmp_path / "broken" / "runs").iterdir()) == []
+
+
+def test_another_recipe_does_not_go_on_from_an_old_checkpoint(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = dataclasses.replace(RECIPE, learning_rate=2e-2)
+    whole = run(backbone, three, tmp_path / "whole", other)
+    interrupt(monkeypatch, step=4)
+    with pytest.raises(RuntimeError, match="went down"):
+        run(backbone, three, tmp_path / "broken")
+    again = run(backbone, three, tmp_path / "broken", other)
+    assert whole[0].read_bytes() == again[0].read_bytes()
+
+
+def test_other_concepts_do_not_go_on_from_an_old_checkpoint(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    others = [three[0], three[2]]
+    whole = run(backbone, others, tmp_path / "whole")
+    interrupt(monkeypatch, step=4)
+    with pytest.raises(RuntimeError, match="went down"):
+        run(backbone, three, tmp_path / "broken")
+    again = run(backbone, others, tmp_path / "broken")
+    assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in again]
+
+
+def test_finished_loras_are_kept_and_checked(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    paths = run(backbone, three, tmp_path)
+    assert [path.name for path in paths] == [f"{concept.name}.safetensors" for concept in three]
+    assert load(paths[1]).metadata["phrase"] == "szn style"
+    assert read_card(paths[1])["captions"] == list(three[1].captions)
+    monkeypatch.setattr(zoo, "fit", lambda *_, **__: pytest.fail("trained again"))
+    assert run(backbone, three, tmp_path) == paths
+    with pytest.raises(ArtefactError, match=r"another recipe.*'learning_rate': \(0.01, 0.02\)"):
+        run(backbone, three, tmp_path, dataclasses.replace(RECIPE, learning_rate=2e-2))
+    paths[2].write_bytes(paths[2].read_bytes() + b"x")
+    with pytest.raises(ArtefactError, match="train_style_01.safetensors is not what its card says"):
+        run(backbone, three, tmp_path)

@@ -1,0 +1,74 @@
+"""The shipped judge: what its card says, held-out renders, its own gate, which an untrained judge fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from lorarar.datasets.records import AXES
+from lorarar.datasets.references import References, load_references
+from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.planning import Asking, Gallery
+from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
+from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.records import Backend
+from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
+from lorarar.evaluation.judge.trust.gate import Gate, evaluate
+from lorarar.storage.cards import checked, read_card
+from lorarar.storage.locations import EMBEDDED_JUDGE
+from lorarar.worlds.toy.judge.data import LEARNT, draw_pairs
+from lorarar.worlds.toy.judge.model import build_model
+from lorarar.worlds.toy.judge.scores import measure
+from lorarar.worlds.toy.judge.stages import save_judge
+
+DATA = EMBEDDED_JUDGE.parent
+pytestmark = pytest.mark.skipif(not EMBEDDED_JUDGE.exists(), reason="the embedded judge is not made yet")
+
+
+@pytest.fixture(scope="module")
+def references() -> References:
+    """The test split's alone."""
+    found = load_references(DATA / "concepts.yaml", root=DATA / "images")
+    return References(found.root, {key: c for key, c in found.concepts.items() if c.name.startswith("test_")})
+
+
+def gate(backend: Backend, references: References, folder: Path) -> Gate:
+    """The calibration, as a judging run makes it."""
+    calibration = make_cases(references, folder, limit=12)
+    asking = Asking(load_rubric("mars2"), backend.identity, False, 1)
+    plan = plan_cases(calibration, references, asking, Gallery())
+    replies = backend.ask(plan.questions)
+    verdicts = {q.item: parse(reply, q) for q, reply in zip(plan.questions, replies, strict=True)}
+    return evaluate(calibration.cases, verdicts)
+
+
+def test_it_is_what_its_card_says() -> None:
+    checked(EMBEDDED_JUDGE)
+    card = read_card(EMBEDDED_JUDGE)
+    assert sum(path.stat().st_size for path in EMBEDDED_JUDGE.iterdir()) < 4e6
+    for rates in card["validation_renders"]["mars2"].values():
+        assert min(rates["sensitivity"], rates["specificity"]) >= 0.8
+        assert rates["degenerate_accepts"] <= 0.05
+
+
+def test_it_passes_its_gate(references: References, tmp_path: Path) -> None:
+    found = gate(open_backend("tiny"), references, tmp_path)
+    assert found.reasons == ()
+    assert min(found.axes[axis].auc for axis in AXES) > 0.9
+
+
+def test_an_untrained_judge_fails_the_gate(references: References, tmp_path: Path) -> None:
+    processor = LlavaProcessor.from_pretrained(EMBEDDED_JUDGE)
+    for seed in range(3):
+        save_judge(build_model(processor, seed), processor, tmp_path / "model")
+        assert not gate(open_backend(f"transformers:{tmp_path / 'model'}"), references, tmp_path / "cases").passed
+
+
+def test_it_tells_held_out_renders_apart() -> None:
+    model = LlavaForConditionalGeneration.from_pretrained(EMBEDDED_JUDGE, dtype=torch.float32)
+    pairs = draw_pairs(200, 3, ("test",), (*LEARNT, "test"))
+    found = measure(model, LlavaProcessor.from_pretrained(EMBEDDED_JUDGE), pairs, load_rubric("mars2"))
+    assert min(found[axis]["auc"] for axis in AXES) > 0.9
