@@ -16,12 +16,14 @@ import torch
 import transformers
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from lorarar.datasets.concepts import Concept, Split, load_concepts, load_splits
+from lorarar.datasets.concepts import Concept, load_concepts
+from lorarar.datasets.splits import Split, load_splits
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
 from lorarar.lora.lora import LoRA
 from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.pipelines import Shape, build_pipeline, new_parts
+from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
+from lorarar.worlds.toy.recipes import Shape
 from tests.tiny import lora_for, write_concepts
 
 for library in (diffusers, transformers):

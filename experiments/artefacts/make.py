@@ -81,7 +81,7 @@ def run(name: str, words: list[str]) -> None:
 
 def ship(name: str, words: list[str], target: Path) -> None:
     """Copy a trained merger to data/ with a card."""
-    from lorarar.hypernetwork import merger_metadata
+    from lorarar.hypernetwork import load_network
     from lorarar.storage import atomic_write, load_config, write_card
     from lorarar.workflows import TrainConfig
 
@@ -89,7 +89,7 @@ def ship(name: str, words: list[str], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, force=True) as temporary:
         temporary.write_bytes(source.read_bytes())
-    facts = {"what": f"merger {name!r} of the embedded default", "config": words, **merger_metadata(source)}
+    facts = {"what": f"merger {name!r} of the embedded default", "config": words, **load_network(source).metadata}
     if name == DEFAULT:
         facts["default_for"] = "embedded"  # `lorarar merge` takes it for LoRAs of that family
     write_card(target, **facts)

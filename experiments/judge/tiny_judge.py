@@ -21,7 +21,7 @@ from lorarar.evaluation.judge import judge_by_name, plan_run, reread
 from lorarar.evaluation.judge.ask import read_setup
 from lorarar.evaluation.judge.ask.rubrics import load_rubric
 from lorarar.evaluation.judge.read import score_images
-from lorarar.evaluation.judge.trust import nuisance_consistency, swapped_consistency
+from lorarar.evaluation.judge.trust import perturbation_consistency, swapped_consistency
 from lorarar.evaluation.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
 from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, plain
 from lorarar.worlds.toy.judge import LEARNT, ImagePairs, build_model, draw_pairs, save_judge, yes_margins
@@ -30,7 +30,10 @@ METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper"
 SEEDS = (0, 1)
 PAIRS = 2000  # of renders
 CASES = 64  # of the calibration, of a kind and axis
-DISTURBED, NUISANCES = "hypernetwork", 128  # a method, and how many of its images are also asked about in other ways
+DISTURBED, PERTURBATIONS = (
+    "hypernetwork",
+    128,
+)  # a method, and how many of its images are also asked about in other ways
 ROOT = Path("runs/judge_experiment")
 Votes = dict[tuple[str, str], list[bool]]  # (method, image) -> content, style, both
 
@@ -56,7 +59,7 @@ def main(split: str) -> None:
             name: measure_gate(images, folder / f"gate_{name}", backend)
             for name, backend in (("embedded", "tiny"), ("random", f"transformers:{random}"))
         },
-        "nuisances": measure_nuisances(images, folder / "nuisances"),
+        "perturbations": measure_perturbations(images, folder / "perturbations"),
         "generated": compare_with_reader(folder / "generated" / "judge", results, embedded, split),
     }
     text = json.dumps(plain(found), indent=1)
@@ -111,7 +114,7 @@ def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
     }
 
 
-def measure_nuisances(images: Path, run: Path) -> dict[str, Any]:
+def measure_perturbations(images: Path, run: Path) -> dict[str, Any]:
     """How often the embedded judge answers alike in other words, about a JPEG and about a trimmed image."""
     plan_run(
         run,
@@ -121,12 +124,12 @@ def measure_nuisances(images: Path, run: Path) -> dict[str, Any]:
         reference_root=EMBEDDED / "images",
         ignore=[f"{method}/*" for method in METHODS if method != DISTURBED],
         swapped=True,
-        nuisances=NUISANCES,
+        perturbations=PERTURBATIONS,
     )
     judged = judge_by_name(run, read_setup(run), "tiny", uncalibrated=True)
     questions = judged.planned.main.questions
     ways = {"swapped": swapped_consistency(questions, judged.verdicts)}
-    ways |= nuisance_consistency(questions, judged.verdicts)
+    ways |= perturbation_consistency(questions, judged.verdicts)
     return {
         way: {axis: {"agreed": interval(c.agreed), "kappa": round(c.kappa.mean, 4)} for axis, c in axes.items()}
         for way, axes in ways.items()

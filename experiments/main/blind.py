@@ -12,8 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.benchmark.quality import load_image
-from lorarar.datasets import contact_sheet, load_concepts, load_images
+from lorarar.datasets import contact_sheet, load_concepts, load_image, load_images
 
 HERE, DATA = Path(__file__).parent, Path("data/embedded")
 PAIRS = [(i, (3 * i + 1) % 8) for i in range(8)]  # fixed beforehand; each content and each style once

@@ -26,10 +26,10 @@ from lorarar.benchmark import Embedded, load_embedded
 from lorarar.datasets import AXES, TYPES, Item, Pair, load_prompt_set, load_references, lock, save_image, write_manifest
 from lorarar.evaluation.judge import judge_by_name, plan_run
 from lorarar.evaluation.judge.ask import read_setup
-from lorarar.evaluation.metrics import Encoders, score_all, see
+from lorarar.evaluation.metrics import Encoders, encode_items, score_all
 from lorarar.evaluation.metrics.encoders import load_encoder
 from lorarar.evaluation.statistics import crossed_spearman
-from lorarar.hypernetwork import load_merger
+from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS
 from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, read_card
@@ -123,7 +123,7 @@ def _loras(method: str, pairs: Sequence[Pair], embedded: Embedded) -> list[LoRA 
     if method in ("content", "style"):
         return [embedded.loras[getattr(pair, method).name] for pair in pairs]
     shipped = NETWORKS / f"{method}.safetensors"
-    coefficients = load_merger(checked(shipped)) if shipped.exists() else MERGERS[method].call
+    coefficients = load_network(checked(shipped)).module if shipped.exists() else MERGERS[method].call
     both = [(embedded.loras[pair.content.name], embedded.loras[pair.style.name]) for pair in pairs]
     with torch.no_grad():
         return [merge_exactly(loras, coefficients(loras)) for loras in both]
@@ -188,7 +188,9 @@ def _metrics(items: Sequence[Item]) -> tuple[dict[str, dict[str, float]], dict[s
     for name in ("tower", "pixels"):
         encoder = load_encoder(name)
         hashes[name] = encoder.sha256
-        seen = see(lock(items, RUNS / "images"), references, RUNS / "images", Encoders(encoder, encoder, encoder))
+        seen = encode_items(
+            lock(items, RUNS / "images"), references, RUNS / "images", Encoders(encoder, encoder, encoder)
+        )
         for image in score_all(items, seen)[0]:
             values = image.values
             found[image.item.id] |= {

@@ -1,7 +1,7 @@
 """What similarities reward, and what the flags tell.
 
 python experiments/metrics/faults.py: writes faults.json beside it. Renders of the validation pairs: the right image, a
-content that leaked from the style's reference, a content without any style. Measured by `lorarar.evaluation.metrics.run.measure`
+content that leaked from the style's reference, a content without any style. Measured by `lorarar.evaluation.metrics.run.measure_metrics`
 against the shipped references.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lorarar.datasets import Item, load_references
-from lorarar.evaluation.metrics import Encoders, measure
+from lorarar.evaluation.metrics import Encoders, measure_metrics
 from lorarar.evaluation.metrics.encoders import load_encoder
 from lorarar.storage import EMBEDDED, plain
 from lorarar.worlds.toy import concept_name, neutral_looks, render, style_subjects, toy_world
@@ -68,7 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         items = write_items(Path(name))
         for encoder in map(load_encoder, ("tower", "pixels")):
-            measured = measure(items, references, Path(name), Encoders(encoder, encoder, encoder))
+            measured = measure_metrics(items, references, Path(name), Encoders(encoder, encoder, encoder))
             result[encoder.name] = {
                 "sha256": encoder.sha256,
                 "copy_threshold": measured.threshold,

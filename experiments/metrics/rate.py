@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lorarar.evaluation.metrics import Features, Picture, gram_features, image_features
+from lorarar.evaluation.metrics import Features, ImageFile, gram_features, image_features
 from lorarar.evaluation.metrics.encoders import MapEncoder, load_encoder
 
 IMAGES, ROUNDS, SIZES = 1000, 3, (32, 512)
@@ -56,13 +56,13 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def draw(folder: Path, size: int) -> list[Picture]:
+def draw(folder: Path, size: int) -> list[ImageFile]:
     """Smooth random pictures, no two alike."""
     lot = np.random.default_rng(0)
     for number in range(IMAGES):
         small = Image.fromarray(lot.integers(0, 256, (8, 8, 3), dtype=np.uint8))
         small.resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number}.png", compress_level=1)
-    return [Picture(folder, f"{number}.png") for number in range(IMAGES)]
+    return [ImageFile(folder, f"{number}.png") for number in range(IMAGES)]
 
 
 def measure(work: Callable[[], Features]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lorarar.formats import load
-from lorarar.hypernetwork import load_merger
+from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, LowRank, projection
 
 RANK, PAIRS = 64, 16
@@ -73,7 +73,7 @@ def main(networks: list[str], files: list[str]) -> None:
     torch.set_num_threads(1)
     record = {}
     for path in networks:
-        network = load_merger(path)
+        network = load_network(path).module
         for width in (640, 1280):
             found = {}
             for up in UP:

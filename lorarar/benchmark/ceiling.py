@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lorarar.datasets import Pair
-from lorarar.diffusion import Backbone, adapted, stack
+from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.lora import Coefficients, LoRA, LowRank, merge_exactly
 from lorarar.training import Encoded, noisy_batch, sample_noise, step_generator
 from lorarar.worlds.toy import render, style_of, subject_of, to_tensor
@@ -101,7 +101,7 @@ def _fit(
             predicted = backbone.predict(
                 torch.cat([d.noisy for d in drawn]),
                 torch.cat([d.timesteps for d in drawn]),
-                stack([d.conditioning for d in drawn]),
+                join_conditionings([d.conditioning for d in drawn]),
             )
             errors = (predicted - torch.cat([d.target for d in drawn])).square()
             errors.unflatten(0, (len(pairs), -1)).flatten(1).mean(1).sum().backward()

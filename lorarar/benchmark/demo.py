@@ -16,7 +16,7 @@ from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.judged import judge_methods
 from lorarar.benchmark.methods import Result, run_method, shipped_methods, summarise
 from lorarar.datasets import contact_sheet, load_images
-from lorarar.mergers import describe, merge_files
+from lorarar.mergers import FileMerge, MergeRequest, describe_merge, merge_files
 from lorarar.storage import EMBEDDED, NETWORKS, checked, load_config, write_json
 from lorarar.training import MergerTraining, fit
 from lorarar.workflows import TrainConfig, merger_training
@@ -89,7 +89,11 @@ def _merge_one(embedded: Embedded, data: Path, output: Path) -> str:
     members = embedded.splits[SPLIT]
     content, style = (data / "loras" / f"{name}.safetensors" for name in (members.contents[0], members.styles[0]))
     network = NETWORKS / f"{_DEFAULT}.safetensors"
-    return describe(merge_files((content, style), output / "merged.safetensors", hypernetwork=network, force=True))
+    return describe_merge(
+        merge_files(
+            FileMerge((content, style), output / "merged.safetensors", MergeRequest(hypernetwork=network), force=True)
+        )
+    )
 
 
 def _report(embedded: Embedded, results: Mapping[str, Result], seeds: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.methods import cells
 from lorarar.datasets import contact_sheet
 from lorarar.evaluation.statistics import paired_interval
-from lorarar.hypernetwork import load_merger
+from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.storage import EMBEDDED, NETWORKS, checked, write_json
@@ -176,7 +176,7 @@ def _ceiling(embedded: Embedded, config: GatesConfig) -> tuple[dict[str, Any], l
     """Direct merging, the shipped constant, coefficients and free LoRAs fitted to true renders, by their images."""
     scorer = embedded.scorer(config.split, config.seeds)
     both = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in scorer.pairs]
-    constant = load_merger(checked(NETWORKS / "constant.safetensors"))
+    constant = load_network(checked(NETWORKS / "constant.safetensors")).module
     methods: dict[str, Scored] = {
         "direct": scorer.scored(scorer.merged(MERGERS["direct"].call)),
         "constant": scorer.scored(scorer.merged(constant)),

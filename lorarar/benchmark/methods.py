@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lorarar.benchmark.embedded import Embedded
 from lorarar.evaluation.statistics import crossed_interval
-from lorarar.hypernetwork import load_merger
+from lorarar.hypernetwork import load_network
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.mergers import MERGERS
 from lorarar.worlds.toy import PairScorer, Scored
@@ -33,7 +33,7 @@ class Result:
 def shipped_methods(mergers: Path) -> dict[str, Method]:
     """Direct, average and every learned merger in a folder, by file name."""
     methods: dict[str, Method] = {name: MERGERS[name].call for name in ("direct", "average")}
-    return methods | {path.stem: load_merger(path) for path in sorted(mergers.glob("*.safetensors"))}
+    return methods | {path.stem: load_network(path).module for path in sorted(mergers.glob("*.safetensors"))}
 
 
 def run_method(scorer: PairScorer, method: Method, progress: Callable[[int], object] = lambda n: None) -> Result:

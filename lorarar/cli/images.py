@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorarar.cli.configurations import Commands
 from lorarar.cli.options import add_option, assignment, options
-from lorarar.mergers import MERGERS
+from lorarar.mergers import CATALOGUE
 
 if TYPE_CHECKING:
     from lorarar.datasets import Item
@@ -27,7 +27,7 @@ def _add_generate(commands: Commands) -> None:  # type: ignore[type-arg]
     generate = commands.add_parser("generate", help="images from a base, a LoRA and a prompt")
     generate.add_argument("--base", required=True, help="folder or hub id of the base model")
     generate.add_argument("--lora", type=Path, nargs="+", default=[], metavar="FILE", help="none is the base alone")
-    generate.add_argument("--merger", choices=list(MERGERS), metavar="NAME", help="for several files, see `mergers`")
+    generate.add_argument("--merger", choices=list(CATALOGUE), metavar="NAME", help="for several files, see `mergers`")
     generate.add_argument("--weights", type=float, nargs="+", metavar="W", help="one for each file")
     add_option(generate)
     asked = generate.add_mutually_exclusive_group(required=True)
@@ -76,7 +76,7 @@ def _generate(arguments: argparse.Namespace) -> None:
 def _planned(arguments: argparse.Namespace) -> list[Item]:
     """The images of a prompt set, as the command's words ask for them."""
     from lorarar.datasets import load_prompt_set
-    from lorarar.diffusion import Labels, plan_items
+    from lorarar.diffusion import ImageLabels, plan_items
 
     if not (arguments.content and arguments.style):
         raise ValueError("expected --content NAME and --style NAME: the manifest says what each image should show")
@@ -84,7 +84,7 @@ def _planned(arguments: argparse.Namespace) -> list[Item]:
     for field, text in map(assignment, arguments.word):
         words.setdefault(field, []).append(text)
     prompts = load_prompt_set(arguments.prompt_set).fill(words)
-    return plan_items(prompts, Labels(arguments.method, arguments.content, arguments.style), arguments.seed)
+    return plan_items(prompts, ImageLabels(arguments.method, arguments.content, arguments.style), arguments.seed)
 
 
 def _demo(arguments: argparse.Namespace) -> None:

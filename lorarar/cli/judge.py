@@ -53,8 +53,8 @@ def _add_plan(steps: Commands) -> None:  # type: ignore[type-arg]
     plan.add_argument("--swapped", action="store_true", help="also ask with the test image shown first")
     plan.add_argument("--repeats", type=int, default=1, help="how often each question is asked")
     plan.add_argument("--cases", type=int, default=16, help="calibration cases of a kind and axis")
-    nuisances = "about so many images also ask in other words, about the image as JPEG, and trimmed a little"
-    plan.add_argument("--nuisances", type=int, default=0, metavar="COUNT", help=nuisances)
+    perturbations = "about so many images also ask in other words, about the image as JPEG, and trimmed a little"
+    plan.add_argument("--perturbations", type=int, default=0, metavar="COUNT", help=perturbations)
     plan.add_argument("--backend", default="tiny", help="whose image tokens are estimated")
     plan.add_argument("--rate", type=float, default=2.0, help="assumed calls a second")
     plan.add_argument("--price-per-million", type=float, help="of tokens, for the cost")
@@ -116,7 +116,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             swapped=arguments.swapped,
             repeats=arguments.repeats,
             cases=arguments.cases,
-            nuisances=arguments.nuisances,
+            perturbations=arguments.perturbations,
             backend=arguments.backend,
             rate=arguments.rate,
             price=arguments.price_per_million,
@@ -188,9 +188,9 @@ def _import_labels(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from lorarar.evaluation.judge import compare_judges, describe
+    from lorarar.evaluation.judge import compare_judges, describe_agreement
 
-    print(describe(compare_judges(arguments.run_folders)))
+    print(describe_agreement(compare_judges(arguments.run_folders)))
     return 0
 
 

@@ -1,11 +1,10 @@
-"""Commands that train: imagine (what to train on), dreambooth, zoo, train."""
+"""Commands that train: synthesise (images to train on), dreambooth, zoo, train."""
 
 from __future__ import annotations
 
 import argparse
 
 from lorarar.cli.configurations import Commands, add_configured
-from lorarar.workflows import run_synthesis
 
 
 def add(commands: Commands) -> None:  # type: ignore[type-arg]
@@ -18,7 +17,7 @@ def add(commands: Commands) -> None:  # type: ignore[type-arg]
 
 def _synthesise(arguments: argparse.Namespace) -> None:
     from lorarar.storage import load_config
-    from lorarar.workflows import ZooConfig
+    from lorarar.workflows import ZooConfig, run_synthesis
 
     config = load_config(ZooConfig, arguments.config, arguments.overrides)
     print(f"images of {len(run_synthesis(config))} concepts in {config.images}")

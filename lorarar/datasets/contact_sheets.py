@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lorarar.storage import atomic_write
+from lorarar.datasets.images import save_image, to_bytes
+
+_SMALLEST_FONT = 7  # pixels, still legible
+_GAP = 4  # pixels between cells
 
 
 def sheet(images: Tensor, columns: int) -> Tensor:
-    """A grid (3, height, width) of images (n, 3, h, w), row by row; missing cells are white."""
+    """Arrange images (n, 3, h, w) row by row in a grid (3, height, width); empty cells are white."""
     rows = -(-len(images) // columns)
     blank = torch.ones(rows * columns - len(images), *images.shape[1:])
     cells = torch.cat([images, blank]).unflatten(0, (rows, columns))
@@ -33,47 +35,38 @@ def contact_sheet(
 
     Args:
         cells: for each row its images (3, h, w), 0 to 1.
-        columns: a label for each column, of one or more lines, smaller where it is wider than the column; rows: a label
-            for each row, or none.
-        cell: size of a drawn image in pixels. Small images grow without smoothing.
+        columns: a label for each column, of one or more lines. A label wider than its column gets a smaller font.
+        rows: a label for each row, or none.
+        cell: the side of a drawn image in pixels. Small images are enlarged without smoothing.
     """
     font = ImageFont.load_default(size=max(11, cell // 8))
     left = max((int(font.getlength(row)) for row in rows), default=0) + (12 if rows else 4)
     lines = max((label.count("\n") + 1 for label in columns), default=1)
-    top, gap = lines * (font.size + 4) + 6, 4
-    canvas = Image.new("RGB", (left + len(columns) * (cell + gap), top + len(cells) * (cell + gap)), "white")
+    top = lines * (font.size + 4) + 6
+    canvas = Image.new("RGB", (left + len(columns) * (cell + _GAP), top + len(cells) * (cell + _GAP)), "white")
     pen = ImageDraw.Draw(canvas)
     for c, label in enumerate(columns):
-        x = left + c * (cell + gap) + cell / 2
-        pen.multiline_text((x, 4), label, fill="black", font=_fitting(label, font, cell), anchor="ma", align="center")
+        x = left + c * (cell + _GAP) + cell / 2
+        fitted = _fit_font(label, font, cell)
+        pen.multiline_text((x, 4), label, fill="black", font=fitted, anchor="ma", align="center")
     for r, row in enumerate(cells):
-        y = top + r * (cell + gap)
+        y = top + r * (cell + _GAP)
         if rows:
             pen.text((4, y + (cell - font.size) / 2), rows[r], fill="black", font=font)
         for c, image in enumerate(row):
-            canvas.paste(_picture(image, cell), (left + c * (cell + gap), y))
-    with atomic_write(path, force=True) as temporary:
-        canvas.save(temporary, format="PNG")
+            canvas.paste(_draw_cell(image, cell), (left + c * (cell + _GAP), y))
+    save_image(canvas, path)
 
 
-def _fitting(label: str, font: ImageFont.FreeTypeFont, width: int) -> ImageFont.FreeTypeFont:
-    """The font, or as much less of it as the longest line needs; 7 pixels are still read."""
+def _fit_font(label: str, font: ImageFont.FreeTypeFont, width: int) -> ImageFont.FreeTypeFont:
+    """Return the font, reduced until the longest line fits the width or the smallest size is reached."""
     longest = max(font.getlength(line) for line in label.split("\n"))
-    return font if longest <= width else font.font_variant(size=max(7, int(font.size * width / longest)))
+    if longest <= width:
+        return font
+    return font.font_variant(size=max(_SMALLEST_FONT, int(font.size * width / longest)))
 
 
-def save_image(image: Tensor, path: Path) -> None:
-    """One image (3, h, w), 0 to 1, as a PNG."""
-    with atomic_write(path, force=True) as temporary:
-        Image.fromarray(to_bytes(image)).save(temporary, format="PNG")
-
-
-def to_bytes(image: Tensor) -> np.ndarray:
-    """An image (3, h, w), 0 to 1, as (h, w, 3), 0 to 255."""
-    return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
-def _picture(image: Tensor, cell: int) -> Image.Image:
+def _draw_cell(image: Tensor, cell: int) -> Image.Image:
     picture = Image.fromarray(to_bytes(image))
     smooth = max(picture.size) > cell
     return picture.resize((cell, cell), Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""Images of unknown origin, decoded with care: what is no plain picture below its root is refused with a reason."""
+"""Images: one lister, one safe decoder and one writer. The decoder refuses a suspicious file and gives the reason."""
 
 from __future__ import annotations
 
@@ -7,26 +7,44 @@ import io
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "WEBP")  # MPO, what phones write, is a JPEG with more pictures behind it
+from lorarar.storage import atomic_write
+
+if TYPE_CHECKING:  # the judge decodes images without torch
+    from torch import Tensor
+
+FORMATS = ("PNG", "JPEG", "WEBP")  # a phone's MPO file is a JPEG with further pictures behind it
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 1 << 26
-LONGEST_SIDE = 512  # pixels, of what a model is shown
+LONGEST_SIDE = 512  # pixels, of the images that a model receives
 
 
 class ImageError(ValueError):
-    """An image or its path is refused; the message says why."""
+    """An image or its path is refused; the message gives the reason."""
+
+
+def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """List the PNG, JPEG and WebP files of a folder, sorted by path; none where the folder does not exist.
+
+    Args:
+        recursive: include the folders below it.
+    """
+    paths = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def resolve(root: Path, relative: str) -> Path:
-    """The real path of a file below a root, whatever links lead there.
+    """Return the real path of a file below a root, with all links followed.
 
     Raises:
-        ImageError: no relative path with forward slashes, it or a link on it leaves the root, or it is no plain file.
+        ImageError: the path is not relative with forward slashes, it or a link on it leaves the root, or it does not
+            lead to a regular file.
     """
     if not relative or "\\" in relative or not relative.isprintable() or "://" in relative:
         raise ImageError(f"expected a relative path with forward slashes, found {relative!r}")
@@ -35,61 +53,79 @@ def resolve(root: Path, relative: str) -> Path:
         raise ImageError(f"expected a path below the root, found {relative!r}")
     try:
         base, path = root.resolve(strict=True), (root / relative).resolve(strict=True)
-        plain = stat.S_ISREG(path.stat().st_mode)
+        regular = stat.S_ISREG(path.stat().st_mode)
     except (OSError, RuntimeError) as error:
         raise ImageError(f"{relative} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     if not path.is_relative_to(base):
         raise ImageError(f"{relative} is a link that leaves the root: copy the file below the root")
-    if not plain:
-        raise ImageError(f"{relative} is no plain file")
+    if not regular:
+        raise ImageError(f"{relative} is not a regular file")
     return path
 
 
 def fingerprint(root: Path, relative: str) -> str:
-    """SHA-256 of the file's bytes; "" for a path that is refused or a file that is too long: it is never read."""
+    """Return the SHA-256 of a file's bytes; "" where the path is refused or the file is larger than the limit."""
     try:
-        return hashlib.sha256(_read(resolve(root, relative))).hexdigest()
+        return hashlib.sha256(_read_bytes(resolve(root, relative))).hexdigest()
     except ImageError:
         return ""
 
 
-def load_image(path: Path, *, root: Path | None = None, longest: int = LONGEST_SIDE) -> Image.Image:
-    """An image as a model is shown it: upright, RGB, transparency on white, shrunk to `longest` pixels a side.
+def load_image(path: Path, *, root: Path | None = None, longest: int | None = LONGEST_SIDE) -> Image.Image:
+    """Decode an image: upright, RGB, transparency on white, shrunk where it is large.
 
-    Colour profiles are not applied. Of several frames in a phone's JPEG the first counts.
+    Colour profiles are not applied. Of the pictures in a phone's JPEG the first is used.
 
     Args:
-        path: the file; relative to `root` where one is given.
+        path: the file; relative to `root` where a root is given.
+        longest: the longest side in pixels after shrinking; None keeps the size.
 
     Raises:
-        ImageError: the path leaves the root, or the file is no single PNG, JPEG or WebP picture within the limits.
+        ImageError: the path leaves the root, or the file is not a single PNG, JPEG or WebP picture within the limits.
     """
-    return _shrink(_decode(_read(path if root is None else resolve(root, path.as_posix()))), longest)
+    image = _decode(_read_bytes(path if root is None else resolve(root, path.as_posix())))
+    return image if longest is None else _shrink(image, longest)
 
 
 def pixel_hash(image: Image.Image) -> str:
-    """SHA-256 of an RGB image's size and pixels: the same for every file that shows the same."""
+    """Return the SHA-256 of an RGB image's size and pixels: equal for all files with the same picture."""
     return hashlib.sha256(f"{image.width}x{image.height}\n".encode() + image.tobytes()).hexdigest()
 
 
 def load_planned(path: str, pixels: str) -> Image.Image:
-    """An image as a model is shown it, held against the hash of the pixels that a question was planned with.
+    """Decode an image and check that its pixels are those that a question was planned with.
+
+    Args:
+        pixels: the hash of the planned pixels, see `pixel_hash`.
 
     Raises:
-        ImageError: it is refused, or was changed since.
+        ImageError: the image is refused, or its pixels have changed.
     """
     image = load_image(Path(path))
     if pixel_hash(image) != pixels:
-        raise ImageError(f"{Path(path).name} was changed since the question was planned: plan anew")
+        raise ImageError(f"{Path(path).name} has changed since the question was planned: plan the run again")
     return image
 
 
-def _read(path: Path) -> bytes:
-    """All bytes of a plain file; a pipe or device that took its place is not waited for."""
+def to_bytes(image: Tensor) -> NDArray[np.uint8]:
+    """Convert an image (3, height, width), 0 to 1, into (height, width, 3), 0 to 255."""
+    pixels: NDArray[np.uint8] = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return pixels
+
+
+def save_image(image: Tensor | Image.Image, path: Path) -> None:
+    """Write an image as a PNG in one step; a tensor is (3, height, width), 0 to 1."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(to_bytes(image))
+    with atomic_write(path, force=True) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read all bytes of a regular file, without waiting for a pipe or device that has replaced it."""
     try:
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageError(f"{path.name} is no plain file")
+                raise ImageError(f"{path.name} is not a regular file")
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ImageError(f"{path.name} cannot be opened: {error.strerror or error}") from error
@@ -108,9 +144,9 @@ def _decode(data: bytes) -> Image.Image:
             return _on_white(ImageOps.exif_transpose(opened))
     except ImageError:
         raise
-    except UnidentifiedImageError as error:  # its own message names an address in memory, another in each run
-        raise ImageError("expected a PNG, JPEG or WebP image, found none of them: save it as one") from error
-    except Exception as error:  # decoders raise anything on hostile files
+    except UnidentifiedImageError as error:  # Pillow's message holds a memory address, which differs in each run
+        raise ImageError("expected a PNG, JPEG or WebP image, found another format: convert it") from error
+    except Exception as error:  # decoders raise exceptions of any type on hostile files
         raise ImageError(f"expected a PNG, JPEG or WebP image: {type(error).__name__}: {error}"[:300]) from error
 
 

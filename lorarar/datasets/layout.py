@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-FIELDS = ("method", "content", "style", "seed", "prompt_type")
+LAYOUT_FIELDS = ("method", "content", "style", "seed", "prompt_type")
 PROMPT_TYPES = ("combined", "train", "trigger", "alter", "style")
 _REQUIRED = ("content", "style")
 # What a field may be where no list of names is given.
-_FREE = {field: re.compile(r"[^/]+") for field in FIELDS} | {"seed": re.compile(r"[0-9]{1,18}")}
+_FREE = {field: re.compile(r"[^/]+") for field in LAYOUT_FIELDS} | {"seed": re.compile(r"[0-9]{1,18}")}
 
 
 class Piece(NamedTuple):
@@ -22,7 +22,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class PathLayout:
     """A pattern that must match a whole relative path.
 
     Attributes:
@@ -57,7 +57,7 @@ class Layout:
             yield from (rest[:end] for end in range(1, match.end() + 1))
 
 
-def parse_layout(pattern: str, names: Mapping[str, Sequence[str]]) -> Layout:
+def parse_layout(pattern: str, names: Mapping[str, Sequence[str]]) -> PathLayout:
     """Reads a pattern.
 
     Raises:
@@ -66,9 +66,11 @@ def parse_layout(pattern: str, names: Mapping[str, Sequence[str]]) -> Layout:
     parts = re.split(r"\{(\w*)\}", pattern)
     pieces = tuple(Piece(text, bool(i % 2)) for i, text in enumerate(parts) if text or i % 2)
     fields = [piece.text for piece in pieces if piece.is_field]
-    wrong = [field for field in fields if field not in FIELDS]
+    wrong = [field for field in fields if field not in LAYOUT_FIELDS]
     if wrong or "{" in "".join(parts[::2]) or "}" in "".join(parts[::2]):
-        raise ValueError(f"{pattern}: expected fields of {list(FIELDS)} in braces, found {wrong or 'a loose brace'}")
+        raise ValueError(
+            f"{pattern}: expected fields of {list(LAYOUT_FIELDS)} in braces, found {wrong or 'a loose brace'}"
+        )
     if missing := [field for field in _REQUIRED if field not in fields]:
         raise ValueError(f"{pattern}: expected {{content}} and {{style}}, found no {missing}")
-    return Layout(pieces, {"prompt_type": PROMPT_TYPES, **names})
+    return PathLayout(pieces, {"prompt_type": PROMPT_TYPES, **names})

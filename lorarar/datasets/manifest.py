@@ -11,7 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from lorarar.datasets.images import fingerprint
-from lorarar.datasets.layout import FIELDS, PROMPT_TYPES, parse_layout
+from lorarar.datasets.layout import LAYOUT_FIELDS, PROMPT_TYPES, parse_layout
 from lorarar.datasets.records import Axis, Item
 from lorarar.datasets.references import References
 from lorarar.storage import line, write_lines
@@ -40,7 +40,7 @@ def build_items(root: Path, pattern: str, references: References, *, ignore: Seq
         if len(readings) == 1:
             items.append(_item(path, readings[0]))
         elif readings:
-            ways = " or ".join(", ".join(f"{k} {r[k]!r}" for k in FIELDS if k in r) for r in readings[:2])
+            ways = " or ".join(", ".join(f"{k} {r[k]!r}" for k in LAYOUT_FIELDS if k in r) for r in readings[:2])
             complaints.append(f"{path}: ambiguous, it reads as {ways}")
         elif loose.readings(path):
             complaints.append(f"{path}: names a content or a style without references, or an unknown prompt type")

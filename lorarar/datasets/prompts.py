@@ -13,8 +13,8 @@ import yaml
 
 PromptType = Literal["train", "trigger", "alter", "style"]
 TYPES: tuple[PromptType, ...] = ("train", "trigger", "alter", "style")
-KINDS = ("content", "style", "pair")
-FIELDS = ("phrase", "caption", "content", "style", "token", "class_word")
+PROMPT_SET_KINDS = ("content", "style", "pair")
+PROMPT_FIELDS = ("phrase", "caption", "content", "style", "token", "class_word")
 _KEYS = {"name", "kind", "fields", "types"}
 
 
@@ -87,8 +87,8 @@ def load_prompt_set(path: Path) -> PromptSet:
     if not isinstance(read, Mapping) or read.keys() != _KEYS:
         found = sorted(map(str, read)) if isinstance(read, Mapping) else type(read).__name__
         raise ValueError(f"{path}: expected the keys {sorted(_KEYS)}, found {found}")
-    if read["kind"] not in KINDS:
-        raise ValueError(f"{path}: expected a kind of {list(KINDS)}, found {read['kind']!r}")
+    if read["kind"] not in PROMPT_SET_KINDS:
+        raise ValueError(f"{path}: expected a kind of {list(PROMPT_SET_KINDS)}, found {read['kind']!r}")
     templates, fields = _templates(read["types"], path), tuple(read["fields"] or ())
     _check_fields(fields, templates, path)
     return PromptSet(str(read["name"]), read["kind"], fields, templates)
@@ -106,8 +106,8 @@ def _templates(read: Any, path: Path) -> dict[PromptType, tuple[str, ...]]:
 def _check_fields(fields: tuple[str, ...], templates: Mapping[PromptType, tuple[str, ...]], path: Path) -> None:
     """The declared fields must be known ones and exactly those that the templates use."""
     used = {name for some in templates.values() for template in some for name in _fields(template, path)}
-    if unknown := sorted(used - set(FIELDS)):
-        raise ValueError(f"{path}: expected fields of {list(FIELDS)} in braces, found {unknown}")
+    if unknown := sorted(used - set(PROMPT_FIELDS)):
+        raise ValueError(f"{path}: expected fields of {list(PROMPT_FIELDS)} in braces, found {unknown}")
     if used != set(fields):
         raise ValueError(
             f"{path}: expected `fields` to name those that templates use, {sorted(used)}, found {list(fields)}"

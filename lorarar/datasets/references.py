@@ -1,7 +1,7 @@
-"""Concepts with their reference images, from a YAML file.
+"""References: concepts with their reference images, read from a concept file.
 
-The file holds a list `concepts`: `name`, `kind` (content or style), what a question calls it, and its images: either a
-list of paths, or all images of a folder (`folder`, else the name). This project's concept manifests are such files.
+An entry of the file has a name and a kind (content or style), a phrase for questions, and images: either a list of
+paths, or all images of a folder (`folder`, or else the name).
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+from lorarar.datasets.concept_files import Entry, image_folder, read_entries, read_split_tables
+from lorarar.datasets.images import list_images
+from lorarar.datasets.records import Axis, ReferenceConcept
 
-from lorarar.datasets.images import SUFFIXES
-from lorarar.datasets.records import AXES, Axis, ReferenceConcept
-
-# Keys that say what a question calls a concept, the first that is there; a prompt is shorn of what only prompts need.
-_PHRASES = ("question", "class_word", "style_words", "phrase", "prompt")
+# Keys with the phrase for questions; the first that an entry has is used. Words that only prompts need are removed.
+_PHRASE_KEYS = ("question", "class_word", "style_words", "phrase", "prompt")
 _RARE_TOKEN = "sks"
 
 
 @dataclass(frozen=True)
 class References:
-    """What images are judged against.
+    """The reference images that generated images are judged against.
 
     Attributes:
         root: the images' paths are relative to it.
@@ -36,78 +34,71 @@ class References:
     training: frozenset[str] = frozenset()
 
     def names(self, axis: Axis) -> list[str]:
-        """The concepts of one axis, sorted."""
+        """Return the names of one axis' concepts, sorted."""
         return sorted(name for kind, name in self.concepts if kind == axis)
 
 
 def load_references(path: Path, *, root: Path | None = None, splits: str | None = None) -> References:
-    """Reads concepts and lists their images.
+    """Read concepts and list their images.
 
     Args:
-        root: where images and folders lie; by default beside the file, or in `images` beside it when none lies there.
+        root: the folder of the images and of the concepts' folders. By default the file's folder, or `images` in it if
+            the file's folder has none of them.
         splits: the name of splits in the file whose training part must not be judged.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no such file, names a concept twice, or has no splits of that name.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a concept file, names a concept twice, or has no splits of that name.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"expected references at {path}, found none: check the path")
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(read, Mapping) or not isinstance(read.get("concepts"), list):
-        raise ValueError(f"{path}: expected a list `concepts`, found {type(read).__name__} without one")
-    root = root or _root(read["concepts"], path)
+    entries = read_entries(path)
+    root = root or _find_root(entries, path)
     concepts: dict[tuple[Axis, str], ReferenceConcept] = {}
-    for entry in read["concepts"]:
-        concept = _concept(entry, root, path)
-        if (concept.axis, concept.name) in concepts:
-            raise ValueError(f"{path}: expected each {concept.axis} once, found {concept.name!r} again: rename one")
-        concepts[concept.axis, concept.name] = concept
-    return References(root, concepts, _training(read, splits, path))
+    for entry in entries:
+        name, axis = entry["name"], entry["kind"]
+        if (axis, name) in concepts:
+            raise ValueError(f"{path}: expected each {axis} once, found {name!r} again: rename one")
+        concepts[axis, name] = ReferenceConcept(name, axis, _phrase(entry, axis), _list_references(entry, root))
+    return References(root, concepts, _training(splits, path))
 
 
-def _root(entries: Sequence[Any], path: Path) -> Path:
-    named = [entry for entry in entries if isinstance(entry, Mapping)]
+def _find_root(entries: Sequence[Entry], path: Path) -> Path:
     roots = (path.parent, path.parent / "images")
-    return next(
-        (root for root in roots if any((root / place).exists() for e in named for place in _places(e))), roots[0]
-    )
+    for root in roots:
+        if any((root / location).exists() for entry in entries for location in _locations(entry)):
+            return root
+    return roots[0]
 
 
-def _places(entry: Mapping[str, Any]) -> list[str]:
-    """The paths at which a concept's images are."""
-    listed = entry.get("images")
-    return [*map(str, listed)] if isinstance(listed, list) else [str(entry.get("folder", entry.get("name", "")))]
+def _locations(entry: Entry) -> list[str]:
+    """Return the paths of a concept's images, or the path of their folder."""
+    images = entry.get("images")
+    return list(map(str, images)) if isinstance(images, list) else [image_folder(entry)]
 
 
-def _concept(entry: Any, root: Path, path: Path) -> ReferenceConcept:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        raise ValueError(f"{path}: expected concepts with a name, found {entry!r:.80}")
-    name, axis = entry["name"], entry.get("kind")
-    if axis not in AXES:
-        raise ValueError(f"{path}: expected {name!r} to be of kind content or style, found {axis!r}")
-    images = tuple(sorted(_places(entry)))
-    if not isinstance(entry.get("images"), list):
-        folder = root / images[0]
-        images = tuple(sorted(p.relative_to(root).as_posix() for p in folder.glob("*") if p.suffix.lower() in SUFFIXES))
-    return ReferenceConcept(name, axis, _phrase(entry, axis), images)
+def _list_references(entry: Entry, root: Path) -> tuple[str, ...]:
+    """Return the paths of a concept's images relative to the root, sorted."""
+    if isinstance(entry.get("images"), list):
+        return tuple(sorted(_locations(entry)))
+    return tuple(sorted(path.relative_to(root).as_posix() for path in list_images(root / image_folder(entry))))
 
 
-def _phrase(entry: Mapping[str, Any], axis: Axis) -> str:
-    """What a question calls the concept: "cat" for "a sks cat", "oil painting" for "oil painting style"."""
-    text = next((str(entry[key]) for key in _PHRASES if entry.get(key)), entry["name"].replace("_", " "))
+def _phrase(entry: Entry, axis: Axis) -> str:
+    """Return the phrase for questions: "cat" for "a sks cat", "oil painting" for "oil painting style"."""
+    name = entry["name"].replace("_", " ")
+    text = next((str(entry[key]) for key in _PHRASE_KEYS if entry.get(key)), name)
     words = re.sub(r"^(a|an|the) ", "", text.strip()).split()
     if axis == "style" and len(words) > 1 and words[-1] == "style":
         words = words[:-1]
     token = str(entry.get("token", _RARE_TOKEN))
-    return " ".join(word for word in words if word not in (token, "{token}")) or entry["name"].replace("_", " ")
+    return " ".join(word for word in words if word not in (token, "{token}")) or name
 
 
-def _training(read: Mapping[str, Any], splits: str | None, path: Path) -> frozenset[str]:
+def _training(splits: str | None, path: Path) -> frozenset[str]:
+    """Return the names of the splits' training part."""
     if splits is None:
         return frozenset()
-    named = read.get("splits") or {}
-    if splits not in named or "train" not in named[splits]:
-        raise ValueError(f"{path}: expected splits {splits!r} with a part train, found {sorted(named)}")
-    part = named[splits]["train"]
+    tables = read_split_tables(path)
+    if splits not in tables or "train" not in tables[splits]:
+        raise ValueError(f"{path}: expected splits {splits!r} with a part train, found {sorted(tables)}")
+    part = tables[splits]["train"]
     return frozenset([*part.get("contents", ()), *part.get("styles", ())])

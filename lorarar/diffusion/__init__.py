@@ -1,17 +1,18 @@
 """The frozen diffusion model: load, adapt with LoRAs, add noise, predict, sample.
 
-adaptation    A frozen model that answers, for a while, as if LoRAs were part of it
-architecture  What a backbone must know of a pipeline's class
-backbone      A frozen diffusion model behind a few functions, whatever its family
-composition   Mergers that act while sampling
-conditioning  Encoded prompts, as every family's denoiser takes them
+adaptation    LoRAs in a frozen model: temporary forward hooks, one LoRA or one for each share of the batch
+architecture  Architecture of a pipeline's class, as names and functions
+backbone      Backbone: the parts of a pipeline as functions of tensors, whatever its family
+composition   Composition of LoRAs while sampling, a new schedule entry at each step
+conditioning  Conditioning: encoded prompts in the form that every family's denoiser takes
 loading       Base models from folders and hubs
-noise         How noise is mixed into latents and what a model predicts of it
-prompt_sets   The images of a whole prompt set, and the manifest that the judge and the metrics read
-sampling      Images for (LoRA, prompt, seed): deterministic, many LoRAs in one batch
-synthesis     What the base itself draws from words
-transformer   Pipelines around a transformer that learns a flow: Stable Diffusion 3 and FLUX
-unet          Pipelines around a UNet
+noise         Noise schedule: how noise is added and what the model predicts
+prompt_sets   Images of a whole prompt set, and their manifest
+sampling      Images of (LoRA, prompt, seed): deterministic, many LoRAs in one batch
+settings      Settings of sampling, readable without torch
+synthesis     Synthetic images: the base alone samples them from prompts
+transformer   Pipelines with a flow-matching transformer: Stable Diffusion 3 and FLUX
+unet          Pipelines with a UNet: Stable Diffusion 1.5, and Stable Diffusion XL with KOALA
 """
 
 import lazy_loader

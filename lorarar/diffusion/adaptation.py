@@ -1,8 +1,8 @@
-"""A frozen model that answers, for a while, as if LoRAs were part of it.
+"""LoRAs in a frozen model: temporary forward hooks, one LoRA or one for each share of the batch.
 
-The context adds `scale (x A^T) B^T` to the output of each adapted linear layer with forward hooks, and the like to
-convolutions, norms and biases. Nothing is copied into the model, and gradients flow to the factors, and so to whatever
-made them (coefficients, a hypernetwork).
+The hooks add `scale (x A^T) B^T` to the output of each adapted linear layer, and the corresponding terms to
+convolutions, norms and biases. Nothing is copied into the model. Gradients flow to the factors and to whatever they
+were computed from (coefficients, a hypernetwork).
 
 Gradient checkpointing runs the forward again during backward. Keep the context open until backward has returned; with
 Lightning that takes manual optimisation, because automatic optimisation runs backward after `training_step` returns. If
@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from lorarar.lora import Layer, LoRA, LowRank, is_text_encoder, label
 
-_SHOWN = 3
+_FIRST = 3  # problems in an error message
 
 
 @contextmanager
 def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[None]:
-    """Adds one LoRA to a model, or one to each share of the batch, until the context closes.
+    """Add one LoRA to a model, or one to each share of the batch, until the context closes.
 
     Args:
         model: The denoiser (UNet or transformer) or a text encoder; its modules are named as in the LoRA's layers.
@@ -41,12 +41,12 @@ def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[No
         Nothing; the model is changed in place and restored on exit, also after an exception.
 
     Raises:
-        ValueError: A layer is not in the model, is of another sort or has another shape; a LoRA holds layers of a text
-            encoder; the sequence is empty; in the forward, the batch does not divide by n.
+        ValueError: The model lacks a layer, or the layer is of another kind or shape; a LoRA holds layers of a text
+            encoder; the sequence is empty; in the forward pass, the batch does not divide by n.
     """
     shares = [lora] if isinstance(lora, LoRA) else list(lora)
     if not shares:
-        raise ValueError("expected at least one LoRA (or None for the base alone), found an empty sequence")
+        raise ValueError("expected at least one LoRA, found an empty sequence: give a LoRA, or None for the base alone")
     modules = _modules(model, shares)
     with ExitStack() as stack:
         for layer, module in modules.items():
@@ -68,7 +68,7 @@ class _Stacked:
         x, n = inputs[0], self.A.shape[0]
         _check_batch(x, n)
         a, b = self.A.to(x.dtype), self.B.to(x.dtype)
-        # The scale multiplies the (.., rank) middle: the smallest tensor, and one rounding whatever the order.
+        # The scale multiplies the (.., rank) middle: the smallest tensor, with one rounding in any order.
         middle = _scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
         if middle.dtype != output.dtype:
             return output + torch.bmm(middle, b.mT).reshape(output.shape)
@@ -77,7 +77,7 @@ class _Stacked:
 
 
 def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
-    """middle * scale with the scale kept in float32: fp16 cannot hold alpha / rank exactly."""
+    """Return middle * scale with the scale kept in float32: fp16 cannot hold alpha / rank exactly."""
     if isinstance(scale, float) and scale == 1:  # a merged LoRA's
         return middle
     return middle * scale if isinstance(scale, float) else (middle.float() * scale).to(middle.dtype)
@@ -85,7 +85,7 @@ def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _EachShare:
-    """What each of n shares adds to one module's output, as functions of the input; None adds nothing."""
+    """The terms of n shares for one module's output, as functions of the input; None adds nothing."""
 
     terms: Sequence[Callable[[Tensor], Tensor] | None]
 
@@ -100,25 +100,26 @@ class _EachShare:
 def _check_batch(x: Tensor, n: int) -> None:
     if x.shape[0] % n:
         raise ValueError(
-            f"a batch of {x.shape[0]} does not divide into {n} equal shares, one for each LoRA: "
-            f"make the batch a multiple of {n}"
+            f"expected a batch that divides into {n} equal shares, one for each LoRA, found a batch of {x.shape[0]}: "
+            f"make it a multiple of {n}"
         )
 
 
 def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> _Stacked | _EachShare:
-    """Stacked factors where all shares of a linear module have some, else one function a share."""
-    thin = [delta for delta in deltas if isinstance(delta, LowRank)]
-    if isinstance(module, nn.Linear) and len(thin) == sum(delta is not None for delta in deltas):
-        return _stack(module, [delta if isinstance(delta, LowRank) else None for delta in deltas])
+    """Return a hook of stacked factors if a linear module has low-rank deltas only, else one of a term per share."""
+    factors = [delta if isinstance(delta, LowRank) else None for delta in deltas]
+    only_factors = all(delta is None or isinstance(delta, LowRank) for delta in deltas)
+    if isinstance(module, nn.Linear) and only_factors:
+        return _stack(module, factors)
     weight = module.weight
-    assert isinstance(weight, Tensor)  # _shape said so; for the type checker
+    assert isinstance(weight, Tensor)  # for the type checker: _shape has checked it
     dtype = weight.dtype if weight.is_floating_point() else None
     placed = [None if delta is None else delta.to(weight.device, dtype) for delta in deltas]
     return _EachShare([None if delta is None else _term(layer, module, delta) for delta in placed])
 
 
 def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
-    """Zero-pads the shares' factors to the largest rank and stacks them; a share without the layer is all zeros."""
+    """Zero-pad the shares' factors to the largest rank and stack them; a share without the layer is all zeros."""
     present = [f for f in factors if f is not None]
     # A quantised layer's weight has an integer dtype; the hook then casts to the input's.
     dtype = linear.weight.dtype if linear.weight.is_floating_point() else present[0].A.dtype
@@ -131,7 +132,7 @@ def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
 
 
 def _padded(factor: Tensor, rank: int, dimension: int) -> Tensor:
-    """The factor with zeros up to the rank; as it is where it has that already."""
+    """Return the factor with zeros up to the rank, or unchanged where it has that rank."""
     missing = rank - factor.shape[dimension]
     if not missing:
         return factor
@@ -139,7 +140,7 @@ def _padded(factor: Tensor, rank: int, dimension: int) -> Tensor:
 
 
 def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | Tensor:
-    """One number where the shares agree, else (n, 1, 1); the scale of a share of zeros does not matter."""
+    """Return one number where the shares agree, else (n, 1, 1); the scale of a share of zeros has no effect."""
     present = {f.scale for f in factors if f is not None}
     if len(present) == 1:
         return float(present.pop())
@@ -148,7 +149,7 @@ def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | T
 
 
 def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Tensor]:
-    """What a delta adds to the module's output, as a function of the input."""
+    """Return what a delta adds to the module's output, as a function of the input."""
     if isinstance(delta, LowRank):
         down, up = _multiply(module, delta.A), _multiply(module, delta.B, last=True)
         return lambda x: up(_scaled(down(x), delta.scale))
@@ -162,7 +163,10 @@ def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Ten
 
 
 def _multiply(module: nn.Module, matrix: Tensor, last: bool = False) -> Callable[[Tensor], Tensor]:
-    """The module's linear map with another matrix, (k, in) flattened; `last` is an up factor: no kernel of its own."""
+    """Return the module's linear map with another matrix, (k, in) flattened.
+
+    With `last`, the matrix is an up factor: a convolution's has a 1 x 1 kernel.
+    """
     if not isinstance(module, nn.Conv2d):
         return lambda x: F.linear(x, matrix.to(x))
     if last:
@@ -172,19 +176,19 @@ def _multiply(module: nn.Module, matrix: Tensor, last: bool = False) -> Callable
 
 
 def _along_channels(vector: Tensor, module: nn.Module, dimensions: int) -> Tensor:
-    """(n,) as it is added: channels are the second dimension of convolutions and group norms, else the last."""
+    """Return (n,) in a shape to add: channels are the second dimension of convolutions and group norms, else the last."""
     return vector.view(-1, *[1] * (dimensions - 2)) if isinstance(module, nn.Conv2d | nn.GroupNorm) else vector
 
 
 def _modules(model: nn.Module, shares: Sequence[LoRA | None]) -> dict[str, nn.Module]:
-    """Layer path -> the module to adapt, checked against every share's layers."""
+    """Return the modules to adapt by layer path, checked against every share's layers."""
     modules = dict(model.named_modules())
-    found: dict[str, nn.Module] = {}
+    adaptable: dict[str, nn.Module] = {}
     for index, lora in enumerate(shares):
         if lora is not None:
             _check_fit(modules, lora, label(lora, index))
-            found |= {layer: modules[_path(layer)] for layer in lora.layers}
-    return found
+            adaptable |= {layer: modules[_path(layer)] for layer in lora.layers}
+    return adaptable
 
 
 def _is_bias(layer: str) -> bool:
@@ -192,7 +196,7 @@ def _is_bias(layer: str) -> bool:
 
 
 def _path(layer: str) -> str:
-    """The module that a layer belongs to."""
+    """Return the path of the module that a layer belongs to."""
     return layer.removesuffix(".bias")
 
 
@@ -200,31 +204,33 @@ def _check_fit(modules: dict[str, nn.Module], lora: LoRA, name: str) -> None:
     text = [layer for layer in lora.layers if is_text_encoder(layer)]
     if text:
         raise ValueError(
-            f"{name} holds {len(text)} text-encoder layers, first {text[:_SHOWN]}, and this adapts the denoiser only: "
-            f"drop those layers, or generate with lorarar.diffusion.sampling, which adapts the text encoders too"
+            f"expected layers of the denoiser alone, found {len(text)} text-encoder layers in {name}, first "
+            f"{text[:_FIRST]}: drop those layers, or generate with `lorarar.diffusion.generate`, which adapts the text "
+            "encoders too"
         )
-    problems = [problem for layer in lora.layers if (problem := _problem(modules.get(_path(layer)), lora, layer))]
+    checked = (_problem(modules.get(_path(layer)), lora, layer) for layer in lora.layers)
+    problems = [problem for problem in checked if problem]
     if problems:
         raise ValueError(
-            f"{name} was made for another base: {len(problems)} of {len(lora.layers)} layers do not fit this model, "
-            f"first {'; '.join(problems[:_SHOWN])}: use the base that it was trained on"
+            f"expected every layer of {name} in this base, found {len(problems)} of {len(lora.layers)} layers that do "
+            f"not fit, first {'; '.join(problems[:_FIRST])}: use the base that it was trained on"
         )
 
 
 def _problem(module: nn.Module | None, lora: LoRA, layer: str) -> str:
-    """Why the layer cannot be adapted, or an empty text."""
+    """Return why the layer cannot be adapted, or an empty text."""
     if module is None:
         return f"{layer} is not in the model"
     expected = _shape(module)
     if not expected:
         kinds = "nn.Linear, plain nn.Conv2d, nn.LayerNorm or nn.GroupNorm with weights"
-        return f"{layer} is no {kinds}, but {type(module).__name__} (a peft adapter must be unloaded first)"
+        return f"{layer} expected {kinds}, found {type(module).__name__} (unload a peft adapter first)"
     expected, shape = expected[:1] if _is_bias(layer) else expected, lora.layers[layer].shape
     return "" if shape == expected else f"{layer} expected (out, in) {expected}, found {shape}"
 
 
 def _shape(module: nn.Module) -> tuple[int, ...]:
-    """Shape of the delta of a module's weight; () where it cannot be adapted."""
+    """Return the shape of the delta of a module's weight; () where it cannot be adapted."""
     if isinstance(module, nn.Linear):
         return module.out_features, module.in_features
     if isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros":

@@ -1,4 +1,4 @@
-"""What a backbone must know of a pipeline's class."""
+"""Architecture of a pipeline's class, as names and functions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lorarar.diffusion.conditioning import Conditioning
 
 @dataclass(frozen=True)
 class Architecture:
-    """One of diffusers' pipeline classes, as names and functions.
+    """What a backbone needs to know about one of diffusers' pipeline classes.
 
     Attributes:
-        denoiser: the pipeline's name for it.
-        encoders: its names for its text encoders; some may be absent from a pipeline.
-        resolution: width and height of the images that the pipeline was made for, pixels.
-        channels: of its latents.
-        encode: a pipeline, n prompts and a device to their conditioning.
-        predict: a denoiser, noisy latents (n, channels, h, w), what it is told of the time (n,), conditioning and
-            the resolution to the prediction, shaped like the latents.
-        called_with: latents, conditioning and the unconditional one (None without guidance) as the arguments of the
-            pipeline's call.
-        two_passes: whether guidance takes a second, unconditional pass; else it is an input of the model.
+        denoiser: The pipeline's name for its denoiser.
+        encoders: The pipeline's names for its text encoders; a pipeline may lack some of them.
+        resolution: Maps a pipeline to the width and height of the images that it was made for, pixels.
+        channels: Maps a pipeline to the channels of its latents.
+        encode: Maps a pipeline, n prompts and a device to their conditioning.
+        predict: Maps a denoiser, noisy latents (n, channels, h, w), timesteps as the model takes them (n,), conditioning
+            and the resolution to the prediction, shaped like the latents.
+        call_arguments: Maps latents, the conditioning and the unconditional conditioning (None without guidance) to the
+            arguments of the pipeline's call.
+        two_passes: Whether guidance takes a second, unconditional pass; otherwise it is an input of the model.
     """
 
     denoiser: str
@@ -35,5 +35,5 @@ class Architecture:
     channels: Callable[[Any], int]
     encode: Callable[[Any, Sequence[str], torch.device], Conditioning]
     predict: Callable[[nn.Module, Tensor, Tensor, Conditioning, int], Tensor]
-    called_with: Callable[[Tensor, Conditioning, Conditioning | None], dict[str, Any]]
+    call_arguments: Callable[[Tensor, Conditioning, Conditioning | None], dict[str, Any]]
     two_passes: bool = True

@@ -1,4 +1,4 @@
-"""A frozen diffusion model behind a few functions, whatever its family."""
+"""Backbone: the parts of a pipeline as functions of tensors, whatever its family."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ ARCHITECTURES: Mapping[type[DiffusionPipeline], Architecture] = {
 
 
 class Backbone:
-    """The parts of a pipeline, as functions of tensors.
+    """A diffusion model, as functions of tensors.
 
     Args:
-        pipeline: of a class in `ARCHITECTURES`; its weights are frozen here unless ``frozen`` is False.
+        pipeline: A pipeline of a class in `ARCHITECTURES`.
+        frozen: Whether to freeze the weights and to set the modules to evaluation.
 
     Attributes:
-        denoiser: the UNet or transformer.
-        noise: how noise is added, and what is predicted.
-        resolution: width and height of images, pixels.
+        denoiser: The UNet or transformer.
+        noise: The noise schedule.
+        resolution: Width and height of images, pixels.
         latent_shape: (channels, height, width) of an image's latents.
 
     Raises:
-        TypeError: the pipeline is of another class.
+        TypeError: The pipeline is of another class.
     """
 
     def __init__(self, pipeline: DiffusionPipeline, *, frozen: bool = True) -> None:
         if type(pipeline) not in ARCHITECTURES:
-            known = ", ".join(kind.__name__ for kind in ARCHITECTURES)
+            classes = ", ".join(kind.__name__ for kind in ARCHITECTURES)
             raise TypeError(
-                f"expected a pipeline among {known}, found {type(pipeline).__name__}: give --base such a model"
+                f"expected a pipeline among {classes}, found {type(pipeline).__name__}: give --base such a model"
             )
         self.pipeline = pipeline
         self.architecture = ARCHITECTURES[type(pipeline)]
@@ -63,32 +64,35 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser is."""
+        """Return the device of the denoiser."""
         return next(self.denoiser.parameters()).device  # diffusers' property visits every module, 1 ms or more
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the denoiser computes in."""
+        """Return the dtype that the denoiser computes in."""
         return next(p.dtype for p in self.denoiser.parameters() if p.is_floating_point())
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
-        """The text encoders that the pipeline has, by its names for them."""
+        """Return the pipeline's text encoders by its names for them."""
         parts = self.pipeline.components
         return {name: parts[name] for name in self.architecture.encoders if parts[name] is not None}
 
     def modules(self) -> list[nn.Module]:
-        """Denoiser, autoencoder and text encoders."""
+        """Return the denoiser, the autoencoder and the text encoders."""
         return [self.denoiser, self.pipeline.vae, *self.encoders.values()]
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """What the text encoders make of n prompts."""
+        """Encode n prompts."""
         return self.architecture.encode(self.pipeline, prompts, self.device)
 
     def unconditional(self, conditioning: Conditioning) -> Conditioning:
-        """What classifier-free guidance subtracts, shaped like the given prompts: the empty prompt.
+        """Return the empty prompt's conditioning, which classifier-free guidance subtracts.
 
-        SDXL's pipeline has zeros in its place (``force_zeros_for_empty_prompt``).
+        SDXL's pipeline takes zeros in its place (`force_zeros_for_empty_prompt`).
+
+        Args:
+            conditioning: The conditional prompts, whose shape the result has.
         """
         if self.pipeline.config.get("force_zeros_for_empty_prompt", False):
             pooled = conditioning.pooled
@@ -98,10 +102,10 @@ class Backbone:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """Images (n, 3, height, width), -1 to 1, to scaled latents (n, channels, height/8, width/8).
+        """Encode images (n, 3, height, width), -1 to 1, to scaled latents (n, channels, height/8, width/8).
 
-        The posterior's mean is taken, so that latents can be cached; in float32, because noise is added to them.
-        (The embedded base's autoencoder divides by 4, the large models' by 8.)
+        The latents are the posterior's mean, so that they can be cached, in float32, because noise is added to them.
+        (The embedded base's autoencoder divides height and width by 4, the large models' by 8.)
         """
         vae = self.pipeline.vae
         dtype, config = vae.dtype, vae.config
@@ -111,42 +115,48 @@ class Backbone:
         encoded = vae.encode(images.to(vae.device, vae.dtype))
         if upcast:
             vae.to(dtype)
-        return ((encoded.latent_dist.mean - (config.shift_factor or 0.0)) * config.scaling_factor).float()
+        latents: Tensor = ((encoded.latent_dist.mean - (config.shift_factor or 0.0)) * config.scaling_factor).float()
+        return latents
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The latents at the given timesteps, (n,) integers from 0 (clean) to 999."""
+        """Return the noisy latents at timesteps (n,), integers from 0 (clean) to 999."""
         return self.noise.add(latents, noise, timesteps)
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the model should predict: noise, velocity or the clean sample, by its scheduler."""
+        """Return what the model should predict: noise, velocity or the clean sample, by its scheduler."""
         return self.noise.target(latents, noise, timesteps)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The model's own prediction (noise, velocity or sample), shaped like ``noisy``, in the model's dtype."""
-        told = self.noise.told(timesteps)
-        return self.architecture.predict(self.denoiser, noisy.to(self.dtype), told, conditioning, self.resolution)
+        """Return the model's prediction (noise, velocity or sample), shaped like `noisy`, in the model's dtype."""
+        times = self.noise.model_timesteps(timesteps)
+        return self.architecture.predict(self.denoiser, noisy.to(self.dtype), times, conditioning, self.resolution)
 
     def passes(self, guidance: float) -> int:
-        """Shares of the denoiser's batch in sampling: with guidance all unconditional inputs, then all conditional."""
+        """Return the shares of the denoiser's batch in sampling.
+
+        With guidance there are two: all unconditional inputs, then all conditional ones.
+        """
         return 2 if guidance > 1 and self.architecture.two_passes else 1
 
     def sampler_calls(self, steps: int) -> int:
-        """How often the pipeline's sampler calls the denoiser in so many steps."""
+        """Return how often the pipeline's sampler calls the denoiser in a number of steps."""
         scheduler = self.pipeline.scheduler
         dynamic = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting", False) else {}
         scheduler.set_timesteps(steps, **dynamic)
         return len(scheduler.timesteps)
 
     def sample(self, conditioning: Conditioning, latents: Tensor, steps: int, guidance: float) -> Tensor:
-        """Images (n, 3, height, width), 0 to 1, from noise (n, channels, h, w), by the base's own pipeline.
+        """Sample images (n, 3, height, width), 0 to 1, by the base's own pipeline.
 
         Args:
-            steps: of the pipeline's sampler.
-            guidance: classifier-free, 1 is none; for FLUX the model's own input.
+            conditioning: The n encoded prompts.
+            latents: The starting noise, (n, channels, h, w).
+            steps: Steps of the pipeline's sampler.
+            guidance: Scale of classifier-free guidance, 1 is without; for FLUX an input of the model.
         """
-        without = self.unconditional(conditioning) if self.passes(guidance) == 2 else None
+        unconditional = self.unconditional(conditioning) if self.passes(guidance) == 2 else None
         images: Tensor = self.pipeline(
-            **self.architecture.called_with(latents, conditioning, without),
+            **self.architecture.call_arguments(latents, conditioning, unconditional),
             height=self.resolution,
             width=self.resolution,
             num_inference_steps=steps,

@@ -1,4 +1,7 @@
-"""Mergers that act while sampling: another LoRA in each step, or several whose predictions are averaged."""
+"""Composition of LoRAs while sampling, a new schedule entry at each step.
+
+An entry is one LoRA, or several LoRAs whose predictions are averaged.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,13 @@ Schedule = Sequence[tuple[LoRA, ...]]
 
 @contextmanager
 def scheduled(denoiser: nn.Module, schedule: Schedule) -> Iterator[None]:
-    """Each call of the denoiser answers with the next step's LoRAs, the mean of their predictions.
+    """Let each call of the denoiser return the mean prediction of the next step's LoRAs, until the context closes.
 
-    Guidance is linear in the predictions, so that the mean of the conditional and of the unconditional ones is the mean
-    of the guided ones.
+    Guidance is linear in the predictions, so the guided prediction is the mean of the LoRAs' guided predictions.
 
     Args:
-        denoiser: A diffusers model, which a pipeline calls once for each time step.
-        schedule: For each call the LoRAs, without text-encoder layers: what a merger of the kind "runtime" returns.
+        denoiser: A diffusers model, which a pipeline calls once for each timestep.
+        schedule: LoRAs of each call, without text-encoder layers: what a merger of the kind "runtime" returns.
 
     Yields:
         Nothing; the model is changed in place and restored on exit, also after an exception.
@@ -39,14 +41,14 @@ def scheduled(denoiser: nn.Module, schedule: Schedule) -> Iterator[None]:
         loras = next(steps, None)
         if loras is None:
             raise ValueError(
-                f"the denoiser was called more often than the schedule's {len(schedule)} steps: make the schedule for "
-                f"as many steps as the sampler takes"
+                f"expected at most {len(schedule)} calls of the denoiser, one for each step of the schedule, found more: "
+                "make the schedule for as many steps as the sampler takes"
             )
-        answers = []
+        predictions = []
         for lora in loras:
             with adapted(denoiser, lora):
-                answers.append(plain(*inputs, **named))
-        return _mean(answers)
+                predictions.append(plain(*inputs, **named))
+        return _mean(predictions)
 
     denoiser.forward = forward
     try:
@@ -57,9 +59,9 @@ def scheduled(denoiser: nn.Module, schedule: Schedule) -> Iterator[None]:
             denoiser.forward = own
 
 
-def _mean(answers: Sequence[Any]) -> Any:
-    """The mean of what a diffusers model returned: tuples, or output objects, of one tensor."""
-    if len(answers) == 1:
-        return answers[0]
-    mean = torch.stack([answer[0] for answer in answers]).mean(0)
-    return (mean,) if isinstance(answers[0], tuple) else type(answers[0])(mean)
+def _mean(predictions: Sequence[Any]) -> Any:
+    """Return the mean of what a diffusers model returned: tuples, or output objects, of one tensor."""
+    if len(predictions) == 1:
+        return predictions[0]
+    mean = torch.stack([prediction[0] for prediction in predictions]).mean(0)
+    return (mean,) if isinstance(predictions[0], tuple) else type(predictions[0])(mean)

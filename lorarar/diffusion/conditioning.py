@@ -1,4 +1,4 @@
-"""Encoded prompts, as every family's denoiser takes them."""
+"""Conditioning: encoded prompts in the form that every family's denoiser takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Encoded prompts: ``embeddings`` (batch, length, width) and ``pooled`` (batch, width), None in SD 1.5."""
+    """Encoded prompts.
+
+    Attributes:
+        embeddings: Embeddings of the tokens, (batch, length, width).
+        pooled: Pooled embeddings, (batch, width); None in Stable Diffusion 1.5.
+    """
 
     embeddings: Tensor
     pooled: Tensor | None
@@ -20,11 +25,11 @@ class Conditioning:
         return Conditioning(self.embeddings[index], None if self.pooled is None else self.pooled[index])
 
     def to(self, device: torch.device | str) -> Conditioning:
-        """The same on another device."""
+        """Return the same conditioning on another device."""
         return Conditioning(self.embeddings.to(device), None if self.pooled is None else self.pooled.to(device))
 
 
-def stack(conditionings: Sequence[Conditioning]) -> Conditioning:
-    """One batch from several of one base, in their order."""
+def join_conditionings(conditionings: Sequence[Conditioning]) -> Conditioning:
+    """Return one batch of several conditionings of one base, in their order."""
     pooled = [c.pooled for c in conditionings if c.pooled is not None]
     return Conditioning(torch.cat([c.embeddings for c in conditionings]), torch.cat(pooled) if pooled else None)

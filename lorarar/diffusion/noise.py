@@ -1,6 +1,6 @@
-"""How noise is mixed into latents and what a model predicts of it: diffusion and flow matching.
+"""Noise schedule: how noise is added and what the model predicts, in diffusion and in flow matching.
 
-Callers count time in integers from 0 (clean) to steps - 1 (noise), whatever the model is told.
+Callers count timesteps in integers from 0 (clean) to steps - 1 (noise), whatever unit the model takes.
 """
 
 from __future__ import annotations
@@ -14,41 +14,44 @@ from torch import Tensor
 
 
 class Noise(Protocol):
-    """Of n latents (n, channels, h, w), noise of the same shape and timesteps (n,)."""
+    """A noise schedule, for n latents (n, channels, h, w), noise of the same shape and timesteps (n,)."""
 
     @property
     def steps(self) -> int:
-        """Timesteps are below this."""
+        """Return the number of timesteps; the last is steps - 1."""
 
     def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The noisy latents."""
+        """Return the noisy latents."""
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the model should predict."""
+        """Return what the model should predict."""
 
     def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
-        """The latents that a prediction stands for."""
+        """Return the clean latents that a prediction implies."""
 
     def level(self, timesteps: Tensor) -> Tensor:
-        """The noise's share of the variance of the noisy latents (of the sum of both squared weights), (n,)."""
+        """Return the noise's share of the variance of the noisy latents, (n,).
+
+        That is its squared weight over the sum of both squared weights.
+        """
 
     def weight(self, timesteps: Tensor) -> Tensor:
-        """What the objective of mergers multiplies differences of predictions by, (n,)."""
+        """Return the factor of differences of predictions in the objective of mergers, (n,)."""
 
-    def told(self, timesteps: Tensor) -> Tensor:
-        """What the model is told of the time, (n,)."""
+    def model_timesteps(self, timesteps: Tensor) -> Tensor:
+        """Return the timesteps as the model takes them, (n,)."""
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """sqrt(abar) x + sqrt(1 - abar) noise; the model predicts noise, velocity or the clean sample.
+    """Diffusion: sqrt(abar) x + sqrt(1 - abar) noise; the model predicts noise, velocity or the clean sample.
 
     Attributes:
         alphas_cumprod: abar of each timestep, (steps,).
-        prediction: epsilon, v_prediction or sample.
+        prediction: Prediction type: epsilon, v_prediction or sample.
 
     Raises:
-        ValueError: another prediction.
+        ValueError: The prediction type is another one.
     """
 
     alphas_cumprod: Tensor
@@ -56,7 +59,10 @@ class Diffusion:
 
     def __post_init__(self) -> None:
         if self.prediction not in ("epsilon", "v_prediction", "sample"):
-            raise ValueError(f"expected prediction type epsilon, v_prediction or sample, found {self.prediction!r}")
+            raise ValueError(
+                f"expected prediction type epsilon, v_prediction or sample, found {self.prediction!r}: check the "
+                "scheduler's configuration in the base model's folder"
+            )
 
     @property
     def steps(self) -> int:
@@ -91,10 +97,10 @@ class Diffusion:
         return 1 - self.alphas_cumprod.to(timesteps.device)[timesteps]
 
     def weight(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`: 1, as in the papers."""
+        """Return 1, as in the papers."""
         return torch.ones_like(timesteps, dtype=torch.float32)
 
-    def told(self, timesteps: Tensor) -> Tensor:
+    def model_timesteps(self, timesteps: Tensor) -> Tensor:
         """As in `Noise`."""
         return timesteps
 
@@ -105,10 +111,10 @@ class Diffusion:
 
 @dataclass(frozen=True)
 class Flow:
-    """(1 - sigma) x + sigma noise; the model predicts the velocity, noise - x.
+    """Flow matching: (1 - sigma) x + sigma noise; the model predicts the velocity, noise - x.
 
     Attributes:
-        sigmas: of each timestep t, (steps,): (t + 1) / steps, moved by the scheduler's own shift s to
+        sigmas: sigma of each timestep t, (steps,): (t + 1) / steps, moved by the scheduler's own shift s to
             s sigma / (1 + (s - 1) sigma). A shift that depends on the resolution (FLUX) serves sampling alone.
 
     Reference:
@@ -141,22 +147,22 @@ class Flow:
         return square / (square + (1 - square**0.5) ** 2)
 
     def weight(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`: sigma, which makes them differences of clean samples.
+        """Return sigma: sigma times a difference of velocities is the difference of the implied clean samples.
 
-        Differences of velocities are largest where there is little noise and nothing is left to decide.
+        Differences of velocities themselves are largest at low noise, where the image is already decided.
         """
         return self.sigmas.to(timesteps.device)[timesteps]
 
-    def told(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`: sigma in thousandths."""
+    def model_timesteps(self, timesteps: Tensor) -> Tensor:
+        """Return sigma in thousandths."""
         return self.sigmas.to(timesteps.device)[timesteps] * self.steps
 
 
 def noise_of(scheduler: Any) -> Noise:
-    """The noise that a pipeline's scheduler removes.
+    """Return the noise schedule of a pipeline's scheduler.
 
     Raises:
-        ValueError: the model predicts something else than noise, velocity or the clean sample.
+        ValueError: The model predicts something other than noise, velocity or the clean sample.
     """
     if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
         fresh = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config)

@@ -1,4 +1,4 @@
-"""The images of a whole prompt set, and the manifest that the judge and the metrics read."""
+"""Images of a whole prompt set, and their manifest, which the judge and the metrics read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from lorarar.datasets import TYPES, Item, Prompt, read_manifest, save_image, write_manifest
 from lorarar.diffusion.sampling import Sampler
@@ -15,62 +15,80 @@ MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What a manifest says of images: the method that made them, the content and the style that they should show."""
+class ImageLabels:
+    """Labels of images in a manifest.
+
+    Attributes:
+        method: Name of the method.
+        content: Name of the content that the images should show.
+        style: Name of the style that the images should show.
+    """
 
     method: str
     content: str
     style: str
 
 
-def plan_items(prompts: Sequence[Prompt], labels: Labels, seeds: Sequence[int]) -> list[Item]:
-    """One item for each prompt and seed.
+def plan_items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[int]) -> list[Item]:
+    """Return one item for each prompt and seed.
 
-    In a manifest a seed is there once in a type, so that several prompts cannot share it: the i-th of a type's n
-    prompts is drawn from the seeds n * seed + i. That does not depend on the method: images of two methods, and of the
+    A manifest holds a seed once for each type of prompt, so several prompts of a type cannot share it: the i-th of a
+    type's n prompts takes the seeds n * seed + i. They do not depend on the method: images of two methods, and of the
     base alone, share prompt and seed.
 
     Raises:
-        ValueError: no prompts; a seed twice or below 0; a label that is empty or cannot be part of a path.
+        ValueError: There are no prompts, a seed occurs twice or is below 0, or a label is empty or cannot be part of a
+            path.
     """
     if not prompts or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"expected prompts, and seeds from 0 that differ, found {len(prompts)} and {list(seeds)}")
-    for name in (labels.method, labels.content, labels.style):
-        if not name or name.startswith(".") or any(letter in "/\\:" or not letter.isprintable() for letter in name):
-            raise ValueError(f"expected labels that can name a folder, found {name!r}")
+        raise ValueError(
+            f"expected prompts, and different seeds from 0, found {len(prompts)} prompts and seeds {list(seeds)}: "
+            "check the prompt set and the seeds"
+        )
+    for label in (labels.method, labels.content, labels.style):
+        if not _can_name_a_folder(label):
+            raise ValueError(
+                f"expected labels that can name a folder, found {label!r}: take out slashes, colons and a leading dot"
+            )
     return list(_items(prompts, labels, seeds))
 
 
-def _items(prompts: Sequence[Prompt], labels: Labels, seeds: Sequence[int]) -> Iterator[Item]:
+def _can_name_a_folder(label: str) -> bool:
+    forbidden = any(letter in "/\\:" or not letter.isprintable() for letter in label)
+    return bool(label) and not label.startswith(".") and not forbidden
+
+
+def _items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[int]) -> Iterator[Item]:
     pair = f"{labels.content}+{labels.style}"
     for kind in TYPES:
         texts = [prompt.text for prompt in prompts if prompt.type == kind]
         for i, text in enumerate(texts):
-            for seed in (len(texts) * given + i for given in seeds):
-                path = f"{labels.method}/{pair}/{kind}/{seed}.png"
-                yield Item(
-                    path.removesuffix(".png"), path, labels.method, labels.content, labels.style, seed, text, kind
-                )
+            for seed in seeds:
+                own = len(texts) * seed + i
+                name = f"{labels.method}/{pair}/{kind}/{own}"
+                yield Item(name, f"{name}.png", labels.method, labels.content, labels.style, own, text, kind)
 
 
 def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
-    """Draws every item below a folder and writes ``manifest.jsonl`` there when all are drawn.
+    """Sample every item's image below a folder, then write `manifest.jsonl` there.
 
-    What a manifest there already lists is kept, so that methods that are drawn one after the other into one folder,
-    the base alone among them, are compared by one manifest.
+    Other items of a manifest that is there stay in it, so that one manifest can compare several methods and the base
+    alone, sampled one after the other.
 
     Args:
-        sampler: see `lorarar.diffusion.sampling.open_sampler`.
+        sampler: See `lorarar.diffusion.open_sampler`.
+        items: The images to sample.
+        output: Folder for the images and the manifest.
 
     Returns:
         The manifest's path.
 
     Raises:
-        ValueError: the folder's manifest cannot be read; nothing is drawn then.
+        ValueError: The folder's manifest cannot be read; nothing is sampled then.
     """
     manifest = output / MANIFEST
-    drawn = {item.id for item in items}
-    others = [item for item in read_manifest(manifest) if item.id not in drawn] if manifest.exists() else []
+    own = {item.id for item in items}
+    others = [item for item in read_manifest(manifest) if item.id not in own] if manifest.exists() else []
     with tqdm(total=len(items), desc="images", unit="image") as bar:
         for prompt in dict.fromkeys(item.prompt for item in items):
             members = [item for item in items if item.prompt == prompt]

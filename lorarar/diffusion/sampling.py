@@ -1,10 +1,10 @@
-"""Images for (LoRA, prompt, seed): deterministic, many LoRAs in one batch."""
+"""Images of (LoRA, prompt, seed): deterministic, many LoRAs in one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,26 +15,19 @@ from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
 from lorarar.diffusion.loading import load_backbone
+from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load
-from lorarar.lora import DTYPES, LoRA, input_weights, is_text_encoder, weighted
-from lorarar.mergers import MERGERS, Merger, combine
+from lorarar.lora import DTYPES, LoRA, input_weights, is_text_encoder, weight_loras
+from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
 from lorarar.mergers.methods import add
 
 Sampler = Callable[[str, Sequence[int]], Tensor]
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How images are drawn: ``steps`` of the base's scheduler, classifier-free ``guidance`` (1 is none)."""
-
-    steps: int = 50
-    guidance: float = 5.0
-
-
 def starting_latents(backbone: Backbone, seeds: Sequence[int]) -> Tensor:
-    """The starting noise of each seed, (n, channels, height/8, width/8): the same on every device."""
-    drawn = [torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(drawn).to(backbone.device, backbone.dtype)
+    """Return the starting noise of each seed, (n, channels, height/8, width/8), the same on every device."""
+    noise = [torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(noise).to(backbone.device, backbone.dtype)
 
 
 def generate(
@@ -44,21 +37,24 @@ def generate(
     seeds: Sequence[int],
     sampling: Sampling,
 ) -> Tensor:
-    """Every LoRA with its own prompt, at every seed, in one batch through the base's own pipeline.
+    """Sample images of every LoRA with its own prompt, at every seed, in one batch by the base's own pipeline.
 
     Args:
-        loras: n of them, text-encoder layers included; None is the base alone.
-        prompts: n, one for each LoRA.
-        seeds: k, the same for every LoRA.
+        loras: n LoRAs, text-encoder layers included; None is the base alone.
+        prompts: n prompts, one for each LoRA.
+        seeds: k seeds, the same for every LoRA.
+        sampling: Steps and guidance.
 
     Returns:
         Images (n, k, 3, height, width), 0 to 1, on the CPU.
 
     Raises:
-        ValueError: not as many prompts as LoRAs, or a LoRA was made for another base.
+        ValueError: The numbers of prompts and LoRAs differ, or a LoRA does not fit the base.
     """
     if len(loras) != len(prompts):
-        raise ValueError(f"expected a prompt for each of {len(loras)} LoRAs, found {len(prompts)} prompts")
+        raise ValueError(
+            f"expected a prompt for each of {len(loras)} LoRAs, found {len(prompts)} prompts: give one each"
+        )
     denoisers = [lora and denoiser_part(lora) for lora in loras]
     with torch.no_grad(), ExitStack() as stack:
         stack.enter_context(adapted_encoders(backbone, loras))
@@ -68,8 +64,8 @@ def generate(
 
 
 @torch.no_grad()
-def draw_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-    """One image of the base alone for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU."""
+def sample_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """Return one image of the base alone for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU."""
     return _sample(backbone, prompts, seeds, sampling)
 
 
@@ -82,25 +78,30 @@ def generate_composed(
     sampling: Sampling,
     options: Mapping[str, float] | None = None,
 ) -> Tensor:
-    """Images of a prompt with several LoRAs that a merger of the kind "runtime" composes while sampling.
+    """Sample images of several LoRAs that a merger of the kind "runtime" composes at each step.
 
-    Prompts are encoded once, before the first step: there the LoRAs' text-encoder layers are summed.
+    Prompts are encoded once, before the first step, so the LoRAs' text-encoder layers are summed.
 
     Args:
-        loras: In the order that the merger expects, weights folded in.
+        loras: LoRAs in the order that the merger expects, weights folded in.
         merger: A row of `lorarar.mergers.MERGERS`.
-        seeds: k of them.
+        prompt: One prompt for all images.
+        seeds: k seeds.
+        sampling: Steps and guidance.
         options: The merger's own settings.
 
     Returns:
         Images (k, 3, height, width), 0 to 1, on the CPU.
 
     Raises:
-        ValueError: the merger is of another kind, does not take these LoRAs or options, or a LoRA was made for another
+        ValueError: The merger is of another kind or does not take these LoRAs or options, or a LoRA does not fit the
             base.
     """
     if merger.kind != "runtime":
-        raise ValueError(f"{merger.name} makes one LoRA, nothing to do while sampling: merge first, then generate")
+        raise ValueError(
+            f'expected a merger of the kind "runtime", found {merger.name} of the kind "{merger.kind}": merge first, '
+            "then generate"
+        )
     placed = [lora.to(backbone.device) for lora in loras]
     calls = backbone.sampler_calls(sampling.steps)
     with torch.no_grad(), ExitStack() as stack:
@@ -111,13 +112,13 @@ def generate_composed(
 
 
 def denoiser_part(lora: LoRA) -> LoRA:
-    """The LoRA without its text-encoder layers."""
+    """Return the LoRA without its text-encoder layers."""
     return replace(lora, layers={la: delta for la, delta in lora.layers.items() if not is_text_encoder(la)})
 
 
 @contextmanager
 def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterator[None]:
-    """Adapts the text encoders, one LoRA to each share of the prompts, until the context closes.
+    """Adapt the text encoders, one LoRA to each share of the prompts, until the context closes.
 
     Raises:
         ValueError: A LoRA's text-encoder layers do not fit.
@@ -129,7 +130,7 @@ def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterat
 
 
 def _encoder_part(lora: LoRA, name: str, encoder: nn.Module) -> LoRA:
-    """The layers of one text encoder, named as its modules."""
+    """Return the layers of one text encoder, named as its modules."""
     # Whether the modules lie below "text_model" depends on the class and on transformers' version.
     prefix = f"{name}." if "text_model" in dict(encoder.named_children()) else f"{name}.text_model."
     return replace(
@@ -144,7 +145,7 @@ def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
 
 
 def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-    """One image for each prompt and seed, as the models are now adapted: (n, 3, height, width) on the CPU."""
+    """Return one image for each prompt and seed, with the models as adapted now: (n, 3, height, width) on the CPU."""
     latents = starting_latents(backbone, seeds)
     images = backbone.sample(backbone.encode_prompts(prompts), latents, sampling.steps, sampling.guidance)
     return images.float().cpu()
@@ -159,7 +160,7 @@ def generate_batches(
     *,
     batch: int,
 ) -> Iterator[Tensor]:
-    """``generate`` for ``batch`` LoRAs at a time, so that memory is bounded and progress can be shown."""
+    """Yield the images of `batch` LoRAs at a time, see `generate`: memory is bounded, and callers can show progress."""
     for start in range(0, len(loras), batch):
         part = slice(start, start + batch)
         yield generate(backbone, loras[part], prompts[part], seeds, sampling)
@@ -179,28 +180,38 @@ def generate_files(
     device: str = "cpu",
     dtype: str = "fp32",
 ) -> list[Path]:
-    """Write ``output/<seed>.png`` for each seed.
+    """Write `output/<seed>.png` for each seed.
 
     Args:
-        loras: none for the base alone, or one; several need a merger, and its order.
-        merger: a name in `lorarar.mergers.MERGERS`. Those of the kind "runtime" act while sampling, the others merge in
-            memory first.
-        weights: one number for each LoRA.
-        options: the merger's own settings.
+        base: Folder or hub id of the base model.
+        loras: LoRA files: none for the base alone; several need a merger, in the order that it expects.
+        prompt: One prompt for all images.
+        seeds: Seeds of the starting noise.
+        sampling: Steps and guidance.
+        output: Folder for the images.
+        merger: A name in `lorarar.mergers.MERGERS`. Mergers of the kind "runtime" act while sampling; the others merge
+            in memory first.
+        weights: One number for each LoRA.
+        options: The merger's own settings.
+        device: Where to compute.
+        dtype: What the base computes in: fp32, fp16 or bf16.
+
+    Returns:
+        The images' paths, in the order of the seeds.
 
     Raises:
-        FormatError: a LoRA's file cannot be read.
-        FileNotFoundError: there is no base model.
-        ValueError: several LoRAs without a merger, or a LoRA was made for another base.
+        FormatError: A LoRA's file cannot be read.
+        FileNotFoundError: There is no base model.
+        ValueError: There are several LoRAs and no merger, or a LoRA does not fit the base.
     """
-    draw = open_sampler(
+    sample = open_sampler(
         base, loras, sampling, merger=merger, weights=weights, options=options, device=device, dtype=dtype
     )
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in seeds:
         paths.append(output / f"{seed}.png")
-        save_image(draw(prompt, [seed])[0], paths[-1])
+        save_image(sample(prompt, [seed])[0], paths[-1])
     return paths
 
 
@@ -215,34 +226,35 @@ def open_sampler(
     device: str = "cpu",
     dtype: str = "fp32",
 ) -> Sampler:
-    """Loads a base and LoRAs, merged where there are several, once for many prompts; see `generate_files`.
+    """Load a base and LoRAs, merged where there are several, once for many prompts; see `generate_files`.
 
     Returns:
         A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
     """
-    loaded, runtime = _prepared([load(path) for path in loras], merger, weights, options)
+    loaded, runtime = _prepare([load(path) for path in loras], merger, weights, options)
     backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
 
-    def draw(prompt: str, seeds: Sequence[int]) -> Tensor:
+    def sample(prompt: str, seeds: Sequence[int]) -> Tensor:
         if runtime:
             return generate_composed(backbone, loaded, runtime, prompt, seeds, sampling, options)
         return generate(backbone, [loaded[0] if loaded else None], [prompt], seeds, sampling)[0]
 
-    return draw
+    return sample
 
 
-def _prepared(
+def _prepare(
     loras: list[LoRA], merger: str | None, weights: Sequence[float] | None, options: Mapping[str, float] | None
 ) -> tuple[list[LoRA], Merger | None]:
-    """At most one LoRA and no merger, or several LoRAs and the one that composes them while sampling."""
+    """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
     row = MERGERS.get(merger or "")
     if row and row.kind == "runtime":
-        return weighted(loras, input_weights(loras, weights)), row
+        return weight_loras(loras, input_weights(loras, weights)), row
     if merger or weights:
-        return [combine(loras, merger=merger or "direct", weights=weights, options=options).lora], None
+        return [combine(loras, MergeRequest(merger=merger or "direct", weights=weights, options=options)).lora], None
     if len(loras) > 1:
         runtime = ", ".join(name for name, row in MERGERS.items() if row.kind == "runtime")
         raise ValueError(
-            f"found {len(loras)} LoRAs and no merger: name one, such as direct, or while sampling {runtime}"
+            f"expected a merger for {len(loras)} LoRAs, found none: name one, such as direct, or {runtime}, which act "
+            "while sampling"
         )
     return loras, None

@@ -1,4 +1,4 @@
-"""Pipelines around a UNet: Stable Diffusion 1.5, and Stable Diffusion XL, which KOALA's pipelines are too."""
+"""Pipelines with a UNet: Stable Diffusion 1.5, and Stable Diffusion XL, whose class KOALA shares."""
 
 from __future__ import annotations
 
@@ -13,48 +13,52 @@ from lorarar.diffusion.conditioning import Conditioning
 
 
 def _encode(pipeline: Any, prompts: Sequence[str], device: torch.device) -> Conditioning:
-    """The one text encoder's embeddings."""
+    """Return the embeddings of the one text encoder."""
     embeddings, _ = pipeline.encode_prompt(list(prompts), device, 1, do_classifier_free_guidance=False)
     return Conditioning(embeddings, None)
 
 
 def _encode_xl(pipeline: Any, prompts: Sequence[str], device: torch.device) -> Conditioning:
-    """Both text encoders' embeddings and the second one's pooled projection."""
+    """Return the embeddings of both text encoders and the pooled projection of the second."""
     embeddings, _, pooled, _ = pipeline.encode_prompt(
         prompt=list(prompts), device=device, do_classifier_free_guidance=False
     )
     return Conditioning(embeddings, pooled)
 
 
-def _predict(denoiser: nn.Module, noisy: Tensor, told: Tensor, conditioning: Conditioning, resolution: int) -> Tensor:
-    predicted: Tensor = denoiser(noisy, told, conditioning.embeddings).sample
+def _predict(
+    denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, resolution: int
+) -> Tensor:
+    predicted: Tensor = denoiser(noisy, timesteps, conditioning.embeddings).sample
     return predicted
 
 
 def _predict_xl(
-    denoiser: nn.Module, noisy: Tensor, told: Tensor, conditioning: Conditioning, resolution: int
+    denoiser: nn.Module, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, resolution: int
 ) -> Tensor:
-    """The image is told to be whole and of the base's own resolution."""
+    """Predict for an uncropped image of the base's own resolution, which SDXL takes as an input."""
     size = float(resolution)
     time_ids = noisy.new_tensor([[size, size, 0, 0, size, size]]).repeat(len(noisy), 1)
     extra = {"text_embeds": conditioning.pooled, "time_ids": time_ids}
-    predicted: Tensor = denoiser(noisy, told, conditioning.embeddings, added_cond_kwargs=extra).sample
+    predicted: Tensor = denoiser(noisy, timesteps, conditioning.embeddings, added_cond_kwargs=extra).sample
     return predicted
 
 
-def _called_with(latents: Tensor, conditioning: Conditioning, without: Conditioning | None) -> dict[str, Any]:
+def _call_arguments(latents: Tensor, conditioning: Conditioning, unconditional: Conditioning | None) -> dict[str, Any]:
     return {
         "latents": latents,
         "prompt_embeds": conditioning.embeddings,
-        "negative_prompt_embeds": without and without.embeddings,
+        "negative_prompt_embeds": unconditional and unconditional.embeddings,
     }
 
 
-def called_with_pooled(latents: Tensor, conditioning: Conditioning, without: Conditioning | None) -> dict[str, Any]:
-    """The arguments of pipelines that take pooled embeddings too."""
-    return _called_with(latents, conditioning, without) | {
+def pooled_call_arguments(
+    latents: Tensor, conditioning: Conditioning, unconditional: Conditioning | None
+) -> dict[str, Any]:
+    """Return the arguments of the call of a pipeline that takes pooled embeddings too."""
+    return _call_arguments(latents, conditioning, unconditional) | {
         "pooled_prompt_embeds": conditioning.pooled,
-        "negative_pooled_prompt_embeds": without and without.pooled,
+        "negative_pooled_prompt_embeds": unconditional and unconditional.pooled,
     }
 
 
@@ -66,7 +70,7 @@ def _channels(pipeline: Any) -> int:
     return int(pipeline.unet.config.in_channels)
 
 
-SD15 = Architecture("unet", ("text_encoder",), _resolution, _channels, _encode, _predict, _called_with)
+SD15 = Architecture("unet", ("text_encoder",), _resolution, _channels, _encode, _predict, _call_arguments)
 SDXL = Architecture(
-    "unet", ("text_encoder", "text_encoder_2"), _resolution, _channels, _encode_xl, _predict_xl, called_with_pooled
+    "unet", ("text_encoder", "text_encoder_2"), _resolution, _channels, _encode_xl, _predict_xl, pooled_call_arguments
 )

@@ -1,19 +1,19 @@
-"""LoRA files: every dialect read exactly, three dialects written.
+"""LoRA files: every dialect is read exactly, three dialects are written.
 
-algorithms/   Algorithms that compute a layer's delta from the tensors in a file: LoRA, LoHa, LoKr, DoRA,
-base_weights  A base model's weights by the paths of a LoRA's layers, for algorithms whose deltas depend on them
-conversion    One LoRA file into another: dialect, precision, rank
-dialects/     Dialects: what the keys of a file mean, one module each
-embeddings    Learned tokens that travel with a LoRA
-inspection/   What a LoRA file holds, and where two LoRAs collide
-loading       From what a file holds to its deltas
-metadata      Headers that say what a LoRA file is and how it was made, in the words that other tools read
-naming/       Names of layers in the dialects, translated to the names of diffusers
-reading       From a file's keys to its layers
-scaling       alpha, rank and scale: how files say how strong a layer is
-stored        One layer as a file stores it, and its way to deltas in diffusers' names
-tensor_files  Files as such: hashes, and safetensors with errors that say what to do
-writing       From layers to a file
+algorithms/   Algorithms that compute a layer's delta from the tensors in a file: LoRA, LoHa, LoKr, DoRA, ...
+base_weights  Base weights: a base model's weights by layer path, for algorithms whose deltas depend on them
+conversion    Conversion of one LoRA file into another: dialect, precision, rank
+dialects/     Dialects: the meaning of the keys in a file, one module each
+embeddings    Learned tokens in LoRA files: their keys, and the file in which they are written
+inspection/   Inspection of LoRA files: report on one, comparison of two
+loading       Loading: from a file to a LoRA with all its deltas
+metadata      Metadata: file headers that describe a LoRA and its origin in the fields that other tools read
+naming/       Layer names in the dialects, translated to diffusers names
+reading       Reading: from the keys of a file to its stored layers
+scaling       Scaling: alpha, rank and scale in the tensors, header and configuration of a file
+stored        Stored layers: one layer as its file stores it, and its deltas under diffusers names
+tensor_files  safetensors files: reading with a hash and a check of every weight, deterministic writing
+writing       Writing: from a LoRA to a file in one of three dialects
 """
 
 import lazy_loader

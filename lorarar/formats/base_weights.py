@@ -1,4 +1,4 @@
-"""A base model's weights by the paths of a LoRA's layers, for algorithms whose deltas depend on them."""
+"""Base weights: a base model's weights by layer path, for algorithms whose deltas depend on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lorarar.formats.naming.keys import layer_path, text_path
-from lorarar.formats.naming.originals import layout_of, rows_of
+from lorarar.formats.naming.originals import rows_of, scheme_of
 from lorarar.formats.naming.rows import Rows
 from lorarar.formats.tensor_files import check_source
 from lorarar.lora import TEXT_ENCODERS
@@ -42,7 +42,7 @@ _RESBLOCK = re.compile(r"resblocks\.(?P<number>\d+)\.(?P<module>.+[._])weight")
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a weight lies: a run of a stored weight's rows, as shares (start, length) of `total`."""
+    """Location of a weight: a run of rows in a stored weight, as shares (start, length) of `total`."""
 
     file: Path
     key: str
@@ -53,14 +53,14 @@ class _Place:
 
 
 class BaseWeights:
-    """The weights of a base model on disk, each read when it is asked for.
+    """Weights of a base model on disk. Each weight is read when it is requested.
 
     Args:
-        path: A diffusers folder (with `unet` or `transformer`, and the text encoders beside it), a folder of one of
-            these alone, or a checkpoint in safetensors, in the names of diffusers or of the model's authors.
+        path: A diffusers folder (with `unet` or `transformer` and the text encoders), the folder of one of these
+            components, or a safetensors checkpoint with diffusers names or the authors' names.
 
     Raises:
-        FormatError: There is no such model, or a file in it is damaged or no safetensors file.
+        FormatError: The model does not exist, or one of its files is not a complete safetensors file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -75,16 +75,16 @@ class BaseWeights:
             raise FormatError(f"{path} holds no weights in safetensors: give a diffusers folder or a checkpoint")
 
     def weight(self, path: str) -> Tensor:
-        """A layer's weight.
+        """Return the weight of a layer.
 
         Args:
-            path: As in `lorarar.lora.lora.LoRA.layers`.
+            path: Layer path as in `lorarar.lora.LoRA.layers`.
 
         Returns:
-            (out, in[, height, width]), in the type that it is stored in.
+            (out, in[, height, width]), in the stored dtype.
 
         Raises:
-            FormatError: The model has no such layer.
+            FormatError: The model does not contain this layer.
         """
         place = self._places.get(path)
         if place is None:
@@ -127,7 +127,7 @@ class BaseWeights:
         return self._files[file]
 
     def _in_component(self, file: Path, model: str) -> Iterator[tuple[str, _Place]]:
-        """Layers of a file in diffusers' or transformers' names."""
+        """Yield the layers in a file with diffusers or transformers names."""
         keys: list[str] = self._open(file).keys()
         for key in keys:
             path, dot, last = key.rpartition(".")
@@ -135,7 +135,7 @@ class BaseWeights:
                 yield layer_path(model, text_path(path) if model else path), _Place(file, key)
 
     def _in_checkpoint(self, file: Path) -> Iterator[tuple[str, _Place]]:
-        """Layers of a single file, in anybody's names."""
+        """Yield the layers in a single-file checkpoint with diffusers names or the authors' names."""
         keys: list[str] = self._open(file).keys()
         prefixed = any(_IN_CHECKPOINT.match(key) for key in keys)
         denoiser: dict[str, str] = {}
@@ -145,7 +145,7 @@ class BaseWeights:
                 yield from _text_layers(file, key, encoder)
             elif key.endswith(".weight") and prefixed == bool(_IN_CHECKPOINT.match(key)):
                 denoiser[_IN_CHECKPOINT.sub("", key, count=1).removesuffix(".weight")] = key
-        layout = layout_of(denoiser)
+        layout = scheme_of(denoiser)
         for path, key in denoiser.items():
             rows = rows_of(path, layout, SGM_LAYERS_PER_BLOCK) or Rows(())
             start, total = 0, sum(share for _, share in rows.shares)
@@ -155,7 +155,7 @@ class BaseWeights:
 
 
 def _text_layers(file: Path, key: str, prefix: str) -> Iterator[tuple[str, _Place]]:
-    """Layers that a weight of a checkpoint's text encoder holds."""
+    """Yield the layers that a weight of a checkpoint's text encoder contains."""
     model, rest = _TEXT_ENCODERS[prefix], key.removeprefix(prefix)
     block = _RESBLOCK.fullmatch(rest)
     names = _OPENCLIP.get(block["module"], ()) if block else ()

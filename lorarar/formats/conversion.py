@@ -11,7 +11,7 @@ from lorarar.formats.loading import load
 from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.formats.tensor_files import HASH_KEY
 from lorarar.formats.writing import Format, save
-from lorarar.lora import LoRA, Loss, relative_error, torch_dtype, truncate_lora
+from lorarar.lora import LoRA, TruncationLoss, relative_error, torch_dtype, truncate_lora
 from lorarar.storage import check_target
 
 # What a header says of the old file's layout; the new file says it anew.
@@ -39,7 +39,7 @@ class Conversion:
 
     files: tuple[Path, ...]
     lora: LoRA
-    losses: Mapping[str, Loss]
+    losses: Mapping[str, TruncationLoss]
 
     def text(self) -> str:
         """A line for people."""
@@ -84,7 +84,7 @@ def convert_file(
     if format != "peft":  # whose output can be a folder
         check_target(Path(output), force)
     lora = load(source, base=base)
-    losses: dict[str, Loss] = {}
+    losses: dict[str, TruncationLoss] = {}
     if rank is not None or energy is not None:
         lora, losses = truncate_lora(lora, rank=rank, energy=energy)
     header = _header(lora, losses, format)
@@ -92,7 +92,7 @@ def convert_file(
     return Conversion(tuple(files), lora, losses)
 
 
-def _header(lora: LoRA, losses: Mapping[str, Loss], format: Format | None) -> dict[str, str]:
+def _header(lora: LoRA, losses: Mapping[str, TruncationLoss], format: Format | None) -> dict[str, str]:
     """The file's own words, as it is still the same LoRA, but for those that describe the old layout."""
     details: dict[str, Any] = {"converted_from": {"name": lora.name, "sha256": lora.sha256}}
     if losses:

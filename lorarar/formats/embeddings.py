@@ -1,4 +1,4 @@
-"""Learned tokens that travel with a LoRA: `<s1>` (cloneofsimo), `bundle_emb.<name>.*` (A1111's bundles)."""
+"""Learned tokens in LoRA files: `<s1>` (cloneofsimo), `bundle_emb.<name>.*` (A1111's bundles)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _KEY = re.compile(r"<.+>|bundle_emb\..+")
 
 
 def is_embedding(key: str) -> bool:
-    """Whether a key of a LoRA file holds a learned token, not a layer."""
+    """Return whether a key of a LoRA file belongs to a learned token rather than to a layer."""
     return _KEY.fullmatch(key) is not None
 
 
 def embeddings_file(path: Path) -> Path:
-    """Where the embeddings of a LoRA file go: beside it.
+    """Return the path beside a LoRA file to which its embeddings are written.
 
     >>> embeddings_file(Path("out/x.safetensors")).name
     'x.embeddings.safetensors'

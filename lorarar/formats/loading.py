@@ -11,11 +11,11 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
-from lorarar.formats.reading import Contents, read
-from lorarar.formats.scaling import HEADER_KEY
+from lorarar.formats.reading import StoredLoRA, read_stored
+from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.stored import with_kernel
 from lorarar.lora import Layer, LoRA
-from lorarar.lora.families import detect
+from lorarar.lora.families import detect_family
 from lorarar.storage import FormatError
 
 _SHOWN = 3
@@ -28,7 +28,7 @@ class LayerWeights(Protocol):
         """The layer's weight as stored, 4-D for a convolution."""
 
 
-def assemble(contents: Contents, base: LayerWeights | None = None) -> LoRA:
+def assemble(contents: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
     """Computes the deltas of a file that was read.
 
     Args:
@@ -54,10 +54,10 @@ def assemble(contents: Contents, base: LayerWeights | None = None) -> LoRA:
             f"{contents.path}: {len(needing)} of {len(contents.layers)} layers ({', '.join(kinds)}) need the base "
             f"model's weights, first {needing[:_SHOWN]}: give --base MODEL (base=...), the model it was trained on"
         )
-    layout = {key for key in contents.header if key in (HEADER_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
+    layout = {key for key in contents.header if key in (ADAPTER_METADATA_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
     metadata = {key: value for key, value in contents.header.items() if key not in layout}
     # Shapes that only the base tells (IA3, OFT, GLoRA) may tell the family in turn.
-    family = contents.family or detect(layers, contents.header)
+    family = contents.family or detect_family(layers, contents.header)
     return LoRA(layers, metadata, contents.path.name, family, contents.embeddings, contents.sha256)
 
 
@@ -77,5 +77,5 @@ def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA
         FormatError: The file is missing, damaged, of no known dialect, incomplete, inconsistent or not finite, or it
             needs the base's weights and none are given.
     """
-    contents = read(path)
+    contents = read_stored(path)
     return assemble(contents, BaseWeights(base) if isinstance(base, str | Path) else base)

@@ -1,7 +1,7 @@
-"""Headers that say what a LoRA file is and how it was made, in the words that other tools read.
+"""Metadata: file headers that describe a LoRA and its origin in the fields that other tools read.
 
-`ss_*` is what kohya's trainer writes and A1111 and ComfyUI's managers read; `modelspec.*` is Stability's ModelSpec
-1.0.1; `lorarar.*` is our own: method, citation, inputs with their SHA-256, coefficients.
+kohya's trainer writes `ss_*`, which A1111 and the managers of ComfyUI read; `modelspec.*` is Stability's ModelSpec
+1.0.1; `lorarar.*` holds our own fields: method, citation, inputs with their SHA-256, coefficients.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ def metadata_for(
     title: str = "",
     format: str | None = None,
 ) -> dict[str, str]:
-    """The header of a file that was made from other files. Nothing of the inputs' own headers enters it unasked.
+    """Return the header of a file that was made from other files. It copies nothing from the inputs' headers.
 
-    Equal arguments give equal headers: a date is written only where the environment variable SOURCE_DATE_EPOCH (seconds
+    Equal arguments give equal headers: the header has a date only if the environment variable SOURCE_DATE_EPOCH (seconds
     since 1970, UTC) gives one.
 
     Args:
-        lora: What the file will hold.
-        inputs: (name, SHA-256 as 64 hexadecimal digits) of each file it was made from.
-        method: How, such as "direct".
-        citation: The method's source.
-        details: Further facts, such as {"coefficients": summary(..)}: anything that JSON can hold.
-        triggers: Phrases that bring the LoRA's concepts into a prompt.
-        title: What people call it.
-        format: The dialect of the file, as `lorarar.formats.save` takes it.
+        lora: The LoRA of the new file.
+        inputs: (name, SHA-256 as 64 hexadecimal digits) of each input file.
+        method: Method that made the LoRA, such as "direct".
+        citation: Source of the method.
+        details: Further facts that can be written as JSON, such as {"coefficients": summarise_coefficients(..)}.
+        triggers: Trigger phrases of the LoRA's concepts.
+        title: Title for display.
+        format: Dialect of the file, as in `lorarar.formats.save`.
 
     Returns:
-        Key -> text. ModelSpec's hash is empty: the writer fills it in.
+        Key -> text. ModelSpec's hash is empty; writing fills it in.
 
     Raises:
-        ValueError: SOURCE_DATE_EPOCH is no whole number of seconds.
+        ValueError: SOURCE_DATE_EPOCH is not a whole number of seconds.
     """
     ours = {"method": method, "citation": citation, "inputs": [{"name": n, "sha256": digest} for n, digest in inputs]}
     own = {key: _text(value) for key, value in {**ours, **(details or {})}.items() if value not in ("", [])}
@@ -73,11 +73,11 @@ def metadata_for(
 
 
 def trigger_phrases(lora: LoRA) -> list[str]:
-    """The phrases that bring a LoRA's concept into a prompt, as far as its file tells them.
+    """Return the trigger phrases of a LoRA, as far as its file gives them.
 
     Returns:
-        What ModelSpec's field says, the phrase that our own training writes, and the names of learned tokens. Where
-        there is none of these, the commonest tag of each folder of training images: a guess.
+        The phrases in ModelSpec's field, the phrase that our training writes, and the names of learned tokens. Without
+        any of these, the most frequent tag of each folder of training images, which is a guess.
     """
     stated, trained = lora.metadata.get(f"{_SPEC}trigger_phrase", ""), lora.metadata.get("phrase", "")
     found = [*(phrase.strip() for phrase in stated.split(",")), trained, *token_names(lora.embeddings)]
@@ -86,15 +86,15 @@ def trigger_phrases(lora: LoRA) -> list[str]:
 
 
 def token_names(embeddings: Mapping[str, Any]) -> list[str]:
-    """Names of learned tokens: "<s1>", and "cat" of the key "bundle_emb.cat.string_to_param.*"."""
+    """Return the names of learned tokens: "<s1>", and "cat" for the key "bundle_emb.cat.string_to_param.*"."""
     return list(dict.fromkeys(key.split(".")[1] if key.startswith("bundle_emb.") else key for key in embeddings))
 
 
 def tag_frequencies(header: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """How often each tag stands in the captions of each folder of training images, the commonest first.
+    """Return the frequency of each tag in the captions of each folder of training images, most frequent first.
 
     Returns:
-        {folder: {tag: count}} of kohya's `ss_tag_frequency`; empty where the header has none, or no such table.
+        {folder: {tag: count}} from kohya's `ss_tag_frequency`; empty if the header has no such table.
     """
     try:
         table = json.loads(header.get("ss_tag_frequency") or "{}")
@@ -120,7 +120,7 @@ def _kohya(lora: LoRA) -> dict[str, str]:
 
 
 def _common(numbers: Sequence[float]) -> str:
-    """The number that all layers share; "Dynamic", kohya's word, where they differ; "" where there is none."""
+    """Return the number that all layers share, kohya's "Dynamic" if they differ, "" without layers."""
     return "Dynamic" if len(set(numbers)) > 1 else f"{numbers[0]:g}" if numbers else ""
 
 
@@ -133,7 +133,7 @@ def _spec_of_family(key: str) -> dict[str, str]:
 
 
 def _implementation(family: str, format: str | None) -> str:
-    """Whose names the tensors bear, as ModelSpec wants it said."""
+    """Return the origin of the tensors' names in the form that ModelSpec requires."""
     sgm = family == "sdxl" and format in (None, "kohya")
     return "https://github.com/Stability-AI/generative-models" if sgm else "diffusers"
 
@@ -148,5 +148,5 @@ def _date() -> str:
 
 
 def _text(value: Any) -> str:
-    """Text as it is, anything else as compact JSON."""
+    """Return text unchanged and any other value as compact JSON."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), sort_keys=True)

@@ -9,25 +9,31 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.formats.algorithms.roles import algorithm
+from lorarar.formats.algorithms.roles import algorithm_of
 from lorarar.formats.dialects import peft
-from lorarar.formats.dialects.grouping import group, layout_in, parse_all, rows_in
+from lorarar.formats.dialects.grouping import group_keys, parse_all, rows_in, scheme_in
 from lorarar.formats.embeddings import is_embedding
 from lorarar.formats.naming import blocks
 from lorarar.formats.naming.keys import Key
-from lorarar.formats.naming.originals import agrees
+from lorarar.formats.naming.originals import scheme_fits
 from lorarar.formats.naming.rows import Rows
-from lorarar.formats.scaling import Config, config_for, configs_from_header, scaling_from_config, scaling_from_header
-from lorarar.formats.stored import MATRICES, Stored
-from lorarar.formats.tensor_files import read_contents
-from lorarar.lora.families import FAMILIES, choose, fitting
+from lorarar.formats.scaling import (
+    AdapterConfig,
+    config_for,
+    configs_from_header,
+    scaling_from_config,
+    scaling_from_header,
+)
+from lorarar.formats.stored import MATRICES, StoredLayer
+from lorarar.formats.tensor_files import read_tensor_file
+from lorarar.lora.families import FAMILIES, choose_family, find_families
 from lorarar.storage import FormatError
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class StoredLoRA:
     """What a LoRA file holds, also where its deltas cannot be computed without the base model.
 
     Args:
@@ -44,7 +50,7 @@ class Contents:
     path: Path
     dialect: str
     family: str
-    layers: Mapping[str, Stored]
+    layers: Mapping[str, StoredLayer]
     embeddings: Mapping[str, Tensor]
     header: Mapping[str, str]
     sha256: str
@@ -71,7 +77,7 @@ class Contents:
         return {path: stored.alpha for path, stored in self.layers.items()}
 
 
-def read(path: str | Path) -> Contents:
+def read_stored(path: str | Path) -> StoredLoRA:
     """Reads what a LoRA file holds, of any known dialect, without computing deltas.
 
     Args:
@@ -81,7 +87,7 @@ def read(path: str | Path) -> Contents:
         FormatError: The file is missing, damaged, not finite, of no known dialect, or incomplete.
     """
     path = weights_file(Path(path))
-    file = read_contents(path)
+    file = read_tensor_file(path)
     try:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
         keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
@@ -91,7 +97,7 @@ def read(path: str | Path) -> Contents:
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
     dialect = Counter(key.dialect for key in keys.values()).most_common(1)[0][0]
-    return Contents(
+    return StoredLoRA(
         path, dialect, family, layers, embeddings, file.header, file.sha256, tuple(_warnings(keys, embeddings))
     )
 
@@ -101,24 +107,24 @@ def _stored(
     rows: Mapping[tuple[str, str], Rows],
     tensors: Mapping[str, Tensor],
     header: Mapping[str, str],
-    configs: Mapping[str, Config],
-) -> dict[str, Stored]:
+    configs: Mapping[str, AdapterConfig],
+) -> dict[str, StoredLayer]:
     """First path of each stored layer -> what is stored."""
     default = scaling_from_header(header)
-    layers: dict[str, Stored] = {}
+    layers: dict[str, StoredLayer] = {}
     wrong: list[str] = []
-    for place, roles in group(keys, rows).items():
+    for place, roles in group_keys(keys, rows).items():
         path = rows[place].paths[0]
         config, inner = config_for(configs, path)
         try:
-            name = algorithm(roles)
+            name = algorithm_of(roles)
         except ValueError as error:
             wrong.append(f"{next(iter(roles.values()))} ({error})")
             continue
         if config and config.get("use_dora") and name != "dora":
             raise ValueError(f"layer {path}: the configuration says DoRA, and there are no magnitudes: save it again")
         scaling = default if config is None else scaling_from_config(config, inner)
-        layers[path] = Stored(rows[place], _parts(path, roles, tensors), name, scaling)
+        layers[path] = StoredLayer(rows[place], _parts(path, roles, tensors), name, scaling)
     if wrong:
         raise ValueError(
             f"{len(wrong)} of {len(wrong) + len(layers)} layers lack a part or have one too many, first "
@@ -135,11 +141,11 @@ def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -
     return parts
 
 
-def _family(keys: Mapping[str, Key], layers: Mapping[str, Stored], header: Mapping[str, str]) -> str:
+def _family(keys: Mapping[str, Key], layers: Mapping[str, StoredLayer], header: Mapping[str, str]) -> str:
     shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
-    layout = layout_in(keys)
-    found = [family for family in fitting(shapes) if agrees(layout, family.key)]
-    family, possible = choose(found, header), [family for family in found if family.sgm]
+    layout = scheme_in(keys)
+    found = [family for family in find_families(shapes) if scheme_fits(layout, family.key)]
+    family, possible = choose_family(found, header), [family for family in found if family.sgm]
     if layout != "sgm":
         return family
     if not possible:

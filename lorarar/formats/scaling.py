@@ -16,12 +16,12 @@ from typing import Any
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora import TEXT_ENCODERS, LowRank
 
-HEADER_KEY = "lora_adapter_metadata"
-Config = Mapping[str, Any]
+ADAPTER_METADATA_KEY = "lora_adapter_metadata"
+AdapterConfig = Mapping[str, Any]
 _LARGEST = 1e30  # what no configuration means; infinity and NaN are no better
 
 
-def scaling_from_config(config: Config, layer: str) -> Scaling:
+def scaling_from_config(config: AdapterConfig, layer: str) -> Scaling:
     """What peft's configuration says of a layer (path without prefix).
 
     Raises:
@@ -73,15 +73,15 @@ def alpha_of(factors: LowRank) -> float:
     return short if short / factors.rank == factors.scale else alpha
 
 
-def configs_from_header(header: Mapping[str, str]) -> dict[str, Config]:
+def configs_from_header(header: Mapping[str, str]) -> dict[str, AdapterConfig]:
     """The configurations in a file's header, by model: "unet", "transformer", "text_encoder"; "" without prefix.
 
     Raises:
         ValueError: The header's entry is no JSON object.
     """
-    if HEADER_KEY not in header:
+    if ADAPTER_METADATA_KEY not in header:
         return {}
-    return split_config(parse_config(header[HEADER_KEY]))
+    return split_config(parse_config(header[ADAPTER_METADATA_KEY]))
 
 
 def parse_config(text: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def parse_config(text: str) -> dict[str, Any]:
     return config
 
 
-def split_config(config: Mapping[str, Any]) -> dict[str, Config]:
+def split_config(config: Mapping[str, Any]) -> dict[str, AdapterConfig]:
     """{"unet.r": 4, "text_encoder.r": 8} -> {"unet": {"r": 4}, "text_encoder": {"r": 8}}."""
     configs: dict[str, dict[str, Any]] = {}
     for key, value in config.items():
@@ -109,7 +109,7 @@ def split_config(config: Mapping[str, Any]) -> dict[str, Config]:
     return dict(configs)
 
 
-def config_for(configs: Mapping[str, Config], layer: str) -> tuple[Config | None, str]:
+def config_for(configs: Mapping[str, AdapterConfig], layer: str) -> tuple[AdapterConfig | None, str]:
     """The configuration that governs a layer, and the layer's path as that configuration writes it."""
     model, _, rest = layer.partition(".")
     if model in TEXT_ENCODERS:
@@ -122,7 +122,7 @@ def _most_common(values: Mapping[str, Any]) -> Any:
     return Counter(values.values()).most_common(1)[0][0]
 
 
-def _matching(config: Config, name: str, layer: str, default: Any) -> Any:
+def _matching(config: AdapterConfig, name: str, layer: str, default: Any) -> Any:
     """peft's own rule: the first key of the pattern that matches the end of the path at a dot."""
     pattern = config.get(name) or {}
     if not isinstance(pattern, dict):

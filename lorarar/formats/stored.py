@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
-from lorarar.formats.naming.rows import Rows, divide
+from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora import Layer
 
 # The rows of these, in order of preference, say a factored layer's rank.
@@ -44,7 +44,7 @@ _KERNELS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredLayer:
     """One layer as a file stores it.
 
     Args:
@@ -96,11 +96,11 @@ class Stored:
             NeedsBase: The algorithm needs the base's weights, and there is no base.
             ValueError: Shapes disagree, or the rows cannot be shared out.
         """
-        built = build(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
+        built = layer_deltas(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
         width = built[""].shape[-1] if "" in built else 0
         deltas: dict[str, Layer] = {}
         for name, layer in built.items():
-            parts = divide(layer, self.rows, width)
+            parts = divide_rows(layer, self.rows, width)
             deltas |= {f"{path}.{name}" if name else path: part for path, part in parts.items()}
         return deltas
 

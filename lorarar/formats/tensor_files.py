@@ -32,7 +32,7 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class TensorFile:
     """A whole safetensors file: its tensors (views of the mapped file), its header's metadata, its SHA-256."""
 
     tensors: dict[str, Tensor]
@@ -79,7 +79,7 @@ def write_tensors(
             file.write(_header(layout, header, digest=digest.hexdigest()))
 
 
-def read_contents(path: str | Path) -> Contents:
+def read_tensor_file(path: str | Path) -> TensorFile:
     """Reads a safetensors file, hashing and checking each tensor in one pass over the mapped file.
 
     Raises:
@@ -110,12 +110,12 @@ def read_contents(path: str | Path) -> Contents:
             f"{path} holds NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, first {sorted(bad)[:3]}: "
             f"the training that made it diverged, use an earlier checkpoint"
         )
-    return Contents(tensors, header, digest.hexdigest())
+    return TensorFile(tensors, header, digest.hexdigest())
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the header's metadata of a safetensors file; `read_contents` without the hash."""
-    contents = read_contents(path)
+    """The tensors and the header's metadata of a safetensors file; `read_tensor_file` without the hash."""
+    contents = read_tensor_file(path)
     return contents.tensors, contents.header
 
 

@@ -1,4 +1,4 @@
-"""From layers to a file: the dialect that most tools read for the LoRA's base model, or the one that is asked for."""
+"""Writing: from a LoRA to a file in one of three dialects."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lorarar.formats.dialects import diffusers, kohya, peft
 from lorarar.formats.embeddings import embeddings_file
-from lorarar.formats.scaling import HEADER_KEY
+from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.tensor_files import write_tensors
 from lorarar.lora import TEXT_ENCODERS, LoRA, LowRank
-from lorarar.lora.families import FAMILIES, Family, detect, fitting
+from lorarar.lora.families import FAMILIES, Family, detect_family, find_families
 from lorarar.storage import FormatError, atomic_write, lorarar_version
 
 Format = Literal["kohya", "diffusers", "peft"]
@@ -35,51 +35,53 @@ def save(
     metadata: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> list[Path]:
-    """Writes a LoRA file atomically.
+    """Write a LoRA file atomically.
 
     Args:
-        lora: What to write.
-        path: The file. With "peft" a path without the ending .safetensors is a folder, made if need be, that gets
-            adapter_model.safetensors; adapter_config.json is written beside the weights either way.
-        format: The dialect. Without it the one that most tools read: "kohya" for Stable Diffusion 1, 2 and XL (with sgm
-            block names for XL), "diffusers" for everything else.
-        dtype: Of the weights in the file; float16 is what other tools write; float32 doubles the size and loses
-            nothing. alpha is a float32 number in any case.
-        metadata: How the LoRA was made, added to what it carries already.
-        force: Whether existing files may be replaced.
+        lora: The LoRA to write.
+        path: The file. With "peft", a path that does not end in .safetensors is a folder for
+            adapter_model.safetensors, which is created if necessary; adapter_config.json is always written beside
+            the weights.
+        format: Dialect of the file. By default the dialect that most tools read: "kohya" for Stable Diffusion 1, 2 and
+            XL (with sgm block names for XL), "diffusers" for all other families.
+        dtype: Dtype of the weights in the file. Other tools write float16; float32 doubles the size and loses nothing.
+            alpha is always a float32 number.
+        metadata: Description of the LoRA's origin, added to the LoRA's metadata.
+        force: Whether to replace existing files.
 
     Returns:
-        The files written: the weights; peft's configuration; learned embeddings, as they came, where the LoRA has some.
+        The written files: the weights, then peft's configuration, then the learned embeddings, where they exist. The
+        embeddings keep their dtype.
 
     Raises:
-        FormatError: A file exists and force is False, the folder cannot be written, there are no layers, a layer has
-            no place in the dialect, or a weight is not finite in that dtype.
+        FormatError: A file exists and force is False, the folder cannot be written, the LoRA has no layers, the dialect
+            cannot hold a layer, or a weight is not finite in this dtype.
     """
     path = Path(path)
     if format not in (None, *_FORMATS):
         raise FormatError(f"expected one of the formats {', '.join(_FORMATS)}, found {format!r}")
     if not lora.layers:
         raise FormatError(f"{path} was not written: the LoRA has no layers")
-    family = FAMILIES.get(lora.family or detect(lora.layers, lora.metadata))
+    family = FAMILIES.get(lora.family or detect_family(lora.layers, lora.metadata))
     chosen = format or default_format(lora)
     try:
         tensors, header, sidecar = _encode(_without_zero_scales(lora), chosen, family)
     except FormatError as error:
         raise FormatError(f"{path} was not written: {error}") from error
-    carried = {key: value for key, value in lora.metadata.items() if key != HEADER_KEY}
+    carried = {key: value for key, value in lora.metadata.items() if key != ADAPTER_METADATA_KEY}
     header = {**carried, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
     return _write(peft.weights_path(path) if chosen == "peft" else path, tensors, header, sidecar, lora, dtype, force)
 
 
 def default_format(lora: LoRA) -> Format:
-    """The dialect that most tools read for the LoRA's base model."""
-    family = lora.family or detect(lora.layers, lora.metadata)
-    families = {family} if family else {found.key for found in fitting(lora.layers)}
+    """Return the dialect that most tools read for the LoRA's base model."""
+    family = lora.family or detect_family(lora.layers, lora.metadata)
+    families = {family} if family else {found.key for found in find_families(lora.layers)}
     return "kohya" if families and families <= set(_KOHYA_FAMILIES) else "diffusers"
 
 
 def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:
-    """What diffusers calls the denoiser that has these layers; "unet" where there are none."""
+    """Return the name in diffusers of the denoiser with these layers; "unet" without layers."""
     roots = {layer.partition(".")[0] for layer in layers} - set(TEXT_ENCODERS)
     return "unet" if not roots or roots & _UNET else "transformer"
 
@@ -87,7 +89,7 @@ def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:
 def _encode(
     lora: LoRA, format: Format, family: Family | None
 ) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any] | None]:
-    """Tensors, header, and the content of adapter_config.json for peft."""
+    """Return the tensors, the header, and for peft the content of adapter_config.json."""
     if format == "kohya":
         return kohya.write(lora, family), {}, None
     if format == "peft":
@@ -105,7 +107,7 @@ def _write(
     dtype: torch.dtype,
     force: bool,
 ) -> list[Path]:
-    """All files of one LoRA, or none of them: the neighbours take their place after the weights are whole."""
+    """Write all files of one LoRA or none. The other files take their place only after the weights are complete."""
     written = [path]
     with ExitStack() as stack:
         if sidecar is not None:
@@ -121,7 +123,7 @@ def _write(
 
 
 def _without_zero_scales(lora: LoRA) -> LoRA:
-    """Zero factors in place of a zero scale: in a file, alpha = 0 means alpha = rank."""
+    """Replace a zero scale by zero factors, because alpha = 0 means alpha = rank in a file."""
     layers = {
         path: replace(layer, B=torch.zeros_like(layer.B), scale=1.0)
         if isinstance(layer, LowRank) and not layer.scale

@@ -1,12 +1,11 @@
 from .build import new_merger as new_merger
-from .checkpoint import load_merger as load_merger
-from .checkpoint import merger_kind as merger_kind
-from .checkpoint import merger_metadata as merger_metadata
+from .checkpoint import Network as Network
+from .checkpoint import load_network as load_network
 from .checkpoint import save_merger as save_merger
 from .constant import ConstantConfig as ConstantConfig
 from .constant import ConstantMerger as ConstantMerger
 from .constant import sized as sized
-from .hub import network_file as network_file
+from .hub import open_network as open_network
 from .layerwise import LayerwiseConfig as LayerwiseConfig
 from .layerwise import LayerwiseHypernetwork as LayerwiseHypernetwork
 from .layerwise import kinds_of as kinds_of

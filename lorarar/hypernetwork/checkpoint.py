@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from lorarar.formats import read_tensors, write_tensors
+from lorarar.formats import read_tensor_file, write_tensors
 from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
 from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.hypernetwork.released import is_pickled, load_official
-from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version
+from lorarar.lora import LoRA
+from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, sha256
 
 HEADER_KEY = "lorarar_merger"
 
@@ -47,49 +48,56 @@ def save_merger(
     write_tensors(path, merger.state_dict(), header, force=force)
 
 
-def load_merger(path: str | Path) -> nn.Module:
-    """Reads a learned merger, on the CPU, ready to call on LoRAs: a file of ours, or one of LoRA.rar's released ones.
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A learned merger, loaded once from its file.
+
+    Attributes:
+        module: The merger on the CPU, in evaluation mode: call it on LoRAs to get coefficients.
+        kind: A key of `KINDS`.
+        file: Where it was read from.
+        sha256: Of the file's bytes.
+        metadata: How the file says that it was made; empty for LoRA.rar's released files.
+    """
+
+    module: nn.Module
+    kind: str
+    file: Path
+    sha256: str
+    metadata: Mapping[str, str]
+
+    def predicted(self, loras: Sequence[LoRA]) -> list[str]:
+        """Return the layers whose coefficients it predicts; the others get its fixed ones."""
+        layers: list[str] = self.module.predicted(loras)  # type: ignore[operator]
+        return layers
+
+
+def load_network(path: str | Path) -> Network:
+    """Read a learned merger: a file that lorarar's training wrote, or one of LoRA.rar's released ones.
 
     Raises:
-        FormatError: The file is missing or damaged, is no learned merger, or is of a kind or configuration that this
+        FormatError: The file is missing or damaged, is not a learned merger, or is of a kind or configuration that this
             version does not know.
     """
+    path = Path(path)
     if is_pickled(path):
-        return load_official(path)
-    tensors, header = read_tensors(path)
+        return Network(load_official(path), "paper", path, sha256(path), {})
+    contents = read_tensor_file(path)
+    header = contents.header
     if HEADER_KEY not in header:
         raise FormatError(
-            f"{path} is no learned merger: its header lacks {HEADER_KEY!r} (it holds {len(tensors)} tensors, first "
-            f"{sorted(tensors)[:3]}): give a file that lorarar's training wrote"
+            f"{path} is no learned merger: its header lacks {HEADER_KEY!r} (it holds {len(contents.tensors)} tensors, "
+            f"first {sorted(contents.tensors)[:3]}): give a file that lorarar's training wrote"
         )
     try:
-        merger = _build(json.loads(header[HEADER_KEY]))
-        merger.load_state_dict(tensors)
+        module = _build(json.loads(header[HEADER_KEY]))
+        module.load_state_dict(contents.tensors)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise FormatError(
             f"{path} cannot be read as a learned merger: {error}: update lorarar, or train again"
         ) from error
-    return merger.eval()
-
-
-def merger_kind(path: str | Path) -> str:
-    """The kind of a merger's file, a key of `KINDS`.
-
-    Raises:
-        FormatError: As `load_merger`.
-    """
-    return _kind(load_merger(path))
-
-
-def merger_metadata(path: str | Path) -> dict[str, str]:
-    """How a merger's file says it was made; a released file says nothing.
-
-    Raises:
-        FormatError: As `load_merger` for a missing or damaged file.
-    """
-    if is_pickled(path):
-        return {}
-    return {key: value for key, value in read_tensors(path)[1].items() if key not in (HEADER_KEY, "format")}
+    metadata = {key: value for key, value in header.items() if key not in (HEADER_KEY, "format")}
+    return Network(module.eval(), _kind(module), path, contents.sha256, metadata)
 
 
 def _kind(merger: nn.Module) -> str:

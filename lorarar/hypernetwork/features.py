@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lorarar.lora import LoRA, LowRank, factored, projection
+from lorarar.lora import LoRA, LowRank, factorise, projection
 
 FEATURES, DESCRIPTION = 8, 12
 _TINY, _LITTLE = 1e-16, 1e-4
@@ -71,7 +71,7 @@ def measure(loras: Sequence[LoRA], layers: Sequence[str], device: torch.device) 
         loras: Two or more that all hold the layers, linear ones.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
-    thin = [[factored(lora.layers[layer]) for lora in loras] for layer in layers]
+    thin = [[factorise(lora.layers[layer]) for lora in loras] for layer in layers]
     for row, factors in enumerate(thin):
         groups.setdefault(tuple(f.rank for f in factors), []).append(row)
     found = torch.zeros(len(loras), len(layers), FEATURES, device=device)

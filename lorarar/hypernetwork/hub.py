@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from lorarar.hypernetwork.checkpoint import load_merger, merger_kind, merger_metadata
-from lorarar.lora.families import fitting
-from lorarar.storage import FormatError, atomic_write, sha256, write_text
+from lorarar.hypernetwork.checkpoint import Network, load_network
+from lorarar.lora.families import find_families
+from lorarar.storage import FormatError, atomic_write, write_text
 
 NETWORK = "merger.safetensors"
 LICENCE = "apache-2.0"
@@ -36,34 +34,33 @@ def save_pretrained(file: str | Path, folder: str | Path, *, name: str = "", lic
     Raises:
         FormatError: The file is missing, or is no learned merger.
     """
-    merger, folder = load_merger(file), Path(folder)
+    network, folder = load_network(file), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NETWORK
     if Path(file).resolve() != path.resolve():
         with atomic_write(path, force=True) as temporary:
             shutil.copyfile(file, temporary)
-    text = model_card(path, merger, name or folder.resolve().name, licence)
-    write_text(folder / "README.md", text)
+    write_text(folder / "README.md", model_card(network, name or folder.resolve().name, licence))
     return folder
 
 
-def from_pretrained(name: str | Path) -> nn.Module:
-    """A learned merger, on the CPU, ready to call on LoRAs.
+def open_network(network: str | Path | Network) -> Network:
+    """Return a learned merger, loaded once; one that is loaded already is returned as it is.
 
     Args:
-        name: A file, a folder that `save_pretrained` wrote, or a hub id, "owner/name".
+        network: A file, a folder that `save_pretrained` wrote, a hub id ("owner/name"), or a loaded network.
 
     Raises:
         FormatError: There is none, or it cannot be read.
     """
-    return load_merger(network_file(name))
+    return network if isinstance(network, Network) else load_network(network_file(network))
 
 
 def network_file(name: str | Path) -> Path:
     """The file of a learned merger; it is downloaded where the name is a hub id, and kept in the hub's cache.
 
     Args:
-        name: As `from_pretrained`.
+        name: As `open_network`.
 
     Raises:
         FormatError: A folder without a merger, or a hub that has no such file or cannot be reached.
@@ -126,29 +123,31 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -
             repo_id=repository,
             folder_path=network.parent,
             allow_patterns=[NETWORK, card.name],
-            commit_message=f"Upload a merger of kind {merger_kind(network)}",
+            commit_message=f"Upload a merger of kind {load_network(network).kind}",
         )
     )
 
 
-def model_card(file: Path, merger: nn.Module, name: str, licence: str = LICENCE) -> str:
+def model_card(network: Network, name: str, licence: str = LICENCE) -> str:
     """The text of `README.md`: what it is, for which bases, how it was trained and validated, how it is used.
 
     Args:
-        file: Of the merger.
+        network: The merger, loaded.
+        name: What the card calls it.
+        licence: An identifier of the hub's.
     """
-    config = asdict(merger.config)  # type: ignore[call-overload]
-    made = merger_metadata(file)
+    module: Any = network.module
+    config = asdict(module.config)
+    made = network.metadata
     validated = {key.removeprefix("validation/"): made[key] for key in sorted(made) if key.startswith("validation/")}
     trained = {key: made[key] for key in sorted(made) if key.partition("/")[0] != "validation"}
-    kind = merger_kind(file)
-    parameters = sum(p.numel() for p in merger.parameters())
+    parameters = sum(p.numel() for p in module.parameters())
     return "\n".join(
         [
             *_front_matter(licence, made.get("base", "")),
             f"# {name}",
             "",
-            f"A learned merger of kind `{kind}` ({parameters:,} parameters) for "
+            f"A learned merger of kind `{network.kind}` ({parameters:,} parameters) for "
             "lorarar: it gives the coefficients that merge a content LoRA and a style LoRA into one ordinary LoRA.",
             "",
             *_table("For", {"families": _families(config), **{key: _shown(value) for key, value in config.items()}}),
@@ -161,15 +160,13 @@ def model_card(file: Path, merger: nn.Module, name: str, licence: str = LICENCE)
             "```",
             "",
             "```python",
-            "from lorarar.mergers.combination import merge",
-            "from lorarar.formats import load, save",
-            "from lorarar.hypernetwork.hub import network_file",
+            "from lorarar import load, merge, save",
             "",
             'content, style = load("content.safetensors"), load("style.safetensors")',
-            f'save(merge(content, style, hypernetwork=network_file("{name}")), "merged.safetensors")',
+            f'save(merge(content, style, hypernetwork="{name}"), "merged.safetensors")',
             "```",
             "",
-            *_table("File", {NETWORK: f"SHA-256 {sha256(file)}", "licence": licence}),
+            *_table("File", {NETWORK: f"SHA-256 {network.sha256}", "licence": licence}),
         ]
     )
 
@@ -189,7 +186,7 @@ def _families(config: Mapping[str, Any]) -> str:
     layers = config["groups"] if config.get("group") in ("layer", "column") else ()
     if not layers:
         return "every base model whose layers have the widths below" if "widths" in config else "every base model"
-    found = [family.label for family in fitting(dict.fromkeys(layers, ()))]
+    found = [family.label for family in find_families(dict.fromkeys(layers, ()))]
     return ", ".join(found) or "none that lorarar knows by name"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorarar.lora import Coefficients, Layer, LoRA, LowRank, check_same_shapes, factored, label, projection
+from lorarar.lora import Coefficients, Layer, LoRA, LowRank, check_same_shapes, factorise, label, projection
 
 # Hidden values, (layers, hidden, in), that are computed at once.
 _CPU_VALUES = 1 << 18
@@ -104,7 +104,7 @@ class PaperHypernetwork(nn.Module):
         """
         first = self.input.get_submodule(str(content[0].shape[0]))
         assert isinstance(first, nn.Linear)  # for the type checker
-        deltas = [[factored(delta) for delta in side] for side in (content, style)]
+        deltas = [[factorise(delta) for delta in side] for side in (content, style)]
         up = [_up(weight, side) for weight, side in zip(first.weight.chunk(2, dim=1), deltas, strict=True)]
         down = [stacked([d.A for d in side], first.weight) for side in deltas]
         hidden = torch.baddbmm(first.bias[:, None], torch.cat(up, dim=2), torch.cat(down, dim=1)).relu_()
@@ -167,7 +167,7 @@ def alike(layers: Sequence[str], content: Mapping[str, Layer], style: Mapping[st
 
 
 def _layout(delta: Layer) -> tuple[int, torch.dtype]:
-    """Rank and dtype of the factors; a dense delta's are those of `factored`."""
+    """Rank and dtype of the factors; a dense delta's are those of `factorise`."""
     if isinstance(delta, LowRank):
         return delta.rank, delta.A.dtype
     return min(delta.shape), delta.tensor.dtype

@@ -1,14 +1,14 @@
-"""A LoRA in memory: layers, factors, coefficients and the exact merge.
+"""LoRA in memory: layers, factors, coefficients and the exact merge.
 
-coefficients  Coefficients, and the exact merge that they define
-dense         Deltas that have no thin factors: full-rank updates, norms and biases
-dtypes        Names of the floating-point types that weights are stored in
-families/     Families of base models, and how the layers of a LoRA tell its family
-lora          A LoRA in memory: layer path -> delta, whatever file it came from
-lowrank       Algebra on low-rank deltas, dW = scale B A, that never forms dW
-threads       How many threads torch computes with
-truncation    Truncation: a LoRA made smaller, layer by layer, with the error that this costs
-weights       How strong each input is in a merge: as a whole, in a block, in the text encoders
+coefficients  Coefficients: a factor for each column of each input, and the exact merge that they define
+dense         Dense deltas: full-rank updates, norms and biases
+dtypes        Floating-point types in which weights are stored, by name
+families/     Families of base models, and the detection of a LoRA's family from its layers
+lora          LoRA: a mapping from layer path to delta, independent of the file format
+lowrank       Low-rank deltas: algebra on dW = scale B A without the dense dW
+threads       Threads: a context in which torch computes on one thread
+truncation    Truncation: a LoRA of lower rank, with the error of the approximation
+weights       LoRA weights: the user's factors for whole inputs, for blocks and for text encoders
 """
 
 import lazy_loader

@@ -1,18 +1,20 @@
-"""Names of the floating-point types that weights are stored in."""
+"""Floating-point types in which weights are stored, by name."""
 
 from __future__ import annotations
 
 import torch
 
+from lorarar.storage import unknown_name
+
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of a name among `DTYPES`.
+    """Return the torch dtype for a name in `DTYPES`.
 
     Raises:
-        ValueError: There is no such name.
+        ValueError: The name is not in `DTYPES`.
     """
     if name not in DTYPES:
-        raise ValueError(f"expected a dtype among {', '.join(DTYPES)}, found {name!r}")
+        raise ValueError(unknown_name("a dtype", name, DTYPES))
     return DTYPES[name]

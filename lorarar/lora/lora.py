@@ -1,4 +1,4 @@
-"""A LoRA in memory: layer path -> delta, whatever file it came from."""
+"""LoRA: a mapping from layer path to delta, independent of the file format."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lorarar.lora.lowrank import LowRank
 
 Layer = LowRank | Dense
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
-_SHOWN = 3
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
 class LoRA:
-    """A set of deltas for one base model.
+    """Set of deltas for one base model.
 
     Args:
-        layers: Dotted module path -> delta. Paths of the denoiser bear no prefix
-            ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"); paths of a text encoder start with
-            "text_encoder." or "text_encoder_2.". A norm's weight bears the module's path; a bias has an entry of its
-            own, the module's path and ".bias".
-        metadata: What the file's header said, less what `layers` already holds (alpha, rank).
-        name: What messages call it, usually the file's name.
-        family: The base model's family, a key of `lorarar.lora.families.FAMILIES`; "" where it is not known.
-        embeddings: Learned tokens that came with the LoRA: key in the file -> tensor.
-        sha256: Of the file that it was read from; "" when it was made in memory.
+        layers: Dotted module path -> delta. Paths of the denoiser have no prefix
+            ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"). Paths of a text encoder start with
+            "text_encoder." or "text_encoder_2.". The weight of a norm has the path of its module. A bias has its own
+            entry, whose path is the module's path and ".bias".
+        metadata: Metadata of the file's header, without the entries that `layers` replaces (alpha, rank).
+        name: Name in messages, usually the name of the file.
+        family: Family of the base model, a key of `lorarar.lora.families.FAMILIES`; "" if it is unknown.
+        embeddings: Learned tokens from the LoRA file: key in the file -> tensor.
+        sha256: SHA-256 of the LoRA file; "" for a LoRA that was made in memory.
     """
 
     layers: Mapping[str, Layer]
@@ -41,16 +41,16 @@ class LoRA:
     sha256: str = ""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LoRA:
-        """The same LoRA with all factors on another device or in another dtype."""
-        return replace(self, layers={layer: f.to(device, dtype) for layer, f in self.layers.items()})
+        """Return the same LoRA with all factors on another device or in another dtype."""
+        return replace(self, layers={layer: delta.to(device, dtype) for layer, delta in self.layers.items()})
 
     def widths(self) -> dict[tuple[int, ...], int]:
-        """How many layers there are of each shape (out, in), smallest shape first."""
-        return dict(sorted(Counter(f.shape for f in self.layers.values()).items()))
+        """Return the number of layers of each shape (out, in), smallest shape first."""
+        return dict(sorted(Counter(delta.shape for delta in self.layers.values()).items()))
 
 
 def projection(layer: str) -> str:
-    """The layer's role in its block: "to_q", "to_k", "to_v", "to_out"; elsewhere its last name that is no number.
+    """Return the role of a layer in its block: its last name that is not a number ("to_q", "to_k", "to_v", "to_out").
 
     >>> projection("mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0")
     'to_out'
@@ -59,7 +59,7 @@ def projection(layer: str) -> str:
 
 
 def block(layer: str) -> str:
-    """The part of the model that holds the layer: "down_blocks.1", "mid_block", "transformer_blocks.7", "text_encoder".
+    """Return the block of a layer: "down_blocks.1", "mid_block", "transformer_blocks.7", "text_encoder".
 
     >>> block("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q")
     'down_blocks.1'
@@ -70,20 +70,20 @@ def block(layer: str) -> str:
 
 
 def is_text_encoder(layer: str) -> bool:
-    """Whether the layer lies in a text encoder, not in the denoiser."""
+    """Return whether the layer belongs to a text encoder rather than to the denoiser."""
     return layer.partition(".")[0] in TEXT_ENCODERS
 
 
 def label(lora: LoRA, index: int) -> str:
-    """What a message calls the LoRA: its name, or its number in the list (from 1) when it has none."""
+    """Return the name of a LoRA in messages: its own name, or "LoRA" and its number in the list, counted from 1."""
     return lora.name or f"LoRA {index + 1}"
 
 
 def check_same_layers(loras: Sequence[LoRA]) -> None:
-    """Checks that all LoRAs hold the same layers, of the same shapes.
+    """Check that all LoRAs contain the same layers, of the same shapes.
 
     Raises:
-        ValueError: They do not: with each LoRA's name and count, the first few layers that differ, and what to do.
+        ValueError: The layers or their shapes differ. The message lists the first layers that differ.
     """
     if len(loras) < 2:
         return
@@ -93,27 +93,27 @@ def check_same_layers(loras: Sequence[LoRA]) -> None:
         if missing:
             raise ValueError(
                 f"the LoRAs hold different layers: {label(first, 0)} has {len(first.layers)}, {label(other, index)} "
-                f"has {len(other.layers)}, {len(missing)} are in one only, first {missing[:_SHOWN]}: "
-                f"train both on the same base with the same target modules"
+                f"has {len(other.layers)}, and {len(missing)} occur in only one of them, first {missing[:_EXAMPLES]}: "
+                f"train both on the same base model with the same target modules"
             )
     check_same_shapes(loras)
 
 
 def check_same_shapes(loras: Sequence[LoRA]) -> None:
-    """Checks that a layer has the same shape in every LoRA that holds it.
+    """Check that each layer has the same shape in every LoRA that contains it.
 
     Raises:
-        ValueError: It does not: with the names, the first few layers that differ and their shapes.
+        ValueError: A shape differs. The message lists the first layers that differ, with their shapes.
     """
-    seen: dict[str, tuple[int, tuple[int, ...]]] = {}
+    first: dict[str, tuple[int, tuple[int, ...]]] = {}  # layer -> the first LoRA that contains it, the shape there
     for index, lora in enumerate(loras):
-        clashes = [la for la, f in lora.layers.items() if la in seen and seen[la][1] != f.shape]
+        clashes = [layer for layer, delta in lora.layers.items() if layer in first and first[layer][1] != delta.shape]
         if clashes:
-            other = seen[clashes[0]][0]
-            shown = [f"{la}: {seen[la][1]} and {lora.layers[la].shape}" for la in clashes[:_SHOWN]]
+            other = first[clashes[0]][0]
+            examples = [f"{layer}: {first[layer][1]} and {lora.layers[layer].shape}" for layer in clashes[:_EXAMPLES]]
             raise ValueError(
-                f"{label(loras[other], other)} and {label(lora, index)} were made for different bases: {len(clashes)} "
-                f"layers differ in shape (out, in), first {shown}: train both on the same base"
+                f"{label(loras[other], other)} and {label(lora, index)} were made for different base models: "
+                f"{len(clashes)} layers differ in shape (out, in), first {examples}: train both on the same base model"
             )
-        for layer, factors in lora.layers.items():
-            seen.setdefault(layer, (index, factors.shape))
+        for layer, delta in lora.layers.items():
+            first.setdefault(layer, (index, delta.shape))

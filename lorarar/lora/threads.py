@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""Threads: a context in which torch computes on one thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Computes with one thread until the context closes.
+    """Compute on one thread until the context closes.
 
-    Reading, scaling and writing are bound by memory, not by arithmetic. Several threads gain little there, and on a
-    busy machine, where they wait for each other after each of thousands of small steps, they lose a factor of ten.
+    Memory bandwidth limits reading, scaling and writing. Several threads gain little there. On a busy machine they
+    wait for each other after each of thousands of small steps, which can be ten times slower.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

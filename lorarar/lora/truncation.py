@@ -1,4 +1,4 @@
-"""Truncation: a LoRA made smaller, layer by layer, with the error that this costs."""
+"""Truncation: a LoRA of lower rank, with the error of the approximation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from lorarar.lora.lora import Layer, LoRA
-from lorarar.lora.lowrank import LowRank, from_svd, norm, svd
+from lorarar.lora.lowrank import LowRank, from_svd, norm, thin_svd
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What a truncation removed from one layer.
+class TruncationLoss:
+    """Part of one layer that a truncation removed.
 
     Args:
-        lost: Frobenius norm of the part that was removed.
+        lost: Frobenius norm of the removed part.
         total: Frobenius norm of the whole delta.
     """
 
@@ -27,27 +27,32 @@ class Loss:
 
     @property
     def relative(self) -> float:
-        """lost / total, 0 to 1; 0.0 for a zero delta."""
+        """Relative error lost / total, 0 to 1; 0.0 for a zero delta."""
         return self.lost / self.total if self.total else 0.0
 
 
-def truncate_lora(lora: LoRA, *, rank: int | None = None, energy: float | None = None) -> tuple[LoRA, dict[str, Loss]]:
-    """The best approximation of each layer, of a given rank or of the least rank that keeps a share of its energy.
+def truncate_lora(
+    lora: LoRA, *, rank: int | None = None, energy: float | None = None
+) -> tuple[LoRA, dict[str, TruncationLoss]]:
+    """Replace each layer by its best approximation of lower rank.
+
+    Either `rank` bounds the rank of every layer, or `energy` selects the lowest rank that keeps this share of the
+    layer's squared Frobenius norm.
 
     Args:
-        lora: What to truncate.
+        lora: The LoRA to truncate.
         rank: Largest rank of a layer, at least 1.
         energy: Share of each layer's squared Frobenius norm to keep, more than 0 and at most 1.
 
     Returns:
-        The LoRA, all its 2-D layers low-rank, and for each of them what was lost. Norms and biases (1-D) stay as they
-        are and have no entry; so do layers that are small enough already, whose entry says 0.
+        The truncated LoRA, whose 2-D layers are all low-rank, and the loss of each 2-D layer. Norms and biases (1-D)
+        stay unchanged and have no entry. Layers of sufficiently low rank stay unchanged and have a loss of 0.
 
     Raises:
-        ValueError: Not exactly one of rank and energy is given, or it is out of its range.
+        ValueError: Neither or both of rank and energy are given, or the given one is out of range.
     """
     layers: dict[str, Layer] = {}
-    losses: dict[str, Loss] = {}
+    losses: dict[str, TruncationLoss] = {}
     for layer, delta in lora.layers.items():
         layers[layer], loss = truncate_layer(delta, rank=rank, energy=energy)
         if len(delta.shape) == 2:
@@ -55,45 +60,57 @@ def truncate_lora(lora: LoRA, *, rank: int | None = None, energy: float | None =
     return replace(lora, layers=layers), losses
 
 
-def truncate_layer(layer: Layer, *, rank: int | None = None, energy: float | None = None) -> tuple[Layer, Loss]:
-    """One layer of `truncate_lora`: low-rank through its factors, dense by its SVD, 1-D as it is.
+def truncate_layer(
+    layer: Layer, *, rank: int | None = None, energy: float | None = None
+) -> tuple[Layer, TruncationLoss]:
+    """Truncate one layer, as `truncate_lora` does.
+
+    A low-rank layer is truncated through its factors, a dense layer through its SVD. A 1-D layer stays unchanged.
+
+    Args:
+        layer: Delta of shape (out, in) or (n,).
+        rank: Largest rank, at least 1.
+        energy: Share of the squared Frobenius norm to keep, more than 0 and at most 1.
 
     Returns:
-        The layer, and what was lost.
+        The layer and its loss.
 
     Raises:
-        ValueError: As `truncate_lora`.
+        ValueError: Neither or both of rank and energy are given, or the given one is out of range.
     """
-    _check(rank, energy)
+    _check_target(rank, energy)
     if len(layer.shape) == 1:
-        return layer, Loss(0.0, float(layer.delta().norm()))
+        return layer, TruncationLoss(0.0, float(layer.delta().norm()))
     if isinstance(layer, LowRank) and rank is not None and layer.rank <= rank:
-        return layer, Loss(0.0, float(norm(layer)))
-    u, s, vh = svd(layer) if isinstance(layer, LowRank) else torch.linalg.svd(layer.delta(), full_matrices=False)
+        return layer, TruncationLoss(0.0, float(norm(layer)))
+    u, s, vh = thin_svd(layer) if isinstance(layer, LowRank) else torch.linalg.svd(layer.delta(), full_matrices=False)
     squares = s.detach().double().square()
     kept = rank if rank is not None else _rank_that_keeps(squares, energy or 1.0)
-    loss = Loss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
+    loss = TruncationLoss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
     if isinstance(layer, LowRank) and layer.rank <= kept:
-        return layer, Loss(0.0, loss.total)
+        return layer, TruncationLoss(0.0, loss.total)
     return from_svd(u[:, :kept], s[:kept], vh[:kept], layer.kernel), loss
 
 
-def relative_error(losses: Iterable[Loss]) -> float:
-    """The relative error of all layers together, sqrt(sum lost^2 / sum total^2); 0.0 where there is nothing."""
-    known = list(losses)
-    return Loss(math.hypot(*(loss.lost for loss in known)), math.hypot(*(loss.total for loss in known))).relative
+def relative_error(losses: Iterable[TruncationLoss]) -> float:
+    """Return the relative error of all layers together, sqrt(sum lost^2 / sum total^2); 0.0 without layers."""
+    parts = list(losses)
+    whole = TruncationLoss(math.hypot(*(loss.lost for loss in parts)), math.hypot(*(loss.total for loss in parts)))
+    return whole.relative
 
 
 def _rank_that_keeps(squares: Tensor, energy: float) -> int:
-    """How many of the leading squares, in descending order, sum up to that share of all; at least 1."""
+    """Return the smallest count, at least 1, of leading squares (descending) whose sum is this share of the total."""
     sums = squares.cumsum(0)
     return min(int((sums < energy * sums[-1]).sum()) + 1, len(sums))
 
 
-def _check(rank: int | None, energy: float | None) -> None:
+def _check_target(rank: int | None, energy: float | None) -> None:
     if (rank is None) == (energy is None):
-        raise ValueError(f"expected either a rank or an energy to truncate to, found rank {rank} and energy {energy}")
+        raise ValueError(
+            f"expected either a rank or an energy, found rank {rank} and energy {energy}: give one of them"
+        )
     if rank is not None and rank < 1:
-        raise ValueError(f"expected a rank of at least 1, found {rank}")
+        raise ValueError(f"expected a rank of at least 1, found {rank}: give a larger one")
     if energy is not None and not 0 < energy <= 1:
-        raise ValueError(f"expected a share of the energy above 0 and up to 1, such as 0.99, found {energy}")
+        raise ValueError(f"expected an energy above 0 and at most 1, found {energy}: give a share such as 0.99")

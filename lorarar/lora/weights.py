@@ -1,4 +1,4 @@
-"""How strong each input is in a merge: as a whole, in a block, in the text encoders."""
+"""LoRA weights: the user's factors for whole inputs, for blocks and for text encoders."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lorarar.lora.lora import Layer, LoRA, block, is_text_encoder
 
 @dataclass(frozen=True)
 class InputWeights:
-    """Numbers that multiply the inputs; those that apply to a layer are multiplied with each other.
+    """Factors for the inputs of a merge. All factors that apply to a layer are multiplied.
 
     Args:
-        weights: One for each input.
-        blocks: Beginning of a layer path, up to a dot ("up_blocks.1", "mid_block.attentions.0") -> one for each
-            input. Where several fit, the longest counts.
-        text_encoder: One for each input, for the layers of all text encoders.
+        weights: One factor for each input.
+        blocks: Start of a layer path, up to a dot ("up_blocks.1", "mid_block.attentions.0") -> one factor for each
+            input. If several starts match a layer, the longest applies.
+        text_encoder: One factor for each input, for the layers of all text encoders.
     """
 
     weights: tuple[float, ...]
@@ -28,18 +28,18 @@ class InputWeights:
     text_encoder: tuple[float, ...]
 
     def facts(self) -> dict[str, Any]:
-        """Those that are not all 1, as plain data: "weights", "blocks", "text_encoder"."""
+        """Return the factors other than 1 as plain data, under "weights", "blocks" and "text_encoder"."""
         blocks = {name: list(numbers) for name, numbers in self.blocks.items()}
-        given = {"weights": list(self.weights), "blocks": blocks, "text_encoder": list(self.text_encoder)}
-        return {name: value for name, value in given.items() if value and value != [1.0] * len(value)}
+        settings = {"weights": list(self.weights), "blocks": blocks, "text_encoder": list(self.text_encoder)}
+        return {name: value for name, value in settings.items() if value and value != [1.0] * len(value)}
 
     def of(self, layer: str) -> tuple[float, ...]:
-        """One number for each input in a layer."""
-        found = self.weights
-        fitting = [beginning for beginning in self.blocks if f"{layer}.".startswith(f"{beginning}.")]
-        if fitting:
-            found = _product(found, self.blocks[max(fitting, key=len)])
-        return _product(found, self.text_encoder) if is_text_encoder(layer) else found
+        """Return one factor for each input in this layer."""
+        factors = self.weights
+        matching = [start for start in self.blocks if f"{layer}.".startswith(f"{start}.")]
+        if matching:
+            factors = _product(factors, self.blocks[max(matching, key=len)])
+        return _product(factors, self.text_encoder) if is_text_encoder(layer) else factors
 
 
 def input_weights(
@@ -48,29 +48,35 @@ def input_weights(
     blocks: Mapping[str, float | Sequence[float]] | None = None,
     text_encoder: float | Sequence[float] | None = None,
 ) -> InputWeights:
-    """Strengths for these inputs; what is not given is 1, and one number stands for all inputs.
+    """Make the LoRA weights for these inputs. A missing argument means 1; one number applies to all inputs.
+
+    Args:
+        loras: The inputs.
+        weights: One factor for each input.
+        blocks: Start of a layer path -> one factor for each input.
+        text_encoder: One factor for each input, for the layers of all text encoders.
 
     Raises:
-        ValueError: There is neither one number nor one for each input, one is not finite, or no layer lies in a named
-            block.
+        ValueError: The count of numbers is neither 1 nor the number of inputs, a number is not finite, or a block
+            contains no layer.
     """
     count = len(loras)
     layers = {layer for lora in loras for layer in lora.layers}
     for name in blocks or {}:
         if not any(f"{layer}.".startswith(f"{name}.") for layer in layers):
             raise ValueError(
-                f"no layer lies in block {name!r}: expected the beginning of a layer path, such as "
+                f"block {name!r} contains no layer: give the start of a layer path, such as "
                 f"{', '.join(sorted({block(layer) for layer in layers})[:8])}"
             )
     return InputWeights(
         _each("weights", weights, count),
         {name: _each(f"block {name}", value, count) for name, value in (blocks or {}).items()},
-        _each("text-encoder strengths", text_encoder, count),
+        _each("text-encoder weights", text_encoder, count),
     )
 
 
-def apply_weights(coefficients: Coefficients, strengths: InputWeights) -> Coefficients:
-    """Every coefficient times its layer's strength."""
+def weight_coefficients(coefficients: Coefficients, strengths: InputWeights) -> Coefficients:
+    """Multiply every coefficient by the LoRA weight of its layer and input."""
     return Coefficients(
         {
             layer: tuple(m * number for m, number in zip(vectors, strengths.of(layer), strict=True))
@@ -79,8 +85,8 @@ def apply_weights(coefficients: Coefficients, strengths: InputWeights) -> Coeffi
     )
 
 
-def weighted(loras: Sequence[LoRA], strengths: InputWeights) -> list[LoRA]:
-    """Every delta times its layer's strength, for mergers that have no coefficients."""
+def weight_loras(loras: Sequence[LoRA], strengths: InputWeights) -> list[LoRA]:
+    """Multiply every delta by the LoRA weight of its layer and input, for mergers without coefficients."""
     return [
         replace(lora, layers={la: _times(delta, strengths.of(la)[i]) for la, delta in lora.layers.items()})
         for i, lora in enumerate(loras)
@@ -96,9 +102,9 @@ def _times(delta: Layer, number: float) -> Layer:
 def _each(name: str, value: float | Sequence[float] | None, count: int) -> tuple[float, ...]:
     numbers = [1.0] if value is None else [value] if isinstance(value, int | float) else list(value)
     if len(numbers) not in (1, count):
-        raise ValueError(f"expected one number of {name}, or one for each of {count} inputs, found {numbers}")
+        raise ValueError(f"expected {name} with one number or one for each of {count} inputs, found {numbers}")
     if not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"expected finite {name}, found {numbers}")
+        raise ValueError(f"expected finite numbers for {name}, found {numbers}")
     return tuple(float(number) for number in (numbers if len(numbers) == count else numbers * count))
 
 

@@ -1,112 +1,77 @@
-"""Merge LoRA files: read, merge, write, in one call."""
+"""Merging from files to a file: read, merge, write."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.formats import BaseWeights, Format, load, metadata_for, save, trigger_phrases, write_tensors
-from lorarar.lora import LoRA, one_thread, relative_error, summary, torch_dtype
+from lorarar.formats import BaseWeights, load, metadata_for, save, trigger_phrases, write_tensors
+from lorarar.lora import LoRA, one_thread, relative_error, summarise_coefficients, torch_dtype
 from lorarar.mergers.combination import Merged, combine
-from lorarar.mergers.report import Summary, describe, roles, summarise
+from lorarar.mergers.report import Summary, roles, summarise_merge
+from lorarar.mergers.request import FileMerge
 from lorarar.mergers.table import Optimiser
-from lorarar.storage import check_target, sha256
-
-__all__ = ["coefficient_tensors", "describe", "merge_files", "roles"]
+from lorarar.storage import check_target
 
 
-def merge_files(
-    files: Sequence[Path],
-    output: Path,
-    *,
-    merger: str | None = None,
-    hypernetwork: Path | None = None,
-    kinds: Sequence[str] | None = None,
-    weights: Sequence[float] | None = None,
-    blocks: Mapping[str, Sequence[float]] | None = None,
-    text_encoder: Sequence[float] | None = None,
-    options: Mapping[str, float] | None = None,
-    optimiser: Optimiser | None = None,
-    facts: Mapping[str, object] | None = None,
-    rank: int | None = None,
-    energy: float | None = None,
-    base: Path | None = None,
-    format: Format | None = None,
-    dtype: str = "fp16",
-    device: str = "cpu",
-    save_coefficients: Path | None = None,
-    force: bool = False,
-) -> Summary:
-    """Merges LoRA files into one ordinary LoRA file.
+def merge_files(job: FileMerge, optimiser: Optimiser | None = None, facts: dict[str, object] | None = None) -> Summary:
+    """Merge LoRA files into one ordinary LoRA file.
 
     Args:
-        files: One or more; two are content and style, in this order.
-        output: The file to write.
-        merger, hypernetwork, kinds, weights, blocks, text_encoder, options, optimiser, rank, energy, device: as
-            `lorarar.mergers.combination.combine`.
+        job: Files, output and how they are merged.
+        optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_on_base` makes one of a request.
         facts: Further facts for the file's header, such as what an optimiser holds.
-        base: The base model, for files whose delta depends on its weights (DoRA, IA3, OFT, GLoRA).
-        format: "kohya", "diffusers" or "peft"; None is what the tools of the LoRAs' family read.
-        dtype: "fp16", "bf16" or "fp32", of the weights in the file.
-        save_coefficients: Where to write every coefficient that was applied, see `coefficient_tensors`.
-        force: Whether files may be replaced.
 
     Returns:
-        What was merged, how, and what was written: plain data, fit for JSON; `describe` makes text of it.
+        What was merged, how, and what was written: plain data, fit for JSON; `describe_merge` makes text of it.
 
     Raises:
         FormatError: A file cannot be read or written.
         ValueError: The LoRAs do not fit each other or the merger.
     """
-    for path in (None if format == "peft" else output, save_coefficients):  # peft's output can be a folder
-        if path:
-            check_target(path, force)
-    if save_coefficients and save_coefficients.resolve() == output.resolve():
-        raise ValueError(f"expected two files, found {output} for the merge and for its coefficients: rename one")
-    written_in = torch_dtype(dtype)
+    check_outputs(job)
+    job.request.check()
+    dtype = torch_dtype(job.dtype)
     start = time.perf_counter()
-    weights_of_base = BaseWeights(base) if base else None
+    # An optimiser's base may be a hub id; files that need the base's weights take a local one.
+    local_base = job.request.base and (optimiser is None or Path(job.request.base).is_dir())
+    base = BaseWeights(Path(job.request.base)) if local_base and job.request.base else None
     with one_thread(), ThreadPoolExecutor(2) as pool:
-        loras = list(pool.map(lambda file: load(file, base=weights_of_base), files))
+        loras = list(pool.map(lambda file: load(file, base=base), job.files))
     read = time.perf_counter() - start
-    merged = combine(
-        loras,
-        merger=merger,
-        hypernetwork=hypernetwork,
-        kinds=kinds,
-        weights=weights,
-        blocks=blocks,
-        text_encoder=text_encoder,
-        options=options,
-        optimiser=optimiser,
-        rank=rank,
-        energy=energy,
-        device=device,
-    )
-    kept = coefficient_tensors(merged) if save_coefficients else {}
+    merged = combine(loras, job.request, optimiser)
+    coefficients = coefficient_tensors(merged) if job.save_coefficients else {}
     start = time.perf_counter()
     with one_thread():
-        written = save(
-            merged.lora,
-            output,
-            format=format,
-            dtype=written_in,
-            metadata=_metadata(loras, merged, format, facts or {}),
-            force=force,
-        )
-        if save_coefficients:
-            write_tensors(save_coefficients, kept, {"format": "pt"}, force=force)
-            written = [*written, save_coefficients]
+        metadata = _metadata(loras, merged, job.format, facts or {})
+        written = save(merged.lora, job.output, format=job.format, dtype=dtype, metadata=metadata, force=job.force)
+        if job.save_coefficients:
+            write_tensors(job.save_coefficients, coefficients, {"format": "pt"}, force=job.force)
+            written = [*written, job.save_coefficients]
     write = time.perf_counter() - start
-    return summarise(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+    return summarise_merge(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+
+
+def check_outputs(job: FileMerge) -> None:
+    """Check that the outputs of a merge can be written, before any work.
+
+    Raises:
+        FormatError: One exists and may not be replaced, or its folder does not exist.
+        ValueError: Merge and coefficients would be the same file.
+    """
+    for path in (None if job.format == "peft" else job.output, job.save_coefficients):  # peft's output can be a folder
+        if path:
+            check_target(path, job.force)
+    if job.save_coefficients and job.save_coefficients.resolve() == job.output.resolve():
+        raise ValueError(f"expected two files, found {job.output} for the merge and for its coefficients: rename one")
 
 
 def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
-    """Every coefficient that a merge applied, strengths included.
+    """Return every coefficient that a merge applied, weights included.
 
     Returns:
         "{layer}.content" and "{layer}.style" for two inputs, else "{layer}.0", "{layer}.1", ..: float32 (in,), the
@@ -125,12 +90,12 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     return tensors
 
 
-def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: Mapping[str, object]) -> dict[str, str]:
-    details: dict[str, object] = {**merged.options, **facts, **merged.strengths.facts()}
-    if merged.merger_file:
-        details["merger_sha256"] = sha256(merged.merger_file)
+def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: dict[str, object]) -> dict[str, str]:
+    details: dict[str, object] = {**merged.options, **facts, **merged.weights.facts()}
+    if merged.network:
+        details["merger_sha256"] = merged.network.sha256
     if merged.coefficients:
-        details["coefficients"] = summary(merged.coefficients)
+        details["coefficients"] = summarise_coefficients(merged.coefficients)
     if merged.predicted is not None:
         details["predicted_layers"] = len(merged.predicted)
         details["fixed_layers"] = len(merged.lora.layers) - len(merged.predicted)

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lorarar.lora import Coefficients
+from lorarar.mergers.loss_weights import LossWeights, SimilarityKind
 
-SimilarityKind = Literal["cos", "dot", "product"]
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """What the objective is made of.
-
-    Attributes:
-        fidelity: weight of the paper's two terms, each concept's own images and captions.
-        combined: weight of the term on the combined prompt, against what both LoRAs alone add to the base.
-        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
-        distillation: weight of the term on the combined prompt, against the base's own answer to both concepts'
-            descriptions, on images that the base drew of them. Only training needs descriptions.
-        similarity: lambda, the weight of the summed overlap of m_c and m_s.
-    """
-
-    fidelity: float = 1.0
-    combined: float = 0.0
-    strengths: tuple[float, float] = (1.0, 1.0)
-    distillation: float = 0.0
-    similarity: float = 0.01
-    kind: SimilarityKind = "cos"
-
-    def of(self, term: str) -> float:
-        """The weight of a term by name; the paper's two terms share one."""
-        return self.fidelity if term in ("content", "style") else float(getattr(self, term))
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of terms of one shape."""
-        return torch.stack([self.of(name) * term for name, term in terms.items()]).sum(dim=0)
+def weighted_total(weights: LossWeights, terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the weighted sum of the objective's terms, tensors of one shape by name."""
+    return torch.stack([weights.of(name) * term for name, term in terms.items()]).sum(dim=0)
 
 
 def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.formats import token_names
-from lorarar.lora import LoRA, LowRank, relative_error, summary
+from lorarar.lora import LoRA, LowRank, relative_error, summarise_coefficients
 from lorarar.mergers.combination import Merged
 
 Summary = dict[str, Any]
 
 
-def summarise(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], took: Mapping[str, float]) -> Summary:
+def summarise_merge(
+    loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], took: Mapping[str, float]
+) -> Summary:
     """What was merged, how, and what was written.
 
     Args:
@@ -38,22 +40,22 @@ def summarise(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], to
                 "rank": _rank(lora),
                 "weight": weight,
             }
-            for role, lora, weight in zip(roles(len(loras)), loras, merged.strengths.weights, strict=True)
+            for role, lora, weight in zip(roles(len(loras)), loras, merged.weights.weights, strict=True)
         ],
         "method": {
             "name": merged.method.name,
             "kind": merged.method.kind,
             "citation": merged.method.citation,
             "options": dict(merged.options),
-            "file": str(merged.merger_file) if merged.merger_file else None,
+            "file": str(merged.network.file) if merged.network else None,
         },
-        "strengths": merged.strengths.facts(),
+        "strengths": merged.weights.facts(),
         "files": [str(path) for path in written],
         "family": merged.lora.family,
         "layers": len(merged.lora.layers),
         "predicted_layers": None if merged.predicted is None else len(merged.predicted),
         "rank": _rank(merged.lora),
-        "coefficients": summary(merged.coefficients) if merged.coefficients else None,
+        "coefficients": summarise_coefficients(merged.coefficients) if merged.coefficients else None,
         "truncation": {
             "error": relative_error(losses.values()),
             "worst": losses[worst].relative,
@@ -66,7 +68,7 @@ def summarise(loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], to
     }
 
 
-def describe(found: Summary) -> str:
+def describe_merge(found: Summary) -> str:
     """A summary as text, for people."""
     lines = [
         f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "

@@ -16,6 +16,7 @@ from .hashing import sha256 as sha256
 from .locations import EMBEDDED as EMBEDDED
 from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
+from .locations import is_hub_id as is_hub_id
 from .old_names import RENAMED_MERGERS as RENAMED_MERGERS
 from .run_folder import ConfigError as ConfigError
 from .run_folder import claim_run as claim_run

@@ -3,10 +3,8 @@ from .batches import NoisyBatch as NoisyBatch
 from .batches import noisy_batch as noisy_batch
 from .batches import sample_noise as sample_noise
 from .batches import step_generator as step_generator
-from .callbacks import WandbMode as WandbMode
 from .callbacks import tracker as tracker
 from .dreambooth import DreamBoothTraining as DreamBoothTraining
-from .dreambooth import Recipe as Recipe
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
 from .pair_optimiser import PairOptimiser as PairOptimiser
@@ -17,6 +15,8 @@ from .pairs import PairData as PairData
 from .pairs import PairSampler as PairSampler
 from .pairs import joint_concept as joint_concept
 from .pairs import load_loras as load_loras
+from .settings import Recipe as Recipe
+from .settings import WandbMode as WandbMode
 from .targets import objective_terms as objective_terms
 from .trainer import fit as fit
 from .zoo import ZooTraining as ZooTraining

@@ -16,8 +16,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lorarar.datasets import save_image, to_bytes
 from lorarar.hypernetwork import save_merger
 from lorarar.lora import block
-
-WandbMode = Literal["offline", "online", "disabled"]
+from lorarar.training.settings import WandbMode
 
 
 def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger | None:

@@ -7,7 +7,6 @@ model's own denoising loss at a constant rate, no prior preservation: the recipe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import lightning
 import torch
@@ -15,43 +14,11 @@ from diffusers.training_utils import cast_training_params
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
-from lorarar.datasets import Concept, seed_of
+from lorarar.datasets import Concept
 from lorarar.diffusion import Backbone
 from lorarar.lora import LoRA, LowRank
 from lorarar.training.batches import encode_concept, noisy_batch, sample_noise, step_generator
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How each LoRA is trained.
-
-    Attributes:
-        alphas: a LoRA's alpha is one of these, by its concept's name; its delta's scale is alpha / rank.
-        steps: of the longest training.
-        lengths: a LoRA is trained for one of these shares of ``steps``, by its concept's name. Several alphas and
-            lengths make a zoo in which LoRAs differ in strength, as downloaded ones do.
-        images: images a step, drawn from the concept's own (with its captions).
-        clip: largest norm of a LoRA's gradient.
-    """
-
-    rank: int
-    alphas: tuple[float, ...]
-    steps: int
-    images: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-    seed: int = 0
-    lengths: tuple[float, ...] = (1.0,)
-
-    def steps_of(self, name: str) -> int:
-        """Optimiser steps of the LoRA of a concept."""
-        return round(self.steps * self.lengths[seed_of("length", name) % len(self.lengths)])
-
-    def scale(self, name: str) -> float:
-        """alpha / rank of the LoRA of a concept."""
-        return self.alphas[seed_of("alpha", name) % len(self.alphas)] / self.rank
+from lorarar.training.settings import Recipe
 
 
 def target_layers(denoiser: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lorarar.diffusion import Backbone
 from lorarar.lora import Coefficients, LoRA
-from lorarar.mergers import LossWeights
+from lorarar.mergers import LossWeights, weighted_total
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.training.callbacks import BestMerger, Pictures
 from lorarar.training.pairs import PairBatch, PairData
@@ -89,7 +89,7 @@ class MergerTraining(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             coefficients = [self.merger(pair.loras) for pair in pairs]
         with objective_terms(self.backbone, pairs, coefficients, self.weights) as terms:
-            total = self.weights.total(terms).mean()
+            total = weighted_total(self.weights, terms).mean()
             if backward:
                 self.manual_backward(total)
         return {"loss": float(total.detach())} | {name: float(term.detach().mean()) for name, term in terms.items()}

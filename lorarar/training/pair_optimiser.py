@@ -7,50 +7,43 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lorarar.datasets import Concept, Kind, Pair, load_images
+from lorarar.datasets import Concept, ConceptKind, Pair, list_images, load_images
 from lorarar.diffusion import Backbone, Sampling, load_backbone, synthesise_pairs
 from lorarar.formats import trigger_phrases
-from lorarar.hypernetwork import load_merger
+from lorarar.hypernetwork import Network, open_network
 from lorarar.lora import Coefficients, LoRA, is_text_encoder
+from lorarar.mergers import PairInputs
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import claim_run, sha256
 from lorarar.training.pair_training import Optimised, optimise
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 _DRAWING = Sampling(steps=30, guidance=5.0)  # of the image that the base draws from the descriptions
 
 
 @dataclass(frozen=True)
 class PairOptimiser:
-    """Optimises the denoiser's coefficients of a content and a style LoRA; all other layers get the method's fixed one.
+    """Optimise the denoiser's coefficients of a content and a style LoRA; all other layers get the method's fixed one.
 
-    Args:
+    Attributes:
         base: folder or hub id of the base model.
-        content_images, style_images: folders, for methods that learn from images. ``image.txt`` beside ``image.png`` is
-            that image's caption; the others' is the prompt.
-        content_prompt, style_prompt: such as "a sks cat" and "oil painting style"; None takes the LoRA's trigger words.
-        content_description, style_description: for methods that learn from words: such as "a red cat with white dots"
-            and "light blue grid style", words that the base understands.
-        init: file of a trained merger, whose coefficients the optimisation starts from; None starts from 1.
-        runs: folder of its own for checkpoints and settings, from which an interrupted run goes on; None keeps none.
+        inputs: images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
         device: where to compute; on a GPU in bfloat16 and with gradient checkpointing.
     """
 
     base: str | Path
-    content_images: Path | None = None
-    style_images: Path | None = None
-    content_prompt: str | None = None
-    style_prompt: str | None = None
-    content_description: str = ""
-    style_description: str = ""
-    init: Path | None = None
-    runs: Path | None = None
+    inputs: PairInputs
     device: str = "cpu"
+
+    @cached_property
+    def init(self) -> Network | None:
+        """The trained merger whose coefficients the optimisation starts from, loaded once."""
+        return open_network(self.inputs.init) if self.inputs.init else None
 
     def __call__(self, loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
         """The optimised coefficients of [content, style].
@@ -64,11 +57,11 @@ class PairOptimiser:
         if len(loras) != 2:
             raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
         pair = Pair(*self._concepts(loras, method))
-        init = load_merger(self.init).to(self.device) if self.init else None
+        init = self.init.module.to(self.device) if self.init else None
         backbone = self._backbone()
-        if self.runs:
+        if self.inputs.runs:
             settings = self._settings(loras, pair, method)
-            claim_run(self.runs, settings, "name another folder with --runs, or delete this one")
+            claim_run(self.inputs.runs, settings, "name another folder with --runs, or delete this one")
         members = {c.name: _denoisers(lora) for c, lora in zip((pair.content, pair.style), loras, strict=True)}
         with torch.enable_grad(), redirect_stdout(sys.stderr):  # the progress bar is not the command's answer
             (found,) = optimise(
@@ -76,7 +69,7 @@ class PairOptimiser:
                 [pair],
                 members,
                 method,
-                runs=self.runs,
+                runs=self.inputs.runs,
                 init=init,
                 synthetic=synthesise_pairs(backbone, [pair], sampling=_DRAWING)
                 if method.needs == "descriptions"
@@ -93,31 +86,39 @@ class PairOptimiser:
         Raises:
             FileNotFoundError: a folder holds no images.
         """
-        folders = {"content_images": self.content_images, "style_images": self.style_images}
-        words = {"content_description": self.content_description, "style_description": self.style_description}
+        folders = {"content_images": self.inputs.content_images, "style_images": self.inputs.style_images}
+        words = {
+            "content_description": self.inputs.content_description,
+            "style_description": self.inputs.style_description,
+        }
         return {
             "base": str(self.base),
             **{key: {p.name: sha256(p) for p in images_in(folder)} for key, folder in folders.items() if folder},
             **{key: text for key, text in words.items() if text},
-            **({"init_sha256": sha256(self.init)} if self.init else {}),
+            **({"init_sha256": self.init.sha256} if self.init else {}),
         }
 
     def finish(self) -> None:
         """Delete the folder ``runs``, once the result is written."""
-        if self.runs and (self.runs / "config.json").is_file():
-            shutil.rmtree(self.runs, ignore_errors=True)
+        if self.inputs.runs and (self.inputs.runs / "config.json").is_file():
+            shutil.rmtree(self.inputs.runs, ignore_errors=True)
 
     def _concepts(self, loras: Sequence[LoRA], method: PairMethod) -> tuple[Concept, Concept]:
         content, style = (Path(lora.name).stem for lora in loras)
         if not content or not style or content == style:
             content, style = "content", "style"
-        given = (self.content_images, self.style_images, self.content_description, self.style_description)
+        given = (
+            self.inputs.content_images,
+            self.inputs.style_images,
+            self.inputs.content_description,
+            self.inputs.style_description,
+        )
         used, needed = (given[:2], "folders of images") if method.needs == "images" else (given[2:], "descriptions")
         if not all(used):
             raise ValueError(f"expected {needed} of the content and the style, found {used}: give both")
         return (
-            concept_of(loras[0], content, "content", given[0], self.content_prompt, given[2]),
-            concept_of(loras[1], style, "style", given[1], self.style_prompt, given[3]),
+            concept_of(loras[0], content, "content", given[0], self.inputs.content_prompt, given[2]),
+            concept_of(loras[1], style, "style", given[1], self.inputs.style_prompt, given[3]),
         )
 
     def _settings(self, loras: Sequence[LoRA], pair: Pair, method: PairMethod) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class PairOptimiser:
 
 
 def concept_of(
-    lora: LoRA, name: str, kind: Kind, folder: Path | None, prompt: str | None, description: str = ""
+    lora: LoRA, name: str, kind: ConceptKind, folder: Path | None, prompt: str | None, description: str = ""
 ) -> Concept:
     """A concept from a folder of images, if there is one, and a prompt.
 
@@ -160,7 +161,7 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         FileNotFoundError: there is none.
     """
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
+    found = list_images(folder)
     if not found:
         raise FileNotFoundError(f"expected images (PNG, JPEG, WebP) in {folder}, found none: put the concept's there")
     return found

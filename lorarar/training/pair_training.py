@@ -16,6 +16,7 @@ from lorarar.datasets import Pair, seed_of
 from lorarar.diffusion import Backbone
 from lorarar.hypernetwork import ConstantMerger
 from lorarar.lora import Coefficients, LoRA
+from lorarar.mergers import weighted_total
 from lorarar.mergers.optimised import PairMethod
 from lorarar.training.pairs import PairSampler
 from lorarar.training.targets import objective_terms
@@ -94,7 +95,7 @@ class PairTraining(lightning.LightningModule):
         drawn = [self.sampler.batch(pair, self.method.images, key) for pair in pairs]
         coefficients = [self.mergers[i](one.loras) for i, one in zip(going, drawn, strict=True)]
         with objective_terms(self.sampler.backbone, drawn, coefficients, self.method.weights) as terms:
-            losses = self.method.weights.total(terms)
+            losses = weighted_total(self.method.weights, terms)
             self._check(pairs, losses)
             self.manual_backward(losses.sum())
         for i in going:
@@ -195,7 +196,7 @@ def measured(module: PairTraining, count: int) -> list[dict[str, float]]:
     for number in range(count):
         batch = [module.sampler.batch(pair, module.method.images, ("held out", number)) for pair in module.pairs]
         with objective_terms(module.sampler.backbone, batch, coefficients, module.method.weights) as terms:
-            sums.append({"loss": module.method.weights.total(terms)} | terms)
+            sums.append({"loss": weighted_total(module.method.weights, terms)} | terms)
     means = {name: torch.stack([terms[name] for terms in sums]).mean(0).tolist() for name in sums[0]}
     return [{name: values[i] for name, values in means.items()} for i in range(len(module.pairs))]
 

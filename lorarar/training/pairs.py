@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lorarar.datasets import Concept, Pair, Split, check_disjoint
-from lorarar.diffusion import Backbone, Conditioning, stack
+from lorarar.datasets import Concept, Pair, Split, check_disjoint_splits
+from lorarar.diffusion import Backbone, Conditioning, join_conditionings
 from lorarar.formats import load
-from lorarar.lora import LoRA, check_same_layers, input_weights, weighted
+from lorarar.lora import LoRA, check_same_layers, input_weights, weight_loras
 from lorarar.training.batches import Encoded, NoisyBatch, encode_concept, noisy_batch, sample_noise, step_generator
 
 
@@ -101,7 +101,9 @@ class PairSampler:
             return None
         latents = self.synthetic[pair.name].to(noise)
         words = self._prompt(pair.description)
-        return noisy_batch(self.backbone, Encoded(latents, stack([words] * len(latents))), timesteps, noise, random)
+        return noisy_batch(
+            self.backbone, Encoded(latents, join_conditionings([words] * len(latents))), timesteps, noise, random
+        )
 
     def _prompt(self, prompt: str) -> Conditioning:
         if prompt not in self._combined:
@@ -140,7 +142,7 @@ class PairData(lightning.LightningDataModule):
         weight_jitter: float = 0.0,
     ) -> None:
         super().__init__()
-        check_disjoint(splits)
+        check_disjoint_splits(splits)
         self.backbone, self.pairs, self.images, self.seed, self.weight_jitter = (
             backbone,
             pairs,
@@ -185,7 +187,7 @@ class PairData(lightning.LightningDataModule):
 
 def _scaled(batch: PairBatch, factors: Sequence[float]) -> PairBatch:
     """The pair with its LoRAs at other strengths."""
-    content, style = weighted(batch.loras, input_weights(batch.loras, factors))
+    content, style = weight_loras(batch.loras, input_weights(batch.loras, factors))
     return replace(batch, loras=(content, style))
 
 

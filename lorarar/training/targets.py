@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorarar.diffusion import Backbone, Conditioning, adapted, stack
+from lorarar.diffusion import Backbone, Conditioning, adapted, join_conditionings
 from lorarar.lora import Coefficients, merge_exactly
 from lorarar.mergers import LossWeights, combined_target, fidelity_loss, similarity
 from lorarar.training.pairs import PairBatch
@@ -63,7 +63,7 @@ def combined_question(pair: PairBatch) -> TargetQuestion:
     noisy, timesteps = torch.cat([one.noisy for one in both]), torch.cat([one.timesteps for one in both])
     turn = int(timesteps[0]) % 2  # so that with one image a step each concept gets both, in different steps
     prompts = [pair.unconditional if (i + turn) % 2 else pair.combined for i in range(len(noisy))]
-    return TargetQuestion(noisy, timesteps, stack(prompts))
+    return TargetQuestion(noisy, timesteps, join_conditionings(prompts))
 
 
 def distillation_question(pair: PairBatch, prompt: Conditioning) -> TargetQuestion:
@@ -79,7 +79,9 @@ def distillation_question(pair: PairBatch, prompt: Conditioning) -> TargetQuesti
         )
     n = len(pair.synthetic.noisy)
     prompts = [prompt] * n + [pair.unconditional] * n
-    return TargetQuestion(pair.synthetic.noisy.repeat(2, 1, 1, 1), pair.synthetic.timesteps.repeat(2), stack(prompts))
+    return TargetQuestion(
+        pair.synthetic.noisy.repeat(2, 1, 1, 1), pair.synthetic.timesteps.repeat(2), join_conditionings(prompts)
+    )
 
 
 def join(asked: Sequence[TargetQuestion]) -> TargetQuestion:
@@ -87,7 +89,7 @@ def join(asked: Sequence[TargetQuestion]) -> TargetQuestion:
     return TargetQuestion(
         torch.cat([q.noisy for q in asked]),
         torch.cat([q.timesteps for q in asked]),
-        stack([q.conditioning for q in asked]),
+        join_conditionings([q.conditioning for q in asked]),
     )
 
 

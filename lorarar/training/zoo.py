@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from lorarar.datasets import Concept, seed_of
-from lorarar.diffusion import Backbone, adapted, stack
+from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.formats import save
 from lorarar.lora import LoRA, LowRank
 from lorarar.storage import ArtefactError, card_path, checked, read_card, write_card
 from lorarar.training.batches import Encoded, NoisyBatch, encode_concept, noisy_batch, sample_noise, step_generator
-from lorarar.training.dreambooth import Recipe, initial_lora
+from lorarar.training.dreambooth import initial_lora
+from lorarar.training.settings import Recipe
 from lorarar.training.trainer import fit
 
 
@@ -54,7 +55,7 @@ class ZooTraining(lightning.LightningModule):
             predicted = self.backbone.predict(
                 torch.cat([d.noisy for d in drawn]),
                 torch.cat([d.timesteps for d in drawn]),
-                stack([d.conditioning for d in drawn]),
+                join_conditionings([d.conditioning for d in drawn]),
             )
             target = torch.cat([d.target for d in drawn])
             losses = (predicted.float() - target.float()).square().unflatten(0, (len(drawn), -1)).flatten(1).mean(1)

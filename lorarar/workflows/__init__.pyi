@@ -1,3 +1,4 @@
+from .merge import merge_on_base as merge_on_base
 from .schemas import TrainConfig as TrainConfig
 from .schemas import ZooConfig as ZooConfig
 from .train import merger_training as merger_training

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic, seed_of
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
-from lorarar.hypernetwork import load_merger, merger_kind, new_merger
+from lorarar.hypernetwork import load_network, new_merger
 from lorarar.lora import LoRA
 from lorarar.storage import ConfigError, claim_run
 from lorarar.training import (
@@ -135,12 +135,12 @@ def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
     """
     if config.init is None:
         return new_merger(config.merger, next(iter(loras.values())), config.options)
-    kind = merger_kind(config.init)
+    kind = load_network(config.init).kind
     if kind != config.merger:
         raise ConfigError(
             f"expected a merger of kind {config.merger!r} in {config.init}, found {kind!r}: set merger={kind}"
         )
-    return load_merger(config.init).train()
+    return load_network(config.init).module.train()
 
 
 def _synthetic(

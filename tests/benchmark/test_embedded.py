@@ -14,7 +14,7 @@ from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.gates import Gate
 from lorarar.benchmark.methods import METRICS, cells, run_method, summarise
 from lorarar.diffusion.adaptation import adapted
-from lorarar.diffusion.conditioning import stack
+from lorarar.diffusion.conditioning import join_conditionings
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.direct import direct
@@ -47,7 +47,7 @@ def loss(embedded: Embedded, lora: LoRA) -> float:
     latents = backbone.encode_images(true_renders(pair, range(100, 108)))
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     timesteps = torch.linspace(100, 900, 8).long()
-    prompts = stack([backbone.encode_prompts([pair.prompt])] * 8)
+    prompts = join_conditionings([backbone.encode_prompts([pair.prompt])] * 8)
     with torch.no_grad(), adapted(backbone.denoiser, lora):
         said = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, prompts)
     return float((said - latents).square().mean())

@@ -56,7 +56,7 @@ def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> No
     assert "exists already" in capsys.readouterr().err
     assert main([*words[:-2], "--energy", "1.0", "--force"]) == 0
     assert main(["convert", str(files[0]), "-o", str(tmp_path / "x"), "--energy", "2"]) == 1
-    assert "share of the energy above 0 and up to 1" in capsys.readouterr().err
+    assert "expected an energy above 0 and at most 1" in capsys.readouterr().err
 
 
 def test_mergers_are_listed(capsys: Output) -> None:

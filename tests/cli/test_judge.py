@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorarar.cli.main import main
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise, write_images, write_labels, write_references
 
 
@@ -61,7 +61,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retrying.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retries.FIRST_WAIT", 0.001)
     assert planned(tmp_path) == 0
     assert main(["judge", "run", str(tmp_path / "run"), "--backend", "openai:m@http://127.0.0.1:9/v1"]) == 3
 

@@ -48,7 +48,7 @@ def test_the_whole_way_from_concepts_to_images(
         merger="paper",
         options={"hidden": 4},
         recipe={"steps": 2, "learning_rate": 1e-3},
-        weights={"combined": 1.0},
+        loss_weights={"combined": 1.0},
         validate_every=2,
         wandb="disabled",
     )
@@ -129,7 +129,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], tmp_path: Path) -> None:
-    monkeypatch.setattr("lorarar.mergers.files.merge_files", lambda *_, **__: [][0])
+    monkeypatch.setattr("lorarar.mergers.files.combine", lambda *_, **__: [][0])
     with pytest.raises(IndexError):
         main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors")])
 
@@ -155,7 +155,7 @@ def test_loras_that_clash_are_named(
 ) -> None:
     save(two_block_lora(2, width=8), files[1], force=True)
     assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors")]) == 1
-    assert "cat.safetensors and oil.safetensors were made for different bases: 8 layers" in capsys.readouterr().err
+    assert "cat.safetensors and oil.safetensors were made for different base models: 8 layers" in capsys.readouterr().err
 
 
 def test_every_setting_reaches_the_merge(

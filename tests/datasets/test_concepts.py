@@ -1,4 +1,4 @@
-"""lorarar.datasets.concepts: manifests, splits, pairs, images."""
+"""lorarar.datasets.concepts: entries of concept files, captions, images, seeds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lorarar.datasets.concepts import (
-    Concept,
-    Pair,
-    Split,
-    check_disjoint,
-    load_concepts,
-    load_images,
-    load_splits,
-    seed_of,
-)
+from lorarar.datasets.concepts import Concept, load_concepts, load_images, seed_of
 
 
 def write(folder: Path, *entries: dict[str, object]) -> Path:
@@ -55,35 +46,15 @@ def test_prompts_are_filled_from_the_entry(folder: Path, tmp_path: Path) -> None
 
 def test_manifest_errors(folder: Path, tmp_path: Path) -> None:
     images, good = folder / "images", {"name": "train_content_00", "kind": "content", "prompt": "a sks cat"}
-    with pytest.raises(FileNotFoundError, match=r"manifest at .*nowhere.yaml, found none"):
+    with pytest.raises(FileNotFoundError, match=r"concept file at .*nowhere.yaml, found none"):
         load_concepts([tmp_path / "nowhere.yaml"], images)
     with pytest.raises(FileNotFoundError, match="images of 'ghost' in .*ghost, found none"):
         load_concepts([write(tmp_path, good | {"name": "ghost"})], images)
     with pytest.raises(ValueError, match="found 'train_content_00' again"):
         load_concepts([write(tmp_path, good, good)], images)
     for wrong in ({"captions": ["a", "b"]}, {"prompt": ""}):
-        with pytest.raises(ValueError, match="'train_content_00' has 3 images .* captions"):
+        with pytest.raises(ValueError, match="one caption for each image, 'train_content_00' has 3 images .* captions"):
             load_concepts([write(tmp_path, good | wrong)], images)
-
-
-def test_splits_and_their_pairs(splits: dict[str, Split], concepts: dict[str, Concept], folder: Path) -> None:
-    pairs = splits["train"].pairs(concepts)
-    assert [pair.name for pair in pairs] == [
-        f"train_content_0{c}+train_style_0{s}" for c, s in ((0, 0), (0, 1), (1, 0), (1, 1))
-    ]
-    assert pairs[0].prompt == "a sks cat in szn style"
-    assert isinstance(pairs[0], Pair)
-    with pytest.raises(KeyError, match=r"expected one of \['tiny'\], found 'paper'"):
-        load_splits(folder / "concepts.yaml", "paper")
-
-
-def test_a_concept_in_two_splits_is_refused(tmp_path: Path) -> None:
-    leak = {"train": {"contents": ["cat"], "styles": ["oil"]}, "test": {"contents": ["dog"], "styles": ["oil"]}}
-    path = tmp_path / "splits.yaml"
-    path.write_text(yaml.safe_dump({"splits": {"leaky": leak}}))
-    with pytest.raises(ValueError, match="splits.yaml: expected disjoint splits, found 'oil' in 'test' and in 'train'"):
-        load_splits(path, "leaky")
-    check_disjoint({"train": Split(("cat",), ("oil",)), "test": Split(("dog",), ("ink",))})
 
 
 def test_images_are_upright_cropped_and_scaled(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch.testing import assert_close
 
-from lorarar.datasets.contact_sheets import contact_sheet, save_image, sheet, to_bytes
+from lorarar.datasets.contact_sheets import contact_sheet, sheet
 
 
 def test_a_sheet_is_filled_row_by_row() -> None:
@@ -45,11 +44,3 @@ def test_a_long_label_stays_above_its_column(tmp_path: Path) -> None:
     top = 2 * (11 + 4) + 6
     assert ink[:top, :68].any()
     assert not ink[:, 68:].any()
-
-
-def test_an_image_is_written_as_bytes(tmp_path: Path) -> None:
-    image = torch.rand(3, 5, 7) * 1.4 - 0.2
-    save_image(image, tmp_path / "x.png")
-    found = np.asarray(Image.open(tmp_path / "x.png"))
-    assert np.array_equal(found, to_bytes(image))
-    assert_close(torch.from_numpy(found.copy()).permute(2, 0, 1) / 255, image.clamp(0, 1), rtol=0, atol=0.502 / 255)

@@ -1,4 +1,4 @@
-"""lorarar.datasets.images: what is shown, and everything that must not be."""
+"""lorarar.datasets.images: decoding, refusals, listing and writing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
+from torch.testing import assert_close
 
 from lorarar.datasets.images import (
     ImageError,
     fingerprint,
+    list_images,
     load_image,
     pixel_hash,
     resolve,
+    save_image,
+    to_bytes,
 )
 from lorarar.datasets.records import ReferenceConcept
 from lorarar.evaluation.judge.ask.backends.encoding import load_shown
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Question
@@ -236,7 +241,7 @@ def test_links_within_the_root_are_followed(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.png")
-    with pytest.raises(ImageError, match="no plain file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         load_image(tmp_path / "x.png")
 
 
@@ -245,5 +250,30 @@ def test_what_is_shown_is_what_was_planned(tmp_path: Path) -> None:
     question = Question("q", "i", "content", "r", "m", (str(path),), (pixel_hash(load_image(path)),), "?")
     assert [image.size for image in load_shown(question)] == [(12, 8)]
     save_noise(path, 1)
-    with pytest.raises(ImageError, match="changed since"):
+    with pytest.raises(ImageError, match="x.png has changed since"):
         load_shown(question)
+
+
+def test_images_are_listed_by_suffix_and_sorted(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.webp", "c/d.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_images(tmp_path) == [tmp_path / "a.webp", tmp_path / "b.JPG"]
+    assert list_images(tmp_path, recursive=True) == [tmp_path / "a.webp", tmp_path / "b.JPG", tmp_path / "c" / "d.png"]
+    assert list_images(tmp_path / "nowhere") == []
+
+
+def test_a_large_image_keeps_its_size_on_request(tmp_path: Path) -> None:
+    Image.new("RGB", (1030, 20), "red").save(tmp_path / "x.png")
+    assert load_image(tmp_path / "x.png").size == (512, 10)
+    assert load_image(tmp_path / "x.png", longest=None).size == (1030, 20)
+
+
+def test_an_image_is_written_as_bytes(tmp_path: Path) -> None:
+    image = torch.rand(3, 5, 7) * 1.4 - 0.2
+    save_image(image, tmp_path / "x.png")
+    read = np.asarray(Image.open(tmp_path / "x.png"))
+    assert np.array_equal(read, to_bytes(image))
+    assert_close(torch.from_numpy(read.copy()).permute(2, 0, 1) / 255, image.clamp(0, 1), rtol=0, atol=0.502 / 255)
+    save_image(Image.fromarray(read), tmp_path / "y.png")
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "x.png").read_bytes()

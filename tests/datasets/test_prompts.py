@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.datasets.prompts import FIELDS, TYPES, Prompt, load_prompt_set
+from lorarar.datasets.prompts import PROMPT_FIELDS, TYPES, Prompt, load_prompt_set
 from lorarar.worlds.toy.vocabulary import build_tokenizer, words
 from tests import ROOT
 
@@ -36,7 +36,7 @@ types:
 def test_a_set_that_comes_along_is_sound(path: Path) -> None:
     found = load_prompt_set(path)
     assert found.name == path.stem
-    assert set(found.fields) <= set(FIELDS)
+    assert set(found.fields) <= set(PROMPT_FIELDS)
     prompts = found.fill({name: WORDS[name] for name in found.fields})
     assert {prompt.type for prompt in prompts} == set(TYPES)
     assert len(prompts) == len(set(prompts)) >= 8

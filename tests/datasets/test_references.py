@@ -1,4 +1,4 @@
-"""lorarar.datasets.references: one's own YAML and this project's concept manifests."""
+"""lorarar.datasets.references: a user's own file and this project's concept files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_entries_that_are_refused(entry: object, message: str, tmp_path: Path) -
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="expected references at"):
+    with pytest.raises(FileNotFoundError, match="expected a concept file at"):
         load_references(tmp_path / "nowhere.yaml")
     (tmp_path / "x.yaml").write_text("- a\n")
     with pytest.raises(ValueError, match="expected a list `concepts`, found list"):

@@ -32,6 +32,12 @@ def test_absent_parts_and_the_safety_checker_are_left_out(tmp_path: Path) -> Non
     assert _left_out(tmp_path) == {"safety_checker": None, "text_encoder_3": None}
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"folder with model_index.json.*found none"):
-        load_backbone(tmp_path)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_folder_without_a_model_is_named(tmp_path: Path, as_text: bool) -> None:
+    with pytest.raises(FileNotFoundError, match=r"folder with model_index.json\) at .*, found none: check --base"):
+        load_backbone(str(tmp_path) if as_text else tmp_path)
+
+
+def test_a_relative_path_is_not_taken_for_a_hub_id() -> None:
+    with pytest.raises(FileNotFoundError, match="at nowhere/at/all, found none"):
+        load_backbone("nowhere/at/all")

@@ -28,7 +28,7 @@ def test_diffusion_is_that_of_the_scheduler(kind: str) -> None:
     expected = {"epsilon": n, "v_prediction": ddpm.get_velocity(x, n, TIMESTEPS), "sample": x}
     assert_close(noise.target(x, n, TIMESTEPS), expected[kind])
     assert_close(noise.level(TIMESTEPS), 1 - a.flatten())
-    assert noise.told(TIMESTEPS) is TIMESTEPS
+    assert noise.model_timesteps(TIMESTEPS) is TIMESTEPS
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
@@ -39,12 +39,14 @@ def test_flow_is_that_of_the_scheduler(shift: float) -> None:
     assert noise.steps == 1000
     straight = (TIMESTEPS + 1) / 1000
     sigma = shift * straight / (1 + (shift - 1) * straight)
-    assert_close(noise.told(TIMESTEPS), 1000 * sigma)
-    expected = [scheduler.scale_noise(x[i : i + 1], noise.told(TIMESTEPS)[i : i + 1], n[i : i + 1]) for i in range(2)]
+    assert_close(noise.model_timesteps(TIMESTEPS), 1000 * sigma)
+    expected = [
+        scheduler.scale_noise(x[i : i + 1], noise.model_timesteps(TIMESTEPS)[i : i + 1], n[i : i + 1]) for i in range(2)
+    ]
     assert_close(noise.add(x, n, TIMESTEPS), torch.cat(expected))
     assert_close(noise.target(x, n, TIMESTEPS), n - x)
     assert_close(noise.level(TIMESTEPS), sigma**2 / (sigma**2 + (1 - sigma) ** 2))
-    assert noise.told(torch.tensor([999])) == 1000
+    assert noise.model_timesteps(torch.tensor([999])) == 1000
 
 
 def test_a_scheduler_that_was_used_or_shifts_by_resolution_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""lorarar.diffusion.prompt_sets: a whole set is drawn, its manifest is one that the judge takes."""
+"""lorarar.diffusion.prompt_sets: images of a whole set, and a manifest that the judge accepts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from lorarar.datasets.layout import PROMPT_TYPES
 from lorarar.datasets.manifest import check_items, read_manifest
 from lorarar.datasets.prompts import TYPES, Prompt
 from lorarar.datasets.references import load_references
-from lorarar.diffusion.prompt_sets import Labels, generate_set, plan_items
-from lorarar.diffusion.sampling import Sampling, generate_files, open_sampler
+from lorarar.diffusion.prompt_sets import ImageLabels, generate_set, plan_items
+from lorarar.diffusion.sampling import generate_files, open_sampler
+from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
 from tests import ROOT
 
-LABELS = Labels("direct", "train_content_00", "train_style_00")
+LABELS = ImageLabels("direct", "train_content_00", "train_style_00")
 PROMPTS = [Prompt("train", "a cat"), Prompt("alter", "a cat in snow"), Prompt("alter", "a cat in rain")]
 SET = ROOT / "data" / "prompts" / "toyworld_pair.yaml"
 
 
 def grey(prompt: str, seeds: Sequence[int]) -> Tensor:
-    """Images whose brightness tells prompt and seed."""
+    """Images whose brightness encodes prompt and seed."""
     return torch.stack([torch.full((3, 4, 4), (len(prompt) + seed) / 255) for seed in seeds])
 
 
@@ -42,7 +43,7 @@ def test_items_have_a_seed_of_their_own_in_each_type() -> None:
         ("a cat in rain", 7),
     ]
     assert items[2].path == "direct/train_content_00+train_style_00/alter/0.png"
-    base = plan_items(PROMPTS, Labels("base", LABELS.content, LABELS.style), [0, 3])
+    base = plan_items(PROMPTS, ImageLabels("base", LABELS.content, LABELS.style), [0, 3])
     assert [(i.prompt, i.seed) for i in base] == [(i.prompt, i.seed) for i in items]
     assert set(TYPES) < set(PROMPT_TYPES)
 
@@ -57,39 +58,39 @@ def test_images_and_manifest_are_written(tmp_path: Path, folder: Path) -> None:
             assert image.getpixel((0, 0)) == (len(item.prompt) + item.seed,) * 3
 
 
-def test_methods_drawn_into_one_folder_share_its_manifest(tmp_path: Path) -> None:
+def test_methods_in_one_folder_share_its_manifest(tmp_path: Path) -> None:
     ours = plan_items(PROMPTS, LABELS, [0])
-    base = plan_items(PROMPTS, Labels("base", LABELS.content, LABELS.style), [0])
-    for items in (ours, base, ours):  # one is drawn anew
+    base = plan_items(PROMPTS, ImageLabels("base", LABELS.content, LABELS.style), [0])
+    for items in (ours, base, ours):  # the first again
         manifest = generate_set(grey, items, tmp_path)
     assert read_manifest(manifest) == [*base, *ours]
     manifest.write_text("no items")
     (tmp_path / ours[0].path).unlink()
     with pytest.raises(ValueError, match="expected one item as a JSON object"):
         generate_set(grey, ours, tmp_path)
-    assert not (tmp_path / ours[0].path).exists()  # told before anything is drawn
+    assert not (tmp_path / ours[0].path).exists()  # refused before any image is sampled
 
 
 @pytest.mark.parametrize(
     ("prompts", "labels", "seeds", "message"),
     [
-        ([], LABELS, [0], "expected prompts, and seeds"),
-        (PROMPTS, LABELS, [], "expected prompts, and seeds"),
-        (PROMPTS, LABELS, [1, 1], "seeds from 0 that differ"),
-        (PROMPTS, LABELS, [-1], "seeds from 0 that differ"),
-        (PROMPTS, Labels("../up", "a", "b"), [0], r"can name a folder, found '\.\./up'"),
-        (PROMPTS, Labels("m", "", "b"), [0], "can name a folder, found ''"),
-        (PROMPTS, Labels("m", "a", "b/c"), [0], "can name a folder, found 'b/c'"),
+        ([], LABELS, [0], "expected prompts, and different seeds"),
+        (PROMPTS, LABELS, [], "expected prompts, and different seeds"),
+        (PROMPTS, LABELS, [1, 1], "different seeds from 0"),
+        (PROMPTS, LABELS, [-1], "different seeds from 0"),
+        (PROMPTS, ImageLabels("../up", "a", "b"), [0], r"can name a folder, found '\.\./up'"),
+        (PROMPTS, ImageLabels("m", "", "b"), [0], "can name a folder, found ''"),
+        (PROMPTS, ImageLabels("m", "a", "b/c"), [0], "can name a folder, found 'b/c'"),
     ],
 )
-def test_what_no_manifest_could_hold_is_refused(
-    prompts: list[Prompt], labels: Labels, seeds: list[int], message: str
+def test_items_that_a_manifest_cannot_hold_are_refused(
+    prompts: list[Prompt], labels: ImageLabels, seeds: list[int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         plan_items(prompts, labels, seeds)
 
 
-def test_the_command_draws_what_one_prompt_alone_gives(
+def test_the_command_samples_the_same_image_as_for_one_prompt_alone(
     base: Path, loras: dict[str, LoRA], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [tmp_path / "c.safetensors", tmp_path / "s.safetensors"]

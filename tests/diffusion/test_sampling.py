@@ -14,14 +14,8 @@ from torch.testing import assert_close
 
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import (
-    Sampling,
-    denoiser_part,
-    generate,
-    generate_batches,
-    generate_files,
-    starting_latents,
-)
+from lorarar.diffusion.sampling import denoiser_part, generate, generate_batches, generate_files, starting_latents
+from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
@@ -143,7 +137,9 @@ def test_text_encoders_are_adapted_too(base: Path, backbone: Backbone, guidance:
 
 def test_text_encoder_layers_of_another_base_are_refused(backbone: Backbone) -> None:
     lora = LoRA({"text_encoder.text_model.encoder.layers.9.self_attn.q_proj": factors(4, 4, 1)}, name="cat")
-    with pytest.raises(ValueError, match=r"cat was made for another base.*layers\.9\.self_attn\.q_proj is not in"):
+    with pytest.raises(
+        ValueError, match=r"expected every layer of cat in this base.*layers\.9\.self_attn\.q_proj is not in"
+    ):
         generate(backbone, [lora], [PROMPT], SEEDS, Sampling(1))
 
 
@@ -151,6 +147,6 @@ def test_nothing_is_written_for_a_lora_that_cannot_be_used(base: Path, tmp_path:
     save(lora_for(tiny_unet()), tmp_path / "other.safetensors")
     with pytest.raises(FormatError, match="none.safetensors does not exist"):
         generate_files(str(base), [tmp_path / "none.safetensors"], PROMPT, SEEDS, Sampling(2), tmp_path / "images")
-    with pytest.raises(ValueError, match="other.safetensors was made for another base"):
+    with pytest.raises(ValueError, match="every layer of other.safetensors in this base, found"):
         generate_files(str(base), [tmp_path / "other.safetensors"], PROMPT, SEEDS, Sampling(2), tmp_path / "images")
     assert not list((tmp_path / "images").glob("*"))

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from lorarar.formats.dialects.cloneofsimo import paths
+from lorarar.formats.dialects.cloneofsimo import numbered_paths
 
 Outcome = Literal["exact", "needs the base", "approximate on request", "refused"]
 KOHYA = (".lora_down.weight", ".lora_up.weight")
@@ -291,7 +291,7 @@ def cloneofsimo() -> Case:
     header = {"unet": '["CrossAttention", "Attention", "GEGLU"]'}
     tensors: dict[str, Tensor] = {}
     deltas: dict[str, Tensor] = {}
-    for i, path in enumerate(paths(header, "", 144)):
+    for i, path in enumerate(numbered_paths(header, "", 144)):
         layer = {f"unet:{i}:down": rand(1, WIDTH, seed=i), f"unet:{i}:up": rand(WIDTH, 1, seed=i + 500)}
         tensors |= layer
         deltas[path] = product(layer)

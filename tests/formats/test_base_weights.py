@@ -12,7 +12,7 @@ from torch import Tensor
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.inspection.report import inspect
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.storage.atomic import FormatError
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -141,6 +141,6 @@ def test_the_base_tells_the_family_of_shapes_that_the_file_does_not(tmp_path: Pa
     key, lora = f"lora_unet_{TO_K.replace('.', '_')}", tmp_path / "oft.safetensors"
     save_file({f"{key}.oft_blocks": torch.zeros(4, 160, 160)}, lora)
     write(tmp_path / "base/unet/model.safetensors", f"{TO_K}.weight", shape=(640, 2048))
-    assert read(lora).family == ""
+    assert read_stored(lora).family == ""
     assert load(lora, tmp_path / "base").family == "sdxl"
     assert (inspect(lora).family, inspect(lora, tmp_path / "base").family) == ("", "sdxl")

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lorarar.formats.loading import assemble, load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.formats.writing import save
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
@@ -61,7 +61,7 @@ def check(lora: LoRA, deltas: Mapping[str, Tensor], tolerance: float = 1e-5) -> 
 def test_deltas_are_exact_and_come_back(name: str, tmp_path: Path) -> None:
     case = CASES[name]()
     path = write(case, tmp_path)
-    contents = read(path)
+    contents = read_stored(path)
     assert contents.dialect == case.dialect
     assert all(case.warning in warning for warning in contents.warnings)
     assert bool(contents.warnings) == bool(case.warning)

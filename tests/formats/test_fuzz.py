@@ -16,7 +16,8 @@ from lorarar.formats.loading import load
 from lorarar.formats.writing import save
 from lorarar.mergers.combination import combine
 from lorarar.mergers.files import merge_files
-from lorarar.mergers.report import describe
+from lorarar.mergers.report import describe_merge
+from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
 from tests.formats.mutants import mutant
 from tests.formats.small_files import originals
@@ -37,7 +38,7 @@ def outcome(data: bytes, folder: Path) -> str:
     try:
         lora = load(source)
         stage = "merge"
-        merged = combine([lora, lora], merger="direct").lora
+        merged = combine([lora, lora], MergeRequest(merger="direct")).lora
         stage = "save"
         written = save(merged, target)
         stage = "good"
@@ -82,8 +83,10 @@ def commands(one: Path, other: Path, target: Path) -> list[Callable[[], object]]
         lambda: compare_files(one, other).text(),
         lambda: convert_file(one, target, rank=1).text(),
         lambda: convert_file(one, target, format="peft", dtype="bf16").text(),
-        lambda: describe(merge_files([one, other], target, merger="ties", energy=0.9)),
-        lambda: describe(merge_files([one, other], target, save_coefficients=target.with_name("m.safetensors"))),
+        lambda: describe_merge(merge_files(FileMerge([one, other], target, MergeRequest(merger="ties", energy=0.9)))),
+        lambda: describe_merge(
+            merge_files(FileMerge([one, other], target, save_coefficients=target.with_name("m.safetensors")))
+        ),
     ]
 
 

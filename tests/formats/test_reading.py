@@ -1,4 +1,4 @@
-"""What `read` says of a file, in whatever dialect, and what it refuses."""
+"""What `read_stored` says of a file, in whatever dialect, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.lora.lowrank import LowRank
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.hashing import sha256
@@ -29,7 +29,7 @@ def test_what_a_file_holds(tmp_path: Path) -> None:
     tensors |= factors("lora_unet_middle_block_1_transformer_blocks_9_attn2_to_k", 1280, 2048, KOHYA, rank=3)
     tensors |= {"lora_unet_input_blocks_4_0_in_layers_2.diff": torch.ones(640, 320, 3, 3)}
     save_file(tensors, path, metadata={"ss_tag_frequency": "{}"})
-    contents = read(path)
+    contents = read_stored(path)
     middle, conv = "mid_block.attentions.0.transformer_blocks.9.attn2.to_k", "down_blocks.1.resnets.0.conv1"
     assert (contents.dialect, contents.family, contents.path) == ("kohya", "sdxl", path)
     assert contents.algorithms == {Q: "lora", middle: "lora", conv: "full"}
@@ -44,7 +44,7 @@ def test_what_a_file_holds(tmp_path: Path) -> None:
 def test_dora_is_described_and_needs_its_base(tmp_path: Path) -> None:
     path = tmp_path / "x"
     save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.dora_scale": torch.ones(640, 1)}, path)
-    contents = read(path)
+    contents = read_stored(path)
     assert contents.algorithms == {Q: "dora"}
     assert contents.shapes == {Q: (640, 640)}
     with pytest.raises(FormatError, match=r"x: 1 of 1 layers \(dora\) need the base.*give --base MODEL"):
@@ -56,7 +56,7 @@ def test_sdxl_in_comfyui_names(tmp_path: Path) -> None:
     text = "text_encoders.clip_g.transformer.text_model.encoder.layers.0.self_attn.q_proj"
     unet = factors(stem, 640, 640, PEFT, alpha=1.0)
     save_file(unet | factors(text, 1280, 1280, PEFT), tmp_path / "x")
-    assert read(tmp_path / "x").dialect == "ComfyUI"
+    assert read_stored(tmp_path / "x").dialect == "ComfyUI"
     found = by_us(tmp_path / "x")
     assert set(found) == {Q, "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"}
     assert torch.equal(found[Q], effect(unet[f"{stem}.lora_B.weight"], unet[f"{stem}.lora_A.weight"], 0.5))
@@ -94,9 +94,9 @@ def test_the_authors_names_tell_flux_from_models_of_equal_layers(
 ) -> None:
     """Qwen-Image has attention layers of the same names and widths in diffusers."""
     save_file(factors(stem, 3 * 3072, 3072, ends, rank=1), tmp_path / "x")
-    assert read(tmp_path / "x").family == "flux"
+    assert read_stored(tmp_path / "x").family == "flux"
     save_file(factors("transformer.transformer_blocks.0.attn.to_q", 3072, 3072, PEFT, rank=1), tmp_path / "x")
-    assert read(tmp_path / "x").family == ""
+    assert read_stored(tmp_path / "x").family == ""
 
 
 def test_alphas_and_rslora_of_peft_patterns(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_embeddings_are_kept_apart(tmp_path: Path) -> None:
     assert list(lora.embeddings) == ["bundle_emb.tok.string_to_param.*"]
     save_file({"<s1>": torch.ones(4)}, tmp_path / "x")
     with pytest.raises(FormatError, match="0 of 0 keys|no LoRA layers"):
-        read(tmp_path / "x")
+        read_stored(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_embeddings_are_kept_apart(tmp_path: Path) -> None:
 def test_layers_that_no_model_has(stem: str, message: str, tmp_path: Path) -> None:
     save_file(factors(stem, 8, 8, KOHYA), tmp_path / "x")
     with pytest.raises(FormatError, match=rf"x: 2 of 2 keys .*{message}.*first \['{stem}|2 of 2 keys.*{message}"):
-        read(tmp_path / "x")
+        read_stored(tmp_path / "x")
 
 
 def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
 def test_parts_that_are_no_matrices_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
     save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.lora_down.weight": torch.ones(shape)}, tmp_path / "x")
     with pytest.raises(FormatError, match=r"lora_down.weight'\] are empty, or no matrices"):
-        read(tmp_path / "x")
+        read_stored(tmp_path / "x")
 
 
 def test_a_kernel_that_a_file_flattens_is_told_by_the_name(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.scaling import (
     config_of,
@@ -38,7 +38,7 @@ LAYERS = ("to_q", "blocks.0.to_q", "blocks.1.to_q")
 
 def scale_of(scaling: Scaling, rank: int) -> float:
     """The scale of a layer whose parts hold no alpha."""
-    layer = build({"down": torch.ones(rank, 4), "up": torch.ones(4, rank)}, scaling)[""]
+    layer = layer_deltas({"down": torch.ones(rank, 4), "up": torch.ones(4, rank)}, scaling)[""]
     assert isinstance(layer, LowRank)
     return layer.scale
 

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from lorarar.diffusion.adaptation import adapted
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.formats.writing import save
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
@@ -130,7 +130,7 @@ def test_diffusers_and_we_read_the_same(case: str, tmp_path: Path) -> None:
         tensors |= factors(stem(prefix, path), out, width, ends, seed=seed, rank=1, alpha=alpha)
     file = tmp_path / "x.safetensors"
     save_file(tensors, file)
-    contents = read(file)
+    contents = read_stored(file)
     assert (contents.dialect, contents.family, contents.warnings) == (dialect, family, ())
     check_same(by_us(file), by_diffusers(file, pipeline))
 
@@ -230,7 +230,7 @@ def test_scales_of_transformers_are_inside_the_factors(tmp_path: Path) -> None:
     save(LoRA({path: LowRank(up, down, 0.25)}, family="flux"), tmp_path / "x")
     tensors = load_file(tmp_path / "x")
     assert set(tensors) == {f"transformer.{path}.lora_A.weight", f"transformer.{path}.lora_B.weight"}
-    assert "lora_adapter_metadata" not in read(tmp_path / "x").header
+    assert "lora_adapter_metadata" not in read_stored(tmp_path / "x").header
     assert torch.equal(by_us(tmp_path / "x")[path], effect(up, down, 0.25))  # a power of two is exact
     save(LoRA({path: LowRank(up, down, 0.3)}, family="flux"), tmp_path / "y")
     check_same(by_us(tmp_path / "y"), {path: effect(up, down, 0.3)}, tolerance=1e-3)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.formats.writing import Format, default_format, save
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
@@ -145,7 +145,7 @@ def test_a_header_never_goes_with_alpha_tensors(tmp_path: Path) -> None:
     alphas = {
         name: any(key.endswith(".alpha") for key in load_file(tmp_path / name)) for name in ("kohya", "diffusers")
     }
-    headers = {name: "lora_adapter_metadata" in read(tmp_path / name).header for name in ("kohya", "diffusers")}
+    headers = {name: "lora_adapter_metadata" in read_stored(tmp_path / name).header for name in ("kohya", "diffusers")}
     assert alphas == {"kohya": True, "diffusers": False}
     assert headers == {"kohya": False, "diffusers": True}
-    assert read(tmp_path / "kohya").header["trigger"] == "sks"
+    assert read_stored(tmp_path / "kohya").header["trigger"] == "sks"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lorarar.hypernetwork.build import new_merger
-from lorarar.hypernetwork.checkpoint import KINDS, load_merger, save_merger
+from lorarar.hypernetwork.checkpoint import KINDS, load_network, save_merger
 from lorarar.hypernetwork.constant import ConstantMerger
 from lorarar.hypernetwork.layerwise import LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperHypernetwork
@@ -28,7 +28,7 @@ def test_a_new_merger_fits_the_loras_and_survives_its_file(kind: str, tmp_path: 
     loras = [LORA, two_block_lora(3, seed=40)]
     merger = new_merger(kind, LORA, OPTIONS[kind])
     save_merger(merger, tmp_path / "merger.safetensors")
-    again = load_merger(tmp_path / "merger.safetensors")
+    again = load_network(tmp_path / "merger.safetensors").module
     assert again.config == merger.config
     found, saved = merger(loras), again(loras)
     for layer, row in found.layers.items():

@@ -13,7 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from lorarar.formats.writing import save
 from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
-from lorarar.hypernetwork.hub import from_pretrained, network_file, push_to_hub, save_pretrained
+from lorarar.hypernetwork.hub import network_file, open_network, push_to_hub, save_pretrained
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.storage.atomic import FormatError
 from tests.tiny import two_block_lora
@@ -34,7 +34,7 @@ def test_a_folder_gives_back_the_merger(file: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "merger.safetensors"]
     assert network_file(folder).read_bytes() == file.read_bytes()
     loras = [two_block_lora(2, seed=seed) for seed in (0, 1)]
-    expected, found = (from_pretrained(name)(loras).layers for name in (file, folder))
+    expected, found = (open_network(name).module(loras).layers for name in (file, folder))
     assert all(torch.equal(a, b) for la in expected for a, b in zip(expected[la], found[la], strict=True))
     save_pretrained(network_file(folder), folder)  # a card made anew
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         FormatError, match=r"expected merger.safetensors in me/network on the hub, could not get it \(no ne"
     ):
-        from_pretrained("me/network")
+        open_network("me/network")
 
 
 def test_merging_with_a_folder_needs_no_hub(file: Path, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_errors() -> None:
         net([LoRA(two_block_lora(2, width=8).layers, name="cat"), two_block_lora(2, width=8)])
     with pytest.raises(ValueError, match=r"share no layer that the network predicts \(to_q, to_out\)"):
         net([LoRA({"x.to_k": factors(6, 6, 2)}), LoRA({"x.to_k": factors(6, 6, 2)})])
-    with pytest.raises(ValueError, match="different bases"):
+    with pytest.raises(ValueError, match="different base models"):
         net([lora, two_block_lora(2, width=8)])
     with pytest.raises(ValueError, match="at least one width"):
         PaperHypernetwork(PaperConfig(widths=()))

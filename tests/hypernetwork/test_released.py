@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lorarar.formats.loading import load
 from lorarar.formats.writing import save
-from lorarar.hypernetwork.checkpoint import load_merger, merger_kind, merger_metadata
+from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.hypernetwork.paper import PaperHypernetwork
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA, projection
@@ -65,7 +65,7 @@ def test_released_networks_equal_the_dense_computation(
     path = released(name)
     state = torch.load(path, map_location="cpu", weights_only=True)
     loras = [sdxl_lora(ranks[0], 0), sdxl_lora(ranks[1], 1)]
-    assert merger_kind(path) == "paper"
+    assert load_network(path).kind == "paper"
     found = MERGERS["paper"].call(loras, merger_file=path)
     expected = {}
     for layer, vectors in found.layers.items():
@@ -100,12 +100,12 @@ def tiny_state(width: int = 6) -> dict[str, Tensor]:
 def test_a_file_of_that_layout_is_a_paper_network(tmp_path: Path, legacy: bool) -> None:
     path = tmp_path / "x.pth"
     torch.save(OrderedDict(tiny_state()), path, _use_new_zipfile_serialization=not legacy)
-    network = load_merger(path)
+    network = load_network(path).module
     assert isinstance(network, PaperHypernetwork)
     assert (network.config.widths, network.config.hidden, network.config.fixed) == ((6, 12), 5, 1.0)
     assert not network.training
-    assert merger_kind(path) == "paper"
-    assert merger_metadata(path) == {}
+    assert load_network(path).kind == "paper"
+    assert load_network(path).metadata == {}
     loras = [two_block_lora(2), two_block_lora(3)]
     assert len(merge_exactly(loras, network(loras)).layers) == 8
 
@@ -113,7 +113,7 @@ def test_a_file_of_that_layout_is_a_paper_network(tmp_path: Path, legacy: bool) 
 def test_widths_that_do_not_fit_are_named(tmp_path: Path) -> None:
     torch.save(tiny_state(), tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"out widths \[6, 12\], LoRA 1 and LoRA 2 have \[7, 14\]"):
-        load_merger(tmp_path / "x.pth")([two_block_lora(2, width=7)] * 2)
+        load_network(tmp_path / "x.pth").module([two_block_lora(2, width=7)] * 2)
 
 
 class Surprise:
@@ -131,10 +131,9 @@ def test_other_pickled_files_are_refused(tmp_path: Path) -> None:
     }
     for message, content in others.items():
         torch.save(content, path)
-        for read in (load_merger, merger_kind):
-            with pytest.raises(FormatError, match=message):
-                read(path)
+        with pytest.raises(FormatError, match=message):
+            load_network(path)
     whole = path.read_bytes()
     path.write_bytes(b"PK\x03\x04" + whole[4:200])
     with pytest.raises(FormatError, match=r"x\.pth"):
-        load_merger(path)
+        load_network(path).module

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from lorarar.lora.coefficients import Coefficients, merge_exactly, summary
+from lorarar.lora.coefficients import Coefficients, merge_exactly, summarise_coefficients
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
@@ -80,9 +80,9 @@ def test_errors_name_what_is_wrong() -> None:
         merge_exactly([a, b], Coefficients({"q": (one, one)}))
     with pytest.raises(ValueError, match="layer x: expected 2 coefficient vectors.*found 1"):
         merge_exactly([a, b], Coefficients({"x": (one,)}))
-    with pytest.raises(ValueError, match=r"b, layer x: expected one coefficient a column, shape \(5,\)"):
+    with pytest.raises(ValueError, match=r"b, layer x: expected one coefficient per column, shape \(5,\)"):
         merge_exactly([a, b], Coefficients({"x": (one, torch.ones(4))}))
-    with pytest.raises(ValueError, match=r"a and LoRA 2 were made for different bases"):
+    with pytest.raises(ValueError, match=r"a and LoRA 2 were made for different base models"):
         merge_exactly([a, LoRA({"x": factors(4, 6, 3)})], Coefficients({"x": (one, one)}))
 
 
@@ -95,7 +95,7 @@ def test_summary_by_block_and_projection() -> None:
             "mid_block.attentions.0.to_out.0": (torch.tensor([1.0]), torch.tensor([-1.0])),
         }
     )
-    found = summary(c)
+    found = summarise_coefficients(c)
     assert found["down_blocks.1"]["to_q"][0] == {
         "mean": 3.0,
         "std": pytest.approx(5**0.5, abs=1e-5),

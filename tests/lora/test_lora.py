@@ -56,7 +56,7 @@ def test_differing_layers_are_named_with_a_remedy() -> None:
     a, b = two_block_lora(2), two_block_lora(2)
     less = LoRA(dict(list(b.layers.items())[:-1]), name="style.safetensors")
     with pytest.raises(
-        ValueError, match=r"LoRA 1 has 8, style.safetensors has 7, 1 are in one only.*to_out.*same base"
+        ValueError, match=r"LoRA 1 has 8, style.safetensors has 7, and 1 occur in only one.*to_out.*same base"
     ):
         check_same_layers([a, less])
 
@@ -66,6 +66,6 @@ def test_differing_shapes_are_named_with_a_remedy() -> None:
     b = LoRA({"x": factors(4, 4, 2), "y": factors(4, 5, 1)}, name="b")
     for check in (check_same_layers, check_same_shapes):
         with pytest.raises(
-            ValueError, match=r"a and b were made for different bases: 1 layers.*y: \(4, 4\) and \(4, 5\)"
+            ValueError, match=r"a and b were made for different base models: 1 layers.*y: \(4, 4\) and \(4, 5\)"
         ):
             check([a, b])

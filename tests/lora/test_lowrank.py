@@ -123,13 +123,13 @@ def test_errors() -> None:
         LowRank(torch.zeros(9, 3, 1, 1), torch.zeros(3, 7))
     with pytest.raises(ValueError, match=r"factor A .*torch.int8.*dequantise"):
         LowRank(torch.zeros(9, 3), torch.zeros(3, 7, dtype=torch.int8))
-    with pytest.raises(ValueError, match=r"expected one coefficient a column, shape \(7,\).*found \(6,\)"):
+    with pytest.raises(ValueError, match=r"expected one coefficient per column, shape \(7,\).*found \(6,\)"):
         scale_columns(factors(OUT, IN, 2), torch.ones(6))
     with pytest.raises(ValueError, match="found none"):
         concat([])
-    with pytest.raises(ValueError, match="different bases"):
+    with pytest.raises(ValueError, match="one base model"):
         concat([factors(OUT, IN, 2), factors(OUT, 8, 2)])
-    with pytest.raises(ValueError, match="different bases"):
+    with pytest.raises(ValueError, match="one base model"):
         inner(factors(OUT, IN, 2), factors(1, IN, 2))
     with pytest.raises(ValueError, match="rank of at least 1, found 0"):
         truncate(factors(OUT, IN, 2), 0)

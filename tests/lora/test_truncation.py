@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
-from lorarar.lora.truncation import Loss, relative_error, truncate_layer, truncate_lora
+from lorarar.lora.truncation import TruncationLoss, relative_error, truncate_layer, truncate_lora
 from tests.tiny import factors
 
 OUT, IN = 10, 12
@@ -66,7 +66,7 @@ def test_what_is_small_enough_comes_back_as_it_is(how: dict[str, float]) -> None
     layer = layer_of(5, 2.0, dense=False)
     small, loss = truncate_layer(layer, **how)  # type: ignore[arg-type]
     assert small is layer
-    assert loss == Loss(0.0, pytest.approx(float(layer.delta().norm())))
+    assert loss == TruncationLoss(0.0, pytest.approx(float(layer.delta().norm())))
 
 
 def test_a_lora_keeps_its_order_its_norms_and_what_it_carries() -> None:
@@ -97,7 +97,7 @@ def test_nothing_is_lost_of_nothing() -> None:
         ({}, "either a rank or an energy"),
         ({"rank": 1, "energy": 0.5}, "either a rank or an energy"),
         ({"rank": 0}, "rank of at least 1, found 0"),
-        ({"energy": 0.0}, "above 0 and up to 1"),
+        ({"energy": 0.0}, "above 0 and at most 1"),
         ({"energy": 1.5}, "found 1.5"),
     ],
 )

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from lorarar.lora.coefficients import Coefficients
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
-from lorarar.lora.weights import apply_weights, input_weights, weighted
+from lorarar.lora.weights import input_weights, weight_coefficients, weight_loras
 from tests.tiny import dense, factors
 
 LAYERS = ("down_blocks.1.a.to_q", "down_blocks.10.a.to_q", "mid_block.to_q", "text_encoder.q_proj")
@@ -46,12 +46,12 @@ def test_nothing_given_is_one_everywhere() -> None:
 def test_coefficients_and_deltas_are_scaled_alike() -> None:
     inputs = [lora(), LoRA({"mid_block.to_q": Dense(torch.ones(4, 5)), "mid_block.norm": Dense(torch.ones(4))})]
     strengths = input_weights(inputs, weights=[0.5, 2], blocks={"mid_block": [1, 3]})
-    scaled = weighted(inputs, strengths)
+    scaled = weight_loras(inputs, strengths)
     layer = "mid_block.to_q"
     assert_close(dense(scaled[0].layers[layer]), 0.5 * dense(inputs[0].layers[layer]))  # type: ignore[arg-type]
     assert_close(scaled[1].layers[layer].delta(), torch.full((4, 5), 6.0))
     assert_close(scaled[1].layers["mid_block.norm"].delta(), torch.full((4,), 6.0))
-    vectors = apply_weights(Coefficients({layer: (torch.ones(5), torch.tensor(2.0))}), strengths).layers[layer]
+    vectors = weight_coefficients(Coefficients({layer: (torch.ones(5), torch.tensor(2.0))}), strengths).layers[layer]
     assert_close(vectors[0], torch.full((5,), 0.5))
     assert_close(vectors[1], torch.tensor(12.0))
 
@@ -59,12 +59,12 @@ def test_coefficients_and_deltas_are_scaled_alike() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"weights": [1, 2, 3]}, "one number of weights, or one for each of 2 inputs, found .1, 2, 3."),
-        ({"weights": [1, float("nan")]}, "expected finite weights, found"),
-        ({"text_encoder": [1, 2, 3]}, "text-encoder strengths"),
+        ({"weights": [1, 2, 3]}, "expected weights with one number or one for each of 2 inputs, found .1, 2, 3."),
+        ({"weights": [1, float("nan")]}, "expected finite numbers for weights, found"),
+        ({"text_encoder": [1, 2, 3]}, "text-encoder weights"),
         (
             {"blocks": {"up_blocks.1": 1}},
-            "no layer lies in block 'up_blocks.1'.*down_blocks.1, down_blocks.10, mid_block",
+            "block 'up_blocks.1' contains no layer.*down_blocks.1, down_blocks.10, mid_block",
         ),
         ({"blocks": {"mid_block": [1, 2, 3]}}, "block mid_block"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.hypernetwork.checkpoint import load_network, save_merger
 from lorarar.hypernetwork.constant import constant_of
 from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
@@ -99,7 +99,7 @@ def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]
         return {}
     if merger.pair:
         return {"optimiser": fractions}
-    return {"merger_file": learned_file(merger.name, folder)}
+    return {"network": load_network(learned_file(merger.name, folder))}
 
 
 def fractions(loras: Sequence[LoRA], method: PairMethod) -> Coefficients:

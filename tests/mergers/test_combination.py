@@ -15,6 +15,7 @@ from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.combination import combine, merge
+from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
 
@@ -46,10 +47,10 @@ def test_the_package_gives_the_four_names() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SAVED if name != "peft_linear"])
 def test_every_method_merges_any_ranks_and_can_be_truncated(name: str) -> None:
-    whole = combine([CONTENT, STYLE], merger=name)
+    whole = combine([CONTENT, STYLE], MergeRequest(merger=name))
     assert list(whole.lora.layers) == list(CONTENT.layers)
     assert whole.losses == {}
-    small = combine([CONTENT, STYLE], merger=name, rank=1)
+    small = combine([CONTENT, STYLE], MergeRequest(merger=name, rank=1))
     assert {f.rank for f in small.lora.layers.values()} == {1}  # type: ignore[union-attr]
     for layer, loss in small.losses.items():
         error = (delta(whole.lora, layer) - delta(small.lora, layer)).norm() / delta(whole.lora, layer).norm()
@@ -57,7 +58,7 @@ def test_every_method_merges_any_ranks_and_can_be_truncated(name: str) -> None:
 
 
 def test_direct_with_strengths_is_the_weighted_sum() -> None:
-    found = combine([CONTENT, STYLE], merger="direct", weights=[0.8, 1.2], blocks={"mid_block": [0.5, 2]})
+    found = combine([CONTENT, STYLE], MergeRequest(merger="direct", weights=[0.8, 1.2], blocks={"mid_block": [0.5, 2]}))
     expected = 0.4 * dense(CONTENT.layers[LAYER]) + 2.4 * dense(STYLE.layers[LAYER])  # type: ignore[arg-type]
     assert_close(delta(found.lora), expected, rtol=1e-5, atol=1e-6)
     assert found.coefficients
@@ -65,12 +66,12 @@ def test_direct_with_strengths_is_the_weighted_sum() -> None:
 
 
 def test_strengths_reach_delta_methods_before_they_prune() -> None:
-    found = combine([CONTENT, STYLE], merger="ties", weights=[1, 0], options={"density": 1.0})
+    found = combine([CONTENT, STYLE], MergeRequest(merger="ties", weights=[1, 0], options={"density": 1.0}))
     assert_close(delta(found.lora), dense(CONTENT.layers[LAYER]), rtol=1e-5, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> None:
-    found = combine([CONTENT, STYLE], hypernetwork=network)
+    found = combine([CONTENT, STYLE], MergeRequest(hypernetwork=network))
     assert found.method.name == "paper"
     assert found.predicted == {layer for layer in CONTENT.layers if layer.endswith(("to_q", "to_out.0"))}
     expected = 0.75 * (dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER]))  # type: ignore[arg-type]
@@ -95,19 +96,19 @@ def test_without_a_method_the_network_of_the_family_is_taken() -> None:
 def test_a_network_is_told_contents_from_styles() -> None:
     names = ("test_content_00", "test_content_01", "test_style_00")
     loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
-    told = combine(loras, kinds=["content", "content", "style"])
+    told = combine(loras, MergeRequest(kinds=["content", "content", "style"]))
     assert told.coefficients is not None
     layer = next(iter(told.coefficients.layers))
     said = combine(loras)  # by their files
     assert said.coefficients is not None
-    other = combine(loras, kinds=["content", "style", "style"])
+    other = combine(loras, MergeRequest(kinds=["content", "style", "style"]))
     assert other.coefficients is not None
     rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
     assert said.notes[-1] == "taken as content, content, style"
     assert rows[0] == rows[1]
     assert rows[0] != rows[2]
     with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
-        combine(loras, merger="direct", kinds=["content", "content", "style"])
+        combine(loras, MergeRequest(merger="direct", kinds=["content", "content", "style"]))
 
 
 def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
@@ -169,9 +170,9 @@ def test_learned_tokens_are_carried_and_keep_apart() -> None:
 )
 def test_what_cannot_be_done_is_said(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        combine([CONTENT, STYLE], **given)  # type: ignore[arg-type]
+        combine([CONTENT, STYLE], MergeRequest(**given))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one LoRA"):
-        combine([], **given)  # type: ignore[arg-type]
+        combine([], MergeRequest(**given))  # type: ignore[arg-type]
 
 
 def test_families_do_not_mix() -> None:

@@ -141,19 +141,19 @@ def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
             ]
         }
     )
-    with pytest.raises(ValueError, match="different bases"):
+    with pytest.raises(ValueError, match="different base models"):
         run(name, [attention_lora(3), other], tmp_path)
 
 
 @pytest.mark.parametrize("name", ["paper", "layerwise", "constant", *OPTIMISED])
 def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
     merger = MERGERS[name]
-    file = needs(merger, [CONTENT, STYLE], tmp_path)
-    assert merger.predicts is not None
-    predicted = merger.predicts([CONTENT, STYLE], **file)
+    given = needs(merger, [CONTENT, STYLE], tmp_path)
+    predicted = merger.predicted([CONTENT, STYLE], given.get("network"))
+    assert predicted
     assert "mid_block.proj.to_q" in predicted  # a dense delta
     assert all("to_" in layer for layer in predicted)
-    coefficients = merger.call([CONTENT, STYLE], **file)
+    coefficients = merger.call([CONTENT, STYLE], **given)
     for layer, vectors in coefficients.layers.items():
         assert vectors[0].ndim == (layer in predicted)
         assert vectors[0].ndim or (vectors[0] == 1 and vectors[1] == 1)

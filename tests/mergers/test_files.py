@@ -20,7 +20,8 @@ from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.mergers.files import merge_files
-from lorarar.mergers.report import describe
+from lorarar.mergers.report import describe_merge
+from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.hashing import sha256
 from tests.tiny import dense, factors, lora_for, tiny_unet, two_block_lora
@@ -51,7 +52,7 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
 ) -> None:
     output = tmp_path / "merged.safetensors"
     how: dict[str, object] = {"hypernetwork": network} if merger == "hypernetwork" else {"merger": merger}
-    found = merge_files(files, output, dtype="fp32", format=format, **how)  # type: ignore[arg-type]
+    found = merge_files(FileMerge(files, output, MergeRequest(**how), dtype="fp32", format=format))  # type: ignore[arg-type]
     assert found["files"][0] == str(output)
     merged, content, style = load(output), load(files[0]), load(files[1])
     layer = next(la for la in merged.layers if la.endswith("to_v"))  # the paper's network does not predict to_v
@@ -68,7 +69,9 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
 
 
 def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: Path, tmp_path: Path) -> None:
-    found = merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network, weights=[0.5, 1], rank=2)
+    found = merge_files(
+        FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network, weights=[0.5, 1], rank=2))
+    )
     assert [(entry["role"], entry["file"], entry["weight"]) for entry in found["inputs"]] == [
         ("content", "cat.safetensors", 0.5),
         ("style", "oil.safetensors", 1.0),
@@ -76,7 +79,7 @@ def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: P
     assert (found["layers"], found["predicted_layers"], found["rank"]) == (56, 28, 2)
     assert 0 < found["truncation"]["error"] <= found["truncation"]["worst"] < 1
     assert json.loads(json.dumps(found)) == found
-    text = describe(found)
+    text = describe_merge(found)
     for part in (
         "content: cat.safetensors",
         "style: oil.safetensors",
@@ -89,7 +92,7 @@ def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: P
 
 
 def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Path) -> None:
-    merge_files(files, tmp_path / "merged.safetensors", hypernetwork=network)
+    merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network)))
     facts = load(tmp_path / "merged.safetensors").metadata
     assert facts["lorarar.method"] == "paper"
     assert facts["modelspec.merged_from"] == "cat.safetensors, oil.safetensors"
@@ -100,7 +103,11 @@ def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Pa
 
 def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp_path: Path) -> None:
     output, kept = tmp_path / "merged.safetensors", tmp_path / "m.safetensors"
-    merge_files(files, output, hypernetwork=network, weights=[0.5, 2], dtype="fp32", save_coefficients=kept)
+    merge_files(
+        FileMerge(
+            files, output, MergeRequest(hypernetwork=network, weights=[0.5, 2]), dtype="fp32", save_coefficients=kept
+        )
+    )
     merged, inputs, m = load(output), [load(path) for path in files], load_file(kept)
     assert set(m) == {f"{layer}.{role}" for layer in merged.layers for role in ("content", "style")}
     for layer, delta in merged.layers.items():
@@ -110,11 +117,17 @@ def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp
         ]
         assert m[f"{layer}.content"].dtype == torch.float32
         assert_close(dense(delta), parts[0] + parts[1], rtol=1e-5, atol=1e-5)
-    merge_files([*files, files[0]], output, merger="average", save_coefficients=kept, force=True)
+    merge_files(
+        FileMerge([*files, files[0]], output, MergeRequest(merger="average"), save_coefficients=kept, force=True)
+    )
     third = next(iter(merged.layers))
     assert_close(load_file(kept)[f"{third}.2"], torch.full((merged.layers[third].shape[1],), 1 / 3))
     with pytest.raises(ValueError, match="ties works on the deltas' entries: there are no coefficients"):
-        merge_files(files, tmp_path / "t.safetensors", merger="ties", save_coefficients=tmp_path / "t.m")
+        merge_files(
+            FileMerge(
+                files, tmp_path / "t.safetensors", MergeRequest(merger="ties"), save_coefficients=tmp_path / "t.m"
+            )
+        )
     assert not list(tmp_path.glob("t.*"))
 
 
@@ -141,7 +154,7 @@ def test_names_of_saved_coefficients(tmp_path: Path) -> None:
         (files, {"merger": "average", "text_encoder": [2, 1, 1]}, ("0", "1", "2"), 1 / 3),
         (files[:1], {"merger": "average", "text_encoder": [2]}, ("0",), 1.0),
     ):
-        merge_files(chosen, tmp_path / "out.safetensors", **given, **how)  # type: ignore[arg-type]
+        merge_files(FileMerge(chosen, tmp_path / "out.safetensors", MergeRequest(**given, **how)))  # type: ignore[arg-type]
         found = load_file(kept)
         assert found.keys() == {f"{layer}.{name}" for layer in lora.layers for name in names}
         for layer, delta in lora.layers.items():
@@ -157,13 +170,15 @@ def test_strengths_and_predicted_layers_are_in_the_header_and_the_summary(
     files: Files, network: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "merged.safetensors"
-    found = merge_files(files, output, hypernetwork=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]})
+    found = merge_files(
+        FileMerge(files, output, MergeRequest(hypernetwork=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]}))
+    )
     facts = load(output).metadata
     assert (facts["lorarar.predicted_layers"], facts["lorarar.fixed_layers"]) == ("28", "28")
     assert (facts["lorarar.weights"], facts["lorarar.blocks"]) == ("[0.5,1.0]", '{"mid_block":[1.0,0.0]}')
     assert found["strengths"] == {"weights": [0.5, 1.0], "blocks": {"mid_block": [1.0, 0.0]}}
     assert "lorarar.predicted_layers: 28" in inspect(output).text()
-    merge_files(files, output, merger="average", force=True)
+    merge_files(FileMerge(files, output, MergeRequest(merger="average"), force=True))
     assert not {"lorarar.weights", "lorarar.blocks", "lorarar.predicted_layers"} & set(load(output).metadata)
 
 
@@ -171,20 +186,20 @@ def test_trigger_words_of_our_own_loras_reach_the_merge(loras: dict[str, LoRA], 
     files = [tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"]
     for path, phrase in zip(files, ("a sks cat", "szn style"), strict=True):
         save(loras["train_content_00"], path, metadata={"phrase": phrase})
-    merge_files(files, tmp_path / "merged.safetensors", merger="direct")
+    merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct")))
     assert load(tmp_path / "merged.safetensors").metadata["modelspec.trigger_phrase"] == "a sks cat, szn style"
 
 
 def test_equal_inputs_give_equal_bytes(files: Files, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        merge_files(files, tmp_path / f"{name}.safetensors", merger="dare_ties", rank=3)
+        merge_files(FileMerge(files, tmp_path / f"{name}.safetensors", MergeRequest(merger="dare_ties", rank=3)))
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
 def test_a_folder_with_one_file_is_as_good_as_the_file(files: Files, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     save(load(files[0]), folder, format="peft", dtype=torch.float32)
-    found = merge_files((folder, files[1]), tmp_path / "merged.safetensors")
+    found = merge_files(FileMerge((folder, files[1]), tmp_path / "merged.safetensors"))
     assert found["inputs"][0]["sha256"] == sha256(folder / "adapter_model.safetensors")
 
 
@@ -200,7 +215,7 @@ def missing(path: Path) -> str:
 
 def of_another_base(path: Path) -> str:
     save(lora_for(tiny_unet()), path, force=True)
-    return "cat.safetensors and oil.safetensors were made for different bases"
+    return "cat.safetensors and oil.safetensors were made for different base models"
 
 
 def not_finite(path: Path) -> str:
@@ -216,7 +231,7 @@ def test_a_bad_input_is_named_and_leaves_nothing(files: Files, spoil: object, tm
     output = tmp_path / "out"
     output.mkdir()
     with pytest.raises(ValueError, match=message):
-        merge_files(files, output / "merged.safetensors", merger="average")
+        merge_files(FileMerge(files, output / "merged.safetensors", MergeRequest(merger="average")))
     assert list(output.iterdir()) == []
 
 
@@ -229,24 +244,26 @@ def test_a_bad_output_is_named_and_leaves_nothing(files: Files, format: str, tmp
         (files[1], "oil.safetensors exists already: choose another name"),
     ):
         with pytest.raises(FormatError, match=message):
-            merge_files(files, output, format=format)  # type: ignore[arg-type]
+            merge_files(FileMerge(files, output, format=format))  # type: ignore[arg-type]
     assert sorted(tmp_path.rglob("*")) == before
     assert load(files[1]).metadata.get("lorarar.method") is None
 
 
 def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, LoRA], tmp_path: Path) -> None:
     output = tmp_path / "merged.safetensors"
-    merge_files(files, output)
+    merge_files(FileMerge(files, output))
     old = output.read_bytes()
     big = loras["train_content_00"].to(dtype=torch.float32)
     next(iter(big.layers.values())).B.mul_(1e6)
     save(big, files[0], dtype=torch.float32, force=True)
     with pytest.raises(FormatError, match=r"is not finite in torch.float16: write it with fp32"):
-        merge_files(files, output, force=True)
+        merge_files(FileMerge(files, output, force=True))
     assert output.read_bytes() == old
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_merger_and_a_network_are_one_too_many(files: Files, network: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a merger or a hypernetwork, found both"):
-        merge_files(files, tmp_path / "merged.safetensors", merger="direct", hypernetwork=network)
+        merge_files(
+            FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct", hypernetwork=network))
+        )

@@ -9,22 +9,25 @@ import torch
 
 from lorarar.lora.dense import Dense
 from lorarar.mergers.combination import combine
-from lorarar.mergers.report import describe, roles, summarise
+from lorarar.mergers.report import describe_merge, roles, summarise_merge
+from lorarar.mergers.request import MergeRequest
 from tests.tiny import two_block_lora
 
 
 def test_strengths_of_parts_and_summed_vectors_are_told() -> None:
     loras = [replace(two_block_lora(2, seed=i), name=f"{i}.safetensors") for i in (0, 50)]
     loras[0] = replace(loras[0], layers={**loras[0].layers, "mid_block.norm": Dense(torch.ones(3))})
-    merged = combine(loras, merger="ties", blocks={"mid_block": [0.5, 1]}, text_encoder=0)
-    found = summarise(loras, merged, [], {"read": 0, "merge": 0, "write": 0})
+    merged = combine(loras, MergeRequest(merger="ties", blocks={"mid_block": [0.5, 1]}, text_encoder=0))
+    found = summarise_merge(loras, merged, [], {"read": 0, "merge": 0, "write": 0})
     assert json.loads(json.dumps(found)) == found
-    text = describe(found).splitlines()
+    text = describe_merge(found).splitlines()
     assert text[0].startswith("content: 0.safetensors (unknown family, 9 layers, rank 2, strength 1)")
     assert "  1 norms and biases are summed: ties is for matrices" in text
     assert "  strength of mid_block: 0.5, 1" in text
     assert "  strength of the text encoders: 0, 0" in text
-    plain = describe(summarise(loras, combine(loras, merger="direct"), [], {"read": 0, "merge": 0, "write": 0}))
+    plain = describe_merge(
+        summarise_merge(loras, combine(loras, MergeRequest(merger="direct")), [], {"read": 0, "merge": 0, "write": 0})
+    )
     assert "strength of" not in plain
     assert "norms and biases" not in plain  # a sum of matrices and vectors alike
 

@@ -8,9 +8,10 @@ from torch.testing import assert_close
 
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.catalogue import mergers_table
 from lorarar.mergers.methods.average import average
 from lorarar.mergers.methods.direct import direct
-from lorarar.mergers.table import MERGERS, mergers_table
+from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
 
 
@@ -42,7 +43,7 @@ def test_every_row_is_complete(name: str) -> None:
     assert merger.name == name
     assert merger.citation
     assert merger.kind in ("coefficients", "delta", "runtime")
-    assert (merger.predicts is not None) == bool(merger.needs)
+    assert (merger.predicted([two_block_lora(1)] * 2) is not None) == (merger.pair is not None)
 
 
 def test_the_table_as_text() -> None:

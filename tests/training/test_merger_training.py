@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets.concepts import Concept, Split
+from lorarar.datasets.concepts import Concept
+from lorarar.datasets.splits import Split
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.conditioning import stack
+from lorarar.diffusion.conditioning import join_conditionings
 from lorarar.diffusion.noise import Diffusion
 from lorarar.hypernetwork.build import new_merger
-from lorarar.hypernetwork.checkpoint import load_merger, merger_metadata
+from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.lora.coefficients import Coefficients
 from lorarar.lora.lora import LoRA
-from lorarar.mergers.objective import LossWeights
-from lorarar.mergers.optimised.recipe import MergerRecipe
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
 from lorarar.training.merger_training import MergerTraining, train_merger
 from lorarar.training.pairs import PairBatch, PairData
 from tests.tiny import dense
@@ -92,7 +93,7 @@ class Plain:
         turns = [self.pair.combined, self.pair.unconditional] * (len(self.pair.content.noisy) + 1)
         prompts = iter(turns[int(self.pair.content.timesteps[0]) % 2 :])
         for own in (self.pair.content, self.pair.style):
-            inputs = (own.noisy, own.timesteps, stack([next(prompts) for _ in own.noisy]))
+            inputs = (own.noisy, own.timesteps, join_conditionings([next(prompts) for _ in own.noisy]))
             content, style, base = (self.predict(model, *inputs) for model in (self.content, self.style, self.base))
             target = base + strengths[0] * (content - base) + strengths[1] * (style - base)
             errors.append((self.predict(self.merged, *inputs) - target).square())
@@ -103,7 +104,7 @@ class Plain:
         assert own is not None
         errors = []
         for asked, told in ((self.pair.combined, own.conditioning), (self.pair.unconditional,) * 2):
-            asked = stack([asked] * len(own.noisy))
+            asked = join_conditionings([asked] * len(own.noisy))
             told = told if told is own.conditioning else asked
             target = self.predict(self.base, own.noisy, own.timesteps, told)
             errors.append((self.predict(self.merged, own.noisy, own.timesteps, asked) - target).square())
@@ -259,7 +260,7 @@ def test_resuming_remembers_the_best_value_and_the_patience(
     assert run(tmp_path / "broken", stop=-1).global_step == 8
     assert asked == [2, 4, 6, 8, 2, 4, 6, 8]
     for folder in ("whole", "broken"):
-        assert merger_metadata(tmp_path / folder / "merger.safetensors")["step"] == "4"
+        assert load_network(tmp_path / folder / "merger.safetensors").metadata["step"] == "4"
 
 
 def test_a_checkpoint_holds_the_merger_alone(make: Make, tmp_path: Path) -> None:
@@ -286,10 +287,10 @@ def test_the_file_holds_the_merger_that_was_best_on_validation(make: Make, tmp_p
     path = train(module, tmp_path)
     step, (loss, weights) = min(seen.items(), key=lambda item: item[1][0])
     assert sorted(seen) == [2, 4, 6, 8]
-    facts = merger_metadata(path)
+    facts = load_network(path).metadata
     assert (facts["method"], facts["step"]) == ("test", str(step))
     assert float(facts["validation/loss"]) == pytest.approx(loss, rel=1e-4)
-    merger = load_merger(path)
+    merger = load_network(path).module
     for a, b in zip(merger.parameters(), weights, strict=True):
         assert torch.equal(a, b)
     assert len(merger(module.data.training_batch(0)[0].loras).layers) == 56
@@ -317,7 +318,7 @@ def test_training_stops_when_validation_no_longer_improves(make: Make, tmp_path:
     module = make("constant", steps=50, learning_rate=0.0)
     path = train(module, tmp_path, patience=2, validate_every=1)
     assert module.global_step == 3
-    assert merger_metadata(path)["step"] == "1"
+    assert load_network(path).metadata["step"] == "1"
 
 
 def test_the_cosine_schedule_falls_to_zero(make: Make) -> None:
@@ -345,5 +346,5 @@ def test_a_scorer_is_asked_at_each_validation(make: Make, tmp_path: Path) -> Non
         metadata={},
     )
     assert asked == [module.merger] * 2
-    assert merger_metadata(path) | {"validation/joint": "2", "step": "4"} == merger_metadata(path)
+    assert load_network(path).metadata | {"validation/joint": "2", "step": "4"} == load_network(path).metadata
     assert (tmp_path / "validation.png").is_file()

@@ -18,7 +18,7 @@ from lorarar.cli.main import main
 from lorarar.datasets.concepts import Concept, Pair
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import Sampling
+from lorarar.diffusion.settings import Sampling
 from lorarar.diffusion.synthesis import synthesise_pairs
 from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.hypernetwork.constant import constant_of
@@ -27,6 +27,7 @@ from lorarar.lora.lora import LoRA
 from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA
+from lorarar.mergers.request import PairInputs
 from lorarar.storage.hashing import sha256
 from lorarar.training.pair_optimiser import PairOptimiser, concept_of
 from lorarar.training.pair_training import PairTraining, optimise
@@ -120,7 +121,7 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
     text = {"text_encoder.text_model.encoder.layers.0.self_attn.q_proj": factors(6, 6, 1)}
     content = LoRA({**both[0].layers, **text}, name="a.safetensors", family=both[0].family)
     images = [folder / "images" / file.stem for file in files]
-    optimiser = PairOptimiser(base, *images, "a sks cat", "szn style")
+    optimiser = PairOptimiser(base, PairInputs(*images, "a sks cat", "szn style"))
     with torch.no_grad():
         found = merge(content, both[1], merger="cat", optimiser=optimiser, options={"steps": 1, "fixed": 0.5})
     for layer, delta in text.items():

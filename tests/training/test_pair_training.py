@@ -13,13 +13,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from lorarar.benchmark.embedded import load_embedded
-from lorarar.datasets.concepts import Concept, Pair, Split
+from lorarar.datasets.concepts import Concept, Pair
+from lorarar.datasets.splits import Split
 from lorarar.diffusion.backbone import Backbone
-from lorarar.hypernetwork.checkpoint import load_merger, save_merger
+from lorarar.hypernetwork.checkpoint import load_network, save_merger
 from lorarar.lora.lora import LoRA, projection
+from lorarar.mergers.loss_weights import LossWeights
 from lorarar.mergers.methods.average import average
 from lorarar.mergers.methods.direct import direct
-from lorarar.mergers.objective import LossWeights
 from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.recipe import PairMethod
 from lorarar.mergers.optimised.ziplora import ZIPLORA
@@ -98,7 +99,7 @@ def test_what_is_returned(run: Run, pairs: list[Pair], loras: dict[str, LoRA], t
         free = projection(layer) in ("to_q", "to_out")
         assert all(not m.requires_grad and len(m.unique()) == 1 and (m.unique() == 0.5) != free for m in vectors)
     save_merger(found.merger, tmp_path / "pair.safetensors")
-    again = load_merger(tmp_path / "pair.safetensors")(both)
+    again = load_network(tmp_path / "pair.safetensors").module(both)
     assert all(torch.equal(again.layers[la][i], m[i]) for la, m in found.coefficients.layers.items() for i in (0, 1))
     for terms in (found.before, found.after):
         assert terms["loss"] == pytest.approx(terms["content"] + terms["style"])  # lambda is 0

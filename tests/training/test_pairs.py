@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.datasets.concepts import Concept, Pair, Split
+from lorarar.datasets.concepts import Concept, Pair
+from lorarar.datasets.splits import Split
 from lorarar.diffusion.backbone import Backbone
 from lorarar.formats.loading import load
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.cards import read_card
-from lorarar.training.dreambooth import Recipe
 from lorarar.training.pairs import PairBatch, PairData, joint_concept, load_loras
+from lorarar.training.settings import Recipe
 from lorarar.training.targets import combined_question, distillation_question
 from lorarar.training.zoo import train_zoo
 

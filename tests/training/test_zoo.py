@@ -17,7 +17,8 @@ from lorarar.formats.loading import load
 from lorarar.lora.lora import LoRA
 from lorarar.storage.cards import ArtefactError, read_card
 from lorarar.training import zoo
-from lorarar.training.dreambooth import DreamBoothTraining, Recipe, initial_lora, target_layers
+from lorarar.training.dreambooth import DreamBoothTraining, initial_lora, target_layers
+from lorarar.training.settings import Recipe
 from lorarar.training.trainer import fit
 from lorarar.training.zoo import ZooTraining, clip_each, train_zoo
 from tests.tiny import dense

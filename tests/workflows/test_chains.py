@@ -13,14 +13,17 @@ from PIL import Image
 
 from lorarar.datasets.concepts import load_concepts
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import Sampling, generate_files
+from lorarar.diffusion.sampling import generate_files
+from lorarar.diffusion.settings import Sampling
 from lorarar.formats.loading import load
-from lorarar.hypernetwork.checkpoint import load_merger, merger_kind, save_merger
+from lorarar.hypernetwork.checkpoint import load_network, save_merger
 from lorarar.lora.lora import projection
 from lorarar.mergers.files import merge_files
+from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.config import load_config
 from lorarar.storage.run_folder import ConfigError
-from lorarar.training.dreambooth import DreamBoothTraining, Recipe
+from lorarar.training.dreambooth import DreamBoothTraining
+from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.workflows.train import merger_training, run_train, run_zoo
 from tests import ROOT
@@ -99,11 +102,11 @@ def test_from_concepts_to_images(
 ) -> None:
     settings = config(family, tmp_path / "train")
     network = run_train(settings)
-    assert merger_kind(network) == settings.merger
+    assert load_network(network).kind == settings.merger
     loras = zoo(family)
     merged = tmp_path / "merged.safetensors"
     both = (loras / "validation_content_00.safetensors", loras / "validation_style_00.safetensors")
-    found = merge_files(both, merged, hypernetwork=network, dtype="fp32")
+    found = merge_files(FileMerge(both, merged, MergeRequest(hypernetwork=network), dtype="fp32"))
     lora = load(merged)
     assert len(lora.layers) == found["layers"]
     assert {f.rank for f in lora.layers.values()} == {4}
@@ -142,7 +145,7 @@ def test_in_bf16_what_is_trained_stays_in_float32(
         expected = modules[0].losses(modules[0].data.training_batch(0))
     assert found["similarity"] == pytest.approx(expected["similarity"], rel=1e-5)
     assert found["content"] == pytest.approx(expected["content"], rel=0.3)
-    weights = load_merger(run_train(short)).state_dict()
+    weights = load_network(run_train(short)).module.state_dict()
     assert all(w.dtype == torch.float32 and w.isfinite().all() for w in weights.values())
     training = DreamBoothTraining(
         modules[1].backbone,

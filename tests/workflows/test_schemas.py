@@ -12,10 +12,10 @@ from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.evaluation.metrics.run import MetricsConfig
 from lorarar.storage.config import load_config
 from lorarar.storage.run_folder import ConfigError, claim_run
-from lorarar.training.dreambooth import Recipe
+from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
-from lorarar.worlds.toy.judge.stages import TinyJudgeConfig
-from lorarar.worlds.toy.stages import WorldConfig
+from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
+from lorarar.worlds.toy.recipes import WorldConfig
 from tests import ROOT
 
 CONFIGS = ROOT / "configs"

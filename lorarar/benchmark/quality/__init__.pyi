@@ -1,4 +1,3 @@
-from .cells import load_image as load_image
 from .config import QualityConfig as QualityConfig
 from .run import plan_quality as plan_quality
 from .run import run_quality as run_quality

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lorarar.benchmark.quality.methods import Made, Method
 from lorarar.benchmark.quality.world import World
-from lorarar.datasets import Pair, save_image
+from lorarar.datasets import Pair, load_image, save_image
 from lorarar.storage import cached_path, sha256, write_json
 from lorarar.worlds.toy import read_images, truth_of
 
@@ -125,8 +125,7 @@ def _as_saved(images: Tensor) -> Tensor:
     return (images.clamp(0, 1) * 255).round() / 255
 
 
-def load_image(path: Path) -> Tensor:
-    """A kept image (3, h, w), 0 to 1."""
-    with Image.open(path) as opened:
-        pixels = torch.tensor(list(opened.convert("RGB").tobytes()), dtype=torch.uint8)
-        return pixels.view(opened.height, opened.width, 3).permute(2, 0, 1) / 255
+def read_cell_image(path: Path) -> Tensor:
+    """Read a kept image (3, height, width), 0 to 1."""
+    pixels = torch.from_numpy(np.array(load_image(path, longest=None)))
+    return pixels.permute(2, 0, 1) / 255

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import LogNorm
 
 from lorarar.benchmark.ceiling import true_renders
-from lorarar.benchmark.quality.cells import load_image
+from lorarar.benchmark.quality.cells import read_cell_image
 from lorarar.benchmark.quality.world import World
 from lorarar.datasets import Pair, contact_sheet
 from lorarar.storage import atomic_write
@@ -64,7 +64,7 @@ def draw_contact_sheet(world: World, names: Mapping[str, Path], pairs: Sequence[
     cells = []
     for pair in pairs:
         true = [(true_renders(pair, [0])[0] + 1) / 2] if world.classifier else []
-        images = [load_image(folder / pair.name / f"{world.config.seeds[0]}.png") for folder in names.values()]
+        images = [read_cell_image(folder / pair.name / f"{world.config.seeds[0]}.png") for folder in names.values()]
         cells.append([*true, *images])
     columns = [*(["true"] if world.classifier else []), *names]
     transposed = [[row[i] for row in cells] for i in range(len(columns))]

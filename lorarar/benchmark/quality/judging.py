@@ -11,7 +11,7 @@ import yaml
 
 from lorarar.benchmark.judged import judge_planned
 from lorarar.benchmark.quality.world import World
-from lorarar.datasets import Item, write_manifest
+from lorarar.datasets import Item, read_entries, read_split_tables, write_manifest
 from lorarar.evaluation.judge import plan_run
 from lorarar.storage import write_text
 
@@ -49,6 +49,6 @@ def _items(world: World, folders: Mapping[str, Path]) -> list[Item]:
 
 def _write_references(world: World, path: Path) -> None:
     """All manifests and the splits in one file, as the judge reads them."""
-    concepts = [e for file in world.config.manifests for e in yaml.safe_load(file.read_text("utf-8"))["concepts"]]
-    splits = yaml.safe_load(world.config.splits.read_text(encoding="utf-8"))["splits"]
+    concepts = [entry for file in world.config.manifests for entry in read_entries(file)]
+    splits = read_split_tables(world.config.splits)
     write_text(path, yaml.safe_dump({"concepts": concepts, "splits": splits}))

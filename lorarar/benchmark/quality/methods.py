@@ -1,4 +1,4 @@
-"""A row of the table as two functions: merge pairs, and draw their images."""
+"""Methods: what a row does with pairs: merge them, measured, and sample their images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lorarar.benchmark.quality.world import World
+from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.speed.machine import held_bytes, peak_bytes
 from lorarar.datasets import Pair
 from lorarar.diffusion import generate
@@ -17,13 +17,14 @@ from lorarar.lora import LoRA, one_thread
 
 
 @dataclass(frozen=True)
-class Made:
-    """The merge of one pair, None for the base, and what it took.
+class MeasuredMerge:
+    """The merge of one pair and what it took.
 
     Attributes:
-        seconds: to merge this pair, LoRAs loaded; of pairs that are optimised in one batch, its share of the time.
-        extra_bytes: memory beyond what was held before.
-        facts: what else is to be known, such as the pair's own objective before and after.
+        lora: The merged LoRA; None where images are sampled without one.
+        seconds: Seconds to merge this pair from loaded LoRAs; of pairs that are optimised in one batch, an equal share.
+        extra_bytes: Memory beyond what the process held before.
+        facts: Further measurements, such as the pair's own objective before and after.
     """
 
     lora: LoRA | None
@@ -33,42 +34,50 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Method:
+class RowMethod:
     """A row with its settings chosen.
 
     Attributes:
-        identity: all that its results depend on besides the pair: two methods of equal identity make equal images.
-        make: pairs -> a merge for each.
-        draw: pairs, their merges, seeds -> images (n, k, 3, height, width), 0 to 1.
+        identity: Everything that its results depend on besides the pair: methods of equal identity give equal images.
+        merge: pairs -> one merge per pair.
+        draw: pairs, their merges, seeds -> images (pairs, seeds, 3, height, width), 0 to 1.
     """
 
     identity: Mapping[str, Any]
-    make: Callable[[Sequence[Pair]], list[Made]]
-    draw: Callable[[Sequence[Pair], Sequence[Made], Sequence[int]], Tensor]
+    merge: Callable[[Sequence[Pair]], list[MeasuredMerge]]
+    draw: Callable[[Sequence[Pair], Sequence[MeasuredMerge], Sequence[int]], Tensor]
 
 
-def draw_merged(world: World, pairs: Sequence[Pair], made: Sequence[Made], seeds: Sequence[int]) -> Tensor:
-    """Images of merged LoRAs at the pairs' own prompts, in one batch."""
+def draw_merged(
+    inputs: QualityInputs, pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]
+) -> Tensor:
+    """Sample images of merged LoRAs at the pairs' own prompts, in one batch."""
     prompts = [pair.prompt for pair in pairs]
-    return generate(world.backbone, [one.lora for one in made], prompts, seeds, world.sampling)
+    return generate(inputs.backbone, [merge.lora for merge in merges], prompts, seeds, inputs.sampling)
 
 
-def one_by_one(world: World, merge_pair: Callable[[Pair], LoRA], pairs: Sequence[Pair]) -> list[Made]:
-    """Each pair merged by itself and measured, on one thread."""
-    made, device = [], world.config.device
+def merge_one_by_one(
+    inputs: QualityInputs, merge_pair: Callable[[Pair], LoRA], pairs: Sequence[Pair]
+) -> list[MeasuredMerge]:
+    """Merge each pair by itself on one thread, and measure it."""
+    merges, device = [], inputs.config.device
     for pair in pairs:
         with one_thread():
             before, start = held_bytes(device), time.perf_counter()
             lora = merge_pair(pair)
             seconds = time.perf_counter() - start
-            made.append(Made(lora, seconds, max(0, peak_bytes(device) - before)))
-    return made
+            merges.append(MeasuredMerge(lora, seconds, max(0, peak_bytes(device) - before)))
+    return merges
 
 
-def together(world: World, merge_pairs: Callable[[], list[tuple[LoRA, dict[str, float]]]]) -> list[Made]:
-    """Pairs merged in one batch: each gets its share of the time, and the whole memory."""
-    before, start = held_bytes(world.config.device), time.perf_counter()
-    merged = merge_pairs()
+def merge_in_batch(
+    inputs: QualityInputs,
+    merge_pairs: Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]],
+    pairs: Sequence[Pair],
+) -> list[MeasuredMerge]:
+    """Merge pairs in one batch and measure it: each pair gets its share of the time, and the whole memory."""
+    before, start = held_bytes(inputs.config.device), time.perf_counter()
+    merged = merge_pairs(pairs)
     seconds = (time.perf_counter() - start) / len(merged)
-    extra = max(0, peak_bytes(world.config.device) - before)
-    return [Made(lora, seconds, extra, facts) for lora, facts in merged]
+    extra = max(0, peak_bytes(inputs.config.device) - before)
+    return [MeasuredMerge(lora, seconds, extra, facts) for lora, facts in merged]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lorarar.benchmark.speed.machine import held_bytes, peak_bytes, timed
 from lorarar.formats import load
-from lorarar.hypernetwork import PaperHypernetwork, load_merger
+from lorarar.hypernetwork import PaperHypernetwork, load_network
 from lorarar.lora import Coefficients, LoRA, merge_exactly, one_thread
 from lorarar.mergers import MERGERS
 
@@ -81,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> None:
     loras = [_thinned(load(file), arguments.every) for file in arguments.files]
     network: PaperHypernetwork | None = None
     if arguments.method.endswith("network"):
-        found = load_merger(arguments.network).to(arguments.device)
+        found = load_network(arguments.network).module.to(arguments.device)
         assert isinstance(found, PaperHypernetwork)  # for the type checker
         network = found
     json.dump(measure(loras, arguments.method, network, arguments.device), sys.stdout)

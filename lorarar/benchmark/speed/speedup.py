@@ -19,8 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lorarar.benchmark.speed.cases import DEFAULT_BASE, Case, load_case
 from lorarar.benchmark.speed.machine import describe_in_words, describe_machine, timed
-from lorarar.hypernetwork import ConstantMerger, load_merger, new_merger
+from lorarar.hypernetwork import ConstantMerger, load_network, new_merger
 from lorarar.lora import LoRA, one_thread
+from lorarar.mergers import weighted_total
 from lorarar.mergers.optimised import ZIPLORA, PairMethod
 from lorarar.storage import NETWORKS, checked
 from lorarar.training import PairBatch, objective_terms
@@ -103,7 +104,7 @@ def steps_of(case: Case, method: PairMethod, steps: int) -> Iterator[tuple[Const
         batch: list[PairBatch] = case.batches(step)
         optimiser.zero_grad()
         with objective_terms(case.backbone, batch, [merger(pair.loras) for pair in batch], method.weights) as terms:
-            loss = method.weights.total(terms).sum()
+            loss = weighted_total(method.weights, terms).sum()
             loss.backward()
         nn.utils.clip_grad_norm_(merger.parameters(), recipe.clip)
         optimiser.step()
@@ -157,7 +158,7 @@ def speedup_table(results: Mapping[str, Any]) -> str:
 
 def _networks(base: str, lora: LoRA) -> dict[str, nn.Module]:
     if base == DEFAULT_BASE:
-        return {name: load_merger(checked(NETWORKS / f"{file}.safetensors")) for name, file in _SHIPPED.items()}
+        return {name: load_network(checked(NETWORKS / f"{file}.safetensors")).module for name, file in _SHIPPED.items()}
     torch.manual_seed(0)
     return {name: new_merger(kind, lora, {}).eval() for name, kind in _KINDS.items()}
 

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import References, build_items, load_references, read_manifest
-from lorarar.evaluation.judge.ask.folder import CASES, MANIFEST, NUISANCES, Setup, write_setup
-from lorarar.evaluation.judge.ask.nuisances import choose_items, draw_nuisances
+from lorarar.evaluation.judge.ask.perturbations import choose_items, draw_perturbations
 from lorarar.evaluation.judge.ask.planning import Asking, Plan, estimate, plan_questions
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
-from lorarar.evaluation.judge.trust.calibration import Case, make_cases, plan_cases
+from lorarar.evaluation.judge.ask.run_folder import CASES, MANIFEST, PERTURBATIONS, Setup, write_setup
+from lorarar.evaluation.judge.trust.calibration import CalibrationCase, make_cases, plan_cases
 
 
 @dataclass(frozen=True)
 class Planned:
     """Everything that one judge is to be asked about a set-up."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[CalibrationCase, ...]
     calibration: Plan
     main: Plan
 
@@ -38,7 +38,7 @@ def plan_run(
     swapped: bool = False,
     repeats: int = 1,
     cases: int = 16,
-    nuisances: int = 0,
+    perturbations: int = 0,
     backend: str = "tiny",
     rate: float = 2.0,
     price: float | None = None,
@@ -56,16 +56,16 @@ def plan_run(
     Raises:
         ValueError: anything about images, names or references is wrong.
     """
-    if min(repeats, cases) < 1 or rate <= 0 or nuisances < 0:
+    if min(repeats, cases) < 1 or rate <= 0 or perturbations < 0:
         raise ValueError(
-            f"expected positive repeats, cases and rate and no negative nuisances, found {repeats}, {cases}, {rate} "
-            f"and {nuisances}"
+            f"expected positive repeats, cases and rate and no negative perturbations, found {repeats}, {cases}, {rate} "
+            f"and {perturbations}"
         )
     known = load_references(references, root=reference_root, splits=splits)
     items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
-    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases, nuisances)
-    if nuisances and setup.rubric.answer == "pairwise":
-        raise ValueError(f"expected a rubric that asks about one image, for nuisances, found {setup.rubric.key}")
+    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases, perturbations)
+    if perturbations and setup.rubric.answer == "pairwise":
+        raise ValueError(f"expected a rubric that asks about one image, for perturbations, found {setup.rubric.key}")
     setup = write_setup(run, setup, references=references, rubric=rubric)
     planned = plan_all(run, setup, {})
     costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
@@ -77,13 +77,13 @@ def plan_run(
 
 
 def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
-    """All questions to one judge; the calibration's degenerate images and the nuisances are drawn into the folder."""
+    """All questions to one judge; the calibration's degenerate images and the perturbations are drawn into the folder."""
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
     gallery = setup.gallery
     judged = _judged(setup)
     calibration = make_cases(judged, run / CASES, gallery, limit=setup.cases)
-    chosen = choose_items(setup.items, setup.nuisances)
-    changed = draw_nuisances(chosen, setup.images, run / NUISANCES) if chosen else {}
+    chosen = choose_items(setup.items, setup.perturbations)
+    changed = draw_perturbations(chosen, setup.images, run / PERTURBATIONS) if chosen else {}
     return Planned(
         calibration.cases,
         plan_cases(calibration, judged, asking, gallery),

@@ -29,7 +29,7 @@ class Question:
         answer: how the reply is to be read.
         swapped: whether the test image is shown before the reference.
         repeat: 0, 1, .. when a question is asked several times on purpose.
-        nuisance: what was changed that should not matter, see `lorarar.evaluation.judge.ask.nuisances`; "" for nothing.
+        perturbation: what was changed that should not matter, see `lorarar.evaluation.judge.ask.perturbations`; "" for nothing.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Question:
     answer: Answer = "yes_no"
     swapped: bool = False
     repeat: int = 0
-    nuisance: str = ""
+    perturbation: str = ""
 
 
 @dataclass(frozen=True)

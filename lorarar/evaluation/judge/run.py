@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorarar.evaluation.judge.ask.backends.mocks import read_labels
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
-from lorarar.evaluation.judge.ask.folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
+from lorarar.evaluation.judge.ask.backends.mocks import read_right_answers
 from lorarar.evaluation.judge.ask.planning import Plan
+from lorarar.evaluation.judge.ask.reply_log import export_verdicts, read_replies, read_verdicts
+from lorarar.evaluation.judge.ask.run_folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
-from lorarar.evaluation.judge.ask.store import export_verdicts, read_replies, read_verdicts
 from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
 from lorarar.evaluation.judge.records import Backend, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
-from lorarar.evaluation.judge.trust.gate import Gate, evaluate
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
 COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5
@@ -34,7 +34,7 @@ class Judged:
     planned: Planned
     verdicts: dict[str, Verdict]
     case_verdicts: dict[str, Verdict]
-    gate: Gate | None
+    gate: CalibrationGate | None
     outcome: Outcome | None
 
     def code(self, *, uncalibrated: bool = False, calibrate_only: bool = False) -> int:
@@ -78,7 +78,9 @@ def judge_by_name(
     calibrate_only: bool = False,
 ) -> Judged:
     """Opens a back end, see `lorarar.evaluation.judge.ask.backends.open_backend`, and judges, see `judge`."""
-    known = case_labels(run, setup) | (read_labels(labels) if labels else {}) if name.startswith("mock:") else None
+    known = (
+        case_labels(run, setup) | (read_right_answers(labels) if labels else {}) if name.startswith("mock:") else None
+    )
     backend = open_backend(
         name,
         labels=known,
@@ -144,7 +146,7 @@ def read_run(run: Path, planned: Planned) -> Judged:
     if not asked:
         return Judged(planned, verdicts, {}, None, None)
     case_verdicts = write_calibration(run / CALIBRATION, planned.cases, asked, read_verdicts(asked, replies))
-    return Judged(planned, verdicts, case_verdicts, evaluate(planned.cases, case_verdicts), None)
+    return Judged(planned, verdicts, case_verdicts, evaluate_gate(planned.cases, case_verdicts), None)
 
 
 def reread(run: Path, setup: Setup) -> Judged:

@@ -1,21 +1,18 @@
-"""Metrics from an encoder's features: fidelity, controllability, diversity, base preservation.
+"""Metrics from the features of an encoder: fidelity, controllability, diversity, base preservation.
 
-cleaning     Prompts without the trigger words, which an encoder of texts does not know
-effects      What each hyper-parameter does to each criterion: Shapley values over a table of results
-encoders/    Encoders of images and texts
-export       The files of a measurement
-features     Features of image files
-flags        Flags for what similarities alone reward
-images_seen  Everything that is to be scored, as the encoders see it
-measures     The measures as pure functions of features: no images, no encoders. numpy only
-plots        One picture a prompt type
-probe        Is an encoder fit for the question? Whether it sees content or style, on images whose content and sty
-ranking      Ranks instead of values, so that metrics of different scales can be averaged
-reasons      Why a metric was not measured: a gap in a table says nothing, a reason says what to do
-results      From scores of images and pairs to the results of methods, with intervals
-run          `lorarar metrics`
-scoring      From features to scores of images and of pairs
-validation   Probe encoders on labelled images: what `lorarar metrics validate` does
+cleaning   Prompt cleaning: removal of trigger words, which a text encoder does not know
+encoders/  Encoders of images and texts
+encoding   Encoding: features of all images, references and prompts that are to be scored
+export     Export of a measurement: metrics.json, metrics.csv, metrics.md and one plot per prompt type
+features   Features of image files: safe decoding, one encoding per file, a cache
+flags      Flags: images with faults that a similarity rewards
+measures   Measures: pure functions of features, with numpy only
+plots      Plots of results: one picture per prompt type
+ranking    Ranks: methods compared within each pair, so that metrics on different scales can be averaged
+reasons    Reasons for gaps: why a metric was not measured, and what to do about it
+results    Results of methods: means with intervals, ranks and shares of flagged images
+run        The command `lorarar metrics`: from a configuration to the files of a measurement
+scoring    Scoring: from features to the scores of images and of pairs
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Prompts without the trigger words, which an encoder of texts does not know."""
+"""Prompt cleaning: removal of trigger words, which a text encoder does not know."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable
 
 
 def clean_prompt(prompt: str, triggers: Iterable[str]) -> str:
-    """A prompt without its trigger words or phrases, and without the commas and blanks that they leave behind.
+    """Return a prompt without its trigger words and without the commas and spaces that they leave behind.
 
     Args:
-        triggers: words or phrases, found as whole words, whatever their case; longer ones go first.
+        prompt: The prompt.
+        triggers: Words or phrases. They match whole words in upper or lower case. Longer triggers are removed first.
 
     >>> clean_prompt("a sks cat in szn style, best quality", ["sks", "in szn style"])
     'a cat, best quality'
     """
     for trigger in sorted(filter(str.strip, triggers), key=len, reverse=True):
-        words = r"\s+".join(map(re.escape, trigger.split()))
-        prompt = re.sub(rf"(?<!\w){words}(?!\w)", " ", prompt, flags=re.IGNORECASE)
+        pattern = r"\s+".join(map(re.escape, trigger.split()))
+        prompt = re.sub(rf"(?<!\w){pattern}(?!\w)", " ", prompt, flags=re.IGNORECASE)
     parts = (" ".join(part.split()) for part in prompt.split(","))
     return ", ".join(part for part in parts if part)

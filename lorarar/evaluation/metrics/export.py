@@ -1,4 +1,4 @@
-"""The files of a measurement: JSON for programs, CSV for spreadsheets, Markdown for people, plots for their eyes."""
+"""Export of a measurement: metrics.json, metrics.csv, metrics.md and one plot per prompt type."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import Item, manifest_key
-from lorarar.evaluation.metrics.encoders.protocols import Encoder
-from lorarar.evaluation.metrics.plots import draw_group
-from lorarar.evaluation.metrics.results import Group
+from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder
+from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FLAGS, METRICS
+from lorarar.evaluation.report.metric_names import FLAGS, FEATURE_METRICS
 from lorarar.evaluation.report.metrics_section import FILE, LIMITATION
 from lorarar.evaluation.report.numbers import DASH, show_estimate, show_number, show_rate
 from lorarar.storage import lorarar_version, plain, write_csv, write_json, write_text
 
-_NAMED = ("method", "content", "style", "prompt_type")
+_LABELS = ("method", "content", "style", "prompt_type")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """All that was found out about some images.
+class Measurement:
+    """The scores of some images and the results of their methods.
 
     Attributes:
-        items: with the hashes of their files.
-        encoders: by part.
-        groups: results of methods, by prompt type.
-        not_measured: why, by metric; refused: why, by item's id (image) and by path (reference).
-        threshold: the cosine above which an image counts as a copy of a reference; None where unknown.
-        computed, cached: files that the content encoder encoded now, or that the cache had.
-        seconds: wall time of encoding and scoring.
+        items: The images, with the hashes of their files.
+        encoders: The encoders, by part.
+        images: Scores of the images.
+        pairs: Scores of the pairs.
+        groups: Results of the methods, by prompt type.
+        not_measured: The reason for each metric that was not measured.
+        refused: Reasons by item id ("image") and by path ("reference").
+        threshold: Cosine above which an image counts as a copy of a reference; None where it is unknown.
+        computed: Number of files that the content encoder encoded.
+        cached: Number of files whose features came from the cache.
+        seconds: Wall time of encoding and scoring.
     """
 
     items: Sequence[Item]
-    encoders: Mapping[str, Encoder]
+    encoders: Mapping[str, ImageEncoder]
     images: Sequence[ImageScores]
     pairs: Sequence[PairScores]
-    groups: Sequence[Group]
+    groups: Sequence[PromptTypeResults]
     not_measured: Mapping[str, str]
     refused: Mapping[str, Mapping[str, str]]
     threshold: float | None
@@ -48,97 +51,114 @@ class Measured:
     seconds: float
 
     def describe(self) -> str:
-        """A few lines for people."""
+        """Return a few lines of text: counts, refusals and gaps."""
         refused = self.refused["image"]
         lines = [
             f"{len(self.images) - len(refused)} images scored, {len(refused)} refused, in {self.seconds:.1f} s "
             f"({self.computed} files encoded, {self.cached} from the cache)"
         ]
-        lines += [f"refused {name}: {why}" for kind in self.refused.values() for name, why in sorted(kind.items())]
-        return "\n".join(lines + [f"not measured: {METRICS[n].title}: {why}" for n, why in self.not_measured.items()])
+        lines += [f"refused {name}: {reason}" for _, name, reason in self.refusals()]
+        lines += [f"not measured: {FEATURE_METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()]
+        return "\n".join(lines)
+
+    def refusals(self) -> Iterator[tuple[str, str, str]]:
+        """Yield kind ("image" or "reference"), name and reason of everything that was refused."""
+        for kind, reasons in self.refused.items():
+            for name, reason in sorted(reasons.items()):
+                yield kind, name, reason
 
 
-def write_all(folder: Path, measured: Measured) -> str:
-    """Writes metrics.json, metrics.csv, metrics.md and metrics_TYPE.svg; returns a few lines for people."""
+def write_measurement(folder: Path, measurement: Measurement) -> str:
+    """Write metrics.json, metrics.csv, metrics.md and metrics_TYPE.svg.
+
+    Returns:
+        A few lines of text with the path of metrics.md.
+    """
+    from lorarar.evaluation.metrics.plots import plot_svg  # loads matplotlib, which reading results does not need
+
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FILE, _json(measured), sort_keys=True)
-    write_csv(folder / "metrics.csv", _rows(measured.images))
-    write_text(folder / "metrics.md", _markdown(measured))
-    for group in measured.groups:
-        write_text(folder / f"metrics_{group.prompt_type}.svg", draw_group(group))
-    return f"{measured.describe()}\n{folder / 'metrics.md'}"
+    write_json(folder / FILE, _json(measurement), sort_keys=True)
+    write_csv(folder / "metrics.csv", _rows(measurement.images))
+    write_text(folder / "metrics.md", _markdown(measurement))
+    for group in measurement.groups:
+        write_text(folder / f"metrics_{group.prompt_type}.svg", plot_svg(group))
+    return f"{measurement.describe()}\n{folder / 'metrics.md'}"
 
 
-def _json(measured: Measured) -> dict[str, Any]:
-    """Equal inputs give equal bytes: no times, no dates."""
-    data: dict[str, Any] = {
+def _json(measurement: Measurement) -> dict[str, Any]:
+    """Return the content of metrics.json. It holds no times and no dates, so that equal inputs give equal bytes."""
+    return {
         "lorarar": lorarar_version(),
-        "manifest": manifest_key(measured.items),
-        "images": len(measured.images),
+        "manifest": manifest_key(measurement.items),
+        "images": len(measurement.images),
         "encoders": {
             part: {"name": encoder.name, "sha256": encoder.sha256, "resize": encoder.resize}
-            for part, encoder in measured.encoders.items()
+            for part, encoder in measurement.encoders.items()
         },
-        "copy_threshold": measured.threshold,
-        "refused": measured.refused,
-        "not_measured": measured.not_measured,
-        "groups": measured.groups,
-        "pairs": measured.pairs,
+        "copy_threshold": measurement.threshold,
+        "refused": measurement.refused,
+        "not_measured": measurement.not_measured,
+        "groups": measurement.groups,
+        "pairs": measurement.pairs,
     }
-    return data
 
 
 def _rows(images: Sequence[ImageScores]) -> Iterator[list[str | int | float | None]]:
-    of_images = [name for name, metric in METRICS.items() if not metric.whole]
-    yield ["item", "path", *_NAMED, "seed", "prompt", "refused", *of_images, *FLAGS]
+    """Yield the rows of metrics.csv: a header, then one row per image."""
+    metrics = [name for name, metric in FEATURE_METRICS.items() if not metric.whole]
+    yield ["item", "path", *_LABELS, "seed", "prompt", "refused", *metrics, *FLAGS]
     for image in images:
         item = image.item
-        named: list[str | int] = [item.id, item.path, *(getattr(item, name) for name in _NAMED), item.seed]
-        values = [plain(image.values.get(name)) for name in of_images]
+        labels: list[str | int] = [item.id, item.path, *(getattr(item, name) for name in _LABELS), item.seed]
+        values = [plain(image.values.get(name)) for name in metrics]
         flags = [int(image.flags[name]) if name in image.flags else None for name in FLAGS]
-        yield [*named, item.prompt, image.refused, *values, *flags]
+        yield [*labels, item.prompt, image.refused, *values, *flags]
 
 
-def _markdown(measured: Measured) -> str:
+def _markdown(measurement: Measurement) -> str:
     lines = ["# Metrics", "", LIMITATION, ""]
-    for group in measured.groups:
+    for group in measurement.groups:
         lines += [f"## Prompt type: {_cell(group.prompt_type)}", "", f"Intervals (95 %) cover {group.covers}.", ""]
         lines += [*_scores(group), "", *_ranks(group), "", *_flags(group), "", *_classes(group), ""]
-    if measured.not_measured:
-        rows = [(METRICS[name].title, why) for name, why in measured.not_measured.items()]
-        lines += [*_table(("not measured", "why"), rows), ""]
-    refused = [(kind, name, why) for kind, found in measured.refused.items() for name, why in sorted(found.items())]
-    lines += [*_table(("refused", "which", "why"), refused), ""] if refused else []
-    seen = [(part, e.name, e.resize, f"`{e.sha256}`") for part, e in measured.encoders.items()]
-    return "\n".join([*lines, *_table(("part", "encoder", "resizing", "SHA-256 of its weights"), seen)]) + "\n"
+    if measurement.not_measured:
+        gaps = [(FEATURE_METRICS[name].title, reason) for name, reason in measurement.not_measured.items()]
+        lines += [*_table(("not measured", "why"), gaps), ""]
+    if refusals := list(measurement.refusals()):
+        lines += [*_table(("refused", "which", "why"), refusals), ""]
+    encoders = [(part, e.name, e.resize, f"`{e.sha256}`") for part, e in measurement.encoders.items()]
+    lines += _table(("part", "encoder", "resizing", "SHA-256 of its weights"), encoders)
+    return "\n".join(lines) + "\n"
 
 
-def _scores(group: Group) -> list[str]:
-    header = ("method", "images", *(f"{metric.title} ({metric.better})" for metric in METRICS.values()))
-    rows = [
-        (m.method, str(m.images), *(show_estimate(m.scores[n], about.form) for n, about in METRICS.items()))
-        for m in group.methods
-    ]
+def _scores(group: PromptTypeResults) -> list[str]:
+    header = ("method", "images", *(f"{metric.title} ({metric.better})" for metric in FEATURE_METRICS.values()))
+    rows = []
+    for result in group.methods:
+        cells = [show_estimate(result.scores[name], metric.form) for name, metric in FEATURE_METRICS.items()]
+        rows.append((result.method, str(result.images), *cells))
     return _table(header, rows)
 
 
-def _ranks(group: Group) -> list[str]:
-    ranked = [method for method in group.methods if method.ranks]
-    rows = [(m.method, *(show_number(m.ranks[name].overall) for name in METRICS)) for m in ranked]
-    return _table(("mean rank, 1 is best", *(metric.title for metric in METRICS.values())), rows)
-
-
-def _classes(group: Group) -> list[str]:
+def _ranks(group: PromptTypeResults) -> list[str]:
     rows = [
-        (method.method, name, *(_number(values[metric], about.form) for metric, about in METRICS.items()))
-        for method in group.methods
-        for name, values in method.classes.items()
+        (result.method, *(show_number(result.ranks[name].overall) for name in FEATURE_METRICS))
+        for result in group.methods
+        if result.ranks
     ]
-    return _table(("method", "class", *(metric.title for metric in METRICS.values())), rows)
+    return _table(("mean rank, 1 is best", *(metric.title for metric in FEATURE_METRICS.values())), rows)
 
 
-def _flags(group: Group) -> list[str]:
-    rows = [(m.method, *(show_rate(m.flags[name]) for name in FLAGS)) for m in group.methods]
+def _classes(group: PromptTypeResults) -> list[str]:
+    rows = []
+    for result in group.methods:
+        for name, values in result.classes.items():
+            cells = [_number(values[metric], definition.form) for metric, definition in FEATURE_METRICS.items()]
+            rows.append((result.method, name, *cells))
+    return _table(("method", "class", *(metric.title for metric in FEATURE_METRICS.values())), rows)
+
+
+def _flags(group: PromptTypeResults) -> list[str]:
+    rows = [(result.method, *(show_rate(result.flags[name]) for name in FLAGS)) for result in group.methods]
     return _table(("flagged images", *(f"{name}: {text}" for name, text in FLAGS.items())), rows)
 
 
@@ -155,5 +175,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot leave its cell or become markup."""
+    """Escape text, so that it cannot leave its cell or become markup."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -1,136 +1,155 @@
-"""The measures as pure functions of features: no images, no encoders. numpy only.
+"""Measures: pure functions of features, with numpy only.
 
-Features are rows (n, d), one an image; a hat, as in x^, is a row of length 1.
+Features are rows (n, d), one per image. A hat, as in x^, marks a row that was divided by its length.
 
 Reference: Yeh et al., "Navigating Text-To-Image Customization", arXiv 2309.14859 (the LyCORIS evaluation framework).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
-def normalise(x: ArrayLike) -> Array:
-    """The rows (n, d) divided by their lengths, in float64.
+def normalise(x: ArrayLike) -> Float64Array:
+    """Divide each row of (n, d) by its length, in float64.
 
     Raises:
-        ValueError: no rows, values that are not finite, or a row of zeros, which has no direction.
+        ValueError: There are no rows, a value is not finite, or a row of zeros has no direction.
     """
     rows = np.asarray(x, np.float64)
     if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
         raise ValueError(
             f"expected finite features (n, d), found shape {rows.shape}: leave out images without features"
         )
-    largest = np.abs(rows).max(axis=1, keepdims=True)  # first, so that squares neither overflow nor vanish
+    largest = np.abs(rows).max(axis=1, keepdims=True)  # divide by it first: squares then neither overflow nor vanish
     if not largest.all():
-        raise ValueError("expected features that are not zero, found a row of zeros: it has no direction")
+        raise ValueError("expected features with a direction, found a row of zeros: leave that image out")
     scaled = rows / largest
-    unit: Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit: Float64Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return unit
 
 
 def cosine_fidelity(x: ArrayLike, y: ArrayLike) -> float:
-    """How near two sets are: <mu_X, mu_Y>, mu the mean of the normalised rows; that is the mean of all cosines.
+    """Return the mean cosine between the rows of two sets: <mu_X, mu_Y>, where mu is the mean of the normalised rows.
 
     Args:
-        x: (n, d); y: (m, d).
+        x: Features of one set (n, d).
+        y: Features of the other set (m, d).
 
     Returns:
-        -1 to 1; higher is nearer.
+        -1 to 1; higher means more similar sets.
+
+    Reference: arXiv 2309.14859.
     """
-    return float(_centre(x) @ _centre(y))
+    return float(_centroid(x) @ _centroid(y))
 
 
 def centroid_distance(x: ArrayLike, y: ArrayLike) -> float:
-    """How far the centres of two sets are: ||mu_X - mu_Y||^2 = 2 - 2 <mu_X, mu_Y> - Var(X^) - Var(Y^).
+    """Return the squared distance between two centroids: ||mu_X - mu_Y||^2 = 2 - 2 <mu_X, mu_Y> - Var(X^) - Var(Y^).
 
-    Unlike the cosine it is 0 for equal sets, however varied they are.
+    It is 0 for equal sets, however varied they are; the mean cosine is not 1 there.
+
+    Args:
+        x: Features of one set (n, d).
+        y: Features of the other set (m, d).
 
     Returns:
-        0 to 4; lower is nearer.
+        0 to 4; lower means more similar sets.
+
+    Reference: arXiv 2309.14859.
     """
-    difference = _centre(x) - _centre(y)
+    difference = _centroid(x) - _centroid(y)
     return float(difference @ difference)
 
 
-def paired_cosines(x: ArrayLike, y: ArrayLike) -> Array:
-    """The cosine of each row of x (n, d) with the same row of y (n, d): (n,), -1 to 1."""
-    a, b = normalise(x), normalise(y)
-    if a.shape != b.shape:
-        raise ValueError(f"expected as many rows and columns in both, found {a.shape} and {b.shape}")
-    cosines: Array = np.einsum("nd,nd->n", a, b)
-    return cosines
-
-
-def mean_cosine(x: ArrayLike, y: ArrayLike) -> float:
-    """The mean of `paired_cosines`: controllability, for images x and their prompts y."""
-    return float(paired_cosines(x, y).mean())
-
-
 def vendi(x: ArrayLike) -> float:
-    """The effective number of different rows of (n, d): exp(-sum l log l), l the eigenvalues of K/n, K their cosines.
+    """Return the Vendi score, the effective number of different rows of (n, d).
+
+    VS = exp(-sum_i l_i log l_i), where l_i are the eigenvalues of K/n and K (n, n) holds the cosines of the rows.
 
     Returns:
-        1 (all equal) to n (all orthogonal); repeating the whole set changes nothing.
+        1 (all rows equal) to n (all rows orthogonal). Repeating the whole set does not change it.
 
     Reference: Friedman and Dieng, "The Vendi Score", arXiv 2210.02410, equation 1.
     """
     rows = normalise(x)
-    small = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows  # the same eigenvalues that are not 0
+    # Both products have the same non-zero eigenvalues; the smaller one is cheaper.
+    small = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     values = np.linalg.eigvalsh(small / len(rows))
     values = values[values > 0]
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
-def gram(maps: ArrayLike) -> Array:
-    """Gram matrices G = F F^T / (C H W) of feature maps (n, c, h, w), F (C, H W): (n, c, c).
+def gram(maps: ArrayLike) -> Float64Array:
+    """Return the Gram matrices G = F F^T / (C H W) of feature maps, where F is a map flattened to (C, H W).
 
-    Reference: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
+    Args:
+        maps: Feature maps (n, c, h, w).
+
+    Returns:
+        Gram matrices (n, c, c).
+
+    Raises:
+        ValueError: The maps are not 4-D, or there are none.
+
+    Reference: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, equation 3;
+    the division by C H W is Johnson et al., "Perceptual Losses", arXiv 1603.08155.
     """
     given = np.asarray(maps, np.float64)
     if given.ndim != 4 or not given.size:
         raise ValueError(f"expected feature maps (n, c, h, w), found shape {given.shape}")
     flat = given.reshape(*given.shape[:2], -1)
-    matrices: Array = flat @ flat.transpose(0, 2, 1) / (flat.shape[1] * flat.shape[2])
+    matrices: Float64Array = flat @ flat.transpose(0, 2, 1) / (flat.shape[1] * flat.shape[2])
     return matrices
 
 
-def gram_loss(g: ArrayLike, h: ArrayLike) -> Array:
-    """||G - H||_F^2 for each two of the matrices (.., c, c): (..,), 0 or more; lower is nearer."""
-    difference = np.asarray(g, np.float64) - np.asarray(h, np.float64)
-    losses: Array = np.square(difference).sum(axis=(-2, -1))
-    return losses
-
-
-def harmonic_mean(a: ArrayLike, b: ArrayLike) -> Array:
-    """2 a b / (a + b), element by element; 0 where either is not positive: nothing makes up for a missing part."""
+def harmonic_mean(a: ArrayLike, b: ArrayLike) -> Float64Array:
+    """Return 2 a b / (a + b), element by element; 0 where a or b is not positive, NaN where one is missing."""
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    good = (first > 0) & (second > 0)
-    sums = np.where(good, first + second, 1.0)
-    mean: Array = np.where(good, 2 * first * second / sums, np.where(np.isnan(first + second), np.nan, 0.0))
+    positive = (first > 0) & (second > 0)
+    sums = np.where(positive, first + second, 1.0)
+    mean: Float64Array = np.where(positive, 2 * first * second / sums, np.where(np.isnan(first + second), np.nan, 0.0))
     return mean
 
 
-def rank_normalise(values: ArrayLike) -> Array:
-    """Ranks of (n,) values from 0, the lowest, to 1, the highest: (n - rank)/(n - 1), rank 1 the highest.
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are not NaN; NaN where there are none."""
+    present = [value for value in values if not math.isnan(value)]
+    return math.fsum(present) / len(present) if present else math.nan
 
-    Ties share the mean of their ranks. Missing values, NaN, stay missing and are not counted; a single value has no
-    rank: NaN. Whatever increases with the values leaves the result as it is. Negate what is better when lower.
+
+def rank_normalise(values: ArrayLike) -> Float64Array:
+    """Return ranks between 0 (lowest value) and 1 (highest value): (n - rank)/(n - 1), where rank 1 is the highest.
+
+    Tied values share the mean of their ranks. NaN stays NaN and does not count towards n. A single value has no rank:
+    NaN. Any increasing function of the values gives the same ranks. Negate a metric for which lower is better.
+
+    Args:
+        values: Values (n,).
+
+    Raises:
+        ValueError: The values are not 1-D.
+
+    Reference: arXiv 2309.14859, section 5.1.
     """
     given = np.asarray(values, np.float64)
     if given.ndim != 1:
         raise ValueError(f"expected values (n,), found shape {given.shape}")
-    found, there = np.full(given.shape, np.nan), ~np.isnan(given)
-    known = given[there]
-    if len(known) > 1:
-        below = (known[None] < known[:, None]).sum(1) + ((known[None] == known[:, None]).sum(1) - 1) / 2
-        found[there] = below / (len(known) - 1)
-    return found
+    ranks, is_present = np.full(given.shape, np.nan), ~np.isnan(given)
+    present = given[is_present]
+    if len(present) > 1:
+        lower = (present[None] < present[:, None]).sum(1)
+        tied = (present[None] == present[:, None]).sum(1) - 1
+        ranks[is_present] = (lower + tied / 2) / (len(present) - 1)
+    return ranks
 
 
-def _centre(x: ArrayLike) -> Array:
-    centre: Array = normalise(x).mean(axis=0)
-    return centre
+def _centroid(x: ArrayLike) -> Float64Array:
+    centroid: Float64Array = normalise(x).mean(axis=0)
+    return centroid

@@ -1,87 +1,100 @@
-"""One picture a prompt type: for each metric the methods with their intervals. SVG, drawn without a library."""
+"""Plots of results: one picture per prompt type, with a panel for each metric and a row for each method."""
 
 from __future__ import annotations
 
+import io
 import math
+import warnings
 from collections.abc import Sequence
 
-from lorarar.evaluation.metrics.results import Group
-from lorarar.evaluation.report.html import Markup, element
-from lorarar.evaluation.report.metric_names import METRICS
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from lorarar.evaluation.metrics.results import PromptTypeResults
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FeatureMetric
 from lorarar.evaluation.statistics.bootstrap import Estimate
 
-_LABEL, _WIDTH, _ROW, _TOP, _GAP, _COLUMNS = 150, 200, 20, 34, 20, 3  # pixels; panels a row
-_LETTERS = 22
-_INK, _PALE, _GREY = "#1f2328", "#d1d9e0", "#59636e"
+# Okabe and Ito's palette for colour-blind readers, without its yellow, which is too pale for lines on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_GREY, _PALE = "#59636e", "#d1d9e0"
+_COLUMNS = 3
+_PANEL_WIDTH, _ROW_HEIGHT, _FRAME_HEIGHT = 3.1, 0.26, 0.95  # inches; the frame holds title, axis and label
+_LETTERS = 24  # longer names of methods are shortened
+_STYLE = {
+    "svg.hashsalt": "lorarar",  # element ids follow from the drawing alone: equal results give equal bytes
+    "svg.fonttype": "none",  # text stays text: it can be searched, and its size does not depend on its length
+    "text.parse_math": False,  # a dollar sign in the name of a method is a dollar sign
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.edgecolor": _GREY,
+    "xtick.color": _GREY,
+    "ytick.left": False,
+}
 
 
-def draw_group(group: Group) -> str:
-    """An SVG with a panel for each metric that was measured; in each the arrow points to what is better."""
-    names = [m.method for m in group.methods]
-    panels = {name: [m.scores[name] for m in group.methods] for name in METRICS}
-    shown = {name: found for name, found in panels.items() if any(found)}
-    height = _TOP + _ROW * len(names) + _GAP
-    parts = [
-        element(
-            "g",
-            _panel(name, names, found),
-            transform=f"translate({i % _COLUMNS * (_LABEL + _WIDTH + _GAP)}, {i // _COLUMNS * height})",
-        )
-        for i, (name, found) in enumerate(shown.items())
-    ]
-    width, full = _COLUMNS * (_LABEL + _WIDTH + _GAP), max(1, -(-len(shown) // _COLUMNS)) * height
-    drawn = element(
-        "svg",
-        element("rect", fill="white", width=width, height=full),
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        font_family="sans-serif",
-        font_size=12,
-        width=width,
-        height=full,
+def plot_svg(group: PromptTypeResults) -> str:
+    """Return the picture of one prompt type as SVG, without dates: equal results give equal text.
+
+    Each panel shows one metric: for each method its mean and its 95 % interval. A metric that was not measured has no
+    panel, and a method without a value has an empty row.
+    """
+    text = io.StringIO()
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
+        # The viewer of an SVG picks the font, so a letter that matplotlib's own font lacks is still shown.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        plot_group(group).savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def plot_group(group: PromptTypeResults) -> Figure:
+    """Draw the picture of one prompt type, see `plot_svg`."""
+    methods = [result.method for result in group.methods]
+    panels = {}
+    for name in FEATURE_METRICS:
+        estimates = [result.scores[name] for result in group.methods]
+        if any(estimates):
+            panels[name] = estimates
+    rows = max(1, math.ceil(len(panels) / _COLUMNS))
+    figure = Figure(
+        figsize=(1.2 + _PANEL_WIDTH * _COLUMNS, rows * (_FRAME_HEIGHT + _ROW_HEIGHT * len(methods))),
+        layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08),  # inches around each panel
     )
-    return f"{drawn}\n"
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for index, (name, estimates) in enumerate(panels.items()):
+        _draw_panel(axes[index], FEATURE_METRICS[name], methods, estimates)
+        if index % _COLUMNS:
+            axes[index].set_yticklabels([])
+    for unused in axes[len(panels) :]:
+        unused.remove()
+    return figure
 
 
-def _panel(name: str, methods: Sequence[str], estimates: Sequence[Estimate | None]) -> list[Markup]:
-    metric, bottom = METRICS[name], _TOP + _ROW * len(methods)
-    spans = [None if estimate is None else _span(estimate) for estimate in estimates]
-    low, high = min(span[0] for span in spans if span), max(span[2] for span in spans if span)
-    arrow = "\N{RIGHTWARDS ARROW}" if metric.better == "up" else "\N{LEFTWARDS ARROW}"
-    parts = [
-        _text(f"{metric.title} {arrow}", 0, 14, font_weight="bold"),  # some are wider than the right part
-        _text(format(low, metric.form), _LABEL, bottom + 10, fill=_GREY),
-        _text(format(high, metric.form), _LABEL + _WIDTH, bottom + 10, fill=_GREY, text_anchor="end"),
-        _line(_LABEL, _LABEL + _WIDTH, bottom - 4, _PALE),
-    ]
-    for row, (method, span) in enumerate(zip(methods, spans, strict=True)):
-        y = _TOP + _ROW * row
-        parts.append(_text(_shortened(method), _LABEL - 8, y + 4, text_anchor="end"))
-        if span is not None:
-            left, centre, right = (_place(value, low, high) for value in span)
-            parts += [_line(left, right, y, _INK), element("circle", cx=centre, cy=y, r=4, fill=_INK)]
-    return parts
+def _draw_panel(axes: Axes, metric: FeatureMetric, methods: Sequence[str], estimates: Sequence[Estimate | None]) -> None:
+    for row, estimate in enumerate(estimates):
+        if estimate is None:
+            continue
+        colour = PALETTE[row % len(PALETTE)]
+        if not math.isnan(estimate.low):
+            axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([estimate.mean], [row], color=colour, marker="o", markersize=6)
+    axes.set_title(metric.title)
+    axes.set_yticks(range(len(methods)), [_shorten(method) for method in methods])
+    axes.set_ylim(len(methods) - 0.5, -0.5)  # the first method is at the top
+    axes.margins(x=0.08)
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(axis="both", color=_PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    better = "higher is better \N{RIGHTWARDS ARROW}" if metric.better == "up" else "\N{LEFTWARDS ARROW} lower is better"
+    axes.set_xlabel(better, color=_GREY, loc="right" if metric.better == "up" else "left")
 
 
-def _span(estimate: Estimate) -> tuple[float, float, float]:
-    """Lower bound, mean and upper bound; the mean alone where there is no interval."""
-    if math.isnan(estimate.low):
-        return estimate.mean, estimate.mean, estimate.mean
-    return estimate.low, estimate.mean, estimate.high
-
-
-def _place(value: float, low: float, high: float) -> int:
-    """Where a value lies between two that are drawn at the panel's ends."""
-    return _LABEL + (round((value - low) / (high - low) * _WIDTH) if high > low else _WIDTH // 2)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 2]}.."
-
-
-def _text(text: str, x: int, y: int, **attributes: str) -> Markup:
-    return element("text", text, x=x, y=y, **attributes)
-
-
-def _line(left: int, right: int, y: int, colour: str) -> Markup:
-    return element("line", x1=left, x2=right, y1=y, y2=y, stroke=colour, stroke_width=2)
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"

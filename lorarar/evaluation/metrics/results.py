@@ -1,4 +1,4 @@
-"""From scores of images and pairs to the results of methods, with intervals."""
+"""Results of methods: means over images and pairs with intervals, ranks and shares of flagged images."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from lorarar.datasets import PROMPT_TYPES
-from lorarar.evaluation.metrics.measures import Array
-from lorarar.evaluation.metrics.ranking import Place, Ranks, mean, rank_methods
+from lorarar.evaluation.metrics.measures import Float64Array, mean
+from lorarar.evaluation.metrics.ranking import ContentClass, Ranks, rank_methods
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FLAGS, METRICS
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
 from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
 from lorarar.evaluation.statistics.proportions import Rate
 
-Pair = tuple[str, str]
+_PairKey = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class MethodResult:
-    """One method's results on the common pairs of one prompt type.
+class MethodMetrics:
+    """The results of one method on the common pairs of one prompt type.
 
     Attributes:
-        images: that were scored; refused: that could not be read.
-        scores: by metric, over contents x styles; None where it was not measured.
-        classes: means by the contents' class and metric.
-        ranks: by metric; empty for the base, which does not compete.
-        flags: how many images of how many.
+        method: Name of the method.
+        images: Number of images that were scored.
+        refused: Number of images that could not be read.
+        scores: By metric, the mean over contents and styles; None where it was not measured.
+        classes: Means by the class of the content and by metric.
+        ranks: By metric; empty for the base, which does not compete.
+        flags: By flag, how many of how many images.
     """
 
     method: str
@@ -42,66 +44,85 @@ class MethodResult:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The methods' results on the images of one prompt type.
+class PromptTypeResults:
+    """The results of all methods on the images of one prompt type.
 
     Attributes:
-        covers: what the intervals are about, in words.
+        prompt_type: The prompt type.
+        covers: What the intervals cover, as text.
+        methods: Results of the methods, sorted by name.
     """
 
     prompt_type: str
     covers: str
-    methods: list[MethodResult]
+    methods: list[MethodMetrics]
 
 
-def summarise(
-    images: Sequence[ImageScores], pairs: Sequence[PairScores], places: Mapping[str, Place], *, base: str = "base"
-) -> list[Group]:
-    """Results for each prompt type apart: what holds for one need not hold for another.
+def summarise_methods(
+    images: Sequence[ImageScores],
+    pairs: Sequence[PairScores],
+    content_classes: Mapping[str, ContentClass],
+    *,
+    base: str = "base",
+) -> list[PromptTypeResults]:
+    """Summarise the scores of each prompt type separately.
 
-    Only pairs that all methods have are used; the base is compared with nobody and has no say in that.
+    Only pairs that every method has are used. The base is not compared with other methods, and its pairs do not count
+    for this choice.
+
+    Args:
+        images: Scores of the images.
+        pairs: Scores of the pairs.
+        content_classes: The class of each content, by name.
+        base: The method whose images come from the base model alone.
     """
     types = sorted({pair.prompt_type for pair in pairs}, key=PROMPT_TYPES.index)
     return [
-        _group(
-            kind,
-            [image for image in images if image.item.prompt_type == kind],
-            [pair for pair in pairs if pair.prompt_type == kind],
-            places,
+        _summarise_type(
+            prompt_type,
+            [image for image in images if image.item.prompt_type == prompt_type],
+            [pair for pair in pairs if pair.prompt_type == prompt_type],
+            content_classes,
             base,
         )
-        for kind in types
+        for prompt_type in types
     ]
 
 
-def _group(
-    kind: str, images: Sequence[ImageScores], pairs: Sequence[PairScores], places: Mapping[str, Place], base: str
-) -> Group:
+def _summarise_type(
+    prompt_type: str,
+    images: Sequence[ImageScores],
+    pairs: Sequence[PairScores],
+    content_classes: Mapping[str, ContentClass],
+    base: str,
+) -> PromptTypeResults:
     common, left_out = _common_pairs(pairs, base)
     used = [pair for pair in pairs if (pair.content, pair.style) in common]
-    ranks = rank_methods([pair for pair in used if pair.method != base], places)
+    ranks = rank_methods([pair for pair in used if pair.method != base], content_classes)
     by_method: dict[str, list[ImageScores]] = defaultdict(list)
     for image in images:
         if (image.item.content, image.item.style) in common:
             by_method[image.item.method].append(image)
     methods = [
-        _method(name, by_method[name], [pair for pair in used if pair.method == name], ranks.get(name, {}), places)
+        _summarise_method(
+            name, by_method[name], [pair for pair in used if pair.method == name], ranks.get(name, {}), content_classes
+        )
         for name in sorted(by_method)
     ]
-    return Group(kind, _covers(common, left_out), methods)
+    return PromptTypeResults(prompt_type, _describe_coverage(common, left_out), methods)
 
 
-def _common_pairs(pairs: Sequence[PairScores], base: str) -> tuple[set[Pair], int]:
-    """The pairs that every method has, and how many others there are."""
-    having: dict[str, set[Pair]] = defaultdict(set)
+def _common_pairs(pairs: Sequence[PairScores], base: str) -> tuple[set[_PairKey], int]:
+    """Return the pairs that every method has, and the number of other pairs."""
+    by_method: dict[str, set[_PairKey]] = defaultdict(set)
     for pair in pairs:
-        having[pair.method].add((pair.content, pair.style))
-    competing = [found for method, found in having.items() if method != base] or list(having.values())
+        by_method[pair.method].add((pair.content, pair.style))
+    competing = [keys for method, keys in by_method.items() if method != base] or list(by_method.values())
     common = set.intersection(*competing)
     return common, len(set.union(*competing) - common)
 
 
-def _covers(common: set[Pair], left_out: int) -> str:
+def _describe_coverage(common: set[_PairKey], left_out: int) -> str:
     contents, styles = (len({pair[part] for pair in common}) for part in (0, 1))
     text = f"{len(common)} pairs of {contents} contents and {styles} styles"
     if left_out:
@@ -111,53 +132,55 @@ def _covers(common: set[Pair], left_out: int) -> str:
     return text
 
 
-def _method(
+def _summarise_method(
     name: str,
     images: Sequence[ImageScores],
     pairs: Sequence[PairScores],
     ranks: dict[str, Ranks],
-    places: Mapping[str, Place],
-) -> MethodResult:
+    content_classes: Mapping[str, ContentClass],
+) -> MethodMetrics:
     scores = {}
-    for metric, about in METRICS.items():
-        cells = _of_pairs(pairs, metric) if about.whole else _of_images(images, metric)
+    for metric, definition in FEATURE_METRICS.items():
+        cells = _cells_of_pairs(pairs, metric) if definition.whole else _cells_of_images(images, metric)
         scores[metric] = _estimate(cells)
     refused = sum(bool(image.refused) for image in images)
-    return MethodResult(
+    return MethodMetrics(
         name,
         len(images) - refused,
         refused,
         scores,
-        _by_class(pairs, places),
+        _means_by_class(pairs, content_classes),
         ranks,
         {flag: _rate([image.flags[flag] for image in images if flag in image.flags]) for flag in FLAGS},
     )
 
 
-def _by_class(pairs: Sequence[PairScores], places: Mapping[str, Place]) -> dict[str, dict[str, float]]:
-    members: dict[str, list[PairScores]] = defaultdict(list)
+def _means_by_class(
+    pairs: Sequence[PairScores], content_classes: Mapping[str, ContentClass]
+) -> dict[str, dict[str, float]]:
+    by_class: dict[str, list[PairScores]] = defaultdict(list)
     for pair in pairs:
-        members[places[pair.content].class_].append(pair)
+        by_class[content_classes[pair.content].class_].append(pair)
     return {
-        name: {metric: mean(pair.values.get(metric, math.nan) for pair in found) for metric in METRICS}
-        for name, found in sorted(members.items())
+        name: {metric: mean(pair.values.get(metric, math.nan) for pair in members) for metric in FEATURE_METRICS}
+        for name, members in sorted(by_class.items())
     }
 
 
-def _of_images(images: Sequence[ImageScores], metric: str) -> Array:
-    """Values (contents, styles, images), NaN where there is none."""
-    by_pair: dict[Pair, list[float]] = defaultdict(list)
+def _cells_of_images(images: Sequence[ImageScores], metric: str) -> Float64Array:
+    """Return values (contents, styles, images), NaN where there is none."""
+    by_pair: dict[_PairKey, list[float]] = defaultdict(list)
     for image in images:
         by_pair[image.item.content, image.item.style].append(image.values.get(metric, math.nan))
-    return _lay_out(by_pair)
+    return _cells(by_pair)
 
 
-def _of_pairs(pairs: Sequence[PairScores], metric: str) -> Array:
-    """Values (contents, styles, 1), NaN where there is none."""
-    return _lay_out({(pair.content, pair.style): [pair.values.get(metric, math.nan)] for pair in pairs})
+def _cells_of_pairs(pairs: Sequence[PairScores], metric: str) -> Float64Array:
+    """Return values (contents, styles, 1), NaN where there is none."""
+    return _cells({(pair.content, pair.style): [pair.values.get(metric, math.nan)] for pair in pairs})
 
 
-def _lay_out(by_pair: Mapping[Pair, Sequence[float]]) -> Array:
+def _cells(by_pair: Mapping[_PairKey, Sequence[float]]) -> Float64Array:
     contents, styles = (sorted({pair[part] for pair in by_pair}) for part in (0, 1))
     cells = np.full((len(contents), len(styles), max(map(len, by_pair.values()), default=0)), math.nan)
     for (content, style), values in by_pair.items():
@@ -165,8 +188,11 @@ def _lay_out(by_pair: Mapping[Pair, Sequence[float]]) -> Array:
     return cells
 
 
-def _estimate(cells: Array) -> Estimate | None:
-    """The mean with its contents x styles interval; seeds do not act alike on all pairs and are not resampled."""
+def _estimate(cells: Float64Array) -> Estimate | None:
+    """Return the mean with its contents x styles interval.
+
+    Seeds are not resampled: one seed does not have the same effect on all pairs.
+    """
     if np.isnan(cells).all():
         return None
     if min(cells.shape[:2]) < 2:

@@ -1,4 +1,4 @@
-"""`lorarar metrics`: from a configuration to metrics.json, metrics.csv, metrics.md and plots."""
+"""The command `lorarar metrics`: from a configuration to metrics.json, metrics.csv, metrics.md and plots."""
 
 from __future__ import annotations
 
@@ -7,23 +7,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from lorarar.datasets import Item, References, build_items, check_items, load_references, lock, read_manifest
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
-from lorarar.evaluation.metrics.encoders.protocols import Encoder
+from lorarar.datasets import (
+    Item,
+    References,
+    build_items,
+    check_items,
+    load_references,
+    lock,
+    read_entries,
+    read_manifest,
+)
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
+from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder
 from lorarar.evaluation.metrics.encoders.resizing import Resize
-from lorarar.evaluation.metrics.export import Measured, write_all
-from lorarar.evaluation.metrics.images_seen import Encoders, see
-from lorarar.evaluation.metrics.ranking import Place
-from lorarar.evaluation.metrics.reasons import not_measured
-from lorarar.evaluation.metrics.results import summarise
+from lorarar.evaluation.metrics.encoding import Encoders, encode_items
+from lorarar.evaluation.metrics.export import Measurement, write_measurement
+from lorarar.evaluation.metrics.ranking import ContentClass
+from lorarar.evaluation.metrics.reasons import explain_gaps
+from lorarar.evaluation.metrics.results import summarise_methods
 from lorarar.evaluation.metrics.scoring import score_all
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder by name, see `lorarar.evaluation.metrics.encoders.load_encoder`."""
+    """The choice of an encoder, see `lorarar.evaluation.metrics.encoders.load_encoder` for the values.
+
+    Attributes:
+        name: Name of the encoder.
+        path: Weights of the encoder; None where it needs none.
+        resize: How images are brought to its size.
+    """
 
     name: str
     path: str | None = None
@@ -32,18 +45,25 @@ class EncoderChoice:
 
 @dataclass(frozen=True)
 class MetricsConfig:
-    """``lorarar metrics``.
+    """Configuration of ``lorarar metrics``.
 
     Attributes:
-        images: the folder of the images; layout reads a manifest off their paths, or manifest lists them; with
-            neither, the one that `lorarar judge plan` wrote into output.
-        references: YAML file of concepts and their images; a concept's `category` there groups classes for the ranks.
-        output: folder for the results. In the folder of a judging run they become a section of its report.
-        splits: splits in that file whose training part must not be scored.
-        content, style, gram, text: who sees what, see `lorarar.evaluation.metrics.images_seen.Encoders`; no text, no controllability.
-        triggers: words and phrases that are taken out of prompts before they are compared with images.
-        base: the method whose images are the base model's own.
-        cache: folder of features, which runs may share.
+        images: Folder of the images.
+        references: YAML file of concepts and their images. The `category` of a content there groups classes for ranks.
+        output: Folder for the results. In the folder of a judging run they become a section of its report.
+        layout: Pattern of the image paths, from which the manifest is built.
+        manifest: File that lists the images. With neither a layout nor a manifest, the manifest is the one that
+            `lorarar judge plan` wrote into output.
+        ignore: Patterns of paths that the layout skips.
+        reference_root: Folder of the reference images; None is the folder of that file, or `images` in it.
+        splits: Name of the splits in the file of references whose training part must not be scored.
+        content: Encoder for content fidelity, diversity and copies.
+        style: Encoder for style fidelity.
+        gram: Encoder for Gram losses.
+        text: Encoder for controllability; None leaves controllability out.
+        triggers: Words and phrases that are removed from prompts before prompts are compared with images.
+        base: The method whose images come from the base model alone.
+        cache: Folder of features, which runs may share.
     """
 
     images: Path
@@ -64,32 +84,34 @@ class MetricsConfig:
 
 
 def run_metrics(config: MetricsConfig) -> str:
-    """Measures what a configuration names, and writes it; returns a few lines for people.
+    """Measure the images that a configuration names, and write the results.
+
+    Returns:
+        A few lines of text that summarise the results.
 
     Raises:
-        ValueError: images, names, references or encoders are wrong.
+        ValueError: The images, names, references or encoders are wrong.
     """
     references = load_references(config.references, root=config.reference_root, splits=config.splits)
     if config.layout:
         items = build_items(config.images, config.layout, references, ignore=config.ignore)
     else:
         items = read_manifest(config.manifest or config.output / "manifest.jsonl")
-    encoders = load_encoders(config)
-    measured = measure(
+    measurement = measure_metrics(
         items,
         references,
         config.images,
-        encoders,
+        load_encoders(config),
         triggers=config.triggers,
         base=config.base,
-        places=read_places(config.references, references),
+        content_classes=read_content_classes(config.references, references),
         cache=config.cache,
         progress=True,
     )
-    return write_all(config.output, measured)
+    return write_measurement(config.output, measurement)
 
 
-def measure(
+def measure_metrics(
     items: Sequence[Item],
     references: References,
     root: Path,
@@ -97,66 +119,83 @@ def measure(
     *,
     triggers: Sequence[str] = (),
     base: str = "base",
-    places: Mapping[str, Place] | None = None,
+    content_classes: Mapping[str, ContentClass] | None = None,
     cache: Path | None = None,
     progress: bool = False,
-) -> Measured:
-    """All metrics of some images. Images that cannot be read are counted with a reason, and the others are scored.
+) -> Measurement:
+    """Measure all metrics of some images. Images that cannot be read are counted with a reason.
 
     Args:
-        root: the items' paths are relative to it.
-        triggers: words that are taken out of prompts.
-        base: the method whose images are the base model's own.
-        places: class and category of each content; by default its phrase, all in one category.
-        cache: folder of features; None keeps none.
+        items: The images.
+        references: The concepts and their images.
+        root: Folder that the paths of the items are relative to.
+        encoders: The encoder of each metric.
+        triggers: Words that are removed from prompts.
+        base: The method whose images come from the base model alone.
+        content_classes: The class of each content; by default its phrase, all in one category.
+        cache: Folder of features; None caches nothing.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: the manifest is refused, see `lorarar.datasets.manifest.check_items`.
+        ValueError: The manifest is refused, see `lorarar.datasets.manifest.check_items`.
     """
     check_items(items, references)
     start = time.perf_counter()
     locked = lock(items, root)
-    seen = see(locked, references, root, encoders, triggers=triggers, cache=cache, progress=progress)
-    images, pairs = score_all(locked, seen, base=base)
-    places = places or _default_places(references)
-    refused = {image.item.id: image.refused for image in images if image.refused}
-    shown = {picture.path: why for picture, why in seen.content.refused.items() if picture.root == references.root}
-    return Measured(
+    encoded = encode_items(locked, references, root, encoders, triggers=triggers, cache=cache, progress=progress)
+    images, pairs = score_all(locked, encoded, base=base)
+    classes = content_classes or _default_classes(references)
+    refusals = encoded.content.refused
+    return Measurement(
         items=locked,
         encoders=encoders.by_part(),
         images=images,
         pairs=pairs,
-        groups=summarise(images, pairs, places, base=base),
-        not_measured=not_measured(locked, images, pairs, encoders, base),
-        refused={"image": refused, "reference": shown},
-        threshold=seen.threshold,
-        computed=seen.content.computed,
-        cached=seen.content.cached,
+        groups=summarise_methods(images, pairs, classes, base=base),
+        not_measured=explain_gaps(locked, images, pairs, encoders, base),
+        refused={
+            "image": {image.item.id: image.refused for image in images if image.refused},
+            "reference": {file.path: reason for file, reason in refusals.items() if file.root == references.root},
+        },
+        threshold=encoded.threshold,
+        computed=encoded.content.computed,
+        cached=encoded.content.cached,
         seconds=time.perf_counter() - start,
     )
 
 
 def load_encoders(config: MetricsConfig) -> Encoders:
-    """The encoders of a configuration; equal choices share one."""
-    loaded: dict[EncoderChoice, Encoder] = {}
+    """Load the encoders of a configuration; equal choices share one encoder."""
+    loaded: dict[EncoderChoice, ImageEncoder] = {}
 
-    def once(choice: EncoderChoice) -> Encoder:
+    def load_once(choice: EncoderChoice) -> ImageEncoder:
         if choice not in loaded:
             loaded[choice] = load_encoder(choice.name, resize=choice.resize, path=choice.path)
         return loaded[choice]
 
-    return Encoders(
-        once(config.content), once(config.style), once(config.gram), once(config.text) if config.text else None
-    )
+    content, style, gram = (load_once(choice) for choice in (config.content, config.style, config.gram))
+    return Encoders(content, style, gram, load_once(config.text) if config.text else None)
 
 
-def read_places(path: Path, references: References) -> dict[str, Place]:
-    """Class and category of each content: what a question calls it, and the file's `category`, where it has one."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["concepts"]
-    categories = {e["name"]: str(e["category"]) for e in entries if e["kind"] == "content" and "category" in e}
-    places = _default_places(references)
-    return {name: Place(place.class_, categories.get(name, place.category)) for name, place in places.items()}
+def read_content_classes(path: Path, references: References) -> dict[str, ContentClass]:
+    """Read the class of each content: its phrase in questions, and its `category` where the file has one.
+
+    Args:
+        path: The YAML file of the references.
+        references: The references that were loaded from it.
+    """
+    categories = {
+        entry["name"]: str(entry["category"])
+        for entry in read_entries(path)
+        if entry["kind"] == "content" and "category" in entry
+    }
+    return {
+        name: ContentClass(default.class_, categories.get(name, default.category))
+        for name, default in _default_classes(references).items()
+    }
 
 
-def _default_places(references: References) -> dict[str, Place]:
-    return {name: Place(concept.phrase) for (axis, name), concept in references.concepts.items() if axis == "content"}
+def _default_classes(references: References) -> dict[str, ContentClass]:
+    return {
+        name: ContentClass(concept.phrase) for (axis, name), concept in references.concepts.items() if axis == "content"
+    }

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lorarar.datasets import SUFFIXES, parse_layout
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
+from lorarar.datasets import list_images, parse_layout
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import MapEncoder
 from lorarar.evaluation.metrics.encoders.resizing import Resize
-from lorarar.evaluation.metrics.features import Features, Picture, gram_features, image_features
+from lorarar.evaluation.metrics.features import Features, ImageFile, gram_features, image_features
 from lorarar.evaluation.metrics.probe import DIVERSITIES, Probe, probe
 from lorarar.storage import write_json
 
@@ -21,7 +21,7 @@ LAYOUT = "{content}/{style}/{seed}.png"
 class Labelled:
     """Images whose content and style are known, three lists of one length."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ImageFile, ...]
     contents: tuple[str, ...]
     styles: tuple[str, ...]
 
@@ -52,7 +52,7 @@ def read_labelled(root: Path, layout: str = LAYOUT) -> Labelled:
         ValueError: no folder, no images, or a path that the layout does not match in one way.
     """
     pattern = parse_layout(layout, {})
-    paths = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p.relative_to(root).as_posix() for p in list_images(root, recursive=True))
     if not paths:
         raise ValueError(f"expected a folder of images at {root}, found none: check the path")
     read = {path: pattern.readings(path) for path in paths}
@@ -62,7 +62,7 @@ def read_labelled(root: Path, layout: str = LAYOUT) -> Labelled:
             f"first {wrong[:3]}: give another --layout, or move them away"
         )
     return Labelled(
-        tuple(Picture(root, path) for path in paths),
+        tuple(ImageFile(root, path) for path in paths),
         tuple(readings[0]["content"] for readings in read.values()),
         tuple(readings[0]["style"] for readings in read.values()),
     )

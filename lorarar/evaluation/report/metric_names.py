@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Metric:
+class FeatureMetric:
     """A metric.
 
     Attributes:
@@ -27,16 +27,16 @@ class Metric:
         return 1 if self.better == "up" else -1
 
 
-METRICS = {
-    "content_cosine": Metric("content fidelity, cosine", "up"),
-    "content_centroid": Metric("content fidelity, centroid", "down", whole=True),
-    "style_cosine": Metric("style fidelity, cosine", "up"),
-    "style_centroid": Metric("style fidelity, centroid", "down", whole=True),
-    "style_gram": Metric("style fidelity, Gram", "down", form=".4g"),
-    "harmonic": Metric("content and style, harmonic mean", "up"),
-    "controllability": Metric("controllability", "up"),
-    "diversity": Metric("diversity, Vendi", "up", whole=True),
-    "base_preservation": Metric("base preservation, Gram", "down", form=".4g"),
+FEATURE_METRICS = {
+    "content_cosine": FeatureMetric("content fidelity, cosine", "up"),
+    "content_centroid": FeatureMetric("content fidelity, centroid", "down", whole=True),
+    "style_cosine": FeatureMetric("style fidelity, cosine", "up"),
+    "style_centroid": FeatureMetric("style fidelity, centroid", "down", whole=True),
+    "style_gram": FeatureMetric("style fidelity, Gram", "down", form=".4g"),
+    "harmonic": FeatureMetric("content and style, harmonic mean", "up"),
+    "controllability": FeatureMetric("controllability", "up"),
+    "diversity": FeatureMetric("diversity, Vendi", "up", whole=True),
+    "base_preservation": FeatureMetric("base preservation, Gram", "down", form=".4g"),
 }
 
 FLAGS = {

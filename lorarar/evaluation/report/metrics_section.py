@@ -10,7 +10,7 @@ from typing import Any
 
 from lorarar.datasets import Item, manifest_key
 from lorarar.evaluation.report.html import Markup, element
-from lorarar.evaluation.report.metric_names import FLAGS, METRICS
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
 from lorarar.evaluation.report.numbers import show_estimate, show_number, show_rate, table
 from lorarar.evaluation.statistics.bootstrap import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
@@ -40,12 +40,12 @@ def metrics_section(run: Path, items: Iterable[Item]) -> Markup | None:
 
 def _group(group: Mapping[str, Any], titled: bool) -> Markup:
     methods: Sequence[Mapping[str, Any]] = group["methods"]
-    measured = [name for name in METRICS if any(method["scores"].get(name) for method in methods)]
+    measured = [name for name in FEATURE_METRICS if any(method["scores"].get(name) for method in methods)]
     scores = [
-        (m["method"], *(show_estimate(_estimate(m["scores"][name]), METRICS[name].form) for name in measured))
+        (m["method"], *(show_estimate(_estimate(m["scores"][name]), FEATURE_METRICS[name].form) for name in measured))
         for m in methods
     ]
-    header = ("method", *(f"{METRICS[name].title} ({METRICS[name].better})" for name in measured))
+    header = ("method", *(f"{FEATURE_METRICS[name].title} ({FEATURE_METRICS[name].better})" for name in measured))
     ranked = [
         (m["method"], *(show_number(m["ranks"].get(name, {}).get("overall")) for name in measured)) for m in methods
     ]
@@ -70,7 +70,7 @@ def _estimate(found: Mapping[str, float | None] | None) -> Estimate | None:
 def _missing(reasons: Mapping[str, str]) -> Markup:
     if not reasons:
         return element("p", "Everything was measured.")
-    rows = [(METRICS[name].title, reason) for name, reason in sorted(reasons.items())]
+    rows = [(FEATURE_METRICS[name].title, reason) for name, reason in sorted(reasons.items())]
     return table(("not measured", "why"), rows)
 
 

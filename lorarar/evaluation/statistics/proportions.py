@@ -51,7 +51,7 @@ def wilson(rate: Rate) -> Estimate:
     return Estimate(p, low, high)
 
 
-def corrected(shares: NDArray[np.floating], sensitivity: float, specificity: float) -> NDArray[np.float64]:
+def correct_shares(shares: NDArray[np.floating], sensitivity: float, specificity: float) -> NDArray[np.float64]:
     """Shares of yes freed of the judge's errors: (share + specificity - 1) / (sensitivity + specificity - 1).
 
     The result's expectation is the truth's, but single values may leave 0 to 1.
@@ -82,7 +82,7 @@ def rogan_gladen(apparent: Estimate, sensitivity: Rate, specificity: Rate) -> Es
     prevalence of disease adjusted for estimated sensitivity and specificity", Preventive Veterinary Medicine 113
     (2014).
     """
-    truth = float(corrected(np.array(apparent.mean), sensitivity.value, specificity.value))
+    truth = float(correct_shares(np.array(apparent.mean), sensitivity.value, specificity.value))
     informedness = sensitivity.value + specificity.value - 1
     variance = _variance(apparent) / informedness**2
     variance += (truth / informedness) ** 2 * sensitivity.variance
@@ -102,7 +102,7 @@ def rogan_gladen_joint(
     Given the truth, errors on the two axes are taken as independent.
 
     Args:
-        joint: the mean over images of the product of both axes' `corrected` shares, with its interval.
+        joint: the mean over images of the product of both axes' `correct_shares` shares, with its interval.
         content, style: the mean over images of each axis' corrected share.
         sensitivity, specificity: of the judge on content and on style.
     """

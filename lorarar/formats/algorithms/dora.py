@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, wide
+from lorarar.formats.algorithms.parts import LayerParts, widen
 from lorarar.lora import Dense, Layer
 
 
-def decomposed(parts: Parts, layer: Layer, weight: Tensor) -> Dense:
+def dora(parts: LayerParts, layer: Layer, weight: Tensor) -> Dense:
     """The full-rank delta dW' that a magnitude makes of dW.
 
     Args:
@@ -31,10 +31,10 @@ def decomposed(parts: Parts, layer: Layer, weight: Tensor) -> Dense:
     magnitude, dims = _magnitude(parts, channels)
     # A direction of length 0 stays 0.
     length = torch.linalg.vector_norm(merged, dim=dims, keepdim=True).clamp_min(torch.finfo(merged.dtype).tiny)
-    return Dense((wide(magnitude) / length * merged - channels).flatten(1), tuple(weight.shape[2:]))
+    return Dense((widen(magnitude) / length * merged - channels).flatten(1), tuple(weight.shape[2:]))
 
 
-def _magnitude(parts: Parts, channels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def _magnitude(parts: LayerParts, channels: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """The magnitude in three dimensions, and those over which the norm runs."""
     out, width, _ = channels.shape
     stored = parts.get("dora_scale")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lorarar.formats.algorithms.parts import Parts
+from lorarar.formats.algorithms.parts import LayerParts
 from lorarar.formats.algorithms.scaling import Scaling, gamma
 from lorarar.lora import Dense
 
 _BIASES = ("diff_b", "b_norm")
 
 
-def dense(parts: Parts, role: str) -> Dense:
+def dense(parts: LayerParts, role: str) -> Dense:
     """A stored delta, a convolution flattened.
 
     Args:
@@ -25,7 +25,7 @@ def dense(parts: Parts, role: str) -> Dense:
     return Dense(tensor.flatten(1) if tensor.ndim > 2 else tensor, tuple(tensor.shape[2:]))
 
 
-def bias(parts: Parts, scaling: Scaling) -> Dense | None:
+def bias(parts: LayerParts, scaling: Scaling) -> Dense | None:
     """The bias' delta, (out,): stored as such, or peft's bias of the up factor, which gamma scales like the weight.
 
     Raises:

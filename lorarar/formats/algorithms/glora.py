@@ -8,15 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, flattened, kron
-from lorarar.formats.algorithms.scaling import Scaling, gamma, number
+from lorarar.formats.algorithms.parts import LayerParts, flatten_kernel, kron
+from lorarar.formats.algorithms.scaling import Scaling, gamma, single_number
 from lorarar.lora import Dense, Layer, LowRank
 
 # Today's order, and the one of old files.
 _NAMES = (("a1", "a2", "b1", "b2"), ("a2", "a1", "b2", "b1"))
 
 
-def glora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
+def glora(parts: LayerParts, scaling: Scaling, weight: Tensor) -> Layer:
     """[W0 a1, b1] [a2; b2], of twice the rank; in a convolution a1 and a2 act on channels, at each place of the kernel.
 
     Args:
@@ -41,18 +41,18 @@ def glora(parts: Parts, scaling: Scaling, weight: Tensor) -> Layer:
     return Dense(scale * (up @ down), kernel)
 
 
-def _scale(parts: Parts, scaling: Scaling, rank: int) -> float:
+def _scale(parts: LayerParts, scaling: Scaling, rank: int) -> float:
     """gamma; LyCORIS writes GLoRA's alpha without rsLoRA's root, unlike that of its other algorithms."""
     if "alpha" in parts:
-        scaling = Scaling(number(parts, "alpha"), scaling.rslora)
+        scaling = Scaling(single_number(parts, "alpha"), scaling.rslora)
     return gamma({role: tensor for role, tensor in parts.items() if role != "alpha"}, scaling, rank)
 
 
-def _ordered(parts: Parts, weight: Tensor) -> list[Tensor]:
+def _ordered(parts: LayerParts, weight: Tensor) -> list[Tensor]:
     """a1, a2, b1, b2 as matrices in today's order, in the weight's type."""
     out, width = weight.shape[:2]
     for names in _NAMES:
-        matrices = [flattened(parts, name)[0] for name in names]
+        matrices = [flatten_kernel(parts, name)[0] for name in names]
         rank = matrices[1].shape[0]
         expected = [(width, rank), (rank, width), (out, rank), (rank, weight[0].numel())]
         if [tuple(matrix.shape) for matrix in matrices] == expected:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, wide
-from lorarar.formats.algorithms.scaling import number
+from lorarar.formats.algorithms.parts import LayerParts, widen
+from lorarar.formats.algorithms.scaling import single_number
 from lorarar.lora import Dense
 
 
-def ia3(parts: Parts, weight: Tensor) -> Dense:
+def ia3(parts: LayerParts, weight: Tensor) -> Dense:
     """The delta, of full rank.
 
     Args:
@@ -23,8 +23,8 @@ def ia3(parts: Parts, weight: Tensor) -> Dense:
     Raises:
         ValueError: Shapes do not fit.
     """
-    dimension = 1 if number(parts, "on_input") else 0
-    factors = wide(parts["ia3"]).flatten()
+    dimension = 1 if single_number(parts, "on_input") else 0
+    factors = widen(parts["ia3"]).flatten()
     if factors.numel() != weight.shape[dimension]:
         raise ValueError(
             f"IA3 must have one number for each of the weight's {weight.shape[dimension]} "

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.parts import LayerParts, as_matrix, check_ranks, flatten_kernel, fold_core, widen
 from lorarar.formats.algorithms.scaling import Scaling, gamma
 from lorarar.lora import Dense, Layer, LowRank
 
 
-def loha(parts: Parts, scaling: Scaling) -> Layer:
+def loha(parts: LayerParts, scaling: Scaling) -> Layer:
     """Exact factors of rank r1 r2 where that is less than both sides, else the dense delta.
 
     Args:
@@ -42,13 +42,13 @@ def loha(parts: Parts, scaling: Scaling) -> Layer:
     return Dense(scale * (a @ b) * (c @ d), kernel)
 
 
-def _half(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+def _half(parts: LayerParts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """One of the two products: up (out, r), down (r, in), kernel."""
     up, down, core = f"hada_w{index}_a", f"hada_w{index}_b", f"hada_t{index}"
     if core in parts:
         check_ranks(parts, (up, 0), (core, 0))
         check_ranks(parts, (core, 1), (down, 0))
-        kernel = flattened(parts, core)[1]
-        return wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down)), kernel
+        kernel = flatten_kernel(parts, core)[1]
+        return widen(as_matrix(parts, up)).T, fold_core(parts[core], as_matrix(parts, down)), kernel
     check_ranks(parts, (up, 1), (down, 0))
-    return wide(matrix(parts, up)), wide(matrix(parts, down)), ()
+    return widen(as_matrix(parts, up)), widen(as_matrix(parts, down)), ()

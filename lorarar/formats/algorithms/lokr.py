@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, kron, matrix, wide
+from lorarar.formats.algorithms.parts import LayerParts, as_matrix, check_ranks, flatten_kernel, fold_core, kron, widen
 from lorarar.formats.algorithms.scaling import Scaling, gamma
 from lorarar.lora import Dense, Layer, LowRank
 
 
-def lokr(parts: Parts, scaling: Scaling) -> Layer:
+def lokr(parts: LayerParts, scaling: Scaling) -> Layer:
     """Exact factors where the two sides' ranks multiply to less than both sides of the delta, else the dense delta.
 
     Args:
@@ -40,7 +40,7 @@ def lokr(parts: Parts, scaling: Scaling) -> Layer:
     return Dense(scale * kron(a @ b, c @ d), kernel)
 
 
-def _scale(parts: Parts, scaling: Scaling) -> float:
+def _scale(parts: LayerParts, scaling: Scaling) -> float:
     """gamma; for two full sides, 1 for LyCORIS, which stores an alpha, and alpha / rank by peft's configuration."""
     ranked = next((parts[role] for role in ("lokr_w2_b", "lokr_w1_b") if role in parts), None)
     if ranked is not None:
@@ -49,21 +49,21 @@ def _scale(parts: Parts, scaling: Scaling) -> float:
     return gamma(rest, scaling if scaling.rank and "alpha" not in parts else Scaling(), scaling.rank or 1)
 
 
-def _side(parts: Parts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+def _side(parts: LayerParts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """Factors of one side, (rows, r) and (r, columns), r at most min(rows, columns); kernel."""
     name = f"lokr_w{index}"
     if name in parts:
-        whole, kernel = flattened(parts, name)
-        return (*_trivial(wide(whole)), kernel)
+        whole, kernel = flatten_kernel(parts, name)
+        return (*_trivial(widen(whole)), kernel)
     up, down, core = f"{name}_a", f"{name}_b", f"lokr_t{index}"
     if core in parts:
         check_ranks(parts, (up, 0), (core, 0))
         check_ranks(parts, (core, 1), (down, 0))
-        kernel = flattened(parts, core)[1]
-        return (*_thin(wide(matrix(parts, up)).T, folded(parts[core], matrix(parts, down))), kernel)
+        kernel = flatten_kernel(parts, core)[1]
+        return (*_thin(widen(as_matrix(parts, up)).T, fold_core(parts[core], as_matrix(parts, down))), kernel)
     check_ranks(parts, (up, 1), (down, 0))
-    columns, kernel = flattened(parts, down)
-    return (*_thin(wide(matrix(parts, up)), wide(columns)), kernel)
+    columns, kernel = flatten_kernel(parts, down)
+    return (*_thin(widen(as_matrix(parts, up)), widen(columns)), kernel)
 
 
 def _thin(up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,12 @@ flattening both factors leaves a product of matrices.
 
 from __future__ import annotations
 
-from lorarar.formats.algorithms.parts import Parts, check_ranks, flattened, folded, matrix, wide
+from lorarar.formats.algorithms.parts import LayerParts, as_matrix, check_ranks, flatten_kernel, fold_core, widen
 from lorarar.formats.algorithms.scaling import Scaling, gamma
 from lorarar.lora import LowRank
 
 
-def lora(parts: Parts, scaling: Scaling) -> LowRank:
+def lora(parts: LayerParts, scaling: Scaling) -> LowRank:
     """The factors as they are stored, with gamma beside them; a convolution is flattened.
 
     Args:
@@ -21,11 +21,11 @@ def lora(parts: Parts, scaling: Scaling) -> LowRank:
     Raises:
         ValueError: The shapes disagree.
     """
-    up, (down, kernel) = matrix(parts, "up"), flattened(parts, "down")
+    up, (down, kernel) = as_matrix(parts, "up"), flatten_kernel(parts, "down")
     return LowRank(up, down, gamma(parts, scaling, down.shape[0]), kernel)
 
 
-def tucker(parts: Parts, scaling: Scaling) -> LowRank:
+def tucker(parts: LayerParts, scaling: Scaling) -> LowRank:
     """The core folded into the down factor: the rank stays.
 
     Args:
@@ -35,8 +35,8 @@ def tucker(parts: Parts, scaling: Scaling) -> LowRank:
     Raises:
         ValueError: The shapes disagree.
     """
-    up, down = matrix(parts, "up"), matrix(parts, "down")
+    up, down = as_matrix(parts, "up"), as_matrix(parts, "down")
     check_ranks(parts, ("up", 1), ("mid", 0))
     check_ranks(parts, ("mid", 1), ("down", 0))
-    kernel = flattened(parts, "mid")[1]
-    return LowRank(wide(up), folded(parts["mid"], down), gamma(parts, scaling, down.shape[0]), kernel)
+    kernel = flatten_kernel(parts, "mid")[1]
+    return LowRank(widen(up), fold_core(parts["mid"], down), gamma(parts, scaling, down.shape[0]), kernel)

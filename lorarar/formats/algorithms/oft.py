@@ -10,12 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.parts import Parts, wide
-from lorarar.formats.algorithms.scaling import number
+from lorarar.formats.algorithms.parts import LayerParts, widen
+from lorarar.formats.algorithms.scaling import single_number
 from lorarar.lora import Dense
 
 
-def oft(parts: Parts, weight: Tensor) -> Dense:
+def oft(parts: LayerParts, weight: Tensor) -> Dense:
     """The delta, of full rank.
 
     Args:
@@ -33,7 +33,7 @@ def oft(parts: Parts, weight: Tensor) -> Dense:
             f"oft_blocks must be square blocks that cover the weight's {out} rows, found shape {tuple(blocks.shape)}: "
             f"the base model is another one, or the file is damaged"
         )
-    rotations = _cayley(blocks, number(parts, "alpha") * out if "alpha" in parts else 0.0).to(rows.dtype)
+    rotations = _cayley(blocks, single_number(parts, "alpha") * out if "alpha" in parts else 0.0).to(rows.dtype)
     if blocks.ndim == 3:
         rotated = (rotations.mT @ rows.reshape(*blocks.shape[:2], -1)).reshape(rows.shape)
     else:
@@ -70,8 +70,8 @@ def _butterfly(rotations: Tensor, rows: Tensor) -> Tensor:
     return rows
 
 
-def _rescale(parts: Parts, out: int) -> Tensor:
-    rescale = wide(parts["rescale"])
+def _rescale(parts: LayerParts, out: int) -> Tensor:
+    rescale = widen(parts["rescale"])
     if rescale.numel() != out:
         raise ValueError(f"rescale must have one number for each of {out} rows, found shape {tuple(rescale.shape)}")
     return rescale.reshape(out, 1)

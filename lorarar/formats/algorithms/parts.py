@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-Parts = Mapping[str, Tensor]
+LayerParts = Mapping[str, Tensor]
 _NUMBERS = ("alpha", "scalar", "on_input")
 # float8 has no arithmetic; these types hold all its values.
 _WIDENED = {
@@ -19,10 +19,10 @@ _WIDENED = {
     torch.float8_e8m0fnu: torch.float32,
 }
 # What is computed with.
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+ARITHMETIC_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def ready(parts: Parts) -> dict[str, Tensor]:
+def prepare(parts: LayerParts) -> dict[str, Tensor]:
     """The parts in types that have arithmetic; float8 is widened without loss, and all are float64 where one is.
 
     Raises:
@@ -36,7 +36,7 @@ def ready(parts: Parts) -> dict[str, Tensor]:
 
 def _ready(role: str, tensor: Tensor) -> Tensor:
     tensor = tensor.to(_WIDENED.get(tensor.dtype, tensor.dtype))
-    if tensor.dtype not in DTYPES:
+    if tensor.dtype not in ARITHMETIC_DTYPES:
         raise ValueError(
             f"{role} is stored as {tensor.dtype}, and what its numbers stand for is not known: expected floating-point "
             f"weights, dequantise them first"
@@ -46,7 +46,7 @@ def _ready(role: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def matrix(parts: Parts, role: str) -> Tensor:
+def as_matrix(parts: LayerParts, role: str) -> Tensor:
     """A part of two dimensions; further ones of size 1 are dropped.
 
     Raises:
@@ -58,7 +58,7 @@ def matrix(parts: Parts, role: str) -> Tensor:
     return tensor.flatten(1)
 
 
-def flattened(parts: Parts, role: str) -> tuple[Tensor, tuple[int, ...]]:
+def flatten_kernel(parts: LayerParts, role: str) -> tuple[Tensor, tuple[int, ...]]:
     """A part as a matrix, and its convolution kernel; () where it is a matrix as it is.
 
     Raises:
@@ -70,7 +70,7 @@ def flattened(parts: Parts, role: str) -> tuple[Tensor, tuple[int, ...]]:
     return tensor.flatten(1), tuple(tensor.shape[2:])
 
 
-def check_ranks(parts: Parts, one: tuple[str, int], other: tuple[str, int]) -> None:
+def check_ranks(parts: LayerParts, one: tuple[str, int], other: tuple[str, int]) -> None:
     """Checks that two parts agree in the dimensions named, (role, dimension).
 
     Raises:
@@ -82,14 +82,14 @@ def check_ranks(parts: Parts, one: tuple[str, int], other: tuple[str, int]) -> N
         raise ValueError(f"the ranks of {shapes} disagree: parts were swapped, transposed or taken from two files")
 
 
-def wide(tensor: Tensor) -> Tensor:
+def widen(tensor: Tensor) -> Tensor:
     """float32, or float64 where it is so already."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def folded(core: Tensor, down: Tensor) -> Tensor:
+def fold_core(core: Tensor, down: Tensor) -> Tensor:
     """A Tucker core times its down factor, as a matrix: (p, q, *kernel) x_2 (q, in) -> (p, in * kernel)."""
-    return torch.einsum("pqk,qi->pik", wide(core).flatten(2), wide(down)).flatten(1)
+    return torch.einsum("pqk,qi->pik", widen(core).flatten(2), widen(down)).flatten(1)
 
 
 def kron(a: Tensor, b: Tensor) -> Tensor:

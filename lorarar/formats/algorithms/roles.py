@@ -77,7 +77,7 @@ _REFUSED = {
 }
 
 
-def split(key: str) -> tuple[str, str] | None:
+def split_key(key: str) -> tuple[str, str] | None:
     """A key's stem (the layer, as the file names it) and the role of its tensor; None where no role fits.
 
     >>> split("lora_unet_mid_block_attentions_0_proj_in.lora_down.weight")
@@ -94,7 +94,7 @@ def split(key: str) -> tuple[str, str] | None:
     return (stem, "ia3") if dot and last == "weight" and stem and "." not in stem else None
 
 
-def algorithm(roles: Collection[str]) -> str:
+def algorithm_of(roles: Collection[str]) -> str:
     """The algorithm whose parts these are.
 
     Args:

@@ -33,13 +33,13 @@ def gamma(parts: Mapping[str, Tensor], scaling: Scaling, rank: int) -> float:
         ValueError: alpha or the scalar is not one number.
     """
     if "alpha" in parts:
-        value = (number(parts, "alpha") or rank) / rank
+        value = (single_number(parts, "alpha") or rank) / rank
     else:
         value = (scaling.alpha or rank) / (math.sqrt(rank) if scaling.rslora else rank)
-    return value * number(parts, "scalar") if "scalar" in parts else value
+    return value * single_number(parts, "scalar") if "scalar" in parts else value
 
 
-def number(parts: Mapping[str, Tensor], role: str) -> float:
+def single_number(parts: Mapping[str, Tensor], role: str) -> float:
     """A part that is one number.
 
     Raises:

@@ -1,12 +1,12 @@
-"""Dialects: what the keys of a file mean, one module each.
+"""Dialects: the meaning of the keys in a file, one module each.
 
-cloneofsimo  The first LoRA layout for Stable Diffusion
-comfyui      The layout of ComfyUI and ai-toolkit
-diffusers    The layouts of diffusers and peft, old and current; all name layers with dots
-grouping     From a file's keys to layers: what each key means, and which keys belong together
-kohya        The layout of kohya's trainer, which most files have
-peft         The layout of peft
-xlabs        The layout of XLabs' FLUX LoRAs: `double_blocks.0.processor.qkv_lora1.down.weight`
+cloneofsimo  cloneofsimo dialect, the first for Stable Diffusion: numbered layers, `unet:0:down`
+comfyui      ComfyUI and ai-toolkit dialect: the authors' path after `diffusion_model.`
+diffusers    diffusers and peft dialects, old and current: dotted layer names
+grouping     Grouping: from the keys of a file to layers and their parts
+kohya        kohya dialect, the most common: `lora_unet_<path with underscores>.lora_down.weight`
+peft         peft dialect: `base_model.model.X.lora_A.weight`, with alpha in `adapter_config.json`
+xlabs        XLabs dialect for FLUX: `double_blocks.0.processor.qkv_lora1.down.weight`
 """
 
 import lazy_loader

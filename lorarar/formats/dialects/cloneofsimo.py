@@ -1,9 +1,9 @@
-"""The first LoRA layout for Stable Diffusion: layers have numbers, `unet:0:down`, and no names.
+"""cloneofsimo dialect, the first for Stable Diffusion: numbered layers without names, `unet:0:down`.
 
-The numbers count the Linear layers inside modules of certain classes, which the header lists, in the order in which
-diffusers' UNet registered them: down blocks, up blocks, then the middle block. In each of the 16 transformer blocks of
-SD 1 and 2: attn1 q, k, v, out; the feed-forward's input, if GEGLU is a target; attn2 q, k, v, out. In a CLIP layer:
-k, v, q, out.
+The numbers count the Linear layers inside modules of certain classes. The header lists these classes. The order is that
+of registration in diffusers' UNet: down blocks, up blocks, middle block. Each of the 16 transformer blocks of SD 1 and
+2 has attn1 q, k, v, out; the feed-forward's input if GEGLU is a target; attn2 q, k, v, out. A CLIP layer has k, v, q,
+out.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ LAYOUT_KEY = re.compile(r"(?:unet|text_encoder)(?::\d+:rank)?|<.+>")
 
 
 def parse(key: str) -> Key | None:
-    """The number in place of the path, or None where the key belongs to another dialect."""
+    """Parse a key, whose number takes the place of a path; return None for a key of another dialect."""
     found = _KEY.fullmatch(key)
     return found and Key(DIALECT, "" if found["model"] == "unet" else "text_encoder", found["number"], found["part"])
 
 
-def paths(header: Mapping[str, str], model: str, count: int) -> list[str]:
-    """The path of each numbered layer.
+def numbered_paths(header: Mapping[str, str], model: str, count: int) -> list[str]:
+    """Return the path of each numbered layer.
 
     Args:
-        header: The file's metadata, which lists the targeted classes.
+        header: Metadata of the file, with the list of target classes.
         model: "" for the denoiser, or "text_encoder".
-        count: How many numbers the file has.
+        count: Number of layers in the file.
 
     Raises:
-        ValueError: The header or the count is not of Stable Diffusion 1 or 2.
+        ValueError: The header or the count does not fit Stable Diffusion 1 or 2.
     """
     targets = _targets(header, model or "unet")
     found = _unet_paths("GEGLU" in targets) if not model else _text_paths(count)

@@ -1,4 +1,4 @@
-"""The layout of ComfyUI and ai-toolkit: the path in the model's own names, behind `diffusion_model.`.
+"""ComfyUI and ai-toolkit dialect: the authors' path after `diffusion_model.`.
 
 diffusion_model.input_blocks.4.1.*, diffusion_model.double_blocks.0.*, text_encoders.clip_l.transformer.*
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lorarar.formats.algorithms.roles import split
+from lorarar.formats.algorithms.roles import split_key
 from lorarar.formats.naming.keys import Key, text_path
 from lorarar.lora.families import FAMILIES
 
@@ -24,8 +24,8 @@ _ORIGINALS = re.compile(
 
 
 def parse(key: str) -> Key | None:
-    """What a key means, or None where it belongs to another dialect."""
-    divided = split(key.replace(".default.", "."))
+    """Parse a key; return None for a key of another dialect."""
+    divided = split_key(key.replace(".default.", "."))
     if divided is None:
         return None
     stem, role = divided

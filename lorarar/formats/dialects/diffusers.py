@@ -1,15 +1,15 @@
-"""The layouts of diffusers and peft, old and current; all name layers with dots.
+"""diffusers and peft dialects, old and current: dotted layer names.
 
     old      [unet.]down_blocks.1.*.attn1.processor.to_q_lora.down.weight      (real files often lack "unet.")
     current  unet.down_blocks.1.*.attn1.to_q.lora.down.weight
-             unet.down_blocks.1.*.attn1.to_q.lora_A.weight                     (since peft does the work)
+             unet.down_blocks.1.*.attn1.to_q.lora_A.weight                     (since diffusers uses peft)
              text_encoder.*.q_proj.lora_linear_layer.down.weight
     peft     base_model.model.<path>.lora_A[.default].weight, or bare <path>.lora_A.weight
 
-alpha comes as a tensor beside a layer, or in the header's `lora_adapter_metadata`, or in peft's `adapter_config.json`,
-or not at all. diffusers refuses a file that has both tensors and header; ComfyUI does not read the header. So a UNet's
-file is written with the header, and a transformer's, which ComfyUI reads in these names, with the scale inside the
-factors.
+alpha is a tensor beside a layer, an entry in the header's `lora_adapter_metadata`, an entry in peft's
+`adapter_config.json`, or absent. diffusers rejects a file with both tensors and header; ComfyUI does not read the
+header. A UNet's file is therefore written with the header. A transformer's file, which ComfyUI reads with these names,
+is written with the scale inside the factors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.roles import split
+from lorarar.formats.algorithms.roles import split_key
 from lorarar.formats.naming.keys import Key, locate
-from lorarar.formats.scaling import HEADER_KEY, config_of
+from lorarar.formats.scaling import ADAPTER_METADATA_KEY, config_of
 from lorarar.lora import LoRA, LowRank, is_text_encoder
 from lorarar.storage import FormatError
 
@@ -39,10 +39,10 @@ _TOP = ("conv_in", "conv_out", "x_embedder", "context_embedder", "proj_out", "im
 
 
 def parse(key: str) -> Key | None:
-    """What a key means, or None where it belongs to another dialect."""
+    """Parse a key; return None for a key of another dialect."""
     if old := _OLD.fullmatch(key):
         return _parse_old(old)
-    divided = split(_BEFORE_ALPHA.sub("", _ADAPTER.sub("", key)))
+    divided = split_key(_BEFORE_ALPHA.sub("", _ADAPTER.sub("", key)))
     if divided is None or divided[0].startswith(_OTHERS):
         return None
     stem, role = divided
@@ -53,28 +53,33 @@ def parse(key: str) -> Key | None:
 
 
 def write(lora: LoRA, denoiser: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header in the current layout.
+    """Return the tensors and the header in the current dialect.
 
     Args:
-        lora: What to write, of low-rank layers.
+        lora: The LoRA to write, with low-rank layers only.
         denoiser: "unet" (ranks and alphas go into the header) or "transformer" (scales go into the factors A).
+
+    Raises:
+        FormatError: A layer is dense.
     """
     tensors: dict[str, Tensor] = {}
     models: dict[str, dict[str, LowRank]] = {}
     for layer, factors in low_rank_layers(lora).items():
         model, _, path = layer.partition(".") if is_text_encoder(layer) else (denoiser, "", layer)
         models.setdefault(model, {})[path] = factors
-        down, up = shaped(factors)
+        down, up = stored_factors(factors)
         tensors[f"{model}.{path}.lora_A.weight"] = down if denoiser == "unet" else _scaled(down, factors.scale)
         tensors[f"{model}.{path}.lora_B.weight"] = up
-    return tensors, ({HEADER_KEY: json.dumps(_prefixed(models), sort_keys=True)} if denoiser == "unet" else {})
+    return tensors, (
+        {ADAPTER_METADATA_KEY: json.dumps(_prefixed(models), sort_keys=True)} if denoiser == "unet" else {}
+    )
 
 
 def low_rank_layers(lora: LoRA) -> dict[str, LowRank]:
-    """The LoRA's layers, all of which these layouts can hold.
+    """Return the LoRA's layers after a check that all are low-rank.
 
     Raises:
-        FormatError: Some are dense.
+        FormatError: A layer is dense.
     """
     layers = {path: layer for path, layer in lora.layers.items() if isinstance(layer, LowRank)}
     dense = [path for path in lora.layers if path not in layers]
@@ -87,8 +92,8 @@ def low_rank_layers(lora: LoRA) -> dict[str, LowRank]:
     return layers
 
 
-def shaped(layer: LowRank) -> tuple[Tensor, Tensor]:
-    """A and B as files store them: 4-D for a convolution."""
+def stored_factors(layer: LowRank) -> tuple[Tensor, Tensor]:
+    """Return A and B in the shapes of a file: 4-D for a convolution."""
     if not layer.kernel:
         return layer.A, layer.B
     return layer.A.reshape(layer.rank, -1, *layer.kernel), layer.B.reshape(*layer.B.shape, 1, 1)
@@ -110,7 +115,7 @@ def _dialect(key: str, stem: str, path: str) -> str:
 
 
 def _scaled(down: Tensor, scale: float) -> Tensor:
-    """A times the scale, exact where the scale is a power of two."""
+    """Return A times the scale, which is exact for a power of two."""
     return down if scale == 1 else down.to(torch.promote_types(down.dtype, torch.float32)) * scale
 
 

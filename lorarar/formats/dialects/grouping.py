@@ -1,4 +1,4 @@
-"""From a file's keys to layers: what each key means, and which keys belong together."""
+"""Grouping: from the keys of a file to layers and their parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from lorarar.formats.dialects import cloneofsimo, comfyui, diffusers, kohya, xlabs
 from lorarar.formats.naming import originals
 from lorarar.formats.naming.keys import Key, layer_path
-from lorarar.formats.naming.rows import Rows, whole
+from lorarar.formats.naming.rows import Rows, whole_layer
 from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
 
 # The first that knows a key reads it.
@@ -24,14 +24,14 @@ _SHOWN = 3
 
 
 def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]:
-    """What each key means.
+    """Parse all keys of a file.
 
     Args:
-        names: The file's keys.
-        header: Its metadata, which numbered layers need.
+        names: Keys of the file.
+        header: Metadata of the file, which is needed for numbered layers.
 
     Raises:
-        ValueError: Some are of no known dialect.
+        ValueError: A key belongs to no supported dialect.
     """
     keys = {name: next((key for parse in DIALECTS if (key := parse(name))), None) for name in names}
     unknown = [name for name, key in keys.items() if key is None]
@@ -44,36 +44,36 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
 
 
 def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, Key]:
-    """The same keys with paths in place of cloneofsimo's numbers."""
+    """Replace the numbers of the cloneofsimo dialect by paths."""
     numbers: dict[str, set[int]] = {}
     for key in keys.values():
         if key.dialect == cloneofsimo.DIALECT:
             numbers.setdefault(key.model, set()).add(int(key.path))
-    paths = {model: cloneofsimo.paths(header, model, max(found) + 1) for model, found in numbers.items()}
+    paths = {model: cloneofsimo.numbered_paths(header, model, max(found) + 1) for model, found in numbers.items()}
     return {
         name: replace(key, path=paths[key.model][int(key.path)]) if key.dialect == cloneofsimo.DIALECT else key
         for name, key in keys.items()
     }
 
 
-def layout_in(keys: Mapping[str, Key]) -> originals.Layout:
-    """Whose names the denoiser's layers bear."""
-    return originals.layout_of(key.path for key in keys.values() if not key.model)
+def scheme_in(keys: Mapping[str, Key]) -> originals.NamingScheme:
+    """Return the naming scheme of the denoiser's layers."""
+    return originals.scheme_of(key.path for key in keys.values() if not key.model)
 
 
 def rows_in(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
-    """(model, path) of each stored layer -> which of diffusers' layers its rows are.
+    """Return (model, path) of each stored layer -> the diffusers layers in its rows.
 
     Raises:
-        ValueError: A key names a layer that its model does not have.
+        ValueError: A key names a layer that the model does not contain.
     """
-    layout = layout_in(keys)
+    layout = scheme_in(keys)
     rows: dict[tuple[str, str], Rows | None] = {}
     for key in keys.values():
         if key.model:
             # FLUX's second encoder is T5, which trainers count as the third.
             model = "text_encoder_2" if (key.model, layout) == ("text_encoder_3", "flux") else key.model
-            rows[key.model, key.path] = whole(layer_path(model, key.path))
+            rows[key.model, key.path] = whole_layer(layer_path(model, key.path))
         elif (key.model, key.path) not in rows:
             rows[key.model, key.path] = originals.rows_of(key.path, layout, SGM_LAYERS_PER_BLOCK)
     unknown = [name for name, key in keys.items() if rows[key.model, key.path] is None]
@@ -85,11 +85,11 @@ def rows_in(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
     return {place: found for place, found in rows.items() if found}
 
 
-def group(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
-    """(model, path) of each stored layer -> role -> key.
+def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return (model, path) of each stored layer -> role -> key.
 
     Raises:
-        ValueError: A layer is there twice.
+        ValueError: The file contains a layer twice.
     """
     groups: dict[tuple[str, str], dict[str, str]] = {}
     for name, key in keys.items():

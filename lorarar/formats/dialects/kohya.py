@@ -1,12 +1,12 @@
-"""The layout of kohya's trainer, which most files have: `lora_unet_<path with underscores>.lora_down.weight`.
+"""kohya dialect, the most common: `lora_unet_<path with underscores>.lora_down.weight`.
 
     lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q       SDXL, sgm block names
     lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_...    SD 1 and 2, diffusers block names
     lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
-FLUX and SD3 are written in their authors' names (double_blocks, joint_blocks), as kohya's trainer does. alpha is a
-tensor beside each layer, the same in all. What LyCORIS calls `.diff`, `.diff_b`, `.w_norm`, `.b_norm` holds dense
+FLUX and SD3 are written with the authors' names (double_blocks, joint_blocks), as kohya's trainer does. Each layer has a
+tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`, `.w_norm` and `.b_norm` of LyCORIS hold dense
 deltas.
 """
 
@@ -20,13 +20,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.roles import split
-from lorarar.formats.dialects.diffusers import shaped
+from lorarar.formats.algorithms.roles import split_key
+from lorarar.formats.dialects.diffusers import stored_factors
 from lorarar.formats.naming import blocks
-from lorarar.formats.naming.fusing import fuse
+from lorarar.formats.naming.fusing import fuse_layers
 from lorarar.formats.naming.keys import Key
-from lorarar.formats.naming.originals import kohya_layout
-from lorarar.formats.naming.vocabulary import dotted
+from lorarar.formats.naming.originals import kohya_scheme
+from lorarar.formats.naming.vocabulary import dotted_path
 from lorarar.formats.scaling import alpha_of
 from lorarar.lora import Dense, Layer, LoRA, LowRank, is_text_encoder
 from lorarar.lora.families import Family, UNetShape
@@ -41,23 +41,23 @@ _MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>dow
 
 
 def parse(key: str) -> Key | None:
-    """What a key means, or None where it belongs to another dialect."""
+    """Parse a key; return None for a key of another dialect."""
     if found := _MALFORMED.fullmatch(key):
-        path = dotted(re.sub(r"to_out$", "to_out_0", found["path"].replace("processor_", "")))
+        path = dotted_path(re.sub(r"to_out$", "to_out_0", found["path"].replace("processor_", "")))
         return Key("malformed kohya", "", path, found["part"] or found["alpha"]) if path else None
-    divided = split(key)
+    divided = split_key(key)
     found = divided and _PREFIX.fullmatch(divided[0])
-    path = found and dotted(found["path"].replace(".", "_"))
+    path = found and dotted_path(found["path"].replace(".", "_"))
     if not divided or not found or not path:
         return None
     return Key(_DIALECTS.get(found["name"], "kohya"), _MODELS.get(found["name"], ""), path, divided[1])
 
 
 def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
-    """The tensors of a file in kohya's layout: sgm block names for SDXL, the authors' names for FLUX and SD3.
+    """Return the tensors of a file: sgm block names for SDXL, the authors' names for FLUX and SD3.
 
     Raises:
-        FormatError: A layer has no name there.
+        FormatError: The dialect has no name for a layer.
     """
     tensors: dict[str, Tensor] = {}
     named = _named(lora.layers, family)
@@ -73,19 +73,19 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
 
 
 def _named(layers: Mapping[str, Layer], family: Family | None) -> Mapping[str, Layer]:
-    """The layers under the paths whose dots become underscores."""
-    layout = kohya_layout(family.key) if family else None
+    """Return the layers under the paths whose dots become underscores."""
+    layout = kohya_scheme(family.key) if family else None
     if layout is None:
         return layers
     text = {path: layer for path, layer in layers.items() if is_text_encoder(path)}
     try:
-        return fuse({path: layer for path, layer in layers.items() if path not in text}, layout) | text
+        return fuse_layers({path: layer for path, layer in layers.items() if path not in text}, layout) | text
     except ValueError as error:
         raise FormatError(str(error)) from error
 
 
 def _stem(path: str, family: Family | None) -> str:
-    """The layer's name before the first dot of its keys."""
+    """Return the layer's part of its keys, up to the first dot."""
     if is_text_encoder(path):
         model, _, rest = path.partition(".")
         return f"{_text_prefix(model, family)}_{rest.replace('.', '_')}"
@@ -106,15 +106,15 @@ def _text_prefix(model: str, family: Family | None) -> str:
 
 
 def _common_alpha(layers: Iterable[Layer]) -> float:
-    """The alpha that most layers have."""
+    """Return the most frequent alpha."""
     alphas = Counter(alpha_of(layer) for layer in layers if isinstance(layer, LowRank))
     return alphas.most_common(1)[0][0] if alphas else 1.0
 
 
 def _with_alpha(layer: LowRank, alpha: float) -> LowRank:
-    """The same delta with another alpha, the rest in its factor A.
+    """Return the same delta with this alpha. Its factor A absorbs the difference.
 
-    diffusers takes the commonest alpha of a kohya file for all attention layers (0.42), so a file has one alpha only.
+    diffusers 0.42 applies the most frequent alpha of a kohya file to all attention layers, so a file gets a single alpha.
     """
     own = alpha_of(layer)
     if own == alpha:
@@ -123,7 +123,7 @@ def _with_alpha(layer: LowRank, alpha: float) -> LowRank:
 
 
 def _low_rank(stem: str, layer: LowRank) -> dict[str, Tensor]:
-    down, up = shaped(layer)
+    down, up = stored_factors(layer)
     return {
         f"{stem}.lora_down.weight": down,
         f"{stem}.lora_up.weight": up,

@@ -1,7 +1,7 @@
-"""The layout of peft: `base_model.model.X.lora_A.weight`, with alpha in `adapter_config.json` beside the weights.
+"""peft dialect: `base_model.model.X.lora_A.weight`, with alpha in `adapter_config.json` beside the weights.
 
-The keys are read with diffusers', whose names they share. What is written also carries the configuration in the header,
-so that a file that loses its neighbour still means the same.
+The diffusers dialect reads the keys because both have the same names. A written file also carries the configuration in
+its header, so that its scales are known without `adapter_config.json`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lorarar.formats.dialects.diffusers import low_rank_layers, shaped
-from lorarar.formats.scaling import HEADER_KEY, Config, config_of, parse_config, split_config
+from lorarar.formats.dialects.diffusers import low_rank_layers, stored_factors
+from lorarar.formats.scaling import ADAPTER_METADATA_KEY, AdapterConfig, config_of, parse_config, split_config
 from lorarar.lora import LoRA, is_text_encoder
 from lorarar.storage import FormatError
 
@@ -21,11 +21,11 @@ CONFIG_NAME = "adapter_config.json"
 _WEIGHTS_NAME = "adapter_model.safetensors"
 
 
-def read_config(path: Path) -> dict[str, Config]:
-    """The configuration beside a weights file, by model; empty where there is none.
+def read_config(path: Path) -> dict[str, AdapterConfig]:
+    """Read the configuration beside a weights file, by model. The result is empty without such a file.
 
     Raises:
-        FormatError: It is there and is no JSON object.
+        FormatError: The configuration is not a JSON object.
     """
     beside = path.with_name(CONFIG_NAME)
     if not beside.is_file():
@@ -37,10 +37,10 @@ def read_config(path: Path) -> dict[str, Config]:
 
 
 def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
-    """Tensors, header, and the content of adapter_config.json.
+    """Return the tensors, the header, and the content of adapter_config.json.
 
     Raises:
-        FormatError: The LoRA holds dense layers, or text-encoder layers: a peft adapter is for one model.
+        FormatError: The LoRA has dense layers or text-encoder layers. A peft adapter belongs to one model.
     """
     text = [layer for layer in lora.layers if is_text_encoder(layer)]
     if text:
@@ -52,16 +52,16 @@ def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]
     config = config_of(layers)
     tensors: dict[str, Tensor] = {}
     for path, layer in layers.items():
-        down, up = shaped(layer)
+        down, up = stored_factors(layer)
         tensors |= {f"base_model.model.{path}.lora_A.weight": down, f"base_model.model.{path}.lora_B.weight": up}
-    return tensors, {HEADER_KEY: json.dumps(config, sort_keys=True)}, config
+    return tensors, {ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True)}, config
 
 
 def weights_path(path: Path) -> Path:
-    """The weights file for a path that may name a folder, which is made if need be.
+    """Return the path of the weights file. A path to a folder creates the folder if necessary.
 
     Raises:
-        FormatError: The folder cannot be made.
+        FormatError: The folder cannot be created.
     """
     if path.suffix == ".safetensors":
         return path

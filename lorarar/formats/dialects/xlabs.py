@@ -1,6 +1,6 @@
-"""The layout of XLabs' FLUX LoRAs: `double_blocks.0.processor.qkv_lora1.down.weight`.
+"""XLabs dialect for FLUX: `double_blocks.0.processor.qkv_lora1.down.weight`.
 
-1 is the image's stream, 2 the text's; single blocks have one of each without a number.
+1 denotes the image stream, 2 the text stream. Single blocks have one stream, without a number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMES = {
 
 
 def parse(key: str) -> Key | None:
-    """What a key means, or None where it belongs to another dialect."""
+    """Parse a key; return None for a key of another dialect."""
     found = _KEY.fullmatch(key)
     if found is None or (found["stack"] == "double") != bool(found["stream"]):
         return None

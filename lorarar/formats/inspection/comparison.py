@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorarar.formats.inspection.kinds import table
+from lorarar.formats.inspection.kinds import table_lines
 from lorarar.formats.loading import load
-from lorarar.lora import Layer, LoRA, LowRank, block, check_same_shapes, inner, label, projection, svd
+from lorarar.lora import Layer, LoRA, LowRank, block, check_same_shapes, inner, label, projection, thin_svd
 
 _TOP = 10
 _MEANS = ("cosine", "inputs", "outputs", "inputs_by_chance", "outputs_by_chance")
@@ -47,7 +47,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LoRAComparison:
     """Two LoRAs, layer by layer.
 
     Args:
@@ -90,7 +90,7 @@ class Comparison:
         return "\n".join(_lines(self))
 
 
-def compare(a: LoRA, b: LoRA) -> Comparison:
+def compare_loras(a: LoRA, b: LoRA) -> LoRAComparison:
     """Compares two LoRAs of one base model by their factors; the dense deltas are not formed where there are factors.
 
     Raises:
@@ -100,7 +100,7 @@ def compare(a: LoRA, b: LoRA) -> Comparison:
     norms = _norm(a), _norm(b)
     whole = norms[0] * norms[1]
     overlaps = tuple(_overlap(la, delta, b.layers[la], whole) for la, delta in a.layers.items() if la in b.layers)
-    return Comparison(
+    return LoRAComparison(
         names=(label(a, 0), label(b, 1)),
         norms=norms,
         cosine=_clamped(sum(overlap.share for overlap in overlaps)),
@@ -109,8 +109,8 @@ def compare(a: LoRA, b: LoRA) -> Comparison:
     )
 
 
-def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) -> Comparison:
-    """`compare` for two files.
+def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) -> LoRAComparison:
+    """`compare_loras` for two files.
 
     Args:
         a: A LoRA file.
@@ -121,7 +121,7 @@ def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) 
         FormatError: A file cannot be read.
         ValueError: The two are for different bases.
     """
-    return compare(load(a, base=base), load(b, base=base))
+    return compare_loras(load(a, base=base), load(b, base=base))
 
 
 def _overlap(layer: str, a: Layer, b: Layer, whole: float) -> Overlap:
@@ -160,7 +160,7 @@ def _norm(lora: LoRA) -> float:
 
 def _spaces(a: LowRank) -> tuple[Tensor, Tensor]:
     """Orthonormal bases of the column space (out, k) and the row space (in, k), k being the delta's own rank."""
-    u, s, vh = svd(a)
+    u, s, vh = thin_svd(a)
     real = s > s[0] * max(a.shape) * torch.finfo(s.dtype).eps
     return u[:, real], vh[real].T
 
@@ -179,7 +179,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _lines(found: Comparison) -> Iterator[str]:
+def _lines(found: LoRAComparison) -> Iterator[str]:
     first, second = found.names
     yield f"{first} (norm {found.norms[0]:.4g}) and {second} (norm {found.norms[1]:.4g}): cosine {found.cosine:+.4f}"
     for name, layers in zip(found.names, found.only, strict=True):
@@ -190,12 +190,12 @@ def _lines(found: Comparison) -> Iterator[str]:
         return
     yield "means over the layers of a block; in brackets what random subspaces of these ranks share"
     head = ("block, projection", "layers", "cosine", "share", "same inputs", "same outputs")
-    yield from table(
+    yield from table_lines(
         [head, *(_row(f"{b}, {p}", members, str(len(members))) for (b, p), members in found.groups().items())]
     )
     yield "layers that collide most"
     top = ("layer", "cosine", "share", "same inputs", "same outputs")
-    yield from table([top, *(_row(overlap.layer, [overlap]) for overlap in found.collisions())])
+    yield from table_lines([top, *(_row(overlap.layer, [overlap]) for overlap in found.collisions())])
 
 
 def _row(name: str, members: Sequence[Overlap], *count: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ _ATTENTION = {
 _FEED_FORWARD = {"ff", "ff_context", "feed_forward", "img_mlp", "txt_mlp", "proj_mlp"}
 
 
-def kind(path: str) -> str:
+def layer_kind(path: str) -> str:
     """A layer's kind: "attention q" (k, v, out), "feed-forward", "convolution", "projection", "norm", "bias", a text
     encoder's name, or "other".
 
@@ -44,7 +44,7 @@ def kind(path: str) -> str:
     return "projection" if name in ("proj_in", "proj_out") else "other"
 
 
-def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+def table_lines(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     """Lines of columns, the first flush left and the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -15,12 +15,12 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
-from lorarar.formats.inspection.kinds import kind, table
+from lorarar.formats.inspection.kinds import layer_kind, table_lines
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
-from lorarar.formats.reading import Contents, read
-from lorarar.formats.stored import Stored
+from lorarar.formats.reading import StoredLoRA, read_stored
+from lorarar.formats.stored import StoredLayer
 from lorarar.lora import Layer, LoRA, LowRank, block, norm
-from lorarar.lora.families import FAMILIES, detect
+from lorarar.lora.families import FAMILIES, detect_family
 from lorarar.storage import FormatError
 
 _DTYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
@@ -116,9 +116,9 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
     Raises:
         FormatError: The file is missing, damaged, not finite, of no known dialect, or incomplete.
     """
-    contents = read(path)
+    contents = read_stored(path)
     found, header = _measured(contents, BaseWeights(base) if base else None), contents.header
-    family = contents.family or detect(found.shapes, header)
+    family = contents.family or detect_family(found.shapes, header)
     stored = contents.layers.values()
     shown = {key: value for key, value in sorted(header.items()) if _is_known(key)}
     other = sorted(key for key in header if key not in shown and not LAYOUT_KEY.fullmatch(key))
@@ -147,7 +147,7 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
     )
 
 
-def _measured(contents: Contents, base: BaseWeights | None) -> _Measured:
+def _measured(contents: StoredLoRA, base: BaseWeights | None) -> _Measured:
     found = _Measured()
     for path, stored in contents.layers.items():
         try:
@@ -176,7 +176,7 @@ def _norm(delta: Layer) -> float:
 
 
 def _kinds(shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Any], ...]:
-    counts = Counter((kind(path), shape) for path, shape in shapes.items())
+    counts = Counter((layer_kind(path), shape) for path, shape in shapes.items())
     return tuple(
         {"kind": name, "shape": list(shape), "count": count} for (name, shape), count in sorted(counts.items())
     )
@@ -191,11 +191,11 @@ def _is_known(key: str) -> bool:
     return (key.startswith(("modelspec.", OWN)) or key in _KNOWN) and key not in _HIDDEN
 
 
-def _alpha(layer: Stored) -> str:
+def _alpha(layer: StoredLayer) -> str:
     return "none" if layer.alpha is None else f"{layer.alpha:g}"
 
 
-def _weights(contents: Contents) -> list[Tensor]:
+def _weights(contents: StoredLoRA) -> list[Tensor]:
     """All stored tensors but single numbers (alpha)."""
     return [tensor for layer in contents.layers.values() for tensor in layer.parts.values() if tensor.ndim]
 
@@ -204,7 +204,7 @@ def _name(dtype: torch.dtype) -> str:
     return _DTYPES.get(dtype, str(dtype).removeprefix("torch."))
 
 
-def _warnings(contents: Contents, found: _Measured, family: str) -> Iterator[str]:
+def _warnings(contents: StoredLoRA, found: _Measured, family: str) -> Iterator[str]:
     if found.waiting:
         names = ", ".join(sorted({contents.layers[path].algorithm for path in found.waiting}))
         yield f"{len(found.waiting)} layers ({names}) need the base model's weights: give --base MODEL"
@@ -232,9 +232,9 @@ def _lines(report: Report) -> Iterator[str]:
     }
     yield from (f"  {name:<10}  {value}" for name, value in facts.items())
     yield f"{report.layers} layers"
-    yield from table([(entry["kind"], _shape(entry["shape"]), str(entry["count"])) for entry in report.kinds])
+    yield from table_lines([(entry["kind"], _shape(entry["shape"]), str(entry["count"])) for entry in report.kinds])
     yield f"norms of the deltas, all together {report.norm:.4g}"
-    yield from table([(name, f"{value:.4g}") for name, value in report.norms.items()] or [("none known",)])
+    yield from table_lines([(name, f"{value:.4g}") for name, value in report.norms.items()] or [("none known",)])
     for folder, tags in report.tags.items():
         yield f"tags of {folder}: " + ", ".join(f"{tag} ({count})" for tag, count in tags.items())
     for key, value in report.metadata.items():

@@ -1,11 +1,11 @@
-"""Names of layers in the dialects, translated to the names of diffusers.
+"""Layer names in the dialects, translated to diffusers names.
 
-blocks      UNet names
-fusing      diffusers' layers of FLUX and SD3 in the names of the models' authors
-keys        What a key of a file means: a layer of a model, and the part of it that the tensor is
-originals   Transformer names of the models' authors, with fused projections, and diffusers' names for the same la
-rows        Stored layers that are several of diffusers' layers
-vocabulary  Underscores back to dots
+blocks      UNet block names: Stability's (sgm) and diffusers'
+fusing      Fusing: diffusers layers of FLUX and SD3 under the authors' names, with fused projections
+keys        Keys: the model, the layer and the part of the layer to which a tensor belongs
+originals   Authors' names for transformer layers, with fused projections, and the diffusers names of the same layers
+rows        Rows of a fused layer: the diffusers layers that it contains
+vocabulary  Vocabulary of module names, which restores the dots of kohya's paths
 """
 
 import lazy_loader

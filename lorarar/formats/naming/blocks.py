@@ -1,8 +1,8 @@
-"""UNet names: Stability's own (input_blocks, middle_block, output_blocks: "sgm") and diffusers'.
+"""UNet block names: Stability's ("sgm": input_blocks, middle_block, output_blocks) and diffusers'.
 
-With L = the UNet's layers_per_block, one run of L + 1 numbers is a block: `input_blocks.{1 + (L+1)b + a}` is layer a of
-down block b (the last of a run is its downsampler), `output_blocks.{(L+1)b + a}` layer a of up block b. In such a place
-0 is the residual layer, then come the attention, where the block has one, and an upsampler.
+With L = layers_per_block of the UNet, a block is a run of L + 1 numbers. `input_blocks.{1 + (L+1)b + a}` is layer a of
+down block b, and the last number of a run is its downsampler. `output_blocks.{(L+1)b + a}` is layer a of up block b.
+Within a number, place 0 is the residual layer, followed by the attention, if the block has one, and an upsampler.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TO_OUTSIDE = {name: original for original, name in _OUTSIDE.items()}
 
 
 def from_sgm(path: str, layers_per_block: int) -> str | None:
-    """diffusers' path of a layer with an sgm path; None where the path is none.
+    """Return the diffusers path for an sgm path; None if the path is not an sgm path.
 
     >>> from_sgm("input_blocks.4.1.transformer_blocks.0.attn1.to_q", 2)
     'down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q'
@@ -67,7 +67,7 @@ def from_sgm(path: str, layers_per_block: int) -> str | None:
 
 
 def to_sgm(path: str, shape: UNetShape) -> str | None:
-    """The sgm path of a layer with diffusers' path, in a UNet of that shape; None where it has no such layer.
+    """Return the sgm path for a diffusers path; None if a UNet of this shape has no such layer.
 
     >>> from lorarar.lora.families import FAMILIES
     >>> to_sgm("mid_block.attentions.0.proj_in", FAMILIES["sdxl"].shape)
@@ -96,6 +96,6 @@ def to_sgm(path: str, shape: UNetShape) -> str | None:
 
 
 def _join(root: str, rest: str, resnet: bool) -> str | None:
-    """Root and the rest in diffusers' names; None for a residual layer's part that is not known."""
+    """Join the root and the rest, in diffusers names; return None for an unknown part of a residual layer."""
     name = _RESNET.get(rest) if resnet else rest
     return name and f"{root}.{name}"

@@ -1,4 +1,4 @@
-"""diffusers' layers of FLUX and SD3 in the names of the models' authors: projections fused, exactly."""
+"""Fusing: diffusers layers of FLUX and SD3 under the authors' names, with projections fused exactly."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from functools import reduce
 
 import torch
 
-from lorarar.formats.naming.originals import Layout, stored_as
-from lorarar.formats.naming.rows import Rows, divide
+from lorarar.formats.naming.originals import NamingScheme, original_layer
+from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora import Dense, Layer, LowRank
 
 # diffusers reads these layers of a kohya file without their alpha: their scale goes into the factors.
 _WITHOUT_ALPHA = ("proj_out", "norm_out.linear")
 
 
-def fuse(layers: Mapping[str, Layer], layout: Layout) -> dict[str, Layer]:
-    """The denoiser's layers as the authors' model has them; a fused layer that lacks a part has zeros in its rows.
+def fuse_layers(layers: Mapping[str, Layer], layout: NamingScheme) -> dict[str, Layer]:
+    """Return the denoiser's layers under the authors' names. A missing part of a fused layer becomes rows of zeros.
 
-    Projections that share one factor A keep their rank; others need the sum of their ranks.
+    Projections with the same factor A keep their rank. Otherwise the rank of the fused layer is the sum of the ranks.
 
     Args:
-        layers: Path in diffusers' names -> delta; a bias has ".bias" behind the path.
-        layout: Whose names to use, "flux" or "sd3".
+        layers: diffusers path -> delta. The path of a bias ends in ".bias".
+        scheme: Naming scheme of the result, "flux" or "sd3".
 
     Returns:
-        Path in the authors' names -> delta.
+        Path under the authors' names -> delta.
 
     Raises:
-        ValueError: The model has no such layer, or its size is not that of a part of the fused layer.
+        ValueError: The model has no such layer, or the size of a layer does not fit the fused layer.
     """
     places: dict[str, Rows] = {}
     for path in layers:
         module = path.removesuffix(".bias")
-        stored, rows = stored_as(module, layout)
+        stored, rows = original_layer(module, layout)
         ending = path[len(module) :]
         places[stored + ending] = replace(rows, shares=tuple((name + ending, share) for name, share in rows.shares))
     return {
@@ -46,10 +46,10 @@ def fuse(layers: Mapping[str, Layer], layout: Layout) -> dict[str, Layer]:
 
 
 def _whole(layers: Mapping[str, Layer], rows: Rows) -> Layer:
-    """A layer that is stored whole; its halves change places as in reading."""
+    """Return a layer that is stored alone, with its halves swapped as in reading."""
     (path,) = rows.paths
     weight = layers.get(path.removesuffix(".bias"))
-    layer = divide(layers[path], rows, weight.shape[-1] if weight else 0)[path]
+    layer = divide_rows(layers[path], rows, weight.shape[-1] if weight else 0)[path]
     if path in _WITHOUT_ALPHA and isinstance(layer, LowRank) and layer.scale != 1:
         return replace(layer, A=layer.A.float() * layer.scale, scale=1.0)
     return layer
@@ -73,7 +73,7 @@ def _fused(parts: Sequence[Layer | None], rows: Rows) -> Layer:
 
 
 def _fused_factors(thin: Sequence[LowRank], parts: Sequence[Layer | None], sizes: Sequence[int]) -> LowRank:
-    """[B_1; B_2; ..] A where all parts have one A, else the block diagonal of all B times all A."""
+    """Return [B_1; B_2; ..] A if all parts have the same A, else the block diagonal of all B times all A."""
     first = thin[0]
     equal_scales = all(part.scale == first.scale for part in thin)
     if len(thin) == len(parts) and equal_scales and all(torch.equal(part.A, first.A) for part in thin[1:]):

@@ -1,4 +1,4 @@
-"""What a key of a file means: a layer of a model, and the part of it that the tensor is."""
+"""Keys: the model, the layer and the part of the layer to which a tensor belongs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lorarar.lora import TEXT_ENCODERS
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a LoRA file.
+    """Meaning of one key in a LoRA file.
 
     Args:
-        dialect: The dialect that the key is written in.
+        dialect: Dialect of the key.
         model: "" for the denoiser, else "text_encoder", "text_encoder_2" or "text_encoder_3".
-        path: The layer's dotted path in that model, in the file's own names.
-        role: The part of the layer's delta, as `lorarar.formats.algorithms` names it.
+        path: Dotted path of the layer in this model, with the file's names.
+        role: Part of the layer's delta, as named in `lorarar.formats.algorithms.roles`.
     """
 
     dialect: str
@@ -29,9 +29,10 @@ _NO_LAYER = re.compile(r"^(?:base_model\.model\.|model\.(?=diffusion_model)|unet
 
 
 def locate(path: str) -> tuple[str, str]:
-    """(model, path in it) of a dotted path: without "unet.", "transformer.", "base_model.model.", also when repeated.
+    """Return (model, path in the model) for a dotted path, without "unet.", "transformer." and "base_model.model.".
 
-    peft's adapter of a text encoder does not say which one it is for: it is taken for the first.
+    These prefixes are removed even if they are repeated. A peft adapter for a text encoder does not name the encoder;
+    it is assigned to the first.
 
     >>> locate("base_model.model.unet.mid_block.attentions.0.proj_in")
     ('', 'mid_block.attentions.0.proj_in')
@@ -44,7 +45,7 @@ def locate(path: str) -> tuple[str, str]:
 
 
 def text_path(path: str) -> str:
-    """A text encoder's path with "text_model.", which transformers 5 leaves out.
+    """Return a text encoder's path with "text_model.", which transformers 5 omits.
 
     >>> text_path("encoder.layers.0.self_attn.q_proj")
     'text_model.encoder.layers.0.self_attn.q_proj'
@@ -54,5 +55,5 @@ def text_path(path: str) -> str:
 
 
 def layer_path(model: str, path: str) -> str:
-    """The path under which a LoRA holds the layer."""
+    """Return the path of a layer in a `LoRA`."""
     return f"{model}.{path}" if model else path

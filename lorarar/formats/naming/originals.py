@@ -1,4 +1,4 @@
-"""Transformer names of the models' authors, with fused projections, and diffusers' names for the same layers.
+"""Authors' names for transformer layers, with fused projections, and the diffusers names of the same layers.
 
 FLUX.1 by Black Forest Labs (double_blocks, single_blocks), SD3 by Stability (joint_blocks), Z-Image (attention.qkv).
 """
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from lorarar.formats.naming import blocks
-from lorarar.formats.naming.rows import Rows, whole
+from lorarar.formats.naming.rows import Rows, whole_layer
 
-Layout = Literal["diffusers", "sgm", "flux", "sd3", "z-image"]
-_ROOTS: Mapping[Layout, tuple[str, ...]] = {
+NamingScheme = Literal["diffusers", "sgm", "flux", "sd3", "z-image"]
+_ROOTS: Mapping[NamingScheme, tuple[str, ...]] = {
     "flux": ("double_blocks", "single_blocks"),
     "sd3": ("joint_blocks",),
     "z-image": ("layers", "noise_refiner", "context_refiner"),
@@ -82,7 +82,7 @@ _BLOCKS: Mapping[str, tuple[str, Mapping[str, tuple[tuple[str, int], ...]]]] = {
     "context_refiner": ("context_refiner", _REFINER),
 }
 _EMBEDDER = "time_text_embed.{}_embedder.linear_{}"
-_OUTSIDE: Mapping[Layout, Mapping[str, str]] = {
+_OUTSIDE: Mapping[NamingScheme, Mapping[str, str]] = {
     "flux": {
         "img_in": "x_embedder",
         "txt_in": "context_embedder",
@@ -111,7 +111,7 @@ _OUTSIDE: Mapping[Layout, Mapping[str, str]] = {
     },
 }
 # Key of a family -> whose names its authors use.
-_FAMILIES: Mapping[str, Layout] = {
+_FAMILIES: Mapping[str, NamingScheme] = {
     "flux": "flux",
     "sd3": "sd3",
     "sd35-medium": "sd3",
@@ -121,42 +121,42 @@ _FAMILIES: Mapping[str, Layout] = {
 _IN_BLOCK = re.compile(r"(?P<root>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
 
 
-def layout_of(paths: Iterable[str]) -> Layout:
-    """Whose names a denoiser's paths are: one block's name tells it for the layers outside the blocks too."""
+def scheme_of(paths: Iterable[str]) -> NamingScheme:
+    """Return the naming scheme of a denoiser's paths. A block's name also decides the scheme of the layers outside blocks."""
     roots = {path.partition(".")[0] for path in paths}
     return next((layout for layout, names in _ROOTS.items() if not roots.isdisjoint(names)), "diffusers")
 
 
-def kohya_layout(family: str) -> Layout | None:
-    """Whose names kohya's trainer uses for a family: the authors' for FLUX and SD3; None for diffusers'."""
+def kohya_scheme(family: str) -> NamingScheme | None:
+    """Return the naming scheme of kohya's trainer for a family: the authors' for FLUX and SD3; None for diffusers names."""
     layout = _FAMILIES.get(family)
     return None if layout == "z-image" else layout
 
 
-def agrees(layout: Layout, family: str) -> bool:
-    """Whether a file in these names can be for a family: the authors' names are those of their own models."""
+def scheme_fits(layout: NamingScheme, family: str) -> bool:
+    """Return whether a file with these names can belong to a family. Authors' names belong to the authors' models only."""
     return layout in ("diffusers", "sgm") or layout == _FAMILIES.get(family)
 
 
-def rows_of(path: str, layout: Layout, layers_per_block: int) -> Rows | None:
-    """What a stored layer's rows are in diffusers' names; None where the layout's model has no such layer.
+def rows_of(path: str, layout: NamingScheme, layers_per_block: int) -> Rows | None:
+    """Return the diffusers layers in the rows of a stored layer; None if the scheme's model does not contain the layer.
 
     Args:
-        path: The layer's path in the file's names.
-        layout: Whose names they are.
-        layers_per_block: Of the UNet, for sgm names.
+        path: Path of the layer in the file.
+        scheme: Naming scheme of the path.
+        layers_per_block: layers_per_block of the UNet, for sgm names.
     """
     root = path.partition(".")[0]
     if layout == "sgm":
         name = blocks.from_sgm(path, layers_per_block)
-        return whole(name or path) if name or root not in blocks.ROOTS else None
+        return whole_layer(name or path) if name or root not in blocks.ROOTS else None
     if root in _ROOTS.get(layout, ()):
         return _in_block(path, layout)
     halves = path == "final_layer.adaLN_modulation.1" and layout in ("flux", "sd3")
     return Rows(((_OUTSIDE.get(layout, {}).get(path, path), 1),), halves)
 
 
-def _in_block(path: str, layout: Layout) -> Rows | None:
+def _in_block(path: str, layout: NamingScheme) -> Rows | None:
     found = _IN_BLOCK.fullmatch(path)
     if found is None:
         return None
@@ -172,8 +172,8 @@ def _rows(root: str, number: str, module: str, shares: tuple[tuple[str, int], ..
     return Rows(named, halves=module == "context_block.adaLN_modulation.1")
 
 
-def stored_as(path: str, layout: Layout) -> tuple[str, Rows]:
-    """The authors' layer that holds a layer of diffusers, and what all its rows are; the inverse of `rows_of`.
+def original_layer(path: str, layout: NamingScheme) -> tuple[str, Rows]:
+    """Return the authors' layer that contains a diffusers layer, with all its rows; the inverse of `rows_of`.
 
     Raises:
         ValueError: The authors' model has no such layer.
@@ -188,5 +188,5 @@ def stored_as(path: str, layout: Layout) -> tuple[str, Rows]:
             if found and theirs == found["root"] and module != _PART and found["module"] in dict(shares):
                 return f"{root}.{found['number']}.{module}", _rows(theirs, found["number"], module, shares)
     if path == "context_embedder" and layout == "sd3":
-        return path, whole(path)
+        return path, whole_layer(path)
     raise ValueError(f"the authors' model has no layer {path}: write with --format diffusers")

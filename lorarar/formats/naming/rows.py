@@ -1,4 +1,4 @@
-"""Stored layers that are several of diffusers' layers: fused projections, split by rows, exactly."""
+"""Rows of a fused layer: the diffusers layers that it contains, and their exact separation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lorarar.lora import Layer, LowRank
 
 @dataclass(frozen=True)
 class Rows:
-    """Which of diffusers' layers the rows of a stored layer are.
+    """diffusers layers in the rows of a stored layer.
 
     Args:
         shares: (layer path, its share of the rows), from the top.
-        halves: Whether the layer's two halves change places: a last modulation is stored as shift and scale by the
-            models' authors, as scale and shift by diffusers. One of more parts (out > 2 in) stays as it is.
+        halves: Whether the halves of the layer are swapped. The authors store a last modulation as shift and scale,
+            diffusers stores it as scale and shift. A modulation with more parts (out > 2 in) stays unchanged.
     """
 
     shares: tuple[tuple[str, int], ...]
@@ -25,28 +25,28 @@ class Rows:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The layers' paths, from the top."""
+        """Paths of the layers, from the top."""
         return tuple(path for path, _ in self.shares)
 
 
-def whole(path: str) -> Rows:
-    """A stored layer that is one layer."""
+def whole_layer(path: str) -> Rows:
+    """Return the rows of a stored layer that is a single diffusers layer."""
     return Rows(((path, 1),))
 
 
-def divide(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
-    """The layers whose rows a stored layer holds.
+def divide_rows(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
+    """Divide a stored layer into diffusers layers.
 
-    Files that fuse projections of factors of their own hold B as a block diagonal: what is zero in a part's B is left
-    out of its rank, and a part of zeros only is no layer, unless all are.
+    Some files fuse projections with separate factors, so that B is block diagonal. The zero columns in a part's B are
+    removed from its rank. A part that is entirely zero is left out unless all parts are zero.
 
     Args:
-        layer: The stored layer's delta, (out, in) or a bias (out,).
-        rows: What its rows are.
-        width: The stored layer's in; 0 where a bias comes without its weight.
+        layer: Delta of the stored layer, (out, in) or a bias (out,).
+        rows: The diffusers layers in its rows.
+        width: Input width of the stored layer; 0 for a bias without its weight.
 
     Raises:
-        ValueError: The rows cannot be shared out so.
+        ValueError: The rows cannot be divided in these shares.
     """
     if rows.halves and not width:
         raise ValueError("a bias of the last modulation came without its weight, which says what its halves are")
@@ -71,7 +71,7 @@ def divide(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
 
 
 def _thinned(layer: Layer) -> Layer:
-    """The same delta without the columns of B that are zero."""
+    """Return the same delta without the zero columns of B."""
     if not isinstance(layer, LowRank):
         return layer
     used = layer.B.any(dim=0)

@@ -1,4 +1,7 @@
-"""Underscores back to dots: kohya's keys join a module's path with underscores, and names hold underscores too."""
+"""Vocabulary of module names, which restores the dots of kohya's paths.
+
+kohya's keys join the names in a path with underscores, and names can contain underscores too.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ _NAME = re.compile(rf"(?:^|_)({'|'.join(sorted(_NAMES.split(), key=len, reverse=
 
 
 @cache
-def dotted(joined: str) -> str | None:
-    """The path whose names were joined with underscores; None where a name is not known.
+def dotted_path(joined: str) -> str | None:
+    """Return the path whose names were joined with underscores; None if a name is unknown.
 
-    >>> dotted("down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0")
+    >>> dotted_path("down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_out_0")
     'down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0'
     """
     names = _NAME.findall(joined)

@@ -1,9 +1,9 @@
-"""Families of base models, and how the layers of a LoRA tell its family.
+"""Families of base models, and the detection of a LoRA's family from its layers.
 
-detection    How a LoRA's layers tell its family
-table        The table of families: base models that share their layers
-transformer  The shape of a diffusion transformer
-unet         The shape of a diffusers UNet
+detection    Detection of a LoRA's family from its layers
+table        Table of families: base models with the same layers
+transformer  Shape of a diffusion transformer: its stacks of blocks, their modules and its width
+unet         Shape of a diffusers UNet: its modules and their widths
 """
 
 import lazy_loader

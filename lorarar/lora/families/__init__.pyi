@@ -1,7 +1,7 @@
 from .detection import check_same_family as check_same_family
-from .detection import choose as choose
-from .detection import detect as detect
-from .detection import fitting as fitting
+from .detection import choose_family as choose_family
+from .detection import detect_family as detect_family
+from .detection import find_families as find_families
 from .table import FAMILIES as FAMILIES
 from .table import SGM_LAYERS_PER_BLOCK as SGM_LAYERS_PER_BLOCK
 from .table import Family as Family

@@ -1,59 +1,76 @@
-"""How a LoRA's layers tell its family."""
+"""Detection of a LoRA's family from its layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from lorarar.lora.families.table import FAMILIES, Family
 from lorarar.lora.families.unet import UNetShape
 from lorarar.lora.lora import Layer, LoRA, is_text_encoder, label
 
+_TRANSFORMER_BLOCK = re.compile(r".*?transformer_blocks\.[^.]*(?=\.)")
 
-def fitting(layers: Mapping[str, Layer | tuple[int, ...]]) -> list[Family]:
-    """The families whose models have all these layers: path -> delta, or its shape, () where it is not known."""
+
+def find_families(layers: Mapping[str, Layer | tuple[int, ...]]) -> list[Family]:
+    """Return the families whose models contain all these layers.
+
+    Args:
+        layers: Layer path -> delta, or its shape; () for an unknown shape.
+    """
     shapes = {path: layer if isinstance(layer, tuple) else layer.shape for path, layer in layers.items()}
     return [family for family in FAMILIES.values() if shapes and _fits(family, shapes)]
 
 
-def detect(layers: Mapping[str, Layer | tuple[int, ...]], header: Mapping[str, str] | None = None) -> str:
-    """The family whose model has all these layers.
+def detect_family(layers: Mapping[str, Layer | tuple[int, ...]], header: Mapping[str, str] | None = None) -> str:
+    """Return the key of the family whose model contains all these layers.
 
     Args:
-        layers: Layer path -> delta, or its shape; an empty shape stands for one that is not known.
-        header: The file's metadata, asked only where the layers fit several families.
+        layers: Layer path -> delta, or its shape; () for an unknown shape.
+        header: Metadata of the file, which decides between several matching families.
 
     Returns:
-        A key of `FAMILIES`; "" where none fits, or several and the header does not say which.
+        A key of `FAMILIES`; "" if no family matches, or if several match and the header does not decide.
     """
-    return choose(fitting(layers), header or {})
+    return choose_family(find_families(layers), header or {})
 
 
-def choose(found: Sequence[Family], header: Mapping[str, str]) -> str:
-    """The key of the likeliest of several families that fit, "" where the header does not say which."""
-    # A family that is told only when whole is rarer than what it is a part of, and a part is never all of it.
-    candidates = [f for f in found if isinstance(f.shape, UNetShape) and f.shape.whole] or list(found)
+def choose_family(matching: Sequence[Family], header: Mapping[str, str]) -> str:
+    """Return the key of the likeliest of several matching families, "" if the header does not decide.
+
+    Args:
+        matching: Families whose models contain all layers of the file.
+        header: Metadata of the file.
+    """
+    # A family with a `whole` shape matches only if all its blocks are there. A larger model also matches these layers,
+    # but a LoRA for it would hardly cover exactly the blocks of the smaller one.
+    candidates = [f for f in matching if isinstance(f.shape, UNetShape) and f.shape.whole] or list(matching)
     if len(candidates) > 1:
         candidates = [family for family in candidates if _named(family, header)]
     return candidates[0].key if len(candidates) == 1 else ""
 
 
 def check_same_family(loras: Sequence[LoRA]) -> None:
-    """Checks that some family has the layers of all LoRAs; one that fits no known family fits all.
+    """Check that one family contains the layers of all LoRAs. A LoRA that matches no family is compatible with all.
 
     Raises:
-        ValueError: There is none: with each LoRA's name and families, and what to do.
+        ValueError: The LoRAs have no family in common. The message lists each LoRA with its families.
     """
-    found = {label(lora, i): _candidates(lora) for i, lora in enumerate(loras)}
-    known = {name: keys for name, keys in found.items() if keys}
-    if known and not set.intersection(*known.values()):
-        shown = ", ".join(f"{n} ({' or '.join(FAMILIES[k].label for k in sorted(keys))})" for n, keys in known.items())
-        raise ValueError(f"the LoRAs are for different base models: {shown}: merge LoRAs of one base model")
+    candidates = {label(lora, index): _candidates(lora) for index, lora in enumerate(loras)}
+    candidates = {name: keys for name, keys in candidates.items() if keys}
+    if candidates and not set.intersection(*candidates.values()):
+        listed = ", ".join(f"{name} ({_labels(keys)})" for name, keys in candidates.items())
+        raise ValueError(f"the LoRAs are for different base models: {listed}: merge LoRAs for one base model")
+
+
+def _labels(keys: Iterable[str]) -> str:
+    return " or ".join(FAMILIES[key].label for key in sorted(keys))
 
 
 def _candidates(lora: LoRA) -> set[str]:
     if lora.family in FAMILIES:
         return {lora.family}
-    return {family.key for family in fitting(lora.layers)}
+    return {family.key for family in find_families(lora.layers)}
 
 
 def _fits(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -61,13 +78,14 @@ def _fits(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         return False
     if not isinstance(family.shape, UNetShape) or not family.shape.whole:
         return True
-    blocks = family.shape.transformer_blocks()
-    found = {path[: path.index(".", path.index("transformer_blocks.") + 19)] for path in shapes if _in_block(path)}
-    return found == blocks
+    blocks = {_transformer_block(path) for path in shapes if not is_text_encoder(path)} - {None}
+    return blocks == family.shape.transformer_blocks()
 
 
-def _in_block(path: str) -> bool:
-    return "transformer_blocks." in path and not is_text_encoder(path)
+def _transformer_block(path: str) -> str | None:
+    """Return the path of the transformer block that contains a layer, None for a layer outside such blocks."""
+    block = _TRANSFORMER_BLOCK.match(path)
+    return block and block[0]
 
 
 def _named(family: Family, header: Mapping[str, str]) -> bool:

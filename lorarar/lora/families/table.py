@@ -1,4 +1,4 @@
-"""The table of families: base models that share their layers."""
+"""Table of families: base models with the same layers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from lorarar.lora.families.unet import UNetShape
 _ATTENTION = "attn.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}"
 _ADDED = "attn.{add_q_proj,add_k_proj,add_v_proj,to_add_out,norm_added_q,norm_added_k}"
 _TIME_TEXT = "time_text_embed.{timestep,text}_embedder.linear_{1,2}"
-_JOINT = modules(
-    _ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}", "{norm1,norm1_context}.linear"
-)  # a block of FLUX and SD3
+# A block of FLUX and SD3.
+_JOINT = modules(_ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}", "{norm1,norm1_context}.linear")
 _REFINER = modules(
     "attention.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}",
     "feed_forward.{w1,w2,w3}",
@@ -26,17 +25,17 @@ _SD3_OUTSIDE = modules("pos_embed.proj", "context_embedder", "norm_out.linear", 
 
 @dataclass(frozen=True)
 class Family:
-    """Base models that share their layers.
+    """Base models with the same layers.
 
     Args:
-        key: What code and cards call it.
-        label: What people call it.
-        base_model_version: The value of `ss_base_model_version` in files of kohya's trainer; "" if it has none.
-        architecture: The value of `modelspec.architecture`, without "/lora".
-        resolution: Width and height of its images, pixels.
-        denoiser: What diffusers calls its denoiser.
-        shape: Its layers.
-        sgm: Whether its files also come in the block names of Stability's own code (input_blocks, ...).
+        key: Name in code and metadata.
+        label: Name in messages.
+        base_model_version: Value of `ss_base_model_version` in files of kohya's trainer; "" if it has none.
+        architecture: Value of `modelspec.architecture` without "/lora".
+        resolution: Width and height of the generated images, pixels.
+        denoiser: Name of the denoiser in diffusers.
+        shape: Layers of the model.
+        sgm: Whether files of this family also use the block names of Stability's code (input_blocks, ...).
     """
 
     key: str
@@ -50,7 +49,7 @@ class Family:
 
     @property
     def layers_per_block(self) -> int | None:
-        """The UNet's layers_per_block, by which sgm numbers are made; None where such names are not known."""
+        """layers_per_block of the UNet, which determines sgm block numbers; None for a family without sgm names."""
         return self.shape.layers_per_block if self.sgm and isinstance(self.shape, UNetShape) else None
 
 
@@ -202,5 +201,6 @@ _FAMILIES = (
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.key: family for family in _FAMILIES}
-# A file does not say its UNet's layers_per_block, and need not: every family that has sgm names has the same.
+# A file does not state the layers_per_block of its UNet. All families with sgm names have the same value, and this
+# assignment fails if a new one differs.
 (SGM_LAYERS_PER_BLOCK,) = {family.layers_per_block for family in _FAMILIES if family.layers_per_block}

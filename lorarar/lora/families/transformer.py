@@ -1,4 +1,4 @@
-"""The shape of a diffusion transformer: its stacks of blocks, the modules in them, and its width."""
+"""Shape of a diffusion transformer: its stacks of blocks, their modules and its width."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lorarar.lora.families.unet import admits_text, agree
+from lorarar.lora.families.unet import admits_text, shape_agrees
 
 _BLOCK = re.compile(r"(?P<stack>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
 _SQUARE = re.compile(r"(?:attn2?|attention)\.(?:to_(?:q|k|v|out\.0|add_out)|add_[qkv]_proj)")
@@ -14,7 +14,12 @@ _SQUARE = re.compile(r"(?:attn2?|attention)\.(?:to_(?:q|k|v|out\.0|add_out)|add_
 
 @dataclass(frozen=True)
 class Stack:
-    """Blocks of one kind: how many, and the modules that one of them holds."""
+    """Blocks of one kind.
+
+    Args:
+        count: Number of blocks.
+        modules: Modules in each block.
+    """
 
     count: int
     modules: frozenset[str]
@@ -22,13 +27,13 @@ class Stack:
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """What tells one transformer's LoRAs from another's.
+    """Properties that distinguish the LoRAs of one transformer from those of another.
 
     Args:
-        width: In and out width of every attention projection.
+        width: Input and output width of every attention projection.
         stacks: Name of a stack of blocks -> its blocks.
         outside: Modules outside the blocks.
-        text: Width of each text encoder, in order; 0 for T5 and other encoders of no CLIP kind.
+        text: Width of each text encoder, in order; 0 for T5 and other encoders that are not CLIP models.
     """
 
     width: int
@@ -37,20 +42,21 @@ class TransformerShape:
     text: tuple[int, ...] = ()
 
     def admits(self, path: str, shape: tuple[int, ...]) -> bool:
-        """Whether a layer of that path and shape, () where the shape is not known, can belong to this model."""
+        """Return whether a layer of this path and shape, () if unknown, can belong to this model."""
         path = path.removesuffix(".bias")
         if path.startswith("text_encoder"):
             return admits_text(self.text, path, shape)
-        found = _BLOCK.fullmatch(path)
-        stack = self.stacks.get(found["stack"]) if found else None
-        if found is None or stack is None:
+        place = _BLOCK.fullmatch(path)
+        stack = self.stacks.get(place["stack"]) if place else None
+        if place is None or stack is None:
             return path in self.outside
-        known = int(found["number"]) < stack.count and found["module"] in stack.modules
-        return known and (not _SQUARE.fullmatch(found["module"]) or agree(shape, (self.width, self.width)))
+        if int(place["number"]) >= stack.count or place["module"] not in stack.modules:
+            return False
+        return not _SQUARE.fullmatch(place["module"]) or shape_agrees(shape, (self.width, self.width))
 
 
 def modules(*patterns: str) -> frozenset[str]:
-    """Names from short patterns: "attn.{to_q,to_k}" -> "attn.to_q", "attn.to_k".
+    """Expand short patterns into module names.
 
     >>> sorted(modules("attn.{to_q,to_k}", "proj_out"))
     ['attn.to_k', 'attn.to_q', 'proj_out']

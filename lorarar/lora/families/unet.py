@@ -1,4 +1,4 @@
-"""The shape of a diffusers UNet: which modules it has and how wide they are, as far as LoRA files tell models apart."""
+"""Shape of a diffusers UNet: its modules and their widths, as far as they distinguish LoRA files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _TEXT = re.compile(r"(?:text_model\.)?encoder\.layers\.\d+\.self_attn\.(?:q|k|v|
 
 @dataclass(frozen=True)
 class UNetShape:
-    """What tells one UNet's LoRAs from another's.
+    """Properties that distinguish the LoRAs of one UNet from those of another.
 
     Args:
-        channels: Width of each down block, outermost first; the up blocks mirror them.
-        depths: Transformer blocks in each attention of each down block, 0 where the block has no attention.
-        middle: Transformer blocks in the middle block's attention, 0 where there is none.
-        cross: Width of the text that the cross attention reads.
-        layers_per_block: Residual layers in a down block; an up block has one more.
+        channels: Width of each down block, outermost first. The up blocks mirror them.
+        depths: Transformer blocks in each attention of each down block; 0 for a block without attention.
+        middle: Transformer blocks in the attention of the middle block; 0 without attention.
+        cross: Width of the text embeddings in the cross attention.
+        layers_per_block: Residual layers in a down block. An up block has one more.
         text: Width of each text encoder, in order.
-        added: Whether the UNet takes sizes and pooled text as well (SDXL).
-        whole: Whether only a file with all its transformer blocks is told: a part would fit a larger model too.
+        added: Whether the UNet is also conditioned on image sizes and pooled text (SDXL).
+        whole: Whether only a file with all transformer blocks matches, because a part would match a larger model too.
     """
 
     channels: tuple[int, ...]
@@ -46,17 +46,17 @@ class UNetShape:
     whole: bool = False
 
     def admits(self, path: str, shape: tuple[int, ...]) -> bool:
-        """Whether a layer of that path and shape, () where the shape is not known, can belong to this model."""
+        """Return whether a layer of this path and shape, () if unknown, can belong to this model."""
         path = path.removesuffix(".bias")
         if path.startswith("text_encoder"):
             return admits_text(self.text, path, shape)
-        if found := _BLOCK.fullmatch(path):
-            expected = self._in_block(found)
-            return expected is not None and agree(shape, expected)
+        if place := _BLOCK.fullmatch(path):
+            expected = self._in_block(place)
+            return expected is not None and shape_agrees(shape, expected)
         return path in _OUTSIDE or (self.added and path in _ADDED)
 
     def attentions(self) -> Iterator[tuple[str, int]]:
-        """Path of each attention, and how many transformer blocks it holds."""
+        """Yield the path of each attention and its number of transformer blocks."""
         for block, depth in enumerate(self.depths):
             for place in range(self.layers_per_block if depth else 0):
                 yield f"down_blocks.{block}.attentions.{place}", depth
@@ -67,13 +67,13 @@ class UNetShape:
                 yield f"up_blocks.{block}.attentions.{place}", depth
 
     def transformer_blocks(self) -> set[str]:
-        """Paths of all transformer blocks."""
+        """Return the paths of all transformer blocks."""
         return {f"{path}.transformer_blocks.{i}" for path, depth in self.attentions() for i in range(depth)}
 
-    def _in_block(self, found: re.Match[str]) -> tuple[int, int] | None:
-        """Expected (out, in) of a layer in a block, 0 for a size that is not checked; None if there is none such."""
-        side, place, kind, rest = found["side"], int(found["place"]), found["kind"], found["rest"]
-        number = int(found["block"]) if side else 0
+    def _in_block(self, layer: re.Match[str]) -> tuple[int, int] | None:
+        """Return the expected (out, in) of a layer in a block, 0 for an unchecked size; None for an unknown layer."""
+        side, place, kind, rest = layer["side"], int(layer["place"]), layer["kind"], layer["rest"]
+        number = int(layer["block"]) if side else 0
         if number >= len(self.channels):
             return None
         index = {"down": number, "up": len(self.channels) - 1 - number, None: len(self.channels) - 1}[side]
@@ -83,24 +83,30 @@ class UNetShape:
             depth = self.depths[index] if side else self.middle
             return self._in_attention(rest, width, depth) if place < (places if side else 1) else None
         if kind == "resnets":
-            known = rest in _RESNET and place < (places if side else 2)
-            return ((0 if rest == "norm1" else width), 0) if known else None
+            exists = rest in _RESNET and place < (places if side else 2)
+            return ((0 if rest == "norm1" else width), 0) if exists else None
         fits = {"downsamplers": "down", "upsamplers": "up"}[kind] == side and place == 0 and not last
         return (width, 9 * width) if fits and rest == "conv" else None
 
     def _in_attention(self, rest: str, width: int, depth: int) -> tuple[int, int] | None:
         if rest in _AROUND and depth:
             return width, (0 if rest == "norm" else width)
-        found = _TRANSFORMER.fullmatch(rest)
-        if found is None or int(found["number"]) >= depth:
+        layer = _TRANSFORMER.fullmatch(rest)
+        if layer is None or int(layer["number"]) >= depth:
             return None
-        if found["attention"]:
-            return width, (self.cross if found["attention"] == "2" and found["name"] in ("k", "v") else width)
-        return {"ff.net.0.proj": (8 * width, width), "ff.net.2": (width, 4 * width)}.get(found["rest"], (width, 0))
+        if layer["attention"]:
+            return width, (self.cross if layer["attention"] == "2" and layer["name"] in ("k", "v") else width)
+        return {"ff.net.0.proj": (8 * width, width), "ff.net.2": (width, 4 * width)}.get(layer["rest"], (width, 0))
 
 
 def admits_text(widths: tuple[int, ...], path: str, shape: tuple[int, ...]) -> bool:
-    """Whether text encoders of these widths can have the layer; a width of 0 stands for an encoder of no CLIP kind."""
+    """Return whether text encoders of these widths can contain the layer.
+
+    Args:
+        widths: Width of each text encoder, in order; 0 for an encoder that is not a CLIP model.
+        path: Layer path that starts with "text_encoder".
+        shape: Shape of the layer's delta; () if unknown.
+    """
     model, _, rest = path.partition(".")
     number = int(model.removeprefix("text_encoder").removeprefix("_") or 1)
     if number > len(widths):
@@ -109,9 +115,9 @@ def admits_text(widths: tuple[int, ...], path: str, shape: tuple[int, ...]) -> b
     clip = rest.startswith(("text_model.", "encoder.layers."))
     if not width or not clip:
         return clip == bool(width) or rest.startswith("text_projection")
-    return agree(shape, (width, width)) if _TEXT.fullmatch(rest) else True
+    return shape_agrees(shape, (width, width)) if _TEXT.fullmatch(rest) else True
 
 
-def agree(shape: tuple[int, ...], expected: tuple[int, int]) -> bool:
-    """Whether a shape is the expected one; an unknown shape and an expected 0 agree with everything."""
-    return all(want in (0, have) for have, want in zip(shape, expected, strict=False))
+def shape_agrees(shape: tuple[int, ...], expected: tuple[int, int]) -> bool:
+    """Return whether a shape equals the expected one. An unknown shape () and an expected size of 0 always agree."""
+    return all(size in (0, actual) for actual, size in zip(shape, expected, strict=False))

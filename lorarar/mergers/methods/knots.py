@@ -8,7 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from lorarar.lora import Layer, LowRank, factored
+from lorarar.lora import Layer, LowRank, factorise
 from lorarar.mergers.methods.pruning import Pruning, thinned
 
 
@@ -32,7 +32,7 @@ def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, densi
     Reference:
         KnOTS, arXiv 2410.19735. (The published code prunes S V_i^T by default; here V_i, as in the paper's text.)
     """
-    thin = {i: factored(delta) for i, delta in enumerate(deltas) if delta is not None}
+    thin = {i: factorise(delta) for i, delta in enumerate(deltas) if delta is not None}
     u, s, rights = side_by_side(list(thin.values()))
     first = next(iter(thin.values()))
     if not len(s):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lorarar.lora import Dense, Layer, LowRank, factored
+from lorarar.lora import Dense, Layer, LowRank, factorise
 from lorarar.mergers.methods.knots import side_by_side
 from lorarar.mergers.methods.layers import add, present
 
@@ -38,7 +38,7 @@ def np_lora(deltas: Sequence[Layer | None], *, layer: str, mu: float = 0.5) -> L
     content, styles = deltas[0], present(deltas[1:])
     if content is None or not styles:
         return add(present(deltas))
-    thin, basis = factored(content), row_space([factored(style) for style in styles])
+    thin, basis = factorise(content), row_space([factorise(style) for style in styles])
     share = 1 - 1 / (1 + mu)
     a = thin.A.to(basis.dtype)
     kept = replace(thin, A=a - share * (a @ basis) @ basis.T)

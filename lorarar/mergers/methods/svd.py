@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorarar.lora import Layer, LowRank, factored, truncate
+from lorarar.lora import Layer, LowRank, factorise, truncate
 from lorarar.mergers.methods.layers import add, present
 
 
@@ -26,4 +26,4 @@ def svd(deltas: Sequence[Layer | None], *, layer: str, rank: int = 0) -> Layer:
     found = present(deltas)
     chosen = rank or max((delta.rank for delta in found if isinstance(delta, LowRank)), default=0)
     total = add(found)
-    return truncate(factored(total), chosen)[0] if chosen else total
+    return truncate(factorise(total), chosen)[0] if chosen else total

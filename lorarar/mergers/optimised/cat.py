@@ -6,10 +6,9 @@ so here they are learned with the objective of the other mergers. `lorarar.train
 
 from __future__ import annotations
 
-from lorarar.mergers.objective import LossWeights
-from lorarar.mergers.optimised.recipe import MergerRecipe, PairMethod
-
-CITATION = "CAT (LoRA Soups), arXiv 2410.13025"
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
+from lorarar.mergers.optimised.recipe import PairMethod
 
 # The paper has no term on the overlap of the coefficients; steps and rate are ZipLoRA's.
 CAT = PairMethod(

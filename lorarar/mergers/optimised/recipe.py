@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lorarar.hypernetwork import ConstantConfig, ConstantMerger, sized
-from lorarar.lora import LoRA
-from lorarar.mergers.objective import LossWeights
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
 
-
-@dataclass(frozen=True)
-class MergerRecipe:
-    """How a merger is optimised. ``schedule``: a constant rate, or a cosine from it to 0."""
-
-    steps: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    schedule: Literal["constant", "cosine"] = "constant"
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        return self.learning_rate * (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2
+if TYPE_CHECKING:
+    from lorarar.hypernetwork import ConstantMerger
+    from lorarar.lora import LoRA
 
 
 @dataclass(frozen=True)
@@ -101,5 +86,7 @@ class PairMethod:
         Raises:
             ValueError: The LoRAs have no layer that is optimised.
         """
+        from lorarar.hypernetwork import ConstantConfig, ConstantMerger, sized  # torch: methods as data do without
+
         config = ConstantConfig((), self.group, len(loras), predicted=self.predicted, fixed=self.fixed)
         return ConstantMerger(sized(config, loras))

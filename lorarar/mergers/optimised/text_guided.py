@@ -7,10 +7,9 @@ as the base answers the words. It needs no images of either concept. `lorarar.tr
 
 from __future__ import annotations
 
-from lorarar.mergers.objective import LossWeights
-from lorarar.mergers.optimised.recipe import MergerRecipe, PairMethod
-
-CITATION = "lorarar: the described objective, for a single pair"
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
+from lorarar.mergers.optimised.recipe import PairMethod
 
 # Steps and rate were chosen on validation pairs of the embedded default (experiments/main).
 TEXT_GUIDED = PairMethod(

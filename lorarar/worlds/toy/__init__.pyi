@@ -11,6 +11,7 @@ from .classifier import to_tensor as to_tensor
 from .crossed import write_crossed_renders as write_crossed_renders
 from .export import export_concepts as export_concepts
 from .prompted import wanted as wanted
+from .recipes import WorldConfig as WorldConfig
 from .renderer import render as render
 from .scoring import PairScorer as PairScorer
 from .scoring import Scored as Scored
@@ -20,7 +21,6 @@ from .scoring import read_images as read_images
 from .scoring import style_of as style_of
 from .scoring import subject_of as subject_of
 from .scoring import truth_of as truth_of
-from .stages import WorldConfig as WorldConfig
 from .stages import make_autoencoder as make_autoencoder
 from .stages import make_base as make_base
 from .stages import make_classifier as make_classifier

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from diffusers import (
@@ -20,26 +19,12 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lorarar.worlds.toy.autoencoder import LATENT_CHANNELS
+from lorarar.worlds.toy.recipes import Shape
 from lorarar.worlds.toy.vocabulary import LENGTH, build_tokenizer
 
 TEXT_WIDTHS = (48, 64)
 _LATENT_SIDE = 8
 _HEADS = 4
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A base's denoiser.
-
-    Attributes:
-        denoiser: SDXL's UNet, or SD3's transformer.
-        widths: channels of the UNet's two levels, or the width of the transformer alone.
-        blocks: transformer blocks of each of the UNet's attentions, or of the transformer.
-    """
-
-    denoiser: Literal["unet", "transformer"] = "unet"
-    widths: tuple[int, ...] = (80, 144)
-    blocks: int = 1
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from lorarar.datasets import Pair, sheet
-from lorarar.diffusion import Backbone, Sampling, generate_batches
+from lorarar.diffusion import SAMPLING, Backbone, Sampling, generate_batches
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.worlds.toy.attributes import Style, Subject, truth
 from lorarar.worlds.toy.classifier import AttributeClassifier, score
 from lorarar.worlds.toy.world import toy_world
 
-SAMPLING = Sampling(steps=15, guidance=2.5)
 _BATCH_IMAGES = 64
 
 

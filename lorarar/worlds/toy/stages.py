@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
@@ -19,52 +19,10 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES, truth
 from lorarar.worlds.toy.autoencoder import AutoencoderTraining
 from lorarar.worlds.toy.base import BaseTraining
 from lorarar.worlds.toy.classifier import AttributeClassifier, ClassifierTraining, load_classifier, score, to_tensor
-from lorarar.worlds.toy.pipelines import Parts, Shape, build_pipeline, new_parts, parts_of
+from lorarar.worlds.toy.pipelines import Parts, build_pipeline, new_parts, parts_of
+from lorarar.worlds.toy.recipes import BaseRecipe, StageRecipe
 from lorarar.worlds.toy.renderer import render
 from lorarar.worlds.toy.world import toy_world
-
-
-@dataclass(frozen=True)
-class StageRecipe:
-    """How a stage is trained. ``renders``: images in its training set; ``batch``: images a step and process."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-    renders: int
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class BaseRecipe(StageRecipe):
-    """How a base is trained.
-
-    Attributes:
-        shape: of its denoiser.
-        parts: another base, whose autoencoder, tokenizer and text encoders it shares, frozen; without it the
-            autoencoder is that of the stage before, and the text encoders learn with the denoiser.
-    """
-
-    shape: Shape = field(default_factory=Shape)
-    parts: Path | None = None
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """``lorarar world``: the stages that make the embedded default, but for its zoo and its mergers.
-
-    Attributes:
-        output: folder for the artefacts, and runs: folder for checkpoints.
-        classifier: and autoencoder: None where a base takes over another's.
-        devices: processes that train the base, one thread each on a CPU.
-    """
-
-    output: Path
-    runs: Path
-    base: BaseRecipe
-    classifier: StageRecipe | None = None
-    autoencoder: StageRecipe | None = None
-    devices: int = 1
 
 
 def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:

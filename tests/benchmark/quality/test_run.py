@@ -17,11 +17,12 @@ from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
 from lorarar.benchmark.quality.rows import build
 from lorarar.benchmark.quality.run import plan_quality, run_quality
 from lorarar.benchmark.quality.world import load_world
-from lorarar.datasets.contact_sheets import to_bytes
+from lorarar.datasets.images import to_bytes
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import Sampling, generate
+from lorarar.diffusion.sampling import generate
+from lorarar.diffusion.settings import Sampling
 from lorarar.formats.loading import load
-from lorarar.hypernetwork.checkpoint import load_merger
+from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.mergers.methods.direct import direct
 from lorarar.storage.cards import ArtefactError
@@ -100,7 +101,7 @@ def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
             load_backbone(config.base), [merged], [f"{concept['prompt']} in szn style"], config.seeds, Sampling(2, 2.5)
         )
     for image, seed in zip(images[0], config.seeds, strict=True):
-        kept = cells.load_image(config.runs / "images" / "direct" / PAIR / f"{seed}.png")
+        kept = cells.read_cell_image(config.runs / "images" / "direct" / PAIR / f"{seed}.png")
         # A batch of other pairs rounds otherwise.
         assert (torch.tensor(to_bytes(image)).permute(2, 0, 1) / 255 - kept).abs().max() < 3 / 255
 
@@ -207,7 +208,7 @@ def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
     config = replace(whole, methods=[own, other], compared=[], judge=None)
     run_quality(config)
     world = load_world(config)
-    merger = load_merger(next(config.trainings.glob("*.safetensors")))
+    merger = load_network(next(config.trainings.glob("*.safetensors"))).module
     pair = world.pairs()[1]
     assert world.another(pair).name == "test_content_01+test_style_00"
     for row, seen in ((own, pair), (other, world.another(pair))):
@@ -227,7 +228,7 @@ def test_a_pair_starts_from_a_trained_merger_and_is_told_words_where_asked(whole
     settings = {"init": str(file), "steps": 1, "learning_rate": 1e-9}
     world = load_world(whole)
     pair = world.pairs()[1]
-    expected = merge_exactly(world.both(pair), load_merger(file)(world.both(pair)))
+    expected = merge_exactly(world.both(pair), load_network(file).module(world.both(pair)))
     layer = next(la for la in expected.layers if la.endswith("to_q"))
     found = {}
     for source, told in (("ziplora", {}), ("text_guided", {"true_descriptions": True})):

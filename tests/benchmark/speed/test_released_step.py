@@ -19,8 +19,8 @@ from lorarar.hypernetwork.build import new_merger
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank, scale_columns
-from lorarar.mergers.objective import LossWeights
-from lorarar.mergers.optimised.recipe import MergerRecipe
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
 from lorarar.training.batches import NoisyBatch
 from lorarar.training.pairs import PairBatch, PairData
 

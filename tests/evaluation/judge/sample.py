@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from lorarar.evaluation.judge.ask.folder import Setup, read_setup
+from lorarar.evaluation.judge.ask.run_folder import Setup, read_setup
 from lorarar.evaluation.judge.plan import plan_run
 
 LAYOUT = "{method}/{content}+{style}/{seed}.png"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lorarar.datasets.manifest import write_manifest
-from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_labels
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_right_answers
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 from lorarar.evaluation.judge.run import Judged, judge, judge_by_name, report_run, reread
@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def truth(run: Path) -> TruthMock:
-    return TruthMock(case_labels(run, read_setup(run)) | read_labels(run.parent / "labels.jsonl"))
+    return TruthMock(case_labels(run, read_setup(run)) | read_right_answers(run.parent / "labels.jsonl"))
 
 
 def yes_sayer(run: Path) -> NoisyMock:

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
-from lorarar.evaluation.metrics.features import Picture, gram_features, gram_vectors, image_features
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
+from lorarar.evaluation.metrics.features import ImageFile, gram_features, gram_vectors, image_features
 from lorarar.evaluation.metrics.measures import gram, gram_loss
 from tests.evaluation.judge.sample import save_noise
 
@@ -31,8 +31,8 @@ class Means:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) for image in images])
 
 
-def pictures(folder: Path, count: int) -> list[Picture]:
-    return [Picture(folder, save_noise(folder / f"{i}.png", i, (12, 8 + i % 2)).name) for i in range(count)]
+def pictures(folder: Path, count: int) -> list[ImageFile]:
+    return [ImageFile(folder, save_noise(folder / f"{i}.png", i, (12, 8 + i % 2)).name) for i in range(count)]
 
 
 def test_features_are_those_of_the_images_in_any_order(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_what_is_known_is_not_encoded_again(tmp_path: Path) -> None:
     first = image_features(given, encoder, cache=cache)
     assert sum(encoder.shown) == 5
     (tmp_path / "images" / "copy.png").write_bytes((tmp_path / "images" / "3.png").read_bytes())
-    copy = Picture(tmp_path / "images", "copy.png")
+    copy = ImageFile(tmp_path / "images", "copy.png")
     again = image_features([*given, copy], encoder, cache=cache)
     assert sum(encoder.shown) == 5
     assert (again.computed, again.cached) == (0, 5)
@@ -59,7 +59,7 @@ def test_what_is_known_is_not_encoded_again(tmp_path: Path) -> None:
 
 def test_equal_files_are_encoded_once(tmp_path: Path) -> None:
     encoder = Means()
-    given = [Picture(tmp_path, save_noise(tmp_path / f"{i}.png", 0).name) for i in range(3)]
+    given = [ImageFile(tmp_path, save_noise(tmp_path / f"{i}.png", 0).name) for i in range(3)]
     assert image_features(given, encoder).computed == sum(encoder.shown) == 1
 
 
@@ -102,7 +102,7 @@ def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
         "../outside.png": "below the root",
         "missing.png": "cannot be opened",
     }
-    bad = [Picture(root, name) for name in reasons]
+    bad = [ImageFile(root, name) for name in reasons]
     found = image_features([*bad, *good], load_encoder("pixels"), cache=tmp_path / "cache")
     assert set(found.rows) == set(good)
     assert {picture.path for picture in found.refused} == set(reasons)
@@ -114,7 +114,7 @@ def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
 
 def test_features_without_a_direction_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "black").save(tmp_path / "black.png")
-    given = [*pictures(tmp_path, 1), Picture(tmp_path, "black.png")]
+    given = [*pictures(tmp_path, 1), ImageFile(tmp_path, "black.png")]
     assert image_features(given, Means()).refused == {given[1]: "its features are zero or not finite"}
 
 
@@ -125,7 +125,7 @@ def test_distances_of_gram_vectors_are_gram_losses(tmp_path: Path) -> None:
     layers = [gram(maps) for maps in tower.feature_maps(images)]  # type: ignore[attr-defined]
     expected = sum(gram_loss(layer[0], layer[1]) for layer in layers)
     assert ((vectors[0] - vectors[1]) ** 2).sum() == pytest.approx(expected, rel=1e-5)
-    given = [Picture(tmp_path, f"{i}.png") for i in range(2)]
+    given = [ImageFile(tmp_path, f"{i}.png") for i in range(2)]
     found = gram_features(given, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]
     assert np.allclose(found.of(given), vectors)
     again = gram_features(given, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.flags import copy_threshold, flag_copies, flag_unstylised
 from lorarar.evaluation.metrics.measures import cosine_fidelity, harmonic_mean
 from lorarar.worlds.toy.world import content_images, style_images

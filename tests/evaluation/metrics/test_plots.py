@@ -6,8 +6,8 @@ import math
 import xml.etree.ElementTree as ET
 
 from lorarar.evaluation.metrics.plots import draw_group
-from lorarar.evaluation.metrics.results import Group, MethodResult
-from lorarar.evaluation.report.metric_names import METRICS
+from lorarar.evaluation.metrics.results import MethodMetrics, PromptTypeResults
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS
 from lorarar.evaluation.statistics.bootstrap import Estimate
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -18,17 +18,17 @@ def drawn(scores: dict[str, list[Estimate | None]]) -> ET.Element:
     """The picture of methods a, b, .. with these scores; other metrics were not measured."""
     count = len(next(iter(scores.values())))
     methods = [
-        MethodResult(chr(97 + i), 1, 0, {n: scores.get(n, [None] * count)[i] for n in METRICS}, {}, {}, {})
+        MethodMetrics(chr(97 + i), 1, 0, {n: scores.get(n, [None] * count)[i] for n in FEATURE_METRICS}, {}, {}, {})
         for i in range(count)
     ]
-    return ET.fromstring(draw_group(Group("train", "", methods)))
+    return ET.fromstring(draw_group(PromptTypeResults("train", "", methods)))
 
 
 def test_texts_and_marks_lie_inside_the_picture() -> None:
-    root = drawn({name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in METRICS})
+    root = drawn({name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in FEATURE_METRICS})
     width = float(root.get("width", ""))
     texts = [element.text for element in root.iter(f"{_SVG}text")]
-    assert all(any(text and text.startswith(metric.title) for text in texts) for metric in METRICS.values())
+    assert all(any(text and text.startswith(metric.title) for text in texts) for metric in FEATURE_METRICS.values())
     for panel in root.iter(f"{_SVG}g"):
         left = float(panel.get("transform", "").split("(")[1].split(",")[0])
         for text in panel.iter(f"{_SVG}text"):

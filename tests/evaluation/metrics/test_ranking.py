@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from lorarar.evaluation.metrics.ranking import Place, aggregate, mean, rank_methods
+from lorarar.evaluation.metrics.measures import mean
+from lorarar.evaluation.metrics.ranking import ContentClass, average_ranks, rank_methods
 from lorarar.evaluation.metrics.scoring import PairScores
 
-PLACES = {"dog": Place("dog"), "dog2": Place("dog"), "cup": Place("cup", "things")}
+PLACES = {"dog": ContentClass("dog"), "dog2": ContentClass("dog"), "cup": ContentClass("cup", "things")}
 
 
 def pair(method: str, content: str, **values: float) -> PairScores:
@@ -18,14 +19,14 @@ def pair(method: str, content: str, **values: float) -> PairScores:
 
 def test_classes_and_categories_count_alike_whatever_their_size() -> None:
     ranks = {("dog", "ink"): 1.0, ("dog", "oil"): 0.0, ("dog2", "ink"): 0.5, ("cup", "ink"): 1.0}
-    found = aggregate(ranks, PLACES)
+    found = average_ranks(ranks, PLACES)
     assert found.classes == {"dog": 0.5, "things: cup": 1.0}
     assert found.categories == {"all": 0.5, "things": 1.0}
     assert found.overall == 0.75
 
 
 def test_what_was_not_ranked_is_left_out() -> None:
-    found = aggregate({("dog", "ink"): math.nan, ("dog2", "ink"): 1.0, ("cup", "ink"): math.nan}, PLACES)
+    found = average_ranks({("dog", "ink"): math.nan, ("dog2", "ink"): 1.0, ("cup", "ink"): math.nan}, PLACES)
     assert found.overall == 1
     assert math.isnan(found.categories["things"])
     assert math.isnan(mean([]))

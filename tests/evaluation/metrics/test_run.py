@@ -17,15 +17,21 @@ from PIL import Image
 from lorarar.datasets.manifest import write_manifest
 from lorarar.datasets.records import Item
 from lorarar.datasets.references import References
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import MapEncoder
-from lorarar.evaluation.metrics.export import Measured, write_all
+from lorarar.evaluation.metrics.encoding import Encoders
+from lorarar.evaluation.metrics.export import Measurement, write_measurement
 from lorarar.evaluation.metrics.features import gram_vectors
-from lorarar.evaluation.metrics.images_seen import Encoders
 from lorarar.evaluation.metrics.measures import centroid_distance, cosine_fidelity, harmonic_mean, mean_cosine, vendi
-from lorarar.evaluation.metrics.ranking import Place
-from lorarar.evaluation.metrics.run import MetricsConfig, load_encoders, measure, read_places, run_metrics
-from lorarar.evaluation.report.metric_names import FLAGS, METRICS
+from lorarar.evaluation.metrics.ranking import ContentClass
+from lorarar.evaluation.metrics.run import (
+    MetricsConfig,
+    load_encoders,
+    measure_metrics,
+    read_content_classes,
+    run_metrics,
+)
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
 from lorarar.evaluation.statistics.bootstrap import crossed_interval
 from lorarar.storage.config import load_config
 from tests.evaluation.metrics.texts import Words
@@ -56,9 +62,9 @@ def encoders() -> Encoders:
 
 
 @pytest.fixture(scope="module")
-def measured(folder: Path, references: References, items: list[Item], encoders: Encoders) -> Measured:
-    places = read_places(folder / "references" / "references.yaml", references)
-    return measure(items, references, folder / "images", encoders, triggers=TRIGGERS, places=places)
+def measured(folder: Path, references: References, items: list[Item], encoders: Encoders) -> Measurement:
+    places = read_content_classes(folder / "references" / "references.yaml", references)
+    return measure_metrics(items, references, folder / "images", encoders, triggers=TRIGGERS, places=places)
 
 
 def pair(items: list[Item], method: str) -> list[Item]:
@@ -72,7 +78,7 @@ def images(folder: Path, paths: list[str]) -> list[Image.Image]:
 
 
 def test_every_value_is_that_of_its_measure(
-    folder: Path, references: References, items: list[Item], encoders: Encoders, measured: Measured
+    folder: Path, references: References, items: list[Item], encoders: Encoders, measured: Measurement
 ) -> None:
     chosen, base = pair(items, "right"), pair(items, "base")
     shown = images(folder / "images", [item.path for item in chosen])
@@ -106,10 +112,10 @@ def test_every_value_is_that_of_its_measure(
         p for p in measured.pairs if (p.method, p.content, p.style) == ("right", chosen[0].content, chosen[0].style)
     )
     assert found.values == pytest.approx(expected, rel=1e-5)
-    assert set(expected) == set(METRICS)
+    assert set(expected) == set(FEATURE_METRICS)
 
 
-def test_methods_means_have_crossed_intervals(measured: Measured) -> None:
+def test_methods_means_have_crossed_intervals(measured: Measurement) -> None:
     (group,) = measured.groups
     assert [method.method for method in group.methods] == ["base", "leaked", "right", "unstylised"]
     assert group.covers == "9 pairs of 3 contents and 3 styles"
@@ -126,7 +132,7 @@ def test_methods_means_have_crossed_intervals(measured: Measured) -> None:
     assert right.classes["cat"]["content_cosine"] == pytest.approx(np.mean(per_image[:6]))
 
 
-def test_the_base_does_not_compete(measured: Measured) -> None:
+def test_the_base_does_not_compete(measured: Measurement) -> None:
     base, *others = measured.groups[0].methods
     assert base.ranks == {}
     assert base.scores["base_preservation"] is None
@@ -141,7 +147,7 @@ def test_faults_are_rewarded_by_one_similarity_and_flagged(
     references: References, folder: Path, items: list[Item]
 ) -> None:
     tower = load_encoder("tower")
-    found = measure(items, references, folder / "images", Encoders(tower, tower, tower))
+    found = measure_metrics(items, references, folder / "images", Encoders(tower, tower, tower))
     _, leaked, right, unstylised = found.groups[0].methods
     assert leaked.scores["style_cosine"].mean > right.scores["style_cosine"].mean  # type: ignore[union-attr]
     assert unstylised.scores["content_cosine"].mean > right.scores["content_cosine"].mean  # type: ignore[union-attr]
@@ -153,7 +159,7 @@ def test_faults_are_rewarded_by_one_similarity_and_flagged(
 def test_gaps_have_reasons(references: References, folder: Path, items: list[Item]) -> None:
     tower, words = load_encoder("tower"), Words()
     alone = [replace(item, prompt="") for item in items if item.method == "right" and item.seed == 0]
-    found = measure(alone, references, folder / "images", Encoders(tower, tower, words, tower)).not_measured
+    found = measure_metrics(alone, references, folder / "images", Encoders(tower, tower, words, tower)).not_measured
     assert found == {
         "controllability": "the encoder tower has no text side: choose clip as text",
         "diversity": "no prompt has two images of one method and pair that can be read",
@@ -161,16 +167,18 @@ def test_gaps_have_reasons(references: References, folder: Path, items: list[Ite
         "base_preservation": "the encoder words has no feature maps: choose tower, pixels, dinov2 or vgg19 as gram",
     }
     pixels = load_encoder("pixels")
-    found = measure(alone, references, folder / "images", Encoders(pixels, pixels, pixels, words)).not_measured
+    found = measure_metrics(alone, references, folder / "images", Encoders(pixels, pixels, pixels, words)).not_measured
     assert found["controllability"] == "the manifest has no prompts"
     assert found["base_preservation"] == "there are no images of a method 'base': add the base model's own"
     named = [replace(item, prompt="sks") for item in alone]
     other = [replace(item, prompt="else") for item in items if item.method == "base"]
     encoders = Encoders(pixels, pixels, pixels, words)
-    found = measure([*named, *other], references, folder / "images", encoders, triggers=["sks", "else"]).not_measured
+    found = measure_metrics(
+        [*named, *other], references, folder / "images", encoders, triggers=["sks", "else"]
+    ).not_measured
     assert found["controllability"] == "no prompt has words left without its triggers"
     assert found["base_preservation"] == "no image has one of 'base' at the same pair, prompt and seed"
-    found = measure(alone, references, folder / "images", Encoders(pixels, pixels, pixels)).not_measured
+    found = measure_metrics(alone, references, folder / "images", Encoders(pixels, pixels, pixels)).not_measured
     assert found["controllability"] == "no encoder with texts was given: choose clip as text"
 
 
@@ -181,7 +189,7 @@ def test_hostile_images_are_counted_and_the_others_scored(tmp_path: Path) -> Non
     items[2] = replace(items[2], path="../references/references.yaml")
     Image.new("RGB", (900, 9), "red").save(tmp_path / "images" / items[4].path)
     pixels = load_encoder("pixels")
-    found = measure(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     reasons = ["expected a PNG", "cannot be opened", "below the root", None, "sides of at most 1 to 4"]
     for item, reason in zip(items, reasons, strict=False):
         assert (reason is None) == (item.id not in found.refused["image"])
@@ -193,9 +201,9 @@ def test_hostile_images_are_counted_and_the_others_scored(tmp_path: Path) -> Non
     assert math.isnan(first.get("content_cosine", math.nan))  # both images of the first pair
     scored = [image.values["content_cosine"] for image in found.images if not image.refused]
     assert method.scores["content_cosine"].mean == pytest.approx(np.mean(scored))  # type: ignore[union-attr]
-    only = measure(items[:3], references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    only = measure_metrics(items[:3], references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     assert set(only.not_measured.values()) == {"no image could be read"}
-    write_all(tmp_path / "out", only)
+    write_measurement(tmp_path / "out", only)
 
 
 def test_unreadable_references_are_counted(tmp_path: Path) -> None:
@@ -203,7 +211,7 @@ def test_unreadable_references_are_counted(tmp_path: Path) -> None:
     first, *_ = references.concepts["style", items[0].style].images
     (tmp_path / "references" / first).write_text("no image")
     pixels = load_encoder("pixels")
-    found = measure(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     assert list(found.refused["reference"]) == [first]
     assert math.isnan(found.pairs[0].values["style_cosine"])
     assert not math.isnan(found.pairs[1].values["style_cosine"])
@@ -216,7 +224,7 @@ def test_prompt_types_are_reported_apart_and_pairs_compared_only_where_all_metho
     missing = next(item for item in items if item.method == "leaked")
     pixels = load_encoder("pixels")
     items.remove(missing)
-    found = measure(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     assert [group.prompt_type for group in found.groups] == ["train", "alter"]  # the order of the prompt sets
     assert (
         found.groups[0].covers == "8 pairs of 3 contents and 3 styles; 1 pairs that not every method has are left out"
@@ -228,15 +236,15 @@ def test_prompt_types_are_reported_apart_and_pairs_compared_only_where_all_metho
 def test_one_content_gives_no_interval(references: References, folder: Path, items: list[Item]) -> None:
     pixels = load_encoder("pixels")
     alone = [item for item in items if item.content == items[0].content]
-    (group,) = measure(alone, references, folder / "images", Encoders(pixels, pixels, pixels)).groups
+    (group,) = measure_metrics(alone, references, folder / "images", Encoders(pixels, pixels, pixels)).groups
     found = group.methods[0].scores["content_cosine"]
     assert found is not None
     assert math.isnan(found.low)
     assert "no intervals" in group.covers
 
 
-def test_files_hold_what_was_measured(measured: Measured, tmp_path: Path) -> None:
-    told = write_all(tmp_path / "new", measured)
+def test_files_hold_what_was_measured(measured: Measurement, tmp_path: Path) -> None:
+    told = write_measurement(tmp_path / "new", measured)
     assert str(tmp_path / "new" / "metrics.md") in told
     data = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert data["encoders"]["style"] == {"name": "pixels", "sha256": load_encoder("pixels").sha256, "resize": "scale"}
@@ -255,13 +263,13 @@ def test_files_hold_what_was_measured(measured: Measured, tmp_path: Path) -> Non
     assert drawn.count("<circle") == sum(s is not None for m in measured.groups[0].methods for s in m.scores.values())
 
 
-def test_names_do_not_become_markup(measured: Measured, tmp_path: Path) -> None:
+def test_names_do_not_become_markup(measured: Measurement, tmp_path: Path) -> None:
     evil = "=1|<script>x</script>"
     (group,) = measured.groups
     methods = [replace(method, method=evil) for method in group.methods]
     first = measured.images[0]
     renamed = [replace(first, item=replace(first.item, method=evil)), *measured.images[1:]]
-    write_all(tmp_path, replace(measured, groups=[replace(group, methods=methods)], images=renamed))
+    write_measurement(tmp_path, replace(measured, groups=[replace(group, methods=methods)], images=renamed))
     assert "<script" not in (tmp_path / "metrics.md").read_text() + (tmp_path / "metrics_combined.svg").read_text()
     assert r"=1\|&lt;script>" in (tmp_path / "metrics.md").read_text()
     assert f"'{evil}" in (tmp_path / "metrics.csv").read_text()
@@ -297,5 +305,5 @@ def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> Non
 
 
 def test_places(folder: Path, references: References) -> None:
-    found = read_places(folder / "references" / "references.yaml", references)
-    assert list(found.values()) == [Place("cat", "animals"), Place("fish"), Place("house")]
+    found = read_content_classes(folder / "references" / "references.yaml", references)
+    assert list(found.values()) == [ContentClass("cat", "animals"), ContentClass("fish"), ContentClass("house")]

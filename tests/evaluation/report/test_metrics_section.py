@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lorarar.datasets.manifest import lock
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
-from lorarar.evaluation.metrics.export import Measured, write_all
-from lorarar.evaluation.metrics.images_seen import Encoders
-from lorarar.evaluation.metrics.run import measure
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
+from lorarar.evaluation.metrics.encoding import Encoders
+from lorarar.evaluation.metrics.export import Measurement, write_measurement
+from lorarar.evaluation.metrics.run import measure_metrics
 from lorarar.evaluation.report.metrics_section import metrics_section
 from tests.evaluation.judge.made import make_items
 from tests.evaluation.judge.report.test_page import EVIL, Page, Run
@@ -25,14 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(folder: Path) -> Measured:
+def measured(folder: Path) -> Measurement:
     references, items = write_references(folder), write_items(folder, FAULTS, seeds=1)
     pixels = load_encoder("pixels")
-    return measure(items, references, folder / "images", Encoders(pixels, pixels, pixels))
+    return measure_metrics(items, references, folder / "images", Encoders(pixels, pixels, pixels))
 
 
-def shown(measured: Measured, folder: Path) -> str:
-    write_all(folder, measured)
+def shown(measured: Measurement, folder: Path) -> str:
+    write_measurement(folder, measured)
     section = metrics_section(folder, measured.items)
     assert section is not None
     page = Page(section)
@@ -40,7 +40,7 @@ def shown(measured: Measured, folder: Path) -> str:
     return " ".join(page.text)
 
 
-def test_the_section_shows_what_was_measured(measured: Measured, folder: Path) -> None:
+def test_the_section_shows_what_was_measured(measured: Measurement, folder: Path) -> None:
     text = shown(measured, folder / "run")
     found = measured.groups[0].methods[1]
     for metric, form in (("content_cosine", ".3f"), ("style_gram", ".4g")):
@@ -55,10 +55,10 @@ def test_the_section_shows_what_was_measured(measured: Measured, folder: Path) -
 
 
 def test_there_is_no_section_without_metrics_and_a_warning_with_those_of_other_images(
-    measured: Measured, folder: Path
+    measured: Measurement, folder: Path
 ) -> None:
     assert metrics_section(folder, measured.items) is None
-    write_all(folder / "old", measured)
+    write_measurement(folder / "old", measured)
     changed = [replace(measured.items[0], sha256="0" * 64), *measured.items[1:]]
     text = metrics_section(folder / "old", changed)
     assert text is not None
@@ -67,17 +67,17 @@ def test_there_is_no_section_without_metrics_and_a_warning_with_those_of_other_i
     assert "<table" in (metrics_section(folder / "old", list(reversed(measured.items))) or "")
 
 
-def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measured, folder: Path) -> None:
+def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measurement, folder: Path) -> None:
     groups = [replace(g, methods=[replace(m, method=EVIL) for m in g.methods]) for g in measured.groups]
     text = shown(replace(measured, groups=groups, refused={"image": {EVIL: EVIL}, "reference": {}}), folder / "evil")
     assert text.count(EVIL) >= 5
 
 
-def test_a_judges_report_has_the_section_when_both_were_run(tmp_path: Path, measured: Measured) -> None:
+def test_a_judges_report_has_the_section_when_both_were_run(tmp_path: Path, measured: Measurement) -> None:
     run = Run(tmp_path, make_items(["ours", "theirs"], 2, 2, 1))
     assert "Metrics" not in Page(run.write()).text
     run.items = lock(run.items, tmp_path / "images")
-    write_all(tmp_path / "run", replace(measured, items=run.items))
+    write_measurement(tmp_path / "run", replace(measured, items=run.items))
     page = Page(run.write())
     page.check()
     assert page.text.count("Metrics") == 1

@@ -12,7 +12,7 @@ from lorarar.evaluation.statistics.bootstrap import Estimate, crossed_interval
 from lorarar.evaluation.statistics.proportions import (
     Rate,
     best_of_k,
-    corrected,
+    correct_shares,
     rogan_gladen,
     rogan_gladen_joint,
     wilson,
@@ -108,7 +108,7 @@ def test_the_joint_correction_recovers_images_right_on_both_axes() -> None:
             yes = np.where(truth, random.random(400) < se, random.random(400) < 1 - sp).astype(float)
             rate = (Rate(int(random.binomial(100, se)), 100), Rate(int(random.binomial(100, sp)), 100))
             rates.append(rate)
-            shares.append(corrected(yes, rate[0].value, rate[1].value))
+            shares.append(correct_shares(yes, rate[0].value, rate[1].value))
         product = (shares[0] * shares[1]).reshape(-1, 1, 1)
         joint = crossed_interval(product, resamples=200)
         found = rogan_gladen_joint(

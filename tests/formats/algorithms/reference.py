@@ -8,7 +8,7 @@ import torch
 from lycoris.modules.base import LycorisBaseModule
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.roles import split
+from lorarar.formats.algorithms.roles import split_key
 from lorarar.lora.lora import Layer
 
 
@@ -38,7 +38,7 @@ def _drawn(module: Any) -> Any:
 def parts_of(module: LycorisBaseModule) -> dict[str, Tensor]:
     """Role -> tensor of what the module saves, through our table of keys."""
     saved = module.custom_state_dict() or module.state_dict()
-    divided = {split(f"lora_unet_x.{key}"): tensor.detach() for key, tensor in saved.items() if key != "scalar"}
+    divided = {split_key(f"lora_unet_x.{key}"): tensor.detach() for key, tensor in saved.items() if key != "scalar"}
     assert None not in divided
     return {found[1]: tensor for found, tensor in divided.items() if found}
 

@@ -10,7 +10,7 @@ from lycoris.modules import LoConModule, LohaModule, LokrModule
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.layer import NeedsBase, build
+from lorarar.formats.algorithms.layer import NeedsBase, layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
@@ -20,7 +20,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 @pytest.mark.parametrize("by_row", [True, False])
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, kind: Any, by_row: bool) -> None:
     module = randomised(kind("x", base, lora_dim=2, alpha=1.5, weight_decompose=True, wd_on_out=by_row))
-    layer = build(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
+    layer = layer_deltas(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
     check_equal(layer, used_delta(module, base))
     assert layer.kernel == tuple(base.weight.shape[2:])
 
@@ -42,20 +42,20 @@ def test_equals_peft(base: nn.Linear | nn.Conv2d, rslora: bool) -> None:
         "magnitude": vector.detach(),
     }
     adapted.merge()
-    layer = build(parts, Scaling(alpha=3.0, rslora=rslora), lambda: before)[""]
+    layer = layer_deltas(parts, Scaling(alpha=3.0, rslora=rslora), lambda: before)[""]
     check_equal(layer, adapted.get_base_layer().weight.detach() - before, 1e-5)
 
 
 def test_a_direction_of_length_zero_stays_zero() -> None:
     parts = {"down": torch.zeros(1, 3), "up": torch.zeros(2, 1), "dora_scale": torch.ones(2, 1)}
     weight = torch.tensor([[0.0, 0.0, 0.0], [0.0, 3.0, 4.0]])
-    delta = build(parts, Scaling(), lambda: weight)[""].delta()
+    delta = layer_deltas(parts, Scaling(), lambda: weight)[""].delta()
     assert torch.allclose(delta, torch.tensor([[0.0, 0.0, 0.0], [0.0, -2.4, -3.2]]))
 
 
 def test_the_base_in_half_precision_is_widened() -> None:
     parts = {"down": torch.ones(1, 3).half(), "up": torch.ones(2, 1).half(), "dora_scale": torch.ones(2, 1).half()}
-    layer = build(parts, Scaling(), lambda: torch.ones(2, 3).bfloat16())[""]
+    layer = layer_deltas(parts, Scaling(), lambda: torch.ones(2, 3).bfloat16())[""]
     check_equal(layer, torch.full((2, 3), 3**-0.5 - 1), 1e-6)
 
 
@@ -78,17 +78,17 @@ def test_the_base_in_half_precision_is_widened() -> None:
 def test_shapes_that_do_not_fit(role: str, shape: tuple[int, ...], base: tuple[int, ...], message: str) -> None:
     parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), role: torch.ones(shape)}
     with pytest.raises(ValueError, match=message):
-        build(parts, Scaling(), lambda: torch.ones(base))
+        layer_deltas(parts, Scaling(), lambda: torch.ones(base))
 
 
 def test_the_base_is_needed() -> None:
     parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), "dora_scale": torch.ones(4, 1)}
     with pytest.raises(NeedsBase, match="DORA layer .* --base MODEL"):
-        build(parts, Scaling())
+        layer_deltas(parts, Scaling())
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_a_quantised_base_is_refused(dtype: torch.dtype) -> None:
     parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), "dora_scale": torch.ones(4, 1)}
     with pytest.raises(ValueError, match="are not quantised"):
-        build(parts, Scaling(), lambda: torch.ones(4, 5).to(dtype))
+        layer_deltas(parts, Scaling(), lambda: torch.ones(4, 5).to(dtype))

@@ -7,7 +7,7 @@ import torch
 from lycoris.modules import FullModule, NormModule
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora.dense import Dense
 from tests.formats.algorithms.reference import check_equal, convolution, linear
@@ -19,7 +19,7 @@ def test_full_equals_lycoris(base: nn.Linear | nn.Conv2d) -> None:
     diff, diff_b = torch.randn_like(base.weight), torch.randn_like(base.bias)
     with torch.no_grad():
         module = FullModule.make_module_from_state_dict("x", base, diff, diff_b)
-    layers = build({"diff": diff, "diff_b": diff_b}, Scaling())
+    layers = layer_deltas({"diff": diff, "diff_b": diff_b}, Scaling())
     weight, bias = module.get_diff_weight()
     check_equal(layers[""], weight.detach())
     check_equal(layers["bias"], bias.detach())
@@ -31,7 +31,7 @@ def test_norms_equal_lycoris() -> None:
     w_norm, b_norm = torch.randn(6), torch.randn(6)
     with torch.no_grad():
         module = NormModule.make_module_from_state_dict("x", base, w_norm, b_norm)
-    layers = build({"w_norm": w_norm, "b_norm": b_norm}, Scaling())
+    layers = layer_deltas({"w_norm": w_norm, "b_norm": b_norm}, Scaling())
     weight, bias = module.get_diff_weight()
     check_equal(layers[""], weight.detach())
     check_equal(layers["bias"], bias.detach())
@@ -39,20 +39,24 @@ def test_norms_equal_lycoris() -> None:
 
 @pytest.mark.parametrize("role", ["diff_b", "b_norm"])
 def test_a_bias_alone(role: str) -> None:
-    layers = build({role: torch.ones(3).half()}, Scaling())
+    layers = layer_deltas({role: torch.ones(3).half()}, Scaling())
     assert list(layers) == ["bias"]
     assert isinstance(layers["bias"], Dense)
     assert layers["bias"].tensor.dtype == torch.float16
 
 
 def test_a_bias_beside_factors_is_not_scaled() -> None:
-    layers = build({"up": torch.ones(3, 2), "down": torch.ones(2, 4), "diff_b": torch.ones(3)}, Scaling(alpha=1.0))
+    layers = layer_deltas(
+        {"up": torch.ones(3, 2), "down": torch.ones(2, 4), "diff_b": torch.ones(3)}, Scaling(alpha=1.0)
+    )
     assert layers[""].delta().tolist() == [[1.0] * 4] * 3
     assert layers["bias"].delta().tolist() == [1.0] * 3
 
 
 def test_the_bias_of_the_up_factor_is_scaled() -> None:
-    layers = build({"up": torch.ones(3, 2), "down": torch.ones(2, 4), "up_bias": torch.ones(3)}, Scaling(alpha=1.0))
+    layers = layer_deltas(
+        {"up": torch.ones(3, 2), "down": torch.ones(2, 4), "up_bias": torch.ones(3)}, Scaling(alpha=1.0)
+    )
     assert layers["bias"].delta().tolist() == [0.5] * 3
 
 
@@ -69,4 +73,4 @@ def test_the_bias_of_the_up_factor_is_scaled() -> None:
 )
 def test_what_does_not_fit(parts: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(parts, Scaling())
+        layer_deltas(parts, Scaling())

@@ -7,7 +7,7 @@ import torch
 from lycoris.modules import IA3Module
 from torch import nn
 
-from lorarar.formats.algorithms.layer import NeedsBase, build
+from lorarar.formats.algorithms.layer import NeedsBase, layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
@@ -16,7 +16,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 @pytest.mark.parametrize("on_input", [True, False])
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, on_input: bool) -> None:
     module = randomised(IA3Module("x", base, train_on_input=on_input))
-    layer = build(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
+    layer = layer_deltas(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
     check_equal(layer, used_delta(module, base))
     assert layer.kernel == tuple(base.weight.shape[2:])
 
@@ -25,6 +25,6 @@ def test_equals_lycoris(base: nn.Linear | nn.Conv2d, on_input: bool) -> None:
 def test_another_base(on_input: int, expected: str) -> None:
     parts = {"ia3": torch.ones(5), "on_input": torch.tensor(on_input)}
     with pytest.raises(ValueError, match=expected):
-        build(parts, Scaling(), lambda: torch.ones(4, 6))
+        layer_deltas(parts, Scaling(), lambda: torch.ones(4, 6))
     with pytest.raises(NeedsBase, match="IA3"):
-        build(parts, Scaling())
+        layer_deltas(parts, Scaling())

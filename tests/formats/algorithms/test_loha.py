@@ -11,7 +11,7 @@ from peft import LoHaConfig, get_peft_model
 from peft.tuners.loha.layer import Linear
 from torch import nn
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora.dense import Dense
 from lorarar.lora.lowrank import LowRank
@@ -23,7 +23,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 @pytest.mark.parametrize("rank", [1, 3, 4, 9])
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, tucker: bool, rank: int) -> None:
     module = randomised(LohaModule("x", base, lora_dim=rank, alpha=1.5, use_tucker=tucker))
-    layer = build(parts_of(module), Scaling())[""]
+    layer = layer_deltas(parts_of(module), Scaling())[""]
     check_equal(layer, used_delta(module, base))
     thin = rank**2 < min(12, base.weight[0].numel())
     assert isinstance(layer, LowRank if thin else Dense)
@@ -38,7 +38,7 @@ def test_equals_peft() -> None:
     adapted.reset_adapter_parameters_random("default")
     names = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
     parts = {name: getattr(adapted, name)["default"].detach() for name in names}
-    check_equal(build(parts, Scaling(alpha=3.0))[""], adapted.get_delta_weight("default").detach(), 1e-6)
+    check_equal(layer_deltas(parts, Scaling(alpha=3.0))[""], adapted.get_delta_weight("default").detach(), 1e-6)
 
 
 @given(
@@ -55,7 +55,7 @@ def test_equals_dense_arithmetic(ranks: tuple[int, int], sides: tuple[int, int],
     )
     parts = {"hada_w1_a": a, "hada_w1_b": b, "hada_w2_a": c, "hada_w2_b": d, "alpha": torch.tensor(0.7)}
     expected = 0.7 / ranks[0] * (a.double() @ b.double()) * (c.double() @ d.double())
-    layer = build(parts, Scaling())[""]
+    layer = layer_deltas(parts, Scaling())[""]
     check_equal(layer, expected, 1e-5)
     assert isinstance(layer, LowRank) == (ranks[0] * ranks[1] < min(sides))
 
@@ -72,4 +72,4 @@ def test_equals_dense_arithmetic(ranks: tuple[int, int], sides: tuple[int, int],
 def test_shapes_that_do_not_fit(changed: dict[str, tuple[int, ...]], message: str) -> None:
     shapes = {"hada_w1_a": (6, 2), "hada_w1_b": (2, 5), "hada_w2_a": (6, 2), "hada_w2_b": (2, 5)} | changed
     with pytest.raises(ValueError, match=message):
-        build({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())
+        layer_deltas({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())

@@ -13,7 +13,7 @@ from peft import LoKrConfig, get_peft_model
 from peft.tuners.lokr.layer import Linear
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora.dense import Dense
 from lorarar.lora.lowrank import LowRank
@@ -34,7 +34,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 )
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, options: dict[str, Any]) -> None:
     module = randomised(LokrModule("x", base, alpha=1.5, **options))
-    check_equal(build(parts_of(module), Scaling())[""], used_delta(module, base))
+    check_equal(layer_deltas(parts_of(module), Scaling())[""], used_delta(module, base))
 
 
 @pytest.mark.parametrize("rank", [1, 16], ids=["thin", "full"])
@@ -46,7 +46,7 @@ def test_equals_peft(rank: int) -> None:
     names = ("lokr_w1", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
     parts = {name: getattr(adapted, name)["default"].detach() for name in names if "default" in getattr(adapted, name)}
     assert ("lokr_w2" in parts) == (rank == 16)
-    layer = build(parts, Scaling(alpha=3.0, rank=rank))[""]
+    layer = layer_deltas(parts, Scaling(alpha=3.0, rank=rank))[""]
     check_equal(layer, adapted.get_delta_weight("default").detach(), 1e-6)
 
 
@@ -70,7 +70,7 @@ def test_equals_dense_arithmetic(sizes: tuple[int, int, int, int], ranks: tuple[
     )
     rank = ranks[1] or ranks[0]
     scale = 0.7 / rank if rank else 1.0  # alpha means nothing where both are full
-    layer = build({**one, **two, "alpha": torch.tensor(0.7)}, Scaling())[""]
+    layer = layer_deltas({**one, **two, "alpha": torch.tensor(0.7)}, Scaling())[""]
     check_equal(layer, scale * torch.kron(w1, w2), 1e-5)
     thinnest = [min(*sizes[2 * i : 2 * i + 2], ranks[i] or 99) for i in (0, 1)]
     factored = thinnest[0] * thinnest[1] < min(layer.shape)
@@ -80,7 +80,7 @@ def test_equals_dense_arithmetic(sizes: tuple[int, int, int, int], ranks: tuple[
 
 def test_a_large_layer_keeps_its_factors() -> None:
     parts = {"lokr_w1": torch.randn(8, 8), "lokr_w2_a": torch.randn(160, 4), "lokr_w2_b": torch.randn(4, 160)}
-    layer = build(parts, Scaling())[""]
+    layer = layer_deltas(parts, Scaling())[""]
     assert isinstance(layer, LowRank)
     assert (layer.shape, layer.rank) == ((1280, 1280), 32)
 
@@ -100,4 +100,4 @@ def test_a_large_layer_keeps_its_factors() -> None:
 )
 def test_shapes_that_do_not_fit(shapes: dict[str, tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())
+        layer_deltas({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())

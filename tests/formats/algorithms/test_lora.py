@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lycoris.modules import LoConModule
 from torch import nn
 
-from lorarar.formats.algorithms.layer import build
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora.lowrank import LowRank
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
@@ -19,7 +19,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 @pytest.mark.parametrize("tucker", [False, True])
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, tucker: bool) -> None:
     module = randomised(LoConModule("x", base, lora_dim=3, alpha=1.5, use_tucker=tucker))
-    layer = build(parts_of(module), Scaling())[""]
+    layer = layer_deltas(parts_of(module), Scaling())[""]
     assert isinstance(layer, LowRank)
     assert layer.rank == 3
     assert layer.kernel == tuple(base.weight.shape[2:])
@@ -30,7 +30,7 @@ def test_lycoris_alpha_has_the_root_of_rslora_in_it() -> None:
     base = linear()
     module = randomised(LoConModule("x", base, lora_dim=3, alpha=1.5, rs_lora=True))
     assert abs(module.scale - 1.5 / 3**0.5) < 1e-12
-    check_equal(build(parts_of(module), Scaling(rslora=True))[""], used_delta(module, base), 1e-6)
+    check_equal(layer_deltas(parts_of(module), Scaling(rslora=True))[""], used_delta(module, base), 1e-6)
 
 
 @given(
@@ -44,7 +44,7 @@ def test_equals_dense_arithmetic(rank: int, alpha: float | None, kernel: tuple[i
     up = torch.randn(5, rank, *(1 for _ in kernel), generator=generator).to(dtype)
     down = torch.randn(rank, 4, *kernel, generator=generator).to(dtype)
     parts = {"up": up, "down": down} | ({} if alpha is None else {"alpha": torch.tensor(alpha, dtype=torch.float16)})
-    layer = build(parts, Scaling())[""]
+    layer = layer_deltas(parts, Scaling())[""]
     assert isinstance(layer, LowRank)
     assert layer.A.dtype == layer.B.dtype == dtype
     scale = (alpha or rank) / rank  # alpha 0 means the rank
@@ -54,7 +54,7 @@ def test_equals_dense_arithmetic(rank: int, alpha: float | None, kernel: tuple[i
 
 def test_tensors_are_not_copied() -> None:
     up, down = torch.randn(4, 2), torch.randn(2, 3, 3, 3)
-    layer = build({"up": up, "down": down}, Scaling())[""]
+    layer = layer_deltas({"up": up, "down": down}, Scaling())[""]
     assert isinstance(layer, LowRank)
     assert (layer.A.data_ptr(), layer.B.data_ptr()) == (down.data_ptr(), up.data_ptr())
 
@@ -74,4 +74,4 @@ def test_tensors_are_not_copied() -> None:
 )
 def test_shapes_that_do_not_fit(shapes: dict[str, tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())
+        layer_deltas({role: torch.ones(shape) for role, shape in shapes.items()}, Scaling())

@@ -9,7 +9,7 @@ import torch
 from lycoris.modules import ButterflyOFTModule, DiagOFTModule
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.layer import NeedsBase, build
+from lorarar.formats.algorithms.layer import NeedsBase, layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
@@ -20,7 +20,7 @@ from tests.formats.algorithms.reference import check_equal, convolution, linear,
 @pytest.mark.parametrize("rescaled", [False, True])
 def test_equals_lycoris(base: nn.Linear | nn.Conv2d, kind: Any, constraint: float, rescaled: bool) -> None:
     module = randomised(kind("x", base, lora_dim=6, constraint=constraint, rescaled=rescaled))
-    layer = build(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
+    layer = layer_deltas(parts_of(module), Scaling(), lambda: base.weight.detach())[""]
     check_equal(layer, used_delta(module, base), 1e-5)
     assert layer.kernel == tuple(base.weight.shape[2:])
 
@@ -29,7 +29,7 @@ def test_equals_lycoris(base: nn.Linear | nn.Conv2d, kind: Any, constraint: floa
 def test_lengths_of_columns_are_kept(shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape[-3] * shape[-1], 7, dtype=torch.float64)
     blocks = torch.randn(shape, dtype=torch.float64)
-    changed = weight + build({"oft_blocks": blocks}, Scaling(), lambda: weight)[""].delta()
+    changed = weight + layer_deltas({"oft_blocks": blocks}, Scaling(), lambda: weight)[""].delta()
     assert not torch.allclose(changed, weight)
     assert torch.allclose(changed.norm(dim=0), weight.norm(dim=0))
 
@@ -49,6 +49,6 @@ def test_lengths_of_columns_are_kept(shape: tuple[int, ...]) -> None:
 )
 def test_what_does_not_fit(parts: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(parts, Scaling(), lambda: torch.ones(12, 5))
+        layer_deltas(parts, Scaling(), lambda: torch.ones(12, 5))
     with pytest.raises(NeedsBase):
-        build(parts, Scaling())
+        layer_deltas(parts, Scaling())

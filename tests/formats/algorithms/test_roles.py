@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorarar.formats.algorithms.roles import algorithm, split
+from lorarar.formats.algorithms.roles import algorithm_of, split_key
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from lorarar.formats.algorithms.roles import algorithm, split
     ],
 )
 def test_split(key: str, expected: tuple[str, str] | None) -> None:
-    assert split(key) == expected
+    assert split_key(key) == expected
 
 
 _LOHA = {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}
@@ -63,7 +63,7 @@ _LOHA = {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}
     ],
 )
 def test_algorithm(roles: set[str], expected: str) -> None:
-    assert algorithm(roles) == expected
+    assert algorithm_of(roles) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_algorithm(roles: set[str], expected: str) -> None:
 )
 def test_incomplete_and_mixed(roles: set[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        algorithm(roles)
+        algorithm_of(roles)

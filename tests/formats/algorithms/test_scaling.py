@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.scaling import Scaling, gamma, number
+from lorarar.formats.algorithms.scaling import Scaling, gamma, single_number
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,10 @@ def test_rules(parts: dict[str, float], scaling: Scaling, expected: float) -> No
 
 @pytest.mark.parametrize("tensor", [torch.tensor(4), torch.tensor([4]), torch.tensor([[4.0]]).to(torch.float8_e4m3fn)])
 def test_alpha_in_any_type(tensor: Tensor) -> None:
-    assert number({"alpha": tensor}, "alpha") == 4
+    assert single_number({"alpha": tensor}, "alpha") == 4
 
 
 @pytest.mark.parametrize("tensor", [torch.ones(2), torch.ones(0), torch.tensor(float("inf")), torch.tensor(1j)])
 def test_what_is_no_number(tensor: Tensor) -> None:
     with pytest.raises(ValueError, match="alpha must be one finite number"):
-        number({"alpha": tensor}, "alpha")
+        single_number({"alpha": tensor}, "alpha")

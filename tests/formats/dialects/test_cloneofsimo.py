@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lorarar.formats.dialects.cloneofsimo import parse, paths
+from lorarar.formats.dialects.cloneofsimo import numbered_paths, parse
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.formats.writing import Format, save
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
@@ -37,7 +37,7 @@ def fixture(name: str) -> Path:
 def test_blocks_are_in_the_order_of_the_unet() -> None:
     """diffusers registers the middle block last; LoRA's numbers count in that order."""
     found = [path for path in modules("sd15") if path.endswith("attn1.to_q")]
-    ours = [path for path in paths(HEADER, "", 144) if path.endswith("attn1.to_q")]
+    ours = [path for path in numbered_paths(HEADER, "", 144) if path.endswith("attn1.to_q")]
     assert ours == found
     assert ours[-1].startswith("mid_block")
 
@@ -45,17 +45,17 @@ def test_blocks_are_in_the_order_of_the_unet() -> None:
 def test_the_order_in_a_block() -> None:
     block = "down_blocks.0.attentions.0.transformer_blocks.0."
     attention = ("to_q", "to_k", "to_v", "to_out.0")
-    assert paths(HEADER, "", 144)[:9] == [
+    assert numbered_paths(HEADER, "", 144)[:9] == [
         *(f"{block}attn1.{name}" for name in attention),
         f"{block}ff.net.0.proj",
         *(f"{block}attn2.{name}" for name in attention),
     ]
-    assert set(paths(HEADER, "", 144)) <= set(shapes("sd15"))
+    assert set(numbered_paths(HEADER, "", 144)) <= set(shapes("sd15"))
     without = {"unet": '["CrossAttention", "Attention"]'}
-    assert paths(without, "", 128) == [path for path in paths(HEADER, "", 144) if "ff" not in path]
-    text = paths(HEADER, "text_encoder", 48)
+    assert numbered_paths(without, "", 128) == [path for path in numbered_paths(HEADER, "", 144) if "ff" not in path]
+    text = numbered_paths(HEADER, "text_encoder", 48)
     assert [path.rpartition(".")[2] for path in text[:4]] == ["k_proj", "v_proj", "q_proj", "out_proj"]
-    assert len(paths(HEADER, "text_encoder", 92)) == 92  # SD 2
+    assert len(numbered_paths(HEADER, "text_encoder", 92)) == 92  # SD 2
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_the_order_in_a_block() -> None:
 )
 def test_other_models_are_refused(header: dict[str, str], count: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        paths(header, "", count)
+        numbered_paths(header, "", count)
 
 
 def numbered(count: int) -> dict[str, Tensor]:
     tensors = {}
-    for i, path in enumerate(paths(HEADER, "", 144)[:count]):
+    for i, path in enumerate(numbered_paths(HEADER, "", 144)[:count]):
         out, width = shapes("sd15")[path]
         tensors |= {f"unet:{i}:down": torch.full((1, width), i + 1.0), f"unet:{i}:up": torch.ones(out, 1)}
     return tensors
@@ -84,13 +84,13 @@ def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     header = HEADER | {f"unet:{i}:rank": "1" for i in range(144)} | {"<s1>": "<embed>", "trained": "yes"}
     save_file(numbered(144) | {"<s1>": torch.ones(768)}, path, metadata=header)
-    contents = read(path)
+    contents = read_stored(path)
     assert (contents.dialect, contents.family) == ("cloneofsimo", "sd15")
     assert contents.warnings == ("the file holds 1 learned embeddings, which are written beside a result",)
     lora = load(path)
     assert lora.metadata == {"trained": "yes"}
     assert list(lora.embeddings) == ["<s1>"]
-    for i, name in enumerate(paths(HEADER, "", 144)):
+    for i, name in enumerate(numbered_paths(HEADER, "", 144)):
         layer = lora.layers[name]
         assert isinstance(layer, LowRank)
         assert layer.A[0, 0] == i + 1
@@ -125,7 +125,7 @@ def test_real_files_merge_to_the_dense_sum(tmp_path: Path) -> None:
     save(LoRA(merged.layers, family="sd15"), path, dtype=torch.float32)
     raw = [load_file(file) for file in files]
     back = load(path)
-    for i, name in list(enumerate(paths(HEADER, "", 144)))[::8]:
+    for i, name in list(enumerate(numbered_paths(HEADER, "", 144)))[::8]:
         expected = sum((t[f"unet:{i}:up"].double() @ t[f"unet:{i}:down"].double() for t in raw), torch.zeros(()))
         found = back.layers[name].delta().double()
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.storage.atomic import FormatError
 
 Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -127,7 +127,7 @@ def test_files_that_are_no_known_lora(tmp_path: Path) -> None:
 
 def test_a_mixture_is_read_and_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "x", peft(f"unet.{Q}"), peft(TEXT), old(OUT[:-9], "to_out"))
-    contents = read(path)
+    contents = read_stored(path)
     assert set(contents.layers) == {Q, TEXT, OUT}
     assert contents.warnings == ("the file mixes the layouts of diffusers (4 keys), diffusers (old) (2 keys)",)
     with pytest.raises(FormatError, match="holds layer down_blocks.*twice, as down_.*and unet.*it mixes two layouts"):

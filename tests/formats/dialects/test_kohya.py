@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from lorarar.formats.dialects.kohya import parse, write
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read
+from lorarar.formats.reading import read_stored
 from lorarar.formats.writing import save
 from lorarar.lora.dense import Dense
 from lorarar.lora.families.table import FAMILIES
@@ -219,7 +219,7 @@ def test_the_two_kinds_of_block_names_are_told_apart(tmp_path: Path) -> None:
         name = f"lora_unet_{stem}_transformer_blocks_0_attn1_to_q"
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, width), f"{name}.lora_up.weight": torch.ones(width, 1)}
     save_file(tensors, tmp_path / "x")
-    contents = read(tmp_path / "x")
+    contents = read_stored(tmp_path / "x")
     assert set(contents.layers) == {
         "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
         "up_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
@@ -230,7 +230,7 @@ def test_the_two_kinds_of_block_names_are_told_apart(tmp_path: Path) -> None:
     twice = {key.replace("input_blocks_4_1", "down_blocks_1_attentions_0"): t.clone() for key, t in tensors.items()}
     save_file(tensors | twice, tmp_path / "x")
     with pytest.raises(FormatError, match="holds layer down_blocks.1.* twice, as lora_unet_.*mixes two layouts"):
-        read(tmp_path / "x")
+        read_stored(tmp_path / "x")
 
 
 def test_sgm_numbers_of_an_unknown_model_are_refused(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_sgm_numbers_of_an_unknown_model_are_refused(tmp_path: Path) -> None:
     save_file({f"{name}.lora_down.weight": torch.ones(1, 384), f"{name}.lora_up.weight": torch.ones(384, 1)},
               tmp_path / "x")  # fmt: skip
     with pytest.raises(FormatError, match=r"Stability's numbers.*not those of \['Stable Diffusion 1'.*convert it"):
-        read(tmp_path / "x")
+        read_stored(tmp_path / "x")

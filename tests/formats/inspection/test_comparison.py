@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorarar.formats.inspection.comparison import compare, compare_files
+from lorarar.formats.inspection.comparison import compare_files, compare_loras
 from lorarar.formats.writing import save
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
@@ -42,7 +42,7 @@ def mean_squared_cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_angles_are_those_of_the_dense_deltas(rank_a: int, rank_b: int, scale: float) -> None:
     a = {"x": factors(OUT, IN, rank_a, scale, 1, torch.float64), "y": factors(IN, IN, 2, 1.0, 2, torch.float64)}
     b = {"x": factors(OUT, IN, rank_b, 0.7, 3, torch.float64), "y": factors(IN, IN, 3, 1.0, 4, torch.float64)}
-    found = compare(LoRA(a), LoRA(b))
+    found = compare_loras(LoRA(a), LoRA(b))
     x, y = found.overlaps
     da, db = array(a["x"]), array(b["x"])
     assert x.cosine == pytest.approx((da * db).sum() / np.linalg.norm(da) / np.linalg.norm(db))
@@ -61,7 +61,7 @@ def test_angles_are_those_of_the_dense_deltas(rank_a: int, rank_b: int, scale: f
 def test_dense_deltas_have_an_angle_and_no_subspace(dense: tuple[bool, bool]) -> None:
     thin = factors(OUT, IN, 3, -0.5, 1), factors(OUT, IN, 2, 2.0, 2)
     a, b = (Dense(f.delta()) if is_dense else f for f, is_dense in zip(thin, dense, strict=True))
-    (found,) = compare(LoRA({"x": a}), LoRA({"x": b})).overlaps
+    (found,) = compare_loras(LoRA({"x": a}), LoRA({"x": b})).overlaps
     da, db = array(thin[0]), array(thin[1])
     assert found.cosine == pytest.approx((da * db).sum() / np.linalg.norm(da) / np.linalg.norm(db), rel=1e-5)
     assert (found.inputs, found.outputs) == (None, None)
@@ -69,7 +69,7 @@ def test_dense_deltas_have_an_angle_and_no_subspace(dense: tuple[bool, bool]) ->
 
 def test_vectors_have_an_angle() -> None:
     a, b = Dense(torch.tensor([3.0, 4.0])), Dense(torch.tensor([4.0, 3.0]))
-    (found,) = compare(LoRA({"norm": a}), LoRA({"norm": b})).overlaps
+    (found,) = compare_loras(LoRA({"norm": a}), LoRA({"norm": b})).overlaps
     assert found.cosine == pytest.approx(24 / 25)
 
 
@@ -77,12 +77,12 @@ def test_a_lora_lies_wholly_on_itself_whatever_its_factors() -> None:
     f = factors(OUT, IN, 3, 0.5, dtype=torch.float64)
     g = torch.eye(3, dtype=torch.float64) * 3 + torch.ones(3, 3, dtype=torch.float64)
     padded = LowRank(torch.cat([f.B @ g, f.B], 1), torch.cat([torch.linalg.solve(g, f.A), f.A], 0), -0.1)  # rank 3 of 6
-    (found,) = compare(LoRA({"x": f}), LoRA({"x": padded})).overlaps
+    (found,) = compare_loras(LoRA({"x": f}), LoRA({"x": padded})).overlaps
     assert found.cosine == pytest.approx(-1)
     assert (found.inputs, found.outputs) == (pytest.approx(1), pytest.approx(1))
     assert found.inputs_by_chance == pytest.approx(3 / IN)
     other = factors(OUT, IN, 5, 1.0, 8, torch.float64)  # the padding adds nothing to what another LoRA meets
-    (plain,), (met,) = (compare(LoRA({"x": one}), LoRA({"x": other})).overlaps for one in (f, padded))
+    (plain,), (met,) = (compare_loras(LoRA({"x": one}), LoRA({"x": other})).overlaps for one in (f, padded))
     assert (met.inputs, met.outputs) == (pytest.approx(plain.inputs), pytest.approx(plain.outputs))
     assert met.inputs is not None
     assert met.inputs < 0.99
@@ -90,7 +90,7 @@ def test_a_lora_lies_wholly_on_itself_whatever_its_factors() -> None:
 
 def test_a_zero_delta_meets_nothing() -> None:
     zero = LowRank(torch.zeros(OUT, 2), torch.ones(2, IN))
-    found = compare(LoRA({"x": zero}), LoRA({"x": factors(OUT, IN, 2)}))
+    found = compare_loras(LoRA({"x": zero}), LoRA({"x": factors(OUT, IN, 2)}))
     assert (found.cosine, found.overlaps[0].cosine, found.overlaps[0].inputs) == (0, 0, None)
 
 
@@ -100,7 +100,7 @@ def test_groups_collisions_and_what_one_holds_alone(tmp_path: Path) -> None:
     loud = shared[3]
     opposite = replace(a.layers[loud], scale=-1.0)  # type: ignore[call-arg]
     layers = {la: b.layers[la] for la in shared} | {loud: opposite, "z.only": factors(4, 4, 1)}
-    found = compare(LoRA(a.layers, name="cat"), LoRA(layers, name="oil"))
+    found = compare_loras(LoRA(a.layers, name="cat"), LoRA(layers, name="oil"))
     assert found.only == ((next(iter(a.layers)),), ("z.only",))
     assert found.collisions(1)[0].layer == loud
     groups = found.groups()
@@ -118,7 +118,7 @@ def test_groups_collisions_and_what_one_holds_alone(tmp_path: Path) -> None:
 
 
 def test_loras_without_common_layers() -> None:
-    found = compare(LoRA({"a": factors(4, 4, 1)}), LoRA({"b": factors(4, 4, 1)}))
+    found = compare_loras(LoRA({"a": factors(4, 4, 1)}), LoRA({"b": factors(4, 4, 1)}))
     assert found.cosine == 0
     assert found.text().endswith("no layer is in both")
 
@@ -134,5 +134,5 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_loras_of_different_bases_are_refused() -> None:
-    with pytest.raises(ValueError, match="made for different bases"):
-        compare(two_block_lora(2), two_block_lora(2, width=5))
+    with pytest.raises(ValueError, match="made for different base models"):
+        compare_loras(two_block_lora(2), two_block_lora(2, width=5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorarar.formats.inspection.kinds import kind, table
+from lorarar.formats.inspection.kinds import layer_kind, table_lines
 
 BLOCK = "up_blocks.1.attentions.0"
 
@@ -30,8 +30,8 @@ BLOCK = "up_blocks.1.attentions.0"
     ],
 )
 def test_kinds(path: str, expected: str) -> None:
-    assert kind(path) == expected
+    assert layer_kind(path) == expected
 
 
 def test_a_table_lines_up() -> None:
-    assert table([("a", "1", "x"), ("bbb", "22", "")], indent=" ") == [" a     1  x", " bbb  22"]
+    assert table_lines([("a", "1", "x"), ("bbb", "22", "")], indent=" ") == [" a     1  x", " bbb  22"]

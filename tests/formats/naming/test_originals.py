@@ -14,8 +14,8 @@ from diffusers.loaders.single_file_utils import (
 )
 from torch import Tensor
 
-from lorarar.formats.naming.originals import Layout, layout_of, rows_of
-from lorarar.formats.naming.rows import Rows, divide
+from lorarar.formats.naming.originals import NamingScheme, rows_of, scheme_of
+from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora.dense import Dense
 from lorarar.lora.lowrank import LowRank
 
@@ -66,7 +66,7 @@ Z_MODULES = {
     **{f"{stack}.0.{module}": rows for stack in ("layers", "noise_refiner", "context_refiner") for module, rows in
        {"attention.qkv": 3, "attention.out": 1, "feed_forward.w1": 2, "adaLN_modulation.0": 4}.items()},
 }  # fmt: skip
-NORMS: dict[Layout, dict[str, int]] = {
+NORMS: dict[NamingScheme, dict[str, int]] = {
     "flux": {
         **{f"double_blocks.0.{s}_attn.norm.{n}_norm": 128 for s in ("img", "txt") for n in ("query", "key")},
         **{f"single_blocks.0.norm.{n}_norm": 128 for n in ("query", "key")},
@@ -87,7 +87,9 @@ def matrices(modules: dict[str, int], width: int, columns: int) -> Iterator[tupl
         yield module, torch.randn(rows * width, columns, generator=generator)
 
 
-def convert(layout: Layout, modules: dict[str, int], converter: Callable[..., Any], width: int, columns: int) -> None:
+def convert(
+    layout: NamingScheme, modules: dict[str, int], converter: Callable[..., Any], width: int, columns: int
+) -> None:
     weights = dict(matrices(modules, width, columns))
     checkpoint: dict[str, Tensor] = {}
     biases = {} if layout == "z-image" else {module: weight[:, 0].clone() for module, weight in weights.items()}
@@ -98,14 +100,14 @@ def convert(layout: Layout, modules: dict[str, int], converter: Callable[..., An
     if layout == "sd3":
         checkpoint |= {"pos_embed": torch.zeros(1)}
     converted = converter(dict(checkpoint))
-    assert layout_of(weights) == layout
+    assert scheme_of(weights) == layout
     ours: dict[str, Tensor] = {}
     stored = [(module, ".weight", tensor) for module, tensor in (weights | norms).items()]
     stored += [(module, ".bias", tensor) for module, tensor in biases.items()]
     for module, ending, tensor in stored:
         rows = rows_of(module, layout, 2)
         assert rows is not None
-        for path, part in divide(Dense(tensor), rows, width if module in weights else len(tensor)).items():
+        for path, part in divide_rows(Dense(tensor), rows, width if module in weights else len(tensor)).items():
             assert isinstance(part, Dense)
             ours[path + ending] = part.tensor
     left_out = {"pos_embed.pos_embed"}
@@ -135,8 +137,8 @@ def test_z_image() -> None:
         ([], "diffusers"),
     ],
 )
-def test_one_block_tells_the_layout(paths: list[str], layout: Layout) -> None:
-    assert layout_of(paths) == layout
+def test_one_block_tells_the_layout(paths: list[str], layout: NamingScheme) -> None:
+    assert scheme_of(paths) == layout
 
 
 def test_names_that_stay() -> None:
@@ -151,7 +153,7 @@ def test_factors_are_divided_like_the_delta() -> None:
     layer = LowRank(torch.randn(7 * 5, 2), torch.randn(2, 5), 0.5)
     rows = rows_of("single_blocks.3.linear1", "flux", 2)
     assert rows is not None
-    parts = divide(layer, rows, 5)
+    parts = divide_rows(layer, rows, 5)
     assert [part.shape for part in parts.values()] == [(5, 5), (5, 5), (5, 5), (20, 5)]
     assert torch.equal(torch.cat([part.delta() for part in parts.values()]), layer.delta())
     assert all(isinstance(part, LowRank) and part.A is layer.A for part in parts.values())
@@ -161,4 +163,4 @@ def test_rows_of_an_unknown_model_are_refused() -> None:
     rows = rows_of("single_blocks.3.linear1", "flux", 2)
     assert rows is not None
     with pytest.raises(ValueError, match="7 times as many rows as its 5 columns, found 45: .* not known here"):
-        divide(Dense(torch.zeros(45, 5)), rows, 5)
+        divide_rows(Dense(torch.zeros(45, 5)), rows, 5)

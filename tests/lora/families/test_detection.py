@@ -7,12 +7,13 @@ import random
 import pytest
 import torch
 
-from lorarar.lora.families.detection import check_same_family, detect, fitting
+from lorarar.lora.families.detection import check_same_family, detect_family, find_families
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
 from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.pipelines import Shape, build_pipeline, new_parts
+from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
+from lorarar.worlds.toy.recipes import Shape
 from tests.architectures import BUILDERS, shapes
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
@@ -26,7 +27,7 @@ def attention(family: str) -> dict[str, tuple[int, ...]]:
 def test_a_family_has_all_layers_of_its_model(family: str) -> None:
     refused = [path for path, shape in shapes(family).items() if not FAMILIES[family].shape.admits(path, shape)]
     assert refused == []
-    assert detect(shapes(family)) == family or (family == "sd3" and detect(shapes(family)) == "")
+    assert detect_family(shapes(family)) == family or (family == "sd3" and detect_family(shapes(family)) == "")
     assert all(FAMILIES[family].shape.admits(f"{path}.bias", shape[:1]) for path, shape in shapes(family).items())
 
 
@@ -34,8 +35,8 @@ def test_a_family_has_all_layers_of_its_model(family: str) -> None:
 def test_attention_layers_tell_the_family(family: str) -> None:
     # SD3's are all in SD3.5 medium too, which has some more.
     expected = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"]}.get(family, [family])
-    assert [found.key for found in fitting(attention(family))] == expected
-    assert detect(attention(family)) == ("" if family == "sd3" else family)
+    assert [found.key for found in find_families(attention(family))] == expected
+    assert detect_family(attention(family)) == ("" if family == "sd3" else family)
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "flux", "z-image"])
@@ -79,15 +80,15 @@ def test_the_embedded_base_is_told() -> None:
         for path, module in pipeline.unet.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
-    assert detect(found) == "embedded"
+    assert detect_family(found) == "embedded"
     q = "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"
-    assert detect(found | {q: (64, 64)}) == "embedded"
-    assert detect(found | {q: (48, 48)}) == ""
+    assert detect_family(found | {q: (64, 64)}) == "embedded"
+    assert detect_family(found | {q: (48, 48)}) == ""
 
 
 def test_a_part_of_koala_is_taken_for_sdxl() -> None:
     part = {path: shape for path, shape in attention("koala").items() if "up_blocks.0" in path}
-    assert detect(part) == "sdxl"
+    assert detect_family(part) == "sdxl"
 
 
 @pytest.mark.parametrize(
@@ -103,22 +104,22 @@ def test_a_part_of_koala_is_taken_for_sdxl() -> None:
 )
 def test_the_header_decides_only_among_families_that_fit(header: dict[str, str], family: str) -> None:
     # Widths of self attention are the same in SD 1 and 2.
-    assert detect({"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}, header) == family
+    assert detect_family({"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}, header) == family
 
 
 def test_text_encoders_count_too() -> None:
     q = "text_model.encoder.layers.0.self_attn.q_proj"
-    assert detect({f"text_encoder.{q}": (1024, 1024)}) == "sd2"
-    assert [f.key for f in fitting({f"text_encoder_2.{q}": (1280, 1280)})] == [
+    assert detect_family({f"text_encoder.{q}": (1024, 1024)}) == "sd2"
+    assert [f.key for f in find_families({f"text_encoder_2.{q}": (1280, 1280)})] == [
         "sdxl",
         "sd3",
         "sd35-medium",
         "sd35-large",
     ]
-    assert [f.key for f in fitting({"text_encoder_2.encoder.block.0.layer.0.SelfAttention.q": (4096, 4096)})] == [
+    assert [f.key for f in find_families({"text_encoder_2.encoder.block.0.layer.0.SelfAttention.q": (4096, 4096)})] == [
         "flux"
     ]
-    assert detect({}) == ""
+    assert detect_family({}) == ""
 
 
 def test_families_must_agree() -> None:
@@ -126,5 +127,5 @@ def test_families_must_agree() -> None:
         return LoRA({"x": LowRank(torch.ones(2, 1), torch.ones(1, 2))}, family=family, name=name)
 
     check_same_family([lora("sdxl", "a"), lora("", "b"), lora("sdxl", "c")])
-    with pytest.raises(ValueError, match=r"a \(Stable Diffusion XL\), b \(FLUX.1\): merge LoRAs of one base"):
+    with pytest.raises(ValueError, match=r"a \(Stable Diffusion XL\), b \(FLUX.1\): merge LoRAs for one base"):
         check_same_family([lora("sdxl", "a"), lora("flux", "b")])

@@ -12,7 +12,8 @@ from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA, projection
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.optimised.cat import CAT
-from lorarar.mergers.optimised.recipe import MergerRecipe, PairMethod
+from lorarar.mergers.optimised.merger_recipe import MergerRecipe
+from lorarar.mergers.optimised.recipe import PairMethod
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora

@@ -16,8 +16,9 @@ from lorarar.worlds.toy.attributes import neutral_looks
 from lorarar.worlds.toy.autoencoder import AutoencoderTraining, build_autoencoder
 from lorarar.worlds.toy.base import BaseTraining
 from lorarar.worlds.toy.classifier import load_classifier
-from lorarar.worlds.toy.pipelines import Shape, build_pipeline, new_parts
-from lorarar.worlds.toy.stages import BaseRecipe, StageRecipe, make_autoencoder, make_base, make_classifier
+from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
+from lorarar.worlds.toy.recipes import BaseRecipe, Shape, StageRecipe
+from lorarar.worlds.toy.stages import make_autoencoder, make_base, make_classifier
 from lorarar.worlds.toy.world import toy_world
 
 SHAPES = {"unet": Shape(widths=(16, 32)), "transformer": Shape("transformer", (16,), 2)}

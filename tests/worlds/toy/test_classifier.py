@@ -11,7 +11,8 @@ from torch import Tensor
 from lorarar.datasets.concepts import Concept, Pair
 from lorarar.datasets.contact_sheets import sheet
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.sampling import Sampling, generate
+from lorarar.diffusion.sampling import generate
+from lorarar.diffusion.settings import Sampling
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.average import average

@@ -10,16 +10,16 @@ import pytest
 from lorarar.datasets.records import AXES
 from lorarar.datasets.references import References, load_references
 from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock
-from lorarar.evaluation.judge.ask.folder import read_setup
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
-from lorarar.evaluation.judge.compare.aggregation import aggregate
-from lorarar.evaluation.judge.compare.results import MethodResult
+from lorarar.evaluation.judge.ask.run_folder import read_setup
+from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
+from lorarar.evaluation.judge.compare.results import MethodScores
 from lorarar.evaluation.judge.plan import plan_run
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.run import judge_by_name
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
-from lorarar.evaluation.judge.trust.gate import Gate, evaluate
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.statistics.proportions import wilson
 from lorarar.worlds.toy.crossed import write_crossed_renders
 from tests import ROOT
@@ -52,14 +52,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(folder: Path, backend: str) -> tuple[Gate, dict[str, MethodResult]]:
+def judged(folder: Path, backend: str) -> tuple[CalibrationGate, dict[str, MethodScores]]:
     """A judge's calibration, and what it finds of each method."""
     run = folder / backend.replace(":", "_")
     plan_run(run, folder / "images", DATA / "concepts.yaml", layout=LAYOUT, reference_root=DATA / "images")
     setup = read_setup(run)
     found = judge_by_name(run, setup, backend, labels=folder / "labels.jsonl", uncalibrated=True)
     assert found.gate is not None
-    (group,) = aggregate(setup.items, found.planned.main.questions, found.verdicts, found.gate).groups
+    (group,) = aggregate_verdicts(setup.items, found.planned.main.questions, found.verdicts, found.gate).groups
     assert len(group.methods) == len(METHODS)
     return found.gate, {method.method: method for method in group.methods}
 
@@ -98,7 +98,7 @@ def test_a_noisy_mocks_rates_lie_in_the_calibrations_intervals(tmp_path: Path) -
         asking = Asking(load_rubric("mars2"), mock.identity)
         questions = plan_cases(calibration, references, asking, gallery).questions
         replies = mock.ask(questions)
-        gate = evaluate(calibration.cases, {q.item: parse(r, q) for q, r in zip(questions, replies, strict=True)})
+        gate = evaluate_gate(calibration.cases, {q.item: parse(r, q) for q, r in zip(questions, replies, strict=True)})
         for axis in AXES:
             for rate, true in ((gate.axes[axis].sensitivity, 0.9), (gate.axes[axis].specificity, 0.85)):
                 interval = wilson(rate)

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
-from lorarar.worlds.toy.pipelines import Shape, build_pipeline, parts_of
+from lorarar.worlds.toy.pipelines import build_pipeline, parts_of
+from lorarar.worlds.toy.recipes import Shape
 
 SHAPES = {"unet": Shape(widths=(16, 32)), "transformer": Shape("transformer", (16,), 2)}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.datasets.concepts import load_concepts, load_splits
+from lorarar.datasets.concepts import load_concepts
+from lorarar.datasets.splits import load_splits
 from lorarar.worlds.toy import world as module
 from lorarar.worlds.toy.attributes import CATEGORIES, PATTERNS, Style, Subject, all_styles, all_subjects, neutral_looks
 from lorarar.worlds.toy.export import export_concepts

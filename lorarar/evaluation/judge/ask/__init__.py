@@ -2,7 +2,7 @@
 
 backends/  Back ends: whatever answers the questions
 folder     The folder of one judging run: what was planned, locked with hashes, and who answers
-nuisances  Ways to ask the same that should not change the answer
+perturbations  Ways to ask the same that should not change the answer
 planning   From manifest, references and rubric to questions, and what asking them would cost
 rubrics/   Rubrics: the questions that a judge answers, as versioned data
 runner     Asks what is missing, in threads, and keeps every reply the moment it is there

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import AXES, ImageError, Item, ReferenceConcept, References, load_image, pixel_hash, resolve
-from lorarar.evaluation.judge.ask.nuisances import REWORDED
+from lorarar.evaluation.judge.ask.perturbations import REWORDED
 from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric
 from lorarar.evaluation.judge.records import Question
 from lorarar.storage import digest
@@ -97,13 +97,13 @@ class Asking:
         *,
         swapped: bool = False,
         repeat: int = 0,
-        nuisance: str = "",
+        perturbation: str = "",
     ) -> Question:
         """One question; `images` in the order reference, test; or reference, A, B."""
         rubric, axis = self.rubric, concept.axis
         if swapped:
             images = [images[0], *reversed(images[1:])] if len(images) > 2 else [*reversed(images)]
-        text = rubric.ask(axis, concept, swapped=swapped, reworded=nuisance == REWORDED)
+        text = rubric.ask(axis, concept, swapped=swapped, reworded=perturbation == REWORDED)
         # An image that cannot be decoded stands for itself alone: nothing is ever asked about it.
         pixels = [image.pixels or f"{item}:{image.path}" for image in images]
         parts = (rubric.key, text, rubric.answer, axis, pixels, swapped, repeat, dict(self.identity))
@@ -119,7 +119,7 @@ class Asking:
             answer=rubric.answer,
             swapped=swapped,
             repeat=repeat,
-            nuisance=nuisance,
+            perturbation=perturbation,
         )
 
 
@@ -139,7 +139,7 @@ def plan_questions(
     Args:
         root: the items' paths are relative to it.
         gallery: keeps decoded sizes and hashes; give the same one to plan several times.
-        changed: items that are also asked about under nuisances: see `lorarar.evaluation.judge.ask.nuisances.draw_nuisances`.
+        changed: items that are also asked about under perturbations: see `lorarar.evaluation.judge.ask.perturbations.draw_perturbations`.
     """
     gallery = gallery or Gallery()
     planned: list[tuple[Question, list[Shown]]] = []
@@ -153,20 +153,20 @@ def plan_questions(
                     for repeat in range(asking.repeats):
                         question = asking.question(item, concept, reference, images, swapped=swapped, repeat=repeat)
                         planned.append((question, images))
-                for nuisance, test in _nuisances(item, images[1], asking.rubric, gallery, changed or {}):
-                    question = asking.question(item, concept, reference, [images[0], test], nuisance=nuisance)
+                for perturbation, test in _perturbations(item, images[1], asking.rubric, gallery, changed or {}):
+                    question = asking.question(item, concept, reference, [images[0], test], perturbation=perturbation)
                     planned.append((question, [images[0], test]))
     return collect(planned)
 
 
-def _nuisances(
+def _perturbations(
     item: str, plain: Shown, rubric: Rubric, gallery: Gallery, changed: Mapping[str, Mapping[str, Path]]
 ) -> Iterator[tuple[str, Shown]]:
     if item in changed:
         if rubric.reworded:
             yield REWORDED, plain
-        for nuisance, path in changed[item].items():
-            yield nuisance, gallery.show(path.parent, path.name)
+        for perturbation, path in changed[item].items():
+            yield perturbation, gallery.show(path.parent, path.name)
 
 
 def collect(planned: Sequence[tuple[Question, Sequence[Shown]]]) -> Plan:
@@ -199,7 +199,7 @@ def _show(root: Path, relative: str) -> Shown:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CallEstimate:
     """What a plan asks for. Tokens are rough: servers count in their own ways.
 
     Attributes:
@@ -224,7 +224,7 @@ class Estimate:
         )
 
 
-def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = None) -> Estimate:
+def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = None) -> CallEstimate:
     """What asking all questions of a plan takes.
 
     Args:
@@ -237,7 +237,7 @@ def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = Non
     kind = backend.partition(":")[0]
     tokens = sum(_image_tokens(plan.sizes[path], kind) for q in asked.values() for path in q.images)
     text = sum(ceil(len(q.text) / 4) + 8 for q in asked.values())
-    return Estimate(
+    return CallEstimate(
         calls=len(asked),
         images=sum(len(q.images) for q in asked.values()),
         image_tokens=tokens,

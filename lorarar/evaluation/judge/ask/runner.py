@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from lorarar.evaluation.judge.ask.store import Log, is_settled, read_replies
+from lorarar.evaluation.judge.ask.reply_log import ReplyLog, is_settled, read_replies
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 
 # So many failures in a row and nothing else: the server is gone, and asking on would only take time.
@@ -61,7 +61,7 @@ def run_questions(
     Raises:
         OSError: the log cannot be written, or another run uses it.
     """
-    with Log(log) as opened:
+    with ReplyLog(log) as opened:
         work = _Work(Outcome(read_replies(log)), opened, budget=budget)
         missing = {q.id: q for q in questions if not is_settled(work.outcome.replies.get(q.id))}
         _refuse(missing, refused or {}, work)
@@ -82,7 +82,7 @@ class _Work:
     """What the threads share, under one lock."""
 
     outcome: Outcome
-    log: Log
+    log: ReplyLog
     budget: int | None
     waiting: deque[Question] = field(default_factory=deque)
     failures_in_a_row: int = 0
@@ -142,7 +142,7 @@ def _recall(missing: dict[str, Question], cached: Mapping[str, Reply], work: _Wo
 
 def _remember(cache: Path, questions: Sequence[Question], replies: Mapping[str, Reply]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    with Log(cache / _CACHE, wait=True) as log:
+    with ReplyLog(cache / _CACHE, wait=True) as log:
         known = read_replies(cache / _CACHE)
         for key, question in {q.id: q for q in questions}.items():
             if key in replies and key not in known and not replies[key].failure:

@@ -15,30 +15,30 @@ from lorarar.datasets import AXES, Item
 from lorarar.evaluation.judge.compare.comparison import COMPARED, compare_methods, tied_methods
 from lorarar.evaluation.judge.compare.correction import correct_scores
 from lorarar.evaluation.judge.compare.grid import Grid, lay_out
-from lorarar.evaluation.judge.compare.results import Cell, Group, MethodResult, Results, Score
+from lorarar.evaluation.judge.compare.results import MethodScores, PairCell, Results, Score, ScoreGroup
 from lorarar.evaluation.judge.read.scores import (
-    METRICS,
+    IMAGE_METRICS,
     Counts,
+    ImageMetric,
     ImageScore,
-    Metric,
     count_states,
     in_order,
     score_images,
     voting,
 )
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.trust.consistency import nuisance_consistency, repeat_consistency, swapped_consistency
-from lorarar.evaluation.judge.trust.gate import Gate
+from lorarar.evaluation.judge.trust.consistency import perturbation_consistency, repeat_consistency, swapped_consistency
+from lorarar.evaluation.judge.trust.gate import CalibrationGate
 from lorarar.evaluation.statistics.proportions import Rate, best_of_k
 
 ALL = "all"
 
 
-def aggregate(
+def aggregate_verdicts(
     items: Sequence[Item],
     questions: Sequence[Question],
     verdicts: Mapping[str, Verdict],
-    gate: Gate | None = None,
+    gate: CalibrationGate | None = None,
 ) -> Results:
     """The scores of all methods.
 
@@ -71,13 +71,16 @@ def aggregate(
         skipped=skipped,
         swapped=swapped_consistency(questions, verdicts),
         repeated=repeat_consistency(questions, verdicts),
-        nuisances=nuisance_consistency(questions, verdicts),
+        perturbations=perturbation_consistency(questions, verdicts),
     )
 
 
 def _group(
-    prompt_type: str, images: Sequence[ImageScore], flags: Mapping[str, list[dict[str, bool]]], gate: Gate | None
-) -> Group:
+    prompt_type: str,
+    images: Sequence[ImageScore],
+    flags: Mapping[str, list[dict[str, bool]]],
+    gate: CalibrationGate | None,
+) -> ScoreGroup:
     grid = lay_out(images)
     methods = [_method(grid, method, flags, gate) for method in grid.methods]
     comparisons = [comparison for metric in COMPARED for comparison in compare_methods(grid, metric)]
@@ -87,14 +90,16 @@ def _group(
         means = {method: estimate.mean for method, estimate in estimates.items() if estimate is not None}
         if means:
             tied[metric] = tied_methods(means, [c for c in comparisons if c.metric == metric])
-    return Group(prompt_type, grid.describe(), methods, comparisons, tied)
+    return ScoreGroup(prompt_type, grid.describe(), methods, comparisons, tied)
 
 
-def _method(grid: Grid, method: str, flags: Mapping[str, list[dict[str, bool]]], gate: Gate | None) -> MethodResult:
+def _method(
+    grid: Grid, method: str, flags: Mapping[str, list[dict[str, bool]]], gate: CalibrationGate | None
+) -> MethodScores:
     images = grid.images(method)
     pairs = _by_pair(grid, method)
-    scores = {name: _score(grid, method, metric) for name, metric in METRICS.items()}
-    return MethodResult(
+    scores = {name: _score(grid, method, metric) for name, metric in IMAGE_METRICS.items()}
+    return MethodScores(
         method=method,
         counts=sum((image.counts for image in images), Counts()),
         scores=scores | {"best": _best_case(grid, pairs)},
@@ -105,7 +110,7 @@ def _method(grid: Grid, method: str, flags: Mapping[str, list[dict[str, bool]]],
     )
 
 
-def _score(grid: Grid, method: str, metric: Metric) -> Score:
+def _score(grid: Grid, method: str, metric: ImageMetric) -> Score:
     values = grid.values(method, metric)
     bounds = [metric(image) for image in grid.images(method)]
     return Score(
@@ -128,7 +133,7 @@ def _best_case(grid: Grid, pairs: Mapping[tuple[int, int], list[ImageScore]]) ->
     """Whether any image of a pair is right; undecided when none is for sure, but one may be."""
     bounds = {}
     for index, images in pairs.items():
-        values = [METRICS["mars2"](image) for image in images]
+        values = [IMAGE_METRICS["mars2"](image) for image in images]
         bounds[index] = max(v.low for v in values), max(v.high for v in values)
     return _pair_score(grid, {i: low if low == high else math.nan for i, (low, high) in bounds.items()}, bounds)
 
@@ -160,13 +165,13 @@ def _sizes(pairs: Iterable[list[ImageScore]]) -> list[int]:
     return sorted({*(2**i for i in range(most.bit_length()) if 2**i <= most), most})
 
 
-def _cell(content: str, style: str, images: Sequence[ImageScore]) -> Cell:
+def _cell(content: str, style: str, images: Sequence[ImageScore]) -> PairCell:
     def share(metric: str) -> float | None:
-        values = [value for image in images if (value := METRICS[metric](image).value) is not None]
+        values = [value for image in images if (value := IMAGE_METRICS[metric](image).value) is not None]
         return _mean(values) if values else None
 
     decided = sum(image.correct is not None for image in images)
-    return Cell(content, style, decided, len(images), share("mars2"), share("content"), share("style"))
+    return PairCell(content, style, decided, len(images), share("mars2"), share("content"), share("style"))
 
 
 def _flags_of_items(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[str, list[dict[str, bool]]]:

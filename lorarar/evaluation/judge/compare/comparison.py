@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lorarar.evaluation.judge.compare.grid import Array, Grid
-from lorarar.evaluation.judge.read.scores import METRICS
+from lorarar.evaluation.judge.compare.grid import FloatArray, Grid
+from lorarar.evaluation.judge.read.scores import IMAGE_METRICS
 from lorarar.evaluation.statistics.bootstrap import Estimate
 from lorarar.evaluation.statistics.comparisons import holm, mcnemar, sign_flip, tied_set
 
 COMPARED = ("mars2", "content", "style")
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """A metric of the first method minus the second's.
 
     Attributes:
@@ -47,28 +47,30 @@ class Comparison:
     differs: bool = False
 
 
-def compare_methods(grid: Grid, metric: str) -> list[Comparison]:
+def compare_methods(grid: Grid, metric: str) -> list[MethodComparison]:
     """Every two methods on one metric; those without a pair decided for both are left out."""
-    values = {method: grid.values(method, METRICS[metric]) for method in grid.methods}
+    values = {method: grid.values(method, IMAGE_METRICS[metric]) for method in grid.methods}
     found = []
     for first, second in itertools.combinations(grid.methods, 2):
         comparison = _compare(grid, metric, (first, second), values)
         found += [comparison] if comparison else []
     adjusted = holm([comparison.p for comparison in found])
     return [
-        replace(c, p_holm=p, differs=p < LEVEL and c.difference.excludes_zero())
+        replace(c, p_holm=p, differs=p < SIGNIFICANCE and c.difference.excludes_zero())
         for c, p in zip(found, adjusted, strict=True)
     ]
 
 
-def tied_methods(means: Mapping[str, float], comparisons: list[Comparison]) -> tuple[str, ...]:
+def tied_methods(means: Mapping[str, float], comparisons: list[MethodComparison]) -> tuple[str, ...]:
     """The methods that cannot be told from the best one; an untested difference counts as none."""
     differs = {frozenset(pair): False for pair in itertools.combinations(means, 2)}
     differs |= {frozenset((c.first, c.second)): c.differs for c in comparisons}
     return tied_set(means, differs)
 
 
-def _compare(grid: Grid, metric: str, names: tuple[str, str], values: Mapping[str, Array]) -> Comparison | None:
+def _compare(
+    grid: Grid, metric: str, names: tuple[str, str], values: Mapping[str, FloatArray]
+) -> MethodComparison | None:
     a, b = values[names[0]], values[names[1]]
     difference, images = a - b, int((~np.isnan(a - b)).sum())
     if not images:
@@ -80,7 +82,7 @@ def _compare(grid: Grid, metric: str, names: tuple[str, str], values: Mapping[st
     there = ~np.isnan(pairs)
     contents, styles = np.nonzero(there)
     first_only, second_only = int((a > b).sum()), int((b > a).sum())
-    return Comparison(
+    return MethodComparison(
         metric,
         *names,
         difference=estimate,
@@ -95,7 +97,7 @@ def _compare(grid: Grid, metric: str, names: tuple[str, str], values: Mapping[st
     )
 
 
-def _pair_means(values: Array) -> Array:
+def _pair_means(values: FloatArray) -> FloatArray:
     """(contents, styles) means over the slots that are there; NaN where none is."""
     there = ~np.isnan(values)
     count = there.sum(2)

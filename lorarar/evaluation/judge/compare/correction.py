@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from lorarar.datasets import AXES
-from lorarar.evaluation.judge.compare.grid import Array, Grid
-from lorarar.evaluation.judge.read.scores import METRICS
-from lorarar.evaluation.judge.trust.gate import AxisGate, Gate
+from lorarar.evaluation.judge.compare.grid import FloatArray, Grid
+from lorarar.evaluation.judge.read.scores import IMAGE_METRICS
+from lorarar.evaluation.judge.trust.gate import AxisGate, CalibrationGate
 from lorarar.evaluation.statistics.bootstrap import Estimate
-from lorarar.evaluation.statistics.proportions import corrected, rogan_gladen, rogan_gladen_joint
+from lorarar.evaluation.statistics.proportions import correct_shares, rogan_gladen, rogan_gladen_joint
 
 
-def correct_scores(grid: Grid, method: str, gate: Gate) -> dict[str, Estimate]:
+def correct_scores(grid: Grid, method: str, gate: CalibrationGate) -> dict[str, Estimate]:
     """A method's true share of images right on "content", on "style" and on "joint" (both), with intervals.
 
     Each vote is taken as a noisy look at whether the image is right, with the gate's sensitivity and specificity: this
@@ -24,7 +24,7 @@ def correct_scores(grid: Grid, method: str, gate: Gate) -> dict[str, Estimate]:
     Returns:
         Without an axis whose calibration holds no information, and without "joint" then.
     """
-    shares: dict[str, Array] = {axis: grid.values(method, METRICS[f"{axis}_share"]) for axis in AXES}
+    shares: dict[str, FloatArray] = {axis: grid.values(method, IMAGE_METRICS[f"{axis}_share"]) for axis in AXES}
     usable = [axis for axis in AXES if _informative(gate.axes[axis]) and not np.isnan(shares[axis]).all()]
     found: dict[str, Estimate] = {}
     for axis in usable:
@@ -41,9 +41,9 @@ def _informative(axis: AxisGate) -> bool:
     return axis.sensitivity.value + axis.specificity.value > 1  # False for NaN
 
 
-def _joint(grid: Grid, shares: list[Array], axes: list[AxisGate]) -> Estimate | None:
+def _joint(grid: Grid, shares: list[FloatArray], axes: list[AxisGate]) -> Estimate | None:
     true = [
-        corrected(share, axis.sensitivity.value, axis.specificity.value)
+        correct_shares(share, axis.sensitivity.value, axis.specificity.value)
         for share, axis in zip(shares, axes, strict=True)
     ]
     product = true[0] * true[1]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.evaluation.judge.read.scores import ImageScore, Metric
+from lorarar.evaluation.judge.read.scores import ImageMetric, ImageScore
 from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
 
-Pair = tuple[str, str]
+PairKey = tuple[str, str]
 Slot = tuple[str, int, int]
-Array = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Grid:
     styles: tuple[str, ...]
     slots: tuple[Slot, ...]
     cells: dict[str, dict[tuple[int, int, int], ImageScore]]
-    pairs: tuple[Pair, ...]
-    left_out: tuple[Pair, ...]
+    pairs: tuple[PairKey, ...]
+    left_out: tuple[PairKey, ...]
 
     def images(self, method: str) -> list[ImageScore]:
         """A method's images at the common pairs, by content, style and slot."""
         return [self.cells[method][index] for index in sorted(self.cells[method])]
 
-    def values(self, method: str, metric: Metric) -> Array:
+    def values(self, method: str, metric: ImageMetric) -> FloatArray:
         """A metric of a method (contents, styles, slots), NaN where there is no image or no decision."""
         values = np.full((len(self.contents), len(self.styles), len(self.slots)), math.nan)
         for index, image in self.cells[method].items():
@@ -51,7 +51,7 @@ class Grid:
             values[index] = math.nan if value is None else value
         return values
 
-    def estimate(self, values: Array) -> Estimate | None:
+    def estimate(self, values: FloatArray) -> Estimate | None:
         """The mean of (contents, styles, slots) values with its contents x styles interval; None when there are none.
 
         With a single content or a single style nothing is known about others: the bounds are NaN then.
@@ -86,7 +86,7 @@ def lay_out(images: Sequence[ImageScore]) -> Grid:
     Raises:
         ValueError: no pair is common to all methods.
     """
-    of_methods: dict[str, dict[Pair, list[ImageScore]]] = defaultdict(lambda: defaultdict(list))
+    of_methods: dict[str, dict[PairKey, list[ImageScore]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
         of_methods[image.item.method][image.item.content, image.item.style].append(image)
     having = [set(pairs) for pairs in of_methods.values()]

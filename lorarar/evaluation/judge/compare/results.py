@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lorarar.datasets import Axis
-from lorarar.evaluation.judge.compare.comparison import Comparison
+from lorarar.evaluation.judge.compare.comparison import MethodComparison
 from lorarar.evaluation.judge.read.scores import Counts, ImageScore
 from lorarar.evaluation.judge.trust.consistency import Consistency
 from lorarar.evaluation.statistics.bootstrap import Estimate
@@ -30,7 +30,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PairCell:
     """One method at one pair: decided images of ``total``, and the share of them that is right."""
 
     content: str
@@ -43,11 +43,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class MethodResult:
+class MethodScores:
     """One method at the pairs that all methods have.
 
     Attributes:
-        scores: by metric: those of `lorarar.evaluation.judge.read.scores.METRICS` (means over images: the average case), and "best",
+        scores: by metric: those of `lorarar.evaluation.judge.read.scores.IMAGE_METRICS` (means over images: the average case), and "best",
             the share of pairs of which any image is right on both axes.
         best_of: k -> share of pairs of which at least one of k images would be right; without pairs of fewer images.
         corrected: "content", "style" and "joint" shares freed of the judge's errors; empty without calibration.
@@ -62,11 +62,11 @@ class MethodResult:
     best_of: dict[int, Score]
     corrected: dict[str, Estimate]
     flags: dict[str, Rate]
-    matrix: list[Cell]
+    matrix: list[PairCell]
 
 
 @dataclass(frozen=True)
-class Group:
+class ScoreGroup:
     """The images of one prompt type, or all.
 
     Attributes:
@@ -76,8 +76,8 @@ class Group:
 
     prompt_type: str
     covers: str
-    methods: list[MethodResult]
-    comparisons: list[Comparison]
+    methods: list[MethodScores]
+    comparisons: list[MethodComparison]
     tied: dict[str, tuple[str, ...]]
 
 
@@ -86,7 +86,7 @@ class Results:
     """Everything that a report tells.
 
     Attributes:
-        counts: of all questions, other orders, repeats and nuisances included.
+        counts: of all questions, other orders, repeats and perturbations included.
         groups: "all" first, then each prompt type when there are several.
         skipped: prompt types without pairs common to all methods, and why.
     """
@@ -94,8 +94,8 @@ class Results:
     counts: Counts
     axes: dict[Axis, Counts]
     images: list[ImageScore]
-    groups: list[Group]
+    groups: list[ScoreGroup]
     skipped: dict[str, str]
     swapped: dict[Axis, Consistency]
     repeated: dict[Axis, Consistency]
-    nuisances: dict[str, dict[Axis, Consistency]]
+    perturbations: dict[str, dict[Axis, Consistency]]

@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lorarar.evaluation.judge.read.answers import read_digit, read_letter, read_yes_no
 from lorarar.evaluation.judge.read.probabilities import probability_bounds
-from lorarar.evaluation.judge.read.wordings import read_digit, read_letter, read_yes_no
 from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 
 PARSER_VERSION = 1

@@ -89,7 +89,7 @@ class Value:
     high: float
 
 
-Metric = Callable[[ImageScore], Value]
+ImageMetric = Callable[[ImageScore], Value]
 
 
 def score_images(
@@ -109,11 +109,11 @@ def score_images(
 
 def in_order(questions: Iterable[Question]) -> list[Question]:
     """Questions by item, axis, reference, order and repeat, so that no result depends on how they were listed."""
-    return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.nuisance, q.swapped, q.repeat, q.id))
+    return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.perturbation, q.swapped, q.repeat, q.id))
 
 
 def voting(questions: Iterable[Question]) -> list[Question]:
-    """One question for each item, axis and reference: without nuisance, the first order's, the first repeat's."""
+    """One question for each item, axis and reference: without perturbation, the first order's, the first repeat's."""
     chosen: dict[tuple[str, Axis, str], Question] = {}
     for question in questions:
         key = (question.item, question.axis, question.reference)
@@ -142,7 +142,7 @@ def count_states(verdicts: Iterable[Verdict | None]) -> Counts:
 
 
 def _order(question: Question) -> tuple[str, bool, int]:
-    return question.nuisance, question.swapped, question.repeat
+    return question.perturbation, question.swapped, question.repeat
 
 
 def _score_axis(verdicts: Sequence[Verdict | None]) -> AxisScore:
@@ -150,7 +150,7 @@ def _score_axis(verdicts: Sequence[Verdict | None]) -> AxisScore:
     return AxisScore(count_states(verdicts), sum(map(is_yes, decided)), sum(map(probability, decided)))
 
 
-def _passing(axis: Axis) -> Metric:
+def _passing(axis: Axis) -> ImageMetric:
     def measure(image: ImageScore) -> Value:
         score = image.axes[axis]
         passes = score.passes()
@@ -159,7 +159,7 @@ def _passing(axis: Axis) -> Metric:
     return measure
 
 
-def _mean(axis: Axis, total: Callable[[AxisScore], float]) -> Metric:
+def _mean(axis: Axis, total: Callable[[AxisScore], float]) -> ImageMetric:
     """The mean over an axis' references of what ``total`` sums."""
 
     def measure(image: ImageScore) -> Value:
@@ -173,7 +173,7 @@ def _mean(axis: Axis, total: Callable[[AxisScore], float]) -> Metric:
     return measure
 
 
-def _both(content: Metric, style: Metric) -> Metric:
+def _both(content: ImageMetric, style: ImageMetric) -> ImageMetric:
     """The product of two metrics; 0 when either is 0, whatever the other."""
 
     def measure(image: ImageScore) -> Value:
@@ -196,7 +196,7 @@ def _soft(score: AxisScore) -> float:
 
 # content, style: the official rule on one axis; mars2: on both. _share: the share of references that say yes.
 # soft_: the mean probability of yes instead of the vote; soft_mars2 is the product of both axes.
-METRICS: Mapping[str, Metric] = {
+IMAGE_METRICS: Mapping[str, ImageMetric] = {
     "mars2": _both(_passing("content"), _passing("style")),
     "content": _passing("content"),
     "style": _passing("style"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorarar.evaluation.judge.read.scores import ImageScore, is_yes, voting
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report.pictures import Thumbnails, verdict_class, votes
+from lorarar.evaluation.judge.report.thumbnails import Thumbnails, verdict_class, votes
 from lorarar.evaluation.judge.trust.consistency import swapped_couples
 from lorarar.evaluation.report.html import Markup, element
 

@@ -13,17 +13,17 @@ from typing import Any
 
 from lorarar.datasets import AXES, Axis, Item, ReferenceConcept
 from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric
-from lorarar.evaluation.judge.compare.aggregation import aggregate
+from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.compare.pairwise import Tournament, hold_tournaments
 from lorarar.evaluation.judge.compare.results import Results
-from lorarar.evaluation.judge.read.scores import METRICS, ImageScore, in_order
+from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, ImageScore, in_order
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report import scoring, trust
+from lorarar.evaluation.judge.report import tables, trust
 from lorarar.evaluation.judge.report.gallery import disagreements
-from lorarar.evaluation.judge.report.pictures import Thumbnails, contact_sheets
+from lorarar.evaluation.judge.report.thumbnails import Thumbnails, contact_sheets
 from lorarar.evaluation.judge.trust.agreement import Agreement, Ratings, compare_raters, judge_ratings
-from lorarar.evaluation.judge.trust.calibration import Case
-from lorarar.evaluation.judge.trust.gate import Gate, evaluate
+from lorarar.evaluation.judge.trust.calibration import CalibrationCase
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.report.html import Markup, element, page
 from lorarar.evaluation.report.metrics_section import metrics_section
 from lorarar.evaluation.report.numbers import table
@@ -37,7 +37,7 @@ _JUDGE = "this judge"
 class _Found:
     """Everything that was computed."""
 
-    gate: Gate | None
+    gate: CalibrationGate | None
     results: Results | None
     tournaments: list[Tournament]
     agreement: Agreement | None
@@ -51,7 +51,7 @@ def write_report(
     concepts: Mapping[tuple[Axis, str], ReferenceConcept],
     questions: Sequence[Question],
     verdicts: Mapping[str, Verdict],
-    cases: Sequence[Case],
+    cases: Sequence[CalibrationCase],
     case_verdicts: Mapping[str, Verdict],
     backend_identity: Mapping[str, Any],
     image_root: Path,
@@ -74,8 +74,8 @@ def write_report(
         ValueError: the questions come from several rubrics, or the methods have no pair in common.
     """
     questions, cases = in_order(questions), sorted(cases, key=lambda case: case.id)
-    gate = evaluate(cases, case_verdicts) if cases else None
-    results = None if rubric.answer == "pairwise" else aggregate(items, questions, verdicts, gate)
+    gate = evaluate_gate(cases, case_verdicts) if cases else None
+    results = None if rubric.answer == "pairwise" else aggregate_verdicts(items, questions, verdicts, gate)
     ratings = judge_ratings(results.images) if results else {}
     found = _Found(
         gate,
@@ -95,8 +95,8 @@ def write_report(
             reference_root=reference_root,
             thumbnails=thumbnails,
         )
-        body += [scoring.completeness(results, verdicts), scoring.score_tables(results)]
-        body += [scoring.heat_maps(results.groups[0]), scoring.consistency(results)]
+        body += [tables.completeness(results, verdicts), tables.score_tables(results)]
+        body += [tables.heat_maps(results.groups[0]), tables.consistency(results)]
     body += [trust.tournaments(found.tournaments)] if found.tournaments else []
     body += [trust.calibration(gate, cases, case_verdicts), trust.agreement(found.agreement)]
     metrics = metrics_section(run, items)
@@ -156,7 +156,7 @@ def _json(about: Mapping[str, Any], found: _Found) -> dict[str, Any]:
 def _rows(images: Sequence[ImageScore]) -> Iterator[list[str | int | float | None]]:
     header = ["item", "path", "method", "content", "style", "seed", "prompt_type"]
     header += [f"{axis}_{name}" for axis in AXES for name in ("yes", "decided", "asked")]
-    yield [*header, *METRICS]
+    yield [*header, *IMAGE_METRICS]
     for image in images:
         item = image.item
         named: list[str | int] = [
@@ -169,5 +169,5 @@ def _rows(images: Sequence[ImageScore]) -> Iterator[list[str | int | float | Non
             item.prompt_type,
         ]
         votes = [(a.yes, a.counts.ok, a.counts.total) for a in (image.axes[axis] for axis in AXES)]
-        values = [metric(image).value for metric in METRICS.values()]
+        values = [metric(image).value for metric in IMAGE_METRICS.values()]
         yield [*named, *(n for vote in votes for n in vote), *values]

@@ -9,8 +9,8 @@ from lorarar.evaluation.judge.compare.pairwise import Tournament
 from lorarar.evaluation.judge.read.scores import is_yes
 from lorarar.evaluation.judge.records import Verdict
 from lorarar.evaluation.judge.trust.agreement import Agreement
-from lorarar.evaluation.judge.trust.calibration import Case
-from lorarar.evaluation.judge.trust.gate import MAX_FALSE_ACCEPTS, MIN_SENSITIVITY, MIN_SPECIFICITY, Gate
+from lorarar.evaluation.judge.trust.calibration import CalibrationCase
+from lorarar.evaluation.judge.trust.gate import MAX_FALSE_ACCEPTS, MIN_SENSITIVITY, MIN_SPECIFICITY, CalibrationGate
 from lorarar.evaluation.report.html import Markup, element
 from lorarar.evaluation.report.numbers import show_estimate, show_number, show_rate, table
 from lorarar.evaluation.statistics.proportions import Rate
@@ -33,7 +33,7 @@ LIMITATIONS = (
 )
 
 
-def banner(gate: Gate | None) -> Markup:
+def banner(gate: CalibrationGate | None) -> Markup:
     """The calibration's verdict, in red when it failed or was not made."""
     if gate is None:
         text = "Not calibrated: nothing is known about this judge's errors. Do not rely on these scores."
@@ -44,7 +44,9 @@ def banner(gate: Gate | None) -> Markup:
     return element("div", title, element("ul", *(element("li", why) for why in gate.reasons)), class_="banner bad")
 
 
-def calibration(gate: Gate | None, cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> Markup:
+def calibration(
+    gate: CalibrationGate | None, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]
+) -> Markup:
     """Sensitivity, specificity and false accepts, and the answers to each kind of case."""
     heading = element("h2", "Calibration")
     if gate is None:
@@ -69,7 +71,7 @@ def calibration(gate: Gate | None, cases: Sequence[Case], verdicts: Mapping[str,
     return element("section", heading, table(header, rows, caption=note), kinds)
 
 
-def _kinds(cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> list[tuple[str, ...]]:
+def _kinds(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for kind, axis, label in sorted({(case.kind, case.axis, case.label) for case in cases}):
         found = [verdicts.get(c.id) for c in cases if (c.kind, c.axis, c.label) == (kind, axis, label)]

@@ -13,7 +13,7 @@ from PIL import Image
 from lorarar.datasets import Axis, ImageError, ReferenceConcept, References
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, Shown, collect
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.trust.degenerate import DRAWN, draw_collage, draw_degenerate
+from lorarar.evaluation.judge.trust.degenerate_images import DRAWN, draw_collage, draw_degenerate
 from lorarar.storage import write_json
 
 CASES_OF_A_KIND = 16
@@ -21,7 +21,7 @@ _Choice = tuple[ReferenceConcept, str, str]  # concept, reference and image, bot
 
 
 @dataclass(frozen=True)
-class Case:
+class CalibrationCase:
     """A question with a known answer.
 
     Attributes:
@@ -51,7 +51,7 @@ class Calibration:
         tests: by case id: root and path below it of the test image.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[CalibrationCase, ...]
     concepts: Mapping[str, ReferenceConcept]
     tests: Mapping[str, tuple[Path, str]]
 
@@ -91,7 +91,7 @@ def plan_cases(calibration: Calibration, references: References, asking: Asking,
 
 
 def write_calibration(
-    path: Path, cases: Sequence[Case], questions: Sequence[Question], verdicts: Mapping[str, Verdict]
+    path: Path, cases: Sequence[CalibrationCase], questions: Sequence[Question], verdicts: Mapping[str, Verdict]
 ) -> dict[str, Verdict]:
     """Writes every case with its verdict, and returns the verdicts by the cases' ids."""
     by_case = {question.item: verdicts[question.id] for question in questions}
@@ -113,7 +113,7 @@ class _Maker:
     gallery: Gallery
     limit: int
     lot: random.Random
-    cases: list[Case] = field(default_factory=list)
+    cases: list[CalibrationCase] = field(default_factory=list)
     concepts: dict[str, ReferenceConcept] = field(default_factory=dict)
     tests: dict[str, tuple[Path, str]] = field(default_factory=dict)
 
@@ -183,7 +183,7 @@ class _Maker:
         name = f"calibration/{kind}/{concept.axis}/{number}"
         degenerate = kind in (*DRAWN, "collage")
         image = str((test[0] / test[1]).absolute())
-        self.cases.append(Case(name, kind, concept.axis, label, reference, image, degenerate))
+        self.cases.append(CalibrationCase(name, kind, concept.axis, label, reference, image, degenerate))
         self.concepts[name], self.tests[name] = concept, test
 
 

@@ -43,25 +43,25 @@ def repeat_consistency(questions: Iterable[Question], verdicts: Mapping[str, Ver
     """The first repeat against each later one, for each axis on which there are any."""
     groups: dict[tuple[object, ...], dict[int, Question]] = defaultdict(dict)
     for q in questions:
-        groups[q.item, q.axis, q.reference, q.swapped, q.nuisance][q.repeat] = q
+        groups[q.item, q.axis, q.reference, q.swapped, q.perturbation][q.repeat] = q
     couples = [
         (group[0], group[repeat]) for group in groups.values() if 0 in group for repeat in sorted(group) if repeat
     ]
     return _by_axis(couples, verdicts)
 
 
-def nuisance_consistency(
+def perturbation_consistency(
     questions: Iterable[Question], verdicts: Mapping[str, Verdict]
 ) -> dict[str, dict[Axis, Consistency]]:
-    """Each question against the same under each nuisance that it was asked with, see `lorarar.evaluation.judge.ask.nuisances`."""
+    """Each question against the same under each perturbation that it was asked with, see `lorarar.evaluation.judge.ask.perturbations`."""
     groups: dict[tuple[object, ...], dict[str, Question]] = defaultdict(dict)
     for q in questions:
-        groups[q.item, q.axis, q.reference, q.swapped, q.repeat][q.nuisance] = q
+        groups[q.item, q.axis, q.reference, q.swapped, q.repeat][q.perturbation] = q
     couples: dict[str, list[tuple[Question, Question]]] = defaultdict(list)
     for group in groups.values():
-        for nuisance in sorted(group.keys() - {""}):
-            couples[nuisance].append((group[""], group[nuisance]))
-    return {nuisance: _by_axis(couples[nuisance], verdicts) for nuisance in sorted(couples)}
+        for perturbation in sorted(group.keys() - {""}):
+            couples[perturbation].append((group[""], group[perturbation]))
+    return {perturbation: _by_axis(couples[perturbation], verdicts) for perturbation in sorted(couples)}
 
 
 def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Question]]:
@@ -69,7 +69,7 @@ def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Quest
     groups: dict[tuple[object, ...], dict[bool, Question]] = defaultdict(dict)
     for q in questions:
         if q.answer != "pairwise":
-            groups[q.item, q.axis, q.reference, q.repeat, q.nuisance][q.swapped] = q
+            groups[q.item, q.axis, q.reference, q.repeat, q.perturbation][q.swapped] = q
     return [(group[False], group[True]) for group in groups.values() if len(group) == 2]
 
 

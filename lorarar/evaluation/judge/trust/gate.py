@@ -13,7 +13,7 @@ from lorarar.evaluation.statistics.agreement import auc
 from lorarar.evaluation.statistics.proportions import Rate
 
 if TYPE_CHECKING:
-    from lorarar.evaluation.judge.trust.calibration import Case
+    from lorarar.evaluation.judge.trust.calibration import CalibrationCase
 
 MIN_SENSITIVITY = 0.8
 MIN_SPECIFICITY = 0.8
@@ -41,7 +41,7 @@ class AxisGate:
 
 
 @dataclass(frozen=True)
-class Gate:
+class CalibrationGate:
     """The verdict on a judge.
 
     Attributes:
@@ -57,7 +57,7 @@ class Gate:
         return not self.reasons
 
 
-def evaluate(cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> Gate:
+def evaluate_gate(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> CalibrationGate:
     """Holds a judge's verdicts against the right answers.
 
     It passes when on both axes sensitivity and specificity are at least 0.8 and at most 5 % of the degenerate images
@@ -68,10 +68,10 @@ def evaluate(cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> Gate:
         verdicts: by the cases' ids; a case without verdict is undecided.
     """
     axes = {axis: _axis(axis, cases, verdicts) for axis in AXES}
-    return Gate(axes, tuple(reason for axis in AXES for reason in _reasons(axis, axes[axis])))
+    return CalibrationGate(axes, tuple(reason for axis in AXES for reason in _reasons(axis, axes[axis])))
 
 
-def _axis(axis: Axis, cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> AxisGate:
+def _axis(axis: Axis, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> AxisGate:
     mine = [case for case in cases if case.axis == axis]
     positive, negative = (
         [verdicts.get(case.id) for case in mine if case.label == label and not case.degenerate] for label in (1, 0)
@@ -92,7 +92,7 @@ def _decided(verdicts: Sequence[Verdict | None]) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict is not None and verdict.state == "ok"]
 
 
-def _accepts(case: Case, cases: Sequence[Case], verdicts: Mapping[str, Verdict]) -> bool | None:
+def _accepts(case: CalibrationCase, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> bool | None:
     """Whether a degenerate image is wrongly accepted; None when undecided.
 
     Half of a collage does show what is asked for: it is wrong only to accept it on both axes.

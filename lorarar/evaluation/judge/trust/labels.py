@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from lorarar.evaluation.judge.ask.folder import Setup
+from lorarar.evaluation.judge.ask.run_folder import Setup
 from lorarar.evaluation.judge.trust.agreement import COLUMNS, Ratings, read_labels
 from lorarar.storage import write_text
 

@@ -1,12 +1,11 @@
 """Encoders of images and texts.
 
-opening       Encoders by name
-pixels        Pixel statistics: what can be said without a network. A floor for every other encoder
-protocols     What an encoder can do
-resizing      How an image of any shape becomes a network's input
-transformers  Encoders that transformers loads: CLIP, DINOv2, and the SigLIP tower of a LLaVA
-vgg19         VGG-19's sixteen convolutions, for Gram matrices; the weights are the user's
-weights       Where an encoder's weights lie, and their hash
+loading       Loading of encoders by name
+pixels        Pixel statistics: an encoder without a network, as a baseline for the other encoders
+protocols     Protocols of encoders: images, texts, feature maps
+resizing      Resizing: how an image of any shape becomes the input of a network
+transformers  Encoders from transformers: CLIP, DINOv2, and the SigLIP vision tower of a LLaVA
+vgg19         VGG-19: its sixteen convolutions, for Gram matrices. The user provides the weights
 """
 
 import lazy_loader

@@ -1,2 +1,2 @@
-from .opening import load_encoder as load_encoder
+from .loading import load_encoder as load_encoder
 from .protocols import MapEncoder as MapEncoder

@@ -1,4 +1,4 @@
-"""Pixel statistics: what can be said without a network. A floor for every other encoder."""
+"""Pixel statistics: an encoder without a network, as a baseline for the other encoders."""
 
 from __future__ import annotations
 
@@ -10,47 +10,53 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lorarar.evaluation.metrics.encoders.protocols import Array
+from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
 
 _SIZE, _LEVELS = 32, 4
-_KIND = f"square roots of a joint colour histogram, {_LEVELS} levels a channel, {_SIZE} pixels"
+# Its hash stands for the weights: another text would make caches and recorded hashes invalid.
+_DEFINITION = f"square roots of a joint colour histogram, {_LEVELS} levels a channel, {_SIZE} pixels"
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """A joint colour histogram (64,); its maps are the colours themselves and their steps to the right and down."""
+class PixelStatistics:
+    """An encoder by colours: features are a joint colour histogram, maps are the colours and their differences."""
 
     canvas: Canvas
     name: str = "pixels"
-    sha256: str = hashlib.sha256(_KIND.encode()).hexdigest()
+    sha256: str = hashlib.sha256(_DEFINITION.encode()).hexdigest()
 
     @property
     def resize(self) -> str:
         """How images are brought to 32 pixels."""
         return self.canvas.resize
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Square roots of the shares of colours (n, 64): the cosine of two is 1 for equal shares, 0 for disjoint."""
-        return self.canvas.run(images, _histogram)
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return the square roots of the shares of 64 colours (n, 64).
 
-    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
-        """One layer (n, 9, 32, 32)."""
-        return self.canvas.run_maps(images, _steps)
+        The cosine of two rows is then the Bhattacharyya coefficient of their histograms: 1 for equal shares, 0 for
+        images without a common colour.
+        """
+        return self.canvas.run(images, _root_histogram)
+
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
+        """Return one layer (n, 9, 32, 32): the colours, and their differences from the left and the upper pixel."""
+        return self.canvas.run_maps(images, _colours_and_differences)
 
 
-def load_pixels(resize: Resize) -> Pixels:
-    """The encoder; it has no weights."""
-    return Pixels(Canvas(_SIZE, resize=resize, mean=(0.0,) * 3, std=(1.0,) * 3))
+def load_pixels(resize: Resize) -> PixelStatistics:
+    """Return the encoder; it has no weights."""
+    return PixelStatistics(Canvas(_SIZE, resize=resize, mean=(0.0,) * 3, std=(1.0,) * 3))
 
 
-def _histogram(inputs: Tensor) -> Tensor:
+def _root_histogram(inputs: Tensor) -> Tensor:
+    """Map inputs (n, 3, height, width) in 0 to 1 to (n, 64)."""
     level = (inputs * _LEVELS).long().clamp(0, _LEVELS - 1)
     colour = (level[:, 0] * _LEVELS + level[:, 1]) * _LEVELS + level[:, 2]
-    counts = torch.nn.functional.one_hot(colour.flatten(1), _LEVELS**3).float().mean(1)
-    return counts.sqrt()
+    shares = torch.nn.functional.one_hot(colour.flatten(1), _LEVELS**3).float().mean(1)
+    return shares.sqrt()
 
 
-def _steps(inputs: Tensor) -> list[Tensor]:
-    right, down = (inputs - inputs.roll(1, axis) for axis in (3, 2))
-    return [torch.cat([inputs, right, down], dim=1)]
+def _colours_and_differences(inputs: Tensor) -> list[Tensor]:
+    to_left, to_top = (inputs - inputs.roll(1, axis) for axis in (3, 2))
+    return [torch.cat([inputs, to_left, to_top], dim=1)]

@@ -1,4 +1,4 @@
-"""What an encoder can do. Every encoder sees images; texts and feature maps are further abilities."""
+"""Protocols of encoders: every encoder encodes images; some also encode texts or give feature maps."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float32]
+FeatureArray = NDArray[np.float32]
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """Images to features."""
+class ImageEncoder(Protocol):
+    """An encoder of images."""
 
     @property
     def name(self) -> str:
-        """What it is loaded by."""
+        """Name by which the encoder is loaded."""
         ...
 
     @property
     def sha256(self) -> str:
-        """Of its weights: two encoders of one hash and one way of resizing give the same features."""
+        """Hash of the weights: two encoders with the same hash and the same resizing give the same features."""
         ...
 
     @property
     def resize(self) -> str:
-        """How images are brought to its size, see `lorarar.evaluation.metrics.encoders.resizing.Canvas`."""
+        """How images are brought to the size of the encoder, see `lorarar.evaluation.metrics.encoders.resizing`."""
         ...
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Features (n, d) of images, in their order; not normalised."""
-        ...
-
-
-@runtime_checkable
-class TextEncoder(Encoder, Protocol):
-    """An encoder whose texts lie in the space of its images."""
-
-    def encode_texts(self, texts: Sequence[str]) -> Array:
-        """Features (n, d) of texts."""
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return features (n, d) of images, in their order; the rows are not normalised."""
         ...
 
 
 @runtime_checkable
-class MapEncoder(Encoder, Protocol):
+class TextEncoder(ImageEncoder, Protocol):
+    """An encoder that maps texts and images to one space."""
+
+    def encode_texts(self, texts: Sequence[str]) -> FeatureArray:
+        """Return features (n, d) of texts."""
+        ...
+
+
+@runtime_checkable
+class MapEncoder(ImageEncoder, Protocol):
     """An encoder with feature maps."""
 
-    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
-        """For each layer the maps (n, c, h, w) of images of one size."""
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
+        """Return, for each layer, the feature maps (n, c, h, w) of images of one size."""
         ...

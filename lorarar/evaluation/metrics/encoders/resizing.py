@@ -1,4 +1,4 @@
-"""How an image of any shape becomes a network's input."""
+"""Resizing: how an image of any shape becomes the input of a network."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from lorarar.datasets import ImageError
+from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
+from lorarar.storage import unknown_name
 
 Resize = Literal["scale", "letterbox", "crop", "stretch"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
-MAX_ASPECT = 4  # longer over shorter side: beyond it an image scaled by its shorter side would grow without bound
+MAX_ASPECT = 4  # longer over shorter side; `scale` fixes the shorter side, so a thin strip would become a huge input
 _BATCH = 64
 _PADDING = "black"
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The input that a network wants.
+    """The input size and the normalisation of a network.
 
     Attributes:
-        size: pixels of the (shorter) side.
-        multiple: sides are multiples of this, as patches are.
-        resize: ``scale`` keeps the whole image and its aspect ratio, so that the input is as oblong as the image;
-            ``letterbox`` does with black bars in a square; ``crop`` keeps the middle square; ``stretch`` distorts.
-        mean, std: of each channel, 0 to 1, which are subtracted and divided by.
+        size: Length of the shorter side, in pixels.
+        multiple: The sides are multiples of this number of pixels, such as the side of a patch.
+        resize: ``scale`` keeps the whole image and its aspect ratio, so the input is not square; ``letterbox`` adds
+            black bars to a square; ``crop`` keeps the middle square; ``stretch`` distorts.
+        mean: Mean of each channel, 0 to 1, which is subtracted.
+        std: Standard deviation of each channel, which divides.
     """
 
     size: int
@@ -43,69 +44,79 @@ class Canvas:
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
-            raise ValueError(f"expected resize to be one of {list(RESIZES)}, found {self.resize!r}")
+            raise ValueError(unknown_name("a way of resizing", self.resize, RESIZES))
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """The image in the input's size, RGB.
+        """Return the image in the input size, as RGB.
 
         Raises:
-            ImageError: it is too oblong to be scaled.
+            ImageError: The image is too long and thin for ``scale``.
         """
         image = image.convert("RGB")
-        square = (self.size, self.size)
         if self.resize == "scale":
-            return _resized(image, self._scaled(image))
+            return _resized(image, self._scaled_size(image))
         if self.resize == "letterbox":
             return _letterboxed(image, self.size)
         if self.resize == "crop":
-            image = _middle(image)
-        return _resized(image, square)
+            image = _middle_square(image)
+        return _resized(image, (self.size, self.size))
 
     def batches(self, images: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
-        """Inputs (n, 3, height, width) of equal shape, each with the places of its images."""
+        """Yield inputs (n, 3, height, width) of equal shape, each with the indices of its images."""
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         fitted = [self.fit(image) for image in images]
-        for place, image in enumerate(fitted):
-            by_size[image.size].append(place)
-        for places in by_size.values():
-            for start in range(0, len(places), _BATCH):
-                chosen = places[start : start + _BATCH]
-                yield chosen, self._input([fitted[place] for place in chosen])
+        for index, image in enumerate(fitted):
+            by_size[image.size].append(index)
+        for indices in by_size.values():
+            for start in range(0, len(indices), _BATCH):
+                batch = indices[start : start + _BATCH]
+                yield batch, self._input([fitted[index] for index in batch])
 
-    def run(self, images: Sequence[Image.Image], apply: Callable[[Tensor], Tensor]) -> Array:
-        """Features (n, d) of images, in their order; `apply` maps inputs to (batch, d).
+    def run(self, images: Sequence[Image.Image], apply: Callable[[Tensor], Tensor]) -> FeatureArray:
+        """Return features (n, d) of images, in their order.
+
+        Args:
+            images: Images of any size.
+            apply: Maps inputs (batch, 3, height, width) to features (batch, d).
 
         Raises:
-            ValueError: no images.
-            ImageError: one is too oblong to be scaled.
+            ValueError: There are no images.
+            ImageError: An image is too long and thin for ``scale``.
         """
         if not images:
             raise ValueError("expected images, found none")
-        rows: list[Array | None] = [None] * len(images)
-        for places, inputs in self.batches(images):
+        rows: list[FeatureArray | None] = [None] * len(images)
+        for indices, inputs in self.batches(images):
             with torch.inference_mode():
-                found = apply(inputs).float().cpu().numpy()
-            for place, row in zip(places, found, strict=True):
-                rows[place] = row
+                features = apply(inputs).float().cpu().numpy()
+            for index, row in zip(indices, features, strict=True):
+                rows[index] = row
         return np.stack([row for row in rows if row is not None])
 
     def run_maps(
         self, images: Sequence[Image.Image], apply: Callable[[Tensor], Sequence[Tensor]]
-    ) -> list[NDArray[np.float32]]:
-        """Feature maps of images of equal shape: for each layer (n, c, h, w).
+    ) -> list[FeatureArray]:
+        """Return, for each layer, the feature maps (n, c, h, w) of images.
+
+        Args:
+            images: Images whose inputs have one shape.
+            apply: Maps inputs (batch, 3, height, width) to the maps (batch, c, h, w) of each layer.
 
         Raises:
-            ValueError: no images, or inputs of several shapes.
+            ValueError: There are no images, or their inputs have several shapes.
         """
-        found: list[list[Array]] = []
+        batches: list[list[FeatureArray]] = []
         for _, inputs in self.batches(images):
             with torch.inference_mode():
-                found.append([maps.float().cpu().numpy() for maps in apply(inputs)])
-        if len({tuple(maps.shape[1:] for maps in layers) for layers in found}) != 1:
-            raise ValueError("expected images whose inputs have one shape: give those of each size by themselves")
-        return [np.concatenate(layers) for layers in zip(*found, strict=True)]
+                batches.append([maps.float().cpu().numpy() for maps in apply(inputs)])
+        if len({tuple(maps.shape[1:] for maps in layers) for layers in batches}) != 1:
+            raise ValueError(
+                "expected images whose inputs have one shape, found none or several shapes: pass the images of each "
+                "size separately"
+            )
+        return [np.concatenate(layers) for layers in zip(*batches, strict=True)]
 
-    def _scaled(self, image: Image.Image) -> tuple[int, int]:
+    def _scaled_size(self, image: Image.Image) -> tuple[int, int]:
         short, long = sorted(image.size)
         if long > MAX_ASPECT * short:
             raise ImageError(
@@ -135,7 +146,7 @@ def _letterboxed(image: Image.Image, size: int) -> Image.Image:
     return ground
 
 
-def _middle(image: Image.Image) -> Image.Image:
+def _middle_square(image: Image.Image) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))

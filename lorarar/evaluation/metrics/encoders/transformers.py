@@ -1,7 +1,8 @@
-"""Encoders that transformers loads: CLIP, DINOv2, and the SigLIP tower of a LLaVA."""
+"""Encoders from transformers: CLIP, DINOv2, and the SigLIP vision tower of a LLaVA."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,24 +19,21 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from lorarar.evaluation.metrics.encoders.protocols import Array
+from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
-from lorarar.evaluation.metrics.encoders.weights import local_folder, weights_hash
+from lorarar.storage import local_path, sha256
 
 _CLIP_NORM = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_DINO_SIZE = 224  # what its features are commonly computed at; its weights say 518, the size it was trained on last
-_DINO_LAYERS = 4  # how many layers' maps are used, evenly spaced
+_DINO_SIZE = 224  # the usual size for features; the configuration names 518, the size of the last training phase
+_DINO_LAYERS = 4  # number of layers with feature maps, evenly spaced
 _TEXT_BATCH = 64
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt"]  # configuration, weights, vocabulary
 
 
 @dataclass(frozen=True)
 class Tower:
-    """The vision tower of a LLaVA: the mean of the tokens that its language model is shown.
-
-    Attributes:
-        model: the tower, which gives the hidden states of all layers.
-    """
+    """The vision tower of a LLaVA: features are the mean of the tokens that its language model receives."""
 
     canvas: Canvas
     model: Any
@@ -44,30 +42,29 @@ class Tower:
 
     @property
     def resize(self) -> str:
-        """How images are brought to its size."""
+        """How images are brought to the size of the encoder."""
         return self.canvas.resize
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Features (n, width)."""
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return features (n, width)."""
         return self.canvas.run(images, lambda inputs: self._states(inputs)[-1].mean(1))
 
-    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
-        """The tokens after each layer as maps (n, width, rows, columns)."""
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
+        """Return the tokens after each layer as maps (n, width, rows, columns)."""
         return self.canvas.run_maps(
             images,
             lambda inputs: [_as_map(states, inputs, self.canvas.multiple) for states in self._states(inputs)[1:]],
         )
 
     def _states(self, inputs: Tensor) -> Sequence[Tensor]:
-        found: Sequence[Tensor] = self.model(
-            inputs, output_hidden_states=True, interpolate_pos_encoding=True
-        ).hidden_states
-        return found
+        output = self.model(inputs, output_hidden_states=True, interpolate_pos_encoding=True)
+        states: Sequence[Tensor] = output.hidden_states
+        return states
 
 
 @dataclass(frozen=True)
 class Dinov2:
-    """DINOv2: the class token after the last norm; its maps are the patches' tokens after some layers."""
+    """DINOv2: features are the class token after the last norm, maps are the patch tokens after some layers."""
 
     canvas: Canvas
     model: Any
@@ -76,15 +73,15 @@ class Dinov2:
 
     @property
     def resize(self) -> str:
-        """How images are brought to its size."""
+        """How images are brought to the size of the encoder."""
         return self.canvas.resize
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Features (n, width)."""
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return features (n, width)."""
         return self.canvas.run(images, lambda inputs: self.model(inputs).pooler_output)
 
-    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
-        """The patches' tokens after up to four layers, evenly spaced, as maps (n, width, rows, columns)."""
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
+        """Return the patch tokens after up to four layers, evenly spaced, as maps (n, width, rows, columns)."""
         return self.canvas.run_maps(images, self._maps)
 
     def _maps(self, inputs: Tensor) -> list[Tensor]:
@@ -95,7 +92,7 @@ class Dinov2:
 
 @dataclass(frozen=True)
 class Clip:
-    """CLIP: images and texts in one space."""
+    """CLIP: an encoder of images and texts in one space."""
 
     canvas: Canvas
     model: Any
@@ -105,21 +102,21 @@ class Clip:
 
     @property
     def resize(self) -> str:
-        """How images are brought to its size."""
+        """How images are brought to the size of the encoder."""
         return self.canvas.resize
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Features (n, projection)."""
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return features (n, projection)."""
         return self.canvas.run(
             images,
             lambda inputs: self.model.get_image_features(inputs, interpolate_pos_encoding=True).pooler_output,
         )
 
-    def encode_texts(self, texts: Sequence[str]) -> Array:
-        """Features (n, projection); texts beyond the model's length are cut.
+    def encode_texts(self, texts: Sequence[str]) -> FeatureArray:
+        """Return features (n, projection); longer texts than the model takes are cut.
 
         Raises:
-            ValueError: no texts.
+            ValueError: There are no texts.
         """
         if not texts:
             raise ValueError("expected texts, found none")
@@ -134,65 +131,80 @@ class Clip:
                 return_tensors="pt",
             )
             with torch.inference_mode():
-                found = self.model.get_text_features(
+                output = self.model.get_text_features(
                     input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
                 )
-            rows.append(found.pooler_output.float())
-        features: Array = torch.cat(rows).numpy()
+            rows.append(output.pooler_output.float())
+        features: FeatureArray = torch.cat(rows).numpy()
         return features
 
 
-def load_tower(path: Path, resize: Resize) -> Tower:
-    """The vision tower of a LLaVA in a folder.
+def load_tower(path: str | Path, resize: Resize) -> Tower:
+    """Load the vision tower of a LLaVA from a folder or by its hub id.
 
     Raises:
-        OSError: there is no model.
-        ValueError: it has no safetensors.
+        OSError: There is no model.
+        ValueError: The model has no safetensors.
     """
-    model: Any = LlavaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    folder = local_path(path, _HUB_FILES)
+    model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     vision = model.config.vision_config
-    canvas = Canvas(vision.image_size, vision.patch_size, resize, *_norm(path, ((0.5,) * 3, (0.5,) * 3)))
-    return Tower(canvas, model.model.vision_tower.eval(), weights_hash(path))
+    canvas = Canvas(vision.image_size, vision.patch_size, resize, *_normalisation(folder, ((0.5,) * 3, (0.5,) * 3)))
+    return Tower(canvas, model.model.vision_tower.eval(), weights_hash(folder))
 
 
-def load_dinov2(path: str, resize: Resize) -> Dinov2:
-    """DINOv2 from a folder or by its hub id.
+def load_dinov2(path: str | Path, resize: Resize) -> Dinov2:
+    """Load DINOv2 from a folder or by its hub id.
 
     Raises:
-        OSError: there is no model.
-        ValueError: it has no safetensors.
+        OSError: There is no model.
+        ValueError: The model has no safetensors.
     """
-    folder = local_folder(path)
+    folder = local_path(path, _HUB_FILES)
     model: Any = Dinov2Model.from_pretrained(folder, dtype=torch.float32)
-    canvas = Canvas(
-        min(_DINO_SIZE, model.config.image_size), model.config.patch_size, resize, *_norm(folder, _IMAGENET_NORM)
-    )
+    size = min(_DINO_SIZE, model.config.image_size)
+    canvas = Canvas(size, model.config.patch_size, resize, *_normalisation(folder, _IMAGENET_NORM))
     return Dinov2(canvas, model.eval(), weights_hash(folder))
 
 
-def load_clip(path: str, resize: Resize) -> Clip:
-    """CLIP from a folder or by its hub id.
+def load_clip(path: str | Path, resize: Resize) -> Clip:
+    """Load CLIP from a folder or by its hub id.
 
     Raises:
-        OSError: there is no model.
-        ValueError: it has no safetensors.
+        OSError: There is no model.
+        ValueError: The model has no safetensors.
     """
-    folder = local_folder(path)
+    folder = local_path(path, _HUB_FILES)
     model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32)
     vision = model.config.vision_config
-    canvas = Canvas(vision.image_size, vision.patch_size, resize, *_norm(folder, _CLIP_NORM))
+    canvas = Canvas(vision.image_size, vision.patch_size, resize, *_normalisation(folder, _CLIP_NORM))
     return Clip(canvas, model.eval(), AutoTokenizer.from_pretrained(folder), weights_hash(folder))
 
 
-def _norm(folder: Path, usual: tuple[tuple[float, ...], tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
-    """Mean and deviation of the channels as the folder's processor says, else the usual ones."""
+def weights_hash(folder: Path) -> str:
+    """Return the SHA-256 of the safetensors file of a folder; of the joined hashes where there are several files.
+
+    Raises:
+        ValueError: There are no safetensors. Pickled weights are not read, because they could run code.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"expected weights as *.safetensors in {folder}, found none: save or download them as such")
+    hashes = [sha256(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _normalisation(
+    folder: Path, default: tuple[tuple[float, ...], tuple[float, ...]]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of the channels from the processor of the folder, else the default."""
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        return usual
-    found = CLIPImageProcessorPil.get_image_processor_dict(folder)[0]
-    return tuple(found.get("image_mean", usual[0])), tuple(found.get("image_std", usual[1]))
+        return default
+    settings = CLIPImageProcessorPil.get_image_processor_dict(folder)[0]
+    return tuple(settings.get("image_mean", default[0])), tuple(settings.get("image_std", default[1]))
 
 
 def _as_map(tokens: Tensor, inputs: Tensor, patch: int) -> Tensor:
-    """Tokens (n, rows x columns, width) of inputs (n, 3, height, width) as (n, width, rows, columns)."""
+    """Reshape tokens (n, rows x columns, width) of inputs (n, 3, height, width) to (n, width, rows, columns)."""
     rows, columns = (side // patch for side in inputs.shape[2:])
     return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)

@@ -1,4 +1,4 @@
-"""VGG-19's sixteen convolutions, for Gram matrices; the weights are the user's.
+"""VGG-19: its sixteen convolutions, for Gram matrices. The user provides the weights.
 
 Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks", arXiv 1409.1556, configuration E.
 """
@@ -15,20 +15,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lorarar.evaluation.metrics.encoders.protocols import Array
+from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
 from lorarar.storage import sha256
 
 STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 _SIZE = 224
-_LEAST = 16  # pixels: four poolings halve the sides
+_LEAST = 16  # pixels, because four poolings halve the sides
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Vgg19(nn.Module):
-    """Inputs (n, 3, height, width) to the maps of conv1_1, conv2_1, .., conv5_1, after their ReLU.
+    """A network from inputs (n, 3, height, width) to the maps of conv1_1, conv2_1, .., conv5_1 after their ReLU.
 
-    The layers' names are those of torchvision's file: ``features.0.weight`` is conv1_1's.
+    The layers have the names of torchvision's file: ``features.0.weight`` belongs to conv1_1.
     """
 
     def __init__(self) -> None:
@@ -41,10 +41,10 @@ class Vgg19(nn.Module):
             for width in stage:
                 self.features[str(index)] = nn.Conv2d(channels, width, 3, padding=1)
                 index, channels = index + 2, width  # a ReLU follows
-            index += 1  # and, after each stage, a pooling
+            index += 1  # a pooling follows each stage
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """The five maps (n, 64, h, w), (n, 128, h/2, w/2), .., (n, 512, h/16, w/16)."""
+        """Return the five maps (n, 64, h, w), (n, 128, h/2, w/2), .., (n, 512, h/16, w/16)."""
         maps, x = [], inputs
         last = self.first[-1]
         for name, layer in self.features.items():
@@ -61,7 +61,7 @@ class Vgg19(nn.Module):
 
 @dataclass(frozen=True)
 class Vgg19Encoder:
-    """VGG-19 as an encoder: features are the channels' means of the five maps, 1472 in all."""
+    """VGG-19 as an encoder: features are the means of the 1472 channels of the five maps."""
 
     canvas: Canvas
     model: Vgg19
@@ -73,42 +73,44 @@ class Vgg19Encoder:
         """How images are brought to 224 pixels."""
         return self.canvas.resize
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Array:
-        """Features (n, 1472)."""
+    def encode_images(self, images: Sequence[Image.Image]) -> FeatureArray:
+        """Return features (n, 1472)."""
         return self.canvas.run(
             images, lambda inputs: torch.cat([maps.mean((2, 3)) for maps in self.model(inputs)], dim=1)
         )
 
-    def feature_maps(self, images: Sequence[Image.Image]) -> list[Array]:
-        """The five maps."""
+    def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
+        """Return the five maps, see `Vgg19.forward`."""
         return self.canvas.run_maps(images, self.model)
 
 
 def load_vgg19(path: Path, resize: Resize, *, size: int = _SIZE) -> Vgg19Encoder:
-    """VGG-19 with the weights of a safetensors file.
+    """Load VGG-19 with the weights of a safetensors file.
 
     Args:
-        path: a file with torchvision's names; the classifier's weights are passed over.
-        size: pixels of the (shorter) side.
+        path: A file with torchvision's names. The weights of the classifier are ignored.
+        resize: See `lorarar.evaluation.metrics.encoders.resizing.Canvas`.
+        size: Length of the shorter side, in pixels.
 
     Raises:
-        ValueError: no such file, or it lacks a layer or has one of another shape.
+        ValueError: The file does not exist, lacks a layer or has a layer of another shape.
     """
     if size < _LEAST:
-        raise ValueError(f"expected a size of at least {_LEAST} pixels, found {size}")
+        raise ValueError(f"expected a size of at least {_LEAST} pixels, found {size}: choose a larger size")
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(
-            f"expected VGG-19's weights as a safetensors file at {path}, found none that can be read ({error}): save "
-            "torchvision's vgg19 state dict with safetensors"
+            f"expected VGG-19's weights as a safetensors file at {path}, could not read one ({error}): save the state "
+            "dict of torchvision's vgg19 with safetensors"
         ) from error
     model = Vgg19()
-    wanted = model.state_dict()
-    wrong = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape]
+    expected = model.state_dict()
+    wrong = [name for name, value in expected.items() if name not in tensors or tensors[name].shape != value.shape]
     if wrong:
         raise ValueError(
-            f"{path}: expected VGG-19's layers in torchvision's names, found no {wrong[:3]} of the right shape"
+            f"{path}: expected the layers of VGG-19 under torchvision's names, found no {wrong[:3]} of the right "
+            "shape: save the state dict of torchvision's vgg19"
         )
-    model.load_state_dict({name: tensors[name].float() for name in wanted})
+    model.load_state_dict({name: tensors[name].float() for name in expected})
     return Vgg19Encoder(Canvas(size, 1, resize, _MEAN, _STD), model.eval(), sha256(path))

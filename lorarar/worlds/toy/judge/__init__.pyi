@@ -2,7 +2,7 @@ from .data import LEARNT as LEARNT
 from .data import ImagePairs as ImagePairs
 from .data import draw_pairs as draw_pairs
 from .model import build_model as build_model
+from .recipes import TinyJudgeConfig as TinyJudgeConfig
 from .scores import yes_margins as yes_margins
-from .stages import TinyJudgeConfig as TinyJudgeConfig
 from .stages import save_judge as save_judge
 from .stages import train_tiny as train_tiny

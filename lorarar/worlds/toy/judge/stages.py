@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +15,10 @@ from lorarar.storage import write_card
 from lorarar.training import fit
 from lorarar.worlds.toy.judge.data import LEARNT, check_unseen, draw_pairs, rebuild
 from lorarar.worlds.toy.judge.model import build_model, build_processor
+from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
 from lorarar.worlds.toy.judge.scores import measure
 from lorarar.worlds.toy.judge.texts import RUBRICS, all_texts, wordings
-from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, Stage, TowerTraining
-
-
-@dataclass(frozen=True)
-class TinyJudgeConfig:
-    """``lorarar judge train-tiny``.
-
-    Attributes:
-        output: folder of the judge, in transformers' layout; its card lies beside it.
-        base: the embedded base, whose autoencoder blurs a share ``rebuilt`` of the test images.
-        runs: folder for checkpoints.
-        pairs: pairs of images that are drawn once and learnt from.
-        held_out_pairs: pairs of validation subjects and styles that the card's numbers come from.
-        tower: how the vision tower is trained; judge: then everything else.
-    """
-
-    output: Path
-    base: Path
-    runs: Path
-    pairs: int
-    tower: Stage
-    judge: Stage
-    rebuilt: float = 0.5
-    held_out_pairs: int = 2000
-    seed: int = 0
+from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, TowerTraining
 
 
 def train_tiny(config: TinyJudgeConfig) -> Path:

@@ -19,19 +19,11 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.classifier import disturb
 from lorarar.worlds.toy.judge.data import ImagePairs, scaled
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS, TEXT_WIDTH, VISION_WIDTH
+from lorarar.worlds.toy.judge.recipes import Stage
 from lorarar.worlds.toy.judge.texts import NOTHING, VALUE_WORDS, ask_name, ask_same, named
 
 _NAMES = list(ATTRIBUTES)
 _TOLD_AT, _COMPARED_AT = 1, 2  # the language model's layers after which images' tokens tell what was seen, and agrees
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How a part is trained: steps, samples a step, AdamW's highest rate."""
-
-    steps: int
-    batch: int
-    learning_rate: float
 
 
 @dataclass(frozen=True)

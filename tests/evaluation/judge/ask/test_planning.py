@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.folder import Setup, read_setup
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK, Asking, Plan, estimate, plan_questions
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
+from lorarar.evaluation.judge.ask.run_folder import Setup, read_setup
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS
 from tests.evaluation.judge.sample import planned_run, save_noise
 
@@ -86,7 +86,7 @@ def test_hostile_images_are_set_apart(setup: Setup) -> None:
     assert {q.item for q in bad} == {setup.items[0].id, setup.items[1].id, "x"}
     assert len(bad) == len({q.id for q in bad}) == 12
     assert {found.refused[q.id].split(":")[0] for q in bad} == {
-        "expected a PNG, JPEG or WebP image, found none of them",
+        "expected a PNG, JPEG or WebP image, found another format",
         "direct/cat_1+ink/1.png cannot be opened",
         "expected a path below the root, found '../references/dog/0.png'",
     }

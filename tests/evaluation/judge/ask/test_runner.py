@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.backends.mocks import TruthMock, read_labels
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.backends.mocks import TruthMock, read_right_answers
+from lorarar.evaluation.judge.ask.reply_log import read_replies
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.ask.runner import MAX_FAILURES_IN_A_ROW, run_questions
-from lorarar.evaluation.judge.ask.store import read_replies
 from lorarar.evaluation.judge.plan import case_labels, plan_all
 from lorarar.evaluation.judge.records import Question, Reply
 from lorarar.evaluation.judge.run import judge, report_run
 from tests.evaluation.judge.sample import planned_run
-from tests.evaluation.judge.slow_run import SlowMock, make_questions, run, write_questions
+from tests.evaluation.judge.ask.slow_run import SlowMock, make_questions, run, write_questions
 
 
 class Answers:
@@ -156,7 +156,7 @@ def plan_slow_run(folder: Path) -> list[str]:
     """A planned folder with what `slow_run` needs; the ids of its questions."""
     run = planned_run(folder, seeds=6)
     setup = read_setup(run)
-    labels = case_labels(run, setup) | read_labels(folder / "labels.jsonl")
+    labels = case_labels(run, setup) | read_right_answers(folder / "labels.jsonl")
     planned = plan_all(run, setup, SlowMock(run, labels, 0).identity)
     questions = [*planned.calibration.questions, *planned.main.questions]
     write_questions(run, questions, labels)
@@ -166,7 +166,7 @@ def plan_slow_run(folder: Path) -> list[str]:
 def finish(run: Path) -> dict[str, bytes]:
     """Everything that is written when all answers are there."""
     setup = read_setup(run)
-    labels = case_labels(run, setup) | read_labels(run.parent / "labels.jsonl")
+    labels = case_labels(run, setup) | read_right_answers(run.parent / "labels.jsonl")
     found = judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
     assert found.outcome is not None
     assert found.outcome.asked == 0

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from lorarar.datasets.records import AXES, Axis, Item
-from lorarar.evaluation.judge.compare.aggregation import aggregate
-from lorarar.evaluation.judge.compare.results import Group, MethodResult, Results
+from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
+from lorarar.evaluation.judge.compare.results import MethodScores, Results, ScoreGroup
 from lorarar.evaluation.judge.records import Verdict
-from lorarar.evaluation.judge.trust.gate import AxisGate, Gate
+from lorarar.evaluation.judge.trust.gate import AxisGate, CalibrationGate
 from lorarar.evaluation.statistics.proportions import Rate
 from lorarar.storage.text import plain
 from tests.evaluation.judge.made import Truth, make_items, make_questions, make_truth, noisy, truthful
@@ -37,10 +37,10 @@ def truth(items: list[Item]) -> Truth:
 @pytest.fixture(scope="module")
 def told(items: list[Item], truth: Truth) -> Results:
     questions = make_questions(items, REFERENCES)
-    return aggregate(items, questions, truthful(questions, truth))
+    return aggregate_verdicts(items, questions, truthful(questions, truth))
 
 
-def method(results: Results, name: str) -> MethodResult:
+def method(results: Results, name: str) -> MethodScores:
     return next(found for found in results.groups[0].methods if found.method == name)
 
 
@@ -102,7 +102,7 @@ def test_comparisons_and_tied_sets(items: list[Item], truth: Truth, told: Result
 def test_other_seeds_are_compared_by_pair_means(items: list[Item], truth: Truth) -> None:
     moved = [replace(item, seed=item.seed + 100 * (item.method == "poor")) for item in items]
     questions = make_questions(moved, REFERENCES)
-    found = aggregate(moved, questions, truthful(questions, truth)).groups[0]
+    found = aggregate_verdicts(moved, questions, truthful(questions, truth)).groups[0]
     comparison = next(c for c in found.comparisons if (c.metric, c.first, c.second) == ("mars2", "good", "poor"))
     means = {m.method: m.scores["mars2"].estimate for m in found.methods}
     assert comparison.images == 0
@@ -111,12 +111,12 @@ def test_other_seeds_are_compared_by_pair_means(items: list[Item], truth: Truth)
     assert comparison.difference.mean == pytest.approx(means["good"].mean - means["poor"].mean)
 
 
-def gate_of(random: np.random.Generator, sensitivity: float, specificity: float, cases: int = 300) -> Gate:
+def gate_of(random: np.random.Generator, sensitivity: float, specificity: float, cases: int = 300) -> CalibrationGate:
     def rate(p: float) -> Rate:
         return Rate(int(random.binomial(cases, p)), cases)
 
     axes = {axis: AxisGate(rate(sensitivity), rate(specificity), Rate(0, 20), 0.95, (0, 0, 0)) for axis in AXES}
-    return Gate(axes, ())
+    return CalibrationGate(axes, ())
 
 
 def test_a_noisy_judge_is_corrected(items: list[Item], truth: Truth) -> None:
@@ -124,7 +124,7 @@ def test_a_noisy_judge_is_corrected(items: list[Item], truth: Truth) -> None:
     covered, errors = [], []
     for seed in range(5):
         gate = gate_of(np.random.default_rng(seed), 0.85, 0.8)
-        results = aggregate(items, questions, noisy(questions, truth, 0.85, 0.8, seed), gate)
+        results = aggregate_verdicts(items, questions, noisy(questions, truth, 0.85, 0.8, seed), gate)
         for name in RATES:
             found, expected = method(results, name).corrected, np.mean(list(right(items, truth, name).values()))
             assert set(found) == {"content", "style", "joint"}
@@ -142,8 +142,10 @@ def test_a_noisy_judge_is_corrected(items: list[Item], truth: Truth) -> None:
 
 def test_nothing_is_corrected_with_an_uninformative_calibration(items: list[Item], truth: Truth) -> None:
     questions = make_questions(items, REFERENCES)
-    gate = Gate({axis: AxisGate(Rate(5, 10), Rate(4, 10), Rate(0, 0), 0.5, (0, 0, 0)) for axis in AXES}, ("bad",))
-    assert method(aggregate(items, questions, truthful(questions, truth), gate), "good").corrected == {}
+    gate = CalibrationGate(
+        {axis: AxisGate(Rate(5, 10), Rate(4, 10), Rate(0, 0), 0.5, (0, 0, 0)) for axis in AXES}, ("bad",)
+    )
+    assert method(aggregate_verdicts(items, questions, truthful(questions, truth), gate), "good").corrected == {}
 
 
 def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) -> None:
@@ -158,12 +160,12 @@ def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) 
             del verdicts[question]
         else:
             verdicts[question] = Verdict(question, state, reason="down")  # type: ignore[arg-type]
-    results = aggregate(items, questions, verdicts)
+    results = aggregate_verdicts(items, questions, verdicts)
     assert results.counts.undecided == len(lost)
     assert results.counts.total == len(questions)
     assert sum(counts.total for counts in results.axes.values()) == len(questions)
     for name in RATES:
-        found, expected = method(results, name), method(aggregate(items, questions, complete), name)
+        found, expected = method(results, name), method(aggregate_verdicts(items, questions, complete), name)
         for metric, score in found.scores.items():
             whole = expected.scores[metric].estimate
             assert whole is not None
@@ -172,7 +174,7 @@ def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) 
             if metric in ("mars2", "content", "style"):
                 assert score.decided < score.total == 120
     failed = {question: Verdict(question, "error", reason="down") for question in complete}
-    nothing = method(aggregate(items, questions, failed), "good")
+    nothing = method(aggregate_verdicts(items, questions, failed), "good")
     assert nothing.scores["mars2"].estimate is None
     assert (nothing.scores["mars2"].low, nothing.scores["mars2"].high) == (0.0, 1.0)
     assert nothing.best_of[1].estimate is None
@@ -181,7 +183,7 @@ def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) 
 def test_only_common_pairs_count(items: list[Item], truth: Truth) -> None:
     fewer = [item for item in items if not (item.method == "poor" and item.content == "c0" and item.style == "s1")]
     questions = make_questions(fewer, REFERENCES)
-    group = aggregate(fewer, questions, truthful(questions, truth)).groups[0]
+    group = aggregate_verdicts(fewer, questions, truthful(questions, truth)).groups[0]
     assert group.covers == (
         "29 pairs of 5 contents and 6 styles (1 combinations of them are missing); "
         "1 pairs that not every method has are left out"
@@ -196,15 +198,15 @@ def test_only_common_pairs_count(items: list[Item], truth: Truth) -> None:
 def test_methods_without_a_common_pair_are_refused(items: list[Item]) -> None:
     apart = [item for item in items if (item.method == "good") == (item.content == "c0")]
     with pytest.raises(ValueError, match="found none for good, other, poor: judge the methods on the same"):
-        aggregate(apart, [], {})
+        aggregate_verdicts(apart, [], {})
     with pytest.raises(ValueError, match="found none for no method"):
-        aggregate([], [], {})
+        aggregate_verdicts([], [], {})
 
 
 def test_one_content_has_no_interval(items: list[Item], truth: Truth) -> None:
     one = [item for item in items if item.content == "c0"]
     questions = make_questions(one, REFERENCES)
-    group: Group = aggregate(one, questions, truthful(questions, truth)).groups[0]
+    group: ScoreGroup = aggregate_verdicts(one, questions, truthful(questions, truth)).groups[0]
     estimate = group.methods[0].scores["mars2"].estimate
     assert estimate is not None
     assert math.isnan(estimate.low)
@@ -216,7 +218,7 @@ def test_prompt_types_are_told_apart(items: list[Item], truth: Truth) -> None:
     typed = [replace(item, prompt_type="alter" if item.seed % 2 else "trigger") for item in items]
     apart = [replace(items[0], id="x", prompt_type="style"), replace(items[-1], id="y", prompt_type="style")]
     questions = make_questions(typed, REFERENCES)
-    results = aggregate([*typed, *apart], questions, truthful(questions, truth))
+    results = aggregate_verdicts([*typed, *apart], questions, truthful(questions, truth))
     assert [group.prompt_type for group in results.groups] == ["all", "alter", "trigger"]
     assert "found none for good, poor" in results.skipped["style"]
     alter = next(m for m in results.groups[1].methods if m.method == "good").scores["content"].estimate
@@ -229,7 +231,7 @@ def test_several_rubrics_are_refused(items: list[Item]) -> None:
     questions = make_questions(items[:2], REFERENCES)
     questions[0] = replace(questions[0], rubric="scale@1")
     with pytest.raises(ValueError, match="one rubric, found mars2@1, scale@1"):
-        aggregate(items, questions, {})
+        aggregate_verdicts(items, questions, {})
 
 
 def test_flags_of_json_replies(items: list[Item], truth: Truth) -> None:
@@ -237,7 +239,7 @@ def test_flags_of_json_replies(items: list[Item], truth: Truth) -> None:
     verdicts = truthful(questions, truth)
     details = {"leak": True, "copy": False, "note": "text is no flag"}
     verdicts |= {q.id: replace(verdicts[q.id], details=details) for q in questions if q.item.startswith("good/c0")}
-    found = aggregate(items, questions, verdicts)
+    found = aggregate_verdicts(items, questions, verdicts)
     assert method(found, "good").flags == {"copy": Rate(0, 96), "leak": Rate(96, 96)}
     assert method(found, "poor").flags == {}
 
@@ -248,7 +250,7 @@ def test_order_changes_nothing(items: list[Item], truth: Truth) -> None:
     random_p = np.random.default_rng(0).random(len(questions))
     verdicts = {name: replace(v, p_yes=(p, p)) for (name, v), p in zip(verdicts.items(), random_p, strict=True)}
     shuffled = [random.Random(1).sample(found, len(found)) for found in (items, questions)]
-    first, second = (plain(aggregate(i, q, verdicts)) for i, q in ((items, questions), shuffled))
+    first, second = (plain(aggregate_verdicts(i, q, verdicts)) for i, q in ((items, questions), shuffled))
     assert json.dumps(first) == json.dumps(second)
 
 

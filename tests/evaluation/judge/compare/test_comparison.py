@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lorarar.datasets.records import Item
-from lorarar.evaluation.judge.compare.comparison import Comparison, compare_methods, tied_methods
+from lorarar.evaluation.judge.compare.comparison import MethodComparison, compare_methods, tied_methods
 from lorarar.evaluation.judge.compare.grid import lay_out
 from lorarar.evaluation.judge.read.scores import score_images
 from tests.evaluation.judge.made import answer, make_items, make_questions
@@ -15,7 +15,7 @@ from tests.evaluation.judge.made import answer, make_items, make_questions
 ITEMS = make_items(["a", "b"], 5, 5, 2)
 
 
-def compare(right: Callable[[str, int, int], bool], items: Sequence[Item] = ITEMS) -> Comparison:
+def compare(right: Callable[[str, int, int], bool], items: Sequence[Item] = ITEMS) -> MethodComparison:
     """Two methods; ``right`` tells whether (method, content, style) shows the content."""
     questions = make_questions(items, {"content": 1, "style": 1})
     of_items = {item.id: right(item.method, int(item.content[1]), int(item.style[1])) for item in items}

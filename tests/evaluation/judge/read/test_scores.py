@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from lorarar.datasets.records import Item
-from lorarar.evaluation.judge.read.scores import METRICS, Counts, ImageScore, count_states, score_images, voting
+from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, Counts, ImageScore, count_states, score_images, voting
 from lorarar.evaluation.judge.records import Question, State, Verdict
 from tests.evaluation.judge.made import make_items, make_questions
 
@@ -37,7 +37,7 @@ def test_the_majority_rule_by_enumeration(votes: tuple[int | None, ...]) -> None
     expected = outcomes.pop() if len(outcomes) == 1 else None
     assert image.axes["content"].passes() is expected
     assert image.correct is expected
-    assert METRICS["content"](image).value == (None if expected is None else float(expected))
+    assert IMAGE_METRICS["content"](image).value == (None if expected is None else float(expected))
 
 
 def test_half_is_not_enough() -> None:
@@ -53,8 +53,8 @@ def test_a_failure_never_votes(state: State | None) -> None:
     assert image.counts.ok == 2
     assert image.counts.undecided == 2
     assert getattr(image.counts, state or "not_run") == 2
-    assert METRICS["content_share"](image).value == 1.0  # of the decided one
-    assert (METRICS["content_share"](image).low, METRICS["content_share"](image).high) == (1 / 3, 1.0)
+    assert IMAGE_METRICS["content_share"](image).value == 1.0  # of the decided one
+    assert (IMAGE_METRICS["content_share"](image).low, IMAGE_METRICS["content_share"](image).high) == (1 / 3, 1.0)
     assert scored([1, 1, state], [1]).correct is True  # it could not change that
     assert scored([0, 0, state], [state]).correct is False
 
@@ -68,9 +68,9 @@ def test_a_failed_verdict_with_a_value_does_not_vote_either() -> None:
 def test_an_axis_without_questions_is_undecided() -> None:
     image = scored([1], [])
     assert image.correct is None
-    assert METRICS["style_share"](image).value is None
-    assert (METRICS["mars2"](image).value, METRICS["mars2"](image).high) == (None, 1.0)
-    assert METRICS["joint_share"](image).value is None
+    assert IMAGE_METRICS["style_share"](image).value is None
+    assert (IMAGE_METRICS["mars2"](image).value, IMAGE_METRICS["mars2"](image).high) == (None, 1.0)
+    assert IMAGE_METRICS["joint_share"](image).value is None
 
 
 def test_soft_scores_are_mean_probabilities() -> None:
@@ -78,10 +78,10 @@ def test_soft_scores_are_mean_probabilities() -> None:
     p = [(0.9, 0.9), (0.2, 0.4), None]
     verdicts = {q.id: Verdict(q.id, "ok", 1.0, p_yes=bounds) for q, bounds in zip(questions, p, strict=True)}
     image = score_images([ITEM], questions, verdicts)[0]
-    assert METRICS["soft_content"](image).value == pytest.approx((0.9 + 0.3) / 2)
-    assert METRICS["soft_style"](image).value == 1.0
-    assert METRICS["soft_mars2"](image).value == pytest.approx(0.6)
-    assert METRICS["joint_share"](image).value == 1.0
+    assert IMAGE_METRICS["soft_content"](image).value == pytest.approx((0.9 + 0.3) / 2)
+    assert IMAGE_METRICS["soft_style"](image).value == 1.0
+    assert IMAGE_METRICS["soft_mars2"](image).value == pytest.approx(0.6)
+    assert IMAGE_METRICS["joint_share"](image).value == 1.0
 
 
 def test_a_scale_votes_yes_above_the_middle() -> None:

@@ -21,11 +21,11 @@ from lorarar.datasets.records import AXES, Axis, Item, ReferenceConcept
 from lorarar.evaluation.judge import report
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
-from lorarar.evaluation.judge.compare.aggregation import aggregate
+from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.records import Question, Verdict
 from lorarar.evaluation.judge.report.page import write_report
-from lorarar.evaluation.judge.report.pictures import Thumbnails
-from lorarar.evaluation.judge.trust.calibration import Case
+from lorarar.evaluation.judge.report.thumbnails import Thumbnails
+from lorarar.evaluation.judge.trust.calibration import CalibrationCase
 from tests.evaluation.judge.made import Truth, make_items, make_questions, make_truth, noisy, truthful
 
 RUBRIC = load_rubric("mars2")
@@ -67,9 +67,9 @@ class Page(HTMLParser):
             assert (attributes.get("src") or "data:image/webp;base64,").startswith("data:image/webp;base64,")
 
 
-def make_cases() -> tuple[list[Case], dict[str, Verdict]]:
+def make_cases() -> tuple[list[CalibrationCase], dict[str, Verdict]]:
     cases = [
-        Case(f"calibration/{kind}/{axis}/{n}", kind, axis, label, "r.png", f"/{kind}/{n}", kind == "blank")
+        CalibrationCase(f"calibration/{kind}/{axis}/{n}", kind, axis, label, "r.png", f"/{kind}/{n}", kind == "blank")
         for axis in AXES
         for kind, label in (("same_subject", 1), ("other_subject", 0), ("blank", 0))
         for n in range(10)
@@ -267,7 +267,7 @@ def test_undecided_questions_are_counted_and_explained(run: Run) -> None:
     lost = len(run.questions[::4])
     assert f"{lost} of {len(run.questions)} questions are undecided." in shown
     assert f"the server said 503 {lost}" in " ".join(shown.split())
-    results = aggregate(run.items, run.questions, verdicts)
+    results = aggregate_verdicts(run.items, run.questions, verdicts)
     score = results.groups[0].methods[0].scores["mars2"]
     assert f"({score.low:.3f} to {score.high:.3f})" in shown
 

@@ -9,24 +9,24 @@ import pytest
 
 from lorarar.datasets.records import AXES
 from lorarar.evaluation.judge.records import State, Verdict
-from lorarar.evaluation.judge.trust.calibration import Case
-from lorarar.evaluation.judge.trust.gate import evaluate
+from lorarar.evaluation.judge.trust.calibration import CalibrationCase
+from lorarar.evaluation.judge.trust.gate import evaluate_gate
 from lorarar.evaluation.statistics.proportions import Rate, wilson
 
 DEGENERATE = ("blank", "noise", "text_card", "collage")
 
 
-def make_cases(each: int) -> list[Case]:
+def make_cases(each: int) -> list[CalibrationCase]:
     cases = []
     for axis in AXES:
         for kind, label in (("same_subject", 1), ("other_subject", 0), *((kind, 0) for kind in DEGENERATE)):
             for n in range(each):
                 name = f"calibration/{kind}/{axis}/{n}"
-                cases.append(Case(name, kind, axis, label, "r.png", f"/{kind}/{n}.png", kind in DEGENERATE))
+                cases.append(CalibrationCase(name, kind, axis, label, "r.png", f"/{kind}/{n}.png", kind in DEGENERATE))
     return cases
 
 
-def answers(cases: list[Case], says: Callable[[Case], float]) -> dict[str, Verdict]:
+def answers(cases: list[CalibrationCase], says: Callable[[CalibrationCase], float]) -> dict[str, Verdict]:
     found = {}
     for case in cases:
         p = says(case)
@@ -39,7 +39,7 @@ RIGHT = answers(CASES, lambda case: 0.9 if case.label else 0.1)
 
 
 def test_a_right_judge_passes() -> None:
-    found = evaluate(CASES, RIGHT)
+    found = evaluate_gate(CASES, RIGHT)
     assert found.passed
     assert found.reasons == ()
     for axis in AXES:
@@ -59,8 +59,8 @@ def test_a_right_judge_passes() -> None:
         (lambda c: 0.9 if c.label and not c.id.endswith("5") else 0.1, ""),
     ],
 )
-def test_other_judges(says: Callable[[Case], float], reason: str) -> None:
-    found = evaluate(CASES, answers(CASES, says))
+def test_other_judges(says: Callable[[CalibrationCase], float], reason: str) -> None:
+    found = evaluate_gate(CASES, answers(CASES, says))
     assert found.passed == (not reason)
     assert any(reason in text for text in found.reasons) or not reason
 
@@ -70,30 +70,30 @@ def test_the_thresholds_are_met_exactly() -> None:
         f"calibration/blank/style/{n}" for n in range(4)
     }
     verdicts = answers(CASES, lambda c: 0.9 if (c.label == 1) != (c.id in wrong) else 0.1)
-    assert evaluate(CASES, verdicts).passed  # 0.8 and 5 %
+    assert evaluate_gate(CASES, verdicts).passed  # 0.8 and 5 %
     wrong |= {"calibration/same_subject/content/4", "calibration/blank/style/4"}
     verdicts = answers(CASES, lambda c: 0.9 if (c.label == 1) != (c.id in wrong) else 0.1)
-    assert len(evaluate(CASES, verdicts).reasons) == 2
+    assert len(evaluate_gate(CASES, verdicts).reasons) == 2
 
 
 def test_a_judge_without_knowledge_fails() -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
-        found = evaluate(CASES, answers(CASES, lambda _: random.random()))
+        found = evaluate_gate(CASES, answers(CASES, lambda _: random.random()))
         assert not found.passed
 
 
 def test_a_collage_is_wrong_on_both_axes_only() -> None:
     one = answers(CASES, lambda c: 0.9 if c.label or (c.kind == "collage" and c.axis == "content") else 0.1)
-    assert evaluate(CASES, one).passed
-    assert evaluate(CASES, one).axes["content"].false_accepts == Rate(0, 80)  # decided: the other axis says no
+    assert evaluate_gate(CASES, one).passed
+    assert evaluate_gate(CASES, one).axes["content"].false_accepts == Rate(0, 80)  # decided: the other axis says no
     both = answers(CASES, lambda c: 0.9 if c.label or c.kind == "collage" else 0.1)
-    assert evaluate(CASES, both).axes["style"].false_accepts == Rate(20, 80)
+    assert evaluate_gate(CASES, both).axes["style"].false_accepts == Rate(20, 80)
     unknown = dict(both)
     for n in range(20):
         unknown[f"calibration/collage/style/{n}"] = Verdict("q", "error")
-    assert evaluate(CASES, unknown).axes["content"].undecided == (0, 0, 20)
-    assert evaluate(CASES, unknown).axes["content"].false_accepts == Rate(0, 60)
+    assert evaluate_gate(CASES, unknown).axes["content"].undecided == (0, 0, 20)
+    assert evaluate_gate(CASES, unknown).axes["content"].false_accepts == Rate(0, 60)
 
 
 @pytest.mark.parametrize("state", ["abstain", "error", "invalid_input", "not_run"])
@@ -102,7 +102,7 @@ def test_undecided_cases_count_for_neither_side(state: State) -> None:
     for n in range(5):
         verdicts[f"calibration/same_subject/content/{n}"] = Verdict("q", state, 1.0)
         del verdicts[f"calibration/other_subject/content/{n}"]
-    found = evaluate(CASES, verdicts)
+    found = evaluate_gate(CASES, verdicts)
     assert found.passed
     assert found.axes["content"].sensitivity == found.axes["content"].specificity == Rate(15, 15)
     assert found.axes["content"].undecided == (5, 5, 0)
@@ -110,12 +110,14 @@ def test_undecided_cases_count_for_neither_side(state: State) -> None:
 
 def test_too_few_decided_cases_cannot_be_calibrated() -> None:
     few = make_cases(4)
-    reasons = evaluate(few, answers(few, lambda c: float(c.label))).reasons
+    reasons = evaluate_gate(few, answers(few, lambda c: float(c.label))).reasons
     assert "content: sensitivity cannot be calibrated: 4 of 4 cases are decided, expected at least 5" in reasons[0]
     silent = {name: v for name, v in RIGHT.items() if "same_subject/style" not in name or int(name.split("/")[-1]) < 9}
-    assert ["style: sensitivity cannot be calibrated: 9 of 20" in r for r in evaluate(CASES, silent).reasons] == [True]
-    assert len(evaluate(CASES, {}).reasons) == 6
-    assert not evaluate([], {}).passed
+    assert ["style: sensitivity cannot be calibrated: 9 of 20" in r for r in evaluate_gate(CASES, silent).reasons] == [
+        True
+    ]
+    assert len(evaluate_gate(CASES, {}).reasons) == 6
+    assert not evaluate_gate([], {}).passed
 
 
 def test_known_error_rates_lie_in_their_intervals() -> None:
@@ -123,7 +125,7 @@ def test_known_error_rates_lie_in_their_intervals() -> None:
     cases = make_cases(200)
     verdicts = answers(cases, lambda c: float(random.random() < (0.85 if c.label else 0.1)))
     for axis in AXES:
-        found = evaluate(cases, verdicts).axes[axis]
+        found = evaluate_gate(cases, verdicts).axes[axis]
         for rate, truth in ((found.sensitivity, 0.85), (found.specificity, 0.9)):
             interval = wilson(rate)
             assert interval.low <= truth <= interval.high

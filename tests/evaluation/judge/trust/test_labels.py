@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.trust.labels import import_labels, read_imported
 from tests.evaluation.judge.sample import planned_run
 

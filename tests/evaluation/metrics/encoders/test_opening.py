@@ -24,8 +24,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lorarar.evaluation.metrics.encoders.opening import load_encoder
-from lorarar.evaluation.metrics.encoders.protocols import Encoder, MapEncoder, TextEncoder
+from lorarar.evaluation.metrics.encoders.loading import load_encoder
+from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder, MapEncoder, TextEncoder
 from lorarar.evaluation.metrics.encoders.vgg19 import STAGES, Vgg19, load_vgg19
 from lorarar.evaluation.metrics.measures import gram
 from lorarar.storage.locations import EMBEDDED_JUDGE
@@ -233,5 +233,5 @@ def test_a_wrong_choice_is_named(name: str, path: str | None, message: str) -> N
 
 def test_all_are_encoders(clip: Path) -> None:
     for encoder in (load_encoder("pixels", resize="crop"), load_encoder("clip", path=clip, resize="crop")):
-        assert isinstance(encoder, Encoder)
+        assert isinstance(encoder, ImageEncoder)
         assert encoder.resize == "crop"

@@ -10,13 +10,13 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from lorarar.datasets.records import AXES
 from lorarar.datasets.references import References, load_references
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Backend
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
-from lorarar.evaluation.judge.trust.gate import Gate, evaluate
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.locations import EMBEDDED_JUDGE
 from lorarar.worlds.toy.judge.data import LEARNT, draw_pairs
@@ -35,14 +35,14 @@ def references() -> References:
     return References(found.root, {key: c for key, c in found.concepts.items() if c.name.startswith("test_")})
 
 
-def gate(backend: Backend, references: References, folder: Path) -> Gate:
+def gate(backend: Backend, references: References, folder: Path) -> CalibrationGate:
     """The calibration, as a judging run makes it."""
     calibration = make_cases(references, folder, limit=12)
     asking = Asking(load_rubric("mars2"), backend.identity, False, 1)
     plan = plan_cases(calibration, references, asking, Gallery())
     replies = backend.ask(plan.questions)
     verdicts = {q.item: parse(reply, q) for q, reply in zip(plan.questions, replies, strict=True)}
-    return evaluate(calibration.cases, verdicts)
+    return evaluate_gate(calibration.cases, verdicts)
 
 
 def test_it_is_what_its_card_says() -> None:

@@ -14,7 +14,7 @@ from transformers import AutoProcessor, LlavaProcessor
 
 from lorarar.datasets.images import pixel_hash
 from lorarar.datasets.records import AXES, ReferenceConcept
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.records import Question
 from lorarar.storage.cards import checked, read_card
@@ -23,10 +23,11 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.autoencoder import build_autoencoder
 from lorarar.worlds.toy.judge.data import ImagePairs, draw_pairs
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
+from lorarar.worlds.toy.judge.recipes import Stage, TinyJudgeConfig
 from lorarar.worlds.toy.judge.scores import measure, rates
-from lorarar.worlds.toy.judge.stages import TinyJudgeConfig, train_tiny
+from lorarar.worlds.toy.judge.stages import train_tiny
 from lorarar.worlds.toy.judge.texts import NOTHING, RUBRICS, VALUE_WORDS, all_texts, named, wordings
-from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, Prompts, Stage, TowerTraining
+from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, Prompts, TowerTraining
 from tests import ROOT
 
 CONFIG = ROOT / "configs" / "judge" / "tiny.yaml"

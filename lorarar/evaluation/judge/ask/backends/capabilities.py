@@ -29,7 +29,7 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ServerTrial:
     """How a server took one request.
 
     Attributes:
@@ -44,7 +44,7 @@ class Trial:
     logprobs: bool = False
 
 
-def find_capabilities(attempt: Callable[[Capabilities], Trial], answer: Answer) -> tuple[Capabilities, str]:
+def find_capabilities(attempt: Callable[[Capabilities], ServerTrial], answer: Answer) -> tuple[Capabilities, str]:
     """Asks for everything, then for less, until a server agrees.
 
     Returns:
@@ -57,7 +57,7 @@ def find_capabilities(attempt: Callable[[Capabilities], Trial], answer: Answer) 
     wanted: Capabilities | None = Capabilities(
         logprobs=20 if answer in ("yes_no", "pairwise") else 0, structured=answer == "json"
     )
-    trial = Trial(0)
+    trial = ServerTrial(0)
     while wanted is not None:
         trial = attempt(wanted)
         if not trial.message:

@@ -24,7 +24,7 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-class Encoder:
+class ImageEncoder:
     """Keeps the last images that were encoded. What is kept are the pixels that a question was planned with."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import AXES
-from lorarar.evaluation.judge.ask.store import read_replies
+from lorarar.evaluation.judge.ask.reply_log import read_replies
 from lorarar.evaluation.judge.records import Question, Reply
 
-Labels = Mapping[tuple[str, str], int]  # (item, axis) -> 1 or 0, the right answer
+RightAnswers = Mapping[tuple[str, str], int]  # (item, axis) -> 1 or 0, the right answer
 
 
-def read_labels(path: Path) -> dict[tuple[str, str], int]:
+def read_right_answers(path: Path) -> dict[tuple[str, str], int]:
     """Right answers from JSON lines such as {"item": "direct/cat+ink/0", "content": 1, "style": 0}.
 
     For a pairwise rubric 1 says that the first of the two items is better.
@@ -50,7 +50,7 @@ def phrase_answer(question: Question, yes: bool) -> str:
 class TruthMock:
     """Gives the right answer."""
 
-    labels: Labels
+    labels: RightAnswers
     concurrency: int = 1
     batch: int = 16
 
@@ -73,7 +73,7 @@ class NoisyMock:
         position_bias: added to the probability of yes when the test image is shown first.
     """
 
-    labels: Labels
+    labels: RightAnswers
     sensitivity: float = 0.9
     specificity: float = 0.9
     position_bias: float = 0.0

@@ -21,14 +21,14 @@ from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, Requ
 from PIL import Image
 
 from lorarar.datasets import ImageError
-from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, Trial, find_capabilities
+from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrubbed
-from lorarar.evaluation.judge.ask.backends.encoding import Encoder, data_uri
-from lorarar.evaluation.judge.ask.backends.retrying import RETRIED, backoff, retry_after
+from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
+from lorarar.evaluation.judge.ask.backends.retries import RETRIED, backoff, retry_after
 from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, is_loopback
 from lorarar.evaluation.judge.records import Answer, Question, Reply
 
-KEYS = ("LORARAR_API_KEY", "OPENAI_API_KEY")
+KEY_VARIABLES = ("LORARAR_API_KEY", "OPENAI_API_KEY")
 MAX_RESPONSE_BYTES = 4 << 20
 _AHEAD = 4  # questions whose images are read and encoded while the server answers others
 _MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
@@ -110,7 +110,7 @@ class OpenAIBackend:
         self.concurrency, self._places = concurrency + _AHEAD, threading.Semaphore(concurrency)
         self.capabilities, self.served = Capabilities(), ""
         self._key, self._patience = key, patience
-        self._lot, self._encoder = random.Random(), Encoder()
+        self._lot, self._encoder = random.Random(), ImageEncoder()
         self._free_at = 0.0  # when the server may be asked again, monotonic
         transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
         http = httpx2.Client(transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"})
@@ -136,12 +136,12 @@ class OpenAIBackend:
         """One call for each question."""
         return [self._ask(question) for question in questions]
 
-    def attempt(self, capabilities: Capabilities) -> Trial:
+    def attempt(self, capabilities: Capabilities) -> ServerTrial:
         """One small request with a grey image, to see what the server makes of it."""
         images = [data_uri(Image.new("RGB", (64, 64), "gray"))]
         exchange = self._insist(_request(self.model, images, "Answer with one word: yes.", self.answer, capabilities))
         reply = exchange.reply
-        return Trial(exchange.status, reply.failure, reply.model, bool(reply.top))
+        return ServerTrial(exchange.status, reply.failure, reply.model, bool(reply.top))
 
     def _ask(self, question: Question) -> Reply:
         try:
@@ -214,7 +214,7 @@ def _request(model: str, images: Sequence[str], text: str, answer: Answer, capab
 
 def _key() -> str:
     """The key of the first variable that is set, if only to nothing."""
-    return next((os.environ[name].strip() for name in KEYS if name in os.environ), "")
+    return next((os.environ[name].strip() for name in KEY_VARIABLES if name in os.environ), "")
 
 
 def _check_url(url: str, key: str) -> None:
@@ -222,9 +222,9 @@ def _check_url(url: str, key: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"expected a URL without credentials or query: put the key into {KEYS[0]}")
+        raise ValueError(f"expected a URL without credentials or query: put the key into {KEY_VARIABLES[0]}")
     if key and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
-            f"{url}: a key is set ({' or '.join(KEYS)}), and would travel in the clear: use https, or set {KEYS[0]} to "
+            f"{url}: a key is set ({' or '.join(KEY_VARIABLES)}), and would travel in the clear: use https, or set {KEY_VARIABLES[0]} to "
             "nothing if the server needs none"
         )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lorarar.datasets.images import ImageError, load_image, pixel_hash
 from lorarar.evaluation.judge.ask.backends import encoding
-from lorarar.evaluation.judge.ask.backends.encoding import Encoder
+from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder
 from tests.evaluation.judge.sample import save_noise
 
 
@@ -24,7 +24,7 @@ def planned(path: Path) -> tuple[str, str]:
 
 def test_the_pixels_come_back(tmp_path: Path) -> None:
     path = save_noise(tmp_path / "x.png", 0)
-    head, _, data = Encoder().encode(*planned(path)).partition(",")
+    head, _, data = ImageEncoder().encode(*planned(path)).partition(",")
     assert head == "data:image/png;base64"
     np.testing.assert_array_equal(Image.open(io.BytesIO(base64.b64decode(data))), Image.open(path))
 
@@ -39,7 +39,7 @@ def test_many_threads_encode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return real(image)
 
     monkeypatch.setattr(encoding, "data_uri", slow)
-    encoder = Encoder()
+    encoder = ImageEncoder()
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: encoder.encode(*shown), range(8)))
     assert len(made) == 1
@@ -49,7 +49,7 @@ def test_many_threads_encode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_only_the_last_images_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "_KEPT", 2)
     shown = [planned(save_noise(tmp_path / f"{i}.png", i)) for i in range(3)]
-    encoder = Encoder()
+    encoder = ImageEncoder()
     for one in (*shown[:2], shown[0], shown[2]):  # 1 is the oldest when 2 comes
         encoder.encode(*one)
     for path, _ in shown:
@@ -63,7 +63,7 @@ def test_only_the_last_images_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_refusal_is_not_kept(tmp_path: Path) -> None:
     shown = planned(save_noise(tmp_path / "x.png", 0))
     save_noise(tmp_path / "x.png", 1)
-    encoder = Encoder()
+    encoder = ImageEncoder()
     with pytest.raises(ImageError, match="changed since"):
         encoder.encode(*shown)
     save_noise(tmp_path / "x.png", 0)

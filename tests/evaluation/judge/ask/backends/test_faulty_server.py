@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lorarar.evaluation.judge.ask.backends.openai import Patience, open_openai
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.run import judge, report_run
 from tests.evaluation.judge.ask.backends.server import (
     Handler,
@@ -71,7 +71,7 @@ def test_every_fault_in_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LORARAR_API_KEY", CANARY)
-    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retrying.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retries.FIRST_WAIT", 0.01)
     run = planned_run(tmp_path)
     setup = read_setup(run)
     with serving(answer()) as server:

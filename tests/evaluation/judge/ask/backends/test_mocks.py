@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_labels
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_right_answers
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Answer, Question
 
@@ -89,8 +89,8 @@ def test_a_run_can_be_replayed_only_after_it_was_made(tmp_path: Path) -> None:
 def test_labels_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text('{"item": "a", "content": 1, "style": 0}\n\n{"item": "b", "style": true}\n')
-    assert read_labels(path) == {("a", "content"): 1, ("a", "style"): 0, ("b", "style"): 1}
+    assert read_right_answers(path) == {("a", "content"): 1, ("a", "style"): 0, ("b", "style"): 1}
     for wrong in ({"item": "a", "content": 2}, {"content": 1}, [1]):
         path.write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match="line 1: expected an item with labels"):
-            read_labels(path)
+            read_right_answers(path)

@@ -49,7 +49,7 @@ QUICK = Patience(call=0.8, total=2.0, attempts=2)
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORARAR_API_KEY", CANARY)
-    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retrying.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("lorarar.evaluation.judge.ask.backends.retries.FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lorarar.datasets.images import load_image, pixel_hash
-from lorarar.evaluation.judge.ask.backends.opening import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.backends.transformers import TransformersBackend, open_transformers
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Answer, Backend, Question

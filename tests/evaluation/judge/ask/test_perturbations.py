@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.nuisances: changed a little, asked beside the plain question, and without a vote."""
+"""lorarar.evaluation.judge.ask.perturbations: changed a little, asked beside the plain question, and without a vote."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from lorarar.datasets.images import load_image
-from lorarar.evaluation.judge.ask.folder import read_setup
-from lorarar.evaluation.judge.ask.nuisances import choose_items, draw_nuisances
+from lorarar.evaluation.judge.ask.perturbations import choose_items, draw_perturbations
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import plan_all, plan_run
 from lorarar.evaluation.judge.read.scores import voting
 from lorarar.evaluation.judge.records import Question
@@ -33,9 +33,11 @@ def run(tmp_path: Path) -> Path:
     return found
 
 
-def plan(run: Path, nuisances: int = CHOSEN, rubric: str = "mars2") -> str:
+def plan(run: Path, perturbations: int = CHOSEN, rubric: str = "mars2") -> str:
     references = run.parent / "references" / "references.yaml"
-    return plan_run(run, run.parent / "images", references, layout=LAYOUT, cases=6, nuisances=nuisances, rubric=rubric)
+    return plan_run(
+        run, run.parent / "images", references, layout=LAYOUT, cases=6, perturbations=perturbations, rubric=rubric
+    )
 
 
 def questions(run: Path) -> list[Question]:
@@ -44,14 +46,14 @@ def questions(run: Path) -> list[Question]:
 
 def test_images_change_a_little(run: Path) -> None:
     setup = read_setup(run)
-    drawn = draw_nuisances(setup.items[:2], setup.images, run / "other")
+    drawn = draw_perturbations(setup.items[:2], setup.images, run / "other")
     assert list(drawn) == [item.id for item in setup.items[:2]]
     for item in setup.items[:2]:
         plain = np.asarray(load_image(setup.images / item.path)).astype(int)
-        for nuisance in ("jpeg", "crop"):
-            changed = np.asarray(load_image(drawn[item.id][nuisance])).astype(int)
+        for perturbation in ("jpeg", "crop"):
+            changed = np.asarray(load_image(drawn[item.id][perturbation])).astype(int)
             assert changed.shape == plain.shape
-            assert 0 < np.abs(changed - plain).mean() < 8, nuisance
+            assert 0 < np.abs(changed - plain).mean() < 8, perturbation
         assert drawn[item.id]["jpeg"].read_bytes().startswith(b"\xff\xd8")
 
 
@@ -60,7 +62,7 @@ def test_a_crop_trims_every_side(tmp_path: Path) -> None:
     picture.paste("red", (2, 2, 62, 62))
     picture.save(tmp_path / "0.png")
     item = read_setup(planned_run(tmp_path / "x")).items[0]
-    drawn = draw_nuisances([replace(item, path="0.png")], tmp_path, tmp_path / "synthetic_prompts")
+    drawn = draw_perturbations([replace(item, path="0.png")], tmp_path, tmp_path / "synthetic_prompts")
     found = np.asarray(load_image(drawn[item.id]["crop"]))
     assert np.abs(found.astype(int) - (255, 0, 0)).max() < 40  # white without trimming
 
@@ -68,24 +70,24 @@ def test_a_crop_trims_every_side(tmp_path: Path) -> None:
 def test_the_chosen_items_are_asked_about_in_other_ways(run: Path) -> None:
     found, chosen = questions(run), {item.id for item in choose_items(read_setup(run).items, CHOSEN)}
     assert len(chosen) == CHOSEN
-    assert {q.item for q in found if q.nuisance} == chosen
+    assert {q.item for q in found if q.perturbation} == chosen
     assert len(found) == 64 + CHOSEN * 4 * 3
-    plain = {(q.item, q.axis, q.reference): q for q in found if not q.nuisance}
+    plain = {(q.item, q.axis, q.reference): q for q in found if not q.perturbation}
     for q in found:
         other = plain[q.item, q.axis, q.reference]
         changed = {"": (False, False), "reworded": (True, False), "jpeg": (False, True), "crop": (False, True)}
-        assert (q.text != other.text, q.pixels != other.pixels) == changed[q.nuisance]
+        assert (q.text != other.text, q.pixels != other.pixels) == changed[q.perturbation]
         assert q.pixels[0] == other.pixels[0]
-    assert voting(reversed(found)) == list(reversed([q for q in found if not q.nuisance]))
+    assert voting(reversed(found)) == list(reversed([q for q in found if not q.perturbation]))
     assert [q.id for q in questions(run)] == [q.id for q in found]
 
 
-def test_a_rubric_without_other_words_has_two_nuisances(run: Path) -> None:
+def test_a_rubric_without_other_words_has_two_perturbations(run: Path) -> None:
     plan(run, rubric="scale")
-    assert {q.nuisance for q in questions(run)} == {"", "jpeg", "crop"}
-    with pytest.raises(ValueError, match="asks about one image, for nuisances, found pairwise@1"):
+    assert {q.perturbation for q in questions(run)} == {"", "jpeg", "crop"}
+    with pytest.raises(ValueError, match="asks about one image, for perturbations, found pairwise@1"):
         plan(run, rubric="pairwise")
-    with pytest.raises(ValueError, match="no negative nuisances"):
+    with pytest.raises(ValueError, match="no negative perturbations"):
         plan(run, -1)
 
 
@@ -94,7 +96,7 @@ def test_an_unreadable_image_has_none(run: Path) -> None:
     bad = choose_items(setup.items, CHOSEN)[0]
     (setup.images / bad.path).write_bytes(b"answer yes")
     plan(run)
-    assert {q.nuisance for q in questions(run) if q.item == bad.id} == {""}
+    assert {q.perturbation for q in questions(run) if q.item == bad.id} == {""}
 
 
 class Wavering:
@@ -107,7 +109,7 @@ class Wavering:
         self.identity = {"backend": "wavering"}
 
     def ask(self, asked: list[Question]) -> list[object]:
-        return [(self.wrong if q.nuisance == "reworded" else self.right).ask([q])[0] for q in asked]
+        return [(self.wrong if q.perturbation == "reworded" else self.right).ask([q])[0] for q in asked]
 
 
 def test_the_report_says_how_often_answers_agree(run: Path) -> None:
@@ -119,7 +121,7 @@ def test_the_report_says_how_often_answers_agree(run: Path) -> None:
     chosen = [item.id for item in choose_items(read_setup(run).items, CHOSEN)]
     for axis in ("content", "style"):
         yes = 2 * sum(labels[item, axis] for item in chosen)
-        agreed = {name: axes[axis]["agreed"] for name, axes in told["nuisances"].items()}
+        agreed = {name: axes[axis]["agreed"] for name, axes in told["perturbations"].items()}
         assert agreed == {
             "reworded": {"successes": yes, "total": 2 * CHOSEN},
             "jpeg": {"successes": 2 * CHOSEN, "total": 2 * CHOSEN},

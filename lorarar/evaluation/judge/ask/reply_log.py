@@ -22,7 +22,7 @@ from lorarar.storage import line, write_lines
 _SYNC_SECONDS = 1.0
 
 
-class Log:
+class ReplyLog:
     """An open log of replies. Usable as a context manager; not locked against threads: the caller does that."""
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
@@ -54,7 +54,7 @@ class Log:
         if time.monotonic() - self._synced > _SYNC_SECONDS:
             self._sync()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> ReplyLog:
         return self
 
     def __exit__(
@@ -107,7 +107,7 @@ def export_verdicts(path: Path, questions: Sequence[Question], verdicts: Mapping
             "reference": question.reference,
             "swapped": question.swapped,
             "repeat": question.repeat,
-            "nuisance": question.nuisance,
+            "perturbation": question.perturbation,
             **{key: value for key, value in asdict(verdicts[question.id]).items() if key != "question"},
         }
         for question in questions

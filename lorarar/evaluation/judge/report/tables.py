@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lorarar.datasets import AXES
-from lorarar.evaluation.judge.compare.results import Cell, Group, MethodResult, Results, Score
+from lorarar.evaluation.judge.compare.results import MethodScores, PairCell, Results, Score, ScoreGroup
 from lorarar.evaluation.judge.read.scores import Counts
 from lorarar.evaluation.judge.records import Verdict
 from lorarar.evaluation.report.html import Markup, element
@@ -62,7 +62,7 @@ def score_tables(results: Results) -> Markup:
     return element("section", element("h2", "Scores"), *sections, *skipped)
 
 
-def _scores(group: Group) -> Markup:
+def _scores(group: ScoreGroup) -> Markup:
     most = max((max(found.best_of, default=0) for found in group.methods), default=0)
     header = ("method", "MARS2", "content", "style", f"best case (any of {most})", "soft MARS2", "corrected joint")
     ranked = sorted(group.methods, key=_rank)
@@ -97,12 +97,12 @@ def _scores(group: Group) -> Markup:
     return element("div", parts)
 
 
-def _rank(found: MethodResult) -> tuple[float, str]:
+def _rank(found: MethodScores) -> tuple[float, str]:
     estimate = found.scores["mars2"].estimate
     return (-estimate.mean if estimate else 1.0, found.method)
 
 
-def _best_of(group: Group) -> Markup:
+def _best_of(group: ScoreGroup) -> Markup:
     sizes = sorted({k for found in group.methods for k in found.best_of})
     rows = [
         (found.method, *(show_score(found.best_of[k]) if k in found.best_of else DASH for k in sizes))
@@ -113,7 +113,7 @@ def _best_of(group: Group) -> Markup:
     )
 
 
-def _comparisons(group: Group) -> Markup:
+def _comparisons(group: ScoreGroup) -> Markup:
     if not group.comparisons:
         return element("p", "One method: nothing to compare.")
     header = ("first", "second", "metric", "difference", "p (pairs)", "p after Holm", "p (contents)", "p (styles)",
@@ -138,14 +138,14 @@ def _comparisons(group: Group) -> Markup:
     return table(header, rows, caption=note)
 
 
-def heat_maps(group: Group) -> Markup:
+def heat_maps(group: ScoreGroup) -> Markup:
     """For each method the share of right images at each content and style."""
     maps = [element("div", element("h3", found.method), _heat_map(found.matrix)) for found in group.methods]
     note = "Share of decided images that are right on both axes; below it decided of all images."
     return element("section", element("h2", "Contents and styles"), element("p", note, class_="small"), *maps)
 
 
-def _heat_map(cells: Sequence[Cell]) -> Markup:
+def _heat_map(cells: Sequence[PairCell]) -> Markup:
     contents, styles = sorted({c.content for c in cells}), sorted({c.style for c in cells})
     by_pair = {(c.content, c.style): c for c in cells}
     head = element("tr", element("th", ""), *(element("th", style) for style in styles))
@@ -156,7 +156,7 @@ def _heat_map(cells: Sequence[Cell]) -> Markup:
     return element("div", element("table", head, *rows, class_="heat"), class_="wide")
 
 
-def _heat(cell: Cell | None) -> Markup:
+def _heat(cell: PairCell | None) -> Markup:
     if cell is None:
         return element("td", "")
     what = f"content {show_number(cell.content_passes, 2)}, style {show_number(cell.style_passes, 2)}"
@@ -169,8 +169,8 @@ def _heat(cell: Cell | None) -> Markup:
 
 
 def consistency(results: Results) -> Markup:
-    """Whether the order of the images, asking again, or a nuisance changes answers."""
-    ways = {"other order": results.swapped, "asked again": results.repeated, **results.nuisances}
+    """Whether the order of the images, asking again, or a perturbation changes answers."""
+    ways = {"other order": results.swapped, "asked again": results.repeated, **results.perturbations}
     rows = [
         (
             f"{axis}, {name}",

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.store: what is written stays, what is torn is passed over, what failed is asked again."""
+"""lorarar.evaluation.judge.ask.reply_log: what is written stays, what is torn is passed over, what failed is asked again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.store import Log, export_verdicts, is_settled, read_replies, read_verdicts
+from lorarar.evaluation.judge.ask.reply_log import ReplyLog, export_verdicts, is_settled, read_replies, read_verdicts
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Question, Reply
 
@@ -23,7 +23,7 @@ ODD = Reply(
 
 
 def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
-    with Log(tmp_path / "log") as log:
+    with ReplyLog(tmp_path / "log") as log:
         log.append(about(0), ODD)
         log.append(about(1), Reply(failure="HTTP 500", seconds=1.5))
     found = read_replies(tmp_path / "log")
@@ -42,14 +42,14 @@ def test_no_log_holds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("log", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_lacks_mean_the_same_afterwards(log: float, tmp_path: Path) -> None:
     reply = Reply("No", "stop", (("yes", log), ("no", 0.0)))
-    with Log(tmp_path / "log") as opened:
+    with ReplyLog(tmp_path / "log") as opened:
         opened.append(about(0), reply)
     assert parse(read_replies(tmp_path / "log")["q0"], about(0)) == parse(reply, about(0))
 
 
 def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    with Log(path) as log:
+    with ReplyLog(path) as log:
         for number in range(3):
             log.append(about(number), Reply("yes"))
     whole = path.read_bytes()
@@ -57,7 +57,7 @@ def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:
     for cut in range(1, last + 1):
         path.write_bytes(whole[:-cut])
         assert set(read_replies(path)) == {"q0", "q1"} | ({"q2"} if cut == 1 else set())
-        with Log(path) as log:
+        with ReplyLog(path) as log:
             log.append(about(3), Reply("no"))
         assert set(read_replies(path)) >= {"q0", "q1", "q3"}
 
@@ -69,7 +69,7 @@ def test_garbage_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_answer_stands_and_the_last_failure_counts(tmp_path: Path) -> None:
-    with Log(tmp_path / "log") as log:
+    with ReplyLog(tmp_path / "log") as log:
         for reply in (Reply(failure="a"), Reply(failure="b"), Reply("No"), Reply("Yes"), Reply(failure="c")):
             log.append(about(0), reply)
         log.append(about(1), Reply(failure="a"))
@@ -88,9 +88,9 @@ def test_what_is_settled() -> None:
 
 
 def test_two_runs_cannot_use_one_log(tmp_path: Path) -> None:
-    with Log(tmp_path / "log"), pytest.raises(OSError, match="in use by another run"):
-        Log(tmp_path / "log")
-    Log(tmp_path / "log").__exit__(None, None, None)
+    with ReplyLog(tmp_path / "log"), pytest.raises(OSError, match="in use by another run"):
+        ReplyLog(tmp_path / "log")
+    ReplyLog(tmp_path / "log").__exit__(None, None, None)
 
 
 def test_verdicts_are_exported_sorted_and_without_times(tmp_path: Path) -> None:
@@ -104,6 +104,6 @@ def test_verdicts_are_exported_sorted_and_without_times(tmp_path: Path) -> None:
     assert [line["question"] for line in lines] == ["q0", "q1", "q2"]
     assert lines[0] == {
         "question": "q0", "item": "i0", "axis": "style", "reference": "ink/0.png", "swapped": False,
-        "repeat": 0, "nuisance": "", "state": "ok", "value": 1.0, "p_yes": None, "reason": "", "details": {},
+        "repeat": 0, "perturbation": "", "state": "ok", "value": 1.0, "p_yes": None, "reason": "", "details": {},
     }  # fmt: skip
     assert (tmp_path / "1.0").read_bytes() == (tmp_path / "2.0").read_bytes()

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.folder: a plan is locked, and nothing that it rests on may change."""
+"""lorarar.evaluation.judge.ask.run_folder: a plan is locked, and nothing that it rests on may change."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorarar.evaluation.judge.ask.folder import read_backend, read_setup, write_backend
 from lorarar.evaluation.judge.ask.rubrics.rubric import FOLDER
+from lorarar.evaluation.judge.ask.run_folder import read_backend, read_setup, write_backend
 from lorarar.evaluation.judge.plan import plan_run
 from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise, write_images, write_references
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lorarar.evaluation.judge.ask.backends.mocks import Labels, NoisyMock
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, RightAnswers
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
 from lorarar.evaluation.judge.records import Question, Reply
 
@@ -25,7 +25,7 @@ class SlowMock:
 
     concurrency, batch = 3, 2
 
-    def __init__(self, folder: Path, labels: Labels, seconds: float) -> None:
+    def __init__(self, folder: Path, labels: RightAnswers, seconds: float) -> None:
         self.mock, self.seconds = NoisyMock(labels, sensitivity=0.95, specificity=0.95), seconds
         self.asked = os.open(folder / "asked", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -42,7 +42,7 @@ class SlowMock:
         os.close(self.asked)
 
 
-def write_questions(run: Path, questions: Sequence[Question], labels: Labels) -> None:
+def write_questions(run: Path, questions: Sequence[Question], labels: RightAnswers) -> None:
     """What is to be asked, so that asking needs no planning, with its right answers."""
     entries = [{**asdict(q), "label": labels[q.item, q.axis]} for q in questions]
     (run / "questions.json").write_text(json.dumps(entries))

@@ -24,11 +24,11 @@ def choose_items(items: Sequence[Item], count: int, seed: int = 0) -> list[Item]
     return random.Random(seed).sample(list(items), min(count, len(items)))
 
 
-def draw_nuisances(items: Sequence[Item], root: Path, folder: Path) -> dict[str, Mapping[str, Path]]:
+def draw_perturbations(items: Sequence[Item], root: Path, folder: Path) -> dict[str, Mapping[str, Path]]:
     """Draws every item's changed images into `folder`, where those that are there are kept.
 
     Returns:
-        By item id and nuisance the file. An item whose image is refused has none: its plain questions say why.
+        By item id and perturbation the file. An item whose image is refused has none: its plain questions say why.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Mapping[str, Path]] = {}

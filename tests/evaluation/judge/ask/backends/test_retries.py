@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.backends.retrying: three ways to be told to wait, and what to do without."""
+"""lorarar.evaluation.judge.ask.backends.retries: three ways to be told to wait, and what to do without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorarar.evaluation.judge.ask.backends.retrying import FIRST_WAIT, LONGEST_WAIT, backoff, retry_after
+from lorarar.evaluation.judge.ask.backends.retries import FIRST_WAIT, LONGEST_WAIT, backoff, retry_after
 
 NOW = 1_800_000_000.0
 

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.compare_runs: kappa and alpha of judges that answered in folders of their own."""
+"""lorarar.evaluation.judge.run_comparison: kappa and alpha of judges that answered in folders of their own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lorarar.cli.main import main
-from lorarar.evaluation.judge.ask.folder import read_setup
-from lorarar.evaluation.judge.compare_runs import compare_judges, describe
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import plan_run
 from lorarar.evaluation.judge.run import judge
+from lorarar.evaluation.judge.run_comparison import compare_judges, describe_agreement
 from lorarar.evaluation.statistics.agreement import cohen_kappa, krippendorff_alpha
 from lorarar.evaluation.statistics.proportions import Rate
 from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise
@@ -36,8 +36,8 @@ def test_agreement_is_that_of_the_verdicts(tmp_path: Path, capsys: pytest.Captur
         assert pair.kappa == cohen_kappa(told, [1] * 16)
         assert found.alpha[axis] == pytest.approx(krippendorff_alpha([[value, 1] for value in told]))
     assert main(["judge", "compare", str(right), str(yes)]) == 0
-    assert capsys.readouterr().out == describe(found) + "\n"
-    assert f"content: {right} and {yes}: kappa 0.000 (" in describe(found)
+    assert capsys.readouterr().out == describe_agreement(found) + "\n"
+    assert f"content: {right} and {yes}: kappa 0.000 (" in describe_agreement(found)
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric, load_rubric
 from lorarar.storage import write_json
 
 MANIFEST, PLAN, LOG, VERDICTS = "manifest.jsonl", "plan.json", "log.jsonl", "verdicts.jsonl"
-CALIBRATION, CASES, BACKEND, NUISANCES = "calibration.json", "calibration", "backend.json", "nuisances"
+CALIBRATION, CASES, BACKEND, PERTURBATIONS = "calibration.json", "calibration", "backend.json", "perturbations"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Setup:
         rubric: id of a shipped rubric, or the path of one's own.
         swapped: also ask with the test image shown first; repeats: how often each question is asked.
         cases: calibration cases of a kind and axis.
-        nuisances: about how many items is also asked in other ways, see `lorarar.evaluation.judge.ask.nuisances`.
+        perturbations: about how many items is also asked in other ways, see `lorarar.evaluation.judge.ask.perturbations`.
         gallery: has the pixels' hashes of items and references, once they are locked.
     """
 
@@ -52,7 +52,7 @@ class Setup:
     swapped: bool = False
     repeats: int = 1
     cases: int = 16
-    nuisances: int = 0
+    perturbations: int = 0
     gallery: Gallery = field(default_factory=Gallery, compare=False)
 
     def concepts(self) -> dict[tuple[Axis, str], ReferenceConcept]:
@@ -80,7 +80,7 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
     _check_references(setup)
     locked, hashes = replace(setup, items=tuple(lock(setup.items, setup.images))), _hashes(setup)
     run.mkdir(parents=True, exist_ok=True)
-    for drawn in (CASES, NUISANCES):  # for the images and references of an earlier plan
+    for drawn in (CASES, PERTURBATIONS):  # for the images and references of an earlier plan
         shutil.rmtree(run / drawn, ignore_errors=True)
     write_manifest(run / MANIFEST, locked.items)
     plan = {
@@ -92,7 +92,7 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         "swapped": setup.swapped,
         "repeats": setup.repeats,
         "cases": setup.cases,
-        "nuisances": setup.nuisances,
+        "perturbations": setup.perturbations,
         "manifest_sha256": fingerprint(run, MANIFEST),
         "reference_sha256": hashes,
         "shown": {"longest_side": LONGEST_SIDE, "images": _shown(locked, hashes)},
@@ -119,7 +119,7 @@ def read_setup(run: Path) -> Setup:
     gallery = Gallery()
     if plan["shown"]["longest_side"] == LONGEST_SIDE:
         gallery.known = {sha256: (found[0], found[1], found[2]) for sha256, found in plan["shown"]["images"].items()}
-    numbers = {name: plan[name] for name in ("swapped", "repeats", "cases", "nuisances")}
+    numbers = {name: plan[name] for name in ("swapped", "repeats", "cases", "perturbations")}
     setup = Setup(images, tuple(items), references, rubric, **numbers, gallery=gallery)
     _check_unchanged(run, setup, plan)
     _shown(setup, plan["reference_sha256"])

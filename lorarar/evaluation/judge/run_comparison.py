@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorarar.evaluation.judge.ask.folder import read_setup
+from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.read.scores import score_images
 from lorarar.evaluation.judge.run import reread
 from lorarar.evaluation.judge.trust.agreement import Agreement, compare_raters, judge_ratings
@@ -30,7 +30,7 @@ def compare_judges(runs: Sequence[Path]) -> Agreement:
     return compare_raters(ratings)
 
 
-def describe(agreement: Agreement) -> str:
+def describe_agreement(agreement: Agreement) -> str:
     """One line for each axis and each two judges."""
     lines = [f"{axis}: alpha of all {alpha:.3f}" for axis, alpha in agreement.alpha.items()]
     for pair in agreement.pairs:

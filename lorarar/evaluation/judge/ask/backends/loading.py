@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from lorarar.evaluation.judge.ask.backends.mocks import Labels, NoisyMock, TruthMock, open_replay
+from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, RightAnswers, TruthMock, open_replay
 from lorarar.evaluation.judge.records import Answer, Backend
 from lorarar.storage import EMBEDDED_JUDGE
 
-NAMES = (
+BACKEND_FORMS = (
     "tiny, transformers:MODEL, openai:MODEL@URL, mock:truth, mock:replay:RUN, "
     "mock:noisy?sensitivity=0.9&specificity=0.8&position_bias=0&seed=0"
 )
@@ -21,7 +21,7 @@ _NOISE = {"sensitivity": float, "specificity": float, "position_bias": float, "s
 def open_backend(
     name: str,
     *,
-    labels: Labels | None = None,
+    labels: RightAnswers | None = None,
     answer: Answer = "yes_no",
     concurrency: int | None = None,
     recorded: Mapping[str, Any] | None = None,
@@ -30,7 +30,7 @@ def open_backend(
     """Opens a back end.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `BACKEND_FORMS`.
         labels: the right answers, for the mocks.
         answer: how the rubric's replies are read: what the back end has to be able to give.
         concurrency: how many calls an "openai" server gets at once; None is its own default.
@@ -54,10 +54,10 @@ def open_backend(
         from lorarar.evaluation.judge.ask.backends.transformers import open_transformers
 
         return open_transformers(str(EMBEDDED_JUDGE) if kind == "tiny" else rest, answer=answer, device=device)
-    raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")
+    raise ValueError(f"expected a back end of the form {BACKEND_FORMS}, found {name!r}")
 
 
-def _open_mock(name: str, rest: str, labels: Labels) -> Backend:
+def _open_mock(name: str, rest: str, labels: RightAnswers) -> Backend:
     kind, _, settings = rest.partition("?")
     if kind == "truth" and not settings:
         return TruthMock(labels)
@@ -65,7 +65,7 @@ def _open_mock(name: str, rest: str, labels: Labels) -> Backend:
         return NoisyMock(labels, **_read_noise(name, settings))
     if kind.startswith("replay:"):
         return open_replay(Path(kind.removeprefix("replay:")))
-    raise ValueError(f"expected a back end of the form {NAMES}, found {name!r}")
+    raise ValueError(f"expected a back end of the form {BACKEND_FORMS}, found {name!r}")
 
 
 def _read_noise(name: str, settings: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lorarar.datasets.records import Axis, Item, ReferenceConcept
 from lorarar.evaluation.judge.trust.agreement import read_labels
-from lorarar.evaluation.judge.trust.rating import write_sheet
+from lorarar.evaluation.judge.trust.rating_sheet import write_sheet
 from tests.evaluation.judge.made import make_items
 
 METHODS = ("secretmethod", "othersecret")

@@ -1,0 +1,196 @@
+"""Builders: from a row's settings to its method, one builder for each kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorarar.benchmark.ceiling import fit_coefficients
+from lorarar.benchmark.quality.inputs import QualityInputs
+from lorarar.benchmark.quality.methods import (
+    MeasuredMerge,
+    RowMethod,
+    draw_merged,
+    merge_in_batch,
+    merge_one_by_one,
+)
+from lorarar.benchmark.quality.settings import (
+    FileSettings,
+    JointSettings,
+    MergerSettings,
+    PairSettings,
+    ReferenceSettings,
+    RowSettings,
+    TrainedSettings,
+    TruthSettings,
+)
+from lorarar.datasets import Pair
+from lorarar.diffusion import generate_composed, synthesise_pairs
+from lorarar.hypernetwork import load_network
+from lorarar.lora import LoRA, merge_exactly
+from lorarar.mergers import MERGERS, MergeRequest, combine
+from lorarar.storage import digest, sha256, stated
+from lorarar.training import Optimised, joint_concept, load_loras, optimise, train_zoo
+from lorarar.workflows import run_train
+from lorarar.worlds.toy import in_words
+
+BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
+
+
+def build_method(inputs: QualityInputs, settings: RowSettings, training_seed: int = 0) -> RowMethod:
+    """Return the method of a row; a "trained" one is trained first, unless its file exists.
+
+    Raises:
+        ConfigError, ArtefactError, ValueError: A merger cannot be trained or read.
+    """
+    match settings:
+        case ReferenceSettings():
+            return _reference(inputs, settings)
+        case TruthSettings():
+            return _truth(inputs, settings)
+        case JointSettings():
+            return _joint(inputs, settings)
+        case MergerSettings():
+            return _runtime(inputs, settings) if settings.merger.kind == "runtime" else _merger(inputs, settings)
+        case PairSettings():
+            return _pair(inputs, settings)
+        case TrainedSettings():
+            return _learned(inputs, _train(inputs, settings, training_seed), other_pair=settings.other_pair)
+        case FileSettings():
+            return _learned(inputs, settings.file)
+
+
+def _reference(inputs: QualityInputs, settings: ReferenceSettings) -> RowMethod:
+    def merge(pairs: Sequence[Pair]) -> list[MeasuredMerge]:
+        if settings.shown == "base":
+            return [MeasuredMerge(None) for _ in pairs]
+        return [MeasuredMerge(inputs.loras[getattr(pair, settings.shown).name]) for pair in pairs]
+
+    return RowMethod({"kind": settings.shown}, merge, partial(draw_merged, inputs))
+
+
+def _merger(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
+    request = MergeRequest(
+        merger=settings.merger.name,
+        weights=settings.weights,
+        options=settings.options,
+        device=str(inputs.backbone.device),
+    )
+    return _merging(inputs, _identity(settings), lambda pair: combine(inputs.pair_loras(pair), request).lora)
+
+
+def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
+    """Return a method that acts while sampling: there is nothing to merge."""
+    merger = MERGERS[settings.merger.name]
+
+    def draw(pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]) -> Tensor:
+        compose = partial(generate_composed, inputs.backbone, options=settings.options)
+        return torch.stack(
+            [compose(inputs.pair_loras(pair), merger, pair.prompt, seeds, inputs.sampling) for pair in pairs]
+        )
+
+    return RowMethod(_identity(settings), lambda pairs: [MeasuredMerge(None) for _ in pairs], draw)
+
+
+def _identity(settings: MergerSettings) -> dict[str, Any]:
+    name, options, weights = settings.merger.name, settings.options, settings.weights
+    return {"kind": "merger", "merger": name, "options": options, "weights": weights}
+
+
+def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
+    """Train a merger, unless it was trained before, and return its file."""
+    config = replace(settings.config, seed=seed)
+    name = f"{settings.source.stem}_{_short_digest(stated(config))}"
+    file = inputs.config.trainings / f"{name}.safetensors"
+    if not file.exists():
+        run_train(replace(config, runs=inputs.config.trainings / name)).rename(file)
+    return file
+
+
+def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> RowMethod:
+    module = load_network(file).module.to(inputs.backbone.device)
+
+    def merge_pair(pair: Pair) -> LoRA:
+        source = inputs.next_pair(pair) if other_pair else pair
+        return merge_exactly(inputs.pair_loras(pair), module(inputs.pair_loras(source)))
+
+    identity = {"kind": "trained", "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
+    return _merging(inputs, identity, merge_pair)
+
+
+def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
+    method, init = settings.method, settings.init
+    predictor = load_network(init).module.to(inputs.backbone.device) if init else None
+
+    def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
+        described = [in_words(pair) for pair in pairs] if settings.true_descriptions else pairs
+        images = synthesise_pairs(inputs.backbone, described) if method.needs == "descriptions" else None
+        optimised = optimise(
+            inputs.backbone, described, inputs.loras, method, group=len(pairs), init=predictor, synthetic=images
+        )
+        return [
+            (merge_exactly(inputs.pair_loras(pair), result.coefficients), _objective(result))
+            for pair, result in zip(pairs, optimised, strict=True)
+        ]
+
+    identity = {"kind": "pair", "method": _as_json(stated(method))} | ({"init": sha256(init)} if init else {})
+    return _batch_merging(inputs, identity, merge)
+
+
+def _objective(result: Optimised) -> dict[str, float]:
+    """Return a pair's own loss on noise that no step used, and the number of steps."""
+    return {"loss_before": result.before["loss"], "loss_after": result.after["loss"], "steps": float(result.steps)}
+
+
+def _truth(inputs: QualityInputs, settings: TruthSettings) -> RowMethod:
+    def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
+        loras = [inputs.pair_loras(pair) for pair in pairs]
+        return [(lora, {}) for lora in fit_coefficients(inputs.backbone, pairs, loras, settings.fit)]
+
+    return _batch_merging(inputs, {"kind": "truth", "fit": asdict(settings.fit)}, merge)
+
+
+def _joint(inputs: QualityInputs, settings: JointSettings) -> RowMethod:
+    recipe = asdict(settings.recipe)
+    folder = inputs.config.runs / "joint" / _short_digest(recipe)
+    runs = folder.with_name(f"{folder.name}_runs")
+
+    def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
+        concepts = [joint_concept(pair) for pair in pairs]
+        train_zoo(
+            inputs.backbone,
+            concepts,
+            settings.recipe,
+            folder=folder,
+            runs=runs,
+            group=len(pairs),
+            checkpoint_every=50,
+        )
+        loras = load_loras(folder, [concept.name for concept in concepts])
+        return [(loras[concept.name].to(inputs.backbone.device), {}) for concept in concepts]
+
+    return _batch_merging(inputs, {"kind": "joint", "recipe": _as_json(recipe)}, merge)
+
+
+def _merging(inputs: QualityInputs, identity: Mapping[str, Any], merge_pair: Callable[[Pair], LoRA]) -> RowMethod:
+    return RowMethod(identity, partial(merge_one_by_one, inputs, merge_pair), partial(draw_merged, inputs))
+
+
+def _batch_merging(inputs: QualityInputs, identity: Mapping[str, Any], merge: BatchMerge) -> RowMethod:
+    return RowMethod(identity, partial(merge_in_batch, inputs, merge), partial(draw_merged, inputs))
+
+
+def _as_json(values: Any) -> Any:
+    """Return plain data as JSON keeps it: tuples become lists."""
+    return json.loads(json.dumps(values, default=str))
+
+
+def _short_digest(values: Any) -> str:
+    return digest(values)[:12]

@@ -1,0 +1,105 @@
+"""Inputs of the benchmark: base, concepts, splits and LoRAs, loaded once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lorarar.benchmark.quality.config import QualityConfig
+from lorarar.benchmark.quality.rows import TableRow, read_rows
+from lorarar.datasets import Concept, Pair, Split, load_concepts, load_splits
+from lorarar.diffusion import Backbone, Sampling, load_backbone
+from lorarar.lora import LoRA
+from lorarar.storage import ArtefactError, ConfigError, checked, sha256
+from lorarar.training import load_loras
+from lorarar.worlds.toy import AttributeClassifier, load_classifier
+
+
+@dataclass(frozen=True)
+class QualityInputs:
+    """Everything that the benchmark's methods and scores use.
+
+    Attributes:
+        rows: The rows of the table, checked.
+        hashes: SHA-256 of each concept's LoRA file.
+    """
+
+    config: QualityConfig
+    rows: Sequence[TableRow]
+    backbone: Backbone
+    classifier: AttributeClassifier | None
+    concepts: Mapping[str, Concept]
+    splits: Mapping[str, Split]
+    loras: Mapping[str, LoRA]
+    hashes: Mapping[str, str]
+
+    @property
+    def sampling(self) -> Sampling:
+        """How images are sampled."""
+        return Sampling(self.config.steps, self.config.guidance)
+
+    def pair_loras(self, pair: Pair) -> tuple[LoRA, LoRA]:
+        """Return the LoRAs of a pair: content, style."""
+        return self.loras[pair.content.name], self.loras[pair.style.name]
+
+    def next_pair(self, pair: Pair) -> Pair:
+        """Return the pair of the next content and the next style of the same split."""
+        content, style = pair.content.name, pair.style.name
+        split = next(split for split in self.splits.values() if content in split.contents)
+        c, s = split.contents.index(content) + 1, split.styles.index(style) + 1
+        names = split.contents[c % len(split.contents)], split.styles[s % len(split.styles)]
+        return Pair(*(self.concepts[name] for name in names))
+
+    def pairs(self) -> list[Pair]:
+        """Return the pairs that are compared, contents varying slowest."""
+        return self.splits[self.config.pairs].pairs(self.concepts)
+
+    def tuning_pairs(self) -> list[Pair]:
+        """Return the pairs that serve the choice of settings."""
+        split = self.splits[self.config.tuned_on]
+        pairs, width = split.pairs(self.concepts), len(split.styles)
+        return [pair for i, pair in enumerate(pairs) if (i // width + i % width) % self.config.tuned_every == 0]
+
+
+def load_inputs(config: QualityConfig) -> QualityInputs:
+    """Check the rows of a configuration and load what it names.
+
+    Raises:
+        ArtefactError: A LoRA is missing or differs from its card.
+        ConfigError: A row is not usable, a split is missing, or one split serves both the choice of settings and the
+            comparison.
+        ValueError: A concept is in two splits.
+    """
+    rows = read_rows(config)
+    splits = load_splits(config.splits, config.split)
+    used = (config.pairs, config.tuned_on) if any(row.trials for row in rows) else (config.pairs,)
+    for name in used:
+        if name not in splits or used.count(name) > 1:
+            raise ConfigError(f"{config.splits}: expected two of the splits {sorted(splits)}, found {list(used)}")
+    names = list(dict.fromkeys(name for split in used for name in (*splits[split].contents, *splits[split].styles)))
+    paths = _lora_paths(config.loras, names)
+    backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
+    return QualityInputs(
+        config,
+        rows,
+        backbone,
+        load_classifier(checked(config.classifier)) if config.classifier else None,
+        load_concepts(config.manifests, config.images, names),
+        splits,
+        {name: lora.to(backbone.device) for name, lora in load_loras(config.loras, names).items()},
+        {name: sha256(path) for name, path in paths.items()},
+    )
+
+
+def _lora_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    paths = {name: folder / f"{name}.safetensors" for name in names}
+    missing = [name for name, path in paths.items() if not path.is_file()]
+    if missing:
+        raise ArtefactError(
+            f"expected a LoRA for each of {len(names)} concepts in {folder}, {len(missing)} lack one, first "
+            f"{missing[:3]}: run `lorarar zoo`"
+        )
+    return paths

@@ -1,0 +1,269 @@
+"""Settings of a row: one dataclass for each kind, read from the configuration and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_type_hints
+
+from lorarar.benchmark.ceiling import Fit
+from lorarar.benchmark.quality.config import RowKind
+from lorarar.mergers import MergerInfo, find_merger
+from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
+from lorarar.storage import load_config, old_names, unknown_name
+from lorarar.training import Recipe
+from lorarar.workflows import TrainConfig
+
+Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
+D = TypeVar("D")
+_PAIR_KEYS = ("predicted", "true_descriptions", "init")
+_OLD_PAIR_KEYS = {"told": "true_descriptions", "start": "init"}
+
+
+@dataclass(frozen=True)
+class ReferenceSettings:
+    """A reference: the base model, or the content or the style LoRA of each pair alone. It has no settings."""
+
+    competes: ClassVar[bool] = False
+    shown: Literal["base", "content", "style"]
+
+
+@dataclass(frozen=True)
+class TruthSettings:
+    """A ceiling: coefficients that are fitted to true renders of each pair."""
+
+    competes: ClassVar[bool] = False
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """A reference: one LoRA for each pair, trained on the images of both concepts."""
+
+    competes: ClassVar[bool] = False
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class MergerSettings:
+    """A merger that learns nothing.
+
+    Attributes:
+        merger: Its row of the catalogue.
+        options: All of its options.
+        weights: LoRA weights of content and style; None is 1 for both.
+    """
+
+    competes: ClassVar[bool] = True
+    merger: MergerInfo
+    options: Mapping[str, float | int]
+    weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Coefficients that are optimised for each pair.
+
+    Attributes:
+        method: How they are optimised.
+        init: File of a trained merger whose coefficients the optimisation starts from; None starts from 1.
+        true_descriptions: Whether the objective is that of "text_guided" with the true descriptions of the test pairs,
+            which no user has. Such a row is a ceiling.
+    """
+
+    method: PairMethod
+    init: Path | None = None
+    true_descriptions: bool = False
+
+    @property
+    def competes(self) -> bool:
+        """Whether the row is a method, not a ceiling."""
+        return not self.true_descriptions
+
+
+@dataclass(frozen=True)
+class TrainedSettings:
+    """A merger that `lorarar train` makes.
+
+    Attributes:
+        source: The training configuration.
+        config: The same as read, with the row's settings in place of its own.
+        other_pair: Whether the merger gets the LoRAs of another pair: scores that stay show that it ignores the pair.
+    """
+
+    competes: ClassVar[bool] = True
+    source: Path
+    config: TrainConfig
+    other_pair: bool = False
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """A merger that was trained before, perhaps for another base."""
+
+    competes: ClassVar[bool] = True
+    file: Path
+
+
+RowSettings: TypeAlias = (
+    ReferenceSettings
+    | TruthSettings
+    | JointSettings
+    | MergerSettings
+    | PairSettings
+    | TrainedSettings
+    | FileSettings
+)
+_SOURCES: Mapping[RowKind, str] = {
+    "merger": "a row of `lorarar mergers` that needs nothing learned",
+    "pair": "a row of `lorarar mergers` that is optimised for each pair",
+    "trained": "a configuration of `lorarar train`",
+    "file": "a trained merger's file",
+}
+
+
+def read_settings(kind: RowKind, source: str, stated: Stated) -> RowSettings:
+    """Read the settings of a row.
+
+    Args:
+        kind: The kind of the row.
+        source: Which method, for kinds that have a choice.
+        stated: The settings as the configuration states them.
+
+    Raises:
+        ValueError: A key is unknown or missing, or the source does not suit the kind.
+    """
+    if kind in _SOURCES and not source:
+        raise ValueError(f"expected a source, {_SOURCES[kind]}, found none")
+    if source and kind not in _SOURCES:
+        raise ValueError(f"expected no source for a row of kind {kind!r}, found {source!r}: drop it")
+    return _READERS[kind](source, stated)
+
+
+def _read_reference(shown: Literal["base", "content", "style"], source: str, stated: Stated) -> ReferenceSettings:
+    _refuse_unknown(stated, (), "no setting for a reference")
+    return ReferenceSettings(shown)
+
+
+def _read_truth(source: str, stated: Stated) -> TruthSettings:
+    return TruthSettings(_filled(Fit, stated))
+
+
+def _read_joint(source: str, stated: Stated) -> JointSettings:
+    return JointSettings(_filled(Recipe, stated))
+
+
+def _read_merger(source: str, stated: Stated) -> MergerSettings:
+    merger = find_merger(source)
+    if merger.needs:
+        raise ValueError(f"expected {_SOURCES['merger']}, found {source!r}, which needs {merger.needs}")
+    _refuse_unknown(stated, (*merger.options, "weights"), f"a setting of {source}")
+    weights = stated.get("weights")
+    options = merger.settings({key: value for key, value in stated.items() if key != "weights"})
+    return MergerSettings(merger, options, None if weights is None else tuple(weights))
+
+
+def _read_pair(source: str, stated: Stated) -> PairSettings:
+    merger = find_merger(source)
+    if merger.pair is None:
+        raise ValueError(f"expected {_SOURCES['pair']}, found {source!r}")
+    for old in stated.keys() & _OLD_PAIR_KEYS.keys():
+        raise ValueError(f"expected {_OLD_PAIR_KEYS[old]}, found its old name {old}: rename it")
+    _refuse_unknown(stated, (*merger.options, *_PAIR_KEYS), f"a setting of {source}")
+    method = merger.pair.configured(
+        merger.settings({key: value for key, value in stated.items() if key not in _PAIR_KEYS})
+    )
+    if stated.get("predicted"):
+        method = replace(method, predicted=tuple(stated["predicted"]))
+    described = bool(stated.get("true_descriptions", False))
+    if described:
+        method = replace(method, weights=TEXT_GUIDED.weights)
+    return PairSettings(method, _existing(stated["init"]) if stated.get("init") else None, described)
+
+
+def _read_trained(source: str, stated: Stated) -> TrainedSettings:
+    overrides = {key: value for key, value in stated.items() if key != "other_pair"}
+    renamed = list(old_names(_nested(overrides), TrainConfig.__name__))
+    if renamed:
+        old, new = renamed[-1]  # the last one is the most specific
+        raise ValueError(f"expected {new}, found its old name {old}: rename it")
+    for key in overrides:
+        _check_training_key(key)
+    texts = [f"{key}={_override_text(value)}" for key, value in overrides.items()]
+    config = load_config(TrainConfig, Path(source), [*texts, "wandb=disabled"])
+    return TrainedSettings(Path(source), config, bool(stated.get("other_pair", False)))
+
+
+def _read_file(source: str, stated: Stated) -> FileSettings:
+    _refuse_unknown(stated, (), "no setting for a file")
+    return FileSettings(_existing(source))
+
+
+_READERS: Mapping[RowKind, Callable[[str, Stated], RowSettings]] = {
+    "base": partial(_read_reference, "base"),
+    "content": partial(_read_reference, "content"),
+    "style": partial(_read_reference, "style"),
+    "truth": _read_truth,
+    "joint": _read_joint,
+    "merger": _read_merger,
+    "pair": _read_pair,
+    "trained": _read_trained,
+    "file": _read_file,
+}
+
+
+def _existing(path: str) -> Path:
+    if not Path(path).is_file():
+        raise ValueError(f"expected a trained merger's file at {path}, found none: check the path")
+    return Path(path)
+
+
+def _refuse_unknown(stated: Stated, names: Collection[str], what: str) -> None:
+    for key in stated:
+        if key not in names:
+            raise ValueError(unknown_name(what, key, names))
+
+
+def _filled(kind: type[D], stated: Stated) -> D:
+    """Return a dataclass with the stated values; lists become tuples."""
+    known = fields(kind)  # type: ignore[arg-type]  # a TypeVar cannot say "a dataclass"
+    _refuse_unknown(stated, [field.name for field in known], "a setting")
+    required = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
+    missing = [name for name in required if name not in stated]
+    if missing:
+        raise ValueError(f"expected the settings {', '.join(required)}, found no {', '.join(missing)}: add them")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
+
+
+def _check_training_key(key: str) -> None:
+    """Refuse a dotted key that leads to no field of the training configuration."""
+    config: Any = TrainConfig
+    path = ""
+    for part in key.split("."):
+        if not is_dataclass(config):
+            return  # free options, which the merger checks
+        hints = get_type_hints(config)
+        names = [f"{path}{name}" for name in hints] + ([] if path else ["other_pair"])
+        if f"{path}{part}" not in names:
+            raise ValueError(unknown_name("a key of the training configuration", f"{path}{part}", names))
+        config, path = hints[part], f"{path}{part}."
+
+
+def _nested(overrides: Stated) -> dict[str, Any]:
+    """Return dotted keys of two levels as nested mappings."""
+    nested: dict[str, Any] = {}
+    for key, value in overrides.items():
+        outer, _, inner = key.partition(".")
+        if inner:
+            nested.setdefault(outer, {})[inner] = value
+        else:
+            nested[outer] = value
+    return nested
+
+
+def _override_text(value: object) -> str:
+    """Return a value as the text after ``key=`` of a configuration's overrides."""
+    return json.dumps(value) if isinstance(value, (list, dict, bool)) or value is None else str(value)

@@ -1,0 +1,129 @@
+"""Encoding: features of all images, references and prompts that are to be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorarar.datasets import AXES, Axis, Item, References
+from lorarar.evaluation.metrics.cleaning import clean_prompt
+from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder, MapEncoder, TextEncoder
+from lorarar.evaluation.metrics.features import Features, ImageFile, gram_features, image_features
+from lorarar.evaluation.metrics.flags import copy_threshold
+from lorarar.evaluation.metrics.measures import Float64Array, normalise
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The encoder of each metric; one encoder may serve several.
+
+    Attributes:
+        content: Encoder for content fidelity, diversity and copies.
+        style: Encoder for style fidelity.
+        gram: Encoder for Gram losses, which need feature maps.
+        text: Encoder for controllability, which needs texts; None where there is none.
+    """
+
+    content: ImageEncoder
+    style: ImageEncoder
+    gram: ImageEncoder
+    text: ImageEncoder | None = None
+
+    def by_part(self) -> dict[str, ImageEncoder]:
+        """Return the encoders by part: "content", "style", "gram" and, where there is one, "text"."""
+        parts = {"content": self.content, "style": self.style, "gram": self.gram}
+        return parts if self.text is None else parts | {"text": self.text}
+
+
+@dataclass(frozen=True)
+class EncodedItems:
+    """Features of all images and references; refused images have none.
+
+    Attributes:
+        root: Folder that the paths of the items are relative to.
+        references: The concepts and their images.
+        content: Features by the content encoder.
+        style: Features by the style encoder.
+        grams: Gram matrices as vectors; None where the encoder has no feature maps.
+        text: Features of images by the text encoder; None where there is no such encoder.
+        texts: Unit vectors of prompts, by the prompt as the manifest has it.
+        threshold: Cosine above which an image is a copy, see `flags.copy_threshold`; None where it is unknown.
+    """
+
+    root: Path
+    references: References
+    content: Features
+    style: Features
+    grams: Features | None
+    text: Features | None
+    texts: Mapping[str, Float64Array]
+    threshold: float | None
+
+    def image(self, item: Item) -> ImageFile:
+        """Return the file of an item."""
+        return ImageFile(self.root, item.path)
+
+    def references_of(self, axis: Axis, name: str) -> list[ImageFile]:
+        """Return the files of the references of a concept."""
+        return [ImageFile(self.references.root, path) for path in self.references.concepts[axis, name].images]
+
+    def refusal(self, image: ImageFile) -> str:
+        """Return why an encoder has no features of an image; "" when every encoder has some."""
+        for features in (self.content, self.style, self.grams, self.text):
+            if features is not None and image in features.refused:
+                return features.refused[image]
+        return ""
+
+
+def encode_items(
+    items: Sequence[Item],
+    references: References,
+    root: Path,
+    encoders: Encoders,
+    *,
+    triggers: Iterable[str] = (),
+    cache: Path | None = None,
+    progress: bool = False,
+) -> EncodedItems:
+    """Encode items, the references of their concepts and their prompts.
+
+    Args:
+        items: The images to score.
+        references: The concepts and their images.
+        root: Folder that the paths of the items are relative to.
+        encoders: The encoder of each metric.
+        triggers: Words that are removed from prompts, see `lorarar.evaluation.metrics.cleaning`.
+        cache: Folder of features, see `lorarar.evaluation.metrics.features.image_features`.
+        progress: Whether to show a progress bar.
+    """
+    concepts = sorted({(axis, getattr(item, axis)) for item in items for axis in AXES})
+    reference_sets = [[ImageFile(references.root, p) for p in references.concepts[key].images] for key in concepts]
+    files = [ImageFile(root, item.path) for item in items]
+    files += [file for reference_set in reference_sets for file in reference_set]
+    by_encoder: dict[int, Features] = {}
+
+    def encode_once(encoder: ImageEncoder) -> Features:
+        if id(encoder) not in by_encoder:
+            by_encoder[id(encoder)] = image_features(files, encoder, cache=cache, progress=progress)
+        return by_encoder[id(encoder)]
+
+    content, style = encode_once(encoders.content), encode_once(encoders.style)
+    grams, text, texts = None, None, dict[str, Float64Array]()
+    if isinstance(encoders.gram, MapEncoder):
+        grams = gram_features(files, encoders.gram, cache=cache, progress=progress)
+    if isinstance(encoders.text, TextEncoder):
+        texts = _encode_prompts({item.prompt for item in items}, triggers, encoders.text)
+        text = encode_once(encoders.text)
+    threshold = copy_threshold(content.of(reference_set) for reference_set in reference_sets)
+    return EncodedItems(root, references, content, style, grams, text, texts, threshold)
+
+
+def _encode_prompts(prompts: Iterable[str], triggers: Iterable[str], encoder: TextEncoder) -> dict[str, Float64Array]:
+    """Return unit vectors of the prompts that are not empty without the triggers."""
+    triggers = tuple(triggers)
+    cleaned = {prompt: clean_prompt(prompt, triggers) for prompt in sorted(prompts)}
+    texts = {prompt: text for prompt, text in cleaned.items() if text}
+    if not texts:
+        return {}
+    return dict(zip(texts, normalise(encoder.encode_texts(list(texts.values()))), strict=True))

@@ -1,0 +1,33 @@
+"""Weights of the objective's terms, readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SimilarityKind = Literal["cos", "dot", "product"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the objective's terms.
+
+    Attributes:
+        fidelity: Weight of the paper's two terms, each concept's own images and captions.
+        combined: Weight of the term on the combined prompt, against what both LoRAs alone add to the base.
+        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
+        distillation: Weight of the term on the combined prompt, against the base's own prediction for both descriptions.
+        similarity: Lambda, the weight of the summed overlap of m_c and m_s.
+        kind: How the overlap is measured, see `lorarar.mergers.objective.similarity`.
+    """
+
+    fidelity: float = 1.0
+    combined: float = 0.0
+    strengths: tuple[float, float] = (1.0, 1.0)
+    distillation: float = 0.0
+    similarity: float = 0.01
+    kind: SimilarityKind = "cos"
+
+    def of(self, term: str) -> float:
+        """Return the weight of a term by name; the paper's two terms share one."""
+        return self.fidelity if term in ("content", "style") else float(getattr(self, term))

@@ -1,0 +1,32 @@
+"""Recipe of a learned merger's optimisation, readable without torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class MergerRecipe:
+    """How a merger is optimised, by AdamW.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Rate of the first step.
+        weight_decay: Weight decay.
+        clip: Largest norm of the gradient.
+        schedule: A constant rate, or a cosine from the first step's to 0.
+    """
+
+    steps: int
+    learning_rate: float
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2

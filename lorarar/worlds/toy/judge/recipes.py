@@ -1,0 +1,48 @@
+"""Recipe of the tiny judge's training, readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How a part of the judge is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Samples in a step.
+        learning_rate: Highest rate of AdamW.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TinyJudgeConfig:
+    """`lorarar judge train-tiny`.
+
+    Attributes:
+        output: Folder of the judge, in transformers' layout; its card lies beside it.
+        base: Embedded base; its autoencoder blurs a share of the test images.
+        runs: Folder for checkpoints.
+        pairs: Pairs of images in the training set.
+        tower: How the vision tower is trained.
+        judge: How everything else is trained, after the tower.
+        rebuilt: Share of the test images that pass through the autoencoder, 0 to 1.
+        held_out_pairs: Pairs of validation subjects and styles that the numbers on the card come from.
+        seed: Seed of the pairs, the initial weights and the steps.
+    """
+
+    output: Path
+    base: Path
+    runs: Path
+    pairs: int
+    tower: Stage
+    judge: Stage
+    rebuilt: float = 0.5
+    held_out_pairs: int = 2000
+    seed: int = 0

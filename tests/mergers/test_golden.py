@@ -1,0 +1,53 @@
+"""Golden files: a merge by concatenation has the same bytes on every machine, in every format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lorarar.formats import writing
+from lorarar.formats.writing import Format, save
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.mergers.combination import merge
+from lorarar.storage.hashing import sha256
+
+_ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+_CONVOLUTION = "down_blocks.0.resnets.0.conv1"
+
+
+def _lora(name: str, seed: int, rank: int, scale: float) -> LoRA:
+    """A LoRA for Stable Diffusion 1 whose weights are multiples of 1/64 in [-1, 1], which fp16 holds exactly."""
+    # RandomState's stream never changes between versions of numpy; that of a Generator may.
+    integers = np.random.RandomState(seed)
+
+    def factor(rows: int, columns: int) -> Tensor:
+        return torch.from_numpy(integers.randint(-64, 65, (rows, columns)) / 64).half()
+
+    layers = {
+        _ATTENTION: LowRank(factor(320, rank), factor(rank, 320), scale),
+        _CONVOLUTION: LowRank(factor(320, rank), factor(rank, 2880), scale, (3, 3)),
+    }
+    return LoRA(layers, name=name, family="sd15")
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        ("kohya", "?"),
+        ("diffusers", "?"),
+        ("peft", "?"),
+    ],
+)
+def test_a_merge_by_concatenation_has_fixed_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Format, expected: str
+) -> None:
+    monkeypatch.setattr(writing, "lorarar_version", lambda: "0")  # the header holds it, and releases change it
+    loras = [_lora("content", seed=1, rank=2, scale=0.5), _lora("style", seed=2, rank=3, scale=1.0)]
+    merged = merge(loras, "direct")
+    (weights, *_) = save(merged, tmp_path / "merged.safetensors", format=format)
+    assert sha256(weights) == expected
