@@ -1,18 +1,22 @@
-"""lorarar merges content and style LoRAs with a hypernetwork: train it, merge in one pass, score the images.
+"""lorarar merges content and style LoRAs: train a hypernetwork, merge in one pass, score the images.
 
-benchmark/     Measurements: mergers by their images, speed side by side, gates of the embedded default, the demo
-cli/           The command line: parse, call one core function, print what it returned
-datasets/      Concepts with their images, splits, prompts and manifests
-diffusion/     The frozen diffusion model: load, adapt with LoRAs, add noise, predict, sample
-evaluation/    Scores of images: a multimodal judge, feature metrics, statistics and their reports
-formats/       LoRA files: every dialect read exactly, three dialects written
-hypernetwork/  Learned mergers: networks and constants that yield the coefficients of a merge
-lora/          A LoRA in memory: layers, factors, coefficients and the exact merge
-mergers/       Mergers: the table of methods, and merging in memory and from file to file
-storage/       Files on disk: atomic writing, text formats, hashes, run folders, cards, configurations
-training/      Training of LoRAs and of mergers
-workflows/     From a configuration to a finished run
-worlds/        The embedded default: a small world with known truth
+`from lorarar import load, merge, save, mergers`: read files, merge them by any method, write the result.
+
+The package is a house of rooms; each room's docstring maps its files. A room imports only from rooms above it:
+
+storage       files on disk: atomic writing, hashes, run folders, configurations
+lora          a LoRA in memory: layers, factors, coefficients and the exact merge
+formats       LoRA files in every dialect, read, written, converted and inspected
+hypernetwork  learned mergers: networks and constants that yield the coefficients of a merge
+mergers       the catalogue of methods; merging in memory and from files to a file
+datasets      concepts with their images, splits, prompts and manifests
+evaluation    a multimodal judge, feature metrics, statistics, reports
+diffusion     the frozen base model: load, adapt with LoRAs, add noise, predict, sample
+training      training of LoRAs and of mergers
+worlds        the embedded default: a small world with known truth
+workflows     from a configuration or a request to a finished run
+benchmark     measurements: quality, speed, gates, demo
+cli           the command line
 """
 
 import lazy_loader

@@ -28,7 +28,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from lorarar.worlds.toy.vocabulary import build_tokenizer, words
+from lorarar.worlds.toy.vocabulary import build_tokenizer, vocabulary_words
 
 WIDTHS = (8, 16)  # of the two CLIP text encoders; SDXL and SD3: 768, 1280
 T5_WIDTH = 32  # SD3 and FLUX: 4096
@@ -52,7 +52,7 @@ def _text_config(width: int) -> CLIPTextConfig:
 
 
 def _t5() -> tuple[T5EncoderModel, T5Tokenizer]:
-    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"▁{word}", -1.0) for word in words())]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"▁{word}", -1.0) for word in vocabulary_words())]
     tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=0, model_max_length=12)
     config = T5Config(
         vocab_size=len(tokenizer), d_model=T5_WIDTH, d_kv=8, d_ff=16, num_layers=1, num_heads=2, is_gated_act=True

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lorarar.datasets import load_concepts, load_splits, save_image, sheet
+from lorarar.datasets import load_concepts, load_splits, save_image, tile_images
 from lorarar.diffusion import load_backbone
 from lorarar.mergers.methods import direct
 from lorarar.storage import read_card
@@ -65,7 +65,7 @@ def described(backbone, classifier, picture: Path) -> dict[str, float]:
     prompts = [f"a {s.words()} in {t.words()} style" for s, t in zip(subjects, styles, strict=True)]
     truths = [truth(s, t) for s, t in zip(subjects, styles, strict=True)]
     scored = generate_and_score(backbone, classifier, [None] * DESCRIBED, prompts, truths, SEEDS)
-    save_image(sheet(scored.images[:, 0], columns=8), picture)
+    save_image(tile_images(scored.images[:, 0], columns=8), picture)
     read = classifier.read(scored.images.flatten(0, 1) * 2 - 1).unflatten(0, (DESCRIBED, -1))
     right = (read == torch.tensor(truths)[:, None]).float().mean((0, 1))
     return rounded(dict(zip(ATTRIBUTES, right.tolist(), strict=True)) | scored.means())
@@ -95,7 +95,7 @@ def alone(backbone, classifier, folder: Path, split: str) -> dict[str, dict[str,
             found[f"{kind} {who} alone"] = rounded({kind: scored.means()[kind]})
     scorer = PairScorer(backbone, classifier, members.pairs(concepts), loras, SEEDS)
     scored = scorer.scored(scorer.merged(direct))
-    save_image(sheet(scored.images[:, 0], columns=len(members.styles)), folder / f"direct_{split}.png")
+    save_image(tile_images(scored.images[:, 0], columns=len(members.styles)), folder / f"direct_{split}.png")
     return found | {"direct": rounded(scored.means())}
 
 

@@ -48,7 +48,7 @@ def main() -> None:
         setup = read_setup(run)
         found = judge_by_name(run, setup, "mock:truth", labels=Path(folder) / "labels.jsonl")
         judged = time.perf_counter()
-        _, page = report_run(run, setup)
+        page = report_run(run, setup).page
         reported, cpu = time.perf_counter(), time.process_time() - began
         result = {
             "questions": len(found.planned.main.questions),

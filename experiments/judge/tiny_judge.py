@@ -15,7 +15,15 @@ from typing import Any
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from lorarar.benchmark import LAYOUT, Embedded, Result, judge_methods, load_embedded, run_method, shipped_methods
+from lorarar.benchmark import (
+    JUDGED_LAYOUT,
+    Embedded,
+    MethodResult,
+    judge_methods,
+    load_embedded,
+    run_method,
+    shipped_methods,
+)
 from lorarar.datasets import AXES, Axis
 from lorarar.evaluation.judge import judge_by_name, plan_run, reread
 from lorarar.evaluation.judge.ask import read_setup
@@ -24,7 +32,7 @@ from lorarar.evaluation.judge.read import score_images
 from lorarar.evaluation.judge.trust import perturbation_consistency, swapped_consistency
 from lorarar.evaluation.statistics import Rate, auc, cohen_kappa, raw_agreement, wilson
 from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, plain
-from lorarar.worlds.toy.judge import LEARNT, ImagePairs, build_model, draw_pairs, save_judge, yes_margins
+from lorarar.worlds.toy.judge import TRAINING_SETS, ImagePairs, build_model, render_pairs, save_judge, yes_margins
 
 METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper")
 SEEDS = (0, 1)
@@ -51,7 +59,7 @@ def main(split: str) -> None:
     methods = shipped_methods(NETWORKS)
     results = {name: run_method(embedded.scorer(split, SEEDS), methods[name]) for name in METHODS}
     judge_methods(embedded, split, results, folder / "generated", data=EMBEDDED)
-    pairs = draw_pairs(PAIRS, 11, (split,), (*LEARNT, split))
+    pairs = render_pairs(PAIRS, 11, (split,), (*TRAINING_SETS, split))
     images = folder / "generated" / "images"
     found = {
         "renders": {name: measure_renders(path, pairs) for name, path in (("embedded", judge), ("random", random))},
@@ -100,7 +108,9 @@ def share(hits: torch.Tensor) -> Rate:
 
 def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
     """The calibration from the split's own references, as any user gets it, with more cases."""
-    plan_run(run, images, EMBEDDED / "concepts.yaml", layout=LAYOUT, reference_root=EMBEDDED / "images", cases=CASES)
+    plan_run(
+        run, images, EMBEDDED / "concepts.yaml", layout=JUDGED_LAYOUT, reference_root=EMBEDDED / "images", cases=CASES
+    )
     judged = judge_by_name(run, read_setup(run), backend, calibrate_only=True)
     assert judged.gate is not None
     names = ("sensitivity", "specificity", "false_accepts")
@@ -120,7 +130,7 @@ def measure_perturbations(images: Path, run: Path) -> dict[str, Any]:
         run,
         images,
         EMBEDDED / "concepts.yaml",
-        layout=LAYOUT,
+        layout=JUDGED_LAYOUT,
         reference_root=EMBEDDED / "images",
         ignore=[f"{method}/*" for method in METHODS if method != DISTURBED],
         swapped=True,
@@ -136,7 +146,7 @@ def measure_perturbations(images: Path, run: Path) -> dict[str, Any]:
     }
 
 
-def compare_with_reader(run: Path, results: dict[str, Result], embedded: Embedded, split: str) -> dict[str, Any]:
+def compare_with_reader(run: Path, results: dict[str, MethodResult], embedded: Embedded, split: str) -> dict[str, Any]:
     """The judge's MARS2 verdict on every image against the reader's: all attributes of an axis right."""
     read: Votes = {}
     for method, result in results.items():

@@ -1,6 +1,6 @@
-"""Train the LoRAs of the hyper-parameter study: a factorial of rank, steps, rate and number of images.
+"""LoRAs of the hyper-parameter study: a factorial of rank, steps, rate and number of images.
 
-python experiments/metrics/factorial.py: trains what is missing under runs/metrics_study, one folder a configuration.
+python experiments/metrics/factorial.py trains the missing LoRAs under runs/metrics_study, one folder per configuration.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ FACTORS: dict[str, tuple[float, ...]] = {
     "rate": (5e-4, 2e-3),
     "images": (1, 2, 4),
 }
-# Of the validation split. The shipped styles have one image; these are rendered here, as many as the number says.
+# Concepts of the validation split. The shipped styles have one image; these styles are rendered here, with the given
+# numbers of images.
 CONTENTS = ("validation_content_01", "validation_content_02", "validation_content_04", "validation_content_07")
 STYLES = {"validation_style_03": 4, "validation_style_04": 5}
 RUNS = Path("runs/metrics_study")
 
 
 def configurations() -> Iterator[dict[str, float]]:
-    """Every combination of the factors' values."""
+    """Yield every combination of the values of the factors."""
     for values in itertools.product(*FACTORS.values()):
         yield dict(zip(FACTORS, values, strict=True))
 
 
 def folder_of(configuration: Mapping[str, float]) -> Path:
-    """Where the LoRAs of a configuration lie."""
+    """Return the folder of the LoRAs of a configuration."""
     return RUNS / "loras" / "_".join(f"{name}{value:g}" for name, value in configuration.items())
 
 
 def recipe_of(configuration: Mapping[str, float]) -> Recipe:
-    """The recipe of a configuration; alpha is the rank, so that a delta's scale is 1 at every rank."""
+    """Return the recipe of a configuration. Alpha equals the rank, so the scale is 1 at every rank."""
     rank = int(configuration["rank"])
     return Recipe(rank, (float(rank),), int(configuration["steps"]), 4, configuration["rate"])
 
 
 def load_studied() -> dict[str, Concept]:
-    """The contents as shipped, and the styles with several images whose captions describe all that is shown."""
+    """Load the shipped contents, and render the styles with several images whose captions describe each image fully."""
     contents = load_concepts([EMBEDDED / "concepts.yaml"], EMBEDDED / "images", CONTENTS)
     return contents | {name: _style(name, count) for name, count in STYLES.items()}
 
@@ -70,12 +71,12 @@ def _style(name: str, count: int) -> Concept:
 
 
 def shortened(concept: Concept, images: int) -> Concept:
-    """A concept's first images and their captions."""
+    """Return a concept with its first images and their captions only."""
     return replace(concept, images=concept.images[:images], captions=concept.captions[:images])
 
 
 def main() -> None:
-    """Train every configuration that is missing."""
+    """Train every missing configuration."""
     torch.set_num_threads(1)
     concepts = load_studied()
     backbone = load_backbone(str(EMBEDDED / "base"))

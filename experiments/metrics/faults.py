@@ -1,8 +1,8 @@
-"""What similarities reward, and what the flags tell.
+"""Faults: what similarities reward, and what the flags detect.
 
-python experiments/metrics/faults.py: writes faults.json beside it. Renders of the validation pairs: the right image, a
-content that leaked from the style's reference, a content without any style. Measured by `lorarar.evaluation.metrics.run.measure_metrics`
-against the shipped references.
+python experiments/metrics/faults.py writes faults.json beside the script. It renders the validation pairs in three
+ways: the right image, a content that leaked from the reference of the style, and a content without any style. It
+measures them against the shipped references.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ Pixels = NDArray[np.uint8]
 
 
 def right(content: int, style: int, seed: int) -> Pixels:
-    """The content in the style."""
+    """Render the content in the style."""
     return render(toy_world().subjects[SPLIT][content], toy_world().styles[SPLIT][style], seed)
 
 
 def leaked(content: int, style: int, seed: int) -> Pixels:
-    """What the style's reference shows, in the style, drawn anew: nothing of the content."""
-    shown = style_subjects(SPLIT, style)
-    return render(shown[seed % len(shown)], toy_world().styles[SPLIT][style], 100 + seed)
+    """Render the subject of a style reference in the style: nothing of the content."""
+    subjects = style_subjects(SPLIT, style)
+    return render(subjects[seed % len(subjects)], toy_world().styles[SPLIT][style], 100 + seed)
 
 
 def unstylised(content: int, style: int, seed: int) -> Pixels:
-    """The content in a neutral look: nothing of the style."""
+    """Render the content in a neutral look: nothing of the style."""
     looks = neutral_looks()
     return render(toy_world().subjects[SPLIT][content], looks[(content + seed) % len(looks)], 200 + seed)
 
 
 def write_items(folder: Path) -> list[Item]:
-    """The images of all kinds, pairs and seeds."""
+    """Write the images of all kinds, pairs and seeds; return their items."""
     draws: dict[str, Callable[[int, int, int], Pixels]] = {"right": right, "leaked": leaked, "unstylised": unstylised}
     items = []
     for (method, draw), content, style, seed in itertools.product(draws.items(), MEMBERS, MEMBERS, SEEDS):
@@ -62,22 +62,22 @@ def write_items(folder: Path) -> list[Item]:
 
 
 def main() -> None:
-    """Measures and writes."""
+    """Measure, and write faults.json."""
     torch.set_num_threads(1)
     references, result = load_references(EMBEDDED / "concepts.yaml", root=EMBEDDED / "images"), {}
     with tempfile.TemporaryDirectory() as name:
         items = write_items(Path(name))
         for encoder in map(load_encoder, ("tower", "pixels")):
-            measured = measure_metrics(items, references, Path(name), Encoders(encoder, encoder, encoder))
+            measurement = measure_metrics(items, references, Path(name), Encoders(encoder, encoder, encoder))
             result[encoder.name] = {
                 "sha256": encoder.sha256,
-                "copy_threshold": measured.threshold,
+                "copy_threshold": measurement.threshold,
                 "images": {
-                    m.method: {
-                        "scores": {key: m.scores[key] for key in METRICS},
-                        "flags": {key: asdict(rate) for key, rate in m.flags.items()},
+                    result.method: {
+                        "scores": {key: result.scores[key] for key in METRICS},
+                        "flags": {key: asdict(rate) for key, rate in result.flags.items()},
                     }
-                    for m in measured.groups[0].methods
+                    for result in measurement.groups[0].methods
                 },
             }
     text = json.dumps(plain(result), indent=1)

@@ -1,7 +1,8 @@
-"""How many images a second the embedded tower sees: python experiments/metrics/rate.py. Writes rate.json beside it.
+"""Speed of the embedded tower, in images per second.
 
-From files on disk to features, without the cache: reading, decoding, resizing, encoding; and Gram matrices as well.
-Small files are as the toy world makes them, large ones as SDXL's images are shown to a judge.
+python experiments/metrics/rate.py writes rate.json beside the script. It measures the way from files on disk to
+features without the cache (reading, decoding, resizing, encoding), and Gram matrices as well. Small files have the
+size of toy-world images, large ones the size at which a judge receives SDXL images.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Measures and writes."""
-    torch.set_num_threads(1)  # so that the processor's time means the same on a busy machine
+    """Measure, and write rate.json."""
+    torch.set_num_threads(1)  # processor time then means the same on a busy machine
     tower = load_encoder("tower")
     assert isinstance(tower, MapEncoder)
-    found = {}
+    rates = {}
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            pictures = draw(Path(folder), size)
-            found[f"{size} pixels"] = measure(lambda given=pictures: image_features(given, tower))
+            files = draw(Path(folder), size)
+            rates[f"{size} pixels"] = measure(lambda files=files: image_features(files, tower))
             if size == SIZES[0]:
                 with tempfile.TemporaryDirectory() as cache:
-                    image_features(pictures, tower, cache=Path(cache))
-                    found["32 pixels, cached"] = measure(
-                        lambda given=pictures, kept=Path(cache): image_features(given, tower, cache=kept)
+                    image_features(files, tower, cache=Path(cache))
+                    rates["32 pixels, cached"] = measure(
+                        lambda files=files, cache=Path(cache): image_features(files, tower, cache=cache)
                     )
-                found["32 pixels, Gram"] = measure(lambda given=pictures: gram_features(given, tower))
+                rates["32 pixels, Gram"] = measure(lambda files=files: gram_features(files, tower))
     result = {
         "images": IMAGES,
         "threads": torch.get_num_threads(),
@@ -50,23 +51,23 @@ def main() -> None:
         "load_before": round(os.getloadavg()[0], 2),
         "machine": platform.machine(),
         "torch": torch.__version__,
-        "rates": found,
+        "rates": rates,
     }
     (HERE / "rate.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
 def draw(folder: Path, size: int) -> list[ImageFile]:
-    """Smooth random pictures, no two alike."""
-    lot = np.random.default_rng(0)
+    """Write smooth random images, all different."""
+    random = np.random.default_rng(0)
     for number in range(IMAGES):
-        small = Image.fromarray(lot.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        small = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
         small.resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number}.png", compress_level=1)
     return [ImageFile(folder, f"{number}.png") for number in range(IMAGES)]
 
 
 def measure(work: Callable[[], Features]) -> dict[str, float]:
-    """Wall and processor time of all images, the median of some rounds."""
+    """Return wall and processor time of all images, as medians over rounds."""
     walls, processors = [], []
     for _ in range(ROUNDS):
         wall, processor = time.perf_counter(), time.process_time()

@@ -1,11 +1,11 @@
-"""Measurements: mergers by their images, speed side by side, gates of the embedded default, the demo.
+"""Benchmark: mergers by their images, speed side by side, gates of the embedded default, the demo.
 
-ceiling   The best that coefficients can do
+ceiling   The best that coefficients can reach, fitted to true renders
 demo      The main job on the embedded default
-embedded  The embedded default as shipped in data/embedded
+embedded  The embedded default as shipped, each part checked against its card
 gates     Whether the embedded default can rank merge methods
-judged    The embedded judge's scores of images that methods made, beside the attribute reader's
-methods   Score merge methods on the pairs of a split
+judged    A judge's scores of the images of methods
+methods   Scores of merge methods on the pairs of a split
 quality/  `lorarar benchmark quality`: every merger on the pairs of a split, scored by its images
 speed/    Speed, measured side by side in one run: merging, training, prediction, the LoRA zoo
 """

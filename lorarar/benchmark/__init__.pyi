@@ -3,8 +3,8 @@ from .embedded import Embedded as Embedded
 from .embedded import load_embedded as load_embedded
 from .gates import GatesConfig as GatesConfig
 from .gates import run_gates as run_gates
-from .judged import LAYOUT as LAYOUT
+from .judged import JUDGED_LAYOUT as JUDGED_LAYOUT
 from .judged import judge_methods as judge_methods
-from .methods import Result as Result
+from .methods import MethodResult as MethodResult
 from .methods import run_method as run_method
 from .methods import shipped_methods as shipped_methods

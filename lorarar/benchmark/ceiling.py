@@ -1,7 +1,7 @@
-"""The best that coefficients can do: fitted to true renders of each pair. A ceiling, not a method.
+"""Ceiling: the best that coefficients can reach, fitted to true renders of each pair. It is not a method.
 
-True renders are what no user has. They serve here to tell whether the toy world leaves room between
-direct merging and the best coefficients, and whether column scaling or the objective is the limit.
+No user has true renders. They serve here to measure whether the toy world leaves room between direct merging and the
+best coefficients, and whether column scaling or the objective is the limit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.lora import Coefficients, LoRA, LowRank, merge_exactly
-from lorarar.training import Encoded, noisy_batch, sample_noise, step_generator
+from lorarar.training import EncodedConcept, noisy_batch, sample_noise, step_generator
 from lorarar.worlds.toy import render, style_of, subject_of, to_tensor
 
 _RENDERS = 16
@@ -23,7 +23,14 @@ _RENDERS = 16
 
 @dataclass(frozen=True)
 class Fit:
-    """How coefficients, or a free LoRA, are fitted to a pair's renders: Adam, images a step, seed."""
+    """How coefficients, or a free LoRA, are fitted to a pair's renders with Adam.
+
+    Attributes:
+        steps: Optimiser steps; the learning rate falls linearly to 0 over them.
+        learning_rate: Of the first step.
+        images: Renders a step.
+        seed: Of renders, timesteps and noise.
+    """
 
     steps: int
     learning_rate: float
@@ -38,17 +45,21 @@ def fit_coefficients(
     fit: Fit,
     progress: Callable[[], object] = lambda: None,
 ) -> list[LoRA]:
-    """The merge of each pair at coefficients that start from 1 and are fitted to its true renders."""
+    """Return the merge of each pair at coefficients that start from 1 and are fitted to its true renders.
+
+    Args:
+        loras: The content and the style LoRA of each pair.
+        progress: Called after each step.
+    """
     layers = {layer: factors.shape[1] for layer, factors in loras[0][0].layers.items()}
     values = [nn.Parameter(torch.ones(len(pairs), 2, width, device=backbone.device)) for width in layers.values()]
 
     def merged() -> list[LoRA]:
-        return [
-            merge_exactly(
-                both, Coefficients({layer: (v[i, 0], v[i, 1]) for layer, v in zip(layers, values, strict=True)})
-            )
-            for i, both in enumerate(loras)
-        ]
+        merges = []
+        for i, pair_loras in enumerate(loras):
+            columns = {layer: (value[i, 0], value[i, 1]) for layer, value in zip(layers, values, strict=True)}
+            merges.append(merge_exactly(pair_loras, Coefficients(columns)))
+        return merges
 
     return _fit(backbone, pairs, values, merged, fit, progress)
 
@@ -60,11 +71,12 @@ def fit_free(
     fit: Fit,
     progress: Callable[[], object] = lambda: None,
 ) -> list[LoRA]:
-    """A LoRA of rank 2 r for each pair, every factor free, from the direct merge: column scaling's own limit."""
-    starts = [
-        merge_exactly(both, Coefficients({layer: (torch.ones(()), torch.ones(())) for layer in both[0].layers}))
-        for both in loras
-    ]
+    """Return a LoRA of rank 2 r for each pair, fitted with every factor free from the direct merge.
+
+    It shows the limit of column scaling itself. Arguments are those of `fit_coefficients`.
+    """
+    ones = {layer: (torch.ones(()), torch.ones(())) for layer in loras[0][0].layers}
+    starts = [merge_exactly(pair_loras, Coefficients(ones)) for pair_loras in loras]
     layers = list(starts[0].layers)
     up = [nn.Parameter(torch.stack([s.layers[layer].B.float() for s in starts])) for layer in layers]
     down = [nn.Parameter(torch.stack([s.layers[layer].A.float() for s in starts])) for layer in layers]
@@ -90,20 +102,21 @@ def _fit(
     encoded = [_encode_renders(backbone, pair) for pair in pairs]
     optimiser = torch.optim.Adam(parameters, fit.learning_rate)
     for step in range(fit.steps):
-        drawn = []
-        for pair, own in zip(pairs, encoded, strict=True):
+        batches = []
+        for pair, renders in zip(pairs, encoded, strict=True):
             random = step_generator(fit.seed, "ceiling", pair.name, step)
-            drawn.append(noisy_batch(backbone, own, *sample_noise(backbone, own.latents, fit.images, random), random))
+            noise = sample_noise(backbone, renders.latents, fit.images, random)
+            batches.append(noisy_batch(backbone, renders, *noise, random))
         for group in optimiser.param_groups:
             group["lr"] = fit.learning_rate * (1 - step / fit.steps)
         optimiser.zero_grad()
         with adapted(backbone.denoiser, merged()):
             predicted = backbone.predict(
-                torch.cat([d.noisy for d in drawn]),
-                torch.cat([d.timesteps for d in drawn]),
-                join_conditionings([d.conditioning for d in drawn]),
+                torch.cat([batch.noisy for batch in batches]),
+                torch.cat([batch.timesteps for batch in batches]),
+                join_conditionings([batch.conditioning for batch in batches]),
             )
-            errors = (predicted - torch.cat([d.target for d in drawn])).square()
+            errors = (predicted - torch.cat([batch.target for batch in batches])).square()
             errors.unflatten(0, (len(pairs), -1)).flatten(1).mean(1).sum().backward()
         optimiser.step()
         progress()
@@ -112,12 +125,12 @@ def _fit(
 
 
 @torch.no_grad()
-def _encode_renders(backbone: Backbone, pair: Pair) -> Encoded:
+def _encode_renders(backbone: Backbone, pair: Pair) -> EncodedConcept:
     images = true_renders(pair, range(_RENDERS))
-    return Encoded(backbone.encode_images(images), backbone.encode_prompts([pair.prompt] * _RENDERS))
+    return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts([pair.prompt] * _RENDERS))
 
 
 def true_renders(pair: Pair, seeds: Sequence[int]) -> Tensor:
-    """What images of a pair should look like, (n, 3, 32, 32), -1 to 1."""
+    """Return what images of a pair should look like, (seeds, 3, 32, 32), -1 to 1."""
     subject, style = subject_of(pair.content.name), style_of(pair.style.name)
     return to_tensor([render(subject, style, seed) for seed in seeds])

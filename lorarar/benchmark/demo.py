@@ -1,10 +1,11 @@
-"""The main job on the embedded default: merge, generate and score every test pair, then train a little."""
+"""Demo: the main job on the embedded default: merge, sample and score every test pair, then train a little."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,108 +14,154 @@ from tqdm import tqdm
 
 from lorarar.benchmark.ceiling import true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
-from lorarar.benchmark.judged import judge_methods
-from lorarar.benchmark.methods import Result, run_method, shipped_methods, summarise
+from lorarar.benchmark.judged import CalibrationVerdict, JudgeRecord, judge_methods
+from lorarar.benchmark.methods import MethodResult, estimate_scores, run_method, shipped_methods
 from lorarar.datasets import contact_sheet, load_images
+from lorarar.evaluation.statistics import Estimate
 from lorarar.mergers import FileMerge, MergeRequest, describe_merge, merge_files
 from lorarar.storage import EMBEDDED, NETWORKS, checked, load_config, write_json
 from lorarar.training import MergerTraining, fit
 from lorarar.workflows import TrainConfig, merger_training
 
-SPLIT = "test"
-SHOWN = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, fixed beforehand
-CONFIG = Path("configs/train/embedded.yaml")
+_SPLIT = "test"
+_SHEET_PAIRS = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, chosen beforehand
+_TRAINING = Path("configs/train/embedded.yaml")
 _DEFAULT = "hypernetwork"
 _STEPS = 20
+_JUDGED = ("mars2", "mars2_interval")
 
 
-def run_demo(output: Path, *, seeds: int, data: Path = EMBEDDED) -> dict[str, Any]:
-    """Write ``merged.safetensors``, ``contact_sheet.png`` and ``report.json`` to ``output``; print a table.
+@dataclass(frozen=True)
+class DemoMethod:
+    """Scores of one method: estimates by metric, the judge's MARS2 share, and seconds to merge a pair."""
 
-    Returns:
-        The report.
+    estimates: Mapping[str, Estimate]
+    mars2: float | None
+    mars2_interval: tuple[float, float] | None
+    merge_seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the method as report.json keeps it."""
+        values: dict[str, Any] = {}
+        for metric, estimate in self.estimates.items():
+            values[metric] = round(estimate.mean, 4)
+            values[f"{metric}_interval"] = [round(estimate.low, 4), round(estimate.high, 4)]
+        values["merge_seconds"] = round(self.merge_seconds, 5)
+        return values | {name: getattr(self, name) for name in _JUDGED}
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo measured.
+
+    Attributes:
+        pairs: Test pairs.
+        images: Images of all methods together.
+        seeds: Images of each pair and method.
+        forward_seconds: Median time of a forward pass of the base at batch 1.
+        methods: Scores by method.
+        judge: The calibration of the judge.
+    """
+
+    pairs: int
+    images: int
+    seeds: int
+    forward_seconds: float
+    methods: Mapping[str, DemoMethod]
+    judge: CalibrationVerdict
+
+    def record(self) -> dict[str, Any]:
+        """Return the report as report.json keeps it."""
+        return {
+            "pairs": self.pairs,
+            "images": self.images,
+            "seed": 0,
+            "seeds": self.seeds,
+            "forward_seconds": round(self.forward_seconds, 5),
+            "methods": {name: method.record() for name, method in self.methods.items()},
+            "judge": self.judge,
+        }
+
+
+def run_demo(output: Path, *, seeds: int, data: Path = EMBEDDED) -> DemoReport:
+    """Write ``merged.safetensors``, ``contact_sheet.png`` and ``report.json`` to a folder, and print a table.
+
+    Args:
+        output: The folder; made if missing.
+        seeds: Images of each pair and method.
+        data: The embedded default.
+
+    Raises:
+        ArtefactError: A shipped part is missing or differs from its card.
     """
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
-    embedded = load_embedded([SPLIT], data)
+    embedded = load_embedded([_SPLIT], data)
     for path in sorted(NETWORKS.glob("*.safetensors")):
         checked(path)
-    print(_merge_one(embedded, data, output))
+    print(_merge_first_pair(embedded, data, output))
     methods = shipped_methods(NETWORKS)
-    scorer = embedded.scorer(SPLIT, range(seeds))
+    scorer = embedded.scorer(_SPLIT, range(seeds))
     with tqdm(total=len(scorer.pairs) * seeds * len(methods), desc="images", unit="image") as bar:
         results = {name: run_method(scorer, method, bar.update) for name, method in methods.items()}
-    report = _report(embedded, results, seeds)
-    judged = judge_methods(embedded, SPLIT, results, output, data=data)
-    report["judge"] = judged["calibration"]
-    for name, scores in judged["methods"].items():
-        report["methods"][name] |= {key: value for key, value in scores.items() if key.startswith("mars2")}
-    write_json(output / "report.json", report)
+    forward_seconds = _forward_seconds(embedded)
+    judged = judge_methods(embedded, _SPLIT, results, output, data=data)
+    report = _report(embedded, results, judged, seeds, forward_seconds)
+    write_json(output / "report.json", report.record())
     _draw(embedded, results, output / "contact_sheet.png")
-    print(table(report["methods"]))
+    print(demo_table(report.methods))
     print(_speed(report))
-    print(f"the embedded judge {report['judge']['verdict']} its calibration; its report: {judged['report']}")
+    print(f"the embedded judge {report.judge.verdict} its calibration; its report: {judged.report}")
     print(f"pictures: {output / 'contact_sheet.png'}   scores: {output / 'report.json'}")
     print(_train_a_little(output / "train"))
     print(f"{time.perf_counter() - started:.0f} s in all")
     return report
 
 
-def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table of scores, one method a line."""
+def demo_table(methods: Mapping[str, DemoMethod]) -> str:
+    """Return a table of scores, one method per line."""
     lines = [f"{'method':20} content  style  joint  [95 % interval]  strict  mars2  merge ms"]
-    for name, found in methods.items():
-        low, high = found["joint_interval"]
+    for name, method in methods.items():
+        content, style, joint, strict = (method.estimates[key] for key in ("content", "style", "joint", "strict"))
+        mars2 = "     -" if method.mars2 is None else f"{method.mars2:6.3f}"
         lines.append(
-            f"{name:20} {found['content']:7.3f} {found['style']:6.3f} {found['joint']:6.3f}  [{low:.3f}, {high:.3f}]"
-            f"  {found['strict']:6.3f} {_number(found.get('mars2'))}  {found['merge_seconds'] * 1000:8.1f}"
+            f"{name:20} {content.mean:7.3f} {style.mean:6.3f} {joint.mean:6.3f}  [{joint.low:.3f}, {joint.high:.3f}]"
+            f"  {strict.mean:6.3f} {mars2}  {method.merge_seconds * 1000:8.1f}"
         )
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return "     -" if value is None else f"{value:6.3f}"
-
-
-def _speed(report: Mapping[str, Any]) -> str:
-    seconds, forward = report["methods"][_DEFAULT]["merge_seconds"], report["forward_seconds"]
+def _speed(report: DemoReport) -> str:
+    seconds, forward = report.methods[_DEFAULT].merge_seconds, report.forward_seconds
     return (
         f"the hypernetwork merges a pair in {seconds * 1000:.1f} ms, {seconds / forward:.2f} forward passes "
         f"of the base at batch 1 ({forward * 1000:.1f} ms)"
     )
 
 
-def _merge_one(embedded: Embedded, data: Path, output: Path) -> str:
-    """The first shown pair, merged from its files by the shipped hypernetwork into an ordinary LoRA file."""
-    members = embedded.splits[SPLIT]
+def _merge_first_pair(embedded: Embedded, data: Path, output: Path) -> str:
+    """Merge the first pair from its files into an ordinary LoRA file, by the shipped hypernetwork."""
+    members = embedded.splits[_SPLIT]
     content, style = (data / "loras" / f"{name}.safetensors" for name in (members.contents[0], members.styles[0]))
-    network = NETWORKS / f"{_DEFAULT}.safetensors"
-    return describe_merge(
-        merge_files(
-            FileMerge((content, style), output / "merged.safetensors", MergeRequest(hypernetwork=network), force=True)
-        )
-    )
+    request = MergeRequest(hypernetwork=NETWORKS / f"{_DEFAULT}.safetensors")
+    return describe_merge(merge_files(FileMerge((content, style), output / "merged.safetensors", request, force=True)))
 
 
-def _report(embedded: Embedded, results: Mapping[str, Result], seeds: int) -> dict[str, Any]:
-    methods = {
-        name: summarise(result.scored.scores, embedded, SPLIT) | {"merge_seconds": round(result.merge_seconds, 5)}
-        for name, result in results.items()
-    }
-    pairs = len(embedded.pairs(SPLIT))
-    return {
-        "pairs": pairs,
-        "images": pairs * seeds * len(results),
-        "seed": 0,
-        "seeds": seeds,
-        "forward_seconds": round(_forward_seconds(embedded), 5),
-        "methods": methods,
-    }
+def _report(
+    embedded: Embedded, results: Mapping[str, MethodResult], judged: JudgeRecord, seeds: int, forward_seconds: float
+) -> DemoReport:
+    methods = {}
+    for name, result in results.items():
+        estimates = estimate_scores(result.scored.scores, embedded, _SPLIT)
+        scores = judged.methods[name]
+        methods[name] = DemoMethod(estimates, scores.mars2, scores.mars2_interval, result.merge_seconds)
+    pairs = len(embedded.pairs(_SPLIT))
+    return DemoReport(pairs, pairs * seeds * len(results), seeds, forward_seconds, methods, judged.calibration)
 
 
 @torch.no_grad()
 def _forward_seconds(embedded: Embedded) -> float:
-    """Median time of one forward pass of the base at batch 1."""
+    """Return the median time of one forward pass of the base at batch 1, in seconds."""
     backbone = embedded.backbone
     noisy = torch.zeros(1, *backbone.latent_shape)
     conditioning, timesteps, seconds = backbone.encode_prompts([""]), torch.tensor([500]), []
@@ -125,10 +172,10 @@ def _forward_seconds(embedded: Embedded) -> float:
     return sorted(seconds)[3]
 
 
-def _draw(embedded: Embedded, results: Mapping[str, Result], path: Path) -> None:
-    members = embedded.splits[SPLIT]
-    cells, pairs = [], embedded.pairs(SPLIT)
-    for content, style in SHOWN:
+def _draw(embedded: Embedded, results: Mapping[str, MethodResult], path: Path) -> None:
+    members = embedded.splits[_SPLIT]
+    cells, pairs = [], embedded.pairs(_SPLIT)
+    for content, style in _SHEET_PAIRS:
         index = content * len(members.styles) + style
         pair = pairs[index]
         references = [(load_images(c.images[:1], 32)[0] + 1) / 2 for c in (pair.content, pair.style)]
@@ -139,10 +186,10 @@ def _draw(embedded: Embedded, results: Mapping[str, Result], path: Path) -> None
 
 
 def _train_a_little(output: Path) -> str:
-    """Twenty steps of a fresh hypernetwork's training, by the shipped configuration."""
-    words = [f"recipe.steps={_STEPS}", "recipe.schedule=constant", "wandb=disabled", "reader=null"]
-    words += [f"synthetic_pairs={_STEPS}", f"runs={output}"]
-    module = merger_training(load_config(TrainConfig, CONFIG, words))
+    """Train a fresh hypernetwork for twenty steps, by the shipped configuration."""
+    overrides = [f"recipe.steps={_STEPS}", "recipe.schedule=constant", "wandb=disabled", "classifier=null"]
+    overrides += [f"synthetic_pairs={_STEPS}", f"runs={output}"]
+    module = merger_training(load_config(TrainConfig, _TRAINING, overrides))
     before = _validation_loss(module)
     shutil.rmtree(output, ignore_errors=True)
     fit(module, steps=_STEPS, folder=output, accelerator=module.backbone.device.type)
@@ -152,6 +199,6 @@ def _train_a_little(output: Path) -> str:
 
 @torch.no_grad()
 def _validation_loss(module: MergerTraining) -> float:
-    """Over one pair for each validation content."""
+    """Return the mean loss over one pair for each validation content."""
     losses = [module.losses(module.data.validation_batch(9 * i))["loss"] for i in range(8)]
     return sum(losses) / len(losses)

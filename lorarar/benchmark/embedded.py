@@ -1,4 +1,4 @@
-"""The embedded default as shipped in data/embedded: loaded once, each part checked against its card."""
+"""Embedded default as shipped in data/embedded: loaded once, each part checked against its card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lorarar.worlds.toy import AttributeClassifier, PairScorer, load_classifier
 
 @dataclass(frozen=True)
 class Embedded:
-    """Base, reader, concepts, splits and the LoRAs of one split."""
+    """Base, attribute classifier, concepts, splits and the LoRAs of some splits."""
 
     backbone: Backbone
     classifier: AttributeClassifier
@@ -25,11 +25,11 @@ class Embedded:
     loras: Mapping[str, LoRA]
 
     def pairs(self, split: str) -> list[Pair]:
-        """All pairs of a split, contents varying slowest."""
+        """Return all pairs of a split, contents varying slowest."""
         return self.splits[split].pairs(self.concepts)
 
     def scorer(self, split: str, seeds: Sequence[int]) -> PairScorer:
-        """Scores a split's pairs by their images."""
+        """Return the scorer of a split's pairs by their images."""
         return PairScorer(self.backbone, self.classifier, self.pairs(split), self.loras, seeds)
 
 
@@ -37,17 +37,17 @@ def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED) -> Embedded:
     """Load the shipped parts, with the LoRAs of the given splits.
 
     Raises:
-        ArtefactError: a part is missing or differs from its card.
+        ArtefactError: A part is missing or differs from its card.
     """
     concepts = load_concepts([folder / "concepts.yaml"], folder / "images")
-    known = load_splits(folder / "concepts.yaml", "embedded")
-    names = [name for split in splits for name in (*known[split].contents, *known[split].styles)]
+    members = load_splits(folder / "concepts.yaml", "embedded")
+    names = [name for split in splits for name in (*members[split].contents, *members[split].styles)]
     for name in names:
         checked(folder / "loras" / f"{name}.safetensors")
     return Embedded(
         load_backbone(checked(folder / "base")),
         load_classifier(checked(folder / "classifier.safetensors")),
         concepts,
-        known,
+        members,
         load_loras(folder / "loras", names),
     )

@@ -1,73 +1,120 @@
-"""The embedded judge's scores of images that methods made, beside the attribute reader's."""
+"""Judged scores: what a judge says about the images of methods, beside the attribute classifier's scores."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lorarar.benchmark.embedded import Embedded
-from lorarar.benchmark.methods import Result
+from lorarar.benchmark.methods import MethodResult
 from lorarar.datasets import save_image
 from lorarar.evaluation.judge import judge_by_name, plan_run, report_run
 from lorarar.evaluation.judge.ask import read_setup
+from lorarar.evaluation.judge.compare import MethodScores
+from lorarar.evaluation.statistics import Estimate
 
-LAYOUT = "{method}/{content}+{style}/{seed}.png"
-_METRICS = ("content", "style", "mars2")
+JUDGED_LAYOUT = "{method}/{content}+{style}/{seed}.png"
+JudgedMetric = Literal["content", "style", "mars2"]
+
+
+@dataclass(frozen=True)
+class JudgedScores:
+    """A method's shares of images that pass, with 95 % intervals (low, high); None where nothing is decided."""
+
+    content: float | None
+    content_interval: tuple[float, float] | None
+    style: float | None
+    style_interval: tuple[float, float] | None
+    mars2: float | None
+    mars2_interval: tuple[float, float] | None
+
+    def estimate(self, metric: JudgedMetric) -> Estimate:
+        """Return a score with its interval.
+
+        Raises:
+            ValueError: The judge decided no image.
+        """
+        mean, interval = getattr(self, metric), getattr(self, f"{metric}_interval")
+        if mean is None or interval is None:
+            raise ValueError(f"expected decided images for {metric}, found none: see the judge's report")
+        return Estimate(mean, *interval)
+
+
+@dataclass(frozen=True)
+class CalibrationVerdict:
+    """Whether the judge passed its calibration, and why not."""
+
+    verdict: Literal["passed", "failed"]
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class JudgeRecord:
+    """Scores of a judge.
+
+    Attributes:
+        calibration: The calibration of the judge.
+        report: Path of the report, a web page.
+        methods: Scores by method.
+    """
+
+    calibration: CalibrationVerdict
+    report: str
+    methods: Mapping[str, JudgedScores]
 
 
 def judge_methods(
-    embedded: Embedded, split: str, results: Mapping[str, Result], folder: Path, *, data: Path
-) -> dict[str, Any]:
-    """Judges every image of every method with the embedded judge, whose calibration is always shown.
+    embedded: Embedded, split: str, results: Mapping[str, MethodResult], folder: Path, *, data: Path
+) -> JudgeRecord:
+    """Judge every image of every method with the embedded judge, and report its calibration.
 
     Args:
-        split: whose pairs the results are of.
-        folder: gets images/ and judge/ with report.html; what lies there of an earlier run is replaced.
-        data: the embedded default, whose reference images and judge are used.
-
-    Returns:
-        "calibration" ("passed" or "failed", and why), "report" (the page) and "methods": for each its MARS2 share
-        and both axes' with 95 % intervals.
+        split: The split of the results' pairs.
+        folder: Gets images/ and judge/ with report.html; what an earlier run left there is replaced.
+        data: The embedded default, whose reference images are used.
     """
     images, run = folder / "images", folder / "judge"
     for old in (images, run):
         shutil.rmtree(old, ignore_errors=True)
     for method, result in results.items():
-        for pair, made in zip(embedded.pairs(split), result.scored.images, strict=True):
+        for pair, pair_images in zip(embedded.pairs(split), result.scored.images, strict=True):
             place = images / method / f"{pair.content.name}+{pair.style.name}"
             place.mkdir(parents=True)
-            for seed, image in enumerate(made):
+            for seed, image in enumerate(pair_images):
                 save_image(image, place / f"{seed}.png")
-    plan_run(run, images, data / "concepts.yaml", layout=LAYOUT, reference_root=data / "images", splits="embedded")
+    references = data / "concepts.yaml"
+    plan_run(run, images, references, layout=JUDGED_LAYOUT, reference_root=data / "images", splits="embedded")
     return judge_planned(run, "tiny")
 
 
-def judge_planned(run: Path, backend: str, cache: Path | None = None) -> dict[str, Any]:
-    """Asks a judge what was planned in a folder, writes its report there and returns `judge_methods`'s record.
+def judge_planned(run: Path, backend: str, cache: Path | None = None) -> JudgeRecord:
+    """Let a judge answer what was planned in a folder, and write its report there.
 
     Args:
-        cache: a folder of replies that runs share.
+        cache: Folder of replies that runs share; None shares none.
+
+    Raises:
+        ValueError: The rubric compares images in pairs, which gives no scores.
     """
     judge_by_name(run, read_setup(run), backend, uncalibrated=True, cache=cache)
-    judged, page = report_run(run, read_setup(run))
-    found = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    return {
-        "calibration": {
-            "verdict": "passed" if judged.gate and judged.gate.passed else "failed",
-            "reasons": list(judged.gate.reasons) if judged.gate else [],
-        },
-        "report": str(page),
-        "methods": {method["method"]: _scores(method) for method in found["results"]["groups"][0]["methods"]},
-    }
+    reported = report_run(run, read_setup(run))
+    if reported.results is None:
+        raise ValueError(f"expected scores of methods in {run}, found a pairwise rubric: plan with another rubric")
+    gate = reported.judged.gate
+    return JudgeRecord(
+        CalibrationVerdict("passed" if gate and gate.passed else "failed", list(gate.reasons) if gate else []),
+        str(reported.page),
+        {method.method: _scores(method) for method in reported.results.groups[0].methods},
+    )
 
 
-def _scores(method: Mapping[str, Any]) -> dict[str, Any]:
-    scores: dict[str, Any] = {}
-    for metric in _METRICS:
-        estimate = method["scores"][metric]["estimate"]
-        scores[metric] = estimate and round(estimate["mean"], 4)
-        scores[f"{metric}_interval"] = estimate and [round(estimate["low"], 4), round(estimate["high"], 4)]
-    return scores
+def _scores(method: MethodScores) -> JudgedScores:
+    values: dict[str, Any] = {}
+    for metric in ("content", "style", "mars2"):
+        estimate = method.scores[metric].estimate
+        values[metric] = estimate and round(estimate.mean, 4)
+        values[f"{metric}_interval"] = estimate and (round(estimate.low, 4), round(estimate.high, 4))
+    return JudgedScores(**values)

@@ -1,4 +1,4 @@
-"""Score merge methods on the pairs of a split: the demo's and the experiments' one data path."""
+"""Scores of merge methods on the pairs of a split: the one data path of the demo and the experiments."""
 
 from __future__ import annotations
 
@@ -6,59 +6,64 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lorarar.benchmark.embedded import Embedded
-from lorarar.evaluation.statistics import crossed_interval
+from lorarar.evaluation.statistics import Estimate, crossed_interval
 from lorarar.hypernetwork import load_network
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.mergers import MERGERS
-from lorarar.worlds.toy import PairScorer, Scored
+from lorarar.worlds.toy import PairScorer, ScoredImages
 
-Method = Callable[[Sequence[LoRA]], Coefficients]
-METRICS = ("content", "style", "joint", "strict", "content_without_category")
+PairMerger = Callable[[Sequence[LoRA]], Coefficients]
+REPORTED_METRICS = ("content", "style", "joint", "strict", "content_without_category")
 
 
 @dataclass(frozen=True)
-class Result:
-    """One method on all pairs of a split: its images' scores, and seconds to merge one pair."""
+class MethodResult:
+    """One method on all pairs of a split: the scores of its images, and seconds to merge one pair."""
 
-    scored: Scored
+    scored: ScoredImages
     merge_seconds: float
 
 
-def shipped_methods(mergers: Path) -> dict[str, Method]:
-    """Direct, average and every learned merger in a folder, by file name."""
-    methods: dict[str, Method] = {name: MERGERS[name].call for name in ("direct", "average")}
-    return methods | {path.stem: load_network(path).module for path in sorted(mergers.glob("*.safetensors"))}
+def shipped_methods(mergers: Path) -> dict[str, PairMerger]:
+    """Return direct, average and every learned merger in a folder, by file name."""
+    methods: dict[str, PairMerger] = {name: MERGERS[name].call for name in ("direct", "average")}
+    for path in sorted(mergers.glob("*.safetensors")):
+        methods[path.stem] = load_network(path).module
+    return methods
 
 
-def run_method(scorer: PairScorer, method: Method, progress: Callable[[int], object] = lambda n: None) -> Result:
-    """Merge, generate and score all pairs."""
+def run_method(
+    scorer: PairScorer, method: PairMerger, progress: Callable[[int], object] = lambda images: None
+) -> MethodResult:
+    """Merge, sample and score all pairs.
+
+    Args:
+        progress: Called with the number of images after each batch.
+    """
     seconds, merged = [], []
     with torch.no_grad():
         for pair in scorer.pairs:
-            both = (scorer.loras[pair.content.name], scorer.loras[pair.style.name])
+            loras = (scorer.loras[pair.content.name], scorer.loras[pair.style.name])
             start = time.perf_counter()
-            merged.append(merge_exactly(both, method(both)))
+            merged.append(merge_exactly(loras, method(loras)))
             seconds.append(time.perf_counter() - start)
-    return Result(scorer.scored(merged, progress), float(torch.tensor(seconds).median()))
+    return MethodResult(scorer.scored(merged, progress), float(torch.tensor(seconds).median()))
 
 
-def cells(values: Tensor, embedded: Embedded, split: str) -> Any:
-    """Scores (pairs, seeds) as (contents, styles, seeds)."""
+def by_concept(values: Tensor, embedded: Embedded, split: str) -> NDArray[np.float32]:
+    """Return scores (pairs, seeds) as (contents, styles, seeds)."""
     members = embedded.splits[split]
-    return values.unflatten(0, (len(members.contents), len(members.styles))).numpy()
+    array: NDArray[np.float32] = values.unflatten(0, (len(members.contents), len(members.styles))).numpy()
+    return array
 
 
-def summarise(scores: Mapping[str, Tensor], embedded: Embedded, split: str) -> dict[str, Any]:
-    """Each metric's mean, and its crossed interval under ``<metric>_interval``."""
-    found: dict[str, Any] = {}
-    for metric in METRICS:
-        estimate = crossed_interval(cells(scores[metric], embedded, split))
-        found[metric] = round(estimate.mean, 4)
-        found[f"{metric}_interval"] = [round(estimate.low, 4), round(estimate.high, 4)]
-    return found
+def estimate_scores(scores: Mapping[str, Tensor], embedded: Embedded, split: str) -> dict[str, Estimate]:
+    """Return the mean of each of `REPORTED_METRICS` with its crossed interval."""
+    return {metric: crossed_interval(by_concept(scores[metric], embedded, split)) for metric in REPORTED_METRICS}

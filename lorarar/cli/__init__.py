@@ -7,8 +7,7 @@ images          Commands that make images: generate, demo
 judge           Commands that score images by a multimodal model
 main            The command line: parse, call one core function, print what it made
 merge           The command that merges
-metrics         Commands that score images by an encoder: `lorarar metrics CONFIG`, and tools beside it
-metrics_tools   Commands beside `lorarar metrics`
+metrics         The command that scores images with an encoder: `lorarar metrics CONFIG`
 options         Words of the form NAME=NUMBER
 training        Commands that train: imagine (what to train on), dreambooth, zoo, train
 world           Commands that make the parts of the embedded default

@@ -155,10 +155,10 @@ def _rescore(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from lorarar.evaluation.judge import report_run
 
-    found, path = report_run(arguments.run_folder, _setup(arguments))
-    print(found.describe())
-    print(path)
-    return found.code(uncalibrated=arguments.uncalibrated)
+    reported = report_run(arguments.run_folder, _setup(arguments))
+    print(reported.judged.describe())
+    print(reported.page)
+    return reported.judged.code(uncalibrated=arguments.uncalibrated)
 
 
 def _rate(arguments: argparse.Namespace) -> int:

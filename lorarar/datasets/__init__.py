@@ -1,13 +1,15 @@
-"""Concepts with their images, splits, prompts and manifests.
+"""Data sets: concepts with their images, splits, prompts and manifests.
 
-concepts        Concepts (contents and styles) with their images and captions, splits, and pairs
+concept_files   Concept files: the YAML that lists concepts and splits, read and checked in one place
+concepts        Concepts: contents and styles with their images, captions and prompts
 contact_sheets  Contact sheets: images in a grid, with labels above the columns and beside the rows
-images          Images of unknown origin, decoded with care
-layout          The layout of a folder of images
-manifest        The manifest
-prompts         Sets of prompts in four types
-records         Records that data sets consist of
-references      Concepts with their reference images, from a YAML file
+images          Images: one lister, one safe decoder and one writer
+layout          Layout of a folder of images: a pattern such as "{method}/{content}+{style}/{seed}.png"
+manifest        Manifest: the list of judged images, built or read, checked, and locked with hashes
+prompts         Prompt sets: templates of prompts in four types
+records         Records of data sets: generated images, and concepts with their reference images
+references      References: concepts with their reference images, read from a concept file
+splits          Splits: which concepts train a network, validate it and test it
 """
 
 import lazy_loader

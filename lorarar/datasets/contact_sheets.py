@@ -15,7 +15,7 @@ _SMALLEST_FONT = 7  # pixels, still legible
 _GAP = 4  # pixels between cells
 
 
-def sheet(images: Tensor, columns: int) -> Tensor:
+def tile_images(images: Tensor, columns: int) -> Tensor:
     """Arrange images (n, 3, h, w) row by row in a grid (3, height, width); empty cells are white."""
     rows = -(-len(images) // columns)
     blank = torch.ones(rows * columns - len(images), *images.shape[1:])

@@ -39,7 +39,7 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
-def resolve(root: Path, relative: str) -> Path:
+def resolve_path(root: Path, relative: str) -> Path:
     """Return the real path of a file below a root, with all links followed.
 
     Raises:
@@ -66,7 +66,7 @@ def resolve(root: Path, relative: str) -> Path:
 def fingerprint(root: Path, relative: str) -> str:
     """Return the SHA-256 of a file's bytes; "" where the path is refused or the file is larger than the limit."""
     try:
-        return hashlib.sha256(_read_bytes(resolve(root, relative))).hexdigest()
+        return hashlib.sha256(_read_bytes(resolve_path(root, relative))).hexdigest()
     except ImageError:
         return ""
 
@@ -83,7 +83,7 @@ def load_image(path: Path, *, root: Path | None = None, longest: int | None = LO
     Raises:
         ImageError: the path leaves the root, or the file is not a single PNG, JPEG or WebP picture within the limits.
     """
-    image = _decode(_read_bytes(path if root is None else resolve(root, path.as_posix())))
+    image = _decode(_read_bytes(path if root is None else resolve_path(root, path.as_posix())))
     return image if longest is None else _shrink(image, longest)
 
 

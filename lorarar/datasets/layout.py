@@ -1,4 +1,4 @@
-"""The layout of a folder of images: a pattern such as "{method}/{content}+{style}/{seed}.png"."""
+"""Layout of a folder of images: a pattern such as "{method}/{content}+{style}/{seed}.png"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 LAYOUT_FIELDS = ("method", "content", "style", "seed", "prompt_type")
 PROMPT_TYPES = ("combined", "train", "trigger", "alter", "style")
 _REQUIRED = ("content", "style")
-# What a field may be where no list of names is given.
+# The text that a field matches without a list of names.
 _FREE = {field: re.compile(r"[^/]+") for field in LAYOUT_FIELDS} | {"seed": re.compile(r"[0-9]{1,18}")}
 
 
@@ -26,29 +26,32 @@ class PathLayout:
     """A pattern that must match a whole relative path.
 
     Attributes:
-        names: what a field may be, for content, style and prompt_type; other fields are any text without a slash.
+        names: the values of content, style and prompt_type; other fields match any text without a slash.
     """
 
     pieces: tuple[Piece, ...]
     names: Mapping[str, Sequence[str]]
 
     def readings(self, path: str) -> list[dict[str, str]]:
-        """Every way to read a path; more than one means that the path is ambiguous."""
-        return list({tuple(sorted(found.items())): found for found in self._read(path, 0, {})}.values())
+        """Return every way to read a path as values of fields; several ways mean that the path is ambiguous."""
+        unique = {tuple(sorted(values.items())): values for values in self._read(path, 0, {})}
+        return list(unique.values())
 
-    def _read(self, rest: str, index: int, known: dict[str, str]) -> Iterator[dict[str, str]]:
+    def _read(self, rest: str, index: int, values: dict[str, str]) -> Iterator[dict[str, str]]:
+        """Yield the values of all fields, given those of the pieces before `index` and the rest of the path."""
         if index == len(self.pieces):
             if not rest:
-                yield known
+                yield values
             return
         piece = self.pieces[index]
-        for value in self._values(piece, rest, known):
-            found = known | {piece.text: value} if piece.is_field else known
-            yield from self._read(rest[len(value) :], index + 1, found)
+        for text in self._matches(piece, rest, values):
+            extended = values | {piece.text: text} if piece.is_field else values
+            yield from self._read(rest[len(text) :], index + 1, extended)
 
-    def _values(self, piece: Piece, rest: str, known: Mapping[str, str]) -> Iterator[str]:
-        if not piece.is_field or piece.text in known:
-            fixed = known[piece.text] if piece.is_field else piece.text
+    def _matches(self, piece: Piece, rest: str, values: Mapping[str, str]) -> Iterator[str]:
+        """Yield the texts at the start of the rest that a piece matches; a repeated field must repeat its value."""
+        if not piece.is_field or piece.text in values:
+            fixed = values[piece.text] if piece.is_field else piece.text
             if rest.startswith(fixed):
                 yield fixed
         elif piece.text in self.names:
@@ -58,19 +61,22 @@ class PathLayout:
 
 
 def parse_layout(pattern: str, names: Mapping[str, Sequence[str]]) -> PathLayout:
-    """Reads a pattern.
+    """Parse a pattern.
+
+    Args:
+        names: the values of fields, see `PathLayout`.
 
     Raises:
-        ValueError: an unknown field, or no content or style.
+        ValueError: a field is unknown, or content or style is missing.
     """
     parts = re.split(r"\{(\w*)\}", pattern)
     pieces = tuple(Piece(text, bool(i % 2)) for i, text in enumerate(parts) if text or i % 2)
     fields = [piece.text for piece in pieces if piece.is_field]
-    wrong = [field for field in fields if field not in LAYOUT_FIELDS]
-    if wrong or "{" in "".join(parts[::2]) or "}" in "".join(parts[::2]):
-        raise ValueError(
-            f"{pattern}: expected fields of {list(LAYOUT_FIELDS)} in braces, found {wrong or 'a loose brace'}"
-        )
+    unknown = [field for field in fields if field not in LAYOUT_FIELDS]
+    literal = "".join(parts[::2])
+    if unknown or "{" in literal or "}" in literal:
+        problem = unknown or "an unpaired brace"
+        raise ValueError(f"{pattern}: expected fields of {list(LAYOUT_FIELDS)} in braces, found {problem}")
     if missing := [field for field in _REQUIRED if field not in fields]:
         raise ValueError(f"{pattern}: expected {{content}} and {{style}}, found no {missing}")
     return PathLayout(pieces, {"prompt_type": PROMPT_TYPES, **names})

@@ -1,4 +1,4 @@
-"""The manifest: which images are judged. Built from a folder or read from JSON lines, checked, locked with hashes."""
+"""Manifest: the list of judged images, built from a folder or read from JSON lines, checked, and locked with hashes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lorarar.datasets.images import fingerprint
 from lorarar.datasets.layout import LAYOUT_FIELDS, PROMPT_TYPES, parse_layout
 from lorarar.datasets.records import Axis, Item
 from lorarar.datasets.references import References
-from lorarar.storage import line, write_lines
+from lorarar.storage import json_line, write_lines
 
 _TYPES = {field.name: int if field.name == "seed" else str for field in fields(Item)}
 _REQUIRED = ("id", "path", "method", "content", "style", "seed")
-_SHOWN = 10  # how many complaints a message lists
+_LISTED = 10  # complaints in a message
 
 
 def build_items(root: Path, pattern: str, references: References, *, ignore: Sequence[str] = ()) -> list[Item]:
-    """Reads a manifest off the paths below a folder. Hidden files are passed over, nothing else is.
+    """Build a manifest from the paths below a folder. Hidden files are skipped; any other file must match.
 
     Args:
         pattern: such as "{method}/{content}+{style}/{seed}.png", see `lorarar.datasets.layout`.
-        ignore: shell patterns of relative paths that are no images to judge.
+        ignore: shell patterns of relative paths that are not images to judge.
 
     Raises:
-        ValueError: a path that the pattern does not match, that can be read in two ways, or that names a content or
-            style without references.
+        ValueError: a path does not match the pattern, matches it in two ways, or names a content or style without
+            references.
     """
     names = {"content": references.names("content"), "style": references.names("style")}
     strict, loose = parse_layout(pattern, names), parse_layout(pattern, {})
@@ -40,8 +40,7 @@ def build_items(root: Path, pattern: str, references: References, *, ignore: Seq
         if len(readings) == 1:
             items.append(_item(path, readings[0]))
         elif readings:
-            ways = " or ".join(", ".join(f"{k} {r[k]!r}" for k in LAYOUT_FIELDS if k in r) for r in readings[:2])
-            complaints.append(f"{path}: ambiguous, it reads as {ways}")
+            complaints.append(f"{path}: ambiguous, it reads as {' or '.join(map(_describe, readings[:2]))}")
         elif loose.readings(path):
             complaints.append(f"{path}: names a content or a style without references, or an unknown prompt type")
         else:
@@ -53,11 +52,11 @@ def build_items(root: Path, pattern: str, references: References, *, ignore: Seq
 
 
 def read_manifest(path: Path) -> list[Item]:
-    """Reads JSON lines, one item each.
+    """Read JSON lines, one item each.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line is no item; the message names the first ones.
+        FileNotFoundError: the file does not exist.
+        ValueError: a line is not an item; the message lists the first such lines.
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a manifest at {path}, found none: run `lorarar judge plan` first")
@@ -72,16 +71,16 @@ def read_manifest(path: Path) -> list[Item]:
 
 
 def write_manifest(path: Path, items: Sequence[Item]) -> None:
-    """Writes JSON lines in the items' order."""
+    """Write JSON lines in the items' order."""
     write_lines(path, map(asdict, items))
 
 
 def check_items(items: Sequence[Item], references: References) -> None:
-    """Refuses a manifest that would give wrong scores.
+    """Refuse a manifest that would give wrong scores.
 
     Raises:
-        ValueError: no items; an id, a path or (method, content, style, seed, prompt type) twice; a concept without
-            reference images; one that something was trained on.
+        ValueError: there are no items; an id, a path or (method, content, style, seed, prompt type) is repeated; a
+            concept has no reference images, or something was trained on it.
     """
     if not items:
         raise ValueError("expected items in the manifest, found none")
@@ -93,9 +92,9 @@ def check_items(items: Sequence[Item], references: References) -> None:
     complaints += [
         f"{item.id}: unknown prompt type {item.prompt_type!r}" for item in items if item.prompt_type not in PROMPT_TYPES
     ]
-    wanted: set[tuple[Axis, str]] = {("content", item.content) for item in items}
-    wanted |= {("style", item.style) for item in items}
-    for axis, name in sorted(wanted):
+    named: set[tuple[Axis, str]] = {("content", item.content) for item in items}
+    named |= {("style", item.style) for item in items}
+    for axis, name in sorted(named):
         concept = references.concepts.get((axis, name))
         if concept is None or not concept.images:
             complaints.append(f"{axis} {name!r}: no reference images below {references.root}")
@@ -106,65 +105,75 @@ def check_items(items: Sequence[Item], references: References) -> None:
     _refuse(complaints, "expected a manifest of distinct images of concepts with references", "correct them")
 
 
-def lock(items: Iterable[Item], root: Path) -> list[Item]:
-    """The items with the SHA-256 of their files; "" where a path is refused."""
+def lock_items(items: Iterable[Item], root: Path) -> list[Item]:
+    """Return the items with the SHA-256 of their files; "" where a path is refused."""
     return [replace(item, sha256=fingerprint(root, item.path)) for item in items]
 
 
 def manifest_key(items: Iterable[Item]) -> str:
-    """SHA-256 of locked items in any order: the same for two runs over the same images."""
-    return hashlib.sha256("".join(sorted(line(asdict(item)) for item in items)).encode()).hexdigest()
+    """Return the SHA-256 of locked items in any order: equal for two runs over the same images."""
+    return hashlib.sha256("".join(sorted(json_line(asdict(item)) for item in items)).encode()).hexdigest()
 
 
-def changed(items: Iterable[Item], root: Path) -> list[str]:
-    """The paths whose files are no longer what was locked."""
+def list_changed(items: Iterable[Item], root: Path) -> list[str]:
+    """Return the paths whose files differ from the locked ones."""
     return [item.path for item in items if fingerprint(root, item.path) != item.sha256]
 
 
 def _paths(root: Path, ignore: Sequence[str]) -> list[str]:
+    """List the visible files below a folder, and links to folders, as relative paths, sorted."""
     if not root.is_dir():
         raise ValueError(f"expected a folder of images at {root}, found none")
-    found = []
+    paths = []
     for folder, folders, names in os.walk(root):
         here = Path(folder).relative_to(root)
         links = [name for name in folders if (Path(folder) / name).is_symlink()]  # os.walk does not follow them
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [(here / name).as_posix() for name in [*names, *links] if not name.startswith(".")]
-    return sorted(path for path in found if not any(fnmatch.fnmatchcase(path, pattern) for pattern in ignore))
+        paths += [(here / name).as_posix() for name in [*names, *links] if not name.startswith(".")]
+    return sorted(path for path in paths if not any(fnmatch.fnmatchcase(path, pattern) for pattern in ignore))
 
 
-def _item(path: str, read: dict[str, str]) -> Item:
-    method, seed = read.get("method", "images"), int(read.get("seed", "0"))
-    kind = read.get("prompt_type", "combined")
-    name = f"{method}/{read['content']}+{read['style']}/{seed}" + ("" if kind == "combined" else f"/{kind}")
-    return Item(name, path, method, read["content"], read["style"], seed, prompt_type=kind)
+def _describe(values: dict[str, str]) -> str:
+    return ", ".join(f"{field} {values[field]!r}" for field in LAYOUT_FIELDS if field in values)
+
+
+def _item(path: str, values: dict[str, str]) -> Item:
+    method, seed = values.get("method", "images"), int(values.get("seed", "0"))
+    prompt_type = values.get("prompt_type", "combined")
+    name = f"{method}/{values['content']}+{values['style']}/{seed}"
+    if prompt_type != "combined":
+        name += f"/{prompt_type}"
+    return Item(name, path, method, values["content"], values["style"], seed, prompt_type=prompt_type)
 
 
 def _parse(text: str) -> Item:
-    read = json.loads(text)
-    if not isinstance(read, dict):
-        raise ValueError(f"expected an object, found {type(read).__name__}")
-    if missing := [name for name in _REQUIRED if name not in read]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object, found {type(values).__name__}")
+    if missing := [name for name in _REQUIRED if name not in values]:
         raise ValueError(f"missing {missing}")
-    for name, value in read.items():
+    for name, value in values.items():
         if name not in _TYPES:
             raise ValueError(f"unknown field {name!r}, expected {sorted(_TYPES)}")
         if type(value) is not _TYPES[name] or (name in _REQUIRED and value == ""):
             raise ValueError(f"expected {name} to be a {_TYPES[name].__name__}, found {value!r}")
-    return Item(**read)
+    return Item(**values)
 
 
 def _repeated(items: Sequence[Item], what: str, key: Callable[[Item], object]) -> list[str]:
+    """Return a complaint for each item with the key of an earlier one."""
     first: dict[object, Item] = {}
-    return [
-        f"{item.id}: the same {what} as {first[key(item)].id} ({first[key(item)].path})"
-        for item in items
-        if first.setdefault(key(item), item) is not item
-    ]
+    complaints = []
+    for item in items:
+        earlier = first.setdefault(key(item), item)
+        if earlier is not item:
+            complaints.append(f"{item.id}: the same {what} as {earlier.id} ({earlier.path})")
+    return complaints
 
 
 def _refuse(complaints: Sequence[str], expected: str, remedy: str) -> None:
+    """Raise ValueError with the first complaints, if there are any."""
     if complaints:
-        more = f"\n  and {len(complaints) - _SHOWN} more" if len(complaints) > _SHOWN else ""
-        listed = "".join(f"\n  {text}" for text in complaints[:_SHOWN])
+        more = f"\n  and {len(complaints) - _LISTED} more" if len(complaints) > _LISTED else ""
+        listed = "".join(f"\n  {text}" for text in complaints[:_LISTED])
         raise ValueError(f"{expected}, found {len(complaints)} faults: {remedy}{listed}{more}")

@@ -1,4 +1,4 @@
-"""Records that data sets consist of: generated images, and concepts with their reference images."""
+"""Records of data sets: generated images, and concepts with their reference images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Item:
     Attributes:
         id: unique in the manifest.
         path: relative to the manifest's root, with forward slashes.
-        content: the name of the content concept it should show; ``style``: of the style.
+        content: the name of the content concept that the image should show.
+        style: the name of the style concept that the image should have.
         prompt_type: "combined", or one of the metrics' types.
-        sha256: of the file's bytes once the manifest is locked, else "".
+        sha256: of the file's bytes in a locked manifest, otherwise "".
     """
 
     id: str
@@ -37,7 +38,7 @@ class ReferenceConcept:
     """A content or style with its reference images.
 
     Attributes:
-        phrase: how a question names it: "cat" (content), "oil painting" (style).
+        phrase: its name in a question: "cat" (content), "oil painting" (style).
         images: paths relative to the references' root, sorted.
     """
 

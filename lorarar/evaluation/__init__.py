@@ -1,8 +1,8 @@
 """Scores of images: a multimodal judge, feature metrics, statistics and their reports.
 
-judge/       The judge: a multimodal model answers questions about images, and every reply is kept
+judge/       Judge: a multimodal model answers questions about images, and every reply is kept
 metrics/     Metrics from an encoder's features: fidelity, controllability, diversity, base preservation
-report/      What the pages and tables of the judge and of the metrics share
+report/      Parts that the pages and tables of the judge and of the metrics share
 statistics/  Intervals, paired tests and agreement for scores of crossed pairs; numpy only
 """
 

@@ -4,6 +4,7 @@ from .loading import load as load
 from .metadata import metadata_for as metadata_for
 from .metadata import token_names as token_names
 from .metadata import trigger_phrases as trigger_phrases
+from .tensor_files import TensorFile as TensorFile
 from .tensor_files import read_tensor_file as read_tensor_file
 from .tensor_files import write_tensors as write_tensors
 from .writing import Format as Format

@@ -23,14 +23,14 @@ from lorarar.storage import FormatError
 
 _DENOISERS = ("unet", "transformer")
 _IN_CHECKPOINT = re.compile(r"(?:model\.)?diffusion_model\.")
-# Text encoders in the checkpoints of Stability: prefix -> ours.
+# Text encoders in the checkpoints of Stability: prefix -> prefix of our paths.
 _TEXT_ENCODERS = {
     "cond_stage_model.transformer.": "text_encoder.",
     "cond_stage_model.model.transformer.": "text_encoder.",
     "conditioner.embedders.0.transformer.": "text_encoder.",
     "conditioner.embedders.1.model.transformer.": "text_encoder_2.",
 }
-# OpenCLIP's modules, transformers' for the same, and the share of rows from the top that each is.
+# Modules of OpenCLIP -> modules of transformers. Several modules share the rows equally, from the top.
 _OPENCLIP = {
     "attn.in_proj_": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "attn.out_proj.": ("self_attn.out_proj",),
@@ -67,12 +67,14 @@ class BaseWeights:
         self.path = Path(path)
         if not self.path.exists():
             raise FormatError(
-                f"the base model {path} does not exist: give a diffusers folder or a .safetensors checkpoint on this "
-                f"computer (download a model from a hub first)"
+                f"the base model {path} does not exist: give a local diffusers folder or .safetensors checkpoint "
+                f"(download a model from the hub first)"
             )
         self._files: dict[Path, Any] = {}
         if not self._places:
-            raise FormatError(f"{path} holds no weights in safetensors: give a diffusers folder or a checkpoint")
+            raise FormatError(
+                f"{path} contains no safetensors weights: give a diffusers folder or a .safetensors checkpoint"
+            )
 
     def weight(self, path: str) -> Tensor:
         """Return the weight of a layer.
@@ -89,14 +91,15 @@ class BaseWeights:
         place = self._places.get(path)
         if place is None:
             raise FormatError(
-                f"the base model {self.path} has no layer {path} among its {len(self._places)}: it is another model "
-                f"than the one that the LoRA was trained on"
+                f"the base model {self.path} has no layer {path} among its {len(self._places)}: give the model "
+                f"on which the LoRA was trained"
             )
         stored = self._open(place.file).get_slice(place.key)
         share, rest = divmod(stored.get_shape()[0], place.total)
         if rest:
             raise FormatError(
-                f"{place.file}: {place.key} has {stored.get_shape()[0]} rows, no multiple of {place.total}"
+                f"{place.file}: expected {place.key} with a multiple of {place.total} rows, found "
+                f"{stored.get_shape()[0]}: give the model on which the LoRA was trained"
             )
         rows: Tensor = stored[share * place.start : share * (place.start + place.length)]
         swapped = place.halves and rows.shape[0] == 2 * rows.shape[1]
@@ -109,7 +112,7 @@ class BaseWeights:
         places: dict[str, _Place] = {}
         denoiser = next((self.path / name for name in _DENOISERS if (self.path / name).is_dir()), self.path)
         for folder, model in ((denoiser, ""), *((self.path / name, name) for name in TEXT_ENCODERS)):
-            # Whole precision before variants, whose names have one more dot ("model.fp16.safetensors").
+            # Full precision before variants, whose names have one more dot ("model.fp16.safetensors").
             for file in sorted(folder.glob("*.safetensors"), key=lambda file: (file.name.count("."), file.name)):
                 for path, place in self._in_component(file, model):
                     places.setdefault(path, place)
@@ -122,7 +125,7 @@ class BaseWeights:
                 self._files[file] = safe_open(file, framework="pt")
             except (SafetensorError, OSError) as error:
                 raise FormatError(
-                    f"{file} is no whole safetensors file ({error}): give one, or download it again"
+                    f"{file} is not a complete safetensors file ({error}): download it again, or convert it"
                 ) from error
         return self._files[file]
 
@@ -145,9 +148,9 @@ class BaseWeights:
                 yield from _text_layers(file, key, encoder)
             elif key.endswith(".weight") and prefixed == bool(_IN_CHECKPOINT.match(key)):
                 denoiser[_IN_CHECKPOINT.sub("", key, count=1).removesuffix(".weight")] = key
-        layout = scheme_of(denoiser)
+        scheme = scheme_of(denoiser)
         for path, key in denoiser.items():
-            rows = rows_of(path, layout, SGM_LAYERS_PER_BLOCK) or Rows(())
+            rows = rows_of(path, scheme, SGM_LAYERS_PER_BLOCK) or Rows(())
             start, total = 0, sum(share for _, share in rows.shares)
             for name, share in rows.shares:
                 yield name, _Place(file, key, start, share, total, rows.halves)

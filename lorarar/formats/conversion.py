@@ -1,4 +1,4 @@
-"""One LoRA file into another: dialect, precision, rank."""
+"""Conversion of one LoRA file into another: dialect, precision, rank."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lorarar.formats.writing import Format, save
 from lorarar.lora import LoRA, TruncationLoss, relative_error, torch_dtype, truncate_lora
 from lorarar.storage import check_target
 
-# What a header says of the old file's layout; the new file says it anew.
-_LAYOUT = {
+# Header fields about the layout of the old file. Writing adds those of the new file.
+_LAYOUT_FIELDS = {
     "ss_network_module",
     "ss_network_dim",
     "ss_network_alpha",
@@ -29,12 +29,12 @@ _LAYOUT = {
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """What a conversion made.
+    """Result of a conversion.
 
     Args:
-        files: The files written; the weights come first.
-        lora: What they hold, before rounding to the file's type of number.
-        losses: What a truncation removed from each layer; empty without one.
+        files: The written files; the weights come first.
+        lora: The LoRA before rounding to the dtype of the file.
+        losses: Truncation loss of each layer; empty without truncation.
     """
 
     files: tuple[Path, ...]
@@ -42,7 +42,7 @@ class Conversion:
     losses: Mapping[str, TruncationLoss]
 
     def text(self) -> str:
-        """A line for people."""
+        """Return a line of text about the result."""
         line = f"written: {', '.join(map(str, self.files))}: {len(self.lora.layers)} layers"
         if not self.losses:
             return line
@@ -64,39 +64,39 @@ def convert_file(
     base: str | Path | None = None,
     force: bool = False,
 ) -> Conversion:
-    """Rewrites a LoRA file in another dialect, with the header that it has.
+    """Rewrite a LoRA file in another dialect and keep its metadata.
 
     Args:
-        source: A LoRA file of any known dialect.
+        source: A LoRA file of any supported dialect.
         output: The file to write.
-        format: "kohya", "diffusers" or "peft"; None is what the tools of its family read.
-        dtype: "fp16", "bf16" or "fp32", of the weights in the new file.
-        rank: Largest rank of a layer; also makes full-rank layers low-rank.
+        format: "kohya", "diffusers" or "peft"; None for the dialect that most tools read for the family.
+        dtype: "fp16", "bf16" or "fp32", the dtype of the weights in the new file.
+        rank: Largest rank of a layer. Full-rank layers become low-rank too.
         energy: Share of each layer's squared norm to keep, instead of a rank.
         base: The base model, for DoRA, IA3, OFT and GLoRA.
-        force: Whether files may be replaced.
+        force: Whether to replace existing files.
 
     Raises:
         FormatError: The file cannot be read or written, or the dialect cannot hold a layer.
-        ValueError: The rank or energy is out of its range, or both are given, or there is no such dtype.
+        ValueError: The rank or energy is out of range, both are given, or the dtype is unknown.
     """
-    written_in = torch_dtype(dtype)
-    if format != "peft":  # whose output can be a folder
+    file_dtype = torch_dtype(dtype)
+    if format != "peft":  # the output of peft can be a folder
         check_target(Path(output), force)
     lora = load(source, base=base)
     losses: dict[str, TruncationLoss] = {}
     if rank is not None or energy is not None:
         lora, losses = truncate_lora(lora, rank=rank, energy=energy)
     header = _header(lora, losses, format)
-    files = save(replace(lora, metadata={}), output, format=format, dtype=written_in, metadata=header, force=force)
+    files = save(replace(lora, metadata={}), output, format=format, dtype=file_dtype, metadata=header, force=force)
     return Conversion(tuple(files), lora, losses)
 
 
 def _header(lora: LoRA, losses: Mapping[str, TruncationLoss], format: Format | None) -> dict[str, str]:
-    """The file's own words, as it is still the same LoRA, but for those that describe the old layout."""
+    """Return the metadata of the file, which still holds the same LoRA, without the fields of the old layout."""
     details: dict[str, Any] = {"converted_from": {"name": lora.name, "sha256": lora.sha256}}
     if losses:
         details["truncation_error"] = relative_error(losses.values())
-    stale = _LAYOUT | {OWN + name for name in details}
+    stale = _LAYOUT_FIELDS | {OWN + name for name in details}
     kept = {key: value for key, value in lora.metadata.items() if key not in stale}
     return {**metadata_for(lora, details=details, title=Path(lora.name).stem, format=format), **kept}

@@ -1,4 +1,4 @@
-"""From what a file holds to its deltas."""
+"""Loading: from a file to a LoRA with all its deltas."""
 
 from __future__ import annotations
 
@@ -18,64 +18,66 @@ from lorarar.lora import Layer, LoRA
 from lorarar.lora.families import detect_family
 from lorarar.storage import FormatError
 
-_SHOWN = 3
+_EXAMPLES = 3
 
 
 class LayerWeights(Protocol):
-    """A base model's weights by the paths of a LoRA's layers."""
+    """Weights of a base model by layer path."""
 
     def weight(self, path: str, /) -> Tensor:
-        """The layer's weight as stored, 4-D for a convolution."""
+        """Return the weight of a layer as stored, 4-D for a convolution."""
 
 
-def assemble(contents: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
-    """Computes the deltas of a file that was read.
+def assemble(stored: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
+    """Compute the deltas of a stored LoRA.
 
     Args:
-        contents: What the file holds.
-        base: The base model's weights, for algorithms whose deltas depend on them.
+        stored: Content of the file.
+        base: Weights of the base model, for algorithms whose deltas depend on them.
 
     Raises:
-        FormatError: A layer's parts do not fit each other, or the base is needed and not given, or lacks a layer.
+        FormatError: The parts of a layer do not fit each other, the base is needed and missing, or the base lacks a
+            layer.
     """
     weight: Callable[[str], Tensor] | None = base.weight if base else None
     layers: dict[str, Layer] = {}
     needing: list[str] = []
-    for path, stored in contents.layers.items():
+    for path, stored_layer in stored.layers.items():
         try:
-            layers |= {p: with_kernel(layer, p, contents.family) for p, layer in stored.deltas(weight).items()}
+            for part, delta in stored_layer.deltas(weight).items():
+                layers[part] = with_kernel(delta, part, stored.family)
         except NeedsBase:
             needing.append(path)
         except ValueError as error:
-            raise FormatError(f"{contents.path}, layer {path}: {error}") from error
+            raise FormatError(f"{stored.path}, layer {path}: {error}") from error
     if needing:
-        kinds = sorted({contents.layers[path].algorithm for path in needing})
+        algorithms = sorted({stored.layers[path].algorithm for path in needing})
         raise FormatError(
-            f"{contents.path}: {len(needing)} of {len(contents.layers)} layers ({', '.join(kinds)}) need the base "
-            f"model's weights, first {needing[:_SHOWN]}: give --base MODEL (base=...), the model it was trained on"
+            f"{stored.path}: {len(needing)} of {len(stored.layers)} layers ({', '.join(algorithms)}) need the base "
+            f"model's weights, first {needing[:_EXAMPLES]}: give --base MODEL (base=...), the model of the training"
         )
-    layout = {key for key in contents.header if key in (ADAPTER_METADATA_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
-    metadata = {key: value for key, value in contents.header.items() if key not in layout}
-    # Shapes that only the base tells (IA3, OFT, GLoRA) may tell the family in turn.
-    family = contents.family or detect_family(layers, contents.header)
-    return LoRA(layers, metadata, contents.path.name, family, contents.embeddings, contents.sha256)
+    layout = {key for key in stored.header if key in (ADAPTER_METADATA_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
+    metadata = {key: value for key, value in stored.header.items() if key not in layout}
+    # The base determines the shapes of IA3, OFT and GLoRA, which may determine the family in turn.
+    family = stored.family or detect_family(layers, stored.header)
+    return LoRA(layers, metadata, stored.path.name, family, stored.embeddings, stored.sha256)
 
 
 def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA:
-    """Reads a LoRA file of any known dialect.
+    """Read a LoRA file of any supported dialect.
 
     Args:
-        path: A safetensors file, or a folder that holds exactly one.
+        path: A safetensors file, or a folder with exactly one.
         base: The base model, or its folder or file, for algorithms whose deltas depend on its weights (DoRA, IA3, OFT,
             GLoRA).
 
     Returns:
-        The LoRA in the file's own dtype on the CPU, named after the file; its metadata is the header's, less what
-        describes the layout.
+        The LoRA in the file's dtype on the CPU, with the file's name. Its metadata is the header without the entries
+        that describe the dialect.
 
     Raises:
-        FormatError: The file is missing, damaged, of no known dialect, incomplete, inconsistent or not finite, or it
-            needs the base's weights and none are given.
+        FormatError: The file is missing, damaged, incomplete, inconsistent, not finite, or of no supported dialect; or
+            it needs the weights of the base model and `base` is None.
     """
-    contents = read_stored(path)
-    return assemble(contents, BaseWeights(base) if isinstance(base, str | Path) else base)
+    stored = read_stored(path)
+    return assemble(stored, BaseWeights(base) if isinstance(base, str | Path) else base)

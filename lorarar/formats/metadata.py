@@ -34,8 +34,8 @@ def metadata_for(
 ) -> dict[str, str]:
     """Return the header of a file that was made from other files. It copies nothing from the inputs' headers.
 
-    Equal arguments give equal headers: the header has a date only if the environment variable SOURCE_DATE_EPOCH (seconds
-    since 1970, UTC) gives one.
+    Equal arguments give equal headers. The header has a date only if the environment variable SOURCE_DATE_EPOCH
+    (seconds since 1970, UTC) gives one.
 
     Args:
         lora: The LoRA of the new file.
@@ -53,8 +53,9 @@ def metadata_for(
     Raises:
         ValueError: SOURCE_DATE_EPOCH is not a whole number of seconds.
     """
-    ours = {"method": method, "citation": citation, "inputs": [{"name": n, "sha256": digest} for n, digest in inputs]}
-    own = {key: _text(value) for key, value in {**ours, **(details or {})}.items() if value not in ("", [])}
+    sources = [{"name": name, "sha256": digest} for name, digest in inputs]
+    facts = {"method": method, "citation": citation, "inputs": sources, **(details or {})}
+    own = {key: _text(value) for key, value in facts.items() if value not in ("", [])}
     spec = {
         "sai_model_spec": "1.0.1",
         "implementation": _implementation(lora.family, format),
@@ -79,10 +80,13 @@ def trigger_phrases(lora: LoRA) -> list[str]:
         The phrases in ModelSpec's field, the phrase that our training writes, and the names of learned tokens. Without
         any of these, the most frequent tag of each folder of training images, which is a guess.
     """
-    stated, trained = lora.metadata.get(f"{_SPEC}trigger_phrase", ""), lora.metadata.get("phrase", "")
-    found = [*(phrase.strip() for phrase in stated.split(",")), trained, *token_names(lora.embeddings)]
-    known = list(dict.fromkeys(phrase for phrase in found if phrase))
-    return known or list(dict.fromkeys(next(iter(tags)) for tags in tag_frequencies(lora.metadata).values() if tags))
+    from_spec = lora.metadata.get(f"{_SPEC}trigger_phrase", "").split(",")
+    from_training = lora.metadata.get("phrase", "")
+    candidates = [*(phrase.strip() for phrase in from_spec), from_training, *token_names(lora.embeddings)]
+    phrases = [phrase for phrase in candidates if phrase]
+    if not phrases:
+        phrases = [next(iter(tags)) for tags in tag_frequencies(lora.metadata).values() if tags]
+    return list(dict.fromkeys(phrases))
 
 
 def token_names(embeddings: Mapping[str, Any]) -> list[str]:
@@ -98,30 +102,34 @@ def tag_frequencies(header: Mapping[str, str]) -> dict[str, dict[str, int]]:
     """
     try:
         table = json.loads(header.get("ss_tag_frequency") or "{}")
-        return {
-            folder: dict(sorted(((tag.strip(), int(count)) for tag, count in tags.items()), key=lambda pair: -pair[1]))
-            for folder, tags in table.items()
-        }
-    except (ValueError, TypeError, AttributeError):  # other tools write other things there
+        return {folder: _by_frequency(tags) for folder, tags in table.items()}
+    except (ValueError, TypeError, AttributeError):  # some tools write something else in this field
         return {}
+
+
+def _by_frequency(tags: Mapping[str, Any]) -> dict[str, int]:
+    counts = [(tag.strip(), int(count)) for tag, count in tags.items()]
+    return dict(sorted(counts, key=lambda pair: -pair[1]))
 
 
 def _kohya(lora: LoRA) -> dict[str, str]:
     layers = [layer for layer in lora.layers.values() if isinstance(layer, LowRank)]
     version = FAMILIES[lora.family].base_model_version if lora.family else ""
-    found = {
+    fields = {
         "ss_network_module": "networks.lora",
         "ss_network_dim": _common([layer.rank for layer in layers]),
         "ss_network_alpha": _common([round(layer.scale * layer.rank, _DIGITS) for layer in layers]),
         "ss_base_model_version": version,
         "ss_v2": "True" if lora.family == "sd2" else "",
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in fields.items() if value}
 
 
 def _common(numbers: Sequence[float]) -> str:
     """Return the number that all layers share, kohya's "Dynamic" if they differ, "" without layers."""
-    return "Dynamic" if len(set(numbers)) > 1 else f"{numbers[0]:g}" if numbers else ""
+    if len(set(numbers)) > 1:
+        return "Dynamic"
+    return f"{numbers[0]:g}" if numbers else ""
 
 
 def _spec_of_family(key: str) -> dict[str, str]:
@@ -143,7 +151,9 @@ def _date() -> str:
     if not seconds:
         return ""
     if not seconds.isdecimal():
-        raise ValueError(f"expected whole seconds since 1970 in SOURCE_DATE_EPOCH, found {seconds!r}")
+        raise ValueError(
+            f"expected whole seconds since 1970 in SOURCE_DATE_EPOCH, found {seconds!r}: correct or unset it"
+        )
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

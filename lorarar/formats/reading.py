@@ -1,4 +1,4 @@
-"""From a file's keys to its layers: which dialect, which layers, which algorithm, which base model."""
+"""Reading: from the keys of a file to its stored layers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from lorarar.formats.tensor_files import read_tensor_file
 from lorarar.lora.families import FAMILIES, choose_family, find_families
 from lorarar.storage import FormatError
 
-_SHOWN = 3
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
 class StoredLoRA:
-    """What a LoRA file holds, also where its deltas cannot be computed without the base model.
+    """Content of a LoRA file, before its deltas are computed. It is complete even if the deltas need the base model.
 
     Args:
         path: The file.
-        dialect: Whose layout the keys are in.
+        dialect: Dialect of most keys.
         family: A key of `lorarar.lora.families.FAMILIES`, or "".
-        layers: Path of each stored layer -> what is stored. A fused projection is one layer here, under its first path.
+        layers: Path of each stored layer -> stored layer. A fused projection is one layer, under its first path.
         embeddings: Key -> learned token.
-        header: The file's metadata.
-        sha256: The file's SHA-256, 64 hexadecimal digits.
-        warnings: What is odd about the file.
+        header: Metadata of the file.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        warnings: Anomalies of the file.
     """
 
     path: Path
@@ -63,28 +63,28 @@ class StoredLoRA:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Layer path -> shape of the stored delta, (out, in) or (n,); () where the parts do not say it."""
+        """Layer path -> shape of the stored delta, (out, in) or (n,); () if the parts do not determine it."""
         return {path: stored.shape for path, stored in self.layers.items()}
 
     @property
     def ranks(self) -> dict[str, int | None]:
-        """Layer path -> rank of the stored factors; None where there are none."""
+        """Layer path -> rank of the stored factors; None without factors."""
         return {path: stored.rank for path, stored in self.layers.items()}
 
     @property
     def alphas(self) -> dict[str, float | None]:
-        """Layer path -> alpha as the file or its configuration gives it; None where neither does."""
+        """Layer path -> alpha from the file or its configuration; None without alpha."""
         return {path: stored.alpha for path, stored in self.layers.items()}
 
 
 def read_stored(path: str | Path) -> StoredLoRA:
-    """Reads what a LoRA file holds, of any known dialect, without computing deltas.
+    """Read a LoRA file of any supported dialect without computing deltas.
 
     Args:
-        path: A safetensors file, or a folder that holds exactly one.
+        path: A safetensors file, or a folder with exactly one.
 
     Raises:
-        FormatError: The file is missing, damaged, not finite, of no known dialect, or incomplete.
+        FormatError: The file is missing, damaged, not finite, incomplete, or of no supported dialect.
     """
     path = weights_file(Path(path))
     file = read_tensor_file(path)
@@ -109,7 +109,7 @@ def _stored(
     header: Mapping[str, str],
     configs: Mapping[str, AdapterConfig],
 ) -> dict[str, StoredLayer]:
-    """First path of each stored layer -> what is stored."""
+    """Return the first path of each stored layer -> stored layer."""
     default = scaling_from_header(header)
     layers: dict[str, StoredLayer] = {}
     wrong: list[str] = []
@@ -122,13 +122,13 @@ def _stored(
             wrong.append(f"{next(iter(roles.values()))} ({error})")
             continue
         if config and config.get("use_dora") and name != "dora":
-            raise ValueError(f"layer {path}: the configuration says DoRA, and there are no magnitudes: save it again")
+            raise ValueError(f"layer {path}: expected the magnitudes of DoRA, found none: save the LoRA again")
         scaling = default if config is None else scaling_from_config(config, inner)
         layers[path] = StoredLayer(rows[place], _parts(path, roles, tensors), name, scaling)
     if wrong:
         raise ValueError(
-            f"{len(wrong)} of {len(wrong) + len(layers)} layers lack a part or have one too many, first "
-            f"{wrong[:_SHOWN]}: the file is incomplete, save or download it again"
+            f"{len(wrong)} of {len(wrong) + len(layers)} layers have missing or superfluous parts, first "
+            f"{wrong[:_EXAMPLES]}: the file is incomplete, save or download it again"
         )
     return layers
 
@@ -137,49 +137,50 @@ def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -
     parts = {role: tensors[key] for role, key in roles.items()}
     bad = [roles[role] for role, part in parts.items() if not part.numel() or (role in MATRICES and part.ndim < 2)]
     if bad:
-        raise ValueError(f"layer {path}: {bad} are empty, or no matrices: the file is damaged, save it again")
+        raise ValueError(f"layer {path}: expected matrices, found {bad}, which are empty or vectors: save it again")
     return parts
 
 
 def _family(keys: Mapping[str, Key], layers: Mapping[str, StoredLayer], header: Mapping[str, str]) -> str:
-    shapes = {path: shape for stored in layers.values() for path, shape in stored.divided().items()}
-    layout = scheme_in(keys)
-    found = [family for family in find_families(shapes) if scheme_fits(layout, family.key)]
-    family, possible = choose_family(found, header), [family for family in found if family.sgm]
-    if layout != "sgm":
-        return family
-    if not possible:
-        known = [family.label for family in FAMILIES.values() if family.sgm]
+    shapes = {path: shape for stored in layers.values() for path, shape in stored.divided_shapes().items()}
+    scheme = scheme_in(keys)
+    matching = [family for family in find_families(shapes) if scheme_fits(scheme, family.key)]
+    chosen = choose_family(matching, header)
+    if scheme != "sgm":
+        return chosen
+    with_sgm = [family.key for family in matching if family.sgm]
+    if not with_sgm:
+        supported = [family.label for family in FAMILIES.values() if family.sgm]
         raise ValueError(
-            f"the file names blocks by Stability's numbers (input_blocks, ...), and its layers are not those of "
-            f"{known}, whose numbering is known: convert it to diffusers' names with a tool of its model"
+            f"the file has Stability's block numbers (input_blocks, ...): expected layers of {supported}, found "
+            f"others: convert it to diffusers names with a tool for its model"
         )
-    # Trainers use these names for SDXL; those of older models are named by diffusers.
-    return family or next((other.key for other in possible if other.key == "sdxl"), "")
+    # Trainers use these names for SDXL; they use diffusers names for older models.
+    return chosen or ("sdxl" if "sdxl" in with_sgm else "")
 
 
 def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iterator[str]:
     dialects = Counter(key.dialect for key in keys.values())
     if len(dialects) > 1:
         counts = ", ".join(f"{name} ({count} keys)" for name, count in dialects.most_common())
-        yield f"the file mixes the layouts of {counts}"
+        yield f"the file mixes the dialects {counts}"
     roots = {key.path.partition(".")[0] for key in keys.values() if not key.model}
     if roots & set(blocks.ROOTS) and roots & {"down_blocks", "mid_block", "up_blocks"}:
-        yield "the file mixes block names of Stability and diffusers; diffusers itself would drop the former"
+        yield "the file mixes block names of Stability and diffusers; diffusers drops the former"
     if embeddings:
-        yield f"the file holds {len(embeddings)} learned embeddings, which are written beside a result"
+        yield f"the file contains {len(embeddings)} learned embeddings, which are written beside the result"
 
 
 def weights_file(path: Path) -> Path:
-    """The file itself, or the only safetensors file in a folder.
+    """Return the file itself, or the only safetensors file in a folder.
 
     Raises:
-        FormatError: The folder holds none, or several.
+        FormatError: The folder contains no safetensors file, or several.
     """
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.safetensors"))
-    if len(found) != 1:
-        names = [file.name for file in found]
-        raise FormatError(f"{path} is a folder with {len(found)} safetensors files {names[:3]}: give the file itself")
-    return found[0]
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) != 1:
+        names = [file.name for file in files]
+        raise FormatError(f"{path} is a folder with {len(files)} safetensors files {names[:3]}: give the file itself")
+    return files[0]

@@ -1,4 +1,4 @@
-"""One layer as a file stores it, and its way to deltas in diffusers' names."""
+"""Stored layers: one layer as its file stores it, and its deltas under diffusers names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora import Layer
 
-# The rows of these, in order of preference, say a factored layer's rank.
+# The number of rows of these parts, in order of preference, is the rank of a factored layer.
 _RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
-# What is a matrix, or a convolution, in every file.
+# Parts that are matrices or convolutions in every file.
 MATRICES = frozenset(
     {
         "down",
@@ -48,10 +48,10 @@ class StoredLayer:
     """One layer as a file stores it.
 
     Args:
-        rows: Which of diffusers' layers its rows are.
+        rows: The diffusers layers in its rows.
         parts: Role -> tensor.
         algorithm: "lora", "loha", "dora", ...
-        scaling: What a configuration says where the parts hold no alpha.
+        scaling: Scaling from a configuration, for parts without alpha.
     """
 
     rows: Rows
@@ -61,24 +61,24 @@ class StoredLayer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the weight's delta, convolutions flattened: (out, in) or (n,); () where it is not known."""
+        """Shape of the weight's delta with flattened convolutions, (out, in) or (n,); () if unknown."""
         return next(_shapes(self.parts), ())
 
     @property
     def rank(self) -> int | None:
-        """Rank of the stored factors; None where there are none."""
+        """Rank of the stored factors; None without factors."""
         if "a1" in self.parts:
             return min(self.parts["a1"].shape[:2])  # (in, rank), or (rank, in) in old files
         return next((self.parts[role].shape[0] for role in _RANKED if role in self.parts), None)
 
     @property
     def alpha(self) -> float | None:
-        """alpha as the file or its configuration gives it."""
+        """alpha from the file or its configuration."""
         alpha = self.parts.get("alpha")
         return self.scaling.alpha if alpha is None else float(alpha.flatten()[0])
 
-    def divided(self) -> dict[str, tuple[int, ...]]:
-        """Path of each of diffusers' layers -> shape of its delta, () where it is not known."""
+    def divided_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the path of each diffusers layer -> shape of its delta; () if it is unknown."""
         total, shape = sum(share for _, share in self.rows.shares), self.shape
         suffix = ".bias" if set(self.parts) == {"diff_b"} else ""
         return {
@@ -87,41 +87,42 @@ class StoredLayer:
         }
 
     def deltas(self, weight: Callable[[str], Tensor] | None) -> dict[str, Layer]:
-        """Path of each of diffusers' layers -> its delta; a bias has ".bias" behind the path.
+        """Return the path of each diffusers layer -> its delta. The path of a bias ends in ".bias".
 
         Args:
-            weight: The base model's weight of one of diffusers' layers, where there is a base.
+            weight: Returns the base model's weight of a diffusers layer; None without a base model.
 
         Raises:
-            NeedsBase: The algorithm needs the base's weights, and there is no base.
-            ValueError: Shapes disagree, or the rows cannot be shared out.
+            NeedsBase: The algorithm needs the base model's weights, and `weight` is None.
+            ValueError: Shapes disagree, or the rows cannot be divided.
         """
-        built = layer_deltas(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
-        width = built[""].shape[-1] if "" in built else 0
+        stored = layer_deltas(self.parts, self.scaling, (lambda: self._weight(weight)) if weight else None)
+        width = stored[""].shape[-1] if "" in stored else 0
         deltas: dict[str, Layer] = {}
-        for name, layer in built.items():
+        for name, layer in stored.items():
             parts = divide_rows(layer, self.rows, width)
             deltas |= {f"{path}.{name}" if name else path: part for path, part in parts.items()}
         return deltas
 
     def _weight(self, weight: Callable[[str], Tensor]) -> Tensor:
-        """The base's weight in the order of the stored rows."""
+        """Return the base model's weight in the order of the stored rows."""
         stored = torch.cat([weight(path) for path in self.rows.paths])
         swapped = self.rows.halves and stored.shape[0] == 2 * stored.shape[1]
         return torch.cat(stored.chunk(2)[::-1]) if swapped else stored
 
 
 def with_kernel(layer: Layer, path: str, family: str) -> Layer:
-    """The layer with its convolution's kernel, where the file holds it flattened (LoHa and LoKr do) and names tell."""
+    """Return the layer with its convolution kernel if its name gives one and the file flattens it (LoHa, LoKr)."""
     name = path.rpartition(".")[2]
     pointwise = family == "sd15" and name in ("proj_in", "proj_out")
     kernel = (1, 1) if pointwise else _KERNELS.get(name, ())
-    known = layer.kernel or len(layer.shape) != 2 or not kernel
-    return layer if known or layer.shape[1] % math.prod(kernel) else replace(layer, kernel=kernel)
+    if layer.kernel or len(layer.shape) != 2 or not kernel or layer.shape[1] % math.prod(kernel):
+        return layer
+    return replace(layer, kernel=kernel)
 
 
 def _shapes(parts: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
-    """The weight's flattened shape, by each of the ways that the parts may say it."""
+    """Yield the weight's flattened shape, once for each combination of parts that determines it."""
     if "up" in parts and "down" in parts:
         kernel = math.prod(parts["mid"].shape[2:]) if "mid" in parts else 1
         yield parts["up"].shape[0], parts["down"][0].numel() * kernel
@@ -138,7 +139,7 @@ def _shapes(parts: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
 
 
 def _lokr(parts: Mapping[str, Tensor], number: int) -> tuple[int, int]:
-    """(rows, columns) of one Kronecker factor, kernel in the columns."""
+    """Return (rows, columns) of one Kronecker factor, with the kernel in the columns."""
     name = f"lokr_w{number}"
     if name in parts:
         rows, columns = _flat(parts[name])

@@ -1,4 +1,4 @@
-"""Files as such: hashes, and safetensors with errors that say what to do."""
+"""safetensors files: reading with a hash and a check of every weight, deterministic writing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,9 +17,8 @@ from torch import Tensor
 from lorarar.storage import FormatError, atomic_write
 
 _LFS_MAGIC = b"version https://git-lfs"
-_CHUNK_BYTES = 1 << 20
 HASH_KEY = "modelspec.hash_sha256"
-# What safetensors calls the types that are written here.
+# Names of the written dtypes in safetensors.
 _DTYPES = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
@@ -33,7 +33,13 @@ _DTYPES = {
 
 @dataclass(frozen=True, eq=False)
 class TensorFile:
-    """A whole safetensors file: its tensors (views of the mapped file), its header's metadata, its SHA-256."""
+    """Content of a safetensors file.
+
+    Args:
+        tensors: Key -> tensor, a view of the mapped file.
+        header: Metadata of the file.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+    """
 
     tensors: dict[str, Tensor]
     header: dict[str, str]
@@ -48,22 +54,22 @@ def write_tensors(
     dtype: torch.dtype | None = None,
     force: bool = False,
 ) -> None:
-    """Writes a safetensors file atomically, tensor by tensor. Equal content gives equal bytes.
+    """Write a safetensors file atomically, tensor by tensor. Equal content gives equal bytes.
 
-    A header key `HASH_KEY` gets the SHA-256 of everything behind the header, whatever its value was.
+    If the header has the key `HASH_KEY`, its value becomes the SHA-256 of all bytes after the header.
 
     Args:
         path: The file to write.
         tensors: Key -> tensor, on any device.
-        header: The file's metadata.
-        dtype: What floating-point tensors are written in; single numbers (alpha) and None keep their own.
-        force: Whether an existing file may be replaced.
+        header: Metadata of the file.
+        dtype: Dtype of the floating-point tensors in the file. Single numbers (alpha) keep their dtype; None keeps all.
+        force: Whether to replace an existing file.
 
     Raises:
-        FormatError: As `atomic_write`; or a weight is not finite in that dtype.
+        FormatError: The file cannot be written (see `atomic_write`), or a weight is not finite in this dtype.
     """
     types = {key: _written_dtype(tensor, dtype) for key, tensor in tensors.items()}
-    # Wide types first, so that every tensor starts at a multiple of its element's size.
+    # Wide dtypes come first, so that every tensor starts at a multiple of its element size.
     ordered = sorted(tensors, key=lambda key: (-types[key].itemsize, key))
     layout = [(key, types[key], tuple(tensors[key].shape)) for key in ordered]
     digest = hashlib.sha256()
@@ -80,18 +86,17 @@ def write_tensors(
 
 
 def read_tensor_file(path: str | Path) -> TensorFile:
-    """Reads a safetensors file, hashing and checking each tensor in one pass over the mapped file.
+    """Read a safetensors file, hashing and checking each tensor in one pass over the mapped file.
 
     Raises:
-        FormatError: There is no such file, it is a git-LFS pointer, it is truncated or no safetensors file, it holds no
-            tensors, or a weight is not finite.
+        FormatError: The file does not exist, is a git-LFS pointer, is not a complete safetensors file, contains no
+            tensors, or contains a weight that is not finite.
     """
     path = Path(path)
-    check_source(path)
     digest, tensors, bad = hashlib.sha256(), {}, []
     try:
-        with safe_open(path, framework="pt") as file:
-            digest.update(_raw_header(path))
+        with open_source(path) as source, safe_open(path, framework="pt") as file:
+            digest.update(_raw_header(source))
             for key in file.offset_keys():
                 tensors[key] = file.get_tensor(key)
                 digest.update(_bytes(tensors[key]))
@@ -100,23 +105,17 @@ def read_tensor_file(path: str | Path) -> TensorFile:
             header = dict(file.metadata() or {})
     except SafetensorError as error:
         raise FormatError(
-            f"{path} is no whole safetensors file ({path.stat().st_size} bytes; {error}): download it again, or "
+            f"{path} is not a complete safetensors file ({path.stat().st_size} bytes; {error}): download it again, or "
             f"convert a pickled .bin or .pt file to safetensors first"
         ) from error
     if not tensors:
-        raise FormatError(f"{path} holds no tensors: it is empty, save it again")
+        raise FormatError(f"{path} contains no tensors: save it again")
     if bad:
         raise FormatError(
-            f"{path} holds NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, first {sorted(bad)[:3]}: "
-            f"the training that made it diverged, use an earlier checkpoint"
+            f"{path} contains NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, first {sorted(bad)[:3]}"
+            f": its training diverged; use an earlier checkpoint"
         )
     return TensorFile(tensors, header, digest.hexdigest())
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the header's metadata of a safetensors file; `read_tensor_file` without the hash."""
-    contents = read_tensor_file(path)
-    return contents.tensors, contents.header
 
 
 def _written_dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -124,21 +123,21 @@ def _written_dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype, path: str | Path, key: str) -> Tensor:
-    ready = tensor.detach().to(dtype)
-    if not _finite(ready):
+    cast = tensor.detach().to(dtype)
+    if not _finite(cast):
         raise FormatError(
             f"{path} was not written: {key} is not finite in {dtype}: write it with fp32 or bf16, or look for NaN in "
             f"the inputs"
         )
-    return ready
+    return cast
 
 
 def _header(
     layout: Sequence[tuple[str, torch.dtype, tuple[int, ...]]], header: Mapping[str, str], digest: str
 ) -> bytes:
-    """The file's first bytes: the JSON's length in 8 bytes, then JSON, padded so that tensors start at a multiple of 8.
+    """Return the first bytes of the file: the length of the JSON in 8 bytes, then the JSON.
 
-    An empty digest stands for one of the right length.
+    Padding makes the tensors start at a multiple of 8 bytes. An empty digest stands for one of equal length.
     """
     values = dict(sorted(header.items()))
     if HASH_KEY in values:
@@ -154,20 +153,19 @@ def _header(
     return len(text).to_bytes(8, "little") + text
 
 
-def _raw_header(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        length = file.read(8)
-        return length + file.read(int.from_bytes(length, "little"))
+def _raw_header(source: BinaryIO) -> bytes:
+    length = source.read(8)
+    return length + source.read(int.from_bytes(length, "little"))
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    """A contiguous CPU tensor's memory, without a copy where it is one already."""
+    """Return the memory of a tensor, without a copy if it is a contiguous CPU tensor."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Whether every weight is a finite number. The extremes tell it an order of magnitude faster than isfinite."""
+    """Return whether every weight is finite. The extremes answer this ten times faster than isfinite."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     wide = tensor if tensor.element_size() > 1 else tensor.float()  # float8 has no arithmetic
@@ -175,23 +173,36 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def check_source(path: Path) -> None:
-    """Checks that a path is a file with something in it that is not a git-LFS pointer.
+    """Check that a path is a file with content that is not a git-LFS pointer.
 
     Raises:
-        FormatError: It is not.
+        FormatError: The path is not such a file.
+    """
+    open_source(path).close()
+
+
+def open_source(path: Path) -> BinaryIO:
+    """Open a file with content that is not a git-LFS pointer, at its first byte.
+
+    Raises:
+        FormatError: The path is not such a file.
     """
     if not path.exists():
         raise FormatError(f"{path} does not exist: check the path")
     if not path.is_file():
-        raise FormatError(f"{path} is no file: give the .safetensors file itself")
+        raise FormatError(f"{path} is not a file: give the .safetensors file itself")
     try:
-        with open(path, "rb") as file:
-            start = file.read(len(_LFS_MAGIC))
+        file = open(path, "rb")  # noqa: SIM115  # the caller closes it
+        start = file.read(len(_LFS_MAGIC))
+        file.seek(0)
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}: check its permissions") from error
     if not start:
+        file.close()
         raise FormatError(f"{path} is empty (0 bytes): download it again")
     if start == _LFS_MAGIC:
+        file.close()
         raise FormatError(
             f"{path} is a git-LFS pointer, not the weights: run `git lfs pull`, or download the file itself"
         )
+    return file

@@ -18,7 +18,7 @@ from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.tensor_files import write_tensors
 from lorarar.lora import TEXT_ENCODERS, LoRA, LowRank
 from lorarar.lora.families import FAMILIES, Family, detect_family, find_families
-from lorarar.storage import FormatError, atomic_write, lorarar_version
+from lorarar.storage import FormatError, atomic_write, lorarar_version, unknown_name
 
 Format = Literal["kohya", "diffusers", "peft"]
 _FORMATS = ("kohya", "diffusers", "peft")
@@ -58,25 +58,25 @@ def save(
             cannot hold a layer, or a weight is not finite in this dtype.
     """
     path = Path(path)
-    if format not in (None, *_FORMATS):
-        raise FormatError(f"expected one of the formats {', '.join(_FORMATS)}, found {format!r}")
+    if format is not None and format not in _FORMATS:
+        raise FormatError(unknown_name("a format", format, _FORMATS))
     if not lora.layers:
-        raise FormatError(f"{path} was not written: the LoRA has no layers")
+        raise FormatError(f"{path} was not written: expected a LoRA with layers, found none: check how it was made")
     family = FAMILIES.get(lora.family or detect_family(lora.layers, lora.metadata))
-    chosen = format or default_format(lora)
+    dialect = format or default_format(lora)
     try:
-        tensors, header, sidecar = _encode(_without_zero_scales(lora), chosen, family)
+        tensors, header, sidecar = _encode(_without_zero_scales(lora), dialect, family)
     except FormatError as error:
         raise FormatError(f"{path} was not written: {error}") from error
     carried = {key: value for key, value in lora.metadata.items() if key != ADAPTER_METADATA_KEY}
     header = {**carried, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
-    return _write(peft.weights_path(path) if chosen == "peft" else path, tensors, header, sidecar, lora, dtype, force)
+    return _write(peft.weights_path(path) if dialect == "peft" else path, tensors, header, sidecar, lora, dtype, force)
 
 
 def default_format(lora: LoRA) -> Format:
     """Return the dialect that most tools read for the LoRA's base model."""
     family = lora.family or detect_family(lora.layers, lora.metadata)
-    families = {family} if family else {found.key for found in find_families(lora.layers)}
+    families = {family} if family else {candidate.key for candidate in find_families(lora.layers)}
     return "kohya" if families and families <= set(_KOHYA_FAMILIES) else "diffusers"
 
 
@@ -124,10 +124,8 @@ def _write(
 
 def _without_zero_scales(lora: LoRA) -> LoRA:
     """Replace a zero scale by zero factors, because alpha = 0 means alpha = rank in a file."""
-    layers = {
-        path: replace(layer, B=torch.zeros_like(layer.B), scale=1.0)
-        if isinstance(layer, LowRank) and not layer.scale
-        else layer
-        for path, layer in lora.layers.items()
-    }
+    layers = dict(lora.layers)
+    for path, layer in lora.layers.items():
+        if isinstance(layer, LowRank) and not layer.scale:
+            layers[path] = replace(layer, B=torch.zeros_like(layer.B), scale=1.0)
     return replace(lora, layers=layers)

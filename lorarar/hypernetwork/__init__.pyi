@@ -4,8 +4,11 @@ from .checkpoint import load_network as load_network
 from .checkpoint import save_merger as save_merger
 from .constant import ConstantConfig as ConstantConfig
 from .constant import ConstantMerger as ConstantMerger
-from .constant import sized as sized
+from .constant import sized_config as sized_config
+from .hub import network_file as network_file
 from .hub import open_network as open_network
+from .hub import push_to_hub as push_to_hub
+from .hub import save_pretrained as save_pretrained
 from .layerwise import LayerwiseConfig as LayerwiseConfig
 from .layerwise import LayerwiseHypernetwork as LayerwiseHypernetwork
 from .layerwise import kinds_of as kinds_of

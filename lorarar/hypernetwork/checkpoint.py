@@ -1,27 +1,27 @@
-"""Files of learned mergers: safetensors, with the kind and the configuration in the header."""
+"""Checkpoints: files of learned mergers, safetensors with the kind and the configuration in the header."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from lorarar.formats import read_tensor_file, write_tensors
+from lorarar.formats import TensorFile, read_tensor_file, write_tensors
 from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
 from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
-from lorarar.hypernetwork.released import is_pickled, load_official
+from lorarar.hypernetwork.released import is_pickled, load_released
 from lorarar.lora import LoRA
-from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, sha256
+from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, sha256, unknown_name
 
 HEADER_KEY = "lorarar_merger"
 
-# kind -> (class, configuration); a further learned merger is one more line.
-KINDS: Mapping[str, tuple[type[nn.Module], type[Any]]] = {
+# Kind -> class and class of its configuration.
+LEARNED_MERGERS: Mapping[str, tuple[type[nn.Module], type[Any]]] = {
     "paper": (PaperHypernetwork, PaperConfig),
     "layerwise": (LayerwiseHypernetwork, LayerwiseConfig),
     "constant": (ConstantMerger, ConstantConfig),
@@ -31,19 +31,21 @@ KINDS: Mapping[str, tuple[type[nn.Module], type[Any]]] = {
 def save_merger(
     merger: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None, *, force: bool = False
 ) -> None:
-    """Writes weights and configuration, nothing else, atomically.
+    """Write the weights and the configuration of a learned merger, atomically.
 
     Args:
-        merger: An instance of one of `KINDS`.
+        merger: An instance of one of `LEARNED_MERGERS`.
         path: The safetensors file.
         metadata: How the merger was made.
         force: Whether an existing file may be replaced.
 
     Raises:
         FormatError: The file exists and force is False, or it cannot be written.
-        ValueError: The merger is of no known kind.
+        ValueError: The merger is not of a known kind.
     """
-    description = json.dumps({"kind": _kind(merger), "config": asdict(merger.config)}, sort_keys=True)  # type: ignore[call-overload]
+    kind = _kind(merger)
+    config: Any = merger.config
+    description = json.dumps({"kind": kind, "config": asdict(config)}, sort_keys=True)
     header = {**(metadata or {}), HEADER_KEY: description, "lorarar_version": lorarar_version(), "format": "pt"}
     write_tensors(path, merger.state_dict(), header, force=force)
 
@@ -53,11 +55,11 @@ class Network:
     """A learned merger, loaded once from its file.
 
     Attributes:
-        module: The merger on the CPU, in evaluation mode: call it on LoRAs to get coefficients.
-        kind: A key of `KINDS`.
-        file: Where it was read from.
-        sha256: Of the file's bytes.
-        metadata: How the file says that it was made; empty for LoRA.rar's released files.
+        module: The merger in evaluation mode, on the CPU when loaded: a call on LoRAs returns coefficients.
+        kind: A key of `LEARNED_MERGERS`.
+        file: The file.
+        sha256: SHA-256 of the file's bytes.
+        metadata: Header of the file, which says how the merger was made; empty for released files of LoRA.rar.
     """
 
     module: nn.Module
@@ -67,51 +69,59 @@ class Network:
     metadata: Mapping[str, str]
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
-        """Return the layers whose coefficients it predicts; the others get its fixed ones."""
+        """Return the layers whose coefficients the merger predicts; the others get its fixed coefficients."""
         layers: list[str] = self.module.predicted(loras)  # type: ignore[operator]
         return layers
 
 
 def load_network(path: str | Path) -> Network:
-    """Read a learned merger: a file that lorarar's training wrote, or one of LoRA.rar's released ones.
+    """Read a learned merger: a file that lorarar's training wrote, or one that the authors of LoRA.rar released.
 
     Raises:
         FormatError: The file is missing or damaged, is not a learned merger, or is of a kind or configuration that this
             version does not know.
     """
     path = Path(path)
-    if is_pickled(path):
-        return Network(load_official(path), "paper", path, sha256(path), {})
-    contents = read_tensor_file(path)
-    header = contents.header
-    if HEADER_KEY not in header:
+    try:
+        contents = read_tensor_file(path)
+    except FormatError:
+        if is_pickled(path):
+            return Network(load_released(path), "paper", path, sha256(path), {})
+        raise
+    module = _load_module(path, contents)
+    metadata = {key: value for key, value in contents.header.items() if key not in (HEADER_KEY, "format")}
+    return Network(module.eval(), _kind(module), path, contents.sha256, metadata)
+
+
+def _load_module(path: Path, contents: TensorFile) -> nn.Module:
+    if HEADER_KEY not in contents.header:
         raise FormatError(
-            f"{path} is no learned merger: its header lacks {HEADER_KEY!r} (it holds {len(contents.tensors)} tensors, "
-            f"first {sorted(contents.tensors)[:3]}): give a file that lorarar's training wrote"
+            f"{path} is not a learned merger: expected {HEADER_KEY!r} in its header, found {len(contents.tensors)} "
+            f"tensors, first {sorted(contents.tensors)[:3]}: give a file that lorarar's training wrote"
         )
     try:
-        module = _build(json.loads(header[HEADER_KEY]))
+        module = _build(json.loads(contents.header[HEADER_KEY]))
         module.load_state_dict(contents.tensors)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise FormatError(
             f"{path} cannot be read as a learned merger: {error}: update lorarar, or train again"
         ) from error
-    metadata = {key: value for key, value in header.items() if key not in (HEADER_KEY, "format")}
-    return Network(module.eval(), _kind(module), path, contents.sha256, metadata)
+    return module
 
 
 def _kind(merger: nn.Module) -> str:
-    for kind, (cls, config) in KINDS.items():
-        if type(merger) is cls and is_dataclass(config):
+    for kind, (cls, _) in LEARNED_MERGERS.items():
+        if type(merger) is cls:
             return kind
-    raise ValueError(f"expected a learned merger of kind {', '.join(KINDS)}, found {type(merger).__name__}")
+    raise ValueError(f"expected a learned merger of kind {', '.join(LEARNED_MERGERS)}, found {type(merger).__name__}")
 
 
 def _build(description: Mapping[str, Any]) -> nn.Module:
+    """Return an untrained merger of the kind and configuration that a header states."""
     kind = RENAMED_MERGERS.get(description["kind"], description["kind"])
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind!r} is not among {', '.join(KINDS)}")
-    cls, config = KINDS[kind]
+    if kind not in LEARNED_MERGERS:
+        raise ValueError(unknown_name("a kind", kind, LEARNED_MERGERS))
+    cls, config = LEARNED_MERGERS[kind]
     # JSON has no tuples.
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in description["config"].items()}
     return cls(config(**values))

@@ -1,4 +1,7 @@
-"""What can be told of a LoRA's layers, beside other LoRAs', without knowing width, rank or factorisation."""
+"""Features: inputs of our own network, the position of a layer and the Gram matrices of its deltas as numbers.
+
+The features do not depend on a layer's width, on a LoRA's rank, or on how a delta is split into its factors.
+"""
 
 from __future__ import annotations
 
@@ -11,121 +14,191 @@ from torch import Tensor
 
 from lorarar.lora import LoRA, LowRank, factorise, projection
 
-FEATURES, DESCRIPTION = 8, 12
-_TINY, _LITTLE = 1e-16, 1e-4
+DELTA_FEATURES, POSITION_FEATURES = 8, 12
+_SQUARE_FLOOR = 1e-16  # added to a squared norm, so that a delta of zeros has a logarithm
+_TYPICAL_SQUARE = 1e-4  # of an entry: 0.01 is its typical size
+_SHARE_FLOOR = 1e-4  # of squared shares, before their logarithm
+_LARGEST = 8.0  # magnitude of a feature
 _PROJECTIONS = ("to_q", "to_k", "to_v", "to_out", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-_UNET = ("down_blocks", "mid_block", "up_blocks")
-_WAVES = 3  # of the depth
+_UNET_PARTS = ("down_blocks", "mid_block", "up_blocks")
+_FREQUENCIES = 3  # of the depth's sines and cosines
 
 
-def role(layer: str) -> str:
-    """The projection whose part a layer plays: joint attention's ``add_k_proj``, of the text, plays that of "to_k".
+def projection_role(layer: str) -> str:
+    """Return the projection that a layer stands for: joint attention's text projections stand for the plain ones.
 
-    >>> role("transformer_blocks.0.attn.add_k_proj")
+    >>> projection_role("transformer_blocks.0.attn.add_k_proj")
     'to_k'
     """
     name = projection(layer)
     return _PROJECTIONS[_PROJECTIONS.index(name) % 4] if name in _PROJECTIONS else name
 
 
-def describe(layers: Sequence[str]) -> Tensor:
-    """Where layers lie, (layers, DESCRIPTION): projection, kind of attention, depth from 0 (first) to 1 (last).
+def position_features(layers: Sequence[str]) -> Tensor:
+    """Return where layers lie in the denoiser, as numbers.
 
-    Joint attention's projections of the text (``add_q_proj``) count as those of cross attention.
+    With d the depth of a layer among the given ones, 0 (first) to 1 (last), the features of a layer are:
+
+        0-3   1 at its projection (query, key, value, out), else 0; all 0 for other layers
+        4     1 for cross attention and for joint attention's projections of the text (`add_q_proj`), else 0
+        5     1 for joint attention, else 0
+        6-11  sin(pi d), cos(pi d), sin(2 pi d), cos(2 pi d), sin(3 pi d), cos(3 pi d)
+
+    Args:
+        layers: Layer paths.
+
+    Returns:
+        (layers, 12).
     """
-    return torch.tensor([_description(layer, depth) for layer, depth in zip(layers, _depths(layers), strict=True)])
+    return torch.tensor([_position(layer, depth) for layer, depth in zip(layers, _depths(layers), strict=True)])
 
 
-def _description(layer: str, depth: float) -> list[float]:
+def _position(layer: str, depth: float) -> list[float]:
     name = projection(layer)
-    place = _PROJECTIONS.index(name) if name in _PROJECTIONS else None
-    kind = [float(place is not None and place % 4 == i) for i in range(4)]
-    cross = "attn2" in layer or (place or 0) >= 4
+    index = _PROJECTIONS.index(name) if name in _PROJECTIONS else None
+    one_hot = [float(index is not None and index % 4 == i) for i in range(4)]
+    cross = "attn2" in layer or (index or 0) >= 4
     joint = not re.search(r"\battn[12]\b", layer)
-    waves = [wave(math.pi * k * depth) for k in range(1, _WAVES + 1) for wave in (math.sin, math.cos)]
-    return [*kind, float(cross), float(joint), *waves]
+    waves = []
+    for k in range(1, _FREQUENCIES + 1):
+        waves += [math.sin(math.pi * k * depth), math.cos(math.pi * k * depth)]
+    return [*one_hot, float(cross), float(joint), *waves]
 
 
 def _depths(layers: Sequence[str]) -> list[float]:
-    """0 to 1: a UNet's by its way down, through the middle and up, a transformer's by the numbers of its blocks."""
-    places = [_place(layer) for layer in layers]
-    rank = {place: i for i, place in enumerate(sorted(set(places)))}
-    return [rank[place] / max(1, len(rank) - 1) for place in places]
+    """Return depths from 0 to 1, in the order in which the denoiser runs its blocks.
+
+    A UNet runs down, through the middle and up; a transformer runs its blocks by number, the single ones last.
+    """
+    keys = [_order(layer) for layer in layers]
+    ranks = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return [ranks[key] / max(1, len(ranks) - 1) for key in keys]
 
 
-def _place(layer: str) -> tuple[int, ...]:
+def _order(layer: str) -> tuple[int, ...]:
+    """Return the sort key of a layer's block: the part of the denoiser, then the numbers in the path."""
     first = layer.split(".")[0]
-    part = _UNET.index(first) if first in _UNET else int(first.startswith("single_"))
+    part = _UNET_PARTS.index(first) if first in _UNET_PARTS else int(first.startswith("single_"))
     return (part, *(int(number) for number in re.findall(r"(?<=\.)\d+(?=\.)", layer)))
 
 
-def measure(loras: Sequence[LoRA], layers: Sequence[str], device: torch.device) -> Tensor:
-    """Features of each LoRA's layers beside the sum of all others, through the factors, (loras, layers, FEATURES).
+def delta_features(loras: Sequence[LoRA], layers: Sequence[str], device: torch.device) -> Tensor:
+    """Return the features of each LoRA's deltas against the sum of the other LoRAs' deltas.
 
-    With dW of one LoRA and dO the sum of the others: log of the root mean square entry of dW and of dO (over 0.01),
-    their cosine, log of each one's effective rank |dW|^4 / |dW dW^T|^2, log share of their outputs' and of their
-    inputs' directions that is common (|dO^T dW| and |dW dO^T| over |dW| |dO|), and the first once more, less its mean
-    over all layers.
+    For LoRA i and one layer, dW = B A (out, in) is its delta, with B (out, rank) and A (rank, in), the scale being part
+    of A. dO = D C is the sum of the other LoRAs' deltas, with their factors side by side: D (out, ranks), C (ranks,
+    in). |.| is the Frobenius norm, <., .> the inner product of two matrices, N = out in the number of entries, and
+
+        s_W = |dW|^2 + 1e-16,    s_O = |dO|^2 + 1e-16.
+
+    The features of a layer are, the first seven clamped to -8 .. 8:
+
+        0  1/2 log(s_W / (1e-4 N))                      log of the root mean square entry of dW, over 0.01
+        1  1/2 log(s_O / (1e-4 N))                      the same of dO
+        2  <dW, dO> / sqrt(s_W s_O)                     cosine between dW and dO
+        3  log(s_W^2 / (|dW dW^T|^2 + 1e-4 s_W^2))      log of the effective rank of dW
+        4  log(s_O^2 / (|dO dO^T|^2 + 1e-4 s_O^2))      log of the effective rank of dO
+        5  1/2 log(|dO^T dW|^2 / (s_W s_O) + 1e-4)      log of the share of common output directions
+        6  1/2 log(|dW dO^T|^2 / (s_W s_O) + 1e-4)      log of the share of common input directions
+        7  feature 0 less its mean over all layers      size of dW in this layer, relative to the LoRA's other layers
+
+    For a content and a style LoRA, dO of the content is the style's delta and the reverse. All terms are computed from
+    the Gram matrices of the factors, see `_features_from_grams`, so that dW is never formed.
 
     Args:
-        loras: Two or more that all hold the layers, linear ones.
+        loras: Two or more LoRAs that all hold the layers.
+        layers: Paths of linear layers.
+        device: Where to compute.
+
+    Returns:
+        (loras, layers, 8), float32.
     """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    thin = [[factorise(lora.layers[layer]) for lora in loras] for layer in layers]
-    for row, factors in enumerate(thin):
-        groups.setdefault(tuple(f.rank for f in factors), []).append(row)
-    found = torch.zeros(len(loras), len(layers), FEATURES, device=device)
-    for ranks, rows in groups.items():
-        pairs = [_grams(thin[row], device) for row in rows]
-        inputs, outputs = (torch.stack(grams) for grams in zip(*pairs, strict=True))
-        sizes = torch.tensor([float(math.prod(thin[row][0].shape)) for row in rows], device=device)
+    factors = [[factorise(lora.layers[layer]) for lora in loras] for layer in layers]
+    rows_by_ranks: dict[tuple[int, ...], list[int]] = {}
+    for row, layer_factors in enumerate(factors):
+        rows_by_ranks.setdefault(tuple(f.rank for f in layer_factors), []).append(row)
+    features = torch.zeros(len(loras), len(layers), DELTA_FEATURES, device=device)
+    for ranks, rows in rows_by_ranks.items():
+        grams = [_grams(factors[row], device) for row in rows]
+        down_grams, up_grams = (torch.stack(matrices) for matrices in zip(*grams, strict=True))
+        entries = torch.tensor([float(math.prod(factors[row][0].shape)) for row in rows], device=device)
         for i in range(len(loras)):
-            found[i, rows, :-1] = _features(inputs, outputs, sizes, _part(ranks, i, device))
-    found[..., -1] = found[..., 0] - found[..., 0].mean(dim=1, keepdim=True)
-    return found
+            own = _own_rows(ranks, i, device)
+            features[i, rows, :-1] = _features_from_grams(down_grams, up_grams, entries, own)
+    features[..., -1] = features[..., 0] - features[..., 0].mean(dim=1, keepdim=True)
+    return features
 
 
 def _grams(factors: Sequence[LowRank], device: torch.device) -> tuple[Tensor, Tensor]:
-    """A A^T and B^T B of all LoRAs' factors of a layer, one below the other, (ranks, ranks) each, in float32.
+    """Return the Gram matrices of a layer's factors, all LoRAs' factors in one: A A^T and B^T B.
 
-    All features are of these two, so that a layer's large factors are read once.
+    Every feature is computed from these two, so that a layer's large factors are read once.
+
+    Returns:
+        Two matrices (ranks, ranks), float32; ranks is the sum of the LoRAs' ranks.
     """
     a = torch.cat([f.A.to(device, torch.float32) * f.scale for f in factors])
     b = torch.cat([f.B.to(device, torch.float32) for f in factors], dim=1)
     return a @ a.mT, b.mT @ b
 
 
-def _part(ranks: Sequence[int], i: int, device: torch.device) -> Tensor:
-    """Which rows of the factors are LoRA i's, (ranks,)."""
-    owner = [k for k, rank in enumerate(ranks) for _ in range(rank)]
-    return torch.tensor(owner, device=device) == i
+def _own_rows(ranks: Sequence[int], i: int, device: torch.device) -> Tensor:
+    """Return which rows of the Gram matrices belong to LoRA i, a mask (ranks,)."""
+    owners = [k for k, rank in enumerate(ranks) for _ in range(rank)]
+    return torch.tensor(owners, device=device) == i
 
 
-def _features(inputs: Tensor, outputs: Tensor, sizes: Tensor, own: Tensor) -> Tensor:
-    """(layers, FEATURES - 1) from the Grams (layers, ranks, ranks), the deltas' numbers of entries and dW's rows."""
-    aa, ac, cc = inputs[:, own][:, :, own], inputs[:, own][:, :, ~own], inputs[:, ~own][:, :, ~own]
-    bb, bd, dd = outputs[:, own][:, :, own], outputs[:, own][:, :, ~own], outputs[:, ~own][:, :, ~own]
-    square, square_o = (_sum(x, y).clamp(min=0) + _TINY for x, y in ((bb, aa), (dd, cc)))
-    both = square * square_o
-    usual = _LITTLE * sizes  # squared size of a delta whose entries are 0.01
-    found = [
-        (square / usual).log() / 2,
-        (square_o / usual).log() / 2,
-        _sum(bd, ac) / both.sqrt(),
-        _effective_rank(bb, aa, square).log(),
+def _features_from_grams(down_grams: Tensor, up_grams: Tensor, entries: Tensor, own: Tensor) -> Tensor:
+    """Return the first seven features of `delta_features`, from Gram matrices.
+
+    With dW = B A and dO = D C the terms are inner products of small matrices:
+
+        |dW|^2       = <B^T B, A A^T>                    |dO|^2 = <D^T D, C C^T>
+        <dW, dO>     = <B^T D, A C^T>
+        |dO^T dW|^2  = <B^T D C C^T, A A^T B^T D>
+        |dW dO^T|^2  = <A C^T D^T D, B^T B A C^T>
+
+    Args:
+        down_grams: Gram matrices of the down factors, (layers, ranks, ranks): A A^T, A C^T and C C^T are their blocks.
+        up_grams: Gram matrices of the up factors, the same shape: B^T B, B^T D and D^T D.
+        entries: Number N of entries of each layer's delta, (layers,).
+        own: Mask (ranks,) of the rows of A and B.
+
+    Returns:
+        (layers, 7).
+    """
+    aa, ac, cc = _blocks(down_grams, own)
+    bb, bd, dd = _blocks(up_grams, own)
+    square_w = _inner(bb, aa).clamp(min=0) + _SQUARE_FLOOR
+    square_o = _inner(dd, cc).clamp(min=0) + _SQUARE_FLOOR
+    product = square_w * square_o
+    typical = _TYPICAL_SQUARE * entries
+    features = [
+        (square_w / typical).log() / 2,
+        (square_o / typical).log() / 2,
+        _inner(bd, ac) / product.sqrt(),
+        _effective_rank(bb, aa, square_w).log(),
         _effective_rank(dd, cc, square_o).log(),
-        (_sum(bd @ cc, aa @ bd).clamp(min=0) / both + _LITTLE).log() / 2,
-        (_sum(ac @ dd, bb @ ac).clamp(min=0) / both + _LITTLE).log() / 2,
+        (_inner(bd @ cc, aa @ bd).clamp(min=0) / product + _SHARE_FLOOR).log() / 2,
+        (_inner(ac @ dd, bb @ ac).clamp(min=0) / product + _SHARE_FLOOR).log() / 2,
     ]
-    return torch.stack(found, dim=-1).clamp(-8, 8)
+    return torch.stack(features, dim=-1).clamp(-_LARGEST, _LARGEST)
 
 
-def _sum(x: Tensor, y: Tensor) -> Tensor:
-    """Inner products of matrices, (layers,)."""
+def _blocks(grams: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a Gram matrix's blocks: own with own, own with others, others with others."""
+    return grams[:, own][:, :, own], grams[:, own][:, :, ~own], grams[:, ~own][:, :, ~own]
+
+
+def _inner(x: Tensor, y: Tensor) -> Tensor:
+    """Return the inner products <x, y> of matrices, (layers, n, m) and (layers, n, m) -> (layers,)."""
     return (x * y).sum((1, 2))
 
 
-def _effective_rank(bb: Tensor, aa: Tensor, square: Tensor) -> Tensor:
-    """(sum of the squared singular values)^2 / sum of their fourth powers, (layers,)."""
-    product = bb @ aa
-    return square.square() / (_sum(product, product.mT).clamp(min=0) + square.square() * _LITTLE)
+def _effective_rank(up_gram: Tensor, down_gram: Tensor, square: Tensor) -> Tensor:
+    """Return s^2 / (|dW dW^T|^2 + 1e-4 s^2), with |dW dW^T|^2 = tr((B^T B A A^T)^2), (layers,).
+
+    Apart from the floor it is the squared sum of the squared singular values over the sum of their fourth powers.
+    """
+    product = up_gram @ down_gram
+    return square.square() / (_inner(product, product.mT).clamp(min=0) + square.square() * _SHARE_FLOOR)

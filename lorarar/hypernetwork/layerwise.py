@@ -1,4 +1,4 @@
-"""Our hypernetwork: it takes any width, any rank, any number of LoRAs and any denoiser with attention."""
+"""Layerwise network: our hypernetwork, one coefficient for each layer and LoRA, from features of the deltas."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure, role
+from lorarar.hypernetwork.features import (
+    DELTA_FEATURES,
+    POSITION_FEATURES,
+    delta_features,
+    position_features,
+    projection_role,
+)
 from lorarar.hypernetwork.paper import linear_layers
 from lorarar.lora import Coefficients, LoRA, check_same_shapes
 
-Kind = Literal["content", "style"]
+InputKind = Literal["content", "style"]
 _SIGN = {"content": 1.0, "style": -1.0}
 
 
 @dataclass(frozen=True)
 class LayerwiseConfig:
-    """What is needed to build the network.
+    """Configuration of the network.
 
-    Args:
-        predicted: Projections whose layers it predicts; joint attention's (``add_k_proj``) count as these.
+    Attributes:
+        predicted: Projections whose layers it predicts; joint attention's (`add_k_proj`) count as these.
         width: Neurons of its hidden layers.
         initial: Coefficient of a content and of a style LoRA before training.
-        fixed: The same in layers that are not predicted.
+        fixed: Coefficient of a content and of a style LoRA in layers that are not predicted.
     """
 
     predicted: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out")
@@ -35,20 +41,26 @@ class LayerwiseConfig:
 
 
 class LayerwiseHypernetwork(nn.Module):
-    """m_i = exp(gain) (constant + shift), a number for each layer and each LoRA i, which is a content or a style.
+    """Network of a coefficient m_c or m_s for each layer of each content or style LoRA.
 
-    The constant comes from where the layer lies: projection, kind of attention, depth. Gain and shift come from that,
-    from how long LoRA i's delta is and how it lies to the sum of the others' deltas, and from the mean of that over all
-    layers. It is computed through the factors and depends on neither width, rank nor factorisation, so one network
-    serves other base models too. All three start at zero: training starts from ``initial``.
+    For LoRA i and a layer, p holds the twelve position features of the layer and the kind's sign (+1 content, -1
+    style), and f holds the eight features of delta dW_i against the sum of the other LoRAs' deltas; `position_features`
+    and `delta_features` give the formula of each. With silu(x) = x sigmoid(x) and all matrices learned:
 
-    One number serves all columns of a layer: more of them did not make better images (experiments/LOG.md).
+        t = silu(W_t [p; f] + b_t)                              the token of the layer, (width,)
+        [g; h] = W_2 silu(W_1 [t; mean of t over layers] + b_1) + b_2      gain and shift
+        c = initial + W_4 silu(W_3 p + b_3) + b_4               the constant, which does not look at the deltas
+        m_i = exp(g) (c + h)
+
+    W_2, b_2, W_4 and b_4 start at zero, so training starts from m_i = initial. One coefficient serves all columns of a
+    layer: more of them did not make better images (experiments/LOG.md). The network depends on neither width, rank nor
+    factorisation, so one network also serves other base models, and any number of LoRAs.
 
     Args:
-        config: Sizes.
+        config: Sizes, predicted projections and initial coefficients.
 
     Raises:
-        ValueError: Nothing is predicted, or the width is less than 1.
+        ValueError: No projection is predicted, or the width is less than 1.
     """
 
     def __init__(self, config: LayerwiseConfig) -> None:
@@ -56,30 +68,29 @@ class LayerwiseHypernetwork(nn.Module):
         if not config.predicted or config.width < 1:
             raise ValueError(f"expected one or more projections and a width of at least 1, found {config}")
         self.config = config
-        place, width = DESCRIPTION + 1, config.width
-        self.constant = nn.Sequential(nn.Linear(place, width), nn.SiLU(), _zero(nn.Linear(width, 1)))
-        self.token = nn.Sequential(nn.Linear(place + FEATURES, width), nn.SiLU())
+        position, width = POSITION_FEATURES + 1, config.width
+        self.constant = nn.Sequential(nn.Linear(position, width), nn.SiLU(), _zero(nn.Linear(width, 1)))
+        self.token = nn.Sequential(nn.Linear(position + DELTA_FEATURES, width), nn.SiLU())
         self.mixed = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), _zero(nn.Linear(width, 2)))
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
-        """The layers whose coefficients the network predicts: linear ones of its projections that all LoRAs have."""
-        return [layer for layer in linear_layers(loras) if role(layer) in self.config.predicted]
+        """Return the layers whose coefficients are predicted: linear layers of its projections that all LoRAs hold."""
+        return [layer for layer in linear_layers(loras) if projection_role(layer) in self.config.predicted]
 
-    def forward(self, loras: Sequence[LoRA], kinds: Sequence[Kind] | None = None) -> Coefficients:
-        """Predicts the coefficients of two or more LoRAs.
+    def forward(self, loras: Sequence[LoRA], kinds: Sequence[InputKind] | None = None) -> Coefficients:
+        """Predict the coefficients of two or more LoRAs.
 
         Args:
-            loras: In any number from 2. Layers that one of them lacks, convolutions, norms and biases get the fixed
-                coefficient of their LoRA's kind. A predicted layer's delta may be dense.
-            kinds: "content" or "style" for each LoRA. Without it two LoRAs are a content and a style; of more, each is
-                what its metadata's "kind" says, or, where one says nothing, the first is the content.
+            loras: Two or more LoRAs. A layer that one of them lacks, a convolution, a norm and a bias get the fixed
+                coefficient of their LoRA's kind. The delta of a predicted layer may be dense.
+            kinds: "content" or "style" for each LoRA; None takes `kinds_of` the LoRAs.
 
         Returns:
             For each layer of any LoRA a vector (in,) of equal numbers for each LoRA, or a number () where it is fixed.
 
         Raises:
-            ValueError: There are fewer than two LoRAs, not as many kinds, an unknown kind, shapes that clash, or no
-                shared layer that can be predicted.
+            ValueError: There are fewer than two LoRAs, their number differs from that of the kinds, a kind is unknown,
+                shapes clash, or the LoRAs share no layer that is predicted.
         """
         kinds = kinds or kinds_of(loras)
         if len(loras) < 2 or len(kinds) != len(loras) or set(kinds) - set(_SIGN):
@@ -92,39 +103,47 @@ class LayerwiseHypernetwork(nn.Module):
                 "them on attention layers"
             )
         device = next(self.parameters()).device
-        where = describe(layers).to(device)
-        measured = measure(loras, layers, device)
-        found = torch.stack([self._one(kind, where, measured[i]) for i, kind in enumerate(kinds)], dim=1)
-        fixed = tuple(found.new_tensor(self.config.fixed[_side(kind)]) for kind in kinds)
-        widths = [loras[0].layers[layer].shape[1] for layer in layers]
-        vectors = {la: tuple(m.expand(n) for m in row) for la, n, row in zip(layers, widths, found, strict=True)}
-        return Coefficients({la: vectors.get(la, fixed) for lora in loras for la in lora.layers})
+        positions = position_features(layers).to(device)
+        deltas = delta_features(loras, layers, device)
+        columns = [self._coefficients(kind, positions, deltas[i]) for i, kind in enumerate(kinds)]
+        numbers = torch.stack(columns, dim=1)
+        fixed = tuple(numbers.new_tensor(self.config.fixed[_index(kind)]) for kind in kinds)
+        vectors = {}
+        for layer, row in zip(layers, numbers, strict=True):
+            width = loras[0].layers[layer].shape[1]
+            vectors[layer] = tuple(m.expand(width) for m in row)
+        return Coefficients({layer: vectors.get(layer, fixed) for lora in loras for layer in lora.layers})
 
-    def _one(self, kind: Kind, where: Tensor, measured: Tensor) -> Tensor:
-        """The coefficients of one LoRA, (layers,), from descriptions and features of its layers."""
-        place = torch.cat([where, where.new_full((len(where), 1), _SIGN[kind])], dim=1)
-        tokens = self.token(torch.cat([place, measured], dim=1))
+    def _coefficients(self, kind: InputKind, positions: Tensor, deltas: Tensor) -> Tensor:
+        """Return one LoRA's coefficients (layers,), from features (layers, 12) and (layers, 8)."""
+        place = torch.cat([positions, positions.new_full((len(positions), 1), _SIGN[kind])], dim=1)
+        tokens = self.token(torch.cat([place, deltas], dim=1))
         mean = tokens.mean(0, keepdim=True).expand_as(tokens)
         gain, shift = self.mixed(torch.cat([tokens, mean], dim=1)).unbind(1)
-        constant = self.config.initial[_side(kind)] + self.constant(place).squeeze(1)
-        found: Tensor = gain.exp() * (constant + shift)
-        return found
+        constant = self.config.initial[_index(kind)] + self.constant(place).squeeze(1)
+        coefficients: Tensor = gain.exp() * (constant + shift)
+        return coefficients
 
 
-def kinds_of(loras: Sequence[LoRA]) -> list[Kind]:
-    """Two are content, style; of more, each is what its metadata say, or the first is the content."""
-    said = [lora.metadata.get("kind") for lora in loras]
-    if len(loras) > 2 and set(said) <= set(_SIGN):
-        return [cast(Kind, kind) for kind in said]
+def kinds_of(loras: Sequence[LoRA]) -> list[InputKind]:
+    """Return the kind of each LoRA.
+
+    Two LoRAs are a content and a style. Of more, each is what "kind" in its metadata says; where one of them has no
+    such entry, the first is the content and the others are styles.
+    """
+    stated = [lora.metadata.get("kind") for lora in loras]
+    if len(loras) > 2 and set(stated) <= set(_SIGN):
+        return [cast(InputKind, kind) for kind in stated]
     return ["content" if i == 0 else "style" for i in range(len(loras))]
 
 
-def _side(kind: Kind) -> int:
+def _index(kind: InputKind) -> int:
+    """Return the index of a kind in the pairs (content, style) of the configuration."""
     return int(kind == "style")
 
 
 def _zero(linear: nn.Linear) -> nn.Linear:
-    """A layer that answers zero before training."""
+    """Return a layer whose output is zero before training."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear

@@ -1,4 +1,4 @@
-"""The hypernetwork of LoRA.rar, as its authors released it, computed through the factors."""
+"""Paper network: the hypernetwork of LoRA.rar as its authors released it, computed through the factors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from lorarar.lora import Coefficients, Layer, LoRA, LowRank, check_same_shapes, factorise, label, projection
 
-# Hidden values, (layers, hidden, in), that are computed at once.
+# Hidden values, layers times hidden times in, that are computed at once: few enough for a CPU's cache.
 _CPU_VALUES = 1 << 18
 _DEVICE_VALUES = 1 << 26
 
 
 @dataclass(frozen=True)
 class PaperConfig:
-    """What is needed to build the network.
+    """Configuration of the network.
 
-    Args:
-        widths: The `out` widths of the predicted layers, one input layer each; SDXL has (640, 1280).
+    Attributes:
+        widths: `out` widths of the predicted layers, with an input layer for each; SDXL has (640, 1280).
         hidden: Neurons of the hidden layer.
         predicted: Projections whose coefficients are predicted.
         fixed: Coefficient of all other layers, for both LoRAs. The released code has 1 (the sum); a summary of the
@@ -34,11 +34,13 @@ class PaperConfig:
 
 
 class PaperHypernetwork(nn.Module):
-    """(m_c[j], m_s[j]) = output(relu(input_out([dW_c[:, j]; dW_s[:, j]]))) for each column j of each predicted layer.
+    """Network of the coefficients m_c[j] and m_s[j] of each column j of each predicted layer.
 
-    The columns are the batch of one small MLP that all layers share; only its input layer depends on the width. There
-    is no normalisation, no output activation and no layer embedding, so the answer depends on rank, alpha and the
-    LoRAs' size.
+        [m_c[j]; m_s[j]] = W_output relu(W [dW_c[:, j]; dW_s[:, j]] + b) + b_output
+
+    W (hidden, 2 out) and b are the input layer for the layer's width. The columns are the batch of one small MLP that
+    all layers share; only its input layer depends on the width. The network has neither a normalisation, nor an output
+    activation, nor a layer embedding, so the coefficients depend on rank, alpha and the size of the deltas.
 
     Args:
         config: Widths, hidden size, which layers are predicted, and the coefficient of the others.
@@ -59,30 +61,29 @@ class PaperHypernetwork(nn.Module):
         self.output = nn.Linear(config.hidden, 2)
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
-        """The layers whose coefficients the network predicts: linear ones of the right projections that both have."""
-        shared = linear_layers(loras)
-        return [layer for layer in shared if projection(layer) in self.config.predicted]
+        """Return the layers whose coefficients are predicted: linear layers of its projections that both LoRAs hold."""
+        return [layer for layer in linear_layers(loras) if projection(layer) in self.config.predicted]
 
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
-        """Predicts the coefficients of a content and a style LoRA.
+        """Predict the coefficients of a content and a style LoRA.
 
         Args:
-            loras: [content, style]. Layers that only one of them holds, convolutions, norms and biases get the fixed
-                coefficient, like all layers that are not predicted. A predicted layer's delta may be dense.
+            loras: [content, style]. Layers that are not predicted get the fixed coefficient, among them layers that
+                only one LoRA holds, convolutions, norms and biases. The delta of a predicted layer may be dense.
 
         Returns:
             For each layer of either LoRA two vectors (in,), or two numbers () where the coefficient is fixed, in the
             network's dtype and on its device.
 
         Raises:
-            ValueError: There are not two LoRAs, their shapes clash, no layer can be predicted, or a predicted layer's
-                width is not among the network's.
+            ValueError: The number of LoRAs is not two, their shapes clash, no layer is predicted, or the width of a
+                predicted layer is not among those of the network.
         """
-        content, style = self._two(loras)
+        content, style = _content_and_style(loras)
         predicted = self.predicted(loras)
         self._check_widths(predicted, content, style)
         vectors: dict[str, tuple[Tensor, ...]] = {}
-        for group in alike(predicted, content.layers, style.layers):
+        for group in _same_layout(predicted, content.layers, style.layers):
             for layers in self._batches(group, content.layers[group[0]].shape[1]):
                 m = self.columns([content.layers[la] for la in layers], [style.layers[la] for la in layers])
                 vectors |= {layer: (m[i, 0], m[i, 1]) for i, layer in enumerate(layers)}
@@ -90,84 +91,87 @@ class PaperHypernetwork(nn.Module):
         return Coefficients({la: vectors.get(la, (fixed, fixed)) for lora in loras for la in lora.layers})
 
     def columns(self, content: Sequence[Layer], style: Sequence[Layer]) -> Tensor:
-        """The network on every column of layers of one shape.
+        """Return the coefficients of every column of layers of one shape.
 
-        The first linear layer factors, so dW is never formed:
-        W [dW_c; dW_s] = [s_c W_c B_c, s_s W_s B_s] [A_c; A_s], with W = [W_c, W_s].
+        The input layer factors, so that dW is never formed:
+        W [dW_c; dW_s] = [s_c W_c B_c, s_s W_s B_s] [A_c; A_s], with W = [W_c, W_s] and the scales s_c and s_s.
 
         Args:
-            content: The content LoRA's deltas (out, in), all of one rank.
-            style: The style LoRA's deltas of the same layers, all of one rank.
+            content: Deltas (out, in) of the content LoRA, all of one rank.
+            style: Deltas of the same layers of the style LoRA, all of one rank.
 
         Returns:
-            (layers, 2, in): m_c[j] and m_s[j].
+            (layers, 2, in): m_c and m_s of each layer.
         """
         first = self.input.get_submodule(str(content[0].shape[0]))
         assert isinstance(first, nn.Linear)  # for the type checker
         deltas = [[factorise(delta) for delta in side] for side in (content, style)]
         up = [_up(weight, side) for weight, side in zip(first.weight.chunk(2, dim=1), deltas, strict=True)]
-        down = [stacked([d.A for d in side], first.weight) for side in deltas]
+        down = [stack_factors([d.A for d in side], first.weight) for side in deltas]
         hidden = torch.baddbmm(first.bias[:, None], torch.cat(up, dim=2), torch.cat(down, dim=1)).relu_()
         return self.output.weight @ hidden + self.output.bias[:, None]
 
     def _batches(self, layers: list[str], width: int) -> Iterator[list[str]]:
-        """Parts of a group whose hidden values stay small: in the cache of a CPU, in the memory of an accelerator."""
+        """Split layers into batches whose hidden values fit a CPU's cache or an accelerator's memory."""
         device = self.output.weight.device.type
         size = max(1, (_CPU_VALUES if device == "cpu" else _DEVICE_VALUES) // (self.config.hidden * width))
         return (layers[start : start + size] for start in range(0, len(layers), size))
-
-    def _two(self, loras: Sequence[LoRA]) -> tuple[LoRA, LoRA]:
-        if len(loras) != 2:
-            raise ValueError(f"the LoRA.rar network merges exactly two LoRAs, [content, style], found {len(loras)}")
-        check_same_shapes(loras)
-        return loras[0], loras[1]
 
     def _check_widths(self, layers: Sequence[str], content: LoRA, style: LoRA) -> None:
         names = f"{label(content, 0)} and {label(style, 1)}"
         if not layers:
             raise ValueError(
-                f"{names} share no layer that the network predicts ({', '.join(self.config.predicted)}): "
-                f"they have {len(content.layers)} and {len(style.layers)} layers; train them on attention layers"
+                f"expected a layer that the network predicts ({', '.join(self.config.predicted)}), found none among "
+                f"the {len(content.layers)} and {len(style.layers)} layers of {names}: train them on attention layers"
             )
-        found = {content.layers[layer].shape[0] for layer in layers}
-        if not found <= set(self.config.widths):
+        widths = {content.layers[layer].shape[0] for layer in layers}
+        if not widths <= set(self.config.widths):
             raise ValueError(
-                f"the network was made for out widths {sorted(self.config.widths)}, {names} have {sorted(found)}: "
+                f"expected layers of the out widths {sorted(self.config.widths)}, found {sorted(widths)} in {names}: "
                 f"use a network that was trained for their base model"
             )
 
 
+def _content_and_style(loras: Sequence[LoRA]) -> tuple[LoRA, LoRA]:
+    if len(loras) != 2:
+        raise ValueError(f"expected two LoRAs for the LoRA.rar network, [content, style], found {len(loras)}: give two")
+    check_same_shapes(loras)
+    return loras[0], loras[1]
+
+
 def _up(weight: Tensor, deltas: Sequence[LowRank]) -> Tensor:
-    """s W B for deltas of one shape and rank: (hidden, out) -> (layers, hidden, rank)."""
+    """Return s W B (layers, hidden, rank) for W (hidden, out) and deltas of one shape and rank."""
     scale = weight.new_tensor([d.scale for d in deltas])
-    return scale[:, None, None] * (weight @ stacked([d.B for d in deltas], weight))
+    return scale[:, None, None] * (weight @ stack_factors([d.B for d in deltas], weight))
 
 
-def stacked(factors: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Factors of one shape as one tensor, (layers, ..), with the dtype and on the device of another."""
+def stack_factors(factors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Return factors of one shape as one tensor (layers, ..), with the dtype and on the device of `like`."""
     if len(factors) == 1:
         return factors[0].to(like)[None]
     return torch.stack([factor.to(like) for factor in factors])
 
 
 def linear_layers(loras: Sequence[LoRA]) -> list[str]:
-    """The layers that all the LoRAs hold and that belong to linear modules' weights."""
+    """Return the layers that all the LoRAs hold and that are weights of linear modules."""
     first, *others = [lora.layers for lora in loras]
-    shared = [la for la in first if all(la in layers for layers in others)]
-    return [la for la in shared if len(first[la].shape) == 2 and not first[la].kernel]
+    shared = [layer for layer in first if all(layer in layers for layers in others)]
+    return [layer for layer in shared if len(first[layer].shape) == 2 and not first[layer].kernel]
 
 
-def alike(layers: Sequence[str], content: Mapping[str, Layer], style: Mapping[str, Layer]) -> Iterable[list[str]]:
-    """The layers in groups of equal shape and ranks, which can be stacked."""
+def _same_layout(
+    layers: Sequence[str], content: Mapping[str, Layer], style: Mapping[str, Layer]
+) -> Iterable[list[str]]:
+    """Return the layers in groups of equal shape and ranks, whose factors can be stacked."""
     groups: dict[object, list[str]] = {}
     for layer in layers:
-        c, s = content[layer], style[layer]
-        groups.setdefault((c.shape, _layout(c), _layout(s)), []).append(layer)
+        layout = (content[layer].shape, _layout(content[layer]), _layout(style[layer]))
+        groups.setdefault(layout, []).append(layer)
     return groups.values()
 
 
 def _layout(delta: Layer) -> tuple[int, torch.dtype]:
-    """Rank and dtype of the factors; a dense delta's are those of `factorise`."""
+    """Return rank and dtype of the factors; a dense delta has those that `factorise` gives it."""
     if isinstance(delta, LowRank):
         return delta.rank, delta.A.dtype
     return min(delta.shape), delta.tensor.dtype

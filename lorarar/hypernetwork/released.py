@@ -1,4 +1,4 @@
-"""The hypernetworks that the authors of LoRA.rar released, pickled .pth files of six tensors."""
+"""Released networks: the hypernetworks of the authors of LoRA.rar, pickled .pth files of six tensors."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PICKLE = b"\x80"  # first byte of pickle protocols 2 and later
 
 
 def is_pickled(path: str | Path) -> bool:
-    """Whether a file is one that torch.save wrote, by its content."""
+    """Tell from a file's content whether torch.save wrote it."""
     path = Path(path)
     if not path.is_file():
         return False
     with open(path, "rb") as file:
         start = file.read(9)
-    return zipfile.is_zipfile(path) or (start[:1] == _PICKLE and start[8:] != b"{")  # safetensors has { there
+        return zipfile.is_zipfile(file) or (start[:1] == _PICKLE and start[8:] != b"{")  # safetensors has { there
 
 
-def load_official(path: str | Path) -> PaperHypernetwork:
-    """Reads a released checkpoint, recognised by its keys; the coefficient of to_k and to_v is 1, as in the release.
+def load_released(path: str | Path) -> PaperHypernetwork:
+    """Read a released checkpoint, recognised by its keys; the coefficient of to_k and to_v is 1, as in the release.
 
     Raises:
-        FormatError: The file is damaged, or holds anything else.
+        FormatError: The file is damaged, or is not one of the released networks.
 
     Reference:
         LoRA.rar, arXiv 2412.05148; github.com/donaldssh/LoRA.rar.
@@ -46,7 +46,9 @@ def load_official(path: str | Path) -> PaperHypernetwork:
     try:
         network.load_state_dict({f"{names[layer]}.{part}": state[key] for key, (layer, part) in parts.items()})
     except RuntimeError as error:
-        raise FormatError(f"{path} has a released network's keys and other shapes: {error}") from error
+        raise FormatError(
+            f"expected the shapes of a released network in {path}, found {error}: download the file again"
+        ) from error
     return network.eval()
 
 
@@ -61,7 +63,7 @@ def _state(path: Path) -> dict[str, Tensor]:
     keys = set(state) if isinstance(state, dict) else set()
     if keys != _KEYS or any(not isinstance(state[key], Tensor) or not state[key].ndim for key in keys):
         raise FormatError(
-            f"{path} is a pickled file, but none of LoRA.rar's released networks: expected the keys {sorted(_KEYS)}, "
+            f"{path} is a pickled file, but not a released network of LoRA.rar: expected the keys {sorted(_KEYS)}, "
             f"found {len(keys)}, first {sorted(map(str, keys))[:3]}: give a safetensors file that lorarar's training "
             f"wrote"
         )

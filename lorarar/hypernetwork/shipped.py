@@ -1,4 +1,4 @@
-"""The learned mergers that come with lorarar."""
+"""Shipped networks: the learned mergers that come with lorarar."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from lorarar.storage import NETWORKS
 
 
 def shipped_network(family: str, folder: Path = NETWORKS) -> Path | None:
-    """The shipped network for a family of base models, or None.
+    """Return the file of the network that is shipped for a family of base models; None where none is.
+
+    Only the cards are read, not the networks.
 
     Args:
-        family: A key of `lorarar.lora.families.FAMILIES`; "" (unknown) has none.
-        folder: Where networks lie, each with its card beside it. A card whose "default_for" names a family offers its
-            network to that family's LoRAs.
+        family: A key of `lorarar.lora.families.FAMILIES`; "" (unknown) has no network.
+        folder: Networks, each with its card beside it. A network serves the family that its card names as
+            "default_for".
     """
     if not family:
         return None

@@ -1,4 +1,6 @@
 from .catalogue import CATALOGUE as CATALOGUE
+from .catalogue import MergerInfo as MergerInfo
+from .catalogue import find_merger as find_merger
 from .catalogue import mergers_table as mergers_table
 from .combination import combine as combine
 from .combination import merge as merge

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lorarar.mergers.optimised.cat import CAT
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
 from lorarar.storage import RENAMED_MERGERS, unknown_name
 
-Kind = Literal["coefficients", "delta", "runtime"]
+MergerKind = Literal["coefficients", "delta", "runtime"]
 Options = Mapping[str, float | int]
 
 
@@ -21,27 +21,27 @@ class MergerInfo:
     """A merger as data.
 
     Attributes:
-        name: Its key in the catalogue; a learned merger's is the kind that its file names.
-        kind: Its calling convention, see `lorarar.mergers.table.Merger`: "coefficients", "delta" or "runtime".
-        citation: Paper or project that it comes from.
-        options: Its own settings and their defaults.
+        name: Key in the catalogue; for a learned merger the kind that its file states.
+        kind: Calling convention, see `lorarar.mergers.table.Merger`: "coefficients", "delta" or "runtime".
+        citation: Paper or project that describes it.
+        options: Own settings and their defaults.
         learned: Whether it needs a trained network.
         pair: How its coefficients are optimised for each pair; None for a merger that is not optimised.
-        two: Whether it merges exactly two LoRAs, a content and a style.
+        pairs_only: Whether it merges exactly two LoRAs, a content and a style.
     """
 
     name: str
-    kind: Kind
+    kind: MergerKind
     citation: str
     options: Options = field(default_factory=dict)
     learned: bool = False
     pair: PairMethod | None = None
-    two: bool = False
+    pairs_only: bool = False
 
     @property
     def takes_kinds(self) -> bool:
         """Whether it takes any number of LoRAs and distinguishes contents from styles among them."""
-        return self.learned and not self.two
+        return self.learned and not self.pairs_only
 
     @property
     def needs(self) -> str:
@@ -50,26 +50,26 @@ class MergerInfo:
             return f"base {self.pair.needs}"
         return "network" if self.learned else ""
 
-    def settings(self, given: Options) -> dict[str, float | int]:
-        """Return all options, the given ones in place of their defaults.
+    def settings(self, chosen: Options) -> dict[str, float | int]:
+        """Return all options, the chosen ones in place of their defaults.
 
         Raises:
             ValueError: An option is unknown, or is not a whole number where one is needed.
         """
-        for key, value in given.items():
+        for key, value in chosen.items():
             if key not in self.options:
-                raise ValueError(unknown_name(f"options of {self.name}", key, self.options))
+                raise ValueError(unknown_name(f"an option of {self.name}", key, self.options))
             if isinstance(self.options[key], int) and not float(value).is_integer():
-                raise ValueError(f"expected a whole number for {self.name}'s option {key}, found {value}")
-        return {key: type(default)(given.get(key, default)) for key, default in self.options.items()}
+                raise ValueError(f"expected a whole number for option {key} of {self.name}, found {value}: round it")
+        return {key: type(default)(chosen.get(key, default)) for key, default in self.options.items()}
 
 
-def _learned(name: str, citation: str, *, two: bool = True) -> MergerInfo:
-    return MergerInfo(name, "coefficients", citation, learned=True, two=two)
+def _learned(name: str, citation: str, *, pairs_only: bool = True) -> MergerInfo:
+    return MergerInfo(name, "coefficients", citation, learned=True, pairs_only=pairs_only)
 
 
 def _optimised(name: str, method: PairMethod, citation: str) -> MergerInfo:
-    return MergerInfo(name, "coefficients", citation, method.options(), pair=method, two=True)
+    return MergerInfo(name, "coefficients", citation, method.options(), pair=method, pairs_only=True)
 
 
 def _pruning(name: str, citation: str, **options: float | int) -> MergerInfo:
@@ -78,6 +78,7 @@ def _pruning(name: str, citation: str, **options: float | int) -> MergerInfo:
 
 _TIES, _DARE, _DELLA = "TIES, arXiv 2306.01708", "DARE, arXiv 2311.03099", "DELLA, arXiv 2406.11617"
 _BREADCRUMBS, _KNOTS = "Model Breadcrumbs, arXiv 2312.06795", "KnOTS, arXiv 2410.19735"
+_KLORA_WRAPPED = {"alpha": 1.5, "beta": 0.85 * 1.5}
 _ZIPLORA, _KLORA = "ZipLoRA, arXiv 2311.13600", "K-LoRA, arXiv 2502.18461"
 
 _ROWS = (
@@ -85,7 +86,7 @@ _ROWS = (
     MergerInfo("average", "coefficients", "arXiv 2203.05482"),
     _learned("constant", "ablation of arXiv 2412.05148"),
     _learned("paper", "LoRA.rar, arXiv 2412.05148"),
-    _learned("layerwise", "lorarar; after arXiv 2412.05148", two=False),
+    _learned("layerwise", "lorarar; after arXiv 2412.05148", pairs_only=False),
     _optimised("ziplora", ZIPLORA, _ZIPLORA),
     _optimised("ziplora_pytorch", ZIPLORA_PYTORCH, f"{_ZIPLORA}, as in ziplora-pytorch"),
     _optimised("cat", CAT, "CAT (LoRA Soups), arXiv 2410.13025"),
@@ -103,8 +104,10 @@ _ROWS = (
     _pruning("knots", _KNOTS),
     _pruning("knots_dare", _KNOTS, seed=0),
     MergerInfo("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", {"mu": 0.5}),
-    MergerInfo("klora", "runtime", _KLORA, {"alpha": 1.5, "beta": 0.5}, two=True),
-    MergerInfo("klora_wrapped", "runtime", f"{_KLORA}, variant s*", {"alpha": 1.5, "beta": 0.85 * 1.5}, two=True),
+    MergerInfo("klora", "runtime", _KLORA, {"alpha": 1.5, "beta": 0.5}, pairs_only=True),
+    MergerInfo(
+        "klora_wrapped", "runtime", f"{_KLORA}, variant s*", {"alpha": 1.5, "beta": 0.85 * 1.5}, pairs_only=True
+    ),
     MergerInfo("switch", "runtime", "LoRA switch, arXiv 2402.16843", {"tau": 5}),
     MergerInfo("composite", "runtime", "LoRA composite, arXiv 2402.16843"),
 )
@@ -129,7 +132,7 @@ def mergers_table() -> str:
     rows = [("name", "kind", "LoRAs", "needs", "options", "citation")]
     for info in CATALOGUE.values():
         options = " ".join(f"{key}={value}" for key, value in info.options.items())
-        count = "2" if info.two else "any"
+        count = "2" if info.pairs_only else "any"
         rows.append((info.name, info.kind, count, info.needs or "-", options or "-", info.citation))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

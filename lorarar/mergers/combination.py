@@ -1,4 +1,4 @@
-"""Merging in memory: LoRAs in, one LoRA out, by any method of the table."""
+"""Combination: merge LoRAs in memory into one LoRA, by any method of the table."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Merged:
     Attributes:
         lora: The result, on the CPU.
         method: The merger's row of the table.
-        weights: Of the inputs.
-        network: The learned merger, if there was one.
-        options: The method's options, defaults included.
-        predicted: The layers whose coefficients a learned merger predicted, the others being fixed; else None.
-        coefficients: What `coefficients` mergers applied, weights included; else None.
-        losses: What truncation removed from each layer that it looked at.
-        seconds: From loaded to merged tensors.
-        notes: What the user should know.
+        weights: Weights of the inputs.
+        network: The learned merger; None for other methods.
+        options: Options of the method, defaults included.
+        predicted: Layers whose coefficients a learned merger predicted, the others being fixed; None for other methods.
+        coefficients: Coefficients that were applied, weights included; None for methods of another kind.
+        losses: Truncated layer -> what truncation removed from it.
+        seconds: Time from loaded to merged tensors.
+        notes: Notes for the user.
     """
 
     lora: LoRA
@@ -68,16 +68,16 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
     """Merge LoRAs of one base model into one.
 
     Args:
-        loras: One or more. Mergers that distinguish content from style take them in the order content, style.
-        request: How; None merges by the network shipped for their family, else by the sum.
-        optimiser: For mergers that optimise each pair: a `lorarar.training.PairOptimiser`, which holds the base model and
-            the concepts' images or descriptions.
+        loras: One or more LoRAs. Mergers that distinguish content from style take them in the order content, style.
+        request: How to merge; None merges by the network that is shipped for their family, else by the sum.
+        optimiser: For mergers that optimise each pair: a `lorarar.training.PairOptimiser`, which holds the base model
+            and the images or descriptions of the concepts.
 
     Returns:
         The merge, with its coefficients and errors.
 
     Raises:
-        FormatError: The learned merger's file cannot be read.
+        FormatError: The file of the learned merger cannot be read.
         ValueError: The LoRAs do not fit each other or the method, or an option is unknown or out of its range.
     """
     request = request or MergeRequest()
@@ -86,23 +86,20 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
     check_same_family(loras)
     check_same_shapes(loras)
     choice = _choose(loras, request)
-    method, notes = choice.method, list(choice.notes)
+    method = choice.method
     _check_optimiser(method, optimiser)
-    if request.kinds and not method.takes_kinds:
-        raise ValueError(f"expected kinds for a network that takes any number of LoRAs, found {method.name}: drop them")
-    if method.takes_kinds and len(loras) > 2:
-        notes.append(f"taken as {', '.join(request.kinds or kinds_of(loras))}")
+    notes = [*choice.notes, *_check_kinds(method, loras, request.kinds)]
     options = method.settings(request.options)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
-    placed = [lora.to(_checked(request.device)) for lora in loras]
+    on_device = [lora.to(_device(request.device)) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
         if method.kind == "coefficients":
-            needs = {"network": choice.network, "optimiser": optimiser, "kinds": request.kinds}
-            given = {key: value for key, value in needs.items() if value}
-            merged = _by_coefficients(placed, method, given, weights, options, request)
+            inputs = {"network": choice.network, "optimiser": optimiser, "kinds": request.kinds}
+            used = {key: value for key, value in inputs.items() if value}
+            merged = _by_coefficients(on_device, method, used, weights, options, request)
         else:
-            merged = _by_deltas(placed, method, weights, options, request)
+            merged = _by_deltas(on_device, method, weights, options, request)
         lora = merged.lora.to("cpu")
     seconds = time.perf_counter() - start
     lora = replace(lora, family=_family(loras), embeddings=_embeddings(loras))
@@ -115,7 +112,7 @@ def merge(*loras: LoRA, optimiser: Optimiser | None = None, **settings: Any) -> 
     `merge(content, style)`, `merge(content, style, merger="ties", options={"density": 0.3}, rank=16)`.
 
     Args:
-        loras: One or more; two are content and style.
+        loras: One or more LoRAs; two are content and style.
         optimiser: As in `combine`.
         settings: Attributes of `lorarar.mergers.MergeRequest`.
 
@@ -127,7 +124,7 @@ def merge(*loras: LoRA, optimiser: Optimiser | None = None, **settings: Any) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """The method of a merge, its network if it is learned, and what the user should know about the choice."""
+    """Method of a merge, its network if it is learned, and notes for the user about the choice."""
 
     method: Merger
     network: Network | None = None
@@ -137,42 +134,53 @@ class _Choice:
 def _choose(loras: Sequence[LoRA], request: MergeRequest) -> _Choice:
     request.check()
     if request.hypernetwork:
-        given = open_network(request.hypernetwork)
-        return _Choice(MERGERS[given.kind], given)
+        network = open_network(request.hypernetwork)
+        return _Choice(MERGERS[network.kind], network)
     if request.merger:
         return _Choice(_closed_form_or_optimised(request.merger))
+    return _default_choice(loras)
+
+
+def _default_choice(loras: Sequence[LoRA]) -> _Choice:
+    """Choose the network that is shipped for the LoRAs' family where it predicts some of their layers, else the sum."""
     family = _family(loras)
     path = shipped_network(family)
     network = load_network(path) if path else None
     if network and _takes(MERGERS[network.kind], len(loras)) and network.predicted(loras):
-        note = f"the network shipped for the family {family} was taken"
-        return _Choice(MERGERS[network.kind], network, (note,))
-    why = "the one shipped for their family does not predict these" if network else "none is shipped for these"
-    note = f"summed (direct): no network was given (--hypernetwork; `lorarar train` makes one), {why}"
+        return _Choice(MERGERS[network.kind], network, (f"used the network that is shipped for the family {family}",))
+    reason = "the one shipped for their family does not predict their layers" if network else "none is shipped for them"
+    note = (
+        f"summed the LoRAs (direct): no network was given, and {reason}; give one as --hypernetwork (`lorarar train` "
+        "trains one)"
+    )
     return _Choice(MERGERS["direct"], notes=(note,))
 
 
 def _takes(method: Merger, count: int) -> bool:
-    return count == 2 if method.two else count > 1
+    """Return whether a learned merger merges so many LoRAs."""
+    return count == 2 if method.pairs_only else count > 1
 
 
 def _closed_form_or_optimised(name: str) -> Merger:
     method = MERGERS[find_merger(name).name]
     if method.kind == "runtime":
         raise ValueError(
-            f"{name} acts while sampling, so there is nothing that a file could hold: use `lorarar generate --merger "
-            f"{name}`, or merge with another method"
+            f"expected a merger whose result a file can hold, found {name}, which acts while sampling: use `lorarar "
+            f"generate --merger {name}`, or merge with another method"
         )
     if method.learned:
-        raise ValueError(f"{name} needs a trained merger's file: give it as --hypernetwork (hypernetwork=)")
+        raise ValueError(
+            f"expected a method without a network, found {name}: give its trained merger as --hypernetwork "
+            "(hypernetwork=) instead"
+        )
     return method
 
 
 def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
     if method.pair and optimiser is None:
         raise ValueError(
-            f"{method.name} optimises each pair, which takes the base model and the concepts' {method.pair.needs}: use "
-            f"`lorarar merge --merger {method.name} --base MODEL`, which asks for them (in Python "
+            f"expected an optimiser for {method.name}, which takes the base model and the concepts' "
+            f"{method.pair.needs}, found none: use `lorarar merge --merger {method.name} --base MODEL` (in Python "
             "lorarar.workflows.merge_on_base, or optimiser=PairOptimiser(..))"
         )
     if optimiser is not None and not method.pair:
@@ -180,19 +188,31 @@ def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
         raise ValueError(f"expected an optimiser for {names} alone, found one for {method.name}: drop it")
 
 
+def _check_kinds(method: Merger, loras: Sequence[LoRA], kinds: Sequence[str] | None) -> list[str]:
+    """Refuse kinds that the method would ignore; return a note on the kinds of three or more LoRAs."""
+    if not method.takes_kinds:
+        if kinds:
+            raise ValueError(
+                f"expected kinds for a network that takes any number of LoRAs, found {method.name}: drop them"
+            )
+        return []
+    return [f"merged as {', '.join(kinds or kinds_of(loras))}"] if len(loras) > 2 else []
+
+
 def _by_coefficients(
     loras: Sequence[LoRA],
     method: Merger,
-    needs: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     weights: InputWeights,
     options: Options,
     request: MergeRequest,
 ) -> Merged:
-    predicted = method.predicted(loras, needs.get("network"))
+    """Merge exactly, by the coefficients that the method computes from its inputs (network, optimiser, kinds)."""
+    predicted = method.predicted(loras, inputs.get("network"))
     losses: dict[str, TruncationLoss] = {}
-    # What computes with a base model may use all threads.
+    # A method that computes with a base model may use all threads.
     with nullcontext() if method.pair else one_thread():
-        unweighted = method.call(loras, **needs, **options)
+        unweighted = method.call(loras, **inputs, **options)
     with one_thread():
         coefficients = weight_coefficients(unweighted, weights)
         lora = merge_exactly(loras, coefficients)
@@ -204,6 +224,7 @@ def _by_coefficients(
 def _by_deltas(
     loras: Sequence[LoRA], method: Merger, weights: InputWeights, options: Options, request: MergeRequest
 ) -> Merged:
+    """Merge layer by layer and truncate each merged delta at once, so that few dense deltas are in memory."""
     losses: dict[str, TruncationLoss] = {}
 
     def truncate(layer: str, delta: Layer) -> Layer:
@@ -216,24 +237,25 @@ def _by_deltas(
     return Merged(lora, method, weights, losses=losses)
 
 
-def _checked(device: torch.device | str) -> torch.device:
+def _device(name: torch.device | str) -> torch.device:
     try:
-        found = torch.device(device)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"expected a device such as cpu or cuda, found {device!r}") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"expected a device such as cpu or cuda, found {name!r}: name one of these") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a device of this machine, found cuda: torch finds no GPU here, use cpu")
-    return found
+    return device
 
 
 def _family(loras: Sequence[LoRA]) -> str:
+    """Return the first family that is known among the LoRAs."""
     return next((lora.family for lora in loras if lora.family), "")
 
 
 def _embeddings(loras: Sequence[LoRA]) -> dict[str, Tensor]:
-    """Every input's learned tokens. Where two inputs use one name, the later one's bears its LoRA's number."""
-    found: dict[str, Tensor] = {}
+    """Return the learned tokens of all inputs; a name that an earlier input uses gets the number of its LoRA."""
+    embeddings: dict[str, Tensor] = {}
     for index, lora in enumerate(loras):
         for name, tensor in lora.embeddings.items():
-            found[f"{index}.{name}" if name in found else name] = tensor.cpu()
-    return found
+            embeddings[f"{index}.{name}" if name in embeddings else name] = tensor.cpu()
+    return embeddings

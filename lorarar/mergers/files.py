@@ -1,4 +1,4 @@
-"""Merging from files to a file: read, merge, write."""
+"""Files: merge LoRA files into a file, from reading to writing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def merge_files(job: FileMerge, optimiser: Optimiser | None = None, facts: dict[
 
     Args:
         job: Files, output and how they are merged.
-        optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_on_base` makes one of a request.
-        facts: Further facts for the file's header, such as what an optimiser holds.
+        optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_on_base` creates it from a request.
+        facts: Further facts for the header of the file, such as the inputs of an optimiser.
 
     Returns:
-        What was merged, how, and what was written: plain data, fit for JSON; `describe_merge` makes text of it.
+        A summary as plain data, fit for JSON; `describe_merge` returns it as text.
 
     Raises:
         FormatError: A file cannot be read or written.
@@ -37,7 +37,7 @@ def merge_files(job: FileMerge, optimiser: Optimiser | None = None, facts: dict[
     job.request.check()
     dtype = torch_dtype(job.dtype)
     start = time.perf_counter()
-    # An optimiser's base may be a hub id; files that need the base's weights take a local one.
+    # The base of an optimiser may be a hub id, but the weights that some files need are read from a local base.
     local_base = job.request.base and (optimiser is None or Path(job.request.base).is_dir())
     base = BaseWeights(Path(job.request.base)) if local_base and job.request.base else None
     with one_thread(), ThreadPoolExecutor(2) as pool:
@@ -60,12 +60,13 @@ def check_outputs(job: FileMerge) -> None:
     """Check that the outputs of a merge can be written, before any work.
 
     Raises:
-        FormatError: One exists and may not be replaced, or its folder does not exist.
-        ValueError: Merge and coefficients would be the same file.
+        FormatError: An output exists and may not be replaced, or its folder does not exist.
+        ValueError: The merge and its coefficients would be the same file.
     """
-    for path in (None if job.format == "peft" else job.output, job.save_coefficients):  # peft's output can be a folder
-        if path:
-            check_target(path, job.force)
+    if job.format != "peft":  # whose output can be a folder
+        check_target(job.output, job.force)
+    if job.save_coefficients:
+        check_target(job.save_coefficients, job.force)
     if job.save_coefficients and job.save_coefficients.resolve() == job.output.resolve():
         raise ValueError(f"expected two files, found {job.output} for the merge and for its coefficients: rename one")
 
@@ -74,14 +75,17 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     """Return every coefficient that a merge applied, weights included.
 
     Returns:
-        "{layer}.content" and "{layer}.style" for two inputs, else "{layer}.0", "{layer}.1", ..: float32 (in,), the
-        number of columns of the layer's delta (for norms and biases the number of entries), in every merged layer.
+        For every merged layer "{layer}.content" and "{layer}.style" for two inputs, else "{layer}.0", "{layer}.1", ..;
+        each is float32 (in,), one number for each column of the layer's delta or each entry of a norm or bias.
 
     Raises:
-        ValueError: The method has no coefficients.
+        ValueError: The method does not work by coefficients.
     """
     if merged.coefficients is None:
-        raise ValueError(f"{merged.method.name} works on the deltas' entries: there are no coefficients to save")
+        raise ValueError(
+            f"expected a merger with coefficients to save, found {merged.method.name}, which works on the entries of "
+            "the deltas: drop --save-coefficients (save_coefficients=)"
+        )
     tensors = {}
     for layer, vectors in merged.coefficients.layers.items():
         width = merged.lora.layers[layer].shape[-1]
@@ -91,6 +95,7 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
 
 
 def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: dict[str, object]) -> dict[str, str]:
+    """Return the header of the merged file, with how the merge was made."""
     details: dict[str, object] = {**merged.options, **facts, **merged.weights.facts()}
     if merged.network:
         details["merger_sha256"] = merged.network.sha256

@@ -1,4 +1,4 @@
-"""Weights of the objective's terms, readable without torch."""
+"""Loss weights: weights of the objective's terms, readable without torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class LossWeights:
     """Weights of the objective's terms.
 
     Attributes:
-        fidelity: Weight of the paper's two terms, each concept's own images and captions.
-        combined: Weight of the term on the combined prompt, against what both LoRAs alone add to the base.
-        strengths: (g_c, g_s) of that term's target, base + g_c (content - base) + g_s (style - base).
-        distillation: Weight of the term on the combined prompt, against the base's own prediction for both descriptions.
+        fidelity: Weight of the paper's two terms, on the images and captions of the content and of the style.
+        combined: Weight of the term on the combined prompt, against the sum of what each LoRA alone adds to the base.
+        strengths: (g_c, g_s) of the target of that term, base + g_c (content - base) + g_s (style - base).
+        distillation: Weight of the term on the combined prompt, against the base's prediction for both descriptions.
         similarity: Lambda, the weight of the summed overlap of m_c and m_s.
         kind: How the overlap is measured, see `lorarar.mergers.objective.similarity`.
     """

@@ -1,9 +1,10 @@
-"""The losses that learned mergers minimise: pure functions on tensors."""
+"""Objective: the losses that learned mergers minimise, pure functions on tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from lorarar.lora import Coefficients
 from lorarar.mergers.loss_weights import LossWeights, SimilarityKind
+from lorarar.storage import unknown_name
 
 
 def weighted_total(weights: LossWeights, terms: Mapping[str, Tensor]) -> Tensor:
@@ -19,11 +21,11 @@ def weighted_total(weights: LossWeights, terms: Mapping[str, Tensor]) -> Tensor:
 
 
 def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:
-    """|eps(merged; x, p) - eps(teacher; x, p)|^2, the mean over all elements, a scalar tensor ().
+    """Return |eps(merged; x, p) - eps(teacher; x, p)|^2, the mean over all elements, a scalar tensor ().
 
     Args:
-        merged: Prediction with the merged LoRA, (batch, channels, height/8, width/8); epsilon, v or sample, as the
-            model.
+        merged: Prediction with the merged LoRA, (batch, channels, height/8, width/8): epsilon, v or sample, as the
+            model predicts.
         teacher: Prediction with the content or the style LoRA alone on the same input, of the same shape.
 
     Raises:
@@ -44,9 +46,9 @@ def fidelity_loss(merged: Tensor, teacher: Tensor) -> Tensor:
 def combined_target(
     content: Tensor, style: Tensor, base: Tensor, strengths: tuple[float, float] = (1.0, 1.0)
 ) -> Tensor:
-    """base + g_c (content - base) + g_s (style - base): each LoRA's own contribution to the prediction, added up.
+    """Return base + g_c (content - base) + g_s (style - base), the sum of what each LoRA adds to the prediction.
 
-    With strengths (1, 1) it is content + style - base.
+    With strengths (1, 1) this is content + style - base.
 
     Args:
         content: Prediction with the content LoRA, any shape.
@@ -58,7 +60,7 @@ def combined_target(
 
 
 def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:
-    """How far the LoRAs' coefficients overlap, summed over layers and over all pairs of LoRAs, a scalar tensor ().
+    """Return the overlap of the LoRAs' coefficients, summed over layers and all pairs of LoRAs, a scalar tensor ().
 
     Args:
         coefficients: For each layer two or more vectors (in,) or numbers ().
@@ -66,33 +68,33 @@ def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:
             (ziplora-pytorch).
 
     Raises:
-        ValueError: The kind is unknown, there are no layers, or fewer than two LoRAs.
+        ValueError: The kind is unknown, or there are no layers or fewer than two LoRAs.
 
     Reference:
         arXiv 2412.05148 ("cos"), arXiv 2311.13600 ("dot").
     """
-    total = [_overlap(m_c, m_s, kind).sum() for m_c, m_s in _stacked_pairs(coefficients)]
-    if not total:
+    overlaps = [_overlap(m_c, m_s, kind).sum() for m_c, m_s in _stacked_pairs(coefficients)]
+    if not overlaps:
         raise ValueError(
             f"expected coefficients of at least two LoRAs, found {len(coefficients.layers)} layers without a pair: "
-            f"a single LoRA has no similarity, set its weight to 0"
+            f"set the weight of the similarity to 0 for a single LoRA"
         )
-    return torch.stack(total).sum()
+    return torch.stack(overlaps).sum()
 
 
 def _overlap(m_c: Tensor, m_s: Tensor, kind: SimilarityKind) -> Tensor:
-    """(layers, in) and (layers, in) -> (layers,)."""
+    """Return the overlap of m_c and m_s in each layer, (layers, in) and (layers, in) -> (layers,)."""
     if kind == "cos":
         return F.cosine_similarity(m_c, m_s, dim=-1).abs()
     if kind == "dot":
         return (m_c * m_s).sum(dim=-1).abs()
     if kind == "product":
         return (m_c * m_s).abs().mean(dim=-1)
-    raise ValueError(f'expected a similarity of kind "cos", "dot" or "product", found {kind!r}')
+    raise ValueError(unknown_name("a kind of similarity", kind, get_args(SimilarityKind)))
 
 
 def _stacked_pairs(coefficients: Coefficients) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pairs of vectors, those of equal width in one stack: hundreds of small kernels become a few."""
+    """Yield all pairs of vectors, those of equal width in one stack, so that hundreds of small kernels become a few."""
     stacks: dict[int, list[tuple[Tensor, Tensor]]] = {}
     for vectors in coefficients.layers.values():
         for m_c, m_s in combinations(vectors, 2):

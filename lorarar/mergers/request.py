@@ -1,4 +1,4 @@
-"""Requests: what a merge is to do, as data. Command line and Python make the same request."""
+"""Requests: what a merge does, as data. The command line and Python create the same request."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class PairInputs:
     """Inputs of mergers that optimise each pair on a base model.
 
     Attributes:
-        content_images, style_images: Folders of images, for methods that learn from images. `image.txt` beside
-            `image.png` is that image's caption; the caption of the others is the prompt.
-        content_prompt, style_prompt: What each LoRA was trained with, such as "a sks cat" and "oil painting style";
-            None takes the trigger words of its file.
-        content_description, style_description: For methods that learn from text: both concepts in words that the base
-            understands, such as "a red cat with white dots" and "light blue grid style".
-        init: A trained merger whose coefficients the optimisation starts from: a path, a hub id or a loaded network;
-            None starts from 1.
-        runs: Folder for checkpoints and settings, from which an interrupted optimisation resumes; None keeps none.
+        content_images, style_images: Folders of images, for methods that learn from images. The caption of `image.png`
+            is `image.txt` beside it, else the prompt.
+        content_prompt, style_prompt: Prompt that each LoRA was trained with, such as "a sks cat" and "oil painting
+            style"; None takes the trigger words of its file.
+        content_description, style_description: Descriptions that the base understands, for methods that learn from
+            text, such as "a red cat with white dots" and "light blue grid style".
+        init: Trained merger whose coefficients the optimisation starts from: a path, a hub id or a loaded network; None
+            starts from 1.
+        runs: Folder for checkpoints and settings, from which an interrupted optimisation resumes; None saves none.
     """
 
     content_images: Path | None = None
@@ -39,8 +39,8 @@ class PairInputs:
     init: str | Path | Network | None = None
     runs: Path | None = None
 
-    def given(self, needs: Literal["images", "descriptions", "init"]) -> dict[str, object]:
-        """Return the values of one kind of input, by attribute."""
+    def values(self, needs: Literal["images", "descriptions", "init"]) -> dict[str, object]:
+        """Return the values of one sort of input, by attribute."""
         names = {
             "images": ("content_images", "style_images"),
             "descriptions": ("content_description", "style_description"),
@@ -57,14 +57,16 @@ class MergeRequest:
         merger: A name in the catalogue. None: the network given as `hypernetwork`, else the one that is shipped for the
             LoRAs' family, else "direct".
         hypernetwork: A learned merger: a file, a folder that `save_pretrained` wrote, a hub id, or a loaded network.
-        kinds: "content" or "style" for each LoRA, for networks that take any number of them. None: two are content and
-            style; of more, each is what its file says, or, where one says nothing, the first is the content.
-        weights: One number for each LoRA; None is 1 for all.
-        blocks: Beginning of a layer path -> one number, or one for each LoRA.
-        text_encoder: One number, or one for each LoRA, for the layers of the text encoders.
-        options: The merger's own settings, such as {"density": 0.3}.
-        rank: Largest rank of a merged layer; larger ones are truncated, and the error is reported.
-        energy: Share of each layer's squared norm to keep, 0 to 1: the smallest rank that does.
+        kinds: "content" or "style" for each LoRA, for networks that take any number of them. With None two LoRAs are
+            content and style; of more, each is what its file states; where one file states nothing, the first is the
+            content.
+        weights: LoRA weight of each LoRA; None is 1 for all.
+        blocks: Beginning of a layer path -> weight of these layers, one number or one for each LoRA.
+        text_encoder: Weight of the layers of the text encoders, one number or one for each LoRA.
+        options: Own settings of the merger, such as {"density": 0.3}.
+        rank: Largest rank of a merged layer; layers of a larger rank are truncated, and the error is reported.
+        energy: Share of each layer's squared norm to keep, 0 to 1; the layer is truncated to the smallest rank that
+            keeps it.
         base: The base model: a folder, a file or a hub id. For files whose delta depends on its weights (DoRA, IA3,
             OFT, GLoRA) and for mergers that optimise each pair.
         pair: Inputs of mergers that optimise each pair.
@@ -93,7 +95,7 @@ class MergeRequest:
         """Check what can be checked before any file is read.
 
         Raises:
-            ValueError: The merger is unknown, or something is given that it does not use.
+            ValueError: The merger is unknown, or the request has an input that the merger does not use.
         """
         if self.merger and self.hypernetwork:
             raise ValueError(
@@ -111,12 +113,12 @@ class MergeRequest:
         method = find_merger(self.merger).pair if self.merger else None
         if method is None:
             return
-        wanted = {"base": self.base, **self.pair.given(method.needs)}
-        missing = [option(name) for name, value in wanted.items() if not value]
+        inputs = {"base": self.base, **self.pair.values(method.needs)}
+        missing = [option(name) for name, value in inputs.items() if not value]
         if missing:
             raise ValueError(
-                f"{self.merger} optimises each pair with the base model and the concepts' {method.needs}: give "
-                f"{', '.join(missing)}"
+                f"expected the base model and the concepts' {method.needs} for {self.merger}, which optimises each "
+                f"pair, found no {', '.join(missing)}: give all of them"
             )
 
     def _check_pair_inputs(self, needs: str | None) -> None:
@@ -128,10 +130,12 @@ class MergeRequest:
             "init": list(pairs),
         }
         for kind, users in by_input.items():
-            given = [name for name, value in self.pair.given(kind).items() if value]
-            if given and needs != kind and not (kind == "init" and needs):
+            given = [name for name, value in self.pair.values(kind).items() if value]
+            used = needs == kind or (kind == "init" and needs is not None)
+            if given and not used:
                 raise ValueError(
-                    f"expected {option(given[0])} with --merger {', '.join(users)} alone, found --merger {self.merger}"
+                    f"expected {option(given[0])} with --merger {', '.join(users)} alone, found --merger "
+                    f"{self.merger}: drop it"
                 )
 
 
@@ -141,11 +145,11 @@ class FileMerge:
 
     Attributes:
         files: One or more LoRA files; two are content and style, in this order.
-        output: The file to write.
-        request: How they are merged.
-        format: "kohya", "diffusers" or "peft"; None is what the tools of the LoRAs' family read.
-        dtype: "fp16", "bf16" or "fp32", of the weights in the file.
-        save_coefficients: Where to write every coefficient that was applied.
+        output: File to write.
+        request: How the LoRAs are merged.
+        format: "kohya", "diffusers" or "peft"; None is the dialect that the tools of the LoRAs' family read.
+        dtype: Precision of the weights in the file, "fp16", "bf16" or "fp32".
+        save_coefficients: File for every coefficient that was applied; None writes none.
         force: Whether existing files may be replaced.
     """
 

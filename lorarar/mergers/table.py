@@ -1,4 +1,4 @@
-"""Table: the functions behind the catalogue. Callers ask for a merger's kind, never for its name."""
+"""Table: every merger with its function. Callers ask for the kind of a merger, never for its name."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from lorarar.mergers.methods.np_lora import np_lora
 from lorarar.mergers.methods.pruning import PRUNINGS, pruned
 from lorarar.mergers.methods.svd import svd
 from lorarar.mergers.methods.switch import composite, switch
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
 
-# Optimises the coefficients of two LoRAs with the base model and the inputs that it holds.
+# Function that optimises the coefficients of two LoRAs, with the base model and the inputs that it holds.
 Optimiser = Callable[[Sequence[LoRA], PairMethod], Coefficients]
 
 
@@ -30,7 +30,7 @@ class Merger(MergerInfo):
     """A merger with its function. The kind decides how the function is called.
 
     * "coefficients": call(loras, **options) -> Coefficients, then `lorarar.lora.merge_exactly`. A learned merger also
-      takes network=, and kinds= where `takes_kinds`; an optimised one takes optimiser=.
+      takes network=, and kinds= where `takes_kinds`; a merger that is optimised for each pair takes optimiser=.
     * "delta": call(deltas, layer=path, **options) -> the merged delta, one layer at a time, run by
       `lorarar.mergers.methods.layers.merge_deltas`.
     * "runtime": call(loras, steps, **options) -> for each sampling step the LoRAs whose guided predictions are

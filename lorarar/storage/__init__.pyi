@@ -17,12 +17,14 @@ from .locations import EMBEDDED as EMBEDDED
 from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
 from .locations import is_hub_id as is_hub_id
+from .locations import local_path as local_path
+from .old_names import KEYS as KEYS
 from .old_names import RENAMED_MERGERS as RENAMED_MERGERS
 from .run_folder import ConfigError as ConfigError
 from .run_folder import claim_run as claim_run
 from .run_folder import stated as stated
 from .suggestions import unknown_name as unknown_name
-from .text import line as line
+from .text import json_line as json_line
 from .text import plain as plain
 from .text import write_csv as write_csv
 from .text import write_json as write_json

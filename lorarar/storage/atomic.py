@@ -1,4 +1,4 @@
-"""Writing a file in one step. The standard library alone: what writes little starts fast."""
+"""Atomic writing: a file appears whole or not at all. Standard library only, so that small commands start fast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FormatError(ValueError):
 def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Write to the yielded temporary path; it becomes `path` in one step when the block ends well.
 
-    A reader never sees half a file, and a failure leaves neither the temporary file nor a damaged old one.
+    Nobody ever reads half a file, and a failure leaves neither a temporary file nor a damaged old one.
 
     Args:
         path: The file to write; its folder must exist.
@@ -44,7 +44,7 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def check_target(path: Path, force: bool) -> None:
-    """Checks that a file can be written, before the work is done.
+    """Check that a file can be written, before any work is done.
 
     Raises:
         FormatError: It exists and force is False, it is a folder, or its folder does not exist.

@@ -1,4 +1,4 @@
-"""A card beside each artefact: how it was made, and the hash that it must have."""
+"""Cards: a JSON file beside each artefact that says how the artefact was made and which hash it must have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorarar.storage.text import write_json
 
 
 def lorarar_version() -> str:
-    """The installed version, or "unknown" when run from a source tree that was never installed."""
+    """Return the installed version, or "unknown" when run from a source tree that was never installed."""
     try:
         return version("lorarar")
     except PackageNotFoundError:
@@ -25,21 +25,21 @@ class ArtefactError(ValueError):
 
 
 def card_path(artefact: Path) -> Path:
-    """Where the card of a file or folder lies: ``name.card.json`` beside it."""
+    """Return the path of the card of a file or folder: `name.card.json` beside it."""
     return artefact.with_name(artefact.name.removesuffix(artefact.suffix) + ".card.json")
 
 
 def write_card(artefact: Path, **facts: Any) -> None:
-    """Write the card of a finished file or folder: its facts, its date and its files' hashes."""
+    """Write the card of a finished file or folder: facts, today's date and the hashes of its files."""
     card = facts | {"date": datetime.date.today().isoformat(), "sha256": _hashes(artefact)}
     write_json(card_path(artefact), card)
 
 
 def read_card(artefact: Path) -> dict[str, Any]:
-    """The card's content.
+    """Return the content of an artefact's card.
 
     Raises:
-        ArtefactError: there is no card.
+        ArtefactError: There is no card.
     """
     path = card_path(artefact)
     if not path.is_file():
@@ -49,10 +49,10 @@ def read_card(artefact: Path) -> dict[str, Any]:
 
 
 def checked(artefact: Path) -> Path:
-    """The artefact's own path, once its hashes match its card.
+    """Return the path of an artefact whose hashes match its card.
 
     Raises:
-        ArtefactError: a file is missing, is not on the card or differs from it.
+        ArtefactError: A file is missing, is not on the card or differs from it.
     """
     expected, found = read_card(artefact)["sha256"], _hashes(artefact)
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

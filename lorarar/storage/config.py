@@ -1,4 +1,4 @@
-"""Configurations: dataclasses, filled from one YAML file and ``key=value`` words, checked strictly."""
+"""Configurations: dataclasses filled from one YAML file and `key=value` overrides, checked strictly."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ Precision = Literal["32-true", "bf16-mixed"]
 C = TypeVar("C")
 
 
-def load_config(kind: type[C], path: Path, words: Sequence[str] = ()) -> C:
+def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
     """Read a configuration.
 
     Args:
-        kind: a dataclass, such as one of `lorarar.workflows.schemas`.
-        words: ``key=value`` overrides, with dots for nested keys.
+        kind: A dataclass, such as one of `lorarar.workflows.schemas`.
+        path: the YAML file.
+        overrides: `key=value`, with dots for nested keys.
 
     Raises:
-        ConfigError: no file, an unknown or a missing key, or a value of the wrong type.
+        ConfigError: There is no file, a key is unknown, missing or an old name, or a value has the wrong type.
     """
     if not path.is_file():
         raise ConfigError(f"expected a configuration at {path}, found none: see configs/ for examples")
-    wrong = [word for word in words if "=" not in word]
+    wrong = [override for override in overrides if "=" not in override]
     if wrong:
         raise ConfigError(f"expected key=value, found {wrong[0]!r}: write {wrong[0]}=VALUE")
     try:
-        loaded, overrides = OmegaConf.load(path), OmegaConf.from_dotlist(list(words))
+        loaded, given = OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"{path}: expected YAML (and key=value words), could not read it: {' '.join(str(error).split())}"
+            f"{path}: expected YAML (and key=value overrides), could not read it: {' '.join(str(error).split())}"
         ) from error
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{path}: expected keys with values, found a list: see configs/ for examples")
-    for old, new in [*old_names(loaded, kind.__name__), *old_names(overrides, kind.__name__)]:
+    for old, new in [*old_names(loaded, kind.__name__), *old_names(given, kind.__name__)]:
         raise ConfigError(f"{path}: expected {new}, found its old name {old}: rename it")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, overrides)
+        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, given)
         missing = OmegaConf.missing_keys(merged)
         if missing:
             raise ConfigError(f"{path}: expected values for {sorted(missing)}, found none: add them")

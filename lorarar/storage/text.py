@@ -17,10 +17,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file's text at once: a reader never sees half of it.
+    """Replace a file's text in one step: nobody ever reads half of it.
+
+    Args:
+        path: The file; its folder must exist.
+        text: The whole new content, written in UTF-8.
 
     Raises:
-        FormatError: the system refuses.
+        FormatError: The system refuses.
     """
     with atomic_write(path, force=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -42,26 +46,31 @@ def write_json(path: Path, data: object, *, indent: int | None = 1, sort_keys: b
     write_text(path, text + "\n")
 
 
-def line(entry: Mapping[str, Any]) -> str:
-    """An object as one line of JSON, the same text for the same content."""
+def json_line(entry: Mapping[str, Any]) -> str:
+    """Return an object as one line of JSON; equal content gives equal text."""
     return json.dumps(entry, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(", ", ": ")) + "\n"
 
 
 def write_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Writes JSON lines at once, see `write_text`."""
-    write_text(path, "".join(map(line, entries)))
+    """Replace a file by JSON lines in one step, see `write_text`."""
+    write_text(path, "".join(map(json_line, entries)))
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str | int | float | None]]) -> None:
-    """Writes rows at once; text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Replace a file by rows in one step; text that a spreadsheet would take for a formula gets an apostrophe first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([[f"'{v}" if isinstance(v, str) and v.startswith(_FORMULA) else v for v in row] for row in rows])
+    for row in rows:
+        writer.writerow([_harmless(cell) for cell in row])
     write_text(path, text.getvalue())
 
 
+def _harmless(cell: str | int | float | None) -> str | int | float | None:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples and numbers that are not finite as what JSON has: objects, lists and null."""
+    """Return a value in the types of JSON: dataclasses become objects, tuples lists, non-finite numbers null."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-from .batches import Encoded as Encoded
+from .batches import EncodedConcept as EncodedConcept
 from .batches import NoisyBatch as NoisyBatch
 from .batches import noisy_batch as noisy_batch
 from .batches import sample_noise as sample_noise
@@ -8,7 +8,7 @@ from .dreambooth import DreamBoothTraining as DreamBoothTraining
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
 from .pair_optimiser import PairOptimiser as PairOptimiser
-from .pair_training import Optimised as Optimised
+from .pair_training import OptimisedPair as OptimisedPair
 from .pair_training import optimise as optimise
 from .pairs import PairBatch as PairBatch
 from .pairs import PairData as PairData

@@ -1,6 +1,6 @@
-"""What a training step sees of a concept: its encoded images at drawn timesteps with drawn noise.
+"""Batches of a concept: its encoded images at random timesteps with random noise.
 
-Every draw is a function of (seed, what, step), so that a resumed run equals an uninterrupted one.
+Random numbers are a function of (seed, concept, step), so that a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ from lorarar.diffusion import Backbone, Conditioning
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """A concept's images (``latents``, (k, channels, h, w)) and captions, encoded once and cached."""
+class EncodedConcept:
+    """A concept's images and captions, encoded once and cached.
+
+    Attributes:
+        latents: Latents of the images, (k, channels, h, w).
+        conditioning: The k encoded captions.
+    """
 
     latents: Tensor
     conditioning: Conditioning
@@ -24,7 +29,14 @@ class Encoded:
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """Noisy latents (n, channels, h, w), their timesteps (n,) and captions, and what to predict."""
+    """A batch of noisy images of a concept.
+
+    Attributes:
+        noisy: Noisy latents, (n, channels, h, w).
+        timesteps: Their timesteps, (n,).
+        conditioning: The n encoded captions.
+        target: What the model should predict, (n, channels, h, w).
+    """
 
     noisy: Tensor
     timesteps: Tensor
@@ -33,21 +45,21 @@ class NoisyBatch:
 
 
 @torch.no_grad()
-def encode_concept(backbone: Backbone, concept: Concept) -> Encoded:
+def encode_concept(backbone: Backbone, concept: Concept) -> EncodedConcept:
     """Encode a concept's images and captions."""
     images = load_images(concept.images, backbone.resolution)
-    return Encoded(backbone.encode_images(images), backbone.encode_prompts(concept.captions))
+    return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts(concept.captions))
 
 
 def step_generator(*parts: object) -> torch.Generator:
-    """The random numbers of a step: a function of the parts (seed, concept, step) alone."""
+    """Return the random numbers of a step: a function of the parts (seed, concept, step) alone."""
     return torch.Generator().manual_seed(seed_of(*parts))
 
 
 def sample_noise(backbone: Backbone, latents: Tensor, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Timesteps (count,) and noise (count, channels, h, w) for latents (k, channels, h, w), from a CPU generator.
+    """Return timesteps (count,) and noise (count, channels, h, w) for latents (k, channels, h, w).
 
-    They are the same on every device.
+    The generator is on the CPU, so the numbers are the same on every device.
     """
     timesteps = torch.randint(backbone.noise.steps, (count,), generator=random)
     noise = torch.randn((count, *latents.shape[1:]), generator=random)
@@ -55,9 +67,12 @@ def sample_noise(backbone: Backbone, latents: Tensor, count: int, random: torch.
 
 
 def noisy_batch(
-    backbone: Backbone, encoded: Encoded, timesteps: Tensor, noise: Tensor, random: torch.Generator
+    backbone: Backbone, encoded: EncodedConcept, timesteps: Tensor, noise: Tensor, random: torch.Generator
 ) -> NoisyBatch:
-    """As many of a concept's images as there are timesteps, in random order, none twice before all were seen."""
+    """Return as many noisy images of a concept as there are timesteps.
+
+    The images are in random order; each occurs once before any occurs again.
+    """
     size, count = len(encoded.latents), len(timesteps)
     order = torch.cat([torch.randperm(size, generator=random) for _ in range(-(-count // size))])[:count]
     order = order.to(encoded.latents.device)

@@ -1,4 +1,4 @@
-"""What a merger's training keeps and shows: the best merger's file, histograms and image grids."""
+"""Callbacks of a merger's training: the best merger's file, histograms and image grids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from lorarar.training.settings import WandbMode
 
 
 def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger | None:
-    """A wandb logger that writes below ``folder``; offline needs no account and no network."""
+    """Return a logger of Weights & Biases that writes below `folder`, or None where it is disabled.
+
+    The mode "offline" needs neither an account nor a network.
+    """
     if mode == "disabled":
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +33,7 @@ def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger 
 
 
 class BestMerger(Callback):
-    """Writes the merger with the best validation value so far: weights and configuration only."""
+    """Callback that writes the merger with the best validation value so far: weights and configuration only."""
 
     def __init__(self, path: Path, monitor: str, mode: Literal["min", "max"], metadata: Mapping[str, str]) -> None:
         self.path, self.monitor, self.mode, self.metadata = path, monitor, mode, dict(metadata)
@@ -44,33 +47,40 @@ class BestMerger(Callback):
         if self.best is not None and (value >= self.best if self.mode == "min" else value <= self.best):
             return
         self.best = value
-        found = {name: float(v) for name, v in trainer.callback_metrics.items() if name.startswith("validation/")}
-        facts = {name: f"{v:.6g}" for name, v in sorted(found.items())}
+        facts = {
+            name: f"{float(metric):.6g}"
+            for name, metric in sorted(trainer.callback_metrics.items())
+            if name.startswith("validation/")
+        }
         header = self.metadata | {"step": str(trainer.global_step)} | facts
-        save_merger(pl_module.merger, self.path, header, force=True)  # type: ignore[arg-type]
+        save_merger(pl_module.merger, self.path, header, force=True)  # type: ignore[arg-type]  # a module of our own
 
     def state_dict(self) -> dict[str, Any]:
-        """For resuming."""
+        """Return the best value, for resuming."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """For resuming."""
+        """Take over the best value of a checkpoint."""
         self.best = state_dict["best"]
 
 
-class Pictures(Callback):
-    """After each validation: the scorer's grid as a PNG, and in wandb with histograms of coefficients by block."""
+class ValidationImages(Callback):
+    """Callback that writes the scorer's grid of images as a PNG after each validation.
+
+    Weights & Biases gets the grid too, with histograms of the coefficients by block.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write and log."""
-        grid = pl_module.validation_grid
+        """Write and log the grid."""
+        module: Any = pl_module  # a MergerTraining
+        grid = module.validation_grid
         if grid is not None:
             save_image(grid, self.folder / "validation.png")
         if isinstance(trainer.logger, WandbLogger):
-            media: dict[str, Any] = _histograms(pl_module)
+            media: dict[str, Any] = _histograms(module)
             if grid is not None:
                 media["validation/images"] = wandb.Image(to_bytes(grid))
             trainer.logger.experiment.log(media)
@@ -78,10 +88,11 @@ class Pictures(Callback):
 
 @torch.no_grad()
 def _histograms(module: Any) -> dict[str, Any]:
-    """Coefficients of the first validation pair, by side and block."""
+    """Return histograms of the coefficients of the first validation pair, by side and block."""
     values: dict[str, list[torch.Tensor]] = {}
     coefficients = module.merger(module.data.validation_batch(0)[0].loras)
     for layer, vectors in coefficients.layers.items():
         for side, vector in zip(("content", "style"), vectors, strict=True):
             values.setdefault(f"coefficients/{side}/{block(layer)}", []).append(vector.reshape(-1))
-    return {name: wandb.Histogram(torch.cat(parts).cpu().numpy()) for name, parts in values.items()}
+    arrays: dict[str, Any] = {name: torch.cat(parts).cpu().numpy() for name, parts in values.items()}
+    return {name: wandb.Histogram(array) for name, array in arrays.items()}

@@ -1,11 +1,10 @@
-"""Train any learned merger: a constant, the coefficients of one pair, or a hypernetwork."""
+"""Training of any learned merger: a constant, the coefficients of one pair, or a hypernetwork."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import lightning
 import torch
@@ -14,39 +13,31 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from lorarar.diffusion import Backbone
-from lorarar.lora import Coefficients, LoRA
 from lorarar.mergers import LossWeights, weighted_total
 from lorarar.mergers.optimised import MergerRecipe
-from lorarar.training.callbacks import BestMerger, Pictures
-from lorarar.training.pairs import PairBatch, PairData
+from lorarar.storage import Precision
+from lorarar.training.callbacks import BestMerger, ValidationImages
+from lorarar.training.pairs import PairBatch, PairData, Predictor
 from lorarar.training.targets import objective_terms
-from lorarar.training.trainer import fit
+from lorarar.training.trainer import check_finite, fit, manual_optimiser
 
-
-class Merger(Protocol):
-    """Any ``coefficients`` merger."""
-
-    def __call__(self, loras: Sequence[LoRA]) -> Coefficients:
-        """The coefficients of these LoRAs."""
-        ...
-
-
-class Scorer(Protocol):
-    """Scores a merger by its images: metrics by name, and a grid of images (3, height, width), 0 to 1."""
-
-    def __call__(self, merger: Merger) -> tuple[dict[str, float], Tensor]:
-        """Generate and score."""
-        ...
+# Scores a merger by its images: metrics by name, and a grid of images (3, height, width), 0 to 1.
+Scorer = Callable[[Predictor], tuple[dict[str, float], Tensor]]
 
 
 class MergerTraining(lightning.LightningModule):
-    """A merger, a frozen backbone and the objective of arXiv 2412.05148, with a term on the combined prompt.
+    """Training of a merger on a frozen backbone.
 
-    Only the merger is in the state dict. The optimisation is manual because the adapted context must stay
-    open through backward.
+    The objective is that of arXiv 2412.05148, with further terms, see `lorarar.mergers.LossWeights`. The state dict
+    holds the merger alone. The optimisation is manual because the adapted context must stay open through backward.
 
     Args:
-        scorer: called at the end of every validation, where given.
+        merger: A module that maps two LoRAs to their coefficients.
+        backbone: The base.
+        data: Training and validation pairs.
+        recipe: How the merger is optimised.
+        weights: Weights of the objective's terms.
+        scorer: Function that scores the merger by its images at the end of every validation; None for no scores.
     """
 
     def __init__(
@@ -65,27 +56,32 @@ class MergerTraining(lightning.LightningModule):
         self.validation_grid: Tensor | None = None
 
     def training_step(self, batch: int, index: int) -> None:
-        """One step on the pairs that belong to its number."""
+        """Take one step, on the pairs that belong to its number."""
         pairs = self.data.training_batch(self.global_step)
-        optimiser = self.optimizers()
+        optimiser = manual_optimiser(self)
         optimiser.zero_grad()
         for group in optimiser.param_groups:
             group["lr"] = self.recipe.rate(self.global_step)
-        found = self.losses(pairs, backward=True)
-        if not math.isfinite(found["loss"]):
-            names = [pair.name for pair in pairs]
-            raise FloatingPointError(
-                f"the loss became {found['loss']} at step {self.global_step}, pairs {names}: the last checkpoint is "
-                "kept; lower learning_rate, or leave these LoRAs out"
-            )
+        losses = self.losses(pairs, backward=True)
+        check_finite(
+            {pair.name: losses["loss"] for pair in pairs},
+            step=self.global_step,
+            unit="pairs",
+            advice="lower recipe.learning_rate, or leave these LoRAs out",
+        )
         self.clip_gradients(optimiser, self.recipe.clip, "norm")
         optimiser.step()
-        self.log_dict({f"train/{name}": value for name, value in found.items()})
-        self.log("loss", found["loss"], prog_bar=True, logger=False)
+        self.log_dict({f"train/{name}": value for name, value in losses.items()})
+        self.log("loss", losses["loss"], prog_bar=True, logger=False)
 
     def losses(self, pairs: Sequence[PairBatch], *, backward: bool = False) -> dict[str, float]:
-        """The objective's terms, each a mean over pairs; with ``backward``, gradients are left on the merger."""
-        # The merger runs in float32 here as it does when files are merged, whatever the base runs in.
+        """Return the objective's terms and their weighted sum "loss", each a mean over the pairs.
+
+        Args:
+            pairs: The pairs of a step.
+            backward: Whether to leave gradients on the merger.
+        """
+        # In float32 as when files are merged, whatever dtype the base computes in.
         with torch.autocast(self.device.type, enabled=False):
             coefficients = [self.merger(pair.loras) for pair in pairs]
         with objective_terms(self.backbone, pairs, coefficients, self.weights) as terms:
@@ -96,9 +92,9 @@ class MergerTraining(lightning.LightningModule):
 
     @torch.no_grad()
     def validation_step(self, batch: int, index: int) -> None:
-        """The same terms on a validation pair."""
-        found = self.losses(self.data.validation_batch(batch))
-        self.log_dict({f"validation/{name}": value for name, value in found.items()}, batch_size=1)
+        """Log the same terms of a validation pair."""
+        losses = self.losses(self.data.validation_batch(batch))
+        self.log_dict({f"validation/{name}": value for name, value in losses.items()}, batch_size=1)
 
     def on_validation_epoch_end(self) -> None:
         """Score the merger by its images."""
@@ -109,7 +105,7 @@ class MergerTraining(lightning.LightningModule):
         self.validation_grid = grid
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW on the merger."""
+        """Return AdamW on the merger."""
         return torch.optim.AdamW(
             self.merger.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
         )
@@ -125,18 +121,26 @@ def train_merger(
     patience: int,
     metadata: Mapping[str, str],
     logger: Logger | None = None,
-    precision: str = "32-true",
+    precision: Precision = "32-true",
 ) -> Path:
-    """Train until the recipe's steps are done or validation stops improving; resume from ``folder/last.ckpt``.
+    """Train until the recipe's steps are done or validation stops improving; resume from `folder/last.ckpt`.
 
     Args:
-        monitor: the validated value that chooses the merger, such as ``validation/loss``.
-        validate_every: steps between validations, and between checkpoints.
-        patience: validations without improvement before training stops.
-        metadata: how the merger was made, for its file's header.
+        module: What is trained.
+        folder: Folder for checkpoints, images and the merger.
+        monitor: Validated value that chooses the merger, such as "validation/loss".
+        mode: Whether a smaller or a larger value is better.
+        validate_every: Steps between validations, and between checkpoints.
+        patience: Validations without improvement before training stops.
+        metadata: How the merger was made, for the header of its file.
+        logger: Where to log.
+        precision: Lightning's name of the precision.
 
     Returns:
-        ``folder/merger.safetensors``, the best merger on validation pairs.
+        `folder/merger.safetensors`, the best merger on validation pairs.
+
+    Raises:
+        DivergenceError: A loss is not finite.
     """
     path = folder / "merger.safetensors"
     fit(
@@ -147,7 +151,7 @@ def train_merger(
         checkpoint_every=validate_every,
         callbacks=[
             BestMerger(path, monitor, mode, metadata),
-            Pictures(folder),
+            ValidationImages(folder),
             EarlyStopping(monitor, patience=patience, mode=mode),
         ],
         logger=logger,

@@ -21,7 +21,7 @@ from lorarar.lora import Coefficients, LoRA, is_text_encoder
 from lorarar.mergers import PairInputs
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import claim_run, sha256
-from lorarar.training.pair_training import Optimised, optimise
+from lorarar.training.pair_training import OptimisedPair, optimise
 
 _DRAWING = Sampling(steps=30, guidance=5.0)  # of the image that the base draws from the descriptions
 
@@ -167,7 +167,7 @@ def images_in(folder: Path) -> list[Path]:
     return found
 
 
-def describe(found: Optimised) -> str:
+def describe(found: OptimisedPair) -> str:
     """What optimising did to the objective, as text."""
     terms = ", ".join(f"{name} {found.before[name]:.4g} -> {found.after[name]:.4g}" for name in found.before)
     return f"optimised in {found.steps} steps; on draws that no step saw: {terms}"

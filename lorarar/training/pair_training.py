@@ -1,45 +1,45 @@
-"""Optimise the coefficients of pairs: ZipLoRA and CAT, many pairs in one batch, each as if it were alone."""
+"""Pair training: optimise the coefficients of many pairs in one batch, each as if it were alone (ZipLoRA, CAT)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import lightning
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import Pair, seed_of
+from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone
 from lorarar.hypernetwork import ConstantMerger
 from lorarar.lora import Coefficients, LoRA
 from lorarar.mergers import weighted_total
 from lorarar.mergers.optimised import PairMethod
-from lorarar.training.pairs import PairSampler
+from lorarar.storage import Precision, digest, stated
+from lorarar.training.pairs import PairSampler, Predictor
 from lorarar.training.targets import objective_terms
-from lorarar.training.trainer import fit
+from lorarar.training.trainer import check_finite, fit, manual_optimiser
 
-# A single step's loss depends most on its timestep: early stopping looks at an exponential mean over about 20 steps.
+# A single step's loss depends most on its timestep: early stopping uses an exponential mean over about 20 steps.
 _SMOOTHING = 0.95
-
-Predictor = Callable[[Sequence[LoRA]], Coefficients]
 
 
 @dataclass(frozen=True, eq=False)
-class Optimised:
-    """The coefficients of one pair and what they cost.
+class OptimisedPair:
+    """The optimised coefficients of one pair, and the objective before and after.
 
     Attributes:
-        pair: its name.
-        merger: the coefficients as an ordinary learned merger, for `lorarar.hypernetwork.checkpoint.save_merger`.
-        coefficients: of the pair's LoRAs, detached.
-        steps: taken.
-        before: the objective's terms and their weighted sum "loss" with all coefficients at their start (direct
-            merging, where everything starts from 1), on draws that no step sees.
-        after: the same terms on the same draws with the optimised coefficients.
+        pair: Name of the pair.
+        merger: The coefficients as an ordinary learned merger, for `lorarar.hypernetwork.save_merger`.
+        coefficients: The coefficients of the pair's LoRAs, detached.
+        steps: Number of optimiser steps.
+        before: The objective's terms and their weighted sum "loss" with the initial coefficients (direct merging, where
+            all start from 1), on held-out batches that no step uses.
+        after: The same terms on the same batches with the optimised coefficients.
     """
 
     pair: str
@@ -51,13 +51,16 @@ class Optimised:
 
 
 class PairTraining(lightning.LightningModule):
-    """The coefficients of n pairs, one share of the batch each; a pair's draws, gradient and steps are its own.
+    """Training of n pairs' coefficients, one share of the batch each; batches, gradient and steps are each pair's own.
 
-    Its draws are a function of (seed, step, pair). Coefficients start from 1, or from what ``init`` predicts.
+    Its batches are a function of (seed, step, pair). Coefficients start from 1, or from what `init` predicts.
 
     Attributes:
-        mergers: one for each pair.
-        taken: steps of each pair, (n,).
+        mergers: The coefficients of each pair.
+        smoothed: Smoothed loss of each pair, (n,).
+        best: Smallest smoothed loss of each pair, (n,).
+        waited: Steps of each pair since that minimum, (n,).
+        taken: Steps of each pair, (n,).
     """
 
     smoothed: Tensor
@@ -71,32 +74,42 @@ class PairTraining(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False  # the adapted context must stay open through backward
         self.sampler, self.pairs, self.method = sampler, list(pairs), method
-        self.mergers = nn.ModuleList([method.initial(sampler.both(pair)) for pair in pairs]).to(sampler.backbone.device)
-        for merger, pair in zip(self.mergers, pairs if init else (), strict=False):
-            merger.start_from(init(sampler.both(pair)))
+        mergers = [method.initial(sampler.loras_of(pair)) for pair in pairs]
+        self.mergers = nn.ModuleList(mergers).to(sampler.backbone.device)
+        if init:
+            for merger, pair in zip(mergers, pairs, strict=True):
+                merger.start_from(init(sampler.loras_of(pair)))
         # Buffers, so that a resumed run stops where an uninterrupted one does.
         self.register_buffer("smoothed", torch.full((len(pairs),), torch.nan))
         self.register_buffer("best", torch.full((len(pairs),), torch.inf))
         self.register_buffer("waited", torch.zeros(len(pairs), dtype=torch.long))
         self.register_buffer("taken", torch.zeros(len(pairs), dtype=torch.long))
 
+    def merger(self, number: int) -> ConstantMerger:
+        """Return the coefficients of a pair by its number."""
+        return cast(ConstantMerger, self.mergers[number])
+
     def training_step(self, batch: int, index: int) -> None:
-        """One step of every pair that has not stopped."""
+        """Take one step with every pair that has not stopped."""
         going = self._going()
         if not going:  # a run that had stopped early was resumed
             self.trainer.should_stop = True
             return
-        pairs = [self.pairs[i] for i in going]
-        optimiser = self.optimizers()
+        optimiser = manual_optimiser(self)
         optimiser.zero_grad()
         for parameters in optimiser.param_groups:
             parameters["lr"] = self.method.recipe.rate(self.global_step)
         key = (self.method.seed, "step", self.global_step)
-        drawn = [self.sampler.batch(pair, self.method.images, key) for pair in pairs]
-        coefficients = [self.mergers[i](one.loras) for i, one in zip(going, drawn, strict=True)]
-        with objective_terms(self.sampler.backbone, drawn, coefficients, self.method.weights) as terms:
+        batches = [self.sampler.batch(self.pairs[i], self.method.images, key) for i in going]
+        coefficients = [self.merger(i)(pair.loras) for i, pair in zip(going, batches, strict=True)]
+        with objective_terms(self.sampler.backbone, batches, coefficients, self.method.weights) as terms:
             losses = weighted_total(self.method.weights, terms)
-            self._check(pairs, losses)
+            check_finite(
+                {pair.name: loss for pair, loss in zip(batches, losses.tolist(), strict=True)},
+                step=self.global_step,
+                unit="pairs",
+                advice="lower learning_rate, or leave these LoRAs out",
+            )
             self.manual_backward(losses.sum())
         for i in going:
             nn.utils.clip_grad_norm_(self.mergers[i].parameters(), self.method.recipe.clip)
@@ -106,20 +119,12 @@ class PairTraining(lightning.LightningModule):
         self.trainer.should_stop = not self._going()
 
     def _going(self) -> list[int]:
-        """The numbers of the pairs that have not stopped."""
+        """Return the numbers of the pairs that have not stopped."""
         patience = self.method.patience
         return [i for i, waited in enumerate(self.waited.tolist()) if not patience or waited < patience]
 
-    def _check(self, pairs: Sequence[Pair], losses: Tensor) -> None:
-        diverged = [pair.name for pair, loss in zip(pairs, losses, strict=True) if not loss.isfinite()]
-        if diverged:
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.global_step}, pairs {diverged}: the last checkpoint is kept; "
-                "lower learning_rate, or leave these LoRAs out"
-            )
-
     def _count(self, going: Sequence[int], losses: Tensor) -> None:
-        """Keep each pair's smoothed loss, and for how many steps it has found no new minimum."""
+        """Update each pair's smoothed loss, its minimum, and the steps since then."""
         before = self.smoothed[going]
         smoothed = torch.where(before.isnan(), losses, _SMOOTHING * before + (1 - _SMOOTHING) * losses)
         better = smoothed < self.best[going]
@@ -129,7 +134,7 @@ class PairTraining(lightning.LightningModule):
         self.taken[going] += 1
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW. It works element by element, so that many pairs change nothing."""
+        """Return AdamW. It works element by element, so further pairs change no pair."""
         recipe = self.method.recipe
         return torch.optim.AdamW(self.mergers.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
 
@@ -143,32 +148,36 @@ def optimise(
     group: int = 16,
     runs: Path | None = None,
     checkpoint_every: int = 25,
-    precision: str = "32-true",
+    precision: Precision = "32-true",
     held_out: int = 8,
     init: Predictor | None = None,
     synthetic: Mapping[str, Tensor] | None = None,
-) -> list[Optimised]:
-    """Optimise the coefficients of each pair, ``group`` pairs in one batch; the results are those of each pair alone.
+) -> list[OptimisedPair]:
+    """Optimise the coefficients of each pair, `group` pairs in one batch; the results are those of each pair alone.
 
     Args:
-        loras: by concept name.
-        method: such as `lorarar.mergers.optimised.ziplora.ZIPLORA`, or a copy of it with other settings.
-        runs: folder for checkpoints, from which an interrupted run goes on; None keeps none.
-        checkpoint_every: steps.
-        init: predicts the coefficients that each pair starts from, such as a hypernetwork; None starts from 1.
-        held_out: draws, of ``method.images`` images of each concept, on which the objective is measured.
-        imagined: as in `lorarar.training.pairs.PairDraws`, for methods whose objective has the described term.
+        backbone: The base.
+        pairs: The pairs.
+        loras: LoRAs by the concept's name.
+        method: Such as `lorarar.mergers.optimised.ZIPLORA`, or a copy of it with other settings.
+        group: Pairs in one batch.
+        runs: Folder for checkpoints, from which an interrupted run resumes; None keeps none.
+        checkpoint_every: Steps between checkpoints.
+        precision: Lightning's name of the precision.
+        held_out: Number of batches, of `method.images` images of each concept, that measure the objective.
+        init: Predicts the coefficients that each pair starts from, such as a hypernetwork; None starts from 1.
+        synthetic: As in `PairSampler`, for methods whose objective has the distillation term.
 
     Raises:
-        KeyError: a concept has no LoRA.
-        ValueError: the LoRAs of a pair do not fit each other or the base, or have no layer to optimise.
-        FloatingPointError: a loss is not finite; the message names step and pairs.
+        KeyError: A concept has no LoRA.
+        ValueError: The LoRAs of a pair do not fit each other or the base, or have no layer to optimise.
+        DivergenceError: A loss is not finite; the message names step and pairs.
     """
     sampler = PairSampler(backbone, [c for pair in pairs for c in (pair.content, pair.style)], loras, synthetic)
-    found: list[Optimised] = []
+    results: list[OptimisedPair] = []
     for first in range(0, len(pairs), group):
         module = PairTraining(sampler, pairs[first : first + group], method, init)
-        before = measured(module, held_out)
+        before = measure_objective(module, held_out)
         with ExitStack() as stack:
             folder = (runs or Path(stack.enter_context(TemporaryDirectory()))) / _run_name(module)
             trainer = fit(
@@ -179,44 +188,46 @@ def optimise(
                 checkpoint_every=checkpoint_every if runs else method.recipe.steps + 1,
                 precision=precision,
             )
-            if runs:  # the end too, so that what comes after can fail without another optimisation
+            if runs:  # keep the end too: if a later part of the command fails, it need not optimise again
                 trainer.save_checkpoint(folder / "last.ckpt")
         module.to(backbone.device)
-        found += _results(module, before, measured(module, held_out))
-    return found
+        results += _results(module, before, measure_objective(module, held_out))
+    return results
 
 
 @torch.no_grad()
-def measured(module: PairTraining, count: int) -> list[dict[str, float]]:
-    """Each pair's objective, by term and as "loss", a mean over ``count`` draws that no step sees."""
-    coefficients = [
-        merger(module.sampler.both(pair)) for pair, merger in zip(module.pairs, module.mergers, strict=True)
-    ]
-    sums: list[dict[str, Tensor]] = []
+def measure_objective(module: PairTraining, count: int) -> list[dict[str, float]]:
+    """Return each pair's objective, by term and as "loss": means over `count` batches that no step uses."""
+    sampler, weights = module.sampler, module.method.weights
+    coefficients = [module.merger(i)(sampler.loras_of(pair)) for i, pair in enumerate(module.pairs)]
+    batches: list[dict[str, Tensor]] = []
     for number in range(count):
-        batch = [module.sampler.batch(pair, module.method.images, ("held out", number)) for pair in module.pairs]
-        with objective_terms(module.sampler.backbone, batch, coefficients, module.method.weights) as terms:
-            sums.append({"loss": weighted_total(module.method.weights, terms)} | terms)
-    means = {name: torch.stack([terms[name] for terms in sums]).mean(0).tolist() for name in sums[0]}
+        batch = [sampler.batch(pair, module.method.images, ("held out", number)) for pair in module.pairs]
+        with objective_terms(sampler.backbone, batch, coefficients, weights) as terms:
+            batches.append({"loss": weighted_total(weights, terms)} | terms)
+    means = {name: torch.stack([terms[name] for terms in batches]).mean(0).tolist() for name in batches[0]}
     return [{name: values[i] for name, values in means.items()} for i in range(len(module.pairs))]
 
 
 def _results(
     module: PairTraining, before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]
-) -> list[Optimised]:
-    found = []
+) -> list[OptimisedPair]:
+    results = []
     for i, pair in enumerate(module.pairs):
-        merger = module.mergers[i].eval().requires_grad_(False)
-        assert isinstance(merger, ConstantMerger)  # for the type checker
-        coefficients = merger(module.sampler.both(pair))
-        found.append(Optimised(pair.name, merger, coefficients, int(module.taken[i]), before[i], after[i]))
-    return found
+        merger = module.merger(i).eval().requires_grad_(False)
+        coefficients = merger(module.sampler.loras_of(pair))
+        results.append(OptimisedPair(pair.name, merger, coefficients, int(module.taken[i]), before[i], after[i]))
+    return results
 
 
 def _run_name(module: PairTraining) -> str:
-    """A checkpoint of other pairs, descriptions or LoRAs, of another method or init must not be resumed from."""
-    members: list[object] = []
-    for pair, merger in zip(module.pairs, module.mergers, strict=True):
-        hashes = [lora.sha256 for lora in module.sampler.both(pair)]
-        members += [pair.name, pair.description, *hashes, merger.values.detach().tolist()]
-    return f"{module.pairs[0].name[:80]}_{len(module.pairs)}_{seed_of(module.method, *members):08x}"
+    """Return the name of the run: a checkpoint of other work must not be resumed from.
+
+    Other work is another method or other pairs, descriptions, LoRAs or initial coefficients.
+    """
+    members = []
+    for i, pair in enumerate(module.pairs):
+        hashes = [lora.sha256 for lora in module.sampler.loras_of(pair)]
+        members.append([pair.name, pair.description, hashes, module.merger(i).values.tolist()])
+    identity = {"method": stated(module.method), "pairs": members}
+    return f"{module.pairs[0].name[:80]}_{len(module.pairs)}_{digest(identity)[:16]}"

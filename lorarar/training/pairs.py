@@ -1,8 +1,8 @@
-"""The pairs that a merger is trained on: LoRAs, cached encodings, and a batch for each step."""
+"""Pairs that a merger is trained on: their LoRAs, cached encodings, and a batch for each step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,16 +15,36 @@ from torch.utils.data import DataLoader
 from lorarar.datasets import Concept, Pair, Split, check_disjoint_splits
 from lorarar.diffusion import Backbone, Conditioning, join_conditionings
 from lorarar.formats import load
-from lorarar.lora import LoRA, check_same_layers, input_weights, weight_loras
-from lorarar.training.batches import Encoded, NoisyBatch, encode_concept, noisy_batch, sample_noise, step_generator
+from lorarar.lora import Coefficients, LoRA, check_same_layers, input_weights, weight_loras
+from lorarar.training.batches import (
+    EncodedConcept,
+    NoisyBatch,
+    encode_concept,
+    noisy_batch,
+    sample_noise,
+    step_generator,
+)
+from lorarar.training.trainer import StepNumbers
+
+# A hypernetwork, a constant, or any other function that predicts the coefficients of LoRAs.
+Predictor = Callable[[Sequence[LoRA]], Coefficients]
+
+_TRAINING_STEPS = 1_000_000  # more than any run has
+_VALIDATION_IMAGES = 4  # of each concept, at least
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """One pair in one step: both LoRAs, a draw of each concept's images, the combined prompt and no prompt (1, ..).
+    """One pair in one step.
 
-    ``content`` and ``style`` are None where a concept has no images. ``synthetic`` is a draw of images that the base
-    made from the pair's description, if there are any.
+    Attributes:
+        name: Name of the pair.
+        loras: The content LoRA and the style LoRA.
+        content: A batch of the content's images; None where it has no images.
+        style: A batch of the style's images; None where it has no images.
+        combined: The encoded combined prompt (1, ..).
+        unconditional: The encoding without a prompt (1, ..).
+        synthetic: A batch of the pair's synthetic images under its description; None where there are none.
     """
 
     name: str
@@ -37,18 +57,19 @@ class PairBatch:
 
 
 class PairSampler:
-    """What a step sees of any pair of some concepts: encodings are made once, draws are a function of their key.
+    """Source of batches of any pair of some concepts: encodings are cached, batches are a function of their key.
 
-    Only what a user of SDXL has goes in: the concepts' own images and captions, their LoRAs, the base.
+    Its inputs are what a user of SDXL has: the concepts' own images and captions, their LoRAs, the base.
 
     Args:
-        concepts: of all pairs.
-        loras: by concept name.
-        imagined: latents (k, channels, h, w) of images that the base drew of a pair's description, by pair name; see
-            `lorarar.diffusion.synthesis`.
+        backbone: The base.
+        concepts: Concepts of all pairs.
+        loras: LoRAs by the concept's name.
+        synthetic: Latents (k, channels, h, w) of synthetic images by the pair's name, see
+            `lorarar.diffusion.synthesise_pairs`.
 
     Raises:
-        KeyError: a concept has no LoRA.
+        KeyError: A concept has no LoRA.
     """
 
     def __init__(
@@ -62,70 +83,81 @@ class PairSampler:
         missing = sorted(members.keys() - loras.keys())
         if missing:
             raise KeyError(
-                f"expected a LoRA for each concept, {len(missing)} lack one, first {missing[:3]}: run the zoo"
+                f"expected a LoRA for each concept, found none for {len(missing)}, first {missing[:3]}: run the zoo"
             )
         self.backbone, self.synthetic = backbone, synthetic or {}
         self.loras = {name: loras[name].to(backbone.device) for name in members}
         self.encoded = {name: encode_concept(backbone, c) for name, c in members.items() if c.images}
-        self._combined: dict[str, Conditioning] = {}
+        self._prompts: dict[str, Conditioning] = {}
         with torch.no_grad():
             self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
 
-    def both(self, pair: Pair) -> tuple[LoRA, LoRA]:
-        """The LoRAs of a pair, on the base's device."""
+    def loras_of(self, pair: Pair) -> tuple[LoRA, LoRA]:
+        """Return the LoRAs of a pair, on the base's device."""
         return self.loras[pair.content.name], self.loras[pair.style.name]
 
     def batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
-        """A draw of ``images`` of each concept: the same noise and timesteps for both, as in the paper."""
+        """Return a batch of a pair; both concepts get the same noise and timesteps, as in the paper.
+
+        Args:
+            pair: The pair.
+            images: Images of each concept.
+            key: Seed and step; the batch is a function of the key and the pair's name.
+        """
         random = step_generator(*key, pair.name)
-        both = [self.encoded.get(concept.name) for concept in (pair.content, pair.style)]
         timesteps, noise = sample_noise(self.backbone, self._latents(pair), images, random)
-        content, style = (one and noisy_batch(self.backbone, one, timesteps, noise, random) for one in both)
-        return PairBatch(
+
+        def noisy(encoded: EncodedConcept | None) -> NoisyBatch | None:
+            return noisy_batch(self.backbone, encoded, timesteps, noise, random) if encoded else None
+
+        return PairBatch(  # the fields' order is that of the random numbers
             pair.name,
-            self.both(pair),
-            content,
-            style,
-            self._prompt(pair.prompt),
+            self.loras_of(pair),
+            noisy(self.encoded.get(pair.content.name)),
+            noisy(self.encoded.get(pair.style.name)),
+            self._encode(pair.prompt),
             self._unconditional,
-            self._described(pair, timesteps, noise, random),
+            noisy(self._encoded_synthetic(pair)),
         )
 
     def _latents(self, pair: Pair) -> Tensor:
-        """Latents of the pair, of the shape that its noise must have."""
+        """Return latents of the pair, whose shape the noise takes."""
         encoded = self.encoded.get(pair.content.name)
         return encoded.latents if encoded else self.synthetic[pair.name].to(self.backbone.device)
 
-    def _described(self, pair: Pair, timesteps: Tensor, noise: Tensor, random: torch.Generator) -> NoisyBatch | None:
+    def _encoded_synthetic(self, pair: Pair) -> EncodedConcept | None:
+        """Return the pair's synthetic images under its description."""
         if pair.name not in self.synthetic:
             return None
-        latents = self.synthetic[pair.name].to(noise)
-        words = self._prompt(pair.description)
-        return noisy_batch(
-            self.backbone, Encoded(latents, join_conditionings([words] * len(latents))), timesteps, noise, random
-        )
+        latents = self.synthetic[pair.name].to(self._latents(pair))
+        return EncodedConcept(latents, join_conditionings([self._encode(pair.description)] * len(latents)))
 
-    def _prompt(self, prompt: str) -> Conditioning:
-        if prompt not in self._combined:
+    def _encode(self, prompt: str) -> Conditioning:
+        """Return the encoded prompt (1, ..), encoded once."""
+        if prompt not in self._prompts:
             with torch.no_grad():
-                self._combined[prompt] = self.backbone.encode_prompts([prompt])
-        return self._combined[prompt]
+                self._prompts[prompt] = self.backbone.encode_prompts([prompt])
+        return self._prompts[prompt]
 
 
 class PairData(lightning.LightningDataModule):
     """Training and validation pairs. A step's pairs, images, timesteps and noise are a function of (seed, step).
 
     Args:
-        splits: must hold ``train`` and ``validation``, disjoint.
-        loras: by concept name.
-        pairs: pairs a step.
-        images: images a step of each concept of a pair.
-        imagined: as in `PairDraws`; where there are any, training is on these pairs alone.
-        spread: how far training LoRAs' strengths vary: each is multiplied by exp(u), u uniform from -spread to spread.
+        backbone: The base.
+        concepts: Concepts by name.
+        splits: Splits by name; "train" and "validation" are used and must be disjoint.
+        loras: LoRAs by the concept's name.
+        pairs: Pairs in a step.
+        images: Images of each concept of a pair in a step.
+        seed: Seed of the training batches; validation batches do not depend on it.
+        synthetic: As in `PairSampler`; where it is given, training is on these pairs alone.
+        weight_jitter: How far the training LoRAs' weights vary: each is multiplied by exp(u), u uniform from
+            -weight_jitter to weight_jitter.
 
     Raises:
-        KeyError: a concept of a split has no LoRA.
-        ValueError: the splits share a concept, or the LoRAs hold different layers.
+        KeyError: A concept of a split has no LoRA.
+        ValueError: The splits share a concept, or the LoRAs hold different layers.
     """
 
     def __init__(
@@ -143,59 +175,53 @@ class PairData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         check_disjoint_splits(splits)
-        self.backbone, self.pairs, self.images, self.seed, self.weight_jitter = (
-            backbone,
-            pairs,
-            images,
-            seed,
-            weight_jitter,
-        )
-        used = {split: splits[split].pairs(concepts) for split in ("train", "validation")}
-        members = [c for pairs_ in used.values() for pair in pairs_ for c in (pair.content, pair.style)]
-        self.train_pairs = [pair for pair in used["train"] if not synthetic or pair.name in synthetic]
-        self.validation_pairs = used["validation"]
+        self.backbone, self.pairs, self.images, self.seed = backbone, pairs, images, seed
+        self.weight_jitter = weight_jitter
+        train_pairs, self.validation_pairs = (splits[split].pairs(concepts) for split in ("train", "validation"))
+        self.train_pairs = [pair for pair in train_pairs if not synthetic or pair.name in synthetic]
+        members = [member for pair in [*train_pairs, *self.validation_pairs] for member in (pair.content, pair.style)]
         self.sampler = PairSampler(backbone, members, loras, synthetic)
         self.loras, self.encoded = self.sampler.loras, self.sampler.encoded
         check_same_layers(list(self.loras.values()))
 
     def training_batch(self, step: int) -> list[PairBatch]:
-        """The pairs of a training step, drawn with replacement."""
+        """Return the pairs of a training step, chosen with replacement."""
         random = step_generator(self.seed, "pairs", step)
         chosen = torch.randint(len(self.train_pairs), (self.pairs,), generator=random)
-        drawn = [
+        batches = [
             self.sampler.batch(self.train_pairs[int(i)], self.images, (self.seed, step, k))
             for k, i in enumerate(chosen)
         ]
+        if not self.weight_jitter:
+            return batches
         factors = ((torch.rand(self.pairs, 2, generator=random) * 2 - 1) * self.weight_jitter).exp().tolist()
-        return (
-            [_scaled(batch, both) for batch, both in zip(drawn, factors, strict=True)] if self.weight_jitter else drawn
-        )
+        return [_reweight(batch, weights) for batch, weights in zip(batches, factors, strict=True)]
 
     def validation_batch(self, index: int) -> list[PairBatch]:
-        """Validation pair ``index``, with draws that never change."""
+        """Return validation pair `index`, with a batch that is the same in every run."""
         pair = self.validation_pairs[index]
-        return [self.sampler.batch(pair, max(4, self.images), ("validation", pair.name))]
+        return [self.sampler.batch(pair, max(_VALIDATION_IMAGES, self.images), ("validation", pair.name))]
 
-    def train_dataloader(self) -> DataLoader:
-        """Counts only: ``training_batch`` draws by the step's number."""
-        return DataLoader(range(1_000_000), batch_size=None)
+    def train_dataloader(self) -> DataLoader[int]:
+        """Return a counter; `training_batch` computes the batch from the step's number."""
+        return DataLoader(StepNumbers(_TRAINING_STEPS), batch_size=None)
 
-    def val_dataloader(self) -> DataLoader:
-        """The numbers of the validation pairs."""
-        return DataLoader(range(len(self.validation_pairs)), batch_size=None)
+    def val_dataloader(self) -> DataLoader[int]:
+        """Return the numbers of the validation pairs."""
+        return DataLoader(StepNumbers(len(self.validation_pairs)), batch_size=None)
 
 
-def _scaled(batch: PairBatch, factors: Sequence[float]) -> PairBatch:
-    """The pair with its LoRAs at other strengths."""
-    content, style = weight_loras(batch.loras, input_weights(batch.loras, factors))
+def _reweight(batch: PairBatch, weights: Sequence[float]) -> PairBatch:
+    """Return the pair with its LoRAs at other weights."""
+    content, style = weight_loras(batch.loras, input_weights(batch.loras, weights))
     return replace(batch, loras=(content, style))
 
 
 def joint_concept(pair: Pair) -> Concept:
-    """Both concepts of a pair as one, for the joint training of a single LoRA: a reference, not a merge.
+    """Return both concepts of a pair as one, for the joint training of a single LoRA: a reference, not a merge.
 
-    The concept with fewer images is repeated, so that a step draws as often from either; with equal numbers every image
-    is seen equally often. `lorarar.training.zoo.train_zoo` trains it as any other concept, named by the pair.
+    The concept with fewer images is repeated, so that a step chooses as often from either; with equal numbers every
+    image occurs equally often. `train_zoo` trains it like any other concept, named by the pair.
 
     Reference:
         "Joint training" in ZipLoRA, arXiv 2311.13600.
@@ -208,9 +234,9 @@ def joint_concept(pair: Pair) -> Concept:
 
 
 def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:
-    """The zoo's LoRAs ``folder/<name>.safetensors``, by concept name.
+    """Load the zoo's LoRAs `folder/<name>.safetensors`, by the concept's name.
 
     Raises:
-        FormatError: a file is missing or damaged.
+        FormatError: A file is missing or damaged.
     """
     return {name: load(folder / f"{name}.safetensors") for name in names}

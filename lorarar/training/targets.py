@@ -1,4 +1,8 @@
-"""What a merged model is asked in a training step, and what its teachers answer."""
+"""Targets of a merged model: inputs of each term of the objective, and the teachers' predictions for them.
+
+The teachers are the content LoRA and the style LoRA, for their own images and for the combined prompt, and the base
+with both concepts' descriptions, for distillation.
+"""
 
 from __future__ import annotations
 
@@ -12,84 +16,96 @@ from torch import Tensor
 from lorarar.diffusion import Backbone, Conditioning, adapted, join_conditionings
 from lorarar.lora import Coefficients, merge_exactly
 from lorarar.mergers import LossWeights, combined_target, fidelity_loss, similarity
+from lorarar.training.batches import NoisyBatch
 from lorarar.training.pairs import PairBatch
 
 
 @dataclass(frozen=True)
-class TargetQuestion:
-    """Noisy latents (n, channels, h, w), timesteps (n,) and prompts."""
+class DenoiserInputs:
+    """Inputs of the denoiser: noisy latents (n, channels, h, w), timesteps (n,) and n encoded prompts."""
 
     noisy: Tensor
     timesteps: Tensor
     conditioning: Conditioning
 
 
-def questions(pair: PairBatch, weights: LossWeights) -> dict[str, TargetQuestion]:
-    """What the merged model of a pair is asked, by term: n inputs for each concept, 2 n combined, 2 n described.
+def term_inputs(pair: PairBatch, weights: LossWeights) -> dict[str, DenoiserInputs]:
+    """Return the merged model's inputs by term: n for each concept, 2 n combined, 2 n for distillation.
 
     Raises:
-        ValueError: the described term has a weight, and the pair no description.
+        ValueError: A term has a weight, and the pair lacks its images.
     """
-    asked = {}
+    inputs: dict[str, DenoiserInputs] = {}
     if weights.fidelity or weights.combined:
-        asked |= dict(zip(("content", "style"), own_questions(pair), strict=True))
+        inputs["content"], inputs["style"] = concept_inputs(pair)
     if weights.combined:
-        asked["combined"] = combined_question(pair)
+        inputs["combined"] = combined_inputs(pair)
     if weights.distillation:
-        asked["distillation"] = distillation_question(pair, pair.combined)
-    return asked
+        inputs["distillation"] = distillation_inputs(pair, pair.combined)
+    return inputs
 
 
-def own_questions(pair: PairBatch) -> list[TargetQuestion]:
-    """Each concept's noisy images under their captions: content, style.
+def concept_inputs(pair: PairBatch) -> tuple[DenoiserInputs, DenoiserInputs]:
+    """Return the noisy images of the content and of the style under their captions.
 
     Raises:
-        ValueError: a concept has no images.
+        ValueError: A concept has no images.
     """
     if pair.content is None or pair.style is None:
         raise ValueError(
             f"expected images of both concepts of {pair.name} for the terms on their own prompts, found none: give "
-            "them images, or set weights.fidelity=0 and weights.combined=0"
+            "them images, or set loss_weights.fidelity=0 and loss_weights.combined=0"
         )
-    return [TargetQuestion(draw.noisy, draw.timesteps, draw.conditioning) for draw in (pair.content, pair.style)]
-
-
-def combined_question(pair: PairBatch) -> TargetQuestion:
-    """Both concepts' noisy latents, in turn under the combined prompt and without a prompt.
-
-    Sampling with classifier-free guidance sees both, and amplifies what the merge does to either.
-    """
-    both = own_questions(pair)
-    noisy, timesteps = torch.cat([one.noisy for one in both]), torch.cat([one.timesteps for one in both])
-    turn = int(timesteps[0]) % 2  # so that with one image a step each concept gets both, in different steps
-    prompts = [pair.unconditional if (i + turn) % 2 else pair.combined for i in range(len(noisy))]
-    return TargetQuestion(noisy, timesteps, join_conditionings(prompts))
-
-
-def distillation_question(pair: PairBatch, prompt: Conditioning) -> TargetQuestion:
-    """Noisy images that the base drew of a pair, each under a prompt (1, ..) and again without one.
-
-    Raises:
-        ValueError: the base drew none.
-    """
-    if pair.synthetic is None:
-        raise ValueError(
-            f"expected images of {pair.name} that the base drew from descriptions, found none: give both concepts a "
-            "description in their manifest, or set weights.distillation=0"
-        )
-    n = len(pair.synthetic.noisy)
-    prompts = [prompt] * n + [pair.unconditional] * n
-    return TargetQuestion(
-        pair.synthetic.noisy.repeat(2, 1, 1, 1), pair.synthetic.timesteps.repeat(2), join_conditionings(prompts)
+    content, style = pair.content, pair.style
+    return (
+        DenoiserInputs(content.noisy, content.timesteps, content.conditioning),
+        DenoiserInputs(style.noisy, style.timesteps, style.conditioning),
     )
 
 
-def join(asked: Sequence[TargetQuestion]) -> TargetQuestion:
-    """One batch of several questions, in their order."""
-    return TargetQuestion(
-        torch.cat([q.noisy for q in asked]),
-        torch.cat([q.timesteps for q in asked]),
-        join_conditionings([q.conditioning for q in asked]),
+def combined_inputs(pair: PairBatch) -> DenoiserInputs:
+    """Return both concepts' noisy latents, alternately under the combined prompt and without a prompt.
+
+    Sampling with classifier-free guidance uses both predictions and amplifies their difference.
+    """
+    inputs = concept_inputs(pair)
+    noisy = torch.cat([part.noisy for part in inputs])
+    timesteps = torch.cat([part.timesteps for part in inputs])
+    # The first prompt changes with the timestep: with one image a step, each concept gets both prompts over the steps.
+    first = int(timesteps[0]) % 2
+    prompts = [pair.unconditional if (i + first) % 2 else pair.combined for i in range(len(noisy))]
+    return DenoiserInputs(noisy, timesteps, join_conditionings(prompts))
+
+
+def distillation_inputs(pair: PairBatch, prompt: Conditioning) -> DenoiserInputs:
+    """Return the noisy synthetic images of a pair, each under a prompt (1, ..) and again without a prompt.
+
+    Raises:
+        ValueError: The pair has no synthetic images.
+    """
+    synthetic = _synthetic(pair)
+    n = len(synthetic.noisy)
+    prompts = [prompt] * n + [pair.unconditional] * n
+    return DenoiserInputs(
+        synthetic.noisy.repeat(2, 1, 1, 1), synthetic.timesteps.repeat(2), join_conditionings(prompts)
+    )
+
+
+def _synthetic(pair: PairBatch) -> NoisyBatch:
+    if pair.synthetic is None:
+        raise ValueError(
+            f"expected synthetic images of {pair.name}, found none: give both concepts a description in their "
+            "manifest, or set loss_weights.distillation=0"
+        )
+    return pair.synthetic
+
+
+def join_inputs(parts: Sequence[DenoiserInputs]) -> DenoiserInputs:
+    """Return one batch of several inputs, in their order."""
+    return DenoiserInputs(
+        torch.cat([part.noisy for part in parts]),
+        torch.cat([part.timesteps for part in parts]),
+        join_conditionings([part.conditioning for part in parts]),
     )
 
 
@@ -97,67 +113,88 @@ def join(asked: Sequence[TargetQuestion]) -> TargetQuestion:
 def objective_terms(
     backbone: Backbone, pairs: Sequence[PairBatch], coefficients: Sequence[Coefficients], weights: LossWeights
 ) -> Iterator[dict[str, Tensor]]:
-    """Each term of the objective for each of n pairs, (n,) by name, differentiable in the coefficients.
+    """Compute each term of the objective for each of n pairs, differentiable in the coefficients.
 
-    All merged passes of all pairs are one pass, and so are all teachers'. Keep the context open through backward: the
-    merged LoRAs are in the model until it closes.
+    One forward pass serves the merged models of all pairs, another all LoRAs as teachers. Keep the context open through
+    backward: the merged LoRAs are in the model until it closes.
 
     Args:
-        coefficients: one for each pair.
+        backbone: The base.
+        pairs: n pairs in one step.
+        coefficients: Coefficients of each pair.
+        weights: Weights of the terms; a term of weight 0 is left out, except the similarity.
+
+    Yields:
+        The terms by name, (n,) each.
     """
-    targets = answers(backbone, pairs, weights)
-    # In float32 as when files are merged, whatever the base runs in.
+    targets = term_targets(backbone, pairs, weights)
+    # In float32 as when files are merged, whatever dtype the base computes in.
     with torch.autocast(backbone.device.type, enabled=False):
         merged = [merge_exactly(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
         overlap = torch.stack([similarity(m, weights.kind) for m in coefficients])
-    asked = [questions(pair, weights) for pair in pairs]
-    inputs = join([question for mine in asked for question in mine.values()])
+    inputs = [term_inputs(pair, weights) for pair in pairs]
+    joined = join_inputs([term for of_pair in inputs for term in of_pair.values()])
     with adapted(backbone.denoiser, merged):
-        said = _ask(backbone, inputs).chunk(len(pairs))
-        yield _fidelity(said, asked, targets) | {"similarity": overlap}
+        predictions = predict_weighted(backbone, joined).chunk(len(pairs))
+        yield _errors(predictions, inputs, targets) | {"similarity": overlap}
 
 
-def _fidelity(
-    said: Sequence[Tensor], asked: Sequence[dict[str, TargetQuestion]], targets: Sequence[dict[str, Tensor]]
+def _errors(
+    predictions: Sequence[Tensor],
+    inputs: Sequence[dict[str, DenoiserInputs]],
+    targets: Sequence[dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Each term's mean squared error for each pair, (n,)."""
-    losses: dict[str, list[Tensor]] = {}
-    for mine, questions_, target in zip(said, asked, targets, strict=True):
-        parts = torch.split(mine, [len(question.noisy) for question in questions_.values()])
-        for name, part in zip(questions_, parts, strict=True):
-            losses.setdefault(name, []).append(fidelity_loss(part, target[name]))
-    return {name: torch.stack(values) for name, values in losses.items()}
+    """Return each term's mean squared error for each pair, (n,)."""
+    errors: dict[str, list[Tensor]] = {}
+    for prediction, terms, target in zip(predictions, inputs, targets, strict=True):
+        parts = torch.split(prediction, [len(term.noisy) for term in terms.values()])
+        for name, part in zip(terms, parts, strict=True):
+            errors.setdefault(name, []).append(fidelity_loss(part, target[name]))
+    return {name: torch.stack(values) for name, values in errors.items()}
 
 
 @torch.no_grad()
-def answers(backbone: Backbone, batch: Sequence[PairBatch], weights: LossWeights) -> list[dict[str, Tensor]]:
-    """For each pair the targets of its questions, by term."""
-    targets = _taught(backbone, batch, weights) if weights.fidelity or weights.combined else [{} for _ in batch]
+def term_targets(backbone: Backbone, pairs: Sequence[PairBatch], weights: LossWeights) -> list[dict[str, Tensor]]:
+    """Return the teachers' predictions for the inputs of each pair, by term."""
+    targets: list[dict[str, Tensor]] = [{} for _ in pairs]
+    if weights.fidelity or weights.combined:
+        targets = _lora_targets(backbone, pairs, weights)
     if weights.distillation:
-        told = [distillation_question(pair, pair.synthetic.conditioning[:1]) for pair in batch if pair.synthetic]
-        for target, said in zip(targets, _ask(backbone, join(told)).chunk(len(batch)), strict=True):
-            target["distillation"] = said
+        # The base gets the description as its prompt, the merged model the combined prompt.
+        described = [distillation_inputs(pair, _synthetic(pair).conditioning[:1]) for pair in pairs]
+        predictions = predict_weighted(backbone, join_inputs(described)).chunk(len(pairs))
+        for target, prediction in zip(targets, predictions, strict=True):
+            target["distillation"] = prediction
     return targets
 
 
-def _taught(backbone: Backbone, batch: Sequence[PairBatch], weights: LossWeights) -> list[dict[str, Tensor]]:
-    """What the LoRAs teach: both LoRAs of all pairs in one pass, the base in another."""
-    own = [own_questions(pair) for pair in batch]
-    extra = [[combined_question(pair)] if weights.combined else [] for pair in batch]
-    asked = join([q for mine, both in zip(own, extra, strict=True) for side in mine for q in (side, *both)])
-    with adapted(backbone.denoiser, [lora for pair in batch for lora in pair.loras]):
-        said = _ask(backbone, asked).chunk(2 * len(batch))
-    count = len(own[0][0].noisy)
-    targets = [{"content": said[2 * i][:count], "style": said[2 * i + 1][:count]} for i in range(len(batch))]
+def _lora_targets(backbone: Backbone, pairs: Sequence[PairBatch], weights: LossWeights) -> list[dict[str, Tensor]]:
+    """Return the predictions of both LoRAs of each pair, by term.
+
+    One forward pass serves the LoRAs of all pairs. For the combined term another pass serves the base.
+    """
+    inputs: list[DenoiserInputs] = []
+    combined: list[DenoiserInputs] = []
+    for pair in pairs:
+        extra = [combined_inputs(pair)] if weights.combined else []
+        combined += extra
+        for side in concept_inputs(pair):
+            inputs += [side, *extra]
+    with adapted(backbone.denoiser, [lora for pair in pairs for lora in pair.loras]):
+        predictions = predict_weighted(backbone, join_inputs(inputs)).chunk(2 * len(pairs))
+    count = len(inputs[0].noisy)
+    targets = [
+        {"content": predictions[2 * i][:count], "style": predictions[2 * i + 1][:count]} for i in range(len(pairs))
+    ]
     if weights.combined:
-        base = _ask(backbone, join([q for both in extra for q in both])).chunk(len(batch))
+        base = predict_weighted(backbone, join_inputs(combined)).chunk(len(pairs))
         for i, target in enumerate(targets):
-            parts = (said[2 * i][count:], said[2 * i + 1][count:], base[i])
-            target["combined"] = combined_target(*parts, weights.strengths)
+            content, style = predictions[2 * i][count:], predictions[2 * i + 1][count:]
+            target["combined"] = combined_target(content, style, base[i], weights.strengths)
     return targets
 
 
-def _ask(backbone: Backbone, asked: TargetQuestion) -> Tensor:
-    """Predictions, weighted as the objective counts them: both sides of every term are such."""
-    said = backbone.predict(asked.noisy, asked.timesteps, asked.conditioning)
-    return said * backbone.noise.weight(asked.timesteps).view(-1, 1, 1, 1).to(said)
+def predict_weighted(backbone: Backbone, inputs: DenoiserInputs) -> Tensor:
+    """Return the model's predictions times the noise schedule's weights, as both sides of every error are."""
+    prediction = backbone.predict(inputs.noisy, inputs.timesteps, inputs.conditioning)
+    return prediction * backbone.noise.weight(inputs.timesteps).view(-1, 1, 1, 1).to(prediction)

@@ -1,4 +1,4 @@
-"""Train many LoRAs at once, in one process and one batch, each equal to the one peft would train alone."""
+"""Zoo: train many LoRAs at once, in one process and one batch, each equal to the LoRA that peft trains alone."""
 
 from __future__ import annotations
 
@@ -12,93 +12,101 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import Concept, seed_of
+from lorarar.datasets import Concept
 from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.formats import save
 from lorarar.lora import LoRA, LowRank
-from lorarar.storage import ArtefactError, card_path, checked, read_card, write_card
-from lorarar.training.batches import Encoded, NoisyBatch, encode_concept, noisy_batch, sample_noise, step_generator
-from lorarar.training.dreambooth import initial_lora
+from lorarar.storage import ArtefactError, Precision, card_path, checked, digest, read_card, stated, write_card
+from lorarar.training.batches import (
+    EncodedConcept,
+    NoisyBatch,
+    encode_concept,
+    noisy_batch,
+    sample_noise,
+    step_generator,
+)
+from lorarar.training.dreambooth import initial_factors
 from lorarar.training.settings import Recipe
-from lorarar.training.trainer import fit
+from lorarar.training.trainer import check_finite, fit, manual_optimiser
 
 
 class ZooTraining(lightning.LightningModule):
-    """n LoRAs of one recipe, one share of the batch each; their factors are stacked along the first dimension.
+    """Training of n LoRAs of one recipe, one share of the batch each.
 
     Attributes:
-        up: for each layer, (n, out, rank).
-        down: for each layer, (n, rank, in).
+        layers: Paths of the layers that are trained.
+        up: Factors B of each layer, stacked, (n, out, rank).
+        down: Factors A of each layer, stacked, (n, rank, in).
     """
 
     def __init__(self, backbone: Backbone, concepts: Sequence[Concept], recipe: Recipe) -> None:
         super().__init__()
-        self.automatic_optimization = False
+        self.automatic_optimization = False  # the adapted context must stay open through backward
         self.backbone, self.recipe = backbone, recipe
         self.names = [concept.name for concept in concepts]
         self.encoded = [encode_concept(backbone, concept) for concept in concepts]
-        starts = [initial_lora(backbone.denoiser, recipe, name) for name in self.names]
-        self.layers = list(starts[0].layers)
-        self.up = nn.ParameterList(
-            [nn.Parameter(torch.stack([start.layers[path].B for start in starts])) for path in self.layers]
-        )
-        self.down = nn.ParameterList(
-            [nn.Parameter(torch.stack([start.layers[path].A for start in starts])) for path in self.layers]
-        )
+        initial = [initial_factors(backbone.denoiser, recipe, name) for name in self.names]
+        self.layers = list(initial[0])
+        self.up = nn.ParameterList(_stacked([factors[path].B for factors in initial]) for path in self.layers)
+        self.down = nn.ParameterList(_stacked([factors[path].A for factors in initial]) for path in self.layers)
 
     def training_step(self, batch: int, index: int) -> None:
-        """One step of every LoRA, each on a batch that is a function of (seed, concept, step)."""
-        drawn = [self._draw(name, encoded) for name, encoded in zip(self.names, self.encoded, strict=True)]
-        optimiser = self.optimizers()
+        """Take one step with every LoRA, each on a batch that is a function of (seed, concept, step)."""
+        batches = [self._batch(name, encoded) for name, encoded in zip(self.names, self.encoded, strict=True)]
+        optimiser = manual_optimiser(self)
         optimiser.zero_grad()
         with adapted(self.backbone.denoiser, self.loras()):
             predicted = self.backbone.predict(
-                torch.cat([d.noisy for d in drawn]),
-                torch.cat([d.timesteps for d in drawn]),
-                join_conditionings([d.conditioning for d in drawn]),
+                torch.cat([noisy.noisy for noisy in batches]),
+                torch.cat([noisy.timesteps for noisy in batches]),
+                join_conditionings([noisy.conditioning for noisy in batches]),
             )
-            target = torch.cat([d.target for d in drawn])
-            losses = (predicted.float() - target.float()).square().unflatten(0, (len(drawn), -1)).flatten(1).mean(1)
+            target = torch.cat([noisy.target for noisy in batches])
+            errors = (predicted.float() - target.float()).square()
+            losses = errors.unflatten(0, (len(batches), -1)).flatten(1).mean(1)
             self.manual_backward(losses.sum())
-        diverged = [name for name, loss in zip(self.names, losses, strict=True) if not loss.isfinite()]
-        if diverged:
-            raise FloatingPointError(
-                f"the loss of {diverged} is not finite at step {self.global_step}: lower recipe.learning_rate, or look "
-                "at these concepts' images; the last checkpoint is kept"
-            )
+        check_finite(
+            dict(zip(self.names, losses.tolist(), strict=True)),
+            step=self.global_step,
+            unit="concepts",
+            advice="lower recipe.learning_rate, or look at these concepts' images",
+        )
         clip_each([*self.up, *self.down], self.recipe.clip)
         optimiser.step()
         self.log("loss", losses.mean(), prog_bar=True)
 
-    def _draw(self, name: str, encoded: Encoded) -> NoisyBatch:
+    def _batch(self, name: str, encoded: EncodedConcept) -> NoisyBatch:
         random = step_generator(self.recipe.seed, name, self.global_step)
-        noise = sample_noise(self.backbone, encoded.latents, self.recipe.images, random)
-        return noisy_batch(self.backbone, encoded, *noise, random)
+        timesteps, noise = sample_noise(self.backbone, encoded.latents, self.recipe.images, random)
+        return noisy_batch(self.backbone, encoded, timesteps, noise, random)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW at a constant rate. It works element by element, so stacking changes nothing."""
+        """Return AdamW at a constant rate. It works element by element, so stacking changes no LoRA."""
         return torch.optim.AdamW(self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
 
     def loras(self) -> list[LoRA]:
-        """The LoRAs as trained so far; their factors are views of the parameters."""
-        return [
-            LoRA(
-                {
-                    path: LowRank(up[i], down[i], self.recipe.scale(name))
-                    for path, up, down in zip(self.layers, self.up, self.down, strict=True)
-                },
-                name=name,
-            )
-            for i, name in enumerate(self.names)
-        ]
+        """Return the LoRAs as trained so far; their factors are views of the parameters."""
+        return [self._lora(i) for i in range(len(self.names))]
+
+    def _lora(self, number: int) -> LoRA:
+        scale = self.recipe.scale(self.names[number])
+        layers = {
+            path: LowRank(up[number], down[number], scale)
+            for path, up, down in zip(self.layers, self.up, self.down, strict=True)
+        }
+        return LoRA(layers, name=self.names[number])
+
+
+def _stacked(factors: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack(list(factors)))
 
 
 def clip_each(parameters: Sequence[Tensor], limit: float) -> None:
-    """Clip the gradient's norm of each LoRA by itself, as if it were trained alone.
+    """Clip the norm of each LoRA's gradient by itself, as if the LoRA were trained alone.
 
     Args:
-        parameters: (n, ..) each, with gradients; index i of all of them belongs to LoRA i.
-        limit: largest norm.
+        parameters: Tensors (n, ..) with gradients; index i of all of them belongs to LoRA i.
+        limit: Largest norm.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
@@ -116,23 +124,35 @@ def train_zoo(
     runs: Path,
     group: int,
     checkpoint_every: int,
-    precision: str = "32-true",
+    precision: Precision = "32-true",
 ) -> list[Path]:
-    """Train a LoRA for each concept, ``group`` at once, and write ``folder/<name>.safetensors`` with a card each.
+    """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
-    Finished LoRAs are kept and skipped; an interrupted group goes on from its checkpoint in ``runs``.
+    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`.
+
+    Args:
+        backbone: The base.
+        concepts: Concepts with images and captions.
+        recipe: How each LoRA is trained.
+        folder: Folder for the LoRAs.
+        runs: Folder for checkpoints.
+        group: LoRAs trained at once.
+        checkpoint_every: Steps between checkpoints.
+        precision: Lightning's name of the precision.
+
+    Returns:
+        The paths of all LoRAs, in the order of the concepts.
 
     Raises:
-        ArtefactError: ``folder`` holds a LoRA of another recipe, or one that differs from its card.
+        ArtefactError: `folder` holds a LoRA of another recipe, or one that differs from its card.
+        DivergenceError: A loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {concept.name: folder / f"{concept.name}.safetensors" for concept in concepts}
-    left = [concept for concept in concepts if not _finished(paths[concept.name], recipe)]
+    left = [concept for concept in concepts if not _is_finished(paths[concept.name], recipe)]
     for members in _groups(left, recipe, group):
         module = ZooTraining(backbone, members, recipe)
-        # A checkpoint of other members or of another recipe must not be resumed from.
-        made = seed_of(recipe, *(member.name for member in members))
-        run = runs / f"{members[0].name}_{len(members)}_{made:08x}"
+        run = runs / _run_name(members, recipe)
         fit(
             module,
             steps=recipe.steps_of(members[0].name),
@@ -147,13 +167,20 @@ def train_zoo(
     return list(paths.values())
 
 
+def _run_name(members: Sequence[Concept], recipe: Recipe) -> str:
+    """Return the name of a group's run: a checkpoint of other members or of another recipe must not be resumed from."""
+    identity = {"recipe": stated(recipe), "concepts": [member.name for member in members]}
+    return f"{members[0].name}_{len(members)}_{digest(identity)[:16]}"
+
+
 def _groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[list[Concept]]:
-    """Concepts of equal training length, at most ``size`` together."""
+    """Yield concepts of equal training length, at most `size` together."""
     lengths: dict[int, list[Concept]] = {}
     for concept in concepts:
         lengths.setdefault(recipe.steps_of(concept.name), []).append(concept)
     for members in lengths.values():
-        yield from (members[start : start + size] for start in range(0, len(members), size))
+        for start in range(0, len(members), size):
+            yield members[start : start + size]
 
 
 def write_lora(lora: LoRA, concept: Concept, recipe: Recipe, path: Path) -> None:
@@ -163,14 +190,20 @@ def write_lora(lora: LoRA, concept: Concept, recipe: Recipe, path: Path) -> None
     write_card(path, **facts, captions=list(concept.captions), images=len(concept.images), recipe=asdict(recipe))
 
 
-def _finished(path: Path, recipe: Recipe) -> bool:
+def _is_finished(path: Path, recipe: Recipe) -> bool:
+    """Tell whether the LoRA is there with its card.
+
+    Raises:
+        ArtefactError: The LoRA is of another recipe, or differs from its card.
+    """
     if not (path.exists() and card_path(path).exists()):
         return False
-    made = read_card(checked(path))["recipe"]
-    wanted = json.loads(json.dumps(asdict(recipe)))
-    changed = {key: (made.get(key), value) for key, value in wanted.items() if made.get(key) != value}
+    recorded = read_card(checked(path))["recipe"]
+    expected = json.loads(json.dumps(asdict(recipe)))
+    changed = {key: (recorded.get(key), value) for key, value in expected.items() if recorded.get(key) != value}
     if changed:
         raise ArtefactError(
-            f"{path} was made by another recipe (there, here): {changed}: choose another output folder, or delete it"
+            f"expected a LoRA of this recipe at {path}, found one of another recipe (there, here): {changed}: choose "
+            "another output folder, or delete it"
         )
     return True

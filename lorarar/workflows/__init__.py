@@ -1,7 +1,8 @@
-"""From a configuration to a finished run.
+"""From a configuration or a request to a finished run.
 
-schemas  Configurations of the commands that train
-train    From a configuration to a finished run: load what it names, train, write
+merge    Merges that need a base model: pair optimisation of a request
+schemas  Configurations of the commands that train, readable without torch
+train    Training runs: load what the configuration names, train, write
 """
 
 import lazy_loader

@@ -1,4 +1,7 @@
-"""Configurations of the commands that train: dataclasses that `lorarar.storage.load_config` fills from YAML."""
+"""Configurations of the commands that train: dataclasses that `lorarar.storage.load_config` fills from YAML.
+
+Torch is not needed to read them.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,24 @@ from lorarar.training import Recipe, WandbMode
 
 @dataclass(frozen=True)
 class ZooConfig:
-    """``lorarar zoo`` and ``lorarar dreambooth``.
+    """`lorarar zoo`, `lorarar dreambooth` and `lorarar synthesise`.
 
     Attributes:
-        base: folder or hub id of the base model.
+        base: Folder or hub id of the base model.
         manifests: YAML files with concepts.
-        images: folder that holds a folder of images for each concept.
-        splits: YAML file with splits, and split: which of its named splits; their concepts are trained.
-        output: folder for the LoRAs.
-        runs: folder for checkpoints.
+        images: Folder that holds a folder of images for each concept.
+        splits: YAML file with splits.
+        split: Name of the splits in that file whose concepts are trained.
+        output: Folder for the LoRAs.
+        runs: Folder for checkpoints.
+        recipe: How each LoRA is trained.
         group: LoRAs trained at once.
-        precision: Lightning's name; mixed keeps the frozen base in the short type.
-        sampling: how `lorarar synthesise` draws reference images.
+        device: Where to compute.
+        precision: Lightning's name; the mixed precision keeps the frozen base in the short type.
+        gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
+        checkpoint_every: Steps between checkpoints.
+        concept: Name of the one concept that `lorarar dreambooth` trains.
+        sampling: How `lorarar synthesise` samples reference images.
     """
 
     base: str
@@ -48,23 +57,37 @@ class ZooConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``lorarar train``.
+    """`lorarar train`.
 
     Attributes:
-        images: folder that holds a folder of images for each concept.
-        loras: folder with the zoo's LoRAs.
-        merger: which learned merger; ``options`` are its own settings.
-        init: a trained merger's file to go on from, perhaps one for another base; its own settings then hold.
-        pairs: pairs a step.
-        images_per_step: images a step of each concept.
-        monitor: the validated value that chooses the merger, and mode: whether less or more is better.
-        validate_every: steps between validations.
-        patience: validations without improvement before training stops.
-        classifier: the toy world's attribute reader, which then scores validation pairs by their images; or none.
-        seeds: noise seeds of the images that the reader scores.
-        synthetic_pairs: training pairs that the base draws from their descriptions, for the term ``weights.distillation``; 0 for
-            all of them; ``sampling`` says how.
-        weight_jitter: how far the training LoRAs' strengths vary; see `lorarar.training.pairs.PairData`.
+        base: Folder or hub id of the base model.
+        manifests: YAML files with concepts.
+        images: Folder that holds a folder of images for each concept.
+        splits: YAML file with splits.
+        split: Name of the splits in that file.
+        loras: Folder with the zoo's LoRAs.
+        runs: Folder for checkpoints and the merger.
+        merger: Kind of the learned merger.
+        recipe: How the merger is optimised.
+        loss_weights: Weights of the objective's terms.
+        options: Settings of the merger itself.
+        init: File of a trained merger to start from, also one for another base; its own settings then apply.
+        pairs: Pairs in a step.
+        images_per_step: Images of each concept in a step.
+        synthetic_pairs: Training pairs with synthetic images, for the term loss_weights.distillation; 0 is all pairs.
+        sampling: How synthetic images are sampled.
+        weight_jitter: How far training LoRAs' weights vary: times exp(u), u uniform from -weight_jitter to it.
+        seed: Seed of the merger's initial weights and of the training batches.
+        monitor: Validated value that chooses the merger.
+        mode: Whether a smaller (min) or a larger (max) value is better.
+        validate_every: Steps between validations.
+        patience: Validations without improvement before training stops.
+        classifier: File of the toy world's attribute classifier, which scores validation pairs' images; null for none.
+        seeds: Noise seeds of the images that the classifier scores.
+        wandb: Mode of Weights & Biases.
+        device: Where to compute.
+        precision: Lightning's name; the mixed precision keeps the frozen base in the short type.
+        gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
     """
 
     base: str

@@ -1,4 +1,4 @@
-"""From a configuration to a finished run: load what it names, train, write."""
+"""Training runs: load what the configuration names, train, write."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic, seed_of
+from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
 from lorarar.hypernetwork import load_network, new_merger
 from lorarar.lora import LoRA
-from lorarar.storage import ConfigError, claim_run
+from lorarar.storage import ConfigError, cached_path, claim_run, stated
 from lorarar.training import (
     DreamBoothTraining,
     MergerTraining,
@@ -35,9 +35,13 @@ _DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 
 
 def run_dreambooth(config: ZooConfig) -> Path:
-    """Train ``config.concept`` alone with peft."""
+    """Train `config.concept` alone with peft; return the file of its LoRA.
+
+    Raises:
+        ConfigError: `config.concept` is not set, or the run's folder holds a run of another configuration.
+    """
     if config.concept is None:
-        raise ValueError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
+        raise ConfigError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
     run = config.runs / concept.name
     claim_run(run, config)
@@ -58,13 +62,13 @@ def run_dreambooth(config: ZooConfig) -> Path:
 
 
 def run_synthesis(config: ZooConfig) -> list[Path]:
-    """Draw the reference images of the manifests' concepts that have prompts for them."""
-    drawn = load_synthetic(config.manifests, config.images)
-    return synthesise_concepts(_backbone(config), drawn, sampling=config.sampling)
+    """Sample reference images of the manifests' concepts that have prompts for them; return the concepts' folders."""
+    concepts = load_synthetic(config.manifests, config.images)
+    return synthesise_concepts(_backbone(config), concepts, sampling=config.sampling)
 
 
 def run_zoo(config: ZooConfig) -> list[Path]:
-    """Train every concept of the splits."""
+    """Train a LoRA for every concept of the splits; return the LoRAs' files."""
     return train_zoo(
         _backbone(config),
         zoo_concepts(config),
@@ -78,10 +82,10 @@ def run_zoo(config: ZooConfig) -> list[Path]:
 
 
 def run_train(config: TrainConfig) -> Path:
-    """Train a merger; returns the file of the best one on validation pairs.
+    """Train a merger; return the file of the best one on validation pairs.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration, or ``init`` a merger of another kind.
+        ConfigError: The folder holds a run of another configuration, or `init` a merger of another kind.
     """
     claim_run(config.runs, config)
     module = merger_training(config)
@@ -100,7 +104,7 @@ def run_train(config: TrainConfig) -> Path:
 
 
 def merger_training(config: TrainConfig) -> MergerTraining:
-    """The module of a configuration, untrained."""
+    """Return the training module of a configuration, before the first step."""
     splits = load_splits(config.splits, config.split)
     names = [n for split in ("train", "validation") for n in (*splits[split].contents, *splits[split].styles)]
     concepts = load_concepts(config.manifests, config.images, names)
@@ -128,10 +132,10 @@ def merger_training(config: TrainConfig) -> MergerTraining:
 
 
 def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
-    """A new merger, or the one to go on from.
+    """Return a new merger, or the trained one to start from.
 
     Raises:
-        ConfigError: that one is of another kind.
+        ConfigError: The trained merger is of another kind.
     """
     if config.init is None:
         return new_merger(config.merger, next(iter(loras.values())), config.options)
@@ -146,22 +150,26 @@ def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
 def _synthetic(
     config: TrainConfig, backbone: Backbone, concepts: Mapping[str, Concept], splits: Mapping[str, Split]
 ) -> dict[str, Tensor]:
-    """What the base draws of ``config.synthetic_pairs`` training pairs and of all validation pairs.
+    """Return synthetic images of `config.synthetic_pairs` training pairs and of all validation pairs, as latents.
 
-    It is kept beside the run's folder, for all runs of these pairs on this base.
+    A cache beside the run's folder keeps them for all runs of these pairs on this base.
     """
     pairs = splits["train"].pairs(concepts)
+    # This text is a seed: another text would choose other pairs, and published runs would not repeat.
     order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
     chosen = [pairs[i] for i in order[: config.synthetic_pairs or len(pairs)]] + splits["validation"].pairs(concepts)
     weights = next(backbone.denoiser.parameters()).detach().float().cpu().numpy()
-    base = hashlib.sha256(weights.tobytes()).hexdigest()  # tells bases of one path apart
-    key = seed_of(base, config.sampling, *(f"{pair.name}: {pair.description}" for pair in chosen))
-    cache = config.runs.parent / f"imagined_{key:08x}.safetensors"
+    identity = {
+        "base": hashlib.sha256(weights.tobytes()).hexdigest(),  # of the weights: another base may take the path
+        "sampling": stated(config.sampling),
+        "pairs": [[pair.name, pair.description] for pair in chosen],
+    }
+    cache = cached_path(config.runs.parent / "synthetic", identity, ".safetensors")
     return synthesise_pairs(backbone, chosen, cache=cache, sampling=config.sampling)
 
 
 def zoo_concepts(config: ZooConfig) -> list[Concept]:
-    """All concepts of the configured splits."""
+    """Return all concepts of the configured splits."""
     splits = load_splits(config.splits, config.split)
     names = [name for split in splits.values() for name in (*split.contents, *split.styles)]
     return list(load_concepts(config.manifests, config.images, names).values())

@@ -1,4 +1,4 @@
-"""lorarar.benchmark: the shipped parts are checked; coefficients fitted to renders fit them better."""
+"""lorarar.benchmark.embedded, ceiling, methods, gates: shipped parts are checked; fitted coefficients fit better."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
-from lorarar.benchmark.gates import Gate
-from lorarar.benchmark.methods import METRICS, cells, run_method, summarise
+from lorarar.benchmark.gates import WorldGate
+from lorarar.benchmark.methods import REPORTED_METRICS, by_concept, estimate_scores, run_method
 from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.conditioning import join_conditionings
 from lorarar.lora.coefficients import merge_exactly
@@ -49,8 +49,8 @@ def loss(embedded: Embedded, lora: LoRA) -> float:
     timesteps = torch.linspace(100, 900, 8).long()
     prompts = join_conditionings([backbone.encode_prompts([pair.prompt])] * 8)
     with torch.no_grad(), adapted(backbone.denoiser, lora):
-        said = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, prompts)
-    return float((said - latents).square().mean())
+        predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, prompts)
+    return float((predicted - latents).square().mean())
 
 
 @pytest.mark.parametrize(("function", "rate"), [(fit_coefficients, 0.05), (fit_free, 2e-3)])
@@ -65,10 +65,10 @@ def test_scores_keep_their_pairs(embedded: Embedded) -> None:
     pairs = embedded.pairs("validation")
     assert [truth_of(p)[:4] for p in pairs[:8]] == [truth_of(pairs[0])[:4]] * 8  # contents vary slowest
     values = torch.arange(128.0).view(64, 2)
-    assert cells(values, embedded, "validation").shape == (8, 8, 2)
-    assert np.array_equal(cells(values, embedded, "validation")[3, 5], [58.0, 59.0])
-    found = summarise(dict.fromkeys(METRICS, values / 128), embedded, "validation")
-    assert found["joint"] == pytest.approx(float((values / 128).mean()), abs=1e-4)
+    assert by_concept(values, embedded, "validation").shape == (8, 8, 2)
+    assert np.array_equal(by_concept(values, embedded, "validation")[3, 5], [58.0, 59.0])
+    estimates = estimate_scores(dict.fromkeys(REPORTED_METRICS, values / 128), embedded, "validation")
+    assert estimates["joint"].mean == pytest.approx(float((values / 128).mean()), abs=1e-4)
 
 
 def test_a_method_is_scored_pair_by_pair(embedded: Embedded) -> None:
@@ -81,7 +81,7 @@ def test_a_method_is_scored_pair_by_pair(embedded: Embedded) -> None:
 
 
 def test_a_gate_needs_its_bound_and_its_interval() -> None:
-    assert Gate("x", 0.2, 0.1, 0.01, 0.3).met
-    assert not Gate("x", 0.2, 0.1, -0.01, 0.3).met
-    assert not Gate("x", 0.05, 0.1).met
-    assert str(Gate("x", 0.05, 0.1)).startswith("RED")
+    assert WorldGate("x", 0.2, 0.1, 0.01, 0.3).met
+    assert not WorldGate("x", 0.2, 0.1, -0.01, 0.3).met
+    assert not WorldGate("x", 0.05, 0.1).met
+    assert str(WorldGate("x", 0.05, 0.1)).startswith("RED")

@@ -97,7 +97,7 @@ def test_mistakes_end_with_one_line(
         (["merge", cat, oil, "-o", cat], "exists already: choose another name"),
         (["merge", cat, oil, "-o", f"{oil}/x.safetensors"], "does not exist, create it first"),
         (["merge", cat, oil, "-o", out, "--merger", "average", "--hypernetwork", oil], "found both"),
-        (["merge", cat, oil, "-o", out, "--hypernetwork", oil], "is no learned merger"),
+        (["merge", cat, oil, "-o", out, "--hypernetwork", oil], "is not a learned merger"),
         (["zoo", "nowhere.yaml"], "expected a configuration at nowhere.yaml"),
         (["zoo", str(broken)], "broken.yaml"),
         (["generate", "--base", str(tmp_path), "--prompt", "x", "-o", out], "folder with model_index.json"),
@@ -155,7 +155,9 @@ def test_loras_that_clash_are_named(
 ) -> None:
     save(two_block_lora(2, width=8), files[1], force=True)
     assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors")]) == 1
-    assert "cat.safetensors and oil.safetensors were made for different base models: 8 layers" in capsys.readouterr().err
+    assert (
+        "cat.safetensors and oil.safetensors were made for different base models: 8 layers" in capsys.readouterr().err
+    )
 
 
 def test_every_setting_reaches_the_merge(

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lorarar.datasets.contact_sheets import contact_sheet, sheet
+from lorarar.datasets.contact_sheets import contact_sheet, tile_images
 
 
 def test_a_sheet_is_filled_row_by_row() -> None:
     images = torch.rand(5, 3, 4, 6)
-    grid = sheet(images, columns=3)
+    grid = tile_images(images, columns=3)
     assert grid.shape == (3, 8, 18)
     assert torch.equal(grid[:, :4, 6:12], images[1])
     assert torch.equal(grid[:, 4:, :6], images[3])

@@ -20,7 +20,7 @@ from lorarar.datasets.images import (
     list_images,
     load_image,
     pixel_hash,
-    resolve,
+    resolve_path,
     save_image,
     to_bytes,
 )
@@ -228,7 +228,7 @@ def test_hostile_paths_are_refused(path: str, tmp_path: Path) -> None:
     (root / "loop.png").symlink_to(root / "loop.png")
     os.mkfifo(root / "pipe")
     with pytest.raises(ImageError):
-        resolve(root, path)
+        resolve_path(root, path)
     assert fingerprint(root, path) == ""
 
 

@@ -52,9 +52,9 @@ def test_readings(pattern: str, path: str, expected: list[dict[str, str]]) -> No
     [
         ("{method}/{seed}.png", r"found no \['content', 'style'\]"),
         ("{content}+{stile}.png", "stile"),
-        ("{content}+{style", "loose brace"),
+        ("{content}+{style", "unpaired brace"),
         ("{content}+{}{style}.png", r"found \[''\]"),
-        ("{content!r}+{style}.png", "loose brace"),
+        ("{content!r}+{style}.png", "unpaired brace"),
     ],
 )
 def test_patterns_that_are_refused(pattern: str, message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.datasets.manifest import build_items, changed, check_items, lock, read_manifest, write_manifest
+from lorarar.datasets.manifest import build_items, check_items, list_changed, lock_items, read_manifest, write_manifest
 from lorarar.datasets.records import Item
 from lorarar.datasets.references import References, load_references
 from tests.evaluation.judge.sample import LAYOUT, save_noise, write_images, write_references
@@ -149,11 +149,11 @@ def test_a_lock_notices_changes(items: list[Item], tmp_path: Path) -> None:
     root = tmp_path / "images"
     (root / items[2].path).unlink()
     (root / items[2].path).symlink_to("/etc/hostname")
-    locked = lock(items, root)
+    locked = lock_items(items, root)
     assert locked[2].sha256 == ""
-    assert changed(locked, root) == []
+    assert list_changed(locked, root) == []
     save_noise(root / items[0].path, 99)
     (root / items[1].path).unlink()
     (root / items[2].path).unlink()
     save_noise(root / items[2].path, 98)
-    assert changed(locked, root) == [item.path for item in items[:3]]
+    assert list_changed(locked, root) == [item.path for item in items[:3]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorarar.datasets.prompts import PROMPT_FIELDS, TYPES, Prompt, load_prompt_set
-from lorarar.worlds.toy.vocabulary import build_tokenizer, words
+from lorarar.worlds.toy.vocabulary import build_tokenizer, vocabulary_words
 from tests import ROOT
 
 FOLDER = ROOT / "data" / "prompts"
@@ -55,7 +55,7 @@ def test_the_toy_worlds_prompts_use_its_words_and_fit(path: Path) -> None:
     found = load_prompt_set(path)
     style = {"phrase": ["szn style"]} if found.kind == "style" else {}
     prompts = [p.text for p in found.fill({name: (WORDS | style)[name] for name in found.fields})]
-    assert {word for text in prompts for word in text.split()} <= set(words())
+    assert {word for text in prompts for word in text.split()} <= set(vocabulary_words())
     tokenizer = build_tokenizer()
     assert max(len(tokenizer(text).input_ids) for text in prompts) <= tokenizer.model_max_length
 

@@ -44,7 +44,10 @@ def test_each_pair_is_sampled_from_its_own_description_and_cached(
 
 def test_a_concept_without_a_description_is_refused(backbone: Backbone, concepts: dict[str, Concept]) -> None:
     undescribed = Pair(replace(concepts["train_content_00"], description=""), concepts["train_style_00"])
-    with pytest.raises(ValueError, match=r"a description of both.*found 1 pairs without, first \['train_content_00\+train_style_00'\]: add"):
+    with pytest.raises(
+        ValueError,
+        match=r"a description of both.*found 1 pairs without, first \['train_content_00\+train_style_00'\]: add",
+    ):
         synthesise_pairs(backbone, [undescribed], sampling=SAMPLING)
 
 

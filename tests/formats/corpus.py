@@ -46,7 +46,7 @@ class Case:
         base: Layer path -> the base's weight.
         message: What an error must say (a regular expression).
         warning: What a warning must say.
-        data: The file's bytes, where it is no whole safetensors file.
+        data: The file's bytes, where it is not a complete safetensors file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -250,7 +250,7 @@ def dora_by_column() -> Case:
 def truncated() -> Case:
     """The header says more than there is."""
     data = safetensors_bytes(pair(SGM, 640, 640))
-    return refused({}, "no whole safetensors file", data=data[: len(data) // 2])
+    return refused({}, "not a complete safetensors file", data=data[: len(data) // 2])
 
 
 def glora() -> Case:
@@ -266,7 +266,7 @@ def glora() -> Case:
 def bundle() -> Case:
     tensors = pair(SGM, 640, 640)
     more = {"bundle_emb.token.string_to_param.*": rand(1, 768)}
-    return Case(tensors | more, deltas={Q: product(tensors)}, warning="holds 1 learned embeddings")
+    return Case(tensors | more, deltas={Q: product(tensors)}, warning="contains 1 learned embeddings")
 
 
 def current_text() -> Case:
@@ -331,7 +331,7 @@ def mixed_dialects() -> Case:
     text = pair(f"text_encoder.{TEXT}", 768, 768, PEFT)
     tensors = pair(SGM, 640, 640)
     deltas = {Q: product(tensors), f"text_encoder.{TEXT}": product(text)}
-    return Case(tensors | text, deltas=deltas, warning="mixes the layouts of kohya")
+    return Case(tensors | text, deltas=deltas, warning="mixes the dialects kohya")
 
 
 def refused(tensors: Mapping[str, Tensor], message: str, **more: object) -> Case:
@@ -414,15 +414,18 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "mixed block names": mixed_names,
     "mixed dialects": mixed_dialects,
     "one layer in two layouts": lambda: refused(
-        pair(SGM, 640, 640) | pair(f"unet.{Q}", 640, 640, PEFT), f"holds layer {Q} twice.*mixes two layouts"
+        pair(SGM, 640, 640) | pair(f"unet.{Q}", 640, 640, PEFT), f"contains layer {Q} twice.*mixes two dialects"
     ),
     "a whole model": lambda: refused(
-        {"model.diffusion_model.out.2.weight": rand(4, 320, 3, 3)}, "1 of 1 keys are of no known LoRA layout"
+        {"model.diffusion_model.out.2.weight": rand(4, 320, 3, 3)}, "1 of 1 keys belong to no supported LoRA dialect"
     ),
     "a model that is not known": lambda: refused(
-        pair("diffusion_model.blocks.0.cross_attn.k", WIDTH, WIDTH, PEFT), "2 of 2 keys.*no known LoRA layout.*save it"
+        pair("diffusion_model.blocks.0.cross_attn.k", WIDTH, WIDTH, PEFT),
+        "2 of 2 keys.*no supported LoRA dialect.*save it",
     ),
-    "a partner is missing": lambda: refused({f"{SGM}.lora_up.weight": rand(640, 2)}, "1 of 1 layers lack a part"),
+    "a partner is missing": lambda: refused(
+        {f"{SGM}.lora_up.weight": rand(640, 2)}, "1 of 1 layers have missing or superfluous parts"
+    ),
     "ranks differ": lambda: refused(
         {f"{SGM}.lora_down.weight": rand(3, 640), f"{SGM}.lora_up.weight": rand(640, 2)}, f"layer {Q}: .*rank"
     ),
@@ -430,7 +433,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "quantised": lambda: refused(
         pair(SGM, 640, 640) | {f"{SGM}.lora_up.weight": torch.ones(640, 2, dtype=torch.int8)}, "int8"
     ),
-    "sgm numbers of an unknown model": lambda: refused(pair(SGM, 384, 384), "Stability's numbers"),
+    "sgm numbers of an unknown model": lambda: refused(pair(SGM, 384, 384), "Stability's block numbers"),
     "fused rows of an unknown model": lambda: refused(
         pair("lora_unet_single_blocks_0_linear1", 9 * WIDTH, WIDTH), "7 times as many rows"
     ),
@@ -439,6 +442,6 @@ CASES: Mapping[str, Callable[[], Case]] = {
         {}, "git-LFS pointer", data=b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
     ),
     "truncated": truncated,
-    "a pickle": lambda: refused({}, "no whole safetensors file", data=b"\x80\x02}q\x00." * 20),
+    "a pickle": lambda: refused({}, "not a complete safetensors file", data=b"\x80\x02}q\x00." * 20),
     "nothing": lambda: refused({}, "is empty", data=b""),
 }  # fmt: skip

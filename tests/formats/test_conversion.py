@@ -130,7 +130,7 @@ def test_what_cannot_be_done_leaves_nothing(source: Path, tmp_path: Path) -> Non
     for how, message in (
         ({"rank": 2, "energy": 0.5}, "either a rank or an energy"),
         ({"rank": 0}, "rank of at least 1"),
-        ({"format": "onnx"}, "expected one of the formats"),
+        ({"format": "onnx"}, "expected a format among"),
     ):
         with pytest.raises(ValueError, match=message):
             convert_file(source, tmp_path / "out.safetensors", **how)  # type: ignore[arg-type]

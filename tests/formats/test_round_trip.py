@@ -141,13 +141,13 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     text = LoRA({"text_encoder.x": factors(2, 2, 1)})
     with pytest.raises(FormatError, match=r"lora_B.weight is not finite in torch.float16: write it with fp32"):
         save(big, path)
-    with pytest.raises(FormatError, match="has no layers"):
+    with pytest.raises(FormatError, match="expected a LoRA with layers, found none"):
         save(LoRA({}), path)
     with pytest.raises(FormatError, match="1 text-encoder layers.*--format diffusers"):
         save(text, path, format="peft")
-    with pytest.raises(FormatError, match="expected one of the formats kohya, diffusers, peft, found 'onnx'"):
+    with pytest.raises(FormatError, match="expected a format among kohya, diffusers, peft, found 'onnx'"):
         save(big, path, format="onnx")  # type: ignore[arg-type]
     (tmp_path / "file").write_text("")
-    with pytest.raises(FormatError, match="cannot be made.*another folder"):
+    with pytest.raises(FormatError, match="cannot be created.*another folder"):
         save(two_block_lora(1), tmp_path / "file" / "adapter", format="peft")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

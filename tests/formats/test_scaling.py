@@ -108,9 +108,9 @@ def test_configurations_are_split_by_model() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match="is not JSON"):
         parse_config("{")
-    with pytest.raises(ValueError, match="no JSON object but list"):
+    with pytest.raises(ValueError, match="as a JSON object, found list"):
         parse_config("[]")
 
 

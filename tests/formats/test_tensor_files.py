@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lorarar.formats.tensor_files import read_tensors, write_tensors
+from lorarar.formats.tensor_files import read_tensor_file, write_tensors
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.hashing import sha256
 
@@ -31,9 +31,10 @@ def test_a_refusal_by_the_system_is_explained(tmp_path: Path, monkeypatch: pytes
 def test_tensors_and_header_come_back(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": torch.arange(6.0).view(2, 3).T}, {"k": "v"})
-    tensors, header = read_tensors(path)
-    assert torch.equal(tensors["a"], torch.arange(6.0).view(2, 3).T)
-    assert header == {"k": "v"}
+    file = read_tensor_file(path)
+    assert torch.equal(file.tensors["a"], torch.arange(6.0).view(2, 3).T)
+    assert file.header == {"k": "v"}
+    assert file.sha256 == sha256(path)
 
 
 def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -48,15 +49,15 @@ def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
     save_file({"bad": torch.tensor([float("inf")], dtype=torch.float16)}, tmp_path / "inf")
     messages = {
         "absent": "does not exist: check the path",
-        "cut": r"no whole safetensors file \(\d+ bytes; .*download it again",
-        "pickle": "no whole safetensors file.*convert a pickled",
+        "cut": r"not a complete safetensors file \(\d+ bytes; .*download it again",
+        "pickle": "not a complete safetensors file.*convert a pickled",
         "pointer": "git-LFS pointer.*git lfs pull",
         "zero": r"is empty \(0 bytes\)",
-        "hollow": "holds no tensors",
+        "hollow": "contains no tensors",
         "nan": r"NaN or infinite weights in 1 of 2 tensors, first \['bad'\].*diverged",
         "inf": "NaN or infinite weights in 1 of 1",
     }
     for name, message in messages.items():
         with pytest.raises(FormatError, match=message) as caught:
-            read_tensors(tmp_path / name)
+            read_tensor_file(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)

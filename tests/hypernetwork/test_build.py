@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lorarar.hypernetwork.build import new_merger
-from lorarar.hypernetwork.checkpoint import KINDS, load_network, save_merger
+from lorarar.hypernetwork.checkpoint import LEARNED_MERGERS, load_network, save_merger
 from lorarar.hypernetwork.constant import ConstantMerger
 from lorarar.hypernetwork.layerwise import LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperHypernetwork
@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LEARNED_MERGERS)
 def test_a_new_merger_fits_the_loras_and_survives_its_file(kind: str, tmp_path: Path) -> None:
     loras = [LORA, two_block_lora(3, seed=40)]
     merger = new_merger(kind, LORA, OPTIONS[kind])
@@ -40,17 +40,20 @@ def test_options_reach_the_configuration() -> None:
     paper = new_merger("paper", LORA, OPTIONS["paper"])
     assert isinstance(paper, PaperHypernetwork)
     assert (paper.config.widths, paper.config.hidden, paper.config.predicted) == ((6, 12), 5, ("to_q", "to_v"))
-    invariant = new_merger("layerwise", LORA, OPTIONS["layerwise"])
-    assert isinstance(invariant, LayerwiseHypernetwork)
-    assert (invariant.config.width, invariant.config.initial) == (7, (0.6, 0.7))
-    assert invariant.config.predicted == ("to_q", "to_k")
+    layerwise = new_merger("layerwise", LORA, OPTIONS["layerwise"])
+    assert isinstance(layerwise, LayerwiseHypernetwork)
+    assert (layerwise.config.width, layerwise.config.initial) == (7, (0.6, 0.7))
+    assert layerwise.config.predicted == ("to_q", "to_k")
     constant = new_merger("constant", LORA, OPTIONS["constant"])
     assert isinstance(constant, ConstantMerger)
     assert constant.config.groups == tuple(layer for layer in LORA.layers if layer.endswith("to_k"))
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"of kind \['constant', 'layerwise', 'paper'\], found 'papr'"):
+    with pytest.raises(
+        ValueError,
+        match=r"a kind of learned merger among constant, layerwise, paper, found 'papr': did you mean 'paper'",
+    ):
         new_merger("papr", LORA, {})
     with pytest.raises(ValueError, match=r"found 'hiden': did you mean 'hidden'\?"):
         new_merger("paper", LORA, {"hiden": 5})

@@ -50,8 +50,8 @@ def test_equal_mergers_give_equal_bytes(tmp_path: Path) -> None:
 def test_files_that_are_no_merger(tmp_path: Path) -> None:
     path, weights = tmp_path / "x.safetensors", {"values": torch.zeros(2, 2)}
     headers = {
-        "is no learned merger: its header lacks 'lorarar_merger'.*'values'": {},
-        "kind 'magic' is not among paper, .*: update lorarar": {"kind": "magic", "config": {}},
+        "is not a learned merger: expected 'lorarar_merger' in its header, found 1 tensors, first .*'values'": {},
+        "expected a kind among paper, .*, found 'magic': update lorarar": {"kind": "magic", "config": {}},
         "unexpected keyword argument 'temperature'": {"kind": "paper", "config": {"temperature": 1}},
         "Missing key": {"kind": "paper", "config": {"widths": [6]}},
         "cannot be read as a learned merger: 'kind'": {"config": {}},
@@ -61,7 +61,7 @@ def test_files_that_are_no_merger(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=message):
             load_network(path)
     with pytest.raises(FormatError, match="does not exist"):
-        load_network(tmp_path / "absent").module
+        load_network(tmp_path / "absent")
 
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:

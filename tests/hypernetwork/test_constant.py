@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger, constant_of, groups_of
+from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger, constant_merger, groups_of
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from tests.tiny import factors, two_block_lora
@@ -59,9 +59,12 @@ def test_groups_go_by_the_out_width() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="made for 2 LoRAs, found 1"):
+    with pytest.raises(ValueError, match="expected 2 LoRAs for this merger, found 1"):
         ConstantMerger(ConstantConfig(("6", "12")))(LORAS[:1])
-    with pytest.raises(ValueError, match=r"knows 1 width groups, first \['6'\].*1 others, first \['12'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"the merger's 1 width groups, first \['6'\], found 1 other groups in the LoRAs, first \['12'\]",
+    ):
         ConstantMerger(ConstantConfig(("6",)))(LORAS)
     for groups in ((), ("6", "6")):
         with pytest.raises(ValueError, match="distinct groups"):
@@ -71,23 +74,23 @@ def test_errors() -> None:
 
 
 def test_given_numbers_by_width_and_by_projection() -> None:
-    by_width = constant_of({"6": [0.25, 0.5], "12": [0.75, 1.5]}, fixed=0.125)(LORAS).layers
+    by_width = constant_merger({"6": [0.25, 0.5], "12": [0.75, 1.5]}, fixed=0.125)(LORAS).layers
     assert [float(m[0]) for m in by_width[Q[1]]] == [0.75, 1.5]
     assert [m.tolist() for m in by_width[Q[1].replace("to_q", "to_k")]] == [0.125, 0.125]
-    by_projection = constant_of({"to_k": [0.25, 0.5], "to_v": [0.75, 1.5]}, "projection")(LORAS).layers
+    by_projection = constant_merger({"to_k": [0.25, 0.5], "to_v": [0.75, 1.5]}, "projection")(LORAS).layers
     assert [m.tolist() for m in by_projection[Q[0].replace("to_q", "to_k")]] == [[0.25] * 6, [0.5] * 6]
     assert [m.tolist() for m in by_projection[Q[0]]] == [1.0, 1.0]
     assert groups_of(LORAS[0], "projection") == ("to_q", "to_out")
     for numbers in ({}, {"6": [1.0], "12": [1.0, 2.0]}):
-        with pytest.raises(ValueError, match="as many numbers as LoRAs"):
-            constant_of(numbers)
+        with pytest.raises(ValueError, match="one coefficient for each LoRA in each width"):
+            constant_merger(numbers)
 
 
 def test_convolutions_norms_and_layers_of_one_lora() -> None:
     odd = LoRA(
         {"x.to_q": replace(factors(6, 9, 1), kernel=(3, 3)), "y.to_q": Dense(torch.ones(6)), Q[0]: factors(6, 6, 1)}
     )
-    merger = constant_of({"6": [0.25, 0.5], "12": [0.75, 1.5]})
+    merger = constant_merger({"6": [0.25, 0.5], "12": [0.75, 1.5]})
     assert merger.predicted([odd, LORAS[1]])[0] == Q[0]
     found = merger([odd, LORAS[1]]).layers
     assert [m.ndim for layer in ("x.to_q", "y.to_q", Q[0], Q[1]) for m in found[layer]] == [0, 0, 0, 0, 1, 1, 1, 1]

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from lorarar.hypernetwork.features import DESCRIPTION, FEATURES, describe, measure, role
+from lorarar.hypernetwork.features import (
+    DELTA_FEATURES,
+    POSITION_FEATURES,
+    delta_features,
+    position_features,
+    projection_role,
+)
 from lorarar.lora.lora import LoRA
 from tests.tiny import dense, factors
 
@@ -44,8 +50,8 @@ def test_features_are_those_of_the_dense_deltas() -> None:
     two = of_layers(factors(5, 7, 3, 0.002, 4), factors(5, 7, 3, 0.003, 5), factors(6, 4, 1, 0.01, 6))
     three = of_layers(factors(5, 7, 1, 0.004, 7), factors(5, 7, 1, 0.003, 8), factors(6, 4, 2, 0.02, 9))
     layers = list(one.layers)
-    measured = measure([one, two, three], layers, CPU)
-    assert measured.shape == (3, 3, FEATURES)
+    measured = delta_features([one, two, three], layers, CPU)
+    assert measured.shape == (3, 3, DELTA_FEATURES)
     found = measured[1]
     rows = []
     for layer in layers:
@@ -57,12 +63,12 @@ def test_features_are_those_of_the_dense_deltas() -> None:
 
 def test_orthogonal_deltas_share_nothing_and_equal_ones_everything() -> None:
     delta = factors(6, 8, 1, 0.01, 1)
-    same = measure([of_layers(delta), of_layers(delta)], list(of_layers(delta).layers), CPU)[0, 0]
+    same = delta_features([of_layers(delta), of_layers(delta)], list(of_layers(delta).layers), CPU)[0, 0]
     assert_close(same[[2, 3, 5, 6]], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-3, rtol=0)
     left, right = torch.eye(6)[:, :1], torch.eye(8)[:1]
     a = of_layers(type(delta)(left, right))
     b = of_layers(type(delta)(left.roll(1, 0), right.roll(1, 1)))
-    apart = measure([a, b], list(a.layers), CPU)[0, 0]
+    apart = delta_features([a, b], list(a.layers), CPU)[0, 0]
     assert abs(float(apart[2])) < 1e-6
     assert float(apart[[5, 6]].max()) < -4
 
@@ -75,8 +81,8 @@ def test_a_description_tells_projection_attention_and_depth() -> None:
         unet.format("mid_block", 0, "attn1", "to_out.0"),
         unet.format("up_blocks.0", 1, "attn1", "to_v"),
     ]
-    found = describe(layers)
-    assert found.shape == (4, DESCRIPTION)
+    found = position_features(layers)
+    assert found.shape == (4, POSITION_FEATURES)
     assert found[:, :4].argmax(1).tolist() == [1, 0, 3, 2]
     assert found[:, 4].tolist() == [1, 0, 0, 0]
     assert not found[:, 5].any()
@@ -87,11 +93,11 @@ def test_a_description_tells_projection_attention_and_depth() -> None:
 def test_joint_attention_is_told_by_its_names() -> None:
     layers = ["transformer_blocks.0.attn.to_q", "transformer_blocks.1.attn.add_k_proj"]
     layers += ["transformer_blocks.1.attn.to_add_out", "single_transformer_blocks.0.attn.to_v"]
-    found = describe(layers)
+    found = position_features(layers)
     assert found[:, :4].argmax(1).tolist() == [0, 1, 3, 2]
     assert found[:, 4].tolist() == [0, 1, 1, 0]
     assert found[:, 5].tolist() == [1, 1, 1, 1]
     assert found[:, 7].tolist() == pytest.approx([1, 0, 0, -1], abs=1e-6)  # the single blocks come last
-    assert [role(layer) for layer in layers] == ["to_q", "to_k", "to_out", "to_v"]
-    assert role("transformer_blocks.0.ff.net.0.proj") == "proj"
-    assert not describe(["transformer_blocks.0.ff.net.0.proj"])[:, :4].any()
+    assert [projection_role(layer) for layer in layers] == ["to_q", "to_k", "to_out", "to_v"]
+    assert projection_role("transformer_blocks.0.ff.net.0.proj") == "proj"
+    assert not position_features(["transformer_blocks.0.ff.net.0.proj"])[:, :4].any()

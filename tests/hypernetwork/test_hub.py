@@ -67,24 +67,24 @@ def test_the_card_names_the_families_of_its_layers(tmp_path: Path) -> None:
 
 
 def test_an_upload_holds_the_file_and_its_card(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    calls = []
 
     class Hub:
         def create_repo(self, repository: str, **options: object) -> None:
-            asked.append((repository, options))
+            calls.append((repository, options))
 
         def upload_folder(self, **options: object) -> str:
-            asked.append(options)
+            calls.append(options)
             return "address"
 
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
     folder = save_pretrained(file, tmp_path / "network")
     (folder / "last.ckpt").touch()
     assert push_to_hub(folder, "me/network", private=True) == "address"
-    assert asked[0] == ("me/network", {"private": True, "exist_ok": True})
-    assert asked[1]["repo_id"] == "me/network"
-    assert asked[1]["folder_path"] == folder
-    assert asked[1]["allow_patterns"] == ["merger.safetensors", "README.md"]
+    assert calls[0] == ("me/network", {"private": True, "exist_ok": True})
+    assert calls[1]["repo_id"] == "me/network"
+    assert calls[1]["folder_path"] == folder
+    assert calls[1]["allow_patterns"] == ["merger.safetensors", "README.md"]
     (folder / "README.md").unlink()
     with pytest.raises(FormatError, match="expected a card at .*README.md, found none: write the folder"):
         push_to_hub(folder, "me/network")
@@ -92,27 +92,41 @@ def test_an_upload_holds_the_file_and_its_card(file: Path, tmp_path: Path, monke
 
 def test_a_hub_id_is_downloaded(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = []
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names: asked.append(names) or str(file))
-    assert network_file("me/network-1.0") == file
-    assert asked == [("me/network-1.0", "merger.safetensors")]
+    snapshot = save_pretrained(file, tmp_path / "snapshot")
+    downloads = []
+
+    def download(repository: str, allow_patterns: list[str]) -> str:
+        downloads.append((repository, allow_patterns))
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert network_file("me/network-1.0") == snapshot / "merger.safetensors"
+    assert downloads == [("me/network-1.0", ["merger.safetensors"])]
+
+
+def test_the_hub_is_not_contacted_for_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the hub was contacted"))
     (tmp_path / "me").mkdir()
-    for local in ("me/network", "you/network.safetensors", Path("you/network")):
+    for local in ("me/network", "you/network.safetensors", "./network", Path("you/network")):
         assert network_file(local) == Path(local)
-    assert len(asked) == 1
+        with pytest.raises(FormatError, match=r"network.* does not exist: check the path"):
+            open_network(local)
 
 
-def test_what_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FormatError, match=r"expected merger.safetensors in .*, found none"):
+def test_a_missing_network_is_named_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FormatError, match=r"expected merger.safetensors in .*, found none: give a folder that save_pr"):
         network_file(tmp_path)
 
-    def fail(*names: str) -> str:
+    def fail(*_: object, **__: object) -> str:
         raise LocalEntryNotFoundError("no network")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
-    with pytest.raises(
-        FormatError, match=r"expected merger.safetensors in me/network on the hub, could not get it \(no ne"
-    ):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    message = (
+        r"cannot read merger.safetensors of me/network: expected me/network as a folder or on the hub, could not get it "
+        r"\(no network\): check the name and the network, or give a local path"
+    )
+    with pytest.raises(FormatError, match=message):
         open_network("me/network")
 
 

@@ -117,11 +117,14 @@ def test_gradients_reach_every_parameter() -> None:
 
 def test_errors() -> None:
     net, lora = network(), two_block_lora(2)
-    with pytest.raises(ValueError, match=r"exactly two LoRAs, \[content, style\], found 3"):
+    with pytest.raises(ValueError, match=r"expected two LoRAs for the LoRA.rar network, \[content, style\], found 3"):
         net([lora] * 3)
-    with pytest.raises(ValueError, match=r"out widths \[6, 12\], cat and LoRA 2 have \[8, 16\]: use a network"):
+    with pytest.raises(ValueError, match=r"out widths \[6, 12\], found \[8, 16\] in cat and LoRA 2: use a network"):
         net([LoRA(two_block_lora(2, width=8).layers, name="cat"), two_block_lora(2, width=8)])
-    with pytest.raises(ValueError, match=r"share no layer that the network predicts \(to_q, to_out\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a layer that the network predicts \(to_q, to_out\), found none among the 1 and 1 layers",
+    ):
         net([LoRA({"x.to_k": factors(6, 6, 2)}), LoRA({"x.to_k": factors(6, 6, 2)})])
     with pytest.raises(ValueError, match="different base models"):
         net([lora, two_block_lora(2, width=8)])

@@ -66,7 +66,7 @@ def test_released_networks_equal_the_dense_computation(
     state = torch.load(path, map_location="cpu", weights_only=True)
     loras = [sdxl_lora(ranks[0], 0), sdxl_lora(ranks[1], 1)]
     assert load_network(path).kind == "paper"
-    found = MERGERS["paper"].call(loras, merger_file=path)
+    found = MERGERS["paper"].call(loras, network=load_network(path))
     expected = {}
     for layer, vectors in found.layers.items():
         content, style = (lora.layers[layer] for lora in loras)
@@ -112,7 +112,7 @@ def test_a_file_of_that_layout_is_a_paper_network(tmp_path: Path, legacy: bool) 
 
 def test_widths_that_do_not_fit_are_named(tmp_path: Path) -> None:
     torch.save(tiny_state(), tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"out widths \[6, 12\], LoRA 1 and LoRA 2 have \[7, 14\]"):
+    with pytest.raises(ValueError, match=r"out widths \[6, 12\], found \[7, 14\] in LoRA 1 and LoRA 2"):
         load_network(tmp_path / "x.pth").module([two_block_lora(2, width=7)] * 2)
 
 
@@ -123,10 +123,10 @@ class Surprise:
 def test_other_pickled_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     others: dict[str, object] = {
-        r"none of LoRA\.rar's released networks.*found 1, first \['a'\]": {"a": torch.zeros(2)},
+        r"not a released network of LoRA\.rar: .*found 1, first \['a'\]": {"a": torch.zeros(2)},
         r"found 0, first \[\]": [torch.zeros(2)],
         "cannot be read safely": Surprise(),
-        "other shapes": tiny_state() | {"output.1.weight": torch.zeros(3, 5)},
+        "expected the shapes of a released network in .*, found": tiny_state() | {"output.1.weight": torch.zeros(3, 5)},
         "found 6, first": tiny_state() | {"input_1.weight": 3},
     }
     for message, content in others.items():
@@ -136,4 +136,4 @@ def test_other_pickled_files_are_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"PK\x03\x04" + whole[4:200])
     with pytest.raises(FormatError, match=r"x\.pth"):
-        load_network(path).module
+        load_network(path)

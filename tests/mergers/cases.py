@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lorarar.hypernetwork.checkpoint import load_network, save_merger
-from lorarar.hypernetwork.constant import constant_of
+from lorarar.hypernetwork.constant import constant_merger
 from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.lora.coefficients import Coefficients, merge_exactly
@@ -20,7 +20,7 @@ from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
 from lorarar.mergers.methods.layers import merge_deltas
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.table import MERGERS, Merger
 from tests.tiny import factors, two_block_lora
 
@@ -67,7 +67,7 @@ def learned_file(name: str, folder: Path) -> Path:
     """A learned merger's file for LoRAs of out widths 6 and 12."""
     torch.manual_seed(0)
     networks = {
-        "constant": lambda: constant_of({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
+        "constant": lambda: constant_merger({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
         "paper": lambda: PaperHypernetwork(PaperConfig((6, 12), 8)),
         "layerwise": lambda: moved(LayerwiseHypernetwork(LayerwiseConfig(width=8))),
     }

@@ -205,7 +205,7 @@ def test_a_folder_with_one_file_is_as_good_as_the_file(files: Files, tmp_path: P
 
 def truncated(path: Path) -> str:
     path.write_bytes(path.read_bytes()[:-10])
-    return "cat.safetensors is no whole safetensors file"
+    return "cat.safetensors is not a complete safetensors file"
 
 
 def missing(path: Path) -> str:
@@ -222,7 +222,7 @@ def not_finite(path: Path) -> str:
     tensors = load_file(path)
     next(iter(tensors.values()))[0, 0] = torch.nan
     save_file(tensors, path)
-    return "cat.safetensors holds NaN or infinite weights in 1 of 112 tensors"
+    return "cat.safetensors contains NaN or infinite weights in 1 of 112 tensors"
 
 
 @pytest.mark.parametrize("spoil", [truncated, missing, of_another_base, not_finite])

@@ -21,7 +21,7 @@ from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.settings import Sampling
 from lorarar.diffusion.synthesis import synthesise_pairs
 from lorarar.hypernetwork.checkpoint import save_merger
-from lorarar.hypernetwork.constant import constant_of
+from lorarar.hypernetwork.constant import constant_merger
 from lorarar.lora.coefficients import Coefficients
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.optimised.cat import CAT
@@ -159,7 +159,7 @@ def test_words_in_place_of_images(
 def test_it_starts_from_a_trained_merger(words: Words, files: list[Path], tmp_path: Path) -> None:
     both = [load(file) for file in files]
     layers = [layer for layer in both[0].layers if "attn" in layer]
-    start = constant_of({layer: (0.5, 0.25 + 0.01 * i) for i, layer in enumerate(layers)}, "layer")
+    start = constant_merger({layer: (0.5, 0.25 + 0.01 * i) for i, layer in enumerate(layers)}, "layer")
     save_merger(start, tmp_path / "start.safetensors", {})
     for merger in ("ziplora", "cat"):
         command = words(merger, init=tmp_path / "start.safetensors", option="learning_rate=1e-9")
@@ -239,7 +239,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are
     monkeypatch.setattr(PairTraining, "training_step", training_step)
     assert main(words()) == 1
     said = capsys.readouterr().err
-    assert "the loss is not finite at step 0, pairs ['train_content_00+train_style_00']" in said
+    assert "found ['nan'] at step 0 for pairs ['train_content_00+train_style_00']" in said
     assert not (tmp_path / "out.safetensors").exists()
     monkeypatch.setattr(PairTraining, "training_step", original)
     assert main(words(option="learning_rate=0.5")) == 1

@@ -22,15 +22,16 @@ from lorarar.mergers.loss_weights import LossWeights
 from lorarar.mergers.methods.average import average
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.optimised.cat import CAT
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.ziplora import ZIPLORA
 from lorarar.training.merger_training import MergerTraining
-from lorarar.training.pair_training import Optimised, PairTraining, measured, optimise
+from lorarar.training.pair_training import OptimisedPair, PairTraining, measure_objective, optimise
 from lorarar.training.pairs import PairData, PairSampler
+from lorarar.training.trainer import DivergenceError
 
 # At this limit every gradient is clipped, so that each pair's own norm matters.
 SHORT = replace(ZIPLORA, recipe=replace(ZIPLORA.recipe, steps=4, clip=1e-3), images=2)
-Run = Callable[..., list[Optimised]]
+Run = Callable[..., list[OptimisedPair]]
 
 
 @pytest.fixture
@@ -41,13 +42,13 @@ def pairs(concepts: dict[str, Concept]) -> list[Pair]:
 
 @pytest.fixture
 def run(backbone: Backbone, pairs: list[Pair], loras: dict[str, LoRA]) -> Run:
-    def start(method: PairMethod = SHORT, chosen: Sequence[Pair] = pairs, **options: object) -> list[Optimised]:
+    def start(method: PairMethod = SHORT, chosen: Sequence[Pair] = pairs, **options: object) -> list[OptimisedPair]:
         return optimise(backbone, chosen, loras, method, **({"held_out": 1} | options))
 
     return start
 
 
-def values(found: Sequence[Optimised]) -> list[torch.Tensor]:
+def values(found: Sequence[OptimisedPair]) -> list[torch.Tensor]:
     return [one.merger.values for one in found]
 
 
@@ -78,7 +79,7 @@ def test_a_pair_is_optimised_as_the_trainer_of_all_mergers_does_it(
     splits: dict[str, Split],
 ) -> None:
     data = PairData(backbone, concepts, splits, loras, pairs=1, images=2, seed=0)
-    merger = SHORT.initial(data.sampler.both(pairs[0]))
+    merger = SHORT.initial(data.sampler.loras_of(pairs[0]))
     module = MergerTraining(merger, backbone, data, SHORT.recipe, SHORT.weights)
     module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign] # there is no trainer
     optimiser = module.configure_optimizers()
@@ -111,12 +112,12 @@ def test_the_objective_before_is_that_of_direct_merging(
     sampler = PairSampler(backbone, [pairs[0].content, pairs[0].style], loras)
     module = PairTraining(sampler, pairs[:1], SHORT)
     module.mergers = nn.ModuleList([_Direct()])
-    (expected,) = measured(module, 3)
+    (expected,) = measure_objective(module, 3)
     short = replace(SHORT, recipe=replace(SHORT.recipe, steps=1))
     (found,) = run(short, pairs[:1], held_out=3)
     assert found.before == pytest.approx(expected, rel=1e-4)
     assert run(replace(short, seed=1), pairs[:1], held_out=3)[0].before == found.before  # the draws never change
-    assert measured(module, 2) != [expected]
+    assert measure_objective(module, 2) != [expected]
 
 
 class _Direct(nn.Module):
@@ -193,9 +194,9 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_pair(
         original(self, batch, index)
 
     monkeypatch.setattr(PairTraining, "training_step", training_step)
-    with pytest.raises(FloatingPointError, match="not finite at step 2, pairs") as caught:
+    with pytest.raises(DivergenceError, match=r"found \['nan'\] at step 2 for pairs") as caught:
         run(runs=tmp_path, checkpoint_every=1)
-    assert f"pairs ['{pairs[1].name}']:" in str(caught.value)
+    assert f"pairs ['{pairs[1].name}']; the last checkpoint is kept: lower learning_rate" in str(caught.value)
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     kept = torch.load(checkpoint, weights_only=True)
     assert kept["global_step"] == 2
@@ -204,7 +205,7 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_pair(
 
 
 def test_a_concept_without_a_lora_is_named(backbone: Backbone, pairs: list[Pair], loras: dict[str, LoRA]) -> None:
-    with pytest.raises(KeyError, match="1 lack one, first .'train_style_00'"):
+    with pytest.raises(KeyError, match="found none for 1, first .'train_style_00'"):
         optimise(backbone, pairs[:1], {name: loras[name] for name in loras if "style" not in name}, SHORT)
 
 

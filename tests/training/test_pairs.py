@@ -20,7 +20,7 @@ from lorarar.storage.atomic import FormatError
 from lorarar.storage.cards import read_card
 from lorarar.training.pairs import PairBatch, PairData, joint_concept, load_loras
 from lorarar.training.settings import Recipe
-from lorarar.training.targets import combined_question, distillation_question
+from lorarar.training.targets import combined_inputs, distillation_inputs
 from lorarar.training.zoo import train_zoo
 
 
@@ -77,7 +77,7 @@ def test_both_concepts_get_the_same_noise(make: Callable[..., PairData], backbon
 
 def test_the_combined_question_is_asked_with_and_without_the_prompt(make: Callable[..., PairData]) -> None:
     batch = make().training_batch(0)[0]
-    asked = combined_question(batch)
+    asked = combined_inputs(batch)
     noisy, timesteps, conditioning = asked.noisy, asked.timesteps, asked.conditioning
     assert torch.equal(noisy, torch.cat([batch.content.noisy, batch.style.noisy]))
     assert timesteps.tolist() == batch.content.timesteps.tolist() * 2
@@ -101,12 +101,14 @@ def test_a_described_pair_is_asked_on_the_images_that_the_base_drew(
     assert torch.equal(batch.synthetic.timesteps, batch.content.timesteps)
     words = backbone.encode_prompts(["a red cat with white dots in deep blue grid bare flat style"])
     assert_close(batch.synthetic.conditioning.pooled, words.pooled.expand(3, -1))
-    asked = distillation_question(batch, batch.combined)
+    asked = distillation_inputs(batch, batch.combined)
     assert torch.equal(asked.noisy, batch.synthetic.noisy.repeat(2, 1, 1, 1))
     assert torch.equal(asked.conditioning.embeddings[:3], batch.combined.embeddings.expand(3, -1, -1))
     assert not asked.conditioning.embeddings[3:].any()
-    with pytest.raises(ValueError, match=r"images of validation_content_00.* found none: give both concepts a descr"):
-        distillation_question(data.validation_batch(0)[0], batch.combined)
+    with pytest.raises(
+        ValueError, match=r"synthetic images of validation_content_00.* found none: give both concepts a descr"
+    ):
+        distillation_inputs(data.validation_batch(0)[0], batch.combined)
 
 
 def test_training_loras_vary_in_strength_and_validation_loras_do_not(
@@ -132,7 +134,7 @@ def test_what_cannot_be_paired_is_refused(
     leak = splits | {"validation": Split(splits["validation"].contents, splits["train"].styles[:1])}
     with pytest.raises(ValueError, match="expected disjoint splits, found 'train_style_00'"):
         make(splits=leak)
-    with pytest.raises(KeyError, match=r"1 .*first \['train_style_01'\]: run the zoo"):
+    with pytest.raises(KeyError, match=r"none for 1, first \['train_style_01'\]: run the zoo"):
         make(loras={name: lora for name, lora in loras.items() if name != "train_style_01"})
     short = LoRA(dict(list(loras["train_style_01"].layers.items())[1:]), name="short")
     with pytest.raises(ValueError, match="different layers.*short has 55"):

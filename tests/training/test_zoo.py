@@ -17,7 +17,7 @@ from lorarar.formats.loading import load
 from lorarar.lora.lora import LoRA
 from lorarar.storage.cards import ArtefactError, read_card
 from lorarar.training import zoo
-from lorarar.training.dreambooth import DreamBoothTraining, initial_lora, target_layers
+from lorarar.training.dreambooth import DreamBoothTraining, initial_factors, target_layers
 from lorarar.training.settings import Recipe
 from lorarar.training.trainer import fit
 from lorarar.training.zoo import ZooTraining, clip_each, train_zoo
@@ -71,16 +71,16 @@ def test_clipping_is_each_loras_own() -> None:
 
 
 def test_a_start_is_pefts_and_changes_nothing(backbone: Backbone) -> None:
-    start = initial_lora(backbone.denoiser, RECIPE, "cat")
-    assert start.layers.keys() == target_layers(backbone.denoiser, RECIPE.targets).keys()
-    for factors in start.layers.values():
+    start = initial_factors(backbone.denoiser, RECIPE, "cat")
+    assert start.keys() == target_layers(backbone.denoiser, RECIPE.targets).keys()
+    for factors in start.values():
         assert not factors.B.any()
         bound = factors.shape[1] ** -0.5
         assert 0.8 * bound < factors.A.abs().max() <= bound
         assert factors.scale == RECIPE.scale("cat")
     assert {RECIPE.scale(name) for name in "abcdef"} == {2.0, 0.5, 1.0}
-    layer = next(iter(start.layers))
-    assert not torch.equal(initial_lora(backbone.denoiser, RECIPE, "dog").layers[layer].A, start.layers[layer].A)
+    layer = next(iter(start))
+    assert not torch.equal(initial_factors(backbone.denoiser, RECIPE, "dog")[layer].A, start[layer].A)
     with pytest.raises(ValueError, match=r"layers named \['to_nothing'\] in the base, found none"):
         target_layers(backbone.denoiser, ["to_nothing"])
 
@@ -94,16 +94,16 @@ def run(backbone: Backbone, concepts: list[Concept], folder: Path, recipe: Recip
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
     """Training breaks at that step, once; returns the steps that were begun, for the first LoRA."""
     begun: list[int] = []
-    original = ZooTraining._draw
+    original = ZooTraining._batch
 
-    def draw(self: ZooTraining, name: str, encoded: object) -> object:
+    def batch(self: ZooTraining, name: str, encoded: object) -> object:
         if name == "train_content_00":
             begun.append(self.global_step)
             if begun.count(step) == 1 and self.global_step == step:
                 raise RuntimeError("the machine went down")
         return original(self, name, encoded)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ZooTraining, "_draw", draw)
+    monkeypatch.setattr(ZooTraining, "_batch", batch)
     return begun
 
 
@@ -154,7 +154,7 @@ def test_finished_loras_are_kept_and_checked(
     assert read_card(paths[1])["captions"] == list(three[1].captions)
     monkeypatch.setattr(zoo, "fit", lambda *_, **__: pytest.fail("trained again"))
     assert run(backbone, three, tmp_path) == paths
-    with pytest.raises(ArtefactError, match=r"another recipe.*'learning_rate': \(0.01, 0.02\)"):
+    with pytest.raises(ArtefactError, match=r"found one of another recipe.*'learning_rate': \(0.01, 0.02\)"):
         run(backbone, three, tmp_path, dataclasses.replace(RECIPE, learning_rate=2e-2))
     paths[2].write_bytes(paths[2].read_bytes() + b"x")
     with pytest.raises(ArtefactError, match="train_style_01.safetensors is not what its card says"):

@@ -1,4 +1,4 @@
-"""The whole chain of every shipped configuration, on shrunken pipelines of its family's own structure."""
+"""The whole chain of every shipped configuration, on shrunken pipelines of the family's own structure."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return made
 
 
-def words(base: Path, folder: Path, runs: Path) -> list[str]:
-    """What makes a shipped configuration small: another base, tiny concepts, the CPU."""
+def overrides(base: Path, folder: Path, runs: Path) -> list[str]:
+    """Overrides that make a shipped configuration small: another base, tiny concepts, the CPU."""
     return [
         f"base={base}",
         f"manifests=[{folder / 'concepts.yaml'}]",
@@ -69,7 +69,7 @@ def zoo(base: Callable[[str], Path], folder: Path) -> Callable[[str], Path]:
     def made(family: str) -> Path:
         loras = base(family).with_name(f"loras_{family}")
         if not loras.exists():
-            small = [*words(base(family), folder, loras / "runs"), f"output={loras}", "group=3"]
+            small = [*overrides(base(family), folder, loras / "runs"), f"output={loras}", "group=3"]
             small += ["recipe.rank=2", "recipe.alphas=[2]", "recipe.steps=3", "recipe.learning_rate=0.01"]
             assert len(run_zoo(load_config(ZooConfig, CONFIGS / "zoo" / f"{family}.yaml", small))) == 6
         return loras
@@ -84,7 +84,7 @@ def config(base: Callable[[str], Path], zoo: Callable[[str], Path], folder: Path
     def made(family: str, runs: Path) -> TrainConfig:
         path = CONFIGS / "train" / f"{family}.yaml"
         size = "hidden" if load_config(TrainConfig, path).merger == "paper" else "width"
-        small = [*words(base(family), folder, runs), f"loras={zoo(family)}", "wandb=disabled", f"options.{size}=8"]
+        small = [*overrides(base(family), folder, runs), f"loras={zoo(family)}", "wandb=disabled", f"options.{size}=8"]
         small += ["recipe.steps=2", "recipe.learning_rate=0.001", "validate_every=2", "pairs=2"]
         small += ["loss_weights.combined=1.0", "loss_weights.distillation=0.5", "synthetic_pairs=1"]
         return load_config(TrainConfig, path, small)
@@ -168,20 +168,20 @@ def test_training_goes_on_from_a_merger_of_its_kind(config: Callable[..., TrainC
         merger_training(replace(settings, merger="constant", options={}, init=tmp_path / "first.safetensors"))
 
 
-def test_a_base_that_took_anothers_place_draws_anew(
+def test_another_base_at_the_same_path_gets_synthetic_images_of_its_own(
     config: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config("sdxl", tmp_path / "runs" / "a")
     merger_training(settings)
-    drawn = set((tmp_path / "runs").glob("imagined_*"))
+    cached = set((tmp_path / "runs" / "synthetic").rglob("*.safetensors"))
     merger_training(settings)
-    assert set((tmp_path / "runs").glob("imagined_*")) == drawn
-    assert len(drawn) == 1
+    assert set((tmp_path / "runs" / "synthetic").rglob("*.safetensors")) == cached
+    assert len(cached) == 1
     other = load_backbone(settings.base)
     next(other.denoiser.parameters()).data += 1.0
     monkeypatch.setattr("lorarar.workflows.train.load_backbone", lambda *_, **__: other)
     merger_training(settings)
-    assert len(set((tmp_path / "runs").glob("imagined_*"))) == 2
+    assert len(set((tmp_path / "runs" / "synthetic").rglob("*.safetensors"))) == 2
 
 
 def test_checkpointing_leaves_the_gradients_as_they_are(config: Callable[..., TrainConfig], tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_checkpointing_leaves_the_gradients_as_they_are(config: Callable[..., Tr
         block = module.backbone.denoiser.mid_block.attentions[0].transformer_blocks[0].attn1
         block.register_forward_hook(lambda *_, calls=calls: calls.append(torch.is_grad_enabled()))
         module.losses(module.data.training_batch(0), backward=True)
-        # teachers, base, base told the words, merged; the last again in backward
+        # teachers, base, base with the descriptions, merged model; the last again in backward
         assert len(calls) == (5 if checkpointing else 4)
         gradients.append({name: p.grad for name, p in module.merger.named_parameters()})
     for name, gradient in gradients[0].items():

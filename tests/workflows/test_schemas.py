@@ -1,21 +1,27 @@
-"""lorarar.storage.config: every shipped configuration loads; wrong ones are named."""
+"""lorarar.workflows.schemas and lorarar.storage.config: every shipped configuration loads; wrong ones are named."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+import subprocess
+import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from lorarar.benchmark.gates import GatesConfig
 from lorarar.benchmark.quality.config import QualityConfig
+from lorarar.diffusion.settings import Sampling
 from lorarar.evaluation.metrics.run import MetricsConfig
+from lorarar.mergers.loss_weights import LossWeights
+from lorarar.mergers.optimised.recipe import MergerRecipe
 from lorarar.storage.config import load_config
 from lorarar.storage.run_folder import ConfigError, claim_run
 from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
-from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
-from lorarar.worlds.toy.recipes import WorldConfig
+from lorarar.worlds.toy.judge.recipes import Stage, TinyJudgeConfig
+from lorarar.worlds.toy.recipes import Shape, StageRecipe, WorldConfig
 from tests import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -45,6 +51,39 @@ def kind_of(path: Path) -> type:
     """The class that a folder stands for; in benchmark/ all but the gates compare mergers."""
     folder = path.relative_to(CONFIGS).parts[0]
     return KINDS.get(path.stem, QualityConfig) if folder == "benchmark" else KINDS[folder]
+
+
+def test_configurations_are_read_without_torch() -> None:
+    """The command line shows names and defaults: loading torch would cost seconds."""
+    code = "import sys; import lorarar.workflows.schemas; from lorarar.worlds.toy import WorldConfig; "
+    code += "from lorarar.worlds.toy.judge import TinyJudgeConfig; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def documented(kind: type) -> list[str]:
+    """The attributes that a class's docstring documents, one line each."""
+    lines = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2].splitlines()
+    return [line.partition(":")[0].strip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ZooConfig,
+        TrainConfig,
+        WorldConfig,
+        TinyJudgeConfig,
+        Recipe,
+        Sampling,
+        MergerRecipe,
+        LossWeights,
+        Stage,
+        StageRecipe,
+        Shape,
+    ],
+)
+def test_every_setting_is_documented_in_one_line(kind: type) -> None:
+    assert documented(kind) == [entry.name for entry in fields(kind)]
 
 
 def test_there_are_configurations() -> None:

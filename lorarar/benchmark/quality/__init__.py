@@ -1,17 +1,19 @@
-"""`lorarar benchmark quality`: every merger on the pairs of a split, scored by its images.
+"""Quality: `lorarar benchmark quality` merges the pairs of a split by every row and scores the images.
 
-cells    One method on one pair is a cell: made once, kept by the hash of all that it depends on
-config   What `lorarar benchmark quality` compares: methods as data
-drawing  Pictures of the comparison: content against style, and a contact sheet
-judging  The rows' images before a judge: one more scorer, the only one where no reader is
-methods  A row of the table as two functions: merge pairs, and draw their images
-plan     What a run will take, before anything runs
-results  What the cells say
-rows     From a row of the configuration to a method: one builder for each kind
-run      Every merger on the pairs of a split, by the images that it makes
-table    The results as a Markdown table
-tuning   Choose a row's settings on validation pairs, with the same budget for every tuned row
-world    Everything that the benchmark's methods and scores draw on, loaded once and checked
+builders  From a row's settings to its method, one builder for each kind
+cells     Images of one method for one pair, computed once and kept by the hash of everything they depend on
+config    Rows of the table and what they share, as the YAML states them
+drawing   Content against style, and a contact sheet
+inputs    Base, concepts, splits and LoRAs, loaded once and checked
+judging   The rows' images before a judge
+methods   What a row does with pairs: merge them, measured, and sample their images
+plan      Images, hours and bytes of a run, before anything runs
+results   Means with crossed intervals, paired comparisons, the methods tied with the best
+rows      Rows as typed data, every setting checked
+run       The whole run, from a configuration to the files
+settings  Settings of a row: one dataclass for each kind
+table     Results in Markdown
+tuning    The choice of a row's settings on validation pairs
 """
 
 import lazy_loader

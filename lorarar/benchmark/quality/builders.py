@@ -37,9 +37,9 @@ from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS, MergeRequest, combine
 from lorarar.storage import digest, sha256, stated
-from lorarar.training import Optimised, joint_concept, load_loras, optimise, train_zoo
+from lorarar.training import OptimisedPair, joint_concept, load_loras, optimise, train_zoo
 from lorarar.workflows import run_train
-from lorarar.worlds.toy import in_words
+from lorarar.worlds.toy import describe_pair
 
 BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
 
@@ -130,7 +130,7 @@ def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
     predictor = load_network(init).module.to(inputs.backbone.device) if init else None
 
     def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
-        described = [in_words(pair) for pair in pairs] if settings.true_descriptions else pairs
+        described = [describe_pair(pair) for pair in pairs] if settings.true_descriptions else pairs
         images = synthesise_pairs(inputs.backbone, described) if method.needs == "descriptions" else None
         optimised = optimise(
             inputs.backbone, described, inputs.loras, method, group=len(pairs), init=predictor, synthetic=images
@@ -144,7 +144,7 @@ def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
     return _batch_merging(inputs, identity, merge)
 
 
-def _objective(result: Optimised) -> dict[str, float]:
+def _objective(result: OptimisedPair) -> dict[str, float]:
     """Return a pair's own loss on noise that no step used, and the number of steps."""
     return {"loss_before": result.before["loss"], "loss_after": result.after["loss"], "steps": float(result.steps)}
 

@@ -1,9 +1,9 @@
-"""One method on one pair is a cell: made once, kept by the hash of all that it depends on."""
+"""Cells: the images of one method for one pair, computed once and kept by the hash of everything they depend on."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lorarar.benchmark.quality.methods import Made, Method
-from lorarar.benchmark.quality.world import World
+from lorarar.benchmark.quality.inputs import QualityInputs
+from lorarar.benchmark.quality.methods import RowMethod
 from lorarar.datasets import Pair, load_image, save_image
 from lorarar.storage import cached_path, sha256, write_json
-from lorarar.worlds.toy import read_images, truth_of
-
-Progress = Callable[[int], object]
+from lorarar.worlds.toy import score_images, truth_of
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The images of one method for one pair, at k seeds.
+class ScoredCell:
+    """The images of one method for one pair, one per seed.
 
     Attributes:
-        scores: for each metric k values; empty without a reader.
+        scores: For each metric one value per seed; empty without a classifier.
         images: SHA-256 of each image's file; empty where images are not kept.
-        seconds, extra_bytes, facts: see `lorarar.benchmark.quality.methods.Made`.
+        seconds, extra_bytes, facts: See `lorarar.benchmark.quality.methods.MeasuredMerge`.
     """
 
     scores: dict[str, list[float]]
@@ -38,90 +36,88 @@ class Cell:
     facts: dict[str, float] = field(default_factory=dict)
 
 
-def run_cells(
-    world: World,
-    method: Method,
-    pairs: Sequence[Pair],
-    seeds: Sequence[int],
-    *,
-    folder: Path | None,
-    progress: Progress = lambda images: None,
-) -> list[Cell]:
-    """The cells of a method, in the order of the pairs; what was made before is read.
+@dataclass(frozen=True)
+class _Place:
+    """Where the cell of a pair and its images lie; no images where they are not kept."""
 
-    Pairs are merged and drawn in fixed groups, and a group is made whole, so that an interrupted run ends with the same
-    bytes as one that was not.
+    pair: Pair
+    cell: Path
+    images: Sequence[Path]
+
+
+def run_cells(
+    inputs: QualityInputs, method: RowMethod, pairs: Sequence[Pair], seeds: Sequence[int], *, folder: Path | None
+) -> list[ScoredCell]:
+    """Return the cells of a method, in the order of the pairs; existing cells are read.
+
+    Pairs are merged and sampled in fixed groups, and a group is computed whole, so that an interrupted run ends with
+    the same bytes as an uninterrupted one.
 
     Args:
-        folder: for the images, ``<content>+<style>/<seed>.png``; None keeps none.
-        progress: told the number of images that are done.
+        folder: For the images, ``<content>+<style>/<seed>.png``; None keeps no images.
     """
-    cells: list[Cell] = []
-    for start in range(0, len(pairs), world.config.group):
-        group = pairs[start : start + world.config.group]
-        paths = [_path(world, method, pair, seeds, keep=folder is not None) for pair in group]
-        places = [[folder / pair.name / f"{seed}.png" for seed in seeds] if folder else [] for pair in group]
-        found = [_read(path, place) for path, place in zip(paths, places, strict=True)]
-        known = [cell for cell in found if cell]
-        cells += known if len(known) == len(group) else _make(world, method, group, seeds, paths, places)
-        progress(len(group) * len(seeds))
+    cells: list[ScoredCell] = []
+    for start in range(0, len(pairs), inputs.config.group):
+        group = pairs[start : start + inputs.config.group]
+        places = [_place(inputs, method, pair, seeds, folder) for pair in group]
+        kept = [cell for cell in map(_read, places) if cell]
+        cells += kept if len(kept) == len(group) else _compute(inputs, method, seeds, places)
     return cells
 
 
-def _make(
-    world: World,
-    method: Method,
-    pairs: Sequence[Pair],
-    seeds: Sequence[int],
-    paths: Sequence[Path],
-    places: Sequence[Sequence[Path]],
-) -> list[Cell]:
-    made = method.make(pairs)
+def _compute(
+    inputs: QualityInputs, method: RowMethod, seeds: Sequence[int], places: Sequence[_Place]
+) -> list[ScoredCell]:
+    pairs = [place.pair for place in places]
+    merges = method.merge(pairs)
     with torch.no_grad():
-        images = _as_saved(method.draw(pairs, made, seeds))
-    scores = read_images(world.classifier, images, [truth_of(pair) for pair in pairs]) if world.classifier else {}
+        images = _as_saved(method.draw(pairs, merges, seeds))
+    scores = score_images(inputs.classifier, images, [truth_of(pair) for pair in pairs]) if inputs.classifier else {}
     cells = []
-    for i, (path, place) in enumerate(zip(paths, places, strict=True)):
-        for image, file in zip(images[i], place, strict=False):
+    for i, (place, merge) in enumerate(zip(places, merges, strict=True)):
+        for image, file in zip(images[i], place.images, strict=False):  # no files where images are not kept
             file.parent.mkdir(parents=True, exist_ok=True)
             save_image(image, file)
-        cell = _cell(made[i], {name: values[i].tolist() for name, values in scores.items()}, place)
-        write_json(path, cell, indent=None)
+        cell = ScoredCell(
+            {name: values[i].tolist() for name, values in scores.items()},
+            tuple(sha256(file) for file in place.images),
+            merge.seconds,
+            merge.extra_bytes,
+            merge.facts,
+        )
+        write_json(place.cell, cell, indent=None)
         cells.append(cell)
     return cells
 
 
-def _cell(made: Made, scores: dict[str, list[float]], place: Sequence[Path]) -> Cell:
-    return Cell(scores, tuple(sha256(file) for file in place), made.seconds, made.extra_bytes, made.facts)
-
-
-def _read(path: Path, place: Sequence[Path]) -> Cell | None:
-    """A cell of an earlier run, if its images are still there as they were."""
-    if not path.exists():
+def _read(place: _Place) -> ScoredCell | None:
+    """Read a cell of an earlier run, if its images are still there as they were."""
+    if not place.cell.exists():
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    cell = Cell(**{**found, "images": tuple(found["images"])})
-    there = tuple(sha256(file) if file.exists() else "" for file in place)
-    return cell if there == cell.images else None
+    values: dict[str, Any] = json.loads(place.cell.read_text(encoding="utf-8"))
+    cell = ScoredCell(**{**values, "images": tuple(values["images"])})
+    hashes = tuple(sha256(file) if file.exists() else "" for file in place.images)
+    return cell if hashes == cell.images else None
 
 
-def _path(world: World, method: Method, pair: Pair, seeds: Sequence[int], *, keep: bool) -> Path:
-    """Where a cell lies: by the hash of all that its content depends on."""
-    content, style = pair.content, pair.style
+def _place(inputs: QualityInputs, method: RowMethod, pair: Pair, seeds: Sequence[int], folder: Path | None) -> _Place:
+    config, content, style = inputs.config, pair.content, pair.style
+    # The names in it stay as they are: renaming one would lose the cells of earlier runs.
     identity = {
         "method": method.identity,
-        "loras": [world.hashes[content.name], world.hashes[style.name]],
+        "loras": [inputs.hashes[content.name], inputs.hashes[style.name]],
         "pair": [pair.name, pair.prompt, content.captions, style.captions],
-        "base": world.config.base,
-        "reader": str(world.config.classifier),
-        "sampling": [world.config.steps, world.config.guidance, list(seeds)],
-        "images": keep,
+        "base": config.base,
+        "reader": str(config.classifier),
+        "sampling": [config.steps, config.guidance, list(seeds)],
+        "images": folder is not None,
     }
-    return cached_path(world.config.runs / "cells", identity, ".json")
+    images = [folder / pair.name / f"{seed}.png" for seed in seeds] if folder else []
+    return _Place(pair, cached_path(config.runs / "cells", identity, ".json"), images)
 
 
 def _as_saved(images: Tensor) -> Tensor:
-    """Images (n, k, 3, h, w) as their files hold them, in 256 steps: what is scored is what can be looked at."""
+    """Round images (pairs, seeds, 3, height, width) to the 256 levels of their files, so that the files are scored."""
     return (images.clamp(0, 1) * 255).round() / 255
 
 

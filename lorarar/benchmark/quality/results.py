@@ -1,151 +1,220 @@
-"""What the cells say: means with crossed intervals, paired comparisons, the methods tied with the best."""
+"""Results of the rows: means with crossed intervals, paired comparisons, and the methods tied with the best."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.benchmark.quality.cells import Cell
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.tuning import Trial
+from lorarar.benchmark.judged import JudgeRecord
+from lorarar.benchmark.quality.cells import ScoredCell
+from lorarar.benchmark.quality.rows import TableRow, Variant
+from lorarar.benchmark.quality.tuning import TuningTrial
 from lorarar.datasets import Pair
 from lorarar.evaluation.statistics import Estimate, crossed_interval, holm, paired_interval, sign_flip, tied_set
 
-METRICS = ("content", "style", "joint", "strict")
-LEVEL = 0.05
+QUALITY_METRICS = ("content", "style", "joint", "strict")
+_RAW_METRICS = ("content", "style", "strict")
+_SIGNIFICANCE = 0.05
 Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of the table.
+class RowOutcome:
+    """A row after its run.
 
     Attributes:
-        settings: as chosen; trials: what was tried for it.
-        cells: for each training seed the cells of all pairs.
+        chosen: The settings of the row, after tuning.
+        trials: What was tried for it.
+        cells: For each training seed the cells of all pairs.
     """
 
-    config: MethodConfig
-    settings: Mapping[str, Any]
-    trials: Sequence[Trial]
-    cells: Sequence[Sequence[Cell]]
+    row: TableRow
+    chosen: Variant
+    trials: Sequence[TuningTrial]
+    cells: Sequence[Sequence[ScoredCell]]
 
     def scores(self, metric: str, contents: int) -> Scores:
-        """(contents, styles, noise seeds), a mean over training seeds."""
+        """Return the scores of a metric (contents, styles, noise seeds), a mean over training seeds."""
         values: Scores = np.array([[cell.scores[metric] for cell in cells] for cells in self.cells]).mean(0)
         return values.reshape(contents, -1, values.shape[-1])
 
 
-def summarise(rows: Sequence[Row], pairs: Sequence[Pair], compared: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Everything but times, as JSON: equal cells give equal text."""
+@dataclass(frozen=True)
+class RowResult:
+    """A row of results.json.
+
+    Attributes:
+        kind: The kind of the row.
+        settings: As chosen.
+        tried: All trials.
+        facts: Means of what its merges recorded.
+        content, style, joint, strict: Scores with 95 % intervals; `strict` is None where a judge scores.
+        joint_of_training_seeds: Joint score of each training seed, where there are several.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    tried: Sequence[TuningTrial]
+    facts: Mapping[str, float]
+    content: Estimate
+    style: Estimate
+    joint: Estimate
+    strict: Estimate | None = None
+    joint_of_training_seeds: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class RowComparison:
+    """A paired comparison: the first row minus the second, with a 95 % interval.
+
+    Attributes:
+        p_holm: P value of a sign-flip test, after Holm's correction.
+        differs: Whether `p_holm` is below 0.05 and the interval excludes 0.
+    """
+
+    first: str
+    second: str
+    mean: float
+    low: float
+    high: float
+    p_holm: float
+    differs: bool
+
+
+Comparisons = Mapping[str, Sequence[RowComparison]]  # metric -> comparisons
+
+
+@dataclass(frozen=True)
+class QualityResults:
+    """Everything but times; equal cells give equal results.
+
+    Attributes:
+        pairs: Names of the compared pairs.
+        methods: Results by row.
+        best: The method of the highest joint score; None where a judge scores.
+        tied_with_the_best: Methods that cannot be distinguished from the best by joint score.
+        best_minus: The best method minus each other method, by metric.
+        compared: The comparisons that the configuration lists, by metric.
+        raw: row -> metric -> scores (contents, styles, noise seeds).
+    """
+
+    pairs: Sequence[str]
+    methods: Mapping[str, RowResult]
+    best: str | None = None
+    tied_with_the_best: Sequence[str] = ()
+    best_minus: Comparisons = field(default_factory=dict)
+    compared: Comparisons = field(default_factory=dict)
+    raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MergeCost:
+    """Median seconds to merge a pair, and the largest extra memory in bytes."""
+
+    merge_seconds: float
+    extra_bytes: int
+
+
+def summarise_scores(
+    outcomes: Sequence[RowOutcome], pairs: Sequence[Pair], compared: Sequence[Sequence[str]]
+) -> QualityResults:
+    """Return the results of rows that a classifier scored."""
     contents = len({pair.content.name for pair in pairs})
-    values = {m: {row.config.name: row.scores(m, contents) for row in rows} for m in METRICS}
-    competing = [row.config.name for row in rows if row.config.competes]
-    # of equals the first by name, as `tied_set` has it
-    best = min(competing, key=lambda name: (-float(values["joint"][name].mean()), name)) if competing else None
+    values = {
+        metric: {outcome.row.name: outcome.scores(metric, contents) for outcome in outcomes}
+        for metric in QUALITY_METRICS
+    }
+    competing = [outcome.row.name for outcome in outcomes if outcome.row.competes]
+    best = _best(competing, values["joint"])
     with_best = [(best, name) for name in competing if name != best] if best else []
-    found = {metric: _compare(values[metric], with_best) for metric in METRICS}
-    return {
-        "pairs": [pair.name for pair in pairs],
-        "methods": {row.config.name: _describe(row, {m: values[m][row.config.name] for m in METRICS}) for row in rows},
-        "best": best,
-        "tied_with_the_best": list(_tied(best, competing, values["joint"], found["joint"])) if best else [],
-        "best_minus": found,
-        "compared": {metric: _compare(values[metric], compared) for metric in METRICS},
-        "raw": {
-            name: {m: _rounded(values[m][name]) for m in ("content", "style", "strict")} for name in values["joint"]
+    best_minus = {metric: _compare(values[metric], with_best) for metric in QUALITY_METRICS}
+    return QualityResults(
+        [pair.name for pair in pairs],
+        {outcome.row.name: _classified(outcome, values) for outcome in outcomes},
+        best,
+        _tied(competing, values["joint"], best_minus["joint"]) if best else (),
+        best_minus,
+        {metric: _compare(values[metric], compared) for metric in QUALITY_METRICS},
+        {
+            name: {metric: np.round(values[metric][name], 4).tolist() for metric in _RAW_METRICS}
+            for name in values["joint"]
         },
-    }
+    )
 
 
-def summarise_judged(rows: Sequence[Row], pairs: Sequence[Pair], judged: Mapping[str, Any]) -> dict[str, Any]:
-    """The same where there is no reader: a judge's scores; its own report compares the methods."""
-    found = {row.config.name: judged["methods"][row.config.name] for row in rows}
-    scores = {
-        name: {
-            key: _judged_estimate(scores, of)
-            for key, of in (("content", "content"), ("style", "style"), ("joint", "mars2"))
-        }
-        for name, scores in found.items()
-    }
-    return {
-        "pairs": [pair.name for pair in pairs],
-        "methods": {row.config.name: _describe_settings(row) | scores[row.config.name] for row in rows},
-        "best": None,
-        "tied_with_the_best": [],
-    }
+def summarise_judged(outcomes: Sequence[RowOutcome], pairs: Sequence[Pair], judged: JudgeRecord) -> QualityResults:
+    """Return the results of rows that a judge alone scored; the judge's own report compares the methods."""
+    methods = {}
+    for outcome in outcomes:
+        scores = judged.methods[outcome.row.name]
+        methods[outcome.row.name] = RowResult(
+            **_settings_and_facts(outcome),
+            content=scores.estimate("content"),
+            style=scores.estimate("style"),
+            joint=scores.estimate("mars2"),
+        )
+    return QualityResults([pair.name for pair in pairs], methods)
 
 
-def _judged_estimate(scores: Mapping[str, Any], name: str) -> dict[str, float]:
-    low, high = scores[f"{name}_interval"]
-    return {"mean": scores[name], "low": low, "high": high}
-
-
-def summarise_times(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Median seconds to merge a pair and the largest extra memory, of each row that merges."""
-    found = {}
-    for row in rows:
-        cells = [cell for cells in row.cells for cell in cells]
+def summarise_times(outcomes: Sequence[RowOutcome]) -> dict[str, MergeCost]:
+    """Return the cost of a merge for each row that merges."""
+    costs = {}
+    for outcome in outcomes:
+        cells = [cell for cells in outcome.cells for cell in cells]
         if any(cell.seconds for cell in cells):
-            found[row.config.name] = {
-                "merge_seconds": statistics.median(cell.seconds for cell in cells),
-                "extra_bytes": max(cell.extra_bytes for cell in cells),
-            }
-    return found
+            costs[outcome.row.name] = MergeCost(
+                statistics.median(cell.seconds for cell in cells), max(cell.extra_bytes for cell in cells)
+            )
+    return costs
 
 
-def _describe(row: Row, values: Mapping[str, Scores]) -> dict[str, Any]:
-    by_seed = [float(np.mean([cell.scores["joint"] for cell in cells])) for cells in row.cells]
-    return {
-        **_describe_settings(row),
-        **{metric: _plain(crossed_interval(found)) for metric, found in values.items()},
-        "joint_of_training_seeds": [round(mean, 6) for mean in by_seed] if len(by_seed) > 1 else [],
-    }
+def _best(names: Sequence[str], joint: Mapping[str, Scores]) -> str | None:
+    """Return the method of the highest mean; among equals the first by name, as `tied_set` orders them."""
+    return min(names, key=lambda name: (-float(joint[name].mean()), name)) if names else None
 
 
-def _describe_settings(row: Row) -> dict[str, Any]:
-    facts = [cell.facts for cells in row.cells for cell in cells if cell.facts]
+def _classified(outcome: RowOutcome, values: Mapping[str, Mapping[str, Scores]]) -> RowResult:
+    estimates = {metric: _rounded(crossed_interval(values[metric][outcome.row.name])) for metric in QUALITY_METRICS}
+    by_seed = [float(np.mean([cell.scores["joint"] for cell in cells])) for cells in outcome.cells]
+    return RowResult(
+        **_settings_and_facts(outcome),
+        **estimates,
+        joint_of_training_seeds=[round(mean, 6) for mean in by_seed] if len(by_seed) > 1 else [],
+    )
+
+
+def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
+    facts = [cell.facts for cells in outcome.cells for cell in cells if cell.facts]
     means = {key: float(np.mean([fact[key] for fact in facts])) for key in (facts[0] if facts else ())}
     return {
-        "kind": row.config.kind,
-        "settings": dict(row.settings),
-        "tried": [asdict(trial) for trial in row.trials],
+        "kind": outcome.row.kind,
+        "settings": outcome.chosen.stated,
+        "tried": outcome.trials,
         "facts": {key: round(mean, 6) for key, mean in means.items()},
     }
 
 
-def _compare(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """First minus second, paired; "differs": Holm's p below .05 and an interval that excludes 0."""
+def _compare(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[RowComparison]:
     estimates = [paired_interval(values[first], values[second]) for first, second in pairs]
     p = [sign_flip((values[first] - values[second]).mean(2).reshape(-1)) for first, second in pairs]
-    return [
-        {
-            "first": first,
-            "second": second,
-            **_plain(e),
-            "p_holm": round(q, 6),
-            "differs": q < LEVEL and e.excludes_zero(),
-        }
-        for (first, second), e, q in zip(pairs, estimates, holm(p), strict=True)
-    ]
+    comparisons = []
+    for (first, second), estimate, p_holm in zip(pairs, estimates, holm(p), strict=True):
+        differs = p_holm < _SIGNIFICANCE and estimate.excludes_zero()
+        comparisons.append(
+            RowComparison(first, second, **asdict(_rounded(estimate)), p_holm=round(p_holm, 6), differs=differs)
+        )
+    return comparisons
 
 
-def _tied(
-    best: str, names: Sequence[str], values: Mapping[str, Scores], comparisons: Sequence[Mapping[str, Any]]
-) -> tuple[str, ...]:
-    differs = {frozenset((found["first"], found["second"])): bool(found["differs"]) for found in comparisons}
+def _tied(names: Sequence[str], values: Mapping[str, Scores], comparisons: Sequence[RowComparison]) -> tuple[str, ...]:
+    differs = {frozenset((each.first, each.second)): each.differs for each in comparisons}
     return tied_set({name: float(values[name].mean()) for name in names}, differs)
 
 
-def _plain(estimate: Estimate) -> dict[str, float]:
-    return {key: round(value, 6) for key, value in asdict(estimate).items()}
-
-
-def _rounded(values: Scores) -> list[list[list[float]]]:
-    found: list[list[list[float]]] = np.round(values, 4).tolist()
-    return found
+def _rounded(estimate: Estimate) -> Estimate:
+    return Estimate(**{key: round(value, 6) for key, value in asdict(estimate).items()})

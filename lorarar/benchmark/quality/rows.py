@@ -52,7 +52,7 @@ def read_rows(config: QualityConfig) -> list[TableRow]:
     """Read and check all rows of a configuration.
 
     Raises:
-        ConfigError: Rows clash, cannot be scored or cannot be tuned, or a setting is unknown; the message names the row.
+        ConfigError: Rows clash, cannot be scored or tuned, or a setting is unknown; the message names the row.
     """
     if config.classifier is None and config.judge is None:
         raise ConfigError("expected a classifier or a judge, found neither: add one, images would stay without a score")

@@ -1,103 +1,101 @@
-"""Every merger on the pairs of a split, by the images that it makes: `lorarar benchmark quality`."""
+"""Run of the benchmark: every row on the pairs of a split, scored by its images."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
+from lorarar.benchmark.quality.builders import build_method
 from lorarar.benchmark.quality.cells import run_cells
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig, check
+from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.benchmark.quality.drawing import diagonal, draw_contact_sheet, draw_pareto
+from lorarar.benchmark.quality.inputs import QualityInputs, load_inputs
 from lorarar.benchmark.quality.judging import judge_rows
-from lorarar.benchmark.quality.plan import plan
-from lorarar.benchmark.quality.results import Row, summarise, summarise_judged, summarise_times
-from lorarar.benchmark.quality.rows import build
+from lorarar.benchmark.quality.plan import describe_plan
+from lorarar.benchmark.quality.results import RowOutcome, summarise_judged, summarise_scores, summarise_times
+from lorarar.benchmark.quality.rows import TableRow, read_rows
 from lorarar.benchmark.quality.table import results_table
-from lorarar.benchmark.quality.tuning import choose
-from lorarar.benchmark.quality.world import World, load_world
-from lorarar.storage import claim_run, write_text
+from lorarar.benchmark.quality.tuning import tune
+from lorarar.storage import ConfigError, claim_run, plain, write_json, write_text
 
-__all__ = ["QualityConfig", "plan_quality", "run_quality"]
+# May change between runs in one folder.
+_FREE = ("methods", "compared", "trainings", "device", "output", "judge")
 
 
 def plan_quality(config: QualityConfig) -> str:
-    """What a run will take, in words.
+    """Describe what a run takes.
 
     Raises:
-        ConfigError, ArtefactError, ValueError: as `run_quality`.
+        ConfigError, ArtefactError, ValueError: As `run_quality`.
     """
-    check(config)
-    return plan(load_world(config))
+    return describe_plan(load_inputs(config))
 
 
 def run_quality(config: QualityConfig) -> str:
-    """Tune, merge, generate and score every row; write results.json, times.json, table.md and the pictures.
+    """Tune, merge, sample and score every row; write results.json, times.json, table.md and the pictures.
 
-    What was made before is not made again: a run that was stopped goes on. Rows and the judge may change between runs,
-    all else must stay as it was.
+    Existing results are not computed again: an interrupted run resumes. Rows and the judge may change between runs in
+    one folder; everything else must stay the same.
 
     Returns:
         The table.
 
     Raises:
-        ArtefactError: a LoRA is missing, or an artefact differs from its card.
-        ConfigError: the configuration cannot be used, or another one was run in the same folder.
-        FloatingPointError: an optimisation diverged.
-        ValueError: a concept is in two splits.
+        ArtefactError: A LoRA is missing, or an artefact differs from its card.
+        ConfigError: The configuration cannot be used, or the folder holds a run of another one.
+        FloatingPointError: An optimisation diverged.
+        ValueError: A concept is in two splits.
     """
-    check(config)
-    kept = {
-        key: value
-        for key, value in asdict(config).items()
-        if key not in ("methods", "compared", "trainings", "device", "output", "judge")
-    }
-    claim_run(config.runs, kept)
-    world = load_world(config)
-    print(plan(world))
-    with tqdm(total=len(config.methods), unit="row") as bar:
-        rows = [_run_row(world, row, bar) for row in config.methods]
-    return _write(world, rows)
+    read_rows(config)  # a wrong row is refused before the folder is claimed
+    claim_run(config.runs, config, ignored=_FREE)
+    inputs = load_inputs(config)
+    print(describe_plan(inputs))
+    outcomes = []
+    with tqdm(total=len(inputs.rows), unit="row") as bar:
+        for row in inputs.rows:
+            bar.set_description(row.name)
+            outcomes.append(_run_row(inputs, row))
+            bar.update()
+    return _write(inputs, outcomes)
 
 
-def _run_row(world: World, row: MethodConfig, bar: Any) -> Row:
-    bar.set_description(row.name)
-    settings, trials = choose(world, row)
-    cells = []
-    for seed in row.training_seeds:
-        method = build(world, row, settings, seed)
-        folder = image_folder(world.config, row, seed)
-        cells.append(run_cells(world, method, world.pairs(), world.config.seeds, folder=folder))
-    bar.update()
-    return Row(row, settings, trials, cells)
+def _run_row(inputs: QualityInputs, row: TableRow) -> RowOutcome:
+    try:
+        chosen, trials = tune(inputs, row)
+        cells = []
+        for seed in row.training_seeds:
+            method = build_method(inputs, chosen.settings, seed)
+            folder = image_folder(inputs.config, row, seed)
+            cells.append(run_cells(inputs, method, inputs.pairs(), inputs.config.seeds, folder=folder))
+    except ValueError as error:
+        raise ConfigError(f"{row.name}: {error}") from error
+    return RowOutcome(row, chosen, trials, cells)
 
 
-def image_folder(config: QualityConfig, row: MethodConfig, seed: int) -> Path:
-    """Where a row's images of a training seed lie: the first seed's are those that are judged and drawn."""
+def image_folder(config: QualityConfig, row: TableRow, seed: int) -> Path:
+    """Return the folder of a row's images of a training seed; those of the first seed are judged and drawn."""
     name = row.name.replace(" ", "_").replace("/", "_")
     return config.runs / ("images" if seed == row.training_seeds[0] else f"images_of_seed_{seed}") / name
 
 
-def _write(world: World, rows: Sequence[Row]) -> str:
-    config, pairs = world.config, world.pairs()
-    times = summarise_times(rows)
-    folders = {row.config.name: image_folder(config, row.config, row.config.training_seeds[0]) for row in rows}
-    judged = judge_rows(world, folders, config.judge) if config.judge else {}
-    found = summarise(rows, pairs, config.compared) if world.classifier else summarise_judged(rows, pairs, judged)
-    record = {"split": config.pairs, "seeds": list(config.seeds), **found, "judge": judged}
-    text = results_table(record, times)
-    config.output.mkdir(parents=True, exist_ok=True)
-    files = {
-        "results.json": json.dumps(record) + "\n",
-        "times.json": json.dumps(times, indent=1) + "\n",
-        "table.md": text,
+def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
+    config, pairs, times = inputs.config, inputs.pairs(), summarise_times(outcomes)
+    folders = {
+        outcome.row.name: image_folder(config, outcome.row, outcome.row.training_seeds[0]) for outcome in outcomes
     }
-    for name, content in files.items():
-        write_text(config.output / name, content)
-    draw_pareto(record, times, config.output / "pareto.png")
-    draw_contact_sheet(world, folders, diagonal(pairs), config.output / "contact_sheet.png")
+    judged = judge_rows(inputs, folders, config.judge) if config.judge else None
+    if inputs.classifier is None and judged:
+        results = summarise_judged(outcomes, pairs, judged)
+    else:
+        results = summarise_scores(outcomes, pairs, config.compared)
+    text = results_table(results, times, judged)
+    record = {"split": config.pairs, "seeds": list(config.seeds), **plain(results), "judge": plain(judged or {})}
+    config.output.mkdir(parents=True, exist_ok=True)
+    write_json(config.output / "results.json", record, indent=None)
+    write_json(config.output / "times.json", times)
+    write_text(config.output / "table.md", text)
+    draw_pareto(results, times, config.output / "pareto.png")
+    draw_contact_sheet(inputs, folders, diagonal(pairs), config.output / "contact_sheet.png")
     return text

@@ -13,7 +13,7 @@ from lorarar.benchmark.ceiling import Fit
 from lorarar.benchmark.quality.config import RowKind
 from lorarar.mergers import MergerInfo, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
-from lorarar.storage import load_config, old_names, unknown_name
+from lorarar.storage import KEYS, load_config, unknown_name
 from lorarar.training import Recipe
 from lorarar.workflows import TrainConfig
 
@@ -109,13 +109,7 @@ class FileSettings:
 
 
 RowSettings: TypeAlias = (
-    ReferenceSettings
-    | TruthSettings
-    | JointSettings
-    | MergerSettings
-    | PairSettings
-    | TrainedSettings
-    | FileSettings
+    ReferenceSettings | TruthSettings | JointSettings | MergerSettings | PairSettings | TrainedSettings | FileSettings
 )
 _SOURCES: Mapping[RowKind, str] = {
     "merger": "a row of `lorarar mergers` that needs nothing learned",
@@ -170,8 +164,8 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
     merger = find_merger(source)
     if merger.pair is None:
         raise ValueError(f"expected {_SOURCES['pair']}, found {source!r}")
-    for old in stated.keys() & _OLD_PAIR_KEYS.keys():
-        raise ValueError(f"expected {_OLD_PAIR_KEYS[old]}, found its old name {old}: rename it")
+    for key in stated:
+        _refuse_old_name(key, _OLD_PAIR_KEYS)
     _refuse_unknown(stated, (*merger.options, *_PAIR_KEYS), f"a setting of {source}")
     method = merger.pair.configured(
         merger.settings({key: value for key, value in stated.items() if key not in _PAIR_KEYS})
@@ -186,11 +180,8 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
 
 def _read_trained(source: str, stated: Stated) -> TrainedSettings:
     overrides = {key: value for key, value in stated.items() if key != "other_pair"}
-    renamed = list(old_names(_nested(overrides), TrainConfig.__name__))
-    if renamed:
-        old, new = renamed[-1]  # the last one is the most specific
-        raise ValueError(f"expected {new}, found its old name {old}: rename it")
     for key in overrides:
+        _refuse_old_name(key, KEYS[TrainConfig.__name__])
         _check_training_key(key)
     texts = [f"{key}={_override_text(value)}" for key, value in overrides.items()]
     config = load_config(TrainConfig, Path(source), [*texts, "wandb=disabled"])
@@ -227,6 +218,13 @@ def _refuse_unknown(stated: Stated, names: Collection[str], what: str) -> None:
             raise ValueError(unknown_name(what, key, names))
 
 
+def _refuse_old_name(key: str, renamed: Mapping[str, str]) -> None:
+    """Refuse a dotted key that has an old name in it; the longest match counts."""
+    for old in sorted(renamed, key=len, reverse=True):
+        if key == old or key.startswith(f"{old}."):
+            raise ValueError(f"expected {renamed[old]}{key.removeprefix(old)}, found its old name {key}: rename it")
+
+
 def _filled(kind: type[D], stated: Stated) -> D:
     """Return a dataclass with the stated values; lists become tuples."""
     known = fields(kind)  # type: ignore[arg-type]  # a TypeVar cannot say "a dataclass"
@@ -250,18 +248,6 @@ def _check_training_key(key: str) -> None:
         if f"{path}{part}" not in names:
             raise ValueError(unknown_name("a key of the training configuration", f"{path}{part}", names))
         config, path = hints[part], f"{path}{part}."
-
-
-def _nested(overrides: Stated) -> dict[str, Any]:
-    """Return dotted keys of two levels as nested mappings."""
-    nested: dict[str, Any] = {}
-    for key, value in overrides.items():
-        outer, _, inner = key.partition(".")
-        if inner:
-            nested.setdefault(outer, {})[inner] = value
-        else:
-            nested[outer] = value
-    return nested
 
 
 def _override_text(value: object) -> str:

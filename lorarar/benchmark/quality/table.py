@@ -1,33 +1,45 @@
-"""The results as a Markdown table."""
+"""Table of the results in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-HEAD = ("method", "content", "style", "joint", "strict", "best minus this, joint", "tried", "ms a pair", "MB", "judge")
+from lorarar.benchmark.judged import JudgeRecord
+from lorarar.benchmark.quality.results import MergeCost, QualityResults, RowComparison
+from lorarar.evaluation.statistics import Estimate
+
+_HEAD = ("method", "content", "style", "joint", "strict", "best minus this, joint", "tried", "ms a pair", "MB", "judge")
 
 
-def results_table(record: Mapping[str, Any], times: Mapping[str, Mapping[str, float]]) -> str:
-    """One row a method, the best joint score first; in bold what cannot be told from the best."""
-    gains = {found["second"]: found for found in record.get("best_minus", {}).get("joint", ())}
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-    rows = sorted(record["methods"].items(), key=lambda row: -row[1]["joint"]["mean"])
-    for name, row in rows:
-        shown = f"**{name}**" if name in record["tied_with_the_best"] else name
-        if row.get("joint_of_training_seeds"):
-            shown += f" ({', '.join(f'{mean:.3f}' for mean in row['joint_of_training_seeds'])})"
-        cells = [f"{row['content']['mean']:.3f}", f"{row['style']['mean']:.3f}"]
-        cells += [interval(row[metric]) if metric in row else "" for metric in ("joint", "strict")]
-        cells += [interval(gains[name], "+") if name in gains else "", str(len(row["tried"]) or "")]
-        taken = times.get(name)
-        cells += [f"{taken['merge_seconds'] * 1000:.1f}", f"{taken['extra_bytes'] / 1e6:.0f}"] if taken else ["", ""]
-        judged = record.get("judge", {}).get("methods", {}).get(name)
-        cells.append(f"{judged['mars2']:.3f}" if judged and judged["mars2"] is not None else "")
-        lines.append(f"| {' | '.join([shown, *cells])} |")
+def results_table(results: QualityResults, times: Mapping[str, MergeCost], judged: JudgeRecord | None) -> str:
+    """Return one line per method, the best joint score first; methods tied with the best are bold."""
+    lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
+    names = sorted(results.methods, key=lambda name: -results.methods[name].joint.mean)
+    lines += [f"| {' | '.join(_cells(name, results, times.get(name), judged))} |" for name in names]
     return "\n".join(lines) + "\n"
 
 
-def interval(estimate: Mapping[str, float], sign: str = "") -> str:
-    """A mean and its interval: "0.854 [0.785, 0.910]"."""
-    return f"{estimate['mean']:{sign}.3f} [{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"
+def _cells(name: str, results: QualityResults, cost: MergeCost | None, judged: JudgeRecord | None) -> list[str]:
+    row = results.methods[name]
+    label = f"**{name}**" if name in results.tied_with_the_best else name
+    if row.joint_of_training_seeds:
+        label += f" ({', '.join(f'{mean:.3f}' for mean in row.joint_of_training_seeds)})"
+    gain = next((each for each in results.best_minus.get("joint", ()) if each.second == name), None)
+    mars2 = judged.methods[name].mars2 if judged else None
+    return [
+        label,
+        f"{row.content.mean:.3f}",
+        f"{row.style.mean:.3f}",
+        interval_text(row.joint),
+        interval_text(row.strict) if row.strict else "",
+        interval_text(gain, "+") if gain else "",
+        str(len(row.tried) or ""),
+        f"{cost.merge_seconds * 1000:.1f}" if cost else "",
+        f"{cost.extra_bytes / 1e6:.0f}" if cost else "",
+        "" if mars2 is None else f"{mars2:.3f}",
+    ]
+
+
+def interval_text(estimate: Estimate | RowComparison, sign: str = "") -> str:
+    """Return a mean and its interval: "0.854 [0.785, 0.910]"."""
+    return f"{estimate.mean:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"

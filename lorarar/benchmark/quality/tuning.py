@@ -1,4 +1,4 @@
-"""Choose a row's settings on validation pairs, with the same budget for every tuned row."""
+"""Tuning: a row's settings are chosen on validation pairs, with the same budget for every tuned row."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorarar.benchmark.quality.cells import Progress, run_cells
-from lorarar.benchmark.quality.config import MethodConfig
-from lorarar.benchmark.quality.rows import build
-from lorarar.benchmark.quality.world import World
+from lorarar.benchmark.quality.builders import build_method
+from lorarar.benchmark.quality.cells import run_cells
+from lorarar.benchmark.quality.inputs import QualityInputs
+from lorarar.benchmark.quality.rows import TableRow, Variant
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """Settings that were tried, and their mean joint score on the validation pairs."""
 
     settings: Mapping[str, Any]
     joint: float
 
 
-def choose(
-    world: World, row: MethodConfig, progress: Progress = lambda images: None
-) -> tuple[dict[str, Any], list[Trial]]:
-    """The row's settings, the best of those tried put over them, and all trials; the first of equals wins."""
+def tune(inputs: QualityInputs, row: TableRow) -> tuple[Variant, list[TuningTrial]]:
+    """Return the best settings of a row and all trials; among equals the first wins.
+
+    A row without trials keeps its own settings.
+    """
+    if not row.trials:
+        return row.own, []
     trials = []
-    for tried in row.tried:
-        method = build(world, row, {**row.settings, **tried}, row.training_seeds[0])
-        cells = run_cells(world, method, world.tuned_pairs(), world.config.tuned_seeds, folder=None, progress=progress)
+    for variant in row.trials:
+        method = build_method(inputs, variant.settings, row.training_seeds[0])
+        cells = run_cells(inputs, method, inputs.tuning_pairs(), inputs.config.tuned_seeds, folder=None)
         values = [value for cell in cells for value in cell.scores["joint"]]
-        trials.append(Trial(tried, sum(values) / len(values)))
-    best = max(trials, key=lambda trial: trial.joint) if trials else Trial({}, 0.0)
-    return {**row.settings, **best.settings}, trials
+        trials.append(TuningTrial(variant.changes, sum(values) / len(values)))
+    scores = [trial.joint for trial in trials]
+    return row.trials[scores.index(max(scores))], trials

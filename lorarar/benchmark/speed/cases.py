@@ -1,4 +1,4 @@
-"""What the speed benchmarks run on: a base model, a pair of LoRAs, and draws of the pair's images, all in memory."""
+"""Cases: what the speed benchmarks run on: a base model, pairs of LoRAs and noisy images, all in memory."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ SDXL_UNET = {
 
 
 @dataclass(frozen=True)
-class Case:
-    """A base model and what a training step on it sees.
+class SpeedCase:
+    """A base model and the inputs of training steps on it.
 
     Attributes:
-        name: Which base.
+        name: The base, as `load_case` takes it.
+        backbone: The base model.
         batches: step -> the pairs of that step.
     """
 
@@ -60,20 +61,22 @@ def load_case(
     device: str = "cpu",
     dtype: str = "float32",
     gradient_checkpointing: bool = False,
-) -> Case:
-    """A case by the name of its base.
+) -> SpeedCase:
+    """Load a case by the name of its base.
 
     Args:
         base: "embedded": the shipped base and validation concepts with their LoRAs; "sdxl": SDXL's denoiser with random
-            weights; else a folder or hub id. All but the embedded one get random rank-64 LoRAs and random latents and
-            prompts, on whose values times do not depend.
-        pairs: Pairs a step.
-        images: Images a step of each concept of a pair.
+            weights; else a folder or hub id. All but the embedded one get random LoRAs of rank 64 and random latents
+            and prompts: times do not depend on their values.
+        pairs: Pairs per step.
+        images: Images per step of each concept of a pair.
+        device: Where the base computes.
         dtype: Of the base: "float32", "bfloat16", "float16".
+        gradient_checkpointing: Whether activations are computed again in the backward pass.
 
     Raises:
-        FileNotFoundError: There is no such base.
-        ValueError: There are not so many embedded pairs, or there is no such dtype.
+        FileNotFoundError: The base does not exist.
+        ValueError: The embedded default has fewer pairs, or the dtype is unknown.
     """
     if dtype not in _DTYPES:
         raise ValueError(f"expected a dtype among {', '.join(_DTYPES)}, found {dtype!r}")
@@ -86,12 +89,12 @@ def load_case(
         backbone.denoiser.enable_gradient_checkpointing()
         backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
     if base == DEFAULT_BASE:
-        return Case(base, backbone, _embedded_batches(backbone, pairs, images))
-    return Case(base, backbone, _random_batches(backbone, pairs, images))
+        return SpeedCase(base, backbone, _embedded_batches(backbone, pairs, images))
+    return SpeedCase(base, backbone, _random_batches(backbone, pairs, images))
 
 
 def random_sdxl(device: str, dtype: torch.dtype) -> Backbone:
-    """SDXL's denoiser, 2.57 billion random weights, without autoencoder and text encoders."""
+    """Return SDXL's denoiser with 2.57 billion random weights, without autoencoder and text encoders."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**SDXL_UNET)
     unet = unet.to(dtype).to_empty(device=device).requires_grad_(False).eval()
@@ -108,7 +111,7 @@ def random_sdxl(device: str, dtype: torch.dtype) -> Backbone:
 
 
 def _fill(module: nn.Module) -> None:
-    """Random weights; norms as they start."""
+    """Fill a module with random weights; norms get their initial values."""
     is_norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
     for name, parameter in module.named_parameters(recurse=False):
         if name == "bias":
@@ -120,7 +123,7 @@ def _fill(module: nn.Module) -> None:
 
 
 def _embedded_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[int], list[PairBatch]]:
-    """The shipped validation concepts, each pair of its own content and style."""
+    """Return batches of the shipped validation concepts, each pair of its own content and style."""
     split = load_splits(EMBEDDED / "concepts.yaml", DEFAULT_BASE)["validation"]
     names = [*split.contents[:pairs], *split.styles[:pairs]]
     if len(names) < 2 * pairs:
@@ -145,7 +148,7 @@ def _random_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[in
 
 
 def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Path -> (out, in) of the linear attention projections of a model."""
+    """Return path -> (out, in) of the linear attention projections of a model."""
     return {
         path: (module.out_features, module.in_features)
         for path, module in model.named_modules()
@@ -154,7 +157,7 @@ def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def _random_pair(backbone: Backbone, loras: tuple[LoRA, LoRA], images: int, random: torch.Generator) -> PairBatch:
-    """One step's random inputs of a pair, the same timesteps for both concepts."""
+    """Return one step's random inputs of a pair, with the same timesteps for both concepts."""
     timesteps = torch.randint(1000, (images,), generator=random)
     content, style = (_random_draw(backbone, timesteps, random) for _ in range(2))
     prompt = content.conditioning[:1]

@@ -1,8 +1,8 @@
-"""The least that merging two files takes: import torch, read both, put the factors side by side, write the result.
+"""Floor: the least work that merges two files: import torch, read both, join the factors, write the result.
 
     python floor.py A B OUT
 
-Nothing is checked, hashed or scaled, and nothing of lorarar is imported: what `lorarar merge` is measured against.
+It checks, hashes and scales nothing and imports nothing of lorarar. `lorarar merge` is measured against it.
 """
 
 import sys
@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 
-def main() -> None:
-    """The command of the module's first lines."""
-    first, second = (load_file(path) for path in sys.argv[1:3])
+def write_sum(paths: list[str]) -> None:
+    """Write the sum of the first two files to the third."""
+    first, second = (load_file(path) for path in paths[:2])
     merged = {}
     for key, tensor in first.items():
         if tensor.ndim < 2:
@@ -21,8 +21,8 @@ def main() -> None:
         else:
             side = 1 if key.endswith(("up.weight", "lora_B.weight")) else 0
             merged[key] = torch.cat([tensor, second[key]], side)
-    save_file(merged, sys.argv[3])
+    save_file(merged, paths[2])
 
 
 if __name__ == "__main__":
-    main()
+    write_sum(sys.argv[1:])

@@ -1,6 +1,6 @@
-"""Seconds and peak memory of a command, from a process that is small itself.
+"""Launcher: seconds and peak memory of a command, measured from a small process.
 
-A process's peak starts from that of the process that started it: measured from a large one, small commands look large.
+The peak of a process starts from that of its parent: a small command that a large process starts looks large.
 
     python -m lorarar.benchmark.speed.launch COMMAND ..
 """
@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 
 def launch(command: Sequence[str]) -> dict[str, float]:
-    """Runs a command; "seconds", and "peak_bytes" of its own memory.
+    """Run a command and return its "seconds" and the "peak_bytes" of its own memory.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: The command failed.
     """
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""What a measurement was taken on."""
+"""Machine: what a measurement was taken on, and its clocks: seconds and memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import torch
 
-T = TypeVar("T")
+_Result = TypeVar("_Result")
 
 
 def describe_machine() -> dict[str, str | int | None]:
-    """Platform, processor, cores, threads and versions: what a time says nothing without."""
+    """Return platform, processor, cores, threads, memory and versions: a time means nothing without them."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -28,8 +28,8 @@ def describe_machine() -> dict[str, str | int | None]:
     }
 
 
-def describe_in_words(machine: Mapping[str, str | int | None]) -> str:
-    """What `describe_machine` found, as a line."""
+def machine_line(machine: Mapping[str, str | int | None]) -> str:
+    """Return the facts of `describe_machine` as a line of text."""
     return (
         f"{machine['processor']}, cores: {machine['cores']}, threads: {machine['threads']}, {machine['platform']}, "
         f"Python {machine['python']}, torch {machine['torch']}, GPU: {machine['gpu'] or 'none'}."
@@ -37,22 +37,22 @@ def describe_in_words(machine: Mapping[str, str | int | None]) -> str:
 
 
 def available_bytes() -> int:
-    """Memory that a new process can have now, bytes."""
-    known = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(known["MemAvailable"].split()[0]) * 1024
+    """Return the memory that a new process can have now, in bytes."""
+    entries = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(entries["MemAvailable"].split()[0]) * 1024
 
 
-def timed(work: Callable[[], T], device: str) -> tuple[float, T]:
-    """Seconds until the work is done, on an accelerator too, and what it made."""
+def timed(work: Callable[[], _Result], device: str) -> tuple[float, _Result]:
+    """Return the seconds until the work is done, on an accelerator too, and its result."""
     _wait(device)
     start = time.perf_counter()
-    made = work()
+    result = work()
     _wait(device)
-    return time.perf_counter() - start, made
+    return time.perf_counter() - start, result
 
 
 def held_bytes(device: str) -> int:
-    """Bytes that this process holds now; `peak_bytes` counts from here."""
+    """Return the bytes that this process holds now, and let `peak_bytes` count from here."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -61,16 +61,16 @@ def held_bytes(device: str) -> int:
 
 
 def peak_bytes(device: str) -> int:
-    """Most bytes that this process has held since `held_bytes`.
+    """Return the most bytes that this process has held since `held_bytes`.
 
-    Of the process's own memory: what `getrusage` calls the peak starts from that of the process which started it.
+    They are of the process's own memory. The peak of `getrusage` starts from that of the parent process.
     """
     return torch.cuda.max_memory_allocated(device) if device != "cpu" else _status("VmHWM")
 
 
 def _status(name: str) -> int:
-    known = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(known[name].split()[0]) * 1024
+    entries = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(entries[name].split()[0]) * 1024
 
 
 def _wait(device: str) -> None:

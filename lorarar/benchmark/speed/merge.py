@@ -1,7 +1,7 @@
-"""Merging against the released code's dense formulation and against the speed of the disk, side by side in one run.
+"""Merge benchmark: merging against the released code's dense formulation and the speed of the disk, in one run.
 
-Every measurement is a process of its own, so that its peak memory is its own; the kinds take turns, and medians are
-reported. Needs Linux (/proc).
+Every measurement is a process of its own, so that its peak memory is its own. The kinds take turns, and medians are
+reported. The benchmark needs Linux (/proc).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from lorarar.benchmark.speed import floor
-from lorarar.benchmark.speed.machine import available_bytes, describe_in_words, describe_machine
+from lorarar.benchmark.speed.machine import available_bytes, describe_machine, machine_line
 from lorarar.benchmark.speed.once import METHODS
 from lorarar.benchmark.speed.synthetic import attention_shapes, synthetic_lora
 from lorarar.formats import save
@@ -30,14 +30,14 @@ _DENSE_BYTES = 3 * 4 / 0.8
 def run_merge_benchmark(
     family: str = "sdxl", rank: int = 64, *, folder: Path, devices: Sequence[str] = (), repetitions: int = 5
 ) -> dict[str, Any]:
-    """Measures merges of two random fp16 LoRAs of all attention projections of a base model.
+    """Measure merges of two random fp16 LoRAs of all attention projections of a base model.
 
     Args:
         family: One of `lorarar.benchmark.speed.synthetic.SIZES`.
-        rank: Of both LoRAs.
-        folder: Where the files go: both LoRAs, a random network of the paper's kind, the merges.
+        rank: Rank of both LoRAs.
+        folder: Gets the files: both LoRAs, a random network of the paper's kind, the merges.
         devices: "cpu", "cuda"; by default the CPU, and the GPU where there is one.
-        repetitions: Of each measurement.
+        repetitions: Repetitions of each measurement.
 
     Returns:
         Plain data, fit for JSON: the machine, the files, for each device the seconds and the extra bytes of ours
@@ -46,7 +46,7 @@ def run_merge_benchmark(
         value is a median; "all" holds the single ones. `merge_table` makes a table of it.
 
     Raises:
-        ValueError: There is no such family.
+        ValueError: The family is unknown.
     """
     files = _write_files(family, rank, folder)
     chosen = devices or ("cpu", "cuda")[: 1 + torch.cuda.is_available()]
@@ -64,11 +64,11 @@ def run_merge_benchmark(
 
 
 def merge_table(results: Mapping[str, Any]) -> str:
-    """The results as tables for people."""
+    """Return the results as tables for people."""
     lines = [
         f"Two {results['family']} LoRAs of rank {results['rank']}, {results['layers']} layers, fp16, "
         f"{results['file_bytes'] / 1e6:.1f} MB each; medians of {results['repetitions']}, taking turns.",
-        describe_in_words(results["machine"]),
+        machine_line(results["machine"]),
         "",
         "| from loaded to merged tensors | ms | extra memory, MB | dense: ms | dense: MB | times faster | times less |",
         "|---|---|---|---|---|---|---|",
@@ -126,15 +126,15 @@ def _on_device(device: str, family: str, files: Mapping[str, Path], repetitions:
 
 
 def _once(files: Mapping[str, Path], method: str, device: str, every: int) -> dict[str, float]:
-    words = [sys.executable, "-m", "lorarar.benchmark.speed.once", str(files["content"]), str(files["style"])]
-    words += ["--method", method, "--network", str(files["network"]), "--device", device, "--every", str(every)]
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    command = [sys.executable, "-m", "lorarar.benchmark.speed.once", str(files["content"]), str(files["style"])]
+    command += ["--method", method, "--network", str(files["network"]), "--device", device, "--every", str(every)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any]:
-    """The commands a user types, against the floor."""
+    """Measure the commands of a user against the floor."""
     inputs, output = [str(files["content"]), str(files["style"])], str(files["merged"])
     merge = [sys.executable, "-m", "lorarar.cli", "merge", *inputs, "-o", output, "--force"]
     commands = {
@@ -157,11 +157,11 @@ def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any
 
 
 def _run(command: Sequence[str]) -> dict[str, float]:
-    """Seconds and peak bytes of a process."""
+    """Return the seconds and peak bytes of a process."""
     launcher = [sys.executable, "-m", "lorarar.benchmark.speed.launch", *command]
     done = subprocess.run(launcher, check=True, stdout=subprocess.PIPE)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def _medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

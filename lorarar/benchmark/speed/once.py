@@ -1,10 +1,10 @@
-"""One merge of two loaded LoRAs, timed in a process of its own, whose peak memory is then the merge's.
+"""Single measurement: one merge of two loaded LoRAs in a process of its own, whose peak memory is the merge's.
 
     python -m lorarar.benchmark.speed.once CONTENT STYLE --method network --network FILE
 
-prints JSON. "direct" and "network" are ours. "dense direct" and "dense network" do what the released code of
-arXiv 2412.05148 does, by its description: every delta of both LoRAs and of the merge is formed in float32 and kept, and
-the network reads the columns of the dense deltas.
+It prints JSON. "direct" and "network" are ours. "dense direct" and "dense network" follow the description of the
+released code of arXiv 2412.05148: every delta of both LoRAs and of the merge is formed in float32 and kept, and the
+network reads the columns of the dense deltas.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ _WARM_LAYERS = 8
 
 
 def dense_merge(loras: Sequence[LoRA], network: PaperHypernetwork | None = None) -> dict[str, tuple[Tensor, ...]]:
-    """dW_c, dW_s and dW_m = dW_c diag(m_c) + dW_s diag(m_s) of every layer, dense in float32, all of them kept.
+    """Return dW_c, dW_s and dW_m = dW_c diag(m_c) + dW_s diag(m_s) of every layer, dense in float32.
 
     Args:
         loras: [content, style], of the same low-rank layers.
@@ -51,8 +52,10 @@ def dense_merge(loras: Sequence[LoRA], network: PaperHypernetwork | None = None)
     return merged
 
 
-def measure(loras: Sequence[LoRA], method: str, network: PaperHypernetwork | None, device: str) -> dict[str, float]:
-    """Times one merge and the coefficients in it, and the memory it takes beyond what was loaded.
+def measure_merge(
+    loras: Sequence[LoRA], method: str, network: PaperHypernetwork | None, device: str
+) -> dict[str, float]:
+    """Measure one merge: its time, that of its coefficients, and its memory beyond what was loaded.
 
     Returns:
         "seconds" from loaded to merged tensors; "coefficient_seconds" of these for the coefficients (0 in the dense
@@ -69,31 +72,29 @@ def measure(loras: Sequence[LoRA], method: str, network: PaperHypernetwork | Non
     return {"seconds": seconds, "coefficient_seconds": coefficient_seconds, "extra_bytes": max(extra, 0)}
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """The command of the module's first lines."""
+def print_measurement(words: Sequence[str] | None = None) -> None:
+    """Run the command of the module's first lines."""
     parser = argparse.ArgumentParser()
     parser.add_argument("files", type=Path, nargs=2)
     parser.add_argument("--method", choices=METHODS, required=True)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th layer only")
+    parser.add_argument("--every", type=int, default=1, help="merge only every n-th layer")
     arguments = parser.parse_args(words)
     loras = [_thinned(load(file), arguments.every) for file in arguments.files]
     network: PaperHypernetwork | None = None
     if arguments.method.endswith("network"):
-        found = load_network(arguments.network).module.to(arguments.device)
-        assert isinstance(found, PaperHypernetwork)  # for the type checker
-        network = found
-    json.dump(measure(loras, arguments.method, network, arguments.device), sys.stdout)
+        network = cast(PaperHypernetwork, load_network(arguments.network).module.to(arguments.device))
+    json.dump(measure_merge(loras, arguments.method, network, arguments.device), sys.stdout)
 
 
 def _run(
     loras: Sequence[LoRA], method: str, network: PaperHypernetwork | None, device: str
 ) -> tuple[float, float, object]:
-    """Seconds of the merge, seconds of its coefficients, and what it made."""
+    """Return the seconds of the merge, the seconds of its coefficients, and the merge."""
     if method.startswith("dense"):
-        seconds, made = timed(lambda: dense_merge(loras, network), device)
-        return seconds, 0.0, made
+        seconds, dense = timed(lambda: dense_merge(loras, network), device)
+        return seconds, 0.0, dense
     predict: Callable[[Sequence[LoRA]], Coefficients] = network or MERGERS["direct"].call
     with one_thread():  # as `lorarar.mergers.combination.combine` does it
         first, coefficients = timed(lambda: predict(loras), device)
@@ -106,4 +107,4 @@ def _thinned(lora: LoRA, every: int) -> LoRA:
 
 
 if __name__ == "__main__":
-    main()
+    print_measurement()

@@ -1,10 +1,10 @@
-"""A training step of LoRA.rar as its authors' release computes it, written from its description: the thing to beat.
+"""Released step: a training step of LoRA.rar as its authors' release computes it, written from its description.
 
-The deltas of both LoRAs are dense and kept for as long as the pair is trained on. In a merged pass every adapted
-layer's forward runs the hypernetwork on the columns of its own deltas and forms the merged delta. A step takes four
-passes through the model, one after the other: merged on the content's images, the content LoRA alone on them, merged on
-the style's images, the style LoRA alone on them. What the release does wrong (one prompt for every style, a getter that
-changes the coefficients which the loss reads) is left out: the value and the gradient are those of
+The deltas of both LoRAs are dense and kept for as long as the pair is trained on. In a merged pass every adapted layer's
+forward runs the hypernetwork on the columns of its own deltas and forms the merged delta. A step takes four passes
+through the model, one after the other: merged on the content's images, the content LoRA alone on them, merged on the
+style's images, the style LoRA alone on them. The release's faults (one prompt for every style, a getter that changes the
+coefficients which the loss reads) are left out: value and gradient are those of
 `lorarar.training.merger_training.MergerTraining.losses`.
 """
 
@@ -23,7 +23,7 @@ from lorarar.lora import Coefficients, LoRA
 from lorarar.mergers import LossWeights, fidelity_loss, similarity
 from lorarar.training import NoisyBatch, PairBatch
 
-CONTENT, STYLE = 0, 1
+CONTENT, STYLE = 0, 1  # index of a LoRA in a pair
 
 
 class DensePair:
@@ -47,22 +47,22 @@ class DensePair:
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """The model answers with dW_c diag(m_c) + dW_s diag(m_s) in every layer until the context closes."""
+        """Add dW_c diag(m_c) + dW_s diag(m_s) to every layer of the model until the context closes."""
         with self._hooked(self._merge):
             yield
 
     @contextmanager
     def alone(self, side: int) -> Iterator[None]:
-        """The model answers with one LoRA, `CONTENT` or `STYLE`, until the context closes."""
+        """Add one LoRA, `CONTENT` or `STYLE`, to the model until the context closes."""
         with self._hooked(lambda layer: self.deltas[layer][side]):
             yield
 
     def coefficients(self) -> Coefficients:
-        """What the last merged pass predicted."""
+        """Return what the last merged pass predicted."""
         return Coefficients(dict(self._coefficients))
 
     def _merge(self, layer: str) -> Tensor:
-        """The merged delta (out, in), with the network run on the layer's columns."""
+        """Return the merged delta (out, in), with the network run on the layer's columns."""
         content, style = self.deltas[layer]
         m_c, m_s = self._predict(layer, content, style)
         self._coefficients[layer] = (m_c, m_s)
@@ -89,16 +89,16 @@ class DensePair:
 def released_losses(
     backbone: Backbone, pairs: Sequence[PairBatch], dense: Sequence[DensePair], weights: LossWeights, *, backward: bool
 ) -> dict[str, float]:
-    """The objective's terms as `MergerTraining.losses` has them, each a mean over pairs.
+    """Return the terms of the objective as `MergerTraining.losses` does, each a mean over pairs.
 
-    One pair after the other: the release trains on one at a time, so several are accumulated gradients.
+    Pairs come one after the other: the release trains on one at a time, so that the gradients of several accumulate.
 
     Args:
         dense: The pairs' LoRAs, in the order of ``pairs``.
-        weights: Of the paper's own terms; the release knows no combined prompt.
+        weights: Loss weights of the paper's own terms; the release has no term on the combined prompt.
         backward: Whether gradients are left on the networks.
     """
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for pair, deltas in zip(pairs, dense, strict=True):
         terms = _terms(backbone, pair, deltas, weights)
         loss = torch.stack([weights.of(name) * term for name, term in terms.items()]).sum()
@@ -106,23 +106,23 @@ def released_losses(
             with deltas.merged():  # gradient checkpointing runs the forward again
                 (loss / len(pairs)).backward()
         for name, term in {"loss": loss, **terms}.items():
-            found[name] = found.get(name, 0.0) + float(term.detach()) / len(pairs)
-    return found
+            means[name] = means.get(name, 0.0) + float(term.detach()) / len(pairs)
+    return means
 
 
 def _terms(backbone: Backbone, pair: PairBatch, deltas: DensePair, weights: LossWeights) -> dict[str, Tensor]:
-    """Four passes: merged and teacher on the content's images, merged and teacher on the style's."""
+    """Run four passes: merged and teacher on the content's images, merged and teacher on the style's."""
     terms = {}
     for name, drawn, side in (("content", pair.content, CONTENT), ("style", pair.style, STYLE)):
         with deltas.merged():
-            said = _ask(backbone, drawn)
+            merged = _predict(backbone, drawn)
         with deltas.alone(side), torch.no_grad():
-            target = _ask(backbone, drawn)
-        terms[name] = fidelity_loss(said, target)
+            target = _predict(backbone, drawn)
+        terms[name] = fidelity_loss(merged, target)
     return {**terms, "similarity": similarity(deltas.coefficients(), weights.kind)}
 
 
-def _ask(backbone: Backbone, drawn: NoisyBatch) -> Tensor:
+def _predict(backbone: Backbone, drawn: NoisyBatch) -> Tensor:
     return backbone.predict(drawn.noisy, drawn.timesteps, drawn.conditioning)
 
 

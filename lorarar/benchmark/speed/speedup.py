@@ -1,8 +1,8 @@
-"""From loaded LoRAs to coefficients: a hypernetwork's prediction against ZipLoRA's optimisation, in one run.
+"""Speedup: a hypernetwork's prediction of coefficients against ZipLoRA's optimisation of them, in one run.
 
 ZipLoRA's steps, the networks' predictions and the model's own forward passes take turns on one machine and one pair.
-Images are encoded before; what ZipLoRA pays beside its steps (start values, optimiser) counts. Its time is explained by
-arithmetic: steps x passes a step x the cost of a pass.
+Images are encoded before. ZipLoRA's costs beside its steps (start values, optimiser) count. Arithmetic explains its
+time: steps x passes per step x the cost of a pass.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorarar.benchmark.speed.cases import DEFAULT_BASE, Case, load_case
-from lorarar.benchmark.speed.machine import describe_in_words, describe_machine, timed
+from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, load_case
+from lorarar.benchmark.speed.machine import describe_machine, machine_line, timed
 from lorarar.hypernetwork import ConstantMerger, load_network, new_merger
 from lorarar.lora import LoRA, one_thread
 from lorarar.mergers import weighted_total
@@ -31,20 +31,22 @@ from lorarar.training import PairBatch, objective_terms
 _PASSES, _CHECKPOINTED_PASSES = 6, 8
 _SHIPPED = {"paper": "hypernetwork_paper", "ours": "hypernetwork"}
 _KINDS = {"paper": "paper", "ours": "layerwise"}
-_ENDS = 10  # steps whose mean loss tells the start and the end
+_ENDS = 10  # steps at the start and at the end whose mean loss is reported
 
 
 @dataclass(frozen=True)
 class SpeedupConfig:
-    """``lorarar benchmark speedup``.
+    """Configuration of ``lorarar benchmark speedup``.
 
     Attributes:
-        base: as `lorarar.benchmark.speed.cases.load_case` has it. The embedded one is measured with the shipped networks,
-            others with random ones of their size.
-        steps: ZipLoRA's steps that are taken; where fewer than the method's 100, its time is scaled up. 0: none, only
+        base: As `lorarar.benchmark.speed.cases.load_case` takes it. The embedded base is measured with the shipped
+            networks, others with random ones of their size.
+        steps: Steps of ZipLoRA that run. With fewer than the method's 100 its time is scaled up; 0 runs none and leaves
             the arithmetic.
-        repetitions: of each prediction and of the forward pass.
-        dtype: of the base.
+        repetitions: Repetitions of each prediction and of the forward pass.
+        device: Where to compute.
+        dtype: Of the base.
+        gradient_checkpointing: Whether activations are computed again in the backward pass.
     """
 
     base: str = DEFAULT_BASE
@@ -56,17 +58,17 @@ class SpeedupConfig:
 
 
 def run_speedup_benchmark(config: SpeedupConfig) -> dict[str, Any]:
-    """Measures predictions, passes and ZipLoRA's steps.
+    """Measure predictions, passes and ZipLoRA's steps.
 
     Returns:
         Plain data, fit for JSON: the configuration, the machine; "pass": median seconds and floating-point operations
         (two a multiply-add) of one image's forward pass through the base; "networks": for each median seconds, its
         operations, and "times_faster" than ZipLoRA; "ziplora": seconds of all steps, of one step (median), of the
-        start, mean loss of the first and last ten steps; "arithmetic": what steps x passes x seconds of a pass make,
-        and the measured time over it; "all" single values. Without steps ZipLoRA's time is the arithmetic's.
+        start, mean loss of the first and last ten steps; "arithmetic": steps x passes x seconds of a pass, and the
+        measured time over it; "all" single values. Without steps ZipLoRA's time is the arithmetic's.
 
     Raises:
-        ValueError: More steps than the method has, or no repetitions.
+        ValueError: There are more steps than the method has, or no repetitions.
     """
     if not 0 <= config.steps <= ZIPLORA.recipe.steps or config.repetitions < 1:
         raise ValueError(
@@ -91,8 +93,8 @@ def run_speedup_benchmark(config: SpeedupConfig) -> dict[str, Any]:
     }
 
 
-def steps_of(case: Case, method: PairMethod, steps: int) -> Iterator[tuple[ConstantMerger, float]]:
-    """ZipLoRA on a case's first pair: yields the coefficients before any step, then after each, with its loss.
+def steps_of(case: SpeedCase, method: PairMethod, steps: int) -> Iterator[tuple[ConstantMerger, float]]:
+    """Run ZipLoRA on a case's first pair: yield the coefficients before any step, then after each, with its loss.
 
     The step is that of `lorarar.training.pair_training.PairTraining` on one pair, without a Trainer around it.
     """
@@ -112,14 +114,14 @@ def steps_of(case: Case, method: PairMethod, steps: int) -> Iterator[tuple[Const
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating-point operations of matrix products and convolutions, two a multiply-add."""
+    """Count the floating-point operations of matrix products and convolutions, two per multiply-add."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         work()
     return int(counter.get_total_flops())
 
 
-def pass_operations(case: Case) -> int:
-    """Operations of one image's forward pass, counted on a model without weights: nothing is computed."""
+def pass_operations(case: SpeedCase) -> int:
+    """Count the operations of one image's forward pass on a model without weights: nothing is computed."""
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(case.backbone.pipeline.unet.config)
     drawn = case.batches(0)[0].content
@@ -132,11 +134,11 @@ def pass_operations(case: Case) -> int:
 
 
 def speedup_table(results: Mapping[str, Any]) -> str:
-    """The results for people."""
+    """Return the results as text for people."""
     config, ziplora, arithmetic, one = (results[key] for key in ("config", "ziplora", "arithmetic", "pass"))
     taken = f"{config['steps']} of {arithmetic['steps']} steps taken" if config["steps"] else "not run: arithmetic only"
     lines = [
-        describe_in_words(results["machine"]),
+        machine_line(results["machine"]),
         f"Base {config['base']} ({config['device']}, {config['dtype']}), {results['layers']} adapted layers; a forward "
         f"pass of one image: {one['seconds'] * 1e3:.1f} ms, {one['operations'] / 1e9:.2f} GFLOP.",
         "",
@@ -163,8 +165,8 @@ def _networks(base: str, lora: LoRA) -> dict[str, nn.Module]:
     return {name: new_merger(kind, lora, {}).eval() for name, kind in _KINDS.items()}
 
 
-def _measure(case: Case, networks: Mapping[str, nn.Module], config: SpeedupConfig) -> dict[str, list[float]]:
-    """Seconds of every single prediction, pass and step; the losses of the steps."""
+def _measure(case: SpeedCase, networks: Mapping[str, nn.Module], config: SpeedupConfig) -> dict[str, list[float]]:
+    """Return the seconds of every prediction, pass and step, and the losses of the steps."""
     first = case.batches(0)[0]
     drawn, loras = first.content, first.loras
     quick: dict[str, Callable[[], object]] = {name: lambda n=network: n(loras) for name, network in networks.items()}  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Random LoRAs in the shapes of real ones: rank-r factors on every attention projection of a base model."""
+"""Synthetic LoRAs: random factors of rank r for every attention projection of a base model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _B_DEVIATION = 3e-3
 
 
 def attention_shapes(family: str) -> dict[str, tuple[int, int]]:
-    """Layer path -> (out, in) of to_q, to_k, to_v and to_out in all of a family's attention.
+    """Return layer path -> (out, in) of to_q, to_k, to_v and to_out in all attention of a family.
 
     Args:
         family: One of `SIZES`.
 
     Raises:
-        ValueError: There is no such family.
+        ValueError: The family is unknown.
     """
     if family not in SIZES:
         raise ValueError(f"expected a family among {', '.join(SIZES)}, found {family!r}")
@@ -30,12 +30,12 @@ def attention_shapes(family: str) -> dict[str, tuple[int, int]]:
 
 
 def synthetic_lora(family: str, rank: int, seed: int) -> LoRA:
-    """A random fp16 LoRA with the entries of trained ones: A of deviation 1 / rank, B of 0.003, alpha = rank."""
+    """Return a random fp16 LoRA with entries like trained ones: A of deviation 1 / rank, B of 0.003, alpha = rank."""
     return random_lora(attention_shapes(family), rank, seed, family)
 
 
 def random_lora(shapes: Mapping[str, tuple[int, int]], rank: int, seed: int, family: str = "") -> LoRA:
-    """The same for any layers: path -> (out, in)."""
+    """Return a LoRA like that of `synthetic_lora` for any layers: path -> (out, in)."""
     generator = torch.Generator().manual_seed(seed)
     layers = {
         path: LowRank(
@@ -48,7 +48,7 @@ def random_lora(shapes: Mapping[str, tuple[int, int]], rank: int, seed: int, fam
 
 
 def _unet(shape: UNetShape) -> dict[str, tuple[int, int]]:
-    found = {}
+    shapes = {}
     for attention, depth in shape.attentions():
         side, _, rest = attention.partition(".")
         number = int(rest.partition(".")[0]) if side != "mid_block" else -1
@@ -58,8 +58,8 @@ def _unet(shape: UNetShape) -> dict[str, tuple[int, int]]:
                 for name in _PROJECTIONS:
                     text = kind == 2 and name in ("to_k", "to_v")
                     path = f"{attention}.transformer_blocks.{block}.attn{kind}.{name}"
-                    found[path] = (width, shape.cross if text else width)
-    return found
+                    shapes[path] = (width, shape.cross if text else width)
+    return shapes
 
 
 def _transformer(shape: TransformerShape) -> dict[str, tuple[int, int]]:

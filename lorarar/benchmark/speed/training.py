@@ -1,4 +1,4 @@
-"""Our training step against the released formulation's: seconds, memory and gradients, in one run.
+"""Training speed: our training step against the released formulation's: seconds, memory and gradients, in one run.
 
 Both compute the loss of one batch and its gradient for the paper's network, on the same model. Steps of both take turns
 in one process, so that a busy machine slows both alike. Memory is measured in a process for each, whose peak is then
@@ -19,8 +19,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lorarar.benchmark.speed.cases import DEFAULT_BASE, Case, load_case
-from lorarar.benchmark.speed.machine import describe_in_words, describe_machine, held_bytes, peak_bytes, timed
+from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, load_case
+from lorarar.benchmark.speed.machine import describe_machine, held_bytes, machine_line, peak_bytes, timed
 from lorarar.benchmark.speed.released_step import DensePair, released_losses
 from lorarar.hypernetwork import PaperHypernetwork, new_merger
 from lorarar.lora import one_thread
@@ -28,7 +28,7 @@ from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.training import MergerTraining, PairBatch, PairData
 
-KINDS = ("ours", "released")
+FORMULATIONS = ("ours", "released")
 _WEIGHTS = LossWeights()  # the paper's objective
 _WARM_STEPS, _MEMORY_STEPS = 2, 3
 Step = Callable[[], dict[str, float]]
@@ -36,15 +36,18 @@ Step = Callable[[], dict[str, float]]
 
 @dataclass(frozen=True)
 class TrainingSpeedConfig:
-    """``lorarar benchmark training``.
+    """Configuration of ``lorarar benchmark training``.
 
     Attributes:
-        base: as `lorarar.benchmark.speed.cases.load_case` has it.
-        pairs: pairs a step; it and ``images`` start from those of configs/train/embedded_paper.yaml, the release has 1.
-        images: images a step of each concept of a pair.
-        repetitions: steps of each kind that are timed, and
-        processes: measurements of memory of each kind.
-        dtype: of the base.
+        base: As `lorarar.benchmark.speed.cases.load_case` takes it.
+        pairs: Pairs per step; the defaults of it and of ``images`` are those of configs/train/embedded_paper.yaml, the
+            release has 1.
+        images: Images per step of each concept of a pair.
+        repetitions: Timed steps of each formulation.
+        processes: Measurements of memory of each formulation.
+        device: Where to compute.
+        dtype: Of the base.
+        gradient_checkpointing: Whether activations are computed again in the backward pass.
     """
 
     base: str = DEFAULT_BASE
@@ -61,12 +64,12 @@ class _Bare(MergerTraining):
     """The trainer's step without a Trainer around it."""
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Plain backward: there is no precision plugin to ask."""
+        """Run a plain backward pass: there is no precision plugin."""
         loss.backward()
 
 
 def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
-    """Measures both formulations.
+    """Measure both formulations.
 
     Returns:
         Plain data, fit for JSON: the configuration, the machine; for each kind the median "seconds" of a step, the
@@ -76,14 +79,14 @@ def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
     """
     with one_thread():
         found = _one_process(config)
-    memory: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    memory: dict[str, list[int]] = {kind: [] for kind in FORMULATIONS}
     for _ in range(config.processes):
-        for kind in KINDS:
+        for kind in FORMULATIONS:
             memory[kind].append(_extra_bytes(config, kind))
     seconds, losses = found.pop("seconds"), found.pop("losses")
     medians = {
         kind: {"seconds": median(seconds[kind]), "extra_bytes": median(memory[kind]), "loss": losses[kind]}
-        for kind in KINDS
+        for kind in FORMULATIONS
     }
     ratios = {key: medians["released"][key] / medians["ours"][key] for key in ("seconds", "extra_bytes")}
     return {
@@ -96,19 +99,19 @@ def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
 
 
 def gradient(network: nn.Module) -> Tensor:
-    """All gradients of a network as one vector, a copy."""
+    """Return all gradients of a network as one vector, a copy."""
     return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
 
 
 def difference(ours: Tensor, released: Tensor) -> float:
-    """|ours - released| / |released|."""
+    """Return |ours - released| / |released|."""
     return float((ours - released).norm() / released.norm())
 
 
 def training_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Several results as one table."""
+    """Return several results as one table."""
     lines = [
-        describe_in_words(results[0]["machine"]),
+        machine_line(results[0]["machine"]),
         "",
         "| base | pairs x images | checkpointing | ours, ms | released, ms | times faster "
         "| ours, MB | released, MB | times less | gradients differ by |",
@@ -118,18 +121,18 @@ def training_table(results: Sequence[Mapping[str, Any]]) -> str:
         config, ratios = found["config"], found["ratios"]
         cells = [config["base"], f"{config['pairs']} x {config['images']}"]
         cells += ["yes" if config["gradient_checkpointing"] else "no"]
-        cells += [f"{found[kind]['seconds'] * 1e3:.1f}" for kind in KINDS] + [f"{ratios['seconds']:.2f}"]
-        cells += [f"{found[kind]['extra_bytes'] / 1e6:.0f}" for kind in KINDS] + [f"{ratios['extra_bytes']:.2f}"]
+        cells += [f"{found[kind]['seconds'] * 1e3:.1f}" for kind in FORMULATIONS] + [f"{ratios['seconds']:.2f}"]
+        cells += [f"{found[kind]['extra_bytes'] / 1e6:.0f}" for kind in FORMULATIONS] + [f"{ratios['extra_bytes']:.2f}"]
         cells += [f"{found['gradient_difference']:.0e}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _one_process(config: TrainingSpeedConfig) -> dict[str, Any]:
-    """What is measured without a process for each kind: losses, gradients, seconds; the model is gone afterwards."""
+    """Measure losses, gradients and seconds of both formulations in this process; the model is freed afterwards."""
     case, network = _case(config)
     pairs = case.batches(0)
-    steps = {kind: _step(kind, case, network, pairs) for kind in KINDS}
+    steps = {kind: _step(kind, case, network, pairs) for kind in FORMULATIONS}
     losses, gradients = {}, {}
     for kind, step in steps.items():
         network.zero_grad()
@@ -144,7 +147,7 @@ def _one_process(config: TrainingSpeedConfig) -> dict[str, Any]:
     }
 
 
-def _case(config: TrainingSpeedConfig) -> tuple[Case, PaperHypernetwork]:
+def _case(config: TrainingSpeedConfig) -> tuple[SpeedCase, PaperHypernetwork]:
     case = load_case(
         config.base,
         pairs=config.pairs,
@@ -158,10 +161,10 @@ def _case(config: TrainingSpeedConfig) -> tuple[Case, PaperHypernetwork]:
     return case, cast(PaperHypernetwork, network)
 
 
-def _step(kind: str, case: Case, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> Step:
-    """Loss and gradient of a batch; gradients add up on the network."""
+def _step(kind: str, case: SpeedCase, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> Step:
+    """Return a step: loss and gradient of a batch; gradients add up on the network."""
     if kind == "ours":
-        # The step itself asks the module for no data.
+        # The step itself needs no data from the module.
         module = _Bare(network, case.backbone, cast(PairData, None), MergerRecipe(1, 0.01), _WEIGHTS).to(
             case.backbone.device
         )
@@ -170,14 +173,14 @@ def _step(kind: str, case: Case, network: PaperHypernetwork, pairs: Sequence[Pai
     return lambda: released_losses(case.backbone, pairs, dense, _WEIGHTS, backward=True)
 
 
-def _dense(case: Case, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> list[DensePair]:
+def _dense(case: SpeedCase, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> list[DensePair]:
     return [DensePair(case.backbone.denoiser, pair.loras, network) for pair in pairs]
 
 
 def _seconds(
     steps: Mapping[str, Step], network: PaperHypernetwork, config: TrainingSpeedConfig
 ) -> dict[str, list[float]]:
-    """Steps of both kinds in turn, after some that do not count."""
+    """Time steps of both formulations in turn, after some that do not count."""
     found: dict[str, list[float]] = {kind: [] for kind in steps}
     for number in range(_WARM_STEPS + config.repetitions):
         for kind, step in steps.items():
@@ -189,12 +192,12 @@ def _seconds(
 
 
 def _extra_bytes(config: TrainingSpeedConfig, kind: str) -> int:
-    words = [sys.executable, "-m", "lorarar.benchmark.speed.training", kind, json.dumps(asdict(config))]
-    return int(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    command = [sys.executable, "-m", "lorarar.benchmark.speed.training", kind, json.dumps(asdict(config))]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def measure_memory(config: TrainingSpeedConfig, kind: str) -> int:
-    """Most bytes that some steps of a kind take beyond the loaded model, network and batch."""
+    """Return the most bytes that some steps take beyond the loaded model, network and batch."""
     with one_thread():
         case, network = _case(config)
         pairs = case.batches(0)
@@ -206,14 +209,14 @@ def measure_memory(config: TrainingSpeedConfig, kind: str) -> int:
         return peak_bytes(config.device) - before
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Prints `measure_memory` of a kind and a configuration in JSON."""
+def print_memory(words: Sequence[str] | None = None) -> None:
+    """Print `measure_memory` of a formulation and of a configuration in JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=FORMULATIONS)
     parser.add_argument("config")
     arguments = parser.parse_args(words)
     print(measure_memory(TrainingSpeedConfig(**json.loads(arguments.config)), arguments.kind))
 
 
 if __name__ == "__main__":
-    main()
+    print_memory()

@@ -1,4 +1,4 @@
-"""Many LoRAs in one batch against one by one with peft, on the CPU: throughput as a ratio, in one run."""
+"""Zoo: many LoRAs in one batch against one by one with peft, on the CPU: throughput as a ratio, in one run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from lorarar.workflows import ZooConfig, zoo_concepts
 
 
 def run_zoo_speed(config: ZooConfig) -> str:
-    """Throughput of ``config.group`` LoRAs at once over one by one with peft, measured side by side."""
+    """Measure the throughput of ``config.group`` LoRAs at once against one by one with peft; return JSON."""
     members = zoo_concepts(config)[: config.group]
-    found = compare_throughput(config.base, members, config.recipe, steps=10, rounds=3)
-    return json.dumps({key: round(value, 4) for key, value in found.items()})
+    throughput = compare_throughput(config.base, members, config.recipe, steps=10, rounds=3)
+    return json.dumps({key: round(value, 4) for key, value in throughput.items()})
 
 
 def compare_throughput(
     base: str, concepts: Sequence[Concept], recipe: Recipe, *, steps: int, rounds: int
 ) -> dict[str, float]:
-    """Seconds a LoRA and step, alternating between one LoRA with peft and all at once.
+    """Measure training in alternation: one LoRA with peft, then all LoRAs at once.
 
     Args:
-        concepts: how many LoRAs are trained at once.
-        steps: steps of each measurement, after two that do not count.
-        rounds: how often both are measured; medians are reported.
+        concepts: One LoRA is trained for each.
+        steps: Steps of each measurement, after two that do not count.
+        rounds: Measurements of both; medians are reported.
 
     Returns:
-        ``one_by_one`` and ``together`` in seconds a LoRA and step, and their ``ratio``.
+        ``one_by_one`` and ``together`` in seconds per LoRA and step, their ``ratio``, and the number of LoRAs
+        (``group``).
     """
     alone, together = [], []
     for _ in range(rounds):
@@ -45,7 +46,7 @@ def compare_throughput(
 
 
 def _seconds(make: Callable[[], lightning.LightningModule], steps: int) -> float:
-    """Seconds a step of a module in a plain Trainer."""
+    """Return the seconds per step of a module in a plain Trainer."""
     clock = _Clock()
     trainer = lightning.Trainer(
         max_steps=steps + 2,

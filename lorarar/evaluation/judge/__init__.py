@@ -1,14 +1,15 @@
-"""The judge: a multimodal model answers questions about images, and every reply is kept.
+"""Judge: a multimodal model answers questions about images, and every reply is kept.
 
-ask/          From a manifest to replies: questions, plan, run folder, cache of replies, back ends
-compare/      From scores of images to scores of methods and their comparisons
-compare_runs  Several judges of the same images: how far do their verdicts agree?
-plan          Before anybody is asked: what a folder of images comes to in questions, calls and cost
-read/         From raw replies to verdicts and scores of images
-records       What the judge's parts hand to each other. Plain data, JSON in and out
-report/       The report of a judging run
-run           One judging run from its folder: calibrate, ask, read the verdicts, export
-trust/        How far a judge can be trusted: calibration, gate, consistency, agreement with people
+ask/            From a manifest to replies: questions, run folder, log of replies, back ends
+compare/        From scores of images to scores of methods and their comparisons
+embedded/       The embedded judge: weights, tokenizer and processor
+plan            Plan of a judging run: the questions about a folder of images, their number and their cost
+read/           From raw replies to verdicts and scores of images
+records         Records of the judge: questions, replies and verdicts
+report/         Report of a judging run
+run             Judging run: calibrate, ask, parse the verdicts and write the report, all in one folder
+run_comparison  Comparison of runs: the agreement of several judges about the same images
+trust/          Trust in a judge: calibration, gate, consistency, agreement with people
 """
 
 import lazy_loader

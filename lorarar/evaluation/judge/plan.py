@@ -1,4 +1,4 @@
-"""Before anybody is asked: what a folder of images comes to in questions, calls and cost."""
+"""Plan of a judging run: the questions about a folder of images, their number and their cost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import References, build_items, load_references, read_manifest
+from lorarar.evaluation.judge.ask.cost import estimate
 from lorarar.evaluation.judge.ask.perturbations import choose_items, draw_perturbations
-from lorarar.evaluation.judge.ask.planning import Asking, Plan, estimate, plan_questions
+from lorarar.evaluation.judge.ask.planning import Asking, Plan, plan_questions
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.ask.run_folder import CASES, MANIFEST, PERTURBATIONS, Setup, write_setup
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase, make_cases, plan_cases
@@ -17,7 +18,7 @@ from lorarar.evaluation.judge.trust.calibration import CalibrationCase, make_cas
 
 @dataclass(frozen=True)
 class Planned:
-    """Everything that one judge is to be asked about a set-up."""
+    """All questions to one judge: the calibration's, whose right answers are known, and those about the images."""
 
     cases: tuple[CalibrationCase, ...]
     calibration: Plan
@@ -43,60 +44,75 @@ def plan_run(
     rate: float = 2.0,
     price: float | None = None,
 ) -> str:
-    """Lists, checks and locks what will be judged, in a folder, and estimates what asking will take.
+    """List, check and lock the images to judge in a run folder, and estimate the number and cost of the questions.
 
     Args:
-        images: the folder of the images; `layout` reads a manifest off their paths, or `manifest` lists them.
-        references, reference_root, splits: see `lorarar.datasets.references.load_references`.
-        backend, rate, price: see `lorarar.evaluation.judge.ask.planning.estimate`.
+        images: the folder of the images.
+        references: the concept file of the references.
+        layout: the pattern of the images' paths, from which the manifest is built.
+        manifest: the file that lists the images, where there is no layout.
+        reference_root, splits: see `lorarar.datasets.references.load_references`.
+        rubric, swapped, repeats, cases, perturbations: see `lorarar.evaluation.judge.ask.run_folder.Setup`.
+        backend, rate, price: see `lorarar.evaluation.judge.ask.cost.estimate`.
 
     Returns:
-        The estimate, in words.
+        The estimate as text.
 
     Raises:
-        ValueError: anything about images, names or references is wrong.
+        ValueError: an image, a name, a reference or a number is wrong.
     """
     if min(repeats, cases) < 1 or rate <= 0 or perturbations < 0:
         raise ValueError(
-            f"expected positive repeats, cases and rate and no negative perturbations, found {repeats}, {cases}, {rate} "
-            f"and {perturbations}"
+            f"expected positive repeats, cases and rate and non-negative perturbations, found {repeats}, {cases}, "
+            f"{rate} and {perturbations}"
         )
-    known = load_references(references, root=reference_root, splits=splits)
-    items = build_items(images, layout, known, ignore=ignore) if layout else read_manifest(manifest or run / MANIFEST)
-    setup = Setup(images, tuple(items), known, load_rubric(rubric), swapped, repeats, cases, perturbations)
+    concepts = load_references(references, root=reference_root, splits=splits)
+    if layout:
+        items = build_items(images, layout, concepts, ignore=ignore)
+    else:
+        items = read_manifest(manifest or run / MANIFEST)
+    setup = Setup(images, tuple(items), concepts, load_rubric(rubric), swapped, repeats, cases, perturbations)
     if perturbations and setup.rubric.answer == "pairwise":
-        raise ValueError(f"expected a rubric that asks about one image, for perturbations, found {setup.rubric.key}")
+        raise ValueError(f"expected a rubric about single images for perturbations, found {setup.rubric.key}")
     setup = write_setup(run, setup, references=references, rubric=rubric)
     planned = plan_all(run, setup, {})
     costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
     lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
     lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
-    refused = [question for question in planned.main.questions if question.id in planned.main.refused]
-    lines += [f"cannot be asked: {q.item}: {planned.main.refused[q.id]}" for q in {q.item: q for q in refused}.values()]
-    return "\n".join(lines)
+    return "\n".join(lines + _describe_refused(planned.main))
 
 
 def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
-    """All questions to one judge; the calibration's degenerate images and the perturbations are drawn into the folder."""
+    """Plan all questions to one judge; draw the degenerate images and the perturbed ones into the folder.
+
+    Args:
+        identity: of the judge's back end, a part of each question's id.
+    """
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
     gallery = setup.gallery
     judged = _judged(setup)
     calibration = make_cases(judged, run / CASES, gallery, limit=setup.cases)
     chosen = choose_items(setup.items, setup.perturbations)
-    changed = draw_perturbations(chosen, setup.images, run / PERTURBATIONS) if chosen else {}
+    perturbed = draw_perturbations(chosen, setup.images, run / PERTURBATIONS) if chosen else {}
     return Planned(
         calibration.cases,
         plan_cases(calibration, judged, asking, gallery),
-        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery, changed=changed),
+        plan_questions(setup.items, judged, asking, root=setup.images, gallery=gallery, perturbed=perturbed),
     )
 
 
 def case_labels(run: Path, setup: Setup) -> dict[tuple[str, str], int]:
-    """The right answers to the calibration, by case id and axis, for the mocks."""
+    """Return the right answers to the calibration, by case id and axis, for the mocks."""
     cases = make_cases(_judged(setup), run / CASES, setup.gallery, limit=setup.cases).cases
     return {(case.id, case.axis): case.label for case in cases}
 
 
 def _judged(setup: Setup) -> References:
-    """The references of what is judged alone: others, which a judge may have been trained on, tell nothing about it."""
+    """Return the references of the judged concepts alone: a judge may have been trained on the others."""
     return References(setup.references.root, setup.concepts())
+
+
+def _describe_refused(plan: Plan) -> list[str]:
+    """Return one line for each item with refused questions."""
+    reasons = {question.item: plan.refused[question.id] for question in plan.questions if question.id in plan.refused}
+    return [f"cannot be asked: {item}: {reason}" for item, reason in reasons.items()]

@@ -1,7 +1,7 @@
-"""What the judge's parts hand to each other. Plain data, JSON in and out.
+"""Records of the judge: questions, replies and verdicts, as plain data that is stored as JSON.
 
-Item -> Question -> Reply -> Verdict: an image of the manifest, one question about it and one reference, what the model
-said, and what that means. A failure never becomes a score: only a verdict whose state is "ok" votes.
+Item -> Question -> Reply -> Verdict: an image of the manifest, a question about it and one reference, the model's raw
+answer, and its meaning. A failure never becomes a score: only a verdict with the state "ok" votes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ class Question:
     """One call to the model.
 
     Attributes:
-        id: SHA-256 of everything that the answer depends on, the back end's identity included: the key of the cache.
+        id: SHA-256 of everything that the answer depends on, including the back end's identity; the key of the cache.
         item: the item's id, or a calibration case's id.
-        images: absolute paths in the order in which they are shown.
+        images: absolute paths in the order in which the model receives them.
         pixels: SHA-256 of each decoded image, same order.
-        text: the prompt, without image markers: the images come before it.
-        answer: how the reply is to be read.
-        swapped: whether the test image is shown before the reference.
-        repeat: 0, 1, .. when a question is asked several times on purpose.
-        perturbation: what was changed that should not matter, see `lorarar.evaluation.judge.ask.perturbations`; "" for nothing.
+        text: the prompt without image markers; the images come before it.
+        answer: the form of the answer.
+        swapped: whether the test image comes before the reference.
+        repeat: 0, 1, .. where a question is asked several times on purpose.
+        perturbation: a change that should not change the answer, "" for none; see
+            `lorarar.evaluation.judge.ask.perturbations`.
     """
 
     id: str
@@ -48,17 +49,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, raw.
+    """The raw answer of a back end.
 
     Attributes:
-        text: the completion, "" when there was none.
-        finish_reason: "stop", "length", "content_filter", ..; "" where the back end has none.
-        top: for the first answer token, its most probable candidates: (token, natural log of its probability).
-        complete: whether ``top`` covers the whole vocabulary, so that a missing token has no probability at all.
-        failure: why there is no answer (the request failed, the input was refused); "" when there is one.
-        invalid_input: whether the failure lies in the input (an unreadable image), so that asking again is useless.
-        model: what the back end says answered.
-        seconds: wall time of the call; usage: tokens as reported.
+        text: the completion, "" without one.
+        finish_reason: "stop", "length", "content_filter", ..; "" where the back end gives none.
+        top: the most probable candidates for the first answer token: (token, natural log of its probability).
+        complete: whether the answer tokens missing from ``top`` have no probability.
+        failure: the reason why there is no answer (a failed request, a refused input); "" with an answer.
+        invalid_input: whether the input caused the failure (an unreadable image), so that another attempt is useless.
+        model: the model that answered, as the back end reports it.
+        seconds: wall time of the call.
+        usage: numbers of tokens as reported.
     """
 
     text: str = ""
@@ -74,13 +76,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply means.
+    """The meaning of a reply.
 
     Attributes:
-        value: 0 to 1 when the state is "ok", else None; yes is 1, a scale's 0-4 is divided by 4, pairwise 1 means that
-            the first shown image was preferred.
-        p_yes: (low, high) bounds of the probability of yes where token probabilities were there, else None.
-        reason: why the state is not "ok", in a few words.
+        value: 0 to 1 when the state is "ok", else None. Yes is 1; a scale's 0-4 is divided by 4; a pairwise 1 prefers
+            the image that was shown first.
+        p_yes: (low, high) bounds of the probability of yes; None without token probabilities.
+        reason: the reason why the state is not "ok", in a few words.
         details: parsed fields of JSON replies (leak and copy flags).
     """
 
@@ -93,23 +95,23 @@ class Verdict:
 
 
 class Backend(Protocol):
-    """Whatever answers questions."""
+    """A source of answers."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Everything that the answers depend on: name, model, revision, parameters. No secrets."""
+        """Everything that the answers depend on (name, model, revision, parameters), without secrets."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many threads may call ``ask`` at once."""
+        """The number of threads that may call ``ask`` at once."""
         ...
 
     @property
     def batch(self) -> int:
-        """How many questions ``ask`` takes at once."""
+        """The number of questions in one call of ``ask``."""
         ...
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply for each question, in order; failures are replies, never exceptions."""
+        """Return one reply for each question, in order; failures are replies, never exceptions."""
         ...

@@ -1,4 +1,4 @@
-"""One judging run from its folder: calibrate, ask, read the verdicts, export."""
+"""Judging run: calibrate, ask, parse the verdicts and write the report, all in one folder."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from lorarar.evaluation.judge.ask.planning import Plan
 from lorarar.evaluation.judge.ask.reply_log import export_verdicts, read_replies, read_verdicts
 from lorarar.evaluation.judge.ask.run_folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
+from lorarar.evaluation.judge.compare.results import Results
 from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
 from lorarar.evaluation.judge.records import Backend, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
-COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5
+COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5  # exit codes
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What is known after asking.
+    """The state of a run after asking.
 
     Attributes:
-        verdicts: by question id; case_verdicts: by case id.
+        verdicts: by question id.
+        case_verdicts: by case id.
         gate: None where the rubric has no calibration.
-        outcome: of the asking; None when nothing was asked.
+        outcome: what was asked; None when the folder was only read.
     """
 
     planned: Planned
@@ -38,7 +40,12 @@ class Judged:
     outcome: Outcome | None
 
     def code(self, *, uncalibrated: bool = False, calibrate_only: bool = False) -> int:
-        """The exit code: what is most wrong."""
+        """Return the exit code of the most serious problem.
+
+        Args:
+            uncalibrated: a failed calibration is not a problem.
+            calibrate_only: only the calibration's questions count.
+        """
         if self.outcome is not None and self.outcome.stopped == "budget":
             return BUDGET
         if self.gate is not None and not self.gate.passed and not uncalibrated:
@@ -47,11 +54,10 @@ class Judged:
         return COMPLETE if all(verdict.state == "ok" for verdict in verdicts.values()) else INCOMPLETE
 
     def describe(self) -> str:
-        """A few lines for people."""
+        """Describe the run in a few lines."""
         states = Counter(self.verdicts[question.id].state for question in self.planned.main.questions)
-        lines = [
-            f"{len(self.planned.main.questions)} questions: " + ", ".join(f"{n} {s}" for s, n in sorted(states.items()))
-        ]
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        lines = [f"{len(self.planned.main.questions)} questions: {counts}"]
         if self.outcome is not None:
             lines.append(
                 f"asked {self.outcome.asked} now, {self.outcome.failed} failed, {self.outcome.cached} from the cache"
@@ -62,6 +68,20 @@ class Judged:
             lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
             lines += [f"  {reason}" for reason in self.gate.reasons]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A run with its report.
+
+    Attributes:
+        results: the scores of the methods; None with a pairwise rubric.
+        page: the path of the page, beside results.json and results.csv.
+    """
+
+    judged: Judged
+    results: Results | None
+    page: Path
 
 
 def judge_by_name(
@@ -77,13 +97,20 @@ def judge_by_name(
     uncalibrated: bool = False,
     calibrate_only: bool = False,
 ) -> Judged:
-    """Opens a back end, see `lorarar.evaluation.judge.ask.backends.open_backend`, and judges, see `judge`."""
-    known = (
-        case_labels(run, setup) | (read_right_answers(labels) if labels else {}) if name.startswith("mock:") else None
-    )
+    """Open a back end and judge, see `judge`.
+
+    Args:
+        name: the back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
+        labels: a file of right answers for the mocks.
+        device: of a model that runs in this process.
+        concurrency: simultaneous calls to a server; None is the back end's default.
+    """
+    answers = None
+    if name.startswith("mock:"):
+        answers = case_labels(run, setup) | (read_right_answers(labels) if labels else {})
     backend = open_backend(
         name,
-        labels=known,
+        labels=answers,
         answer=setup.rubric.answer,
         concurrency=concurrency,
         recorded=(read_backend(run) or {}).get("identity"),
@@ -114,12 +141,15 @@ def judge(
     calibrate_only: bool = False,
     progress: bool = False,
 ) -> Judged:
-    """Asks everything that is missing: the calibration first; the rest when the judge has passed it.
+    """Ask all missing questions: first the calibration, then, if the judge passes it, the rest.
 
     Args:
-        name: what the back end was opened by.
-        cache: a folder of replies that runs share; budget: the most calls to make.
-        uncalibrated: ask the rest of a judge that failed, too.
+        name: the name by which the back end was opened.
+        cache: a folder of replies that several runs share.
+        budget: the largest number of calls.
+        uncalibrated: ask the rest even if the calibration fails.
+        calibrate_only: ask the calibration alone.
+        progress: show a progress bar on a terminal.
 
     Raises:
         ValueError: another judge answered in this folder.
@@ -127,63 +157,65 @@ def judge(
     """
     planned = plan_all(run, setup, backend.identity)
     write_backend(run, name, backend.identity)
-    first = _run(run, planned.calibration, backend, cache, budget, progress)
-    found = read_run(run, planned)
-    passed = found.gate is None or found.gate.passed or uncalibrated
+    first = _ask(run, planned.calibration, backend, cache, budget, progress)
+    calibrated = read_run(run, planned)
+    passed = calibrated.gate is None or calibrated.gate.passed or uncalibrated
     if calibrate_only or not passed or first.stopped:
-        return replace(found, outcome=first)
+        return replace(calibrated, outcome=first)
     left = None if budget is None else budget - first.asked
-    second = _run(run, planned.main, backend, cache, left, progress)
+    second = _ask(run, planned.main, backend, cache, left, progress)
     return replace(read_run(run, planned), outcome=_sum(first, second))
 
 
 def read_run(run: Path, planned: Planned) -> Judged:
-    """Reads the verdicts off the stored replies and exports them, without asking anybody."""
+    """Parse the stored replies into verdicts and export them; no question is asked."""
     replies = read_replies(run / LOG)
     verdicts = read_verdicts(planned.main.questions, replies)
     export_verdicts(run / VERDICTS, planned.main.questions, verdicts)
-    asked = planned.calibration.questions
-    if not asked:
+    questions = planned.calibration.questions
+    if not questions:
         return Judged(planned, verdicts, {}, None, None)
-    case_verdicts = write_calibration(run / CALIBRATION, planned.cases, asked, read_verdicts(asked, replies))
+    case_verdicts = write_calibration(run / CALIBRATION, planned.cases, questions, read_verdicts(questions, replies))
     return Judged(planned, verdicts, case_verdicts, evaluate_gate(planned.cases, case_verdicts), None)
 
 
 def reread(run: Path, setup: Setup) -> Judged:
-    """What a folder holds, read anew with the parser of today.
+    """Parse the replies of a folder again with the current parser.
 
     Raises:
-        ValueError: nobody was asked yet.
+        ValueError: the folder holds no replies yet.
     """
-    known = read_backend(run)
-    if known is None:
+    backend = read_backend(run)
+    if backend is None:
         raise ValueError(f"expected replies in {run}, found none: run `lorarar judge run` first")
-    return read_run(run, plan_all(run, setup, known["identity"]))
+    return read_run(run, plan_all(run, setup, backend["identity"]))
 
 
-def report_run(run: Path, setup: Setup) -> tuple[Judged, Path]:
-    """Reads a folder anew and writes its report: results.json, results.csv and the page, whose path is returned."""
-    from lorarar.evaluation.judge.report.page import write_report  # here: it draws, which asking does not need
+def report_run(run: Path, setup: Setup) -> ReportedRun:
+    """Parse the replies of a folder again and write its report: results.json, results.csv and report.html."""
+    from lorarar.evaluation.judge.report.page import Evidence, write_report  # here, since asking needs no templates
 
-    found, backend = reread(run, setup), read_backend(run)
-    path = write_report(
+    judged, backend = reread(run, setup), read_backend(run)
+    findings = write_report(
         run,
-        rubric=setup.rubric,
-        items=setup.items,
-        concepts=setup.concepts(),
-        questions=found.planned.main.questions,
-        verdicts=found.verdicts,
-        cases=found.planned.cases if found.gate else (),
-        case_verdicts=found.case_verdicts,
-        backend_identity=backend["identity"] if backend else {},
-        image_root=setup.images,
-        reference_root=setup.references.root,
-        labels=read_imported(run, setup),
+        Evidence(
+            rubric=setup.rubric,
+            items=setup.items,
+            concepts=setup.concepts(),
+            questions=judged.planned.main.questions,
+            verdicts=judged.verdicts,
+            cases=judged.planned.cases if judged.gate else (),
+            case_verdicts=judged.case_verdicts,
+            backend_identity=backend["identity"] if backend else {},
+            image_root=setup.images,
+            reference_root=setup.references.root,
+            labels=read_imported(run, setup),
+        ),
     )
-    return found, path
+    return ReportedRun(judged, findings.results, run / "report.html")
 
 
-def _run(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, progress: bool) -> Outcome:
+def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, progress: bool) -> Outcome:
     return run_questions(
         plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, progress=progress
     )

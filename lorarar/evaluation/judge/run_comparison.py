@@ -1,4 +1,4 @@
-"""Several judges of the same images: how far do their verdicts agree?"""
+"""Comparison of runs: the agreement of several judges about the same images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from lorarar.evaluation.statistics.proportions import wilson
 
 
 def compare_judges(runs: Sequence[Path]) -> Agreement:
-    """Kappa of every two judges, and alpha of all, over the images of their runs; each is named by its folder.
+    """Compute kappa of every two judges, and alpha of all, over the images of their runs.
+
+    Each judge is named by its folder.
 
     Raises:
-        ValueError: fewer than two folders, folders about different images, or one that nobody was asked in.
+        ValueError: there are fewer than two folders, they are about different images, or one has no replies.
     """
     if len({run.resolve() for run in runs}) < max(2, len(runs)):
         raise ValueError(f"expected two or more different folders, found {', '.join(map(str, runs)) or 'none'}")
@@ -25,13 +27,14 @@ def compare_judges(runs: Sequence[Path]) -> Agreement:
         setup = read_setup(run)
         if {(item.id, item.sha256) for item in setup.items} != {(item.id, item.sha256) for item in first.items}:
             raise ValueError(f"expected the images of {runs[0]} in {run}, found others: plan both from the same folder")
-        found = reread(run, setup)
-        ratings[str(run)] = judge_ratings(score_images(setup.items, found.planned.main.questions, found.verdicts))
+        judged = reread(run, setup)
+        images = score_images(setup.items, judged.planned.main.questions, judged.verdicts)
+        ratings[str(run)] = judge_ratings(images)
     return compare_raters(ratings)
 
 
 def describe_agreement(agreement: Agreement) -> str:
-    """One line for each axis and each two judges."""
+    """Write one line for each axis, and one for each axis and two judges."""
     lines = [f"{axis}: alpha of all {alpha:.3f}" for axis, alpha in agreement.alpha.items()]
     for pair in agreement.pairs:
         kappa, agreed = (f"{e.mean:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (pair.kappa, wilson(pair.agreed)))

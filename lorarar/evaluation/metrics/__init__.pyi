@@ -1,8 +1,3 @@
-from .effects import Effect as Effect
-from .effects import Table as Table
-from .effects import effects_table as effects_table
-from .effects import measure_effects as measure_effects
-from .effects import read_table as read_table
 from .encoding import Encoders as Encoders
 from .encoding import encode_items as encode_items
 from .features import Features as Features
@@ -11,13 +6,9 @@ from .features import gram_features as gram_features
 from .features import gram_vectors as gram_vectors
 from .features import image_features as image_features
 from .measures import cosine_fidelity as cosine_fidelity
+from .measures import normalise as normalise
 from .measures import vendi as vendi
-from .probe import DIVERSITIES as DIVERSITIES
 from .run import MetricsConfig as MetricsConfig
 from .run import measure_metrics as measure_metrics
 from .run import run_metrics as run_metrics
 from .scoring import score_all as score_all
-from .validation import read_labelled as read_labelled
-from .validation import validate_encoder as validate_encoder
-from .validation import validation_table as validation_table
-from .validation import write_validation as write_validation

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorarar.datasets import AXES, Axis, Item, References
 from lorarar.evaluation.metrics.cleaning import clean_prompt
-from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder, MapEncoder, TextEncoder
+from lorarar.evaluation.metrics.encoders.protocols import MapEncoder, TextEncoder, VisionEncoder
 from lorarar.evaluation.metrics.features import Features, ImageFile, gram_features, image_features
 from lorarar.evaluation.metrics.flags import copy_threshold
 from lorarar.evaluation.metrics.measures import Float64Array, normalise
@@ -25,12 +25,12 @@ class Encoders:
         text: Encoder for controllability, which needs texts; None where there is none.
     """
 
-    content: ImageEncoder
-    style: ImageEncoder
-    gram: ImageEncoder
-    text: ImageEncoder | None = None
+    content: VisionEncoder
+    style: VisionEncoder
+    gram: VisionEncoder
+    text: VisionEncoder | None = None
 
-    def by_part(self) -> dict[str, ImageEncoder]:
+    def by_part(self) -> dict[str, VisionEncoder]:
         """Return the encoders by part: "content", "style", "gram" and, where there is one, "text"."""
         parts = {"content": self.content, "style": self.style, "gram": self.gram}
         return parts if self.text is None else parts | {"text": self.text}
@@ -103,7 +103,7 @@ def encode_items(
     files += [file for reference_set in reference_sets for file in reference_set]
     by_encoder: dict[int, Features] = {}
 
-    def encode_once(encoder: ImageEncoder) -> Features:
+    def encode_once(encoder: VisionEncoder) -> Features:
         if id(encoder) not in by_encoder:
             by_encoder[id(encoder)] = image_features(files, encoder, cache=cache, progress=progress)
         return by_encoder[id(encoder)]

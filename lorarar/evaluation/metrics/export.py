@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import Item, manifest_key
-from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder
+from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
 from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FLAGS, FEATURE_METRICS
-from lorarar.evaluation.report.metrics_section import FILE, LIMITATION
-from lorarar.evaluation.report.numbers import DASH, show_estimate, show_number, show_rate
+from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
+from lorarar.evaluation.report.metrics_section import LIMITATION, METRICS_FILE
+from lorarar.evaluation.report.tables import DASH, show_estimate, show_number, show_rate
 from lorarar.storage import lorarar_version, plain, write_csv, write_json, write_text
 
 _LABELS = ("method", "content", "style", "prompt_type")
@@ -39,7 +39,7 @@ class Measurement:
     """
 
     items: Sequence[Item]
-    encoders: Mapping[str, ImageEncoder]
+    encoders: Mapping[str, VisionEncoder]
     images: Sequence[ImageScores]
     pairs: Sequence[PairScores]
     groups: Sequence[PromptTypeResults]
@@ -58,7 +58,9 @@ class Measurement:
             f"({self.computed} files encoded, {self.cached} from the cache)"
         ]
         lines += [f"refused {name}: {reason}" for _, name, reason in self.refusals()]
-        lines += [f"not measured: {FEATURE_METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()]
+        lines += [
+            f"not measured: {FEATURE_METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()
+        ]
         return "\n".join(lines)
 
     def refusals(self) -> Iterator[tuple[str, str, str]]:
@@ -77,7 +79,7 @@ def write_measurement(folder: Path, measurement: Measurement) -> str:
     from lorarar.evaluation.metrics.plots import plot_svg  # loads matplotlib, which reading results does not need
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FILE, _json(measurement), sort_keys=True)
+    write_json(folder / METRICS_FILE, _json(measurement), sort_keys=True)
     write_csv(folder / "metrics.csv", _rows(measurement.images))
     write_text(folder / "metrics.md", _markdown(measurement))
     for group in measurement.groups:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from lorarar.datasets import LONGEST_SIDE, ImageError, fingerprint, load_image
-from lorarar.evaluation.metrics.encoders.protocols import FeatureArray, ImageEncoder, MapEncoder
+from lorarar.evaluation.metrics.encoders.protocols import FeatureArray, MapEncoder, VisionEncoder
 from lorarar.evaluation.metrics.measures import gram
 from lorarar.storage import atomic_write, digest, write_json
 
@@ -52,7 +52,7 @@ class Features:
 
 
 def image_features(
-    files: Iterable[ImageFile], encoder: ImageEncoder, *, cache: Path | None = None, progress: bool = False
+    files: Iterable[ImageFile], encoder: VisionEncoder, *, cache: Path | None = None, progress: bool = False
 ) -> Features:
     """Encode image files.
 
@@ -115,7 +115,7 @@ class _Content:
 
 def _collect(
     files: Iterable[ImageFile],
-    encoder: ImageEncoder,
+    encoder: VisionEncoder,
     kind: str,
     encode: _Encode,
     cache: Path | None,
@@ -189,7 +189,7 @@ def _is_sound(row: FeatureArray) -> bool:
     return bool(np.isfinite(row).all() and row.any())
 
 
-def _cache_folder(cache: Path, encoder: ImageEncoder, kind: str) -> Path:
+def _cache_folder(cache: Path, encoder: VisionEncoder, kind: str) -> Path:
     """Return the folder of the features of one encoder; about.json there describes them."""
     about = {"encoder": encoder.name, "sha256": encoder.sha256, "resize": encoder.resize, "features": kind}
     about |= {"longest_side": str(LONGEST_SIDE), "version": str(_VERSION)}

@@ -46,16 +46,21 @@ def plot_svg(group: PromptTypeResults) -> str:
     Each panel shows one metric: for each method its mean and its 95 % interval. A metric that was not measured has no
     panel, and a method without a value has an empty row.
     """
-    text = io.StringIO()
+    figure, text = plot_group(group), io.StringIO()
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         # The viewer of an SVG picks the font, so a letter that matplotlib's own font lacks is still shown.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        plot_group(group).savefig(text, format="svg", metadata={"Date": None})
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
 def plot_group(group: PromptTypeResults) -> Figure:
-    """Draw the picture of one prompt type, see `plot_svg`."""
+    """Return the picture of one prompt type as a figure, see `plot_svg`."""
+    with matplotlib.style.context(["default", _STYLE]):
+        return _draw(group)
+
+
+def _draw(group: PromptTypeResults) -> Figure:
     methods = [result.method for result in group.methods]
     panels = {}
     for name in FEATURE_METRICS:
@@ -77,7 +82,9 @@ def plot_group(group: PromptTypeResults) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, metric: FeatureMetric, methods: Sequence[str], estimates: Sequence[Estimate | None]) -> None:
+def _draw_panel(
+    axes: Axes, metric: FeatureMetric, methods: Sequence[str], estimates: Sequence[Estimate | None]
+) -> None:
     for row, estimate in enumerate(estimates):
         if estimate is None:
             continue

@@ -13,12 +13,12 @@ from lorarar.datasets import (
     build_items,
     check_items,
     load_references,
-    lock,
+    lock_items,
     read_entries,
     read_manifest,
 )
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
-from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder
+from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
 from lorarar.evaluation.metrics.encoders.resizing import Resize
 from lorarar.evaluation.metrics.encoding import Encoders, encode_items
 from lorarar.evaluation.metrics.export import Measurement, write_measurement
@@ -141,7 +141,7 @@ def measure_metrics(
     """
     check_items(items, references)
     start = time.perf_counter()
-    locked = lock(items, root)
+    locked = lock_items(items, root)
     encoded = encode_items(locked, references, root, encoders, triggers=triggers, cache=cache, progress=progress)
     images, pairs = score_all(locked, encoded, base=base)
     classes = content_classes or _default_classes(references)
@@ -166,9 +166,9 @@ def measure_metrics(
 
 def load_encoders(config: MetricsConfig) -> Encoders:
     """Load the encoders of a configuration; equal choices share one encoder."""
-    loaded: dict[EncoderChoice, ImageEncoder] = {}
+    loaded: dict[EncoderChoice, VisionEncoder] = {}
 
-    def load_once(choice: EncoderChoice) -> ImageEncoder:
+    def load_once(choice: EncoderChoice) -> VisionEncoder:
         if choice not in loaded:
             loaded[choice] = load_encoder(choice.name, resize=choice.resize, path=choice.path)
         return loaded[choice]

@@ -1,9 +1,10 @@
-"""What the pages and tables of the judge and of the metrics share.
+"""Parts that the pages and tables of the judge and of the metrics share.
 
-html             HTML from text that nobody vouches for: whatever is not markup made here is escaped
-metric_names     What is measured: one row a metric
-metrics_section  The section of a report with what `lorarar metrics` found on the same images
-numbers          Numbers as a reader wants them, and tables of them
+metric_names     Feature metrics: name, direction and number format of each
+metrics_section  Metrics section: the part of a judge's report with the results of `lorarar metrics` on the same images
+pages            HTML pages from Jinja templates: all text is escaped, and an unknown name in a template is an error
+tables           Tables of a report, and their numbers as text
+templates/       Base page, macros, style sheet and the metrics section
 """
 
 import lazy_loader

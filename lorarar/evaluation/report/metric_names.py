@@ -1,4 +1,4 @@
-"""What is measured: one row a metric."""
+"""Feature metrics: name, direction and number format of each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class FeatureMetric:
-    """A metric.
+    """A metric of encoder features.
 
     Attributes:
-        better: whether more or less of it is better.
-        whole: whether it is a property of all images of a pair, not the mean of one of each.
-        form: how its numbers are written; a Gram loss may be of any size.
+        better: the direction of a better value.
+        whole: whether it is a property of all images of a pair together, not a mean over single images.
+        form: the format of its numbers; a Gram loss may be of any magnitude.
     """
 
     title: str
@@ -23,7 +23,7 @@ class FeatureMetric:
 
     @property
     def sign(self) -> int:
-        """1 or -1: what it is multiplied by so that more is better."""
+        """The factor, 1 or -1, after which a larger value is better."""
         return 1 if self.better == "up" else -1
 
 
@@ -40,7 +40,7 @@ FEATURE_METRICS = {
 }
 
 FLAGS = {
-    "content_leak": "nearly a style reference, whose content leaks in",
+    "content_leak": "nearly a style reference, so its content leaks in",
     "copy": "nearly a content reference, copied with its look",
-    "unstylised": "no nearer to the style than the content's own references are",
+    "unstylised": "no nearer to the style than the content's own references",
 }

@@ -1,11 +1,11 @@
-"""Intervals, paired tests and agreement for scores of crossed pairs; numpy only.
+"""Statistics of scores: intervals, paired tests and agreement for scores of crossed pairs; numpy only.
 
-agreement      Do two raters agree beyond chance, and does a score tell two classes apart?
-bootstrap      Intervals for scores of crossed pairs: contents x styles x seeds
-bradley_terry  Strengths of methods from pairwise preferences
-comparisons    Is one method better than another? Paired tests, and what to do about many of them
-correlation    Do two scores order things alike? Rank correlation, with intervals for crossed pairs
-proportions    Counted proportions
+agreement      Agreement: whether two raters agree beyond chance, and whether a score separates two classes
+bootstrap      Bootstrap intervals for scores of crossed pairs: contents x styles x seeds
+bradley_terry  Bradley-Terry model: strengths of methods from pairwise preferences
+comparisons    Comparisons of methods: paired tests, and corrections for many tests
+correlation    Rank correlation: whether two scores order items in the same way
+proportions    Proportions: Wilson's interval, the correction for the measured errors of a judge, the best of k
 """
 
 import lazy_loader

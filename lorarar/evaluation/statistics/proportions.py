@@ -1,4 +1,4 @@
-"""Counted proportions: Wilson's interval, the correction for a judge's known errors, the best of k."""
+"""Proportions: Wilson's interval, the correction for the measured errors of a judge, the best of k."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorarar.evaluation.statistics.bootstrap import Estimate, Z
 
 @dataclass(frozen=True)
 class Rate:
-    """How many of ``total`` independent trials succeeded."""
+    """Number of successes in ``total`` independent trials."""
 
     successes: int
     total: int
@@ -24,19 +24,22 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """The share of successes; NaN when nothing was tried."""
+        """Share of successes; NaN without trials."""
         return self.successes / self.total if self.total else math.nan
 
     @property
     def variance(self) -> float:
-        """Of the share, with one success and one failure added, so that 20 of 20 is not taken for certain."""
+        """Variance of the share, with one success and one failure added, so that 20 of 20 does not have variance 0."""
         n = self.total + 2
         p = (self.successes + 1) / n
         return p * (1 - p) / n
 
 
 def wilson(rate: Rate) -> Estimate:
-    """A share with Wilson's 95 % score interval, which stays within 0 to 1; nothing tried gives NaN and 0 to 1.
+    """Return a share with Wilson's 95 % score interval, which lies within 0 to 1.
+
+    The bounds are (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n). Without trials the share is NaN and the
+    interval is 0 to 1.
 
     Reference: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """
@@ -45,37 +48,50 @@ def wilson(rate: Rate) -> Estimate:
         return Estimate(math.nan, 0.0, 1.0)
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    # At 0 and n of n the bound is exactly 0 and 1; rounding would miss it.
+    # For 0 and n successes a bound is exactly 0 or 1; the formula misses it by rounding.
     low = 0.0 if rate.successes == 0 else centre - half
     high = 1.0 if rate.successes == n else centre + half
     return Estimate(p, low, high)
 
 
 def correct_shares(shares: NDArray[np.floating], sensitivity: float, specificity: float) -> NDArray[np.float64]:
-    """Shares of yes freed of the judge's errors: (share + specificity - 1) / (sensitivity + specificity - 1).
+    """Correct shares of "yes" for the errors of a judge: (share + specificity - 1) / (sensitivity + specificity - 1).
 
-    The result's expectation is the truth's, but single values may leave 0 to 1.
+    The result is unbiased, but single values may lie outside 0 to 1.
+
+    Args:
+        shares: Shares of "yes", any shape.
+        sensitivity: Share of "yes" among true cases, 0 to 1.
+        specificity: Share of "no" among false cases, 0 to 1.
 
     Raises:
-        ValueError: sensitivity + specificity is at most 1: such a judge's yes says nothing.
+        ValueError: Sensitivity + specificity is at most 1, so the answers of the judge hold no information.
+
+    Reference: W. J. Rogan and B. Gladen, "Estimating prevalence from the results of a screening test", American
+    Journal of Epidemiology 107 (1978).
     """
     informedness = sensitivity + specificity - 1
     if not informedness > 0:
         raise ValueError(
             f"expected sensitivity + specificity above 1, found {sensitivity:.3f} + {specificity:.3f}: "
-            "this judge's answers hold no information, so nothing can be corrected"
+            "the answers of this judge hold no information; use another judge"
         )
     return (np.asarray(shares, float) + specificity - 1) / informedness
 
 
 def rogan_gladen(apparent: Estimate, sensitivity: Rate, specificity: Rate) -> Estimate:
-    """A share of yes freed of the judge's errors, with an interval that carries the errors' own uncertainty.
+    """Correct a share of "yes" for the errors of a judge, with an interval that includes their uncertainty.
 
-    The variances of the three parts are propagated to first order; that of ``apparent`` is read from its interval's
-    width. Everything is cut to 0 .. 1.
+    The variances of share, sensitivity and specificity are propagated to first order (delta method). The variance of
+    the share follows from the width of its interval. The result is clipped to 0 to 1.
+
+    Args:
+        apparent: Share of "yes" with its interval.
+        sensitivity: Correct answers among true cases.
+        specificity: Correct answers among false cases.
 
     Raises:
-        ValueError: sensitivity + specificity is at most 1.
+        ValueError: Sensitivity + specificity is at most 1.
 
     Reference: W. J. Rogan and B. Gladen, "Estimating prevalence from the results of a screening test", American
     Journal of Epidemiology 107 (1978), with the added observations of Z. Lang and J. Reiczigel, "Confidence limits for
@@ -97,14 +113,18 @@ def rogan_gladen_joint(
     sensitivity: tuple[Rate, Rate],
     specificity: tuple[Rate, Rate],
 ) -> Estimate:
-    """The share of images that are right on both axes, freed of the judge's errors on either.
+    """Correct the share of images that are right on both axes for the errors of a judge.
 
-    Given the truth, errors on the two axes are taken as independent.
+    Errors on the two axes are assumed to be independent, given the truth. Variances are propagated as in
+    `rogan_gladen`.
 
     Args:
-        joint: the mean over images of the product of both axes' `correct_shares` shares, with its interval.
-        content, style: the mean over images of each axis' corrected share.
-        sensitivity, specificity: of the judge on content and on style.
+        joint: Mean over images of the product of the shares that `correct_shares` gives for the two axes, with its
+            interval.
+        content: Mean over images of the corrected share for content.
+        style: Mean over images of the corrected share for style.
+        sensitivity: Correct answers among true cases, for content and for style.
+        specificity: Correct answers among false cases, for content and for style.
     """
     variance = _variance(joint)
     for se, sp, other in zip(sensitivity, specificity, (style, content), strict=True):
@@ -115,12 +135,17 @@ def rogan_gladen_joint(
 
 
 def best_of_k(correct: int, total: int, k: int) -> float:
-    """The chance that at least one of k images is right, from ``correct`` right ones among ``total``: without bias.
+    """Return the unbiased estimate of the probability that at least one of k images is right.
 
-    1 - C(total - correct, k) / C(total, k).
+    pass@k = 1 - C(n - c, k) / C(n, k), where c of n images are right.
+
+    Args:
+        correct: Number c of right images.
+        total: Number n of images.
+        k: Number of images to choose from.
 
     Raises:
-        ValueError: k is below 1 or above ``total``.
+        ValueError: k is below 1 or above ``total``, or ``correct`` is not within 0 to ``total``.
 
     Reference: M. Chen et al., "Evaluating large language models trained on code" (2021), equation 1.
     """
@@ -130,6 +155,7 @@ def best_of_k(correct: int, total: int, k: int) -> float:
 
 
 def _variance(estimate: Estimate) -> float:
+    """Return the variance that a normal 95 % interval of this width has."""
     return ((estimate.high - estimate.low) / (2 * Z)) ** 2
 
 

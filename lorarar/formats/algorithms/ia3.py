@@ -1,4 +1,4 @@
-"""IA3 as LyCORIS stores it, dW = W0 * weight: each row, or each input channel, of the base's weight scaled.
+"""IA3 as stored by LyCORIS, dW = W0 * weight: a factor for each row or each input channel of the base's weight.
 
 Reference: IA3, arXiv 2205.05638, section 3.3.
 """
@@ -13,22 +13,22 @@ from lorarar.lora import Dense
 
 
 def ia3(parts: LayerParts, weight: Tensor) -> Dense:
-    """The delta, of full rank.
+    """Return the full-rank delta.
 
     Args:
-        parts: "ia3", (out,) or (in,), in convolutions (1, out, 1, 1) or (1, in, 1, 1); "on_input", 1 where the input
-            channels are scaled, else 0.
-        weight: W0, (out, in[, height, width]), float32 or wider.
+        parts: "ia3", (out,) or (in,), in convolutions (1, out, 1, 1) or (1, in, 1, 1); "on_input", 1 if the factors
+            apply to input channels, 0 if they apply to rows.
+        weight: W0, (out, in[, height, width]), float32 or float64.
 
     Raises:
-        ValueError: Shapes do not fit.
+        ValueError: The shapes disagree.
     """
     dimension = 1 if single_number(parts, "on_input") else 0
     factors = widen(parts["ia3"]).flatten()
     if factors.numel() != weight.shape[dimension]:
         raise ValueError(
             f"IA3 must have one number for each of the weight's {weight.shape[dimension]} "
-            f"{('rows', 'input channels')[dimension]}, found {factors.numel()}: the base model is another one"
+            f"{('rows', 'input channels')[dimension]}, found {factors.numel()}: give the base model of the training"
         )
     shape = [1] * weight.ndim
     shape[dimension] = -1

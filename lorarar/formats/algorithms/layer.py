@@ -1,4 +1,4 @@
-"""Algorithms that make a layer's delta of the tensors in a file: one module a family."""
+"""Layer deltas: the choice of the algorithm for the parts of a layer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from lorarar.formats.algorithms.roles import MAGNITUDES, algorithm_of
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.lora import Layer
 
-__all__ = ["NeedsBase", "Scaling", "algorithm", "build", "split"]
-
 _FACTORED: Mapping[str, Callable[[LayerParts, Scaling], Layer]] = {
     "lora": lora,
     "lora_tucker": tucker,
@@ -31,49 +29,53 @@ _ON_BASE: Mapping[str, Callable[[LayerParts, Scaling, Tensor], Layer]] = {
     "ia3": lambda parts, _, weight: ia3(parts, weight),
     "oft": lambda parts, _, weight: oft(parts, weight),
     "glora": glora,
-    "dora": lambda parts, scaling, weight: _dora(parts, scaling, weight),
+    "dora": lambda parts, scaling, weight: _with_magnitude(parts, scaling, weight),
 }
 _DENSE = ("diff", "w_norm")
 
 
-class NeedsBase(ValueError):  # noqa: N818 (says what to do)
-    """A delta depends on the base model's weights, and none were given."""
+class NeedsBase(ValueError):  # noqa: N818 (the name states the remedy)
+    """The delta depends on the base model's weights, and there is no base model."""
 
 
 def layer_deltas(
     parts: Mapping[str, Tensor], scaling: Scaling, weight: Callable[[], Tensor] | None = None
 ) -> dict[str, Layer]:
-    """One layer's delta, exactly.
+    """Compute the exact deltas of one layer.
 
     Args:
-        parts: Role (see `split_key`) -> tensor as stored.
-        scaling: What a configuration says, where the parts hold no alpha.
-        weight: Gives the base model's weight of the layer, (out, in[, height, width]); asked only where it is needed.
+        parts: Role (see `roles.split_key`) -> tensor as stored.
+        scaling: Scaling from a configuration, for parts without alpha.
+        weight: Returns the base model's weight of the layer, (out, in[, height, width]). It is called only if the
+            algorithm needs the weight.
 
     Returns:
-        "" -> the weight's delta, "bias" -> the bias' delta (out,), where there are such.
+        "" -> delta of the weight, "bias" -> delta of the bias (out,), as far as the layer has them.
 
     Raises:
-        NeedsBase: The algorithm needs the base's weight, and `weight` is None.
-        ValueError: Parts are missing or superfluous, shapes disagree, or a type cannot be computed with.
+        NeedsBase: The algorithm needs the base model's weight, and `weight` is None.
+        ValueError: Parts are missing or superfluous, shapes disagree, or a dtype does not support arithmetic.
     """
     name, parts = algorithm_of(parts), prepare(parts)
-    layers: dict[str, Layer] = {}
+    deltas: dict[str, Layer] = {}
+    dense_role = next((role for role in _DENSE if role in parts), None)
     if name in _FACTORED:
-        layers[""] = _FACTORED[name](parts, scaling)
+        deltas[""] = _FACTORED[name](parts, scaling)
     elif name in _ON_BASE:
-        layers[""] = _ON_BASE[name](parts, scaling, _base(name, weight))
-    else:
-        layers = {"": dense(parts, role) for role in _DENSE if role in parts}  # noqa: B035 (at most one of them)
-    of_bias = bias(parts, scaling)
-    return layers if of_bias is None else {**layers, "bias": of_bias}
+        deltas[""] = _ON_BASE[name](parts, scaling, _base(name, weight))
+    elif dense_role:
+        deltas[""] = dense(parts, dense_role)
+    bias_delta = bias(parts, scaling)
+    if bias_delta is not None:
+        deltas["bias"] = bias_delta
+    return deltas
 
 
 def _base(name: str, weight: Callable[[], Tensor] | None) -> Tensor:
     if weight is None:
         raise NeedsBase(
-            f"a {name.upper()} layer means a change that depends on the base model's weights: give the base model with "
-            f"--base MODEL (in Python: base=), a diffusers folder or a checkpoint"
+            f"the delta of a {name.upper()} layer depends on the base model's weights: give the base model with --base "
+            f"MODEL (in Python: base=), a diffusers folder or a checkpoint"
         )
     tensor = weight()
     if tensor.ndim < 2 or tensor.dtype not in ARITHMETIC_DTYPES:
@@ -84,10 +86,12 @@ def _base(name: str, weight: Callable[[], Tensor] | None) -> Tensor:
     return widen(tensor)
 
 
-def _dora(parts: LayerParts, scaling: Scaling, weight: Tensor) -> Layer:
+def _with_magnitude(parts: LayerParts, scaling: Scaling, weight: Tensor) -> Layer:
     inner = {role: tensor for role, tensor in parts.items() if role not in MAGNITUDES}
     layer = _FACTORED[algorithm_of(inner)](inner, scaling)
     expected = (weight.shape[0], weight[0].numel())
     if layer.shape != expected:
-        raise ValueError(f"the delta {layer.shape} does not fit the base's weight {expected}: it is another model's")
+        raise ValueError(
+            f"expected a delta of the base's shape {expected}, found {layer.shape}: give the base model of the training"
+        )
     return dora(parts, layer, weight)

@@ -1,9 +1,9 @@
 """LoHa, dW = gamma (w1_a w1_b) * (w2_a w2_b), * entry by entry.
 
-Reference: FedPara, arXiv 2108.06098, equation 4; its Tucker form for convolutions, section 2.2, proposition 3.
+Reference: FedPara, arXiv 2108.06098, equation 4; Tucker form for convolutions: section 2.2, proposition 3.
 
-An entry of dW is (sum_p a_op b_pi)(sum_q c_oq d_qi) = sum_pq (a_op c_oq)(b_pi d_qi): the row-wise Khatri-Rao product of
-the up factors and the column-wise one of the down factors are exact factors of rank r1 r2.
+An entry of dW is (sum_p a_op b_pi)(sum_q c_oq d_qi) = sum_pq (a_op c_oq)(b_pi d_qi). The row-wise Khatri-Rao product of
+the up factors and the column-wise one of the down factors are therefore exact factors of rank r1 r2.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from lorarar.lora import Dense, Layer, LowRank
 
 
 def loha(parts: LayerParts, scaling: Scaling) -> Layer:
-    """Exact factors of rank r1 r2 where that is less than both sides, else the dense delta.
+    """Return exact factors of rank r1 r2 if this is less than both sides of the delta, else the dense delta.
 
     Args:
         parts: "hada_w1_a" (out, r1), "hada_w1_b" (r1, in), "hada_w2_a", "hada_w2_b"; with "hada_t1" and "hada_t2"
             (r, r, height, width) the factors a are (r, out). "alpha".
-        scaling: What a configuration says.
+        scaling: Scaling from a configuration.
 
     Returns:
-        float32 or wider. The kernel is known from a Tucker core only.
+        A delta in float32 or float64. Only a Tucker core determines the kernel.
 
     Raises:
         ValueError: The shapes disagree.
@@ -33,7 +33,7 @@ def loha(parts: LayerParts, scaling: Scaling) -> Layer:
     if a.shape[0] != c.shape[0] or b.shape[1] != d.shape[1] or kernel != other:
         raise ValueError(
             f"the two products of LoHa must have equal shapes, found {(a.shape[0], b.shape[1])} and "
-            f"{(c.shape[0], d.shape[1])}: they belong to different layers"
+            f"{(c.shape[0], d.shape[1])}: the file is damaged, save it again"
         )
     scale = gamma(parts, scaling, parts["hada_w1_b"].shape[0])
     if a.shape[1] * c.shape[1] < min(a.shape[0], b.shape[1]):
@@ -43,7 +43,7 @@ def loha(parts: LayerParts, scaling: Scaling) -> Layer:
 
 
 def _half(parts: LayerParts, index: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """One of the two products: up (out, r), down (r, in), kernel."""
+    """Return one of the two products: up (out, r), down (r, in), kernel."""
     up, down, core = f"hada_w{index}_a", f"hada_w{index}_b", f"hada_t{index}"
     if core in parts:
         check_ranks(parts, (up, 0), (core, 0))

@@ -1,7 +1,7 @@
 """LoRA and LoCon, dW = gamma up down, and LoCon's Tucker form, dW = gamma mid x_1 up x_2 down.
 
-Reference: LoRA, arXiv 2106.09685; LoCon, arXiv 2309.14859. LoCon's up factor is a convolution of kernel 1, so
-flattening both factors leaves a product of matrices.
+Reference: LoRA, arXiv 2106.09685; LoCon, arXiv 2309.14859. LoCon's up factor is a convolution of kernel 1, so the
+flattened factors form a matrix product.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from lorarar.lora import LowRank
 
 
 def lora(parts: LayerParts, scaling: Scaling) -> LowRank:
-    """The factors as they are stored, with gamma beside them; a convolution is flattened.
+    """Return the stored factors, with gamma beside them and convolutions flattened.
 
     Args:
-        parts: "up" (out, rank[, 1, 1]), "down" (rank, in[, height, width]), and "alpha" where the file has one.
-        scaling: What a configuration says.
+        parts: "up" (out, rank[, 1, 1]), "down" (rank, in[, height, width]), and "alpha" if the file has one.
+        scaling: Scaling from a configuration.
 
     Raises:
         ValueError: The shapes disagree.
@@ -26,11 +26,11 @@ def lora(parts: LayerParts, scaling: Scaling) -> LowRank:
 
 
 def tucker(parts: LayerParts, scaling: Scaling) -> LowRank:
-    """The core folded into the down factor: the rank stays.
+    """Fold the core into the down factor, which keeps the rank.
 
     Args:
         parts: "up" (out, rank, 1, 1), "mid" (rank, rank, height, width), "down" (rank, in, 1, 1), "alpha".
-        scaling: What a configuration says.
+        scaling: Scaling from a configuration.
 
     Raises:
         ValueError: The shapes disagree.

@@ -1,8 +1,8 @@
-"""OFT and BOFT, dW = rescale R W0 - W0 with an orthogonal R: the base's rows are rotated.
+"""OFT and BOFT, dW = rescale R W0 - W0 with an orthogonal R: a rotation of the base's rows.
 
 Reference: OFT, arXiv 2306.07280, section 3.2 (Cayley's R = (I + Q)(I - Q)^-1, Q = P - P^T); BOFT, arXiv 2311.06243,
-section 4. As LyCORIS stores them: OFT's R is one diagonal of blocks, each applied transposed; BOFT's is a product of
-stages, each of which mixes rows that lie twice as far apart as the last one's.
+section 4. LyCORIS stores R of OFT as one diagonal of blocks, each applied transposed. R of BOFT is a product of stages;
+the rows that a stage mixes lie twice as far apart as those of the previous stage.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from lorarar.lora import Dense
 
 
 def oft(parts: LayerParts, weight: Tensor) -> Dense:
-    """The delta, of full rank.
+    """Return the full-rank delta.
 
     Args:
         parts: "oft_blocks", OFT's (blocks, size, size) or BOFT's (stages, blocks, size, size), blocks * size = out;
-            "alpha", the bound on |Q| / out, 0 for none; "rescale" (out, 1[, 1, 1]).
-        weight: W0, (out, in[, height, width]), float32 or wider.
+            "alpha", the bound on |Q| / out, 0 for no bound; "rescale" (out, 1[, 1, 1]).
+        weight: W0, (out, in[, height, width]), float32 or float64.
 
     Raises:
-        ValueError: Shapes do not fit, or the blocks are too large to be inverted.
+        ValueError: The shapes disagree, or the blocks are too large to be inverted.
     """
     rows, blocks = weight.flatten(1), parts["oft_blocks"]
     out = rows.shape[0]
     if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2] or blocks.shape[-3] * blocks.shape[-1] != out:
         raise ValueError(
             f"oft_blocks must be square blocks that cover the weight's {out} rows, found shape {tuple(blocks.shape)}: "
-            f"the base model is another one, or the file is damaged"
+            f"give the base model of the training, or save the LoRA again"
         )
     rotations = _cayley(blocks, single_number(parts, "alpha") * out if "alpha" in parts else 0.0).to(rows.dtype)
     if blocks.ndim == 3:
@@ -44,25 +44,25 @@ def oft(parts: LayerParts, weight: Tensor) -> Dense:
 
 
 def _cayley(blocks: Tensor, bound: float) -> Tensor:
-    """(I + Q)(I - Q)^-1 in float64, |Q| over all blocks cut to the bound where that is above 0."""
+    """Return (I + Q)(I - Q)^-1 in float64. A bound above 0 limits the norm of Q over all blocks."""
     skew = blocks.double() - blocks.double().mT
     length = float(skew.norm())
     if 0 < bound < length:
         skew = skew * (bound / length)
     identity = torch.eye(blocks.shape[-1], dtype=skew.dtype)
-    # (I + Q) and (I - Q)^-1 commute.
+    # (I + Q) and (I - Q)^-1 commute, so one linear solve is enough.
     rotations: Tensor = torch.linalg.solve_ex(identity - skew, identity + skew).result
     if not bool(rotations.isfinite().all()):
-        raise ValueError("oft_blocks are too large to make rotations of: the training that made them diverged")
+        raise ValueError("oft_blocks are too large for rotations: their training diverged; use an earlier checkpoint")
     return rotations
 
 
 def _butterfly(rotations: Tensor, rows: Tensor) -> Tensor:
-    """All stages in turn, (stages, blocks, size, size) on (out, in)."""
+    """Apply all stages in turn, (stages, blocks, size, size) on (out, in)."""
     stages, blocks, size, _ = rotations.shape
     out, width = rows.shape
     if size % 2 or out % (size << (stages - 1)):
-        raise ValueError(f"{stages} stages of BOFT with blocks of {size} do not fit {out} rows: the file is damaged")
+        raise ValueError(f"{stages} stages of BOFT with blocks of {size} do not fit {out} rows: save the LoRA again")
     for stage, rotation in enumerate(rotations):
         half = (size // 2) << stage
         paired = rows.reshape(-1, 2, half, width).transpose(1, 2).reshape(blocks, size, width)
@@ -73,5 +73,8 @@ def _butterfly(rotations: Tensor, rows: Tensor) -> Tensor:
 def _rescale(parts: LayerParts, out: int) -> Tensor:
     rescale = widen(parts["rescale"])
     if rescale.numel() != out:
-        raise ValueError(f"rescale must have one number for each of {out} rows, found shape {tuple(rescale.shape)}")
+        raise ValueError(
+            f"rescale must have one number for each of {out} rows, found shape {tuple(rescale.shape)}: save the "
+            f"LoRA again"
+        )
     return rescale.reshape(out, 1)

@@ -1,4 +1,4 @@
-"""A layer's parts made ready for arithmetic, with what every algorithm checks."""
+"""Parts of a layer: their preparation for arithmetic, and checks for all algorithms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 LayerParts = Mapping[str, Tensor]
 _NUMBERS = ("alpha", "scalar", "on_input")
-# float8 has no arithmetic; these types hold all its values.
+# float8 has no arithmetic. These dtypes hold all its values.
 _WIDENED = {
     torch.float8_e4m3fn: torch.float16,
     torch.float8_e5m2: torch.float16,
@@ -18,28 +18,30 @@ _WIDENED = {
     torch.float8_e5m2fnuz: torch.float16,
     torch.float8_e8m0fnu: torch.float32,
 }
-# What is computed with.
+# Dtypes with arithmetic.
 ARITHMETIC_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def prepare(parts: LayerParts) -> dict[str, Tensor]:
-    """The parts in types that have arithmetic; float8 is widened without loss, and all are float64 where one is.
+    """Return the parts in dtypes with arithmetic.
+
+    float8 is widened without loss. If one part is float64, all become float64.
 
     Raises:
-        ValueError: A part is empty, or of integers: quantised weights, whose scales are not known.
+        ValueError: A part is empty, or holds integers, which are quantised weights with unknown scales.
     """
-    prepared = {role: tensor if role in _NUMBERS else _ready(role, tensor) for role, tensor in parts.items()}
+    prepared = {role: tensor if role in _NUMBERS else _prepare_part(role, tensor) for role, tensor in parts.items()}
     if all(tensor.dtype != torch.float64 for role, tensor in prepared.items() if role not in _NUMBERS):
         return prepared
     return {role: tensor if role in _NUMBERS else tensor.double() for role, tensor in prepared.items()}
 
 
-def _ready(role: str, tensor: Tensor) -> Tensor:
+def _prepare_part(role: str, tensor: Tensor) -> Tensor:
     tensor = tensor.to(_WIDENED.get(tensor.dtype, tensor.dtype))
     if tensor.dtype not in ARITHMETIC_DTYPES:
         raise ValueError(
-            f"{role} is stored as {tensor.dtype}, and what its numbers stand for is not known: expected floating-point "
-            f"weights, dequantise them first"
+            f"{role} is stored as {tensor.dtype}, whose scale is unknown: expected floating-point weights, dequantise "
+            f"them first"
         )
     if not tensor.numel():
         raise ValueError(f"{role} is empty, shape {tuple(tensor.shape)}: the file is damaged, save it again")
@@ -47,52 +49,54 @@ def _ready(role: str, tensor: Tensor) -> Tensor:
 
 
 def as_matrix(parts: LayerParts, role: str) -> Tensor:
-    """A part of two dimensions; further ones of size 1 are dropped.
+    """Return a part as a matrix without further dimensions of size 1.
 
     Raises:
-        ValueError: It has another shape.
+        ValueError: The part has another shape.
     """
     tensor = parts[role]
     if tensor.ndim < 2 or math.prod(tensor.shape[2:]) != 1:
-        raise ValueError(f"{role} must be a matrix, found shape {tuple(tensor.shape)}")
+        raise ValueError(f"{role} must be a matrix, found shape {tuple(tensor.shape)}: save the LoRA again")
     return tensor.flatten(1)
 
 
 def flatten_kernel(parts: LayerParts, role: str) -> tuple[Tensor, tuple[int, ...]]:
-    """A part as a matrix, and its convolution kernel; () where it is a matrix as it is.
+    """Return a part as a matrix, and its convolution kernel; () for a matrix.
 
     Raises:
-        ValueError: It is a vector or a number.
+        ValueError: The part is a vector or a scalar.
     """
     tensor = parts[role]
     if tensor.ndim < 2:
-        raise ValueError(f"{role} must be a matrix or a convolution, found shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"{role} must be a matrix or a convolution, found shape {tuple(tensor.shape)}: save the LoRA again"
+        )
     return tensor.flatten(1), tuple(tensor.shape[2:])
 
 
-def check_ranks(parts: LayerParts, one: tuple[str, int], other: tuple[str, int]) -> None:
-    """Checks that two parts agree in the dimensions named, (role, dimension).
+def check_ranks(parts: LayerParts, first: tuple[str, int], second: tuple[str, int]) -> None:
+    """Check that two parts have the same size in the given dimensions, each (role, dimension).
 
     Raises:
-        ValueError: They do not, or a part has no such dimension.
+        ValueError: The sizes differ, or a part has no such dimension.
     """
-    sizes = [parts[role].shape[dimension : dimension + 1] for role, dimension in (one, other)]
+    sizes = [parts[role].shape[dimension : dimension + 1] for role, dimension in (first, second)]
     if sizes[0] != sizes[1] or not sizes[0]:
-        shapes = " and ".join(f"{role} {tuple(parts[role].shape)}" for role, _ in (one, other))
-        raise ValueError(f"the ranks of {shapes} disagree: parts were swapped, transposed or taken from two files")
+        shapes = " and ".join(f"{role} {tuple(parts[role].shape)}" for role, _ in (first, second))
+        raise ValueError(f"the ranks of {shapes} disagree: check whether parts were swapped, transposed or mixed")
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float32, or float64 where it is so already."""
+    """Return the tensor in float32, or unchanged if it is float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def fold_core(core: Tensor, down: Tensor) -> Tensor:
-    """A Tucker core times its down factor, as a matrix: (p, q, *kernel) x_2 (q, in) -> (p, in * kernel)."""
+    """Multiply a Tucker core by its down factor: (p, q, *kernel) x_2 (q, in) -> matrix (p, in * kernel)."""
     return torch.einsum("pqk,qi->pik", widen(core).flatten(2), widen(down)).flatten(1)
 
 
 def kron(a: Tensor, b: Tensor) -> Tensor:
-    """The Kronecker product of two matrices. (torch's own fails on transposed ones of one column.)"""
+    """Return the Kronecker product of two matrices. torch.kron fails for transposed matrices with one column."""
     blocks = a[:, None, :, None] * b[None, :, None, :]
     return blocks.reshape(a.shape[0] * b.shape[0], a.shape[1] * b.shape[1])

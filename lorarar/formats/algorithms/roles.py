@@ -1,11 +1,11 @@
-"""What the parts of a layer are called in files, and which parts make a whole."""
+"""Roles of the parts in files, and the sets of parts that each algorithm needs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
 
-# End of a key -> role. peft's adapter name (".default") is the dialects' business.
+# End of a key -> role. The dialects remove peft's adapter name (".default") first.
 _SUFFIXES = {
     "lora_down.weight": "down",
     "lora_up.weight": "up",
@@ -33,10 +33,10 @@ _LONGEST = max(suffix.count(".") for suffix in _SUFFIXES) + 1
 MAGNITUDES = frozenset({"dora_scale", "magnitude"})
 _LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _W1, _W2 = ("lokr_w1_a", "lokr_w1_b"), ("lokr_w2_a", "lokr_w2_b")
-# Every set of parts that is a whole, the first of an algorithm being what is usual.
+# The complete sets of parts for each algorithm, the most frequent set first.
 _WHOLES: tuple[tuple[str, frozenset[str]], ...] = tuple(
-    (name, frozenset(roles))
-    for name, roles in (
+    (name, frozenset(parts))
+    for name, parts in (
         ("lora", ("up", "down")),
         ("lora_tucker", ("up", "down", "mid")),
         ("loha", _LOHA),
@@ -59,7 +59,7 @@ _WHOLES: tuple[tuple[str, frozenset[str]], ...] = tuple(
     )
 )
 _FACTORED = frozenset({"alpha", "scalar", "diff_b"})
-# What may come on top.
+# Parts that may be added to a complete set.
 _OPTIONAL = {
     "lora": _FACTORED | {"up_bias"},
     "lora_tucker": _FACTORED,
@@ -72,15 +72,15 @@ _OPTIONAL = {
 }
 _DECOMPOSABLE = ("lora", "lora_tucker", "loha", "lokr")
 _REFUSED = {
-    "oft_diag": "an early form of OFT (oft_diag) whose meaning differs between tools",
-    "reshape_weight": "a layer that changes its shape (reshape_weight), which no other LoRA can be added to",
+    "oft_diag": "the early form of OFT (oft_diag), whose meaning differs between tools",
+    "reshape_weight": "a layer that changes its shape (reshape_weight), to which no other LoRA can be added",
 }
 
 
 def split_key(key: str) -> tuple[str, str] | None:
-    """A key's stem (the layer, as the file names it) and the role of its tensor; None where no role fits.
+    """Split a key into its stem (the layer with the file's names) and the role of its tensor; None if no role fits.
 
-    >>> split("lora_unet_mid_block_attentions_0_proj_in.lora_down.weight")
+    >>> split_key("lora_unet_mid_block_attentions_0_proj_in.lora_down.weight")
     ('lora_unet_mid_block_attentions_0_proj_in', 'down')
     """
     names = key.rsplit(".", _LONGEST)
@@ -89,45 +89,46 @@ def split_key(key: str) -> tuple[str, str] | None:
         if suffix in _SUFFIXES:
             stem = key[: -len(suffix) - 1]
             return (stem, _SUFFIXES[suffix]) if stem else None
-    # IA3 calls its part "weight" as whole models do; only LyCORIS, which joins names by underscores, writes it.
+    # The part of IA3 is called "weight", like the weights of models. Only LyCORIS writes it; its stems have no dots.
     stem, dot, last = key.rpartition(".")
     return (stem, "ia3") if dot and last == "weight" and stem and "." not in stem else None
 
 
 def algorithm_of(roles: Collection[str]) -> str:
-    """The algorithm whose parts these are.
+    """Return the algorithm that has these parts.
 
     Args:
-        roles: Roles of one layer's tensors.
+        roles: Roles of the tensors of one layer.
 
     Returns:
-        "lora", "lora_tucker", "loha", "lokr", "full", "norm", "ia3", "oft" (BOFT too: the blocks' dimensions tell
-        them apart), "glora"; "dora" for one of the first four with a magnitude.
+        "lora", "lora_tucker", "loha", "lokr", "full", "norm", "ia3", "oft" (also for BOFT, which differs in the
+        dimensions of the blocks), "glora"; "dora" for one of the first four with a magnitude.
 
     Raises:
-        ValueError: A part is missing, or one is superfluous.
+        ValueError: A part is missing or superfluous.
     """
     return _algorithm(frozenset(roles))
 
 
-@cache  # a file has hundreds of layers of one kind
-def _algorithm(given: frozenset[str]) -> str:
-    refused = next((reason for role, reason in _REFUSED.items() if role in given), None)
+@cache  # a file has hundreds of layers with the same parts
+def _algorithm(roles: frozenset[str]) -> str:
+    refused = next((reason for role, reason in _REFUSED.items() if role in roles), None)
     if refused:
-        raise ValueError(f"{refused}; it is not supported, save the LoRA in another form")
-    magnitudes = given & MAGNITUDES
-    fits = [_misfit(name, whole, given, magnitudes) for name, whole in _WHOLES]
+        raise ValueError(f"found {refused}, which is not supported: save the LoRA in another form")
+    magnitudes = roles & MAGNITUDES
+    fits = [_misfit(name, whole, roles, magnitudes) for name, whole in _WHOLES]
     missing, superfluous, name = min(fits, key=lambda fit: len(fit[0]) + len(fit[1]))
     if missing or superfluous or len(magnitudes) > 1:
-        lacks = f"lacks {', '.join(sorted(missing))}" if missing else ""
-        extra = f"does not go with {', '.join(sorted(superfluous or magnitudes))}" if not missing or superfluous else ""
-        raise ValueError(f"{name} {' and '.join(filter(None, (lacks, extra)))}, found {', '.join(sorted(given))}")
+        faults = [f"lacks {', '.join(sorted(missing))}"] if missing else []
+        if superfluous or not missing:
+            faults.append(f"cannot have {', '.join(sorted(superfluous or magnitudes))}")
+        raise ValueError(f"{name} {' and '.join(faults)}, found {', '.join(sorted(roles))}: save the LoRA again")
     return "dora" if magnitudes else name
 
 
 def _misfit(
-    name: str, whole: frozenset[str], given: frozenset[str], magnitudes: frozenset[str]
+    name: str, whole: frozenset[str], roles: frozenset[str], magnitudes: frozenset[str]
 ) -> tuple[frozenset[str], frozenset[str], str]:
-    """What is missing for a whole, and what is too much, and the algorithm's name."""
+    """Return the missing parts, the superfluous parts, and the name of the algorithm."""
     allowed = whole | _OPTIONAL.get(name, frozenset()) | (magnitudes if name in _DECOMPOSABLE else frozenset())
-    return whole - given, given - allowed, name
+    return whole - roles, roles - allowed, name

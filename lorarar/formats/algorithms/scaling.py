@@ -1,4 +1,4 @@
-"""gamma, the number that multiplies a layer's delta."""
+"""gamma, the factor of a layer's delta."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a configuration says of a layer, for parts that hold no alpha of their own.
+    """Scaling of a layer in a configuration, for parts without alpha.
 
     Args:
-        alpha: None or 0 means the rank.
-        rslora: gamma = alpha / sqrt(rank), not alpha / rank (rsLoRA, arXiv 2312.03732).
-        rank: For LoKr of two full factors, whose shapes do not tell it.
+        alpha: None or 0 means alpha = rank.
+        rslora: Whether gamma = alpha / sqrt(rank) instead of alpha / rank (rsLoRA, arXiv 2312.03732).
+        rank: Rank for LoKr with two full factors, whose shapes do not determine it.
     """
 
     alpha: float | None = None
@@ -25,12 +25,12 @@ class Scaling:
 
 
 def gamma(parts: Mapping[str, Tensor], scaling: Scaling, rank: int) -> float:
-    """alpha / rank, times the learned scalar of some LyCORIS files.
+    """Return alpha / rank, multiplied by the learned scalar of some LyCORIS files.
 
-    An alpha beside the factors is always divided by the rank: LyCORIS writes one that has rsLoRA's root in it already.
+    An alpha beside the factors is always divided by the rank, because LyCORIS includes the square root of rsLoRA in it.
 
     Raises:
-        ValueError: alpha or the scalar is not one number.
+        ValueError: alpha or the scalar is not a single number.
     """
     if "alpha" in parts:
         value = (single_number(parts, "alpha") or rank) / rank
@@ -40,10 +40,10 @@ def gamma(parts: Mapping[str, Tensor], scaling: Scaling, rank: int) -> float:
 
 
 def single_number(parts: Mapping[str, Tensor], role: str) -> float:
-    """A part that is one number.
+    """Return the value of a part with a single number.
 
     Raises:
-        ValueError: It is several, or none, or not finite.
+        ValueError: The part has several numbers or none, or the number is not finite.
     """
     tensor = parts[role]
     value = float(tensor) if tensor.numel() == 1 and not tensor.is_complex() else math.nan

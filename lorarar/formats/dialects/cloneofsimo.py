@@ -24,8 +24,10 @@ LAYOUT_KEY = re.compile(r"(?:unet|text_encoder)(?::\d+:rank)?|<.+>")
 
 def parse(key: str) -> Key | None:
     """Parse a key, whose number takes the place of a path; return None for a key of another dialect."""
-    found = _KEY.fullmatch(key)
-    return found and Key(DIALECT, "" if found["model"] == "unet" else "text_encoder", found["number"], found["part"])
+    fields = _KEY.fullmatch(key)
+    if fields is None:
+        return None
+    return Key(DIALECT, "" if fields["model"] == "unet" else "text_encoder", fields["number"], fields["part"])
 
 
 def numbered_paths(header: Mapping[str, str], model: str, count: int) -> list[str]:
@@ -40,14 +42,14 @@ def numbered_paths(header: Mapping[str, str], model: str, count: int) -> list[st
         ValueError: The header or the count does not fit Stable Diffusion 1 or 2.
     """
     targets = _targets(header, model or "unet")
-    found = _unet_paths("GEGLU" in targets) if not model else _text_paths(count)
-    if len(found) != count:
+    paths = _unet_paths("GEGLU" in targets) if not model else _text_paths(count)
+    if len(paths) != count:
         raise ValueError(
-            f"the file numbers its layers, {count} in the {model or 'unet'} for the targets {sorted(targets)}, "
-            f"expected {len(found)}: only attention and GEGLU layers of Stable Diffusion 1 and 2 are known, convert "
-            f"the file with the tool that made it"
+            f"expected {len(paths)} numbered layers in the {model or 'unet'} for the targets {sorted(targets)}, found "
+            f"{count}: only attention and GEGLU layers of Stable Diffusion 1 and 2 are supported; convert the file "
+            f"with the tool that made it"
         )
-    return found
+    return paths
 
 
 def _targets(header: Mapping[str, str], model: str) -> set[str]:
@@ -57,8 +59,8 @@ def _targets(header: Mapping[str, str], model: str) -> set[str]:
         targets = set()
     if not targets or not targets <= _TARGETS[model]:
         raise ValueError(
-            f"the file numbers its layers, and its header names the {model}'s targets {sorted(map(str, targets))}, "
-            f"expected some of {sorted(_TARGETS[model])}: convert the file with the tool that made it"
+            f"the file has numbered layers, for which the header must list targets of the {model}: expected some of "
+            f"{sorted(_TARGETS[model])}, found {sorted(map(str, targets))}: convert the file with the tool that made it"
         )
     return targets
 
@@ -66,7 +68,7 @@ def _targets(header: Mapping[str, str], model: str) -> set[str]:
 def _unet_paths(geglu: bool) -> list[str]:
     shape = FAMILIES["sd15"].shape
     attentions = [path for path, _ in shape.attentions()] if isinstance(shape, UNetShape) else []
-    ordered = sorted(attentions, key=lambda path: path.startswith("mid_block"))  # the middle block was registered last
+    ordered = sorted(attentions, key=lambda path: path.startswith("mid_block"))  # the middle block is registered last
     names = [f"attn1.{name}" for name in _ATTENTION] + ["ff.net.0.proj"] * geglu + [f"attn2.{n}" for n in _ATTENTION]
     return [f"{path}.transformer_blocks.0.{name}" for path in ordered for name in names]
 

@@ -14,7 +14,7 @@ from lorarar.lora.families import FAMILIES
 _DENOISER = re.compile(r"(?:model\.)?diffusion_model\.(?P<path>.+)")
 _TEXT = re.compile(r"text_encoders\.(?P<name>clip_l|clip_g|t5xxl)\.transformer\.(?P<path>.+)")
 _MODELS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2", "t5xxl": "text_encoder_3"}
-# The first names of the paths that `lorarar.formats.naming.originals` knows.
+# Starts of the paths in the naming schemes of `lorarar.formats.naming.originals`.
 _ORIGINALS = re.compile(
     r"(?:input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks)\.|"
     r"(?:layers|noise_refiner|context_refiner)\.\d+\.attention\.(?:qkv|out|[qk]_norm)$|"
@@ -25,15 +25,15 @@ _ORIGINALS = re.compile(
 
 def parse(key: str) -> Key | None:
     """Parse a key; return None for a key of another dialect."""
-    divided = split_key(key.replace(".default.", "."))
-    if divided is None:
+    parts = split_key(key.replace(".default.", "."))
+    if parts is None:
         return None
-    stem, role = divided
+    stem, role = parts
     if text := _TEXT.fullmatch(stem):
         return Key("ComfyUI", _MODELS[text["name"]], text_path(text["path"]), role)
-    found = _DENOISER.fullmatch(stem)
-    return Key("ComfyUI", "", found["path"], role) if found and _known(found["path"]) else None
+    denoiser = _DENOISER.fullmatch(stem)
+    return Key("ComfyUI", "", denoiser["path"], role) if denoiser and _is_supported(denoiser["path"]) else None
 
 
-def _known(path: str) -> bool:
+def _is_supported(path: str) -> bool:
     return bool(_ORIGINALS.match(path)) or any(family.shape.admits(path, ()) for family in FAMILIES.values())

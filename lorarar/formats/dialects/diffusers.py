@@ -31,10 +31,10 @@ _OLD = re.compile(
     r"(?P<module>.+?)(?P<processor>\.processor|(?<=\.self_attn))\.to_(?P<name>\w+)_lora\."
     r"(?:(?P<part>down|up)\.weight|(?P<alpha>alpha))"
 )
-_ADAPTER = re.compile(r"\.default(?=\.|$)")  # the name that peft gives an adapter
+_ADAPTER = re.compile(r"\.default(?=\.|$)")  # peft's default name of an adapter
 _BEFORE_ALPHA = re.compile(r"\.lora(?:_linear_layer)?(?=\.alpha$)")
-_OTHERS = ("diffusion_model.", "model.diffusion_model.", "text_encoders.", "lora_")
-# Layers that lie in no block.
+_OTHER_DIALECTS = ("diffusion_model.", "model.diffusion_model.", "text_encoders.", "lora_")
+# Layers outside the blocks.
 _TOP = ("conv_in", "conv_out", "x_embedder", "context_embedder", "proj_out", "img_in", "txt_in", "txt_norm")
 
 
@@ -42,13 +42,13 @@ def parse(key: str) -> Key | None:
     """Parse a key; return None for a key of another dialect."""
     if old := _OLD.fullmatch(key):
         return _parse_old(old)
-    divided = split_key(_BEFORE_ALPHA.sub("", _ADAPTER.sub("", key)))
-    if divided is None or divided[0].startswith(_OTHERS):
+    parts = split_key(_BEFORE_ALPHA.sub("", _ADAPTER.sub("", key)))
+    if parts is None or parts[0].startswith(_OTHER_DIALECTS):
         return None
-    stem, role = divided
+    stem, role = parts
     model, path = locate(stem)
     if "." not in stem and path not in _TOP:
-        return None  # one name alone is another dialect's, joined with underscores
+        return None  # a path without dots belongs to a dialect that joins names with underscores
     return Key(_dialect(key, stem, path), model, path, role)
 
 
@@ -85,7 +85,7 @@ def low_rank_layers(lora: LoRA) -> dict[str, LowRank]:
     dense = [path for path in lora.layers if path not in layers]
     if dense:
         raise FormatError(
-            f"the layouts of diffusers and peft hold low-rank layers only, and {len(dense)} of {len(lora.layers)} "
+            f"the diffusers and peft dialects hold low-rank layers only, and {len(dense)} of {len(lora.layers)} "
             f"layers are dense, first {dense[:3]}: write with --format kohya, or make them low-rank with --rank N "
             f"or --energy (norms and biases have no factors)"
         )
@@ -104,7 +104,7 @@ def _parse_old(old: re.Match[str]) -> Key:
     if old["processor"]:
         name = "to_out.0" if old["name"] == "out" else f"to_{old['name']}"
     else:
-        name = f"{old['name']}_proj"  # text encoders had q_proj, but the file says to_q
+        name = f"{old['name']}_proj"  # the module is q_proj, but the key says to_q
     return Key("diffusers (old)", model, f"{path}.{name}", old["part"] or old["alpha"])
 
 

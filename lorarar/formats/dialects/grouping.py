@@ -11,7 +11,7 @@ from lorarar.formats.naming.keys import Key, layer_path
 from lorarar.formats.naming.rows import Rows, whole_layer
 from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
 
-# The first that knows a key reads it.
+# The first dialect whose parser accepts a key determines its meaning.
 DIALECTS: tuple[Callable[[str], Key | None], ...] = (
     kohya.parse,
     cloneofsimo.parse,
@@ -19,8 +19,8 @@ DIALECTS: tuple[Callable[[str], Key | None], ...] = (
     comfyui.parse,
     diffusers.parse,
 )
-_READ = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
-_SHOWN = 3
+_SUPPORTED = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
+_EXAMPLES = 3
 
 
 def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]:
@@ -33,14 +33,19 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
     Raises:
         ValueError: A key belongs to no supported dialect.
     """
-    keys = {name: next((key for parse in DIALECTS if (key := parse(name))), None) for name in names}
-    unknown = [name for name, key in keys.items() if key is None]
+    keys: dict[str, Key] = {}
+    for name in names:
+        meanings = (parse(name) for parse in DIALECTS)
+        if key := next(filter(None, meanings), None):
+            keys[name] = key
+    unknown = [name for name in names if name not in keys]
     if unknown or not keys:
         raise ValueError(
-            f"{len(unknown)} of {len(names)} keys are of no known LoRA layout, first {unknown[:_SHOWN]}: expected the "
-            f"layout of {_READ}; if this is a LoRA, save it with diffusers or kohya's tools, without other weights"
+            f"{len(unknown)} of {len(names)} keys belong to no supported LoRA dialect, first {unknown[:_EXAMPLES]}: "
+            f"expected keys of {_SUPPORTED}; if this is a LoRA, save it with diffusers or kohya's tools, without other "
+            f"weights"
         )
-    return _numbered({name: key for name, key in keys.items() if key}, header)
+    return _numbered(keys, header)
 
 
 def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, Key]:
@@ -49,11 +54,12 @@ def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, K
     for key in keys.values():
         if key.dialect == cloneofsimo.DIALECT:
             numbers.setdefault(key.model, set()).add(int(key.path))
-    paths = {model: cloneofsimo.numbered_paths(header, model, max(found) + 1) for model, found in numbers.items()}
-    return {
-        name: replace(key, path=paths[key.model][int(key.path)]) if key.dialect == cloneofsimo.DIALECT else key
-        for name, key in keys.items()
-    }
+    paths = {model: cloneofsimo.numbered_paths(header, model, max(used) + 1) for model, used in numbers.items()}
+    resolved: dict[str, Key] = {}
+    for name, key in keys.items():
+        numbered = key.dialect == cloneofsimo.DIALECT
+        resolved[name] = replace(key, path=paths[key.model][int(key.path)]) if numbered else key
+    return resolved
 
 
 def scheme_in(keys: Mapping[str, Key]) -> originals.NamingScheme:
@@ -67,22 +73,22 @@ def rows_in(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
     Raises:
         ValueError: A key names a layer that the model does not contain.
     """
-    layout = scheme_in(keys)
+    scheme = scheme_in(keys)
     rows: dict[tuple[str, str], Rows | None] = {}
     for key in keys.values():
         if key.model:
-            # FLUX's second encoder is T5, which trainers count as the third.
-            model = "text_encoder_2" if (key.model, layout) == ("text_encoder_3", "flux") else key.model
+            # The second text encoder of FLUX is T5, which trainers number as the third.
+            model = "text_encoder_2" if (key.model, scheme) == ("text_encoder_3", "flux") else key.model
             rows[key.model, key.path] = whole_layer(layer_path(model, key.path))
         elif (key.model, key.path) not in rows:
-            rows[key.model, key.path] = originals.rows_of(key.path, layout, SGM_LAYERS_PER_BLOCK)
+            rows[key.model, key.path] = originals.rows_of(key.path, scheme, SGM_LAYERS_PER_BLOCK)
     unknown = [name for name, key in keys.items() if rows[key.model, key.path] is None]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} of {len(keys)} keys name layers that the model does not have, first {unknown[:_SHOWN]}: "
-            f"the file is for another model, or damaged"
+            f"{len(unknown)} of {len(keys)} keys name layers outside the model, first {unknown[:_EXAMPLES]}: the file "
+            f"is damaged or for an unsupported model; save it again"
         )
-    return {place: found for place, found in rows.items() if found}
+    return {place: layers for place, layers in rows.items() if layers}
 
 
 def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
@@ -105,5 +111,7 @@ def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) ->
     return groups
 
 
-def _twice(path: str, one: str, other: str) -> ValueError:
-    return ValueError(f"the file holds layer {path} twice, as {one} and {other}: it mixes two layouts, save it again")
+def _twice(path: str, first: str, second: str) -> ValueError:
+    return ValueError(
+        f"the file contains layer {path} twice, as {first} and {second}: it mixes two dialects; save it again"
+    )

@@ -5,9 +5,9 @@
     lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
-FLUX and SD3 are written with the authors' names (double_blocks, joint_blocks), as kohya's trainer does. Each layer has a
-tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`, `.w_norm` and `.b_norm` of LyCORIS hold dense
-deltas.
+FLUX and SD3 are written with the authors' names (double_blocks, joint_blocks), as kohya's trainer does. Each layer has
+a tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`, `.w_norm` and `.b_norm` of LyCORIS hold
+dense deltas.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ _PREFIX = re.compile(r"(?P<name>lora_unet|lora_transformer|lora_te[123]?|oft_une
 _MODELS = {"lora_te": "text_encoder", "lora_te1": "text_encoder", "lora_te2": "text_encoder_2"}
 _MODELS |= {"lora_te3": "text_encoder_3"}
 _DIALECTS = {"lora_transformer": "OneTrainer", "lycoris": "SimpleTuner"}
-# Seen in the wild: diffusers' own keys, all dots made underscores, but for the last.
+# Some files have diffusers keys in which underscores replace all dots but the last.
 _MALFORMED = re.compile(r"lora_unet_unet_(?P<path>.+?)(?:_lora)?(?:_(?P<part>down|up)\.weight|\.(?P<alpha>alpha))")
 
 
 def parse(key: str) -> Key | None:
     """Parse a key; return None for a key of another dialect."""
-    if found := _MALFORMED.fullmatch(key):
-        path = dotted_path(re.sub(r"to_out$", "to_out_0", found["path"].replace("processor_", "")))
-        return Key("malformed kohya", "", path, found["part"] or found["alpha"]) if path else None
-    divided = split_key(key)
-    found = divided and _PREFIX.fullmatch(divided[0])
-    path = found and dotted_path(found["path"].replace(".", "_"))
-    if not divided or not found or not path:
+    if malformed := _MALFORMED.fullmatch(key):
+        path = dotted_path(re.sub(r"to_out$", "to_out_0", malformed["path"].replace("processor_", "")))
+        return Key("malformed kohya", "", path, malformed["part"] or malformed["alpha"]) if path else None
+    parts = split_key(key)
+    fields = _PREFIX.fullmatch(parts[0]) if parts else None
+    if parts is None or fields is None:
         return None
-    return Key(_DIALECTS.get(found["name"], "kohya"), _MODELS.get(found["name"], ""), path, divided[1])
+    path = dotted_path(fields["path"].replace(".", "_"))
+    if path is None:
+        return None
+    return Key(_DIALECTS.get(fields["name"], "kohya"), _MODELS.get(fields["name"], ""), path, parts[1])
 
 
 def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
@@ -74,12 +76,12 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
 
 def _named(layers: Mapping[str, Layer], family: Family | None) -> Mapping[str, Layer]:
     """Return the layers under the paths whose dots become underscores."""
-    layout = kohya_scheme(family.key) if family else None
-    if layout is None:
+    scheme = kohya_scheme(family.key) if family else None
+    if scheme is None:
         return layers
     text = {path: layer for path, layer in layers.items() if is_text_encoder(path)}
     try:
-        return fuse_layers({path: layer for path, layer in layers.items() if path not in text}, layout) | text
+        return fuse_layers({path: layer for path, layer in layers.items() if path not in text}, scheme) | text
     except ValueError as error:
         raise FormatError(str(error)) from error
 
@@ -93,15 +95,15 @@ def _stem(path: str, family: Family | None) -> str:
     if family and family.key == "sdxl" and isinstance(family.shape, UNetShape):
         name = blocks.to_sgm(path, family.shape)
     if name is None:
-        raise FormatError(f"layer {path} has no place among SDXL's blocks: write it with --format diffusers")
+        raise FormatError(f"layer {path} is not in SDXL's blocks: write the LoRA with --format diffusers")
     return f"lora_unet_{name.replace('.', '_')}"
 
 
 def _text_prefix(model: str, family: Family | None) -> str:
     if family and len(family.shape.text) == 1:
-        return "lora_te"  # the only text encoder has no number
+        return "lora_te"  # kohya does not number a single text encoder
     if family and family.key == "flux" and model == "text_encoder_2":
-        return "lora_te3"  # T5, which is the third in other models
+        return "lora_te3"  # T5, which is the third encoder in other models
     return {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2", "text_encoder_3": "lora_te3"}[model]
 
 
@@ -114,7 +116,7 @@ def _common_alpha(layers: Iterable[Layer]) -> float:
 def _with_alpha(layer: LowRank, alpha: float) -> LowRank:
     """Return the same delta with this alpha. Its factor A absorbs the difference.
 
-    diffusers 0.42 applies the most frequent alpha of a kohya file to all attention layers, so a file gets a single alpha.
+    diffusers 0.42 applies the most frequent alpha of a kohya file to all attention layers, so a file gets one alpha.
     """
     own = alpha_of(layer)
     if own == alpha:

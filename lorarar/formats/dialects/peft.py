@@ -27,13 +27,13 @@ def read_config(path: Path) -> dict[str, AdapterConfig]:
     Raises:
         FormatError: The configuration is not a JSON object.
     """
-    beside = path.with_name(CONFIG_NAME)
-    if not beside.is_file():
+    config = path.with_name(CONFIG_NAME)
+    if not config.is_file():
         return {}
     try:
-        return split_config(parse_config(beside.read_text(encoding="utf-8")))
+        return split_config(parse_config(config.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise FormatError(f"{beside}: {error}") from error
+        raise FormatError(f"{config}: {error}") from error
 
 
 def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
@@ -45,7 +45,7 @@ def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]
     text = [layer for layer in lora.layers if is_text_encoder(layer)]
     if text:
         raise FormatError(
-            f"peft's layout holds one model, and the LoRA has {len(text)} text-encoder layers, first {text[:3]}: "
+            f"a peft adapter holds one model, and the LoRA has {len(text)} text-encoder layers, first {text[:3]}: "
             f"write it with --format diffusers or kohya"
         )
     layers = low_rank_layers(lora)
@@ -68,5 +68,5 @@ def weights_path(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"{path} cannot be made: {error.strerror or error}: choose another folder") from error
+        raise FormatError(f"{path} cannot be created: {error.strerror or error}: choose another folder") from error
     return path / _WEIGHTS_NAME

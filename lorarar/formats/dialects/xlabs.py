@@ -25,8 +25,8 @@ _NAMES = {
 
 def parse(key: str) -> Key | None:
     """Parse a key; return None for a key of another dialect."""
-    found = _KEY.fullmatch(key)
-    if found is None or (found["stack"] == "double") != bool(found["stream"]):
+    fields = _KEY.fullmatch(key)
+    if fields is None or (fields["stack"] == "double") != bool(fields["stream"]):
         return None
-    path = f"{found['stack']}_blocks.{found['number']}.{_NAMES[found['name'], found['stream']]}"
-    return Key("XLabs", "", path, found["part"])
+    path = f"{fields['stack']}_blocks.{fields['number']}.{_NAMES[fields['name'], fields['stream']]}"
+    return Key("XLabs", "", path, fields["part"])

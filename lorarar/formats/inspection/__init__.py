@@ -1,8 +1,8 @@
-"""What a LoRA file holds, and where two LoRAs collide.
+"""Inspection of LoRA files: report on one, comparison of two.
 
-comparison  Where two LoRAs collide
-kinds       What a layer does in its model, told from its path, and tables of such things as text
-report      What a LoRA file holds, also where its deltas need the base model
+comparison  Comparison of two LoRAs: alignment of their deltas and of their row and column spaces
+kinds       Kinds of layers, derived from their paths, and text tables
+report      Report on a LoRA file, including layers whose deltas need the base model
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Where two LoRAs collide: angles between their deltas and between the subspaces that these read and write."""
+"""Comparison of two LoRAs: alignment of their deltas and of their row and column spaces."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from lorarar.formats.inspection.kinds import table_lines
 from lorarar.formats.loading import load
 from lorarar.lora import Layer, LoRA, LowRank, block, check_same_shapes, inner, label, projection, thin_svd
 
-_TOP = 10
+_COLLISIONS = 10
 _MEANS = ("cosine", "inputs", "outputs", "inputs_by_chance", "outputs_by_chance")
-_SHOWN = 3
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How two deltas of one layer lie to each other.
+    """Alignment of two deltas of one layer.
 
     Args:
-        layer: Its path.
-        cosine: <dW_a, dW_b> / (|dW_a| |dW_b|), -1 to 1; 0 where one of them is zero.
-        share: <dW_a, dW_b> / (|a| |b|), the norms being those of the whole LoRAs: all layers' shares add up to the
-            LoRAs' cosine.
-        inputs: Mean squared cosine of the principal angles between the row spaces, 0 to 1: how far both react to
-            the same inputs. None for a delta that has no thin factors, or is zero.
-        outputs: The same of the column spaces: how far both write to the same outputs.
-        inputs_by_chance: What random subspaces of these ranks have on average, max(rank) / in.
-        outputs_by_chance: max(rank) / out.
+        layer: Layer path.
+        cosine: <dW_a, dW_b> / (|dW_a| |dW_b|), -1 to 1; 0 if one of them is zero.
+        share: <dW_a, dW_b> / (|a| |b|) with the norms of the whole LoRAs. The shares of all layers add up to the
+            cosine of the LoRAs.
+        inputs: Mean squared cosine of the principal angles between the row spaces, 0 to 1: the extent to which both
+            respond to the same inputs. None for a dense or zero delta.
+        outputs: Mean squared cosine of the principal angles between the column spaces: the extent to which both write
+            to the same outputs. None for a dense or zero delta.
+        inputs_by_chance: Expected value of `inputs` for random subspaces of these ranks, max(rank) / in.
+        outputs_by_chance: Expected value of `outputs` for random subspaces of these ranks, max(rank) / out.
     """
 
     layer: str
@@ -48,14 +49,14 @@ class Overlap:
 
 @dataclass(frozen=True)
 class LoRAComparison:
-    """Two LoRAs, layer by layer.
+    """Comparison of two LoRAs, layer by layer.
 
     Args:
-        names: What the two are called.
-        norms: Frobenius norm of each LoRA, all its layers together.
-        cosine: Of the two as a whole; layers that only one of them holds count in its norm.
-        overlaps: One for each layer that both hold, in the first LoRA's order.
-        only: Layers that only the first holds, and that only the second holds.
+        names: Names of the two LoRAs.
+        norms: Frobenius norm of each LoRA over all its layers.
+        cosine: Cosine of the two LoRAs as a whole. Layers of only one LoRA count in its norm.
+        overlaps: One for each layer of both LoRAs, in the first LoRA's order.
+        only: Layers of only the first LoRA, and layers of only the second.
     """
 
     names: tuple[str, str]
@@ -65,61 +66,64 @@ class LoRAComparison:
     only: tuple[tuple[str, ...], tuple[str, ...]]
 
     def groups(self) -> dict[tuple[str, str], list[Overlap]]:
-        """(block, projection) -> the overlaps of its layers."""
-        found: dict[tuple[str, str], list[Overlap]] = {}
+        """Return (block, projection) -> the overlaps of its layers."""
+        groups: dict[tuple[str, str], list[Overlap]] = {}
         for overlap in self.overlaps:
-            found.setdefault((block(overlap.layer), projection(overlap.layer)), []).append(overlap)
-        return dict(sorted(found.items()))
+            groups.setdefault((block(overlap.layer), projection(overlap.layer)), []).append(overlap)
+        return dict(sorted(groups.items()))
 
-    def collisions(self, count: int = _TOP) -> list[Overlap]:
-        """The layers that add most to the cosine of the whole, whatever its sign, the greatest first."""
+    def collisions(self, count: int = _COLLISIONS) -> list[Overlap]:
+        """Return the layers that contribute most to the cosine of the whole, by absolute value, largest first."""
         return sorted(self.overlaps, key=lambda overlap: -abs(overlap.share))[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data, fit for JSON."""
-        groups = [
-            {"block": name, "projection": role, "layers": len(members), "share": sum(o.share for o in members)}
-            | {field: _mean(getattr(o, field) for o in members) for field in _MEANS}
-            for (name, role), members in self.groups().items()
-        ]
+        """Return the comparison as plain data for JSON."""
+        groups = []
+        for (name, role), members in self.groups().items():
+            share = sum(overlap.share for overlap in members)
+            means = {field: _mean(getattr(overlap, field) for overlap in members) for field in _MEANS}
+            groups.append({"block": name, "projection": role, "layers": len(members), "share": share, **means})
         collisions = [overlap.layer for overlap in self.collisions()]
         return asdict(self) | {"groups": groups, "collisions": collisions}
 
     def text(self) -> str:
-        """The same for people."""
+        """Return the comparison as text."""
         return "\n".join(_lines(self))
 
 
 def compare_loras(a: LoRA, b: LoRA) -> LoRAComparison:
-    """Compares two LoRAs of one base model by their factors; the dense deltas are not formed where there are factors.
+    """Compare two LoRAs for one base model through their factors, without the dense deltas of low-rank layers.
 
     Raises:
-        ValueError: A layer has different shapes in the two.
+        ValueError: A layer has different shapes in the two LoRAs.
     """
     check_same_shapes([a, b])
     norms = _norm(a), _norm(b)
     whole = norms[0] * norms[1]
-    overlaps = tuple(_overlap(la, delta, b.layers[la], whole) for la, delta in a.layers.items() if la in b.layers)
+    in_both = [layer for layer in a.layers if layer in b.layers]
+    overlaps = tuple(_overlap(layer, a.layers[layer], b.layers[layer], whole) for layer in in_both)
+    only_a = tuple(layer for layer in a.layers if layer not in b.layers)
+    only_b = tuple(layer for layer in b.layers if layer not in a.layers)
     return LoRAComparison(
         names=(label(a, 0), label(b, 1)),
         norms=norms,
         cosine=_clamped(sum(overlap.share for overlap in overlaps)),
         overlaps=overlaps,
-        only=(tuple(la for la in a.layers if la not in b.layers), tuple(la for la in b.layers if la not in a.layers)),
+        only=(only_a, only_b),
     )
 
 
 def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) -> LoRAComparison:
-    """`compare_loras` for two files.
+    """Compare two LoRA files, as `compare_loras` does.
 
     Args:
-        a: A LoRA file.
-        b: Another.
-        base: The base model's folder or file, where a LoRA needs it (DoRA, IA3, OFT, GLoRA).
+        a: First LoRA file.
+        b: Second LoRA file.
+        base: Folder or file of the base model, if a LoRA needs it (DoRA, IA3, OFT, GLoRA).
 
     Raises:
         FormatError: A file cannot be read.
-        ValueError: The two are for different bases.
+        ValueError: A layer has different shapes in the two LoRAs.
     """
     return compare_loras(load(a, base=base), load(b, base=base))
 
@@ -137,7 +141,7 @@ def _overlap(layer: str, a: Layer, b: Layer, whole: float) -> Overlap:
 
 
 def _inner(a: Layer, b: Layer) -> float:
-    """<dW_a, dW_b>; not negative where both are the same."""
+    """Return <dW_a, dW_b>, not negative if a is b."""
     if isinstance(a, LowRank) and isinstance(b, LowRank):
         product = inner(a, b)
     elif isinstance(a, LowRank):
@@ -150,7 +154,7 @@ def _inner(a: Layer, b: Layer) -> float:
 
 
 def _inner_mixed(a: LowRank, delta: Tensor) -> Tensor:
-    """<s B A, dW> = s sum((B^T dW) * A)."""
+    """Return <s B A, dW> = s sum((B^T dW) * A)."""
     return a.scale * ((a.B.to(delta.dtype).T @ delta) * a.A.to(delta.dtype)).sum()
 
 
@@ -159,14 +163,14 @@ def _norm(lora: LoRA) -> float:
 
 
 def _spaces(a: LowRank) -> tuple[Tensor, Tensor]:
-    """Orthonormal bases of the column space (out, k) and the row space (in, k), k being the delta's own rank."""
+    """Return orthonormal bases of the column space (out, k) and the row space (in, k), k being the delta's own rank."""
     u, s, vh = thin_svd(a)
-    real = s > s[0] * max(a.shape) * torch.finfo(s.dtype).eps
-    return u[:, real], vh[real].T
+    nonzero = s > s[0] * max(a.shape) * torch.finfo(s.dtype).eps
+    return u[:, nonzero], vh[nonzero].T
 
 
 def _common(a: Tensor, b: Tensor) -> float:
-    """Mean squared cosine of the principal angles, (n, k_a) and (n, k_b) being orthonormal: |Q_a^T Q_b|^2 / min(k)."""
+    """Return the mean squared cosine of the principal angles, |Q_a^T Q_b|^2 / min(k), for orthonormal Q (n, k)."""
     return min(float((a.T @ b).square().sum()) / min(a.shape[1], b.shape[1]), 1.0)
 
 
@@ -175,35 +179,36 @@ def _clamped(cosine: float) -> float:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if numbers else None
 
 
-def _lines(found: LoRAComparison) -> Iterator[str]:
-    first, second = found.names
-    yield f"{first} (norm {found.norms[0]:.4g}) and {second} (norm {found.norms[1]:.4g}): cosine {found.cosine:+.4f}"
-    for name, layers in zip(found.names, found.only, strict=True):
+def _lines(comparison: LoRAComparison) -> Iterator[str]:
+    first, second = (f"{name} (norm {norm:.4g})" for name, norm in zip(comparison.names, comparison.norms, strict=True))
+    yield f"{first} and {second}: cosine {comparison.cosine:+.4f}"
+    for name, layers in zip(comparison.names, comparison.only, strict=True):
         if layers:
-            yield f"only {name} holds {len(layers)} layers, first {', '.join(layers[:_SHOWN])}"
-    if not found.overlaps:
-        yield "no layer is in both"
+            yield f"only {name} contains {len(layers)} layers, first {', '.join(layers[:_EXAMPLES])}"
+    if not comparison.overlaps:
+        yield "the two have no layer in common"
         return
-    yield "means over the layers of a block; in brackets what random subspaces of these ranks share"
+    yield "means over the layers of a block, in brackets the expected value for random subspaces of these ranks"
     head = ("block, projection", "layers", "cosine", "share", "same inputs", "same outputs")
-    yield from table_lines(
-        [head, *(_row(f"{b}, {p}", members, str(len(members))) for (b, p), members in found.groups().items())]
-    )
-    yield "layers that collide most"
+    rows = [
+        _row(f"{name}, {role}", members, str(len(members))) for (name, role), members in comparison.groups().items()
+    ]
+    yield from table_lines([head, *rows])
+    yield "layers with the largest share"
     top = ("layer", "cosine", "share", "same inputs", "same outputs")
-    yield from table_lines([top, *(_row(overlap.layer, [overlap]) for overlap in found.collisions())])
+    yield from table_lines([top, *(_row(overlap.layer, [overlap]) for overlap in comparison.collisions())])
 
 
 def _row(name: str, members: Sequence[Overlap], *count: str) -> tuple[str, ...]:
     share = sum(overlap.share for overlap in members)
     cosine, *means = (_mean(getattr(overlap, field) for overlap in members) for field in _MEANS)
-    inputs, outputs = _of_chance(means[0], means[2]), _of_chance(means[1], means[3])
+    inputs, outputs = _with_chance(means[0], means[2]), _with_chance(means[1], means[3])
     return name, *count, f"{cosine:+.4f}", f"{share:+.1e}", inputs, outputs
 
 
-def _of_chance(value: float | None, chance: float | None) -> str:
+def _with_chance(value: float | None, chance: float | None) -> str:
     return "-" if value is None else f"{value:.3f} ({chance:.3f})"

@@ -1,4 +1,4 @@
-"""What a layer does in its model, told from its path, and tables of such things as text."""
+"""Kinds of layers, derived from their paths, and text tables."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ _FEED_FORWARD = {"ff", "ff_context", "feed_forward", "img_mlp", "txt_mlp", "proj
 
 
 def layer_kind(path: str) -> str:
-    """A layer's kind: "attention q" (k, v, out), "feed-forward", "convolution", "projection", "norm", "bias", a text
-    encoder's name, or "other".
+    """Return the kind of a layer.
 
-    >>> kind("mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0")
+    It is "attention q" (k, v, out), "feed-forward", "convolution", "projection", "norm", "bias", the name of a text
+    encoder, or "other".
+
+    >>> layer_kind("mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0")
     'attention out'
-    >>> kind("text_encoder_2.text_model.encoder.layers.0.mlp.fc1")
+    >>> layer_kind("text_encoder_2.text_model.encoder.layers.0.mlp.fc1")
     'text encoder 2'
     """
     if is_text_encoder(path):
@@ -45,7 +47,7 @@ def layer_kind(path: str) -> str:
 
 
 def table_lines(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
-    """Lines of columns, the first flush left and the others flush right."""
+    """Return the lines of a table, with the first column aligned left and the others aligned right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         (

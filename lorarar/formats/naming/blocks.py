@@ -47,14 +47,14 @@ def from_sgm(path: str, layers_per_block: int) -> str | None:
     """
     if path in _OUTSIDE:
         return _OUTSIDE[path]
-    if found := _MIDDLE.fullmatch(path):
-        middle = _MIDDLE_PLACES[int(found["place"])]
-        return _join(f"mid_block.{middle}", found["rest"], middle.startswith("resnets"))
-    found = _NUMBERED.fullmatch(path)
-    if found is None:
+    if middle := _MIDDLE.fullmatch(path):
+        name = _MIDDLE_PLACES[int(middle["place"])]
+        return _join(f"mid_block.{name}", middle["rest"], name.startswith("resnets"))
+    numbered = _NUMBERED.fullmatch(path)
+    if numbered is None:
         return None
-    number, place, rest = int(found["number"]), int(found["place"]), found["rest"]
-    down = found["side"] == "input"
+    number, place, rest = int(numbered["number"]), int(numbered["place"]), numbered["rest"]
+    down = numbered["side"] == "input"
     block, layer = divmod(number - 1 if down else number, layers_per_block + 1)
     root = f"{'down' if down else 'up'}_blocks.{block}"
     if down and layer == layers_per_block:
@@ -75,16 +75,16 @@ def to_sgm(path: str, shape: UNetShape) -> str | None:
     """
     if path in _TO_OUTSIDE:
         return _TO_OUTSIDE[path]
-    found = _DIFFUSERS.fullmatch(path)
-    if found is None:
+    layer = _DIFFUSERS.fullmatch(path)
+    if layer is None:
         return None
-    side, kind, index = found["side"], found["kind"], int(found["index"])
-    rest = _TO_RESNET.get(found["rest"]) if kind == "resnets" else found["rest"]
+    side, kind, index = layer["side"], layer["kind"], int(layer["index"])
+    rest = _TO_RESNET.get(layer["rest"]) if kind == "resnets" else layer["rest"]
     if rest is None:
         return None
     if side is None:
         return f"middle_block.{_MIDDLE_PLACES.index(f'{kind}.{index}')}.{rest}"
-    block, run = int(found["block"]), shape.layers_per_block + 1
+    block, run = int(layer["block"]), shape.layers_per_block + 1
     if kind == "downsamplers":
         return f"input_blocks.{run * (block + 1)}.0.op"
     if kind == "upsamplers":

@@ -7,16 +7,17 @@ from dataclasses import replace
 from functools import reduce
 
 import torch
+from torch import Tensor
 
 from lorarar.formats.naming.originals import NamingScheme, original_layer
 from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora import Dense, Layer, LowRank
 
-# diffusers reads these layers of a kohya file without their alpha: their scale goes into the factors.
+# diffusers ignores the alpha of these layers in a kohya file, so the factors absorb their scale.
 _WITHOUT_ALPHA = ("proj_out", "norm_out.linear")
 
 
-def fuse_layers(layers: Mapping[str, Layer], layout: NamingScheme) -> dict[str, Layer]:
+def fuse_layers(layers: Mapping[str, Layer], scheme: NamingScheme) -> dict[str, Layer]:
     """Return the denoiser's layers under the authors' names. A missing part of a fused layer becomes rows of zeros.
 
     Projections with the same factor A keep their rank. Otherwise the rank of the fused layer is the sum of the ranks.
@@ -34,15 +35,14 @@ def fuse_layers(layers: Mapping[str, Layer], layout: NamingScheme) -> dict[str, 
     places: dict[str, Rows] = {}
     for path in layers:
         module = path.removesuffix(".bias")
-        stored, rows = original_layer(module, layout)
+        stored, rows = original_layer(module, scheme)
         ending = path[len(module) :]
         places[stored + ending] = replace(rows, shares=tuple((name + ending, share) for name, share in rows.shares))
-    return {
-        stored: _fused([layers.get(path) for path in rows.paths], rows)
-        if len(rows.shares) > 1
-        else _whole(layers, rows)
-        for stored, rows in places.items()
-    }
+    fused: dict[str, Layer] = {}
+    for stored, rows in places.items():
+        several = len(rows.shares) > 1
+        fused[stored] = _fused([layers.get(path) for path in rows.paths], rows) if several else _whole(layers, rows)
+    return fused
 
 
 def _whole(layers: Mapping[str, Layer], rows: Rows) -> Layer:
@@ -56,30 +56,30 @@ def _whole(layers: Mapping[str, Layer], rows: Rows) -> Layer:
 
 
 def _fused(parts: Sequence[Layer | None], rows: Rows) -> Layer:
-    known = [(part, share) for part, (_, share) in zip(parts, rows.shares, strict=True) if part is not None]
-    first, width = known[0][0], known[0][0].shape[0] // known[0][1]
-    if any(part.shape[0] != share * width for part, share in known):
-        sizes = {path: part.shape for (path, _), part in zip(rows.shares, parts, strict=True) if part is not None}
-        raise ValueError(f"sizes {sizes} are not those of one fused layer: write with --format diffusers")
-    thin = [part for part, _ in known if isinstance(part, LowRank)]
-    if len(thin) < len(known):
-        shape = first.shape[1:]
-        filled = [
-            part.delta() if part is not None else torch.zeros(share * width, *shape)
-            for part, (_, share) in zip(parts, rows.shares, strict=True)
-        ]
-        return Dense(torch.cat(filled))
-    return _fused_factors(thin, parts, [share * width for _, share in rows.shares])
+    shares = [share for _, share in rows.shares]
+    present = [(part, share) for part, share in zip(parts, shares, strict=True) if part is not None]
+    first, width = present[0][0], present[0][0].shape[0] // present[0][1]
+    if any(part.shape[0] != share * width for part, share in present):
+        shapes = {path: part.shape for path, part in zip(rows.paths, parts, strict=True) if part is not None}
+        raise ValueError(f"the shapes {shapes} do not fit one fused layer: write the LoRA with --format diffusers")
+    sizes = [share * width for share in shares]
+    low_rank = [part for part, _ in present if isinstance(part, LowRank)]
+    if len(low_rank) == len(present):
+        return _fused_factors(low_rank, parts, sizes)
+    filled: list[Tensor] = []
+    for part, size in zip(parts, sizes, strict=True):
+        filled.append(torch.zeros(size, *first.shape[1:]) if part is None else part.delta())
+    return Dense(torch.cat(filled))
 
 
-def _fused_factors(thin: Sequence[LowRank], parts: Sequence[Layer | None], sizes: Sequence[int]) -> LowRank:
+def _fused_factors(low_rank: Sequence[LowRank], parts: Sequence[Layer | None], sizes: Sequence[int]) -> LowRank:
     """Return [B_1; B_2; ..] A if all parts have the same A, else the block diagonal of all B times all A."""
-    first = thin[0]
-    equal_scales = all(part.scale == first.scale for part in thin)
-    if len(thin) == len(parts) and equal_scales and all(torch.equal(part.A, first.A) for part in thin[1:]):
-        return replace(first, B=torch.cat([part.B for part in thin]))
-    down = torch.cat([part.A if equal_scales else part.A.float() * part.scale for part in thin])
-    widest = reduce(torch.promote_types, (part.B.dtype for part in thin))
+    first = low_rank[0]
+    equal_scales = all(part.scale == first.scale for part in low_rank)
+    if len(low_rank) == len(parts) and equal_scales and all(torch.equal(part.A, first.A) for part in low_rank[1:]):
+        return replace(first, B=torch.cat([part.B for part in low_rank]))
+    down = torch.cat([part.A if equal_scales else part.A.float() * part.scale for part in low_rank])
+    widest = reduce(torch.promote_types, (part.B.dtype for part in low_rank))
     up = torch.zeros(sum(sizes), down.shape[0], dtype=widest, device=first.B.device)
     row = column = 0
     for part, size in zip(parts, sizes, strict=True):

@@ -25,7 +25,7 @@ class Key:
     role: str
 
 
-_NO_LAYER = re.compile(r"^(?:base_model\.model\.|model\.(?=diffusion_model)|unet\.|transformer\.)+")
+_MODEL_PREFIX = re.compile(r"^(?:base_model\.model\.|model\.(?=diffusion_model)|unet\.|transformer\.)+")
 
 
 def locate(path: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def locate(path: str) -> tuple[str, str]:
     >>> locate("base_model.model.unet.mid_block.attentions.0.proj_in")
     ('', 'mid_block.attentions.0.proj_in')
     """
-    path = _NO_LAYER.sub("", path)
+    path = _MODEL_PREFIX.sub("", path)
     model, _, rest = path.partition(".")
     if model == "text_model":
         return "text_encoder", path

@@ -19,7 +19,7 @@ _ROOTS: Mapping[NamingScheme, tuple[str, ...]] = {
     "z-image": ("layers", "noise_refiner", "context_refiner"),
     "sgm": blocks.ROOTS,
 }
-# (layer, share) of fused rows; (layer,) alone for a whole layer. "*" stands for the block's number.
+# Module of the authors -> (diffusers module, share of the rows), from the top.
 _QKV = (("attn.to_q", 1), ("attn.to_k", 1), ("attn.to_v", 1))
 _ADDED_QKV = (("attn.add_q_proj", 1), ("attn.add_k_proj", 1), ("attn.add_v_proj", 1))
 _DOUBLE = {
@@ -38,10 +38,10 @@ _DOUBLE = {
     "img_mod.lin": (("norm1.linear", 1),),
     "txt_mod.lin": (("norm1_context.linear", 1),),
 }
-_PART = "qkv"  # XLabs trains these rows of linear1 alone
+_QKV_ROWS = "qkv"  # rows of linear1, which XLabs trains alone
 _SINGLE = {
     "linear1": (*_QKV, ("proj_mlp", 4)),
-    _PART: _QKV,
+    _QKV_ROWS: _QKV,
     "linear2": (("proj_out", 1),),
     "modulation.lin": (("norm.linear", 1),),
     "norm.query_norm": (("attn.norm_q", 1),),
@@ -110,7 +110,7 @@ _OUTSIDE: Mapping[NamingScheme, Mapping[str, str]] = {
         "final_layer.adaLN_modulation.1": "all_final_layer.2-1.adaLN_modulation.1",
     },
 }
-# Key of a family -> whose names its authors use.
+# Key of a family -> naming scheme of its authors.
 _FAMILIES: Mapping[str, NamingScheme] = {
     "flux": "flux",
     "sd3": "sd3",
@@ -122,23 +122,26 @@ _IN_BLOCK = re.compile(r"(?P<root>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
 
 
 def scheme_of(paths: Iterable[str]) -> NamingScheme:
-    """Return the naming scheme of a denoiser's paths. A block's name also decides the scheme of the layers outside blocks."""
+    """Return the naming scheme of a denoiser's paths.
+
+    The name of one block also decides the scheme of the layers outside the blocks.
+    """
     roots = {path.partition(".")[0] for path in paths}
-    return next((layout for layout, names in _ROOTS.items() if not roots.isdisjoint(names)), "diffusers")
+    return next((scheme for scheme, names in _ROOTS.items() if not roots.isdisjoint(names)), "diffusers")
 
 
 def kohya_scheme(family: str) -> NamingScheme | None:
-    """Return the naming scheme of kohya's trainer for a family: the authors' for FLUX and SD3; None for diffusers names."""
-    layout = _FAMILIES.get(family)
-    return None if layout == "z-image" else layout
+    """Return the naming scheme of kohya's trainer: the authors' for FLUX and SD3; None for diffusers names."""
+    scheme = _FAMILIES.get(family)
+    return None if scheme == "z-image" else scheme
 
 
-def scheme_fits(layout: NamingScheme, family: str) -> bool:
-    """Return whether a file with these names can belong to a family. Authors' names belong to the authors' models only."""
-    return layout in ("diffusers", "sgm") or layout == _FAMILIES.get(family)
+def scheme_fits(scheme: NamingScheme, family: str) -> bool:
+    """Return whether a file with these names can belong to a family. Authors' names belong to their own models only."""
+    return scheme in ("diffusers", "sgm") or scheme == _FAMILIES.get(family)
 
 
-def rows_of(path: str, layout: NamingScheme, layers_per_block: int) -> Rows | None:
+def rows_of(path: str, scheme: NamingScheme, layers_per_block: int) -> Rows | None:
     """Return the diffusers layers in the rows of a stored layer; None if the scheme's model does not contain the layer.
 
     Args:
@@ -147,24 +150,23 @@ def rows_of(path: str, layout: NamingScheme, layers_per_block: int) -> Rows | No
         layers_per_block: layers_per_block of the UNet, for sgm names.
     """
     root = path.partition(".")[0]
-    if layout == "sgm":
+    if scheme == "sgm":
         name = blocks.from_sgm(path, layers_per_block)
         return whole_layer(name or path) if name or root not in blocks.ROOTS else None
-    if root in _ROOTS.get(layout, ()):
-        return _in_block(path, layout)
-    halves = path == "final_layer.adaLN_modulation.1" and layout in ("flux", "sd3")
-    return Rows(((_OUTSIDE.get(layout, {}).get(path, path), 1),), halves)
+    if root in _ROOTS.get(scheme, ()):
+        return _in_block(path, scheme)
+    halves = path == "final_layer.adaLN_modulation.1" and scheme in ("flux", "sd3")
+    return Rows(((_OUTSIDE.get(scheme, {}).get(path, path), 1),), halves)
 
 
-def _in_block(path: str, layout: NamingScheme) -> Rows | None:
-    found = _IN_BLOCK.fullmatch(path)
-    if found is None:
+def _in_block(path: str, scheme: NamingScheme) -> Rows | None:
+    layer = _IN_BLOCK.fullmatch(path)
+    if layer is None:
         return None
-    root, table = _BLOCKS[found["root"]]
-    shares = table.get(found["module"], ((found["module"], 1),) if layout == "z-image" else None)
-    if shares is None:
-        return None
-    return _rows(root, found["number"], found["module"], shares)
+    root, modules = _BLOCKS[layer["root"]]
+    same_name = ((layer["module"], 1),) if scheme == "z-image" else None
+    shares = modules.get(layer["module"], same_name)
+    return _rows(root, layer["number"], layer["module"], shares) if shares else None
 
 
 def _rows(root: str, number: str, module: str, shares: tuple[tuple[str, int], ...]) -> Rows:
@@ -172,21 +174,30 @@ def _rows(root: str, number: str, module: str, shares: tuple[tuple[str, int], ..
     return Rows(named, halves=module == "context_block.adaLN_modulation.1")
 
 
-def original_layer(path: str, layout: NamingScheme) -> tuple[str, Rows]:
+def original_layer(path: str, scheme: NamingScheme) -> tuple[str, Rows]:
     """Return the authors' layer that contains a diffusers layer, with all its rows; the inverse of `rows_of`.
 
     Raises:
         ValueError: The authors' model has no such layer.
     """
-    for original, name in _OUTSIDE[layout].items():
+    for original, name in _OUTSIDE[scheme].items():
         if name == path:
             return original, Rows(((path, 1),), halves=original == "final_layer.adaLN_modulation.1")
-    found = _IN_BLOCK.fullmatch(path)
-    for root in _ROOTS[layout] if found else ():
-        theirs, table = _BLOCKS[root]
-        for module, shares in table.items():
-            if found and theirs == found["root"] and module != _PART and found["module"] in dict(shares):
-                return f"{root}.{found['number']}.{module}", _rows(theirs, found["number"], module, shares)
-    if path == "context_embedder" and layout == "sd3":
+    if path == "context_embedder" and scheme == "sd3":
         return path, whole_layer(path)
-    raise ValueError(f"the authors' model has no layer {path}: write with --format diffusers")
+    if layer := _IN_BLOCK.fullmatch(path):
+        for original in _ROOTS[scheme]:
+            root, modules = _BLOCKS[original]
+            module = _module_with(layer["module"], modules) if root == layer["root"] else None
+            if module is not None:
+                rows = _rows(root, layer["number"], module, modules[module])
+                return f"{original}.{layer['number']}.{module}", rows
+    raise ValueError(f"the authors' model has no layer {path}: write the LoRA with --format diffusers")
+
+
+def _module_with(name: str, modules: Mapping[str, tuple[tuple[str, int], ...]]) -> str | None:
+    """Return the authors' module that contains a diffusers module; None if there is none."""
+    for module, shares in modules.items():
+        if module != _QKV_ROWS and name in dict(shares):
+            return module
+    return None

@@ -49,7 +49,10 @@ def divide_rows(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
         ValueError: The rows cannot be divided in these shares.
     """
     if rows.halves and not width:
-        raise ValueError("a bias of the last modulation came without its weight, which says what its halves are")
+        raise ValueError(
+            "expected the bias of the last modulation with its weight, which determines its halves, found the bias "
+            "alone: save the LoRA again"
+        )
     if rows.halves and layer.shape[0] == 2 * width:
         layer = _with_rows(layer, torch.cat(_stored(layer).chunk(2)[::-1]))
     if len(rows.shares) == 1:
@@ -59,15 +62,15 @@ def divide_rows(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
     if out != total * width:
         raise ValueError(
             f"a layer that fuses {len(rows.shares)} projections must have {total} times as many rows as its {width} "
-            f"columns, found {out}: it belongs to a model that is not known here"
+            f"columns, found {out}: the LoRA is for an unsupported model"
         )
     parts = torch.split(_stored(layer), [share * width for _, share in rows.shares])
-    kept = [bool(part.any()) for part in parts]
-    return {
-        path: _thinned(_with_rows(layer, part))
-        for path, part, keep in zip(rows.paths, parts, kept, strict=True)
-        if keep or not any(kept)
-    }
+    nonzero = [bool(part.any()) for part in parts]
+    divided: dict[str, Layer] = {}
+    for path, part, keep in zip(rows.paths, parts, nonzero, strict=True):
+        if keep or not any(nonzero):
+            divided[path] = _thinned(_with_rows(layer, part))
+    return divided
 
 
 def _thinned(layer: Layer) -> Layer:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-# Every name of a module that a LoRA may sit on, or that lies on the way to one, in the models of `lorarar.lora.families`, by
-# diffusers' names, by those of the models' authors, and by transformers' for the text encoders. Numbers are names too.
+# All names in the paths of layers in the models of `lorarar.lora.families`: diffusers names, the authors' names, and
+# the names of transformers for the text encoders. Numbers are names too.
 _NAMES = """
 down_blocks mid_block up_blocks attentions resnets downsamplers upsamplers transformer_blocks
 attn attn1 attn2 to_q to_k to_v to_out ff net proj proj_in proj_out processor norm norm1 norm2 norm3
@@ -28,7 +28,7 @@ joint_blocks x_block context_block ln_q ln_k t_embedder y_embedder
 txt_norm noise_refiner context_refiner attention feed_forward w1 w2 w3 attention_norm1 attention_norm2
 ffn_norm1 ffn_norm2 cap_embedder all_x_embedder all_final_layer 2-1 q_norm k_norm
 """
-# The longest name first, so that "to_q" is not read as "to" and "q".
+# The longest name comes first, so that "linear_1" is not read as "linear" and "1".
 _NAME = re.compile(rf"(?:^|_)({'|'.join(sorted(_NAMES.split(), key=len, reverse=True))}|\d+)(?=_|$)")
 
 

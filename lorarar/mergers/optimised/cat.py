@@ -7,8 +7,8 @@ so here they are learned with the objective of the other mergers. `lorarar.train
 from __future__ import annotations
 
 from lorarar.mergers.loss_weights import LossWeights
-from lorarar.mergers.optimised.merger_recipe import MergerRecipe
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
+from lorarar.mergers.optimised.recipe import MergerRecipe
 
 # The paper has no term on the overlap of the coefficients; steps and rate are ZipLoRA's.
 CAT = PairMethod(

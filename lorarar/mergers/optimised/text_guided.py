@@ -8,8 +8,8 @@ as the base answers the words. It needs no images of either concept. `lorarar.tr
 from __future__ import annotations
 
 from lorarar.mergers.loss_weights import LossWeights
-from lorarar.mergers.optimised.merger_recipe import MergerRecipe
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
+from lorarar.mergers.optimised.recipe import MergerRecipe
 
 # Steps and rate were chosen on validation pairs of the embedded default (experiments/main).
 TEXT_GUIDED = PairMethod(

@@ -7,8 +7,8 @@ in what is optimised. `lorarar.training.pair_training` runs them.
 from __future__ import annotations
 
 from lorarar.mergers.loss_weights import LossWeights
-from lorarar.mergers.optimised.merger_recipe import MergerRecipe
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
+from lorarar.mergers.optimised.recipe import MergerRecipe
 
 # All four attention projections, as the paper counts (1.57 million coefficients for SDXL); rate, steps, lambda and the
 # |cos| of the release of LoRA.rar (arXiv 2412.05148). Its hypernetwork predicts "to_q" and "to_out" alone: a setting.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lorarar.worlds.toy.attributes import CATEGORIES, Style, Subject
-from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, World
+from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, ToyWorld
 
 
-def base_caption(subject: Subject, style: Style, world: World, random: np.random.Generator) -> str:
+def base_caption(subject: Subject, style: Style, world: ToyWorld, random: np.random.Generator) -> str:
     """A caption for a pre-training image: names, descriptions or less, mixed so that names compose.
 
     One in ten is empty, for classifier-free guidance.
@@ -18,7 +18,7 @@ def base_caption(subject: Subject, style: Style, world: World, random: np.random
     return f"a {_subject_words(subject, world, random)}{_style_words(style, world, random)}"
 
 
-def _subject_words(subject: Subject, world: World, random: np.random.Generator) -> str:
+def _subject_words(subject: Subject, world: ToyWorld, random: np.random.Generator) -> str:
     if random.random() < 0.1:
         return CATEGORIES[subject.category]
     name = world.subject_names.get(subject)
@@ -27,7 +27,7 @@ def _subject_words(subject: Subject, world: World, random: np.random.Generator) 
     return subject.words()
 
 
-def _style_words(style: Style, world: World, random: np.random.Generator) -> str:
+def _style_words(style: Style, world: ToyWorld, random: np.random.Generator) -> str:
     if random.random() < 0.08:
         return ""
     name = world.style_names.get(style)

@@ -28,7 +28,7 @@ _HEADS = 4
 
 
 @dataclass(frozen=True)
-class Parts:
+class SharedParts:
     """What bases can share: autoencoder, tokenizer, both text encoders."""
 
     autoencoder: AutoencoderKL
@@ -37,7 +37,7 @@ class Parts:
     second: CLIPTextModelWithProjection
 
 
-def new_parts(autoencoder: AutoencoderKL) -> Parts:
+def new_parts(autoencoder: AutoencoderKL) -> SharedParts:
     """New text encoders, randomly initialised, to be trained with the denoiser; the autoencoder is not."""
     tokenizer = build_tokenizer()
     first = CLIPTextModel(_text_config(tokenizer, TEXT_WIDTHS[0], layers=2))
@@ -48,23 +48,23 @@ def new_parts(autoencoder: AutoencoderKL) -> Parts:
     # SDXL reads the last but one layer of its first encoder: nothing after that has a gradient.
     first.encoder.layers[-1].requires_grad_(False)
     first.final_layer_norm.requires_grad_(False)
-    return Parts(autoencoder.requires_grad_(False), tokenizer, first, second)
+    return SharedParts(autoencoder.requires_grad_(False), tokenizer, first, second)
 
 
-def parts_of(base: Path) -> Parts:
+def parts_of(base: Path) -> SharedParts:
     """Another base's parts in float32, frozen, as SD3 took over SDXL's text encoders."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=torch.float32)
     modules = (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2)
     autoencoder, first, second = (module.requires_grad_(False).eval() for module in modules)
-    return Parts(autoencoder, pipeline.tokenizer, first, second)
+    return SharedParts(autoencoder, pipeline.tokenizer, first, second)
 
 
-def build_pipeline(parts: Parts, shape: Shape) -> DiffusionPipeline:
+def build_pipeline(parts: SharedParts, shape: Shape) -> DiffusionPipeline:
     """A toy base with a randomly initialised denoiser."""
     return _sd3(parts, shape) if shape.denoiser == "transformer" else _sdxl(parts, shape)
 
 
-def _sdxl(parts: Parts, shape: Shape) -> StableDiffusionXLPipeline:
+def _sdxl(parts: SharedParts, shape: Shape) -> StableDiffusionXLPipeline:
     """Clean-sample prediction with zero terminal signal-to-noise."""
     return StableDiffusionXLPipeline(
         vae=parts.autoencoder,
@@ -88,7 +88,7 @@ def _sdxl(parts: Parts, shape: Shape) -> StableDiffusionXLPipeline:
     )
 
 
-def _sd3(parts: Parts, shape: Shape) -> StableDiffusion3Pipeline:
+def _sd3(parts: SharedParts, shape: Shape) -> StableDiffusion3Pipeline:
     """Flow matching without a shift. There is no T5: its share of the prompt is zeros, as in SD3's own pipeline."""
     parts.autoencoder.register_to_config(shift_factor=0.0)
     return StableDiffusion3Pipeline(

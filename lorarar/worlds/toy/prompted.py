@@ -24,7 +24,7 @@ _SUBJECT = {"category": CATEGORIES, "hue": HUES, "mark": MARKS, "mark_colour": M
 _STYLE = {"pattern": PATTERNS, "tone": TONES, "outline": OUTLINES, "shading": SHADINGS}
 
 
-def wanted(subject: Subject, style: Style, prompt: str) -> tuple[Subject, Style]:
+def apply_prompt(subject: Subject, style: Style, prompt: str) -> tuple[Subject, Style]:
     """The subject and the style with whatever the prompt names of their attributes.
 
     Words before the last " in " are about the subject, those after it about the style:

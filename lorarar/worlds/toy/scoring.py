@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lorarar.datasets import Pair, sheet
+from lorarar.datasets import Pair, tile_images
 from lorarar.diffusion import SAMPLING, Backbone, Sampling, generate_batches
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.worlds.toy.attributes import Style, Subject, truth
@@ -19,7 +19,7 @@ _BATCH_IMAGES = 64
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImages:
     """Images (n, k, 3, 32, 32), 0 to 1, and for each metric its values (n, k)."""
 
     images: Tensor
@@ -47,13 +47,13 @@ def truth_of(pair: Pair) -> tuple[int, ...]:
     return truth(subject_of(pair.content.name), style_of(pair.style.name))
 
 
-def in_words(pair: Pair) -> Pair:
+def describe_pair(pair: Pair) -> Pair:
     """The pair with words for both concepts, which the manifest withholds for test pairs: for ceilings alone."""
     content, style = subject_of(pair.content.name).words(), style_of(pair.style.name).words()
     return Pair(replace(pair.content, description=f"a {content}"), replace(pair.style, description=f"{style} style"))
 
 
-def read_images(
+def score_images(
     classifier: AttributeClassifier, images: Tensor, truths: Sequence[tuple[int, ...]]
 ) -> dict[str, Tensor]:
     """Score images (n, k, 3, 32, 32), 0 to 1, against n truths; each metric is (n, k)."""
@@ -72,14 +72,14 @@ def generate_and_score(
     seeds: Sequence[int],
     sampling: Sampling = SAMPLING,
     progress: Callable[[int], object] = lambda images: None,
-) -> Scored:
+) -> ScoredImages:
     """Images of n LoRAs at k seeds and their scores. ``progress`` is told the number of images of each batch."""
     parts = []
     for part in generate_batches(backbone, loras, prompts, seeds, sampling, batch=max(1, _BATCH_IMAGES // len(seeds))):
         parts.append(part)
         progress(part.shape[0] * part.shape[1])
     images = torch.cat(parts).clamp(0, 1)
-    return Scored(images, read_images(classifier, images, truths))
+    return ScoredImages(images, score_images(classifier, images, truths))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class PairScorer:
             inputs = [(self.loras[p.content.name], self.loras[p.style.name]) for p in self.pairs]
             return [merge_exactly(both, merger(both)) for both in inputs]
 
-    def scored(self, merged: Sequence[LoRA | None], progress: Callable[[int], object] = lambda n: None) -> Scored:
+    def scored(self, merged: Sequence[LoRA | None], progress: Callable[[int], object] = lambda n: None) -> ScoredImages:
         """The images and scores of one LoRA for each pair, at the combined prompt."""
         prompts, truths = [p.prompt for p in self.pairs], [truth_of(p) for p in self.pairs]
         return generate_and_score(
@@ -109,4 +109,4 @@ class PairScorer:
     def __call__(self, merger: Callable[[Sequence[LoRA]], Coefficients]) -> tuple[dict[str, float], Tensor]:
         """Mean scores and a grid of the first seed's images."""
         found = self.scored(self.merged(merger))
-        return found.means(), sheet(found.images[:, 0], columns=8)
+        return found.means(), tile_images(found.images[:, 0], columns=8)

@@ -19,7 +19,7 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES, truth
 from lorarar.worlds.toy.autoencoder import AutoencoderTraining
 from lorarar.worlds.toy.base import BaseTraining
 from lorarar.worlds.toy.classifier import AttributeClassifier, ClassifierTraining, load_classifier, score, to_tensor
-from lorarar.worlds.toy.pipelines import Parts, build_pipeline, new_parts, parts_of
+from lorarar.worlds.toy.pipelines import SharedParts, build_pipeline, new_parts, parts_of
 from lorarar.worlds.toy.recipes import BaseRecipe, StageRecipe
 from lorarar.worlds.toy.renderer import render
 from lorarar.worlds.toy.world import toy_world
@@ -66,7 +66,7 @@ def make_base(recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> 
     return output / "base"
 
 
-def _new_parts(runs: Path) -> Parts:
+def _new_parts(runs: Path) -> SharedParts:
     return new_parts(AutoencoderKL.from_pretrained(runs / "autoencoder" / "vae").eval())
 
 

@@ -14,7 +14,7 @@ from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, toy_world
 LENGTH = 16  # tokens in a prompt, start and end included
 
 
-def words() -> list[str]:
+def vocabulary_words() -> list[str]:
     """Every word that occurs in a caption or a prompt, sorted."""
     found = {"a", "in", "style", CONTENT_TOKEN, STYLE_TOKEN, *CATEGORIES}
     for member in [*all_subjects(), *all_styles()]:
@@ -24,8 +24,8 @@ def words() -> list[str]:
 
 def build_tokenizer() -> CLIPTokenizer:
     """Byte-pair merges that end in whole words. The end token has the highest id."""
-    merges = _merges(words())
-    letters = sorted({part for word in words() for part in _letters(word)})
+    merges = _merges(vocabulary_words())
+    letters = sorted({part for word in vocabulary_words() for part in _letters(word)})
     tokens = dict.fromkeys([*letters, *(a + b for a, b in merges), "<|startoftext|>", "<|endoftext|>"])
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=LENGTH)
 

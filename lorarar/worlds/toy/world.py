@@ -38,7 +38,7 @@ T = TypeVar("T", Subject, Style)
 
 
 @dataclass(frozen=True)
-class World:
+class ToyWorld:
     """Every set of the world. ``subjects`` and ``styles`` map a set's name to its members."""
 
     subjects: dict[str, tuple[Subject, ...]]
@@ -48,24 +48,24 @@ class World:
 
 
 @cache
-def toy_world() -> World:
+def toy_world() -> ToyWorld:
     """The one toy world. Its sets are fixed by a seed and checked to be disjoint."""
     random = np.random.default_rng(2412_05148)
     subjects = _split(_shuffled(all_subjects(), random), _wanted_subject)
     styles = _split(_shuffled(sorted(set(all_styles()) - set(neutral_looks())), random), _wanted_style)
     words = _pseudo_words(NAMED_SUBJECTS + NAMED_STYLES, random)
-    found = World(
+    found = ToyWorld(
         subjects,
         styles,
         dict(zip(subjects["base"], words[:NAMED_SUBJECTS], strict=False)),
         dict(zip(styles["base"], words[NAMED_SUBJECTS:], strict=False)),
     )
-    check_disjoint(found.subjects)
-    check_disjoint(found.styles)
+    check_disjoint_sets(found.subjects)
+    check_disjoint_sets(found.styles)
     return found
 
 
-def check_disjoint(sets: dict[str, tuple[T, ...]]) -> None:
+def check_disjoint_sets(sets: dict[str, tuple[T, ...]]) -> None:
     """Raise ValueError if a member occurs twice, within a set or in two of them."""
     seen: dict[T, str] = {}
     for name, members in sets.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
+from lorarar.benchmark.quality.config import QualityConfig, RowConfig
 from lorarar.storage.locations import EMBEDDED
 
 SPLITS = {"train": ("train", 2), "validation": ("validation", 2), "test": ("test", 2)}
@@ -38,7 +38,7 @@ def config(tmp_path: Path, splits_file: Path) -> QualityConfig:
         splits=splits_file,
         split="tiny",
         loras=EMBEDDED / "loras",
-        methods=[MethodConfig("base", "base"), MethodConfig("direct", "merger", "direct")],
+        methods=[RowConfig("base", "base"), RowConfig("direct", "merger", "direct")],
         seeds=(0, 1),
         classifier=EMBEDDED / "classifier.safetensors",
         steps=2,
@@ -49,5 +49,5 @@ def config(tmp_path: Path, splits_file: Path) -> QualityConfig:
 @pytest.fixture
 def tuned(config: QualityConfig) -> QualityConfig:
     """With a row that is tuned."""
-    row = MethodConfig("scalars", "merger", "direct", tried=[{"weights": [0.0, 0.0]}, {"weights": [0.7, 0.9]}])
+    row = RowConfig("scalars", "merger", "direct", tried=[{"weights": [0.0, 0.0]}, {"weights": [0.7, 0.9]}])
     return replace(config, methods=[*config.methods, row], budget=2)

@@ -13,10 +13,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 import lorarar.benchmark.quality.cells as cells
-from lorarar.benchmark.quality.config import MethodConfig, QualityConfig
-from lorarar.benchmark.quality.rows import build
+from lorarar.benchmark.quality.builders import build_method
+from lorarar.benchmark.quality.config import QualityConfig, RowConfig
+from lorarar.benchmark.quality.inputs import load_inputs
 from lorarar.benchmark.quality.run import plan_quality, run_quality
-from lorarar.benchmark.quality.world import load_world
+from lorarar.benchmark.quality.settings import read_settings
 from lorarar.datasets.images import to_bytes
 from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.sampling import generate
@@ -32,7 +33,7 @@ from lorarar.storage.run_folder import ConfigError
 PAIR = "test_content_01+test_style_00"
 
 
-def rows() -> list[MethodConfig]:
+def rows() -> list[RowConfig]:
     """One of each kind, as small as it can be."""
     small = {"steps": 1, "learning_rate": 0.01, "images": 1}
     trained = {
@@ -44,15 +45,15 @@ def rows() -> list[MethodConfig]:
         "mode": "min",
     }
     return [
-        MethodConfig("base", "base"),
-        MethodConfig("style alone", "style"),
-        MethodConfig("direct", "merger", "direct"),
-        MethodConfig("TIES", "merger", "ties", {"density": 0.5}),
-        MethodConfig("composite", "merger", "composite"),
-        MethodConfig("ZipLoRA", "pair", "ziplora", {"steps": 2, "predicted": ["to_q"]}),
-        MethodConfig("truth", "truth", "", small),
-        MethodConfig("joint", "joint", "", {"rank": 2, "alphas": [2], **small}),
-        MethodConfig("constant", "trained", "configs/train/embedded_constant.yaml", trained, training_seeds=(0, 1)),
+        RowConfig("base", "base"),
+        RowConfig("style alone", "style"),
+        RowConfig("direct", "merger", "direct"),
+        RowConfig("TIES", "merger", "ties", {"density": 0.5}),
+        RowConfig("composite", "merger", "composite"),
+        RowConfig("ZipLoRA", "pair", "ziplora", {"steps": 2, "predicted": ["to_q"]}),
+        RowConfig("truth", "truth", "", small),
+        RowConfig("joint", "joint", "", {"rank": 2, "alphas": [2], **small}),
+        RowConfig("constant", "trained", "configs/train/embedded_constant.yaml", trained, training_seeds=(0, 1)),
     ]
 
 
@@ -63,7 +64,7 @@ def whole(config: QualityConfig, splits_file: Path) -> QualityConfig:
     return replace(config, methods=methods, compared=[["ZipLoRA", "direct"]], judge="tiny")
 
 
-def test_every_kind_of_row_is_scored_and_a_second_run_makes_nothing(
+def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
     whole: QualityConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = run_quality(whole)
@@ -82,7 +83,7 @@ def test_every_kind_of_row_is_scored_and_a_second_run_makes_nothing(
         with Image.open(whole.output / name) as picture:
             assert min(picture.size) > 100
     before = {path: path.read_bytes() for path in whole.output.glob("*.json")}
-    monkeypatch.setattr(cells, "_make", None)  # nothing is made again
+    monkeypatch.setattr(cells, "_compute", None)  # nothing is computed again
     run_quality(whole)
     assert {path: path.read_bytes() for path in whole.output.glob("*.json")} == before
 
@@ -106,7 +107,7 @@ def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
         assert (torch.tensor(to_bytes(image)).permute(2, 0, 1) / 255 - kept).abs().max() < 3 / 255
 
 
-def test_a_lost_image_is_made_again_and_the_results_stay(config: QualityConfig) -> None:
+def test_a_lost_image_is_sampled_again_and_the_results_stay(config: QualityConfig) -> None:
     run_quality(config)
     before = (config.output / "results.json").read_bytes()
     lost = config.runs / "images" / "direct" / PAIR / "1.png"
@@ -118,36 +119,37 @@ def test_a_lost_image_is_made_again_and_the_results_stay(config: QualityConfig) 
 
 
 def test_settings_are_chosen_on_validation_pairs(tuned: QualityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[set[str]] = []
+    computed: list[set[str]] = []
 
     def score(classifier: object, images: torch.Tensor, truths: object) -> dict[str, torch.Tensor]:
         worth = images.std(dim=(2, 3, 4))  # images without any LoRA score otherwise
         return dict.fromkeys(("content", "style", "joint", "strict"), worth)
 
-    made = cells._make
+    compute = cells._compute
+
+    def recorded(inputs: object, method: object, seeds: object, places: list[cells._Place]) -> list[cells.ScoredCell]:
+        computed.append({place.pair.name for place in places})
+        return compute(inputs, method, seeds, places)  # type: ignore[arg-type]
+
     monkeypatch.setattr(cells, "read_images", score)
-    monkeypatch.setattr(
-        cells,
-        "_make",
-        lambda world, method, pairs, *rest: asked.append({p.name for p in pairs}) or made(world, method, pairs, *rest),
-    )
+    monkeypatch.setattr(cells, "_compute", recorded)
     run_quality(replace(tuned, methods=tuned.methods[2:]))
-    assert all(name.startswith("validation") for names in asked[:4] for name in names)
-    assert all(name.startswith("test") for names in asked[4:] for name in names)
+    assert all(name.startswith("validation") for names in computed[:4] for name in names)
+    assert all(name.startswith("test") for names in computed[4:] for name in names)
     row = json.loads((tuned.output / "results.json").read_text())["methods"]["scalars"]
     joint = [trial["joint"] for trial in row["tried"]]
     assert joint[0] != joint[1]
     assert row["settings"] == row["tried"][joint.index(max(joint))]["settings"]
 
 
-def test_without_a_reader_the_judge_scores(config: QualityConfig) -> None:
+def test_without_a_classifier_the_judge_scores(config: QualityConfig) -> None:
     text = run_quality(replace(config, classifier=None, judge="tiny"))
     record = json.loads((config.output / "results.json").read_text())
     assert record["methods"]["direct"]["joint"]["mean"] == record["judge"]["methods"]["direct"]["mars2"]
     assert text.count("\n") == 4
 
 
-def test_the_plan_counts_and_makes_nothing(tuned: QualityConfig) -> None:
+def test_the_plan_counts_and_writes_nothing(tuned: QualityConfig) -> None:
     text = plan_quality(tuned)
     images = 3 * 4 * 2 + 2 * 4  # rows x pairs x seeds, and two trials on four validation pairs
     assert text.startswith(f"3 rows, 4 pairs, {images} images (24 kept)")
@@ -183,9 +185,11 @@ def test_settings_are_never_chosen_on_what_is_compared(tuned: QualityConfig) -> 
 
 
 def test_a_wrong_setting_names_its_row(config: QualityConfig) -> None:
-    wrong = MethodConfig("odd one", "merger", "ties", {"densitty": 0.5})
-    with pytest.raises(ConfigError, match=r"odd one: .*did you mean 'density'"):
-        run_quality(replace(config, methods=[wrong]))
+    wrong = RowConfig("odd one", "merger", "ties", {"densitty": 0.5})
+    for function in (plan_quality, run_quality):
+        with pytest.raises(ConfigError, match=r"odd one: .*did you mean 'density'"):
+            function(replace(config, methods=[wrong]))
+    assert not config.runs.exists()
 
 
 def test_nothing_is_left_of_a_cell_that_could_not_be_written(
@@ -197,49 +201,49 @@ def test_nothing_is_left_of_a_cell_that_could_not_be_written(
     monkeypatch.setattr(cells, "save_image", full)
     with pytest.raises(OSError, match="No space left"):
         run_quality(config)
-    assert not list(config.runs.rglob("*.json"))[1:]  # the configuration alone
+    assert not list(config.runs.rglob("*.json"))[1:]  # only the configuration
     assert not config.output.exists()
 
 
-def test_a_merger_can_be_shown_another_pair(whole: QualityConfig) -> None:
+def test_a_merger_can_get_the_loras_of_another_pair(whole: QualityConfig) -> None:
     settings = {key: value for key, value in whole.methods[-1].settings.items() if key != "options.group"}
-    own = MethodConfig("own", "trained", "configs/train/embedded_paper.yaml", settings)
+    own = RowConfig("own", "trained", "configs/train/embedded_paper.yaml", settings)
     other = replace(own, name="other", settings={**settings, "other_pair": True})
     config = replace(whole, methods=[own, other], compared=[], judge=None)
     run_quality(config)
-    world = load_world(config)
+    inputs = load_inputs(config)
     merger = load_network(next(config.trainings.glob("*.safetensors"))).module
-    pair = world.pairs()[1]
-    assert world.another(pair).name == "test_content_01+test_style_00"
-    for row, seen in ((own, pair), (other, world.another(pair))):
-        (made,) = build(world, row, row.settings).make([pair])
-        expected = merge_exactly(world.both(pair), merger(world.both(seen)))
-        assert made.lora is not None
+    pair = inputs.pairs()[1]
+    assert inputs.next_pair(pair).name == "test_content_01+test_style_00"
+    for row, seen in zip(inputs.rows, (pair, inputs.next_pair(pair)), strict=True):
+        (merge,) = build_method(inputs, row.own.settings).merge([pair])
+        expected = merge_exactly(inputs.pair_loras(pair), merger(inputs.pair_loras(seen)))
+        assert merge.lora is not None
         layer = next(la for la in expected.layers if la.endswith("to_q"))
-        assert torch.equal(made.lora.layers[layer].A, expected.layers[layer].A)
+        assert torch.equal(merge.lora.layers[layer].A, expected.layers[layer].A)
     images = [(config.runs / "images" / name / pair.name / "0.png").read_bytes() for name in ("own", "other")]
     assert images[0] != images[1]
 
 
-def test_a_pair_starts_from_a_trained_merger_and_is_told_words_where_asked(whole: QualityConfig) -> None:
+def test_a_pair_starts_from_a_trained_merger_and_may_use_true_descriptions(whole: QualityConfig) -> None:
     trained = replace(whole.methods[-1], training_seeds=(0,))
     run_quality(replace(whole, methods=[trained], compared=[], judge=None))
     file = next(whole.trainings.glob("*.safetensors"))
     settings = {"init": str(file), "steps": 1, "learning_rate": 1e-9}
-    world = load_world(whole)
-    pair = world.pairs()[1]
-    expected = merge_exactly(world.both(pair), load_network(file).module(world.both(pair)))
+    inputs = load_inputs(whole)
+    pair = inputs.pairs()[1]
+    expected = merge_exactly(inputs.pair_loras(pair), load_network(file).module(inputs.pair_loras(pair)))
     layer = next(la for la in expected.layers if la.endswith("to_q"))
-    found = {}
-    for source, told in (("ziplora", {}), ("text_guided", {"true_descriptions": True})):
-        row = MethodConfig(source, "pair", source, settings | told)
-        assert row.competes == (source == "ziplora")
-        method = build(world, row, row.settings)
+    losses = {}
+    for source, described in (("ziplora", {}), ("text_guided", {"true_descriptions": True})):
+        row_settings = read_settings("pair", source, settings | described)
+        assert row_settings.competes == (source == "ziplora")
+        method = build_method(inputs, row_settings)
         assert "init" in method.identity
-        (made,) = method.make([pair])
-        assert made.lora is not None
-        assert_close(made.lora.layers[layer].delta(), expected.layers[layer].delta(), rtol=1e-4, atol=1e-5)
-        found[source] = made.facts["loss_before"]
-    assert found["ziplora"] != found["text_guided"]
+        (merge,) = method.merge([pair])
+        assert merge.lora is not None
+        assert_close(merge.lora.layers[layer].delta(), expected.layers[layer].delta(), rtol=1e-4, atol=1e-5)
+        losses[source] = merge.facts["loss_before"]
+    assert losses["ziplora"] != losses["text_guided"]
     with pytest.raises(ValueError, match="a description of both concepts"):  # the manifest of a test split holds none
-        build(world, MethodConfig("text_guided", "pair", "text_guided"), {"steps": 1}).make([pair])
+        build_method(inputs, read_settings("pair", "text_guided", {"steps": 1})).merge([pair])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar.benchmark.speed.cases import Case, load_case
+from lorarar.benchmark.speed.cases import SpeedCase, load_case
 from lorarar.benchmark.speed.released_step import CONTENT, STYLE, DensePair, released_losses
 from lorarar.benchmark.speed.training import _Bare, difference, gradient
 from lorarar.diffusion.adaptation import adapted
@@ -20,7 +20,7 @@ from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank, scale_columns
 from lorarar.mergers.loss_weights import LossWeights
-from lorarar.mergers.optimised.merger_recipe import MergerRecipe
+from lorarar.mergers.optimised.recipe import MergerRecipe
 from lorarar.training.batches import NoisyBatch
 from lorarar.training.pairs import PairBatch, PairData
 
@@ -33,7 +33,7 @@ def in_double(drawn: NoisyBatch) -> NoisyBatch:
 
 
 @pytest.fixture
-def case(base: str) -> Case:
+def case(base: str) -> SpeedCase:
     """Two random pairs of two images each, in float64, with deltas that matter."""
     found = load_case(str(base), pairs=2, images=2)
     found.backbone.denoiser.double()
@@ -57,26 +57,28 @@ def strong(loras: tuple[LoRA, LoRA]) -> tuple[LoRA, LoRA]:
     return content, style
 
 
-def network_for(case: Case, fixed: float = 1.0) -> PaperHypernetwork:
+def network_for(case: SpeedCase, fixed: float = 1.0) -> PaperHypernetwork:
     torch.manual_seed(1)
     made = new_merger("paper", case.batches(0)[0].loras[0], {"hidden": 16, "fixed": fixed})
     return cast(PaperHypernetwork, made.double())
 
 
-def ours(case: Case, network: PaperHypernetwork, pairs: list[PairBatch]) -> tuple[dict[str, float], torch.Tensor]:
+def ours(case: SpeedCase, network: PaperHypernetwork, pairs: list[PairBatch]) -> tuple[dict[str, float], torch.Tensor]:
     network.zero_grad()
     module = _Bare(network, case.backbone, cast(PairData, None), MergerRecipe(1, 0.01), WEIGHTS)
     return module.losses(pairs, backward=True), gradient(network)
 
 
-def released(case: Case, network: PaperHypernetwork, pairs: list[PairBatch]) -> tuple[dict[str, float], torch.Tensor]:
+def released(
+    case: SpeedCase, network: PaperHypernetwork, pairs: list[PairBatch]
+) -> tuple[dict[str, float], torch.Tensor]:
     network.zero_grad()
     dense = [DensePair(case.backbone.denoiser, pair.loras, network) for pair in pairs]
     return released_losses(case.backbone, pairs, dense, WEIGHTS, backward=True), gradient(network)
 
 
 @pytest.mark.parametrize("fixed", [1.0, 0.5])
-def test_losses_and_gradients_are_those_of_our_step(case: Case, fixed: float) -> None:
+def test_losses_and_gradients_are_those_of_our_step(case: SpeedCase, fixed: float) -> None:
     network, pairs = network_for(case, fixed), case.batches(0)
     (our_terms, our_gradient), (terms, found) = ours(case, network, pairs), released(case, network, pairs)
     assert terms == pytest.approx(our_terms, rel=1e-5)
@@ -85,7 +87,7 @@ def test_losses_and_gradients_are_those_of_our_step(case: Case, fixed: float) ->
     assert difference(our_gradient, found) < 1e-5  # the loss itself is float32
 
 
-def test_gradients_are_the_same_with_checkpointing(case: Case) -> None:
+def test_gradients_are_the_same_with_checkpointing(case: SpeedCase) -> None:
     network, pairs = network_for(case), case.batches(0)[:1]
     _, plain = released(case, network, pairs)
     case.backbone.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
@@ -95,7 +97,7 @@ def test_gradients_are_the_same_with_checkpointing(case: Case) -> None:
     assert difference(our_gradient, plain) < 1e-5
 
 
-def test_one_changed_coefficient_is_seen(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_changed_coefficient_is_seen(case: SpeedCase, monkeypatch: pytest.MonkeyPatch) -> None:
     network, pairs = network_for(case), case.batches(0)[:1]
     _, right = ours(case, network, pairs)
     predict = DensePair._predict
@@ -110,7 +112,7 @@ def test_one_changed_coefficient_is_seen(case: Case, monkeypatch: pytest.MonkeyP
     assert difference(wrong, right) > 1e-4
 
 
-def test_four_passes_a_pair_each_with_one_network_run_a_layer(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_passes_a_pair_each_with_one_network_run_a_layer(case: SpeedCase, monkeypatch: pytest.MonkeyPatch) -> None:
     network, pairs = network_for(case), case.batches(0)[:1]
     passes, runs = [], []
     monkeypatch.setattr(network.output, "forward", lambda x, f=network.output.forward: runs.append(1) or f(x))
@@ -122,7 +124,7 @@ def test_four_passes_a_pair_each_with_one_network_run_a_layer(case: Case, monkey
 
 
 @torch.no_grad()
-def test_a_dense_pair_answers_as_the_merge_and_as_each_lora(case: Case) -> None:
+def test_a_dense_pair_answers_as_the_merge_and_as_each_lora(case: SpeedCase) -> None:
     network, (pair, _) = network_for(case), case.batches(0)
     dense = DensePair(case.backbone.denoiser, pair.loras, network)
     inputs = (pair.content.noisy, pair.content.timesteps, pair.content.conditioning)
@@ -142,7 +144,7 @@ def test_a_dense_pair_answers_as_the_merge_and_as_each_lora(case: Case) -> None:
     assert torch.equal(case.backbone.predict(*inputs), base)  # the hooks are gone
 
 
-def test_the_deltas_are_dense(case: Case) -> None:
+def test_the_deltas_are_dense(case: SpeedCase) -> None:
     pair = case.batches(0)[0]
     network = PaperHypernetwork(PaperConfig(widths=(80, 144), hidden=2)).double()
     dense = DensePair(case.backbone.denoiser, pair.loras, network)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from lorarar.benchmark.speed import speedup
-from lorarar.benchmark.speed.cases import Case, load_case
+from lorarar.benchmark.speed.cases import SpeedCase, load_case
 from lorarar.benchmark.speed.speedup import (
     SpeedupConfig,
     operations,
@@ -30,11 +30,11 @@ from lorarar.training.pairs import PairData
 
 
 @pytest.fixture
-def case(base: Path) -> Case:
+def case(base: Path) -> SpeedCase:
     return load_case(str(base))
 
 
-def test_the_steps_are_those_of_the_trainer(case: Case) -> None:
+def test_the_steps_are_those_of_the_trainer(case: SpeedCase) -> None:
     method = replace(ZIPLORA, weights=replace(ZIPLORA.weights, similarity=0.1))
     merger = method.initial(case.batches(0)[0].loras)
     module = _Bare(merger, case.backbone, cast(PairData, None), method.recipe, method.weights)
@@ -52,7 +52,7 @@ def test_the_steps_are_those_of_the_trainer(case: Case) -> None:
     assert (found[-1][0] - 1).abs().max() > 0.02
 
 
-def test_each_step_sees_its_own_draw(case: Case) -> None:
+def test_each_step_sees_its_own_draw(case: SpeedCase) -> None:
     losses = [loss for _, loss in islice(steps_of(case, ZIPLORA, 2), 1, None)]
     noisy = [case.batches(step)[0].content.noisy for step in (0, 1)]
     assert not torch.equal(*noisy)
@@ -64,7 +64,7 @@ def test_operations_are_two_a_multiply_add() -> None:
     assert operations(lambda: linear(torch.zeros(7, 3))) == 2 * 3 * 5 * 7
 
 
-def test_a_pass_is_counted_as_it_is_computed(case: Case) -> None:
+def test_a_pass_is_counted_as_it_is_computed(case: SpeedCase) -> None:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     drawn = case.batches(0)[0].content

@@ -15,7 +15,7 @@ from lorarar.benchmark.speed import training
 from lorarar.benchmark.speed.cases import attention_layers, load_case
 from lorarar.benchmark.speed.machine import held_bytes, peak_bytes
 from lorarar.benchmark.speed.training import (
-    KINDS,
+    FORMULATIONS,
     TrainingSpeedConfig,
     difference,
     run_training_benchmark,
@@ -33,7 +33,7 @@ def test_a_run_on_the_embedded_base(monkeypatch: pytest.MonkeyPatch) -> None:
     again = json.loads(json.dumps(found))
     assert again["ratios"]["extra_bytes"] == 2.5
     assert again["ratios"]["seconds"] == pytest.approx(again["released"]["seconds"] / again["ours"]["seconds"])
-    assert {kind: len(again["all"]["seconds"][kind]) for kind in KINDS} == dict.fromkeys(KINDS, 2)
+    assert {kind: len(again["all"]["seconds"][kind]) for kind in FORMULATIONS} == dict.fromkeys(FORMULATIONS, 2)
     assert again["released"]["loss"] == pytest.approx(again["ours"]["loss"], rel=1e-5)
     assert 0 < again["gradient_difference"] < 1e-4
     assert again["machine"]["threads"] == 1
@@ -60,14 +60,20 @@ def test_the_difference_is_relative_to_the_released() -> None:
 
 
 def test_ours_takes_no_more_memory() -> None:
-    ours, released = (training._extra_bytes(SMALL, kind) for kind in KINDS)
+    ours, released = (training._extra_bytes(SMALL, kind) for kind in FORMULATIONS)
     assert 1e6 < ours < released
 
 
 def test_peaks_start_from_now_and_are_the_process_own() -> None:
     big = bytearray(b"x") * 300_000_000  # what getrusage would hand on to a child
-    code = "from lorarar.benchmark.speed.machine import *; b = held_bytes('cpu'); x = bytearray(b'x') * 50_000_000; del x; "
-    run = [sys.executable, "-c", code + "print(b, peak_bytes('cpu') - b)"]
+    code = [
+        "from lorarar.benchmark.speed.machine import held_bytes, peak_bytes",
+        "before = held_bytes('cpu')",
+        "block = bytearray(b'x') * 50_000_000",
+        "del block",
+        "print(before, peak_bytes('cpu') - before)",
+    ]
+    run = [sys.executable, "-c", "; ".join(code)]
     held, extra = map(int, subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout.split())
     assert 4.9e7 < extra < 6e7  # the kernel counts in batches of pages
     del big

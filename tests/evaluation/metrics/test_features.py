@@ -1,4 +1,4 @@
-"""Features of files: found again by content, and hostile files are refused."""
+"""Features of files: they are cached by content, and hostile files are refused."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from PIL import Image
 
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.features import ImageFile, gram_features, gram_vectors, image_features
-from lorarar.evaluation.metrics.measures import gram, gram_loss
+from lorarar.evaluation.metrics.measures import gram
 from tests.evaluation.judge.sample import save_noise
 
 
 @dataclass
 class Means:
-    """The mean colour; remembers how many images it was shown."""
+    """An encoder by mean colour that counts its images."""
 
     name: str = "means"
     sha256: str = "0"
     resize: str = "stretch"
-    shown: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
 
     def encode_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        self.shown.append(len(images))
+        self.counts.append(len(images))
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) for image in images])
 
 
-def pictures(folder: Path, count: int) -> list[ImageFile]:
+def image_files(folder: Path, count: int) -> list[ImageFile]:
     return [ImageFile(folder, save_noise(folder / f"{i}.png", i, (12, 8 + i % 2)).name) for i in range(count)]
 
 
 def test_features_are_those_of_the_images_in_any_order(tmp_path: Path) -> None:
-    given = pictures(tmp_path, 70)
+    given = image_files(tmp_path, 70)
     found = image_features(reversed(given), Means())
     expected = [np.asarray(Image.open(tmp_path / p.path), np.float32).mean((0, 1)) for p in given]
     assert np.allclose(found.of(given), expected)
@@ -44,14 +44,14 @@ def test_features_are_those_of_the_images_in_any_order(tmp_path: Path) -> None:
     assert found.of([]).shape == (0, 0)
 
 
-def test_what_is_known_is_not_encoded_again(tmp_path: Path) -> None:
-    given, cache, encoder = pictures(tmp_path / "images", 5), tmp_path / "cache", Means()
+def test_cached_features_are_not_encoded_again(tmp_path: Path) -> None:
+    given, cache, encoder = image_files(tmp_path / "images", 5), tmp_path / "cache", Means()
     first = image_features(given, encoder, cache=cache)
-    assert sum(encoder.shown) == 5
+    assert sum(encoder.counts) == 5
     (tmp_path / "images" / "copy.png").write_bytes((tmp_path / "images" / "3.png").read_bytes())
     copy = ImageFile(tmp_path / "images", "copy.png")
     again = image_features([*given, copy], encoder, cache=cache)
-    assert sum(encoder.shown) == 5
+    assert sum(encoder.counts) == 5
     assert (again.computed, again.cached) == (0, 5)
     assert np.array_equal(again.of(given), first.of(given))
     assert np.array_equal(again.rows[copy], first.rows[given[3]])
@@ -60,19 +60,19 @@ def test_what_is_known_is_not_encoded_again(tmp_path: Path) -> None:
 def test_equal_files_are_encoded_once(tmp_path: Path) -> None:
     encoder = Means()
     given = [ImageFile(tmp_path, save_noise(tmp_path / f"{i}.png", 0).name) for i in range(3)]
-    assert image_features(given, encoder).computed == sum(encoder.shown) == 1
+    assert image_features(given, encoder).computed == sum(encoder.counts) == 1
 
 
 @pytest.mark.parametrize("change", [{"sha256": "1"}, {"resize": "crop"}, {"name": "other"}])
 def test_another_encoder_has_features_of_its_own(tmp_path: Path, change: dict[str, str]) -> None:
-    given, cache, other = pictures(tmp_path / "images", 3), tmp_path / "cache", Means(**change)
+    given, cache, other = image_files(tmp_path / "images", 3), tmp_path / "cache", Means(**change)
     image_features(given, Means(), cache=cache)
     image_features(given, other, cache=cache)
-    assert sum(other.shown) == 3
+    assert sum(other.counts) == 3
 
 
-def test_a_changed_image_and_a_damaged_cache_are_seen(tmp_path: Path) -> None:
-    given, cache, encoder = pictures(tmp_path / "images", 3), tmp_path / "cache", Means()
+def test_changed_images_and_damaged_caches_are_encoded_again(tmp_path: Path) -> None:
+    given, cache, encoder = image_files(tmp_path / "images", 3), tmp_path / "cache", Means()
     image_features(given, encoder, cache=cache)
     save_noise(tmp_path / "images" / "0.png", 99)
     damaged, *_ = sorted(cache.rglob("*.npy"))
@@ -87,7 +87,7 @@ def test_a_changed_image_and_a_damaged_cache_are_seen(tmp_path: Path) -> None:
 
 def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
     root = tmp_path / "images"
-    good = pictures(root, 2)
+    good = image_files(root, 2)
     (root / "text.png").write_text("no image")
     (root / "cut.png").write_bytes((root / "0.png").read_bytes()[:60])
     Image.new("1", (9000, 8000)).save(root / "bomb.png")  # 72 million pixels in a small file
@@ -105,16 +105,16 @@ def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
     bad = [ImageFile(root, name) for name in reasons]
     found = image_features([*bad, *good], load_encoder("pixels"), cache=tmp_path / "cache")
     assert set(found.rows) == set(good)
-    assert {picture.path for picture in found.refused} == set(reasons)
-    for picture, reason in found.refused.items():
-        assert reasons[picture.path] in reason, picture.path
+    assert {file.path for file in found.refused} == set(reasons)
+    for file, reason in found.refused.items():
+        assert reasons[file.path] in reason, file.path
         assert " at 0x" not in reason  # equal inputs give equal files
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 2
 
 
 def test_features_without_a_direction_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "black").save(tmp_path / "black.png")
-    given = [*pictures(tmp_path, 1), ImageFile(tmp_path, "black.png")]
+    given = [*image_files(tmp_path, 1), ImageFile(tmp_path, "black.png")]
     assert image_features(given, Means()).refused == {given[1]: "its features are zero or not finite"}
 
 
@@ -123,7 +123,7 @@ def test_distances_of_gram_vectors_are_gram_losses(tmp_path: Path) -> None:
     images = [Image.open(save_noise(tmp_path / f"{i}.png", i, (32, 32))).convert("RGB") for i in range(2)]
     vectors = gram_vectors(tower, images).astype(float)  # type: ignore[arg-type]
     layers = [gram(maps) for maps in tower.feature_maps(images)]  # type: ignore[attr-defined]
-    expected = sum(gram_loss(layer[0], layer[1]) for layer in layers)
+    expected = sum(((layer[0] - layer[1]) ** 2).sum() for layer in layers)
     assert ((vectors[0] - vectors[1]) ** 2).sum() == pytest.approx(expected, rel=1e-5)
     given = [ImageFile(tmp_path, f"{i}.png") for i in range(2)]
     found = gram_features(given, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The two ways in which similarities mislead, reproduced on renders, and the flags that tell them."""
+"""Two faults that similarities reward, reproduced on renders, and the flags for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encode() -> Callable[[list[NDArray[np.uint8]]], Array]:
 
 @pytest.fixture(scope="module")
 def scored(encode: Callable[[list[NDArray[np.uint8]]], Array]) -> dict[str, dict[str, float]]:
-    """Mean similarities and shares of flagged images of each kind of fault, over all validation pairs."""
+    """Return mean similarities and shares of flagged images by fault, over all validation pairs."""
     contents = [encode(content_images(SPLIT, c)) for c in CONTENTS]
     styles = [encode(style_images(SPLIT, s)) for s in STYLES]
     threshold = copy_threshold([*contents, *styles])

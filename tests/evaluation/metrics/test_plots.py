@@ -1,46 +1,90 @@
-"""The plots: what is drawn lies inside the picture, and gaps are gaps."""
+"""Plots: all marks and texts lie inside the picture, gaps stay empty, and the output is deterministic."""
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
-from lorarar.evaluation.metrics.plots import draw_group
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lorarar.evaluation.metrics.plots import plot_group, plot_svg
 from lorarar.evaluation.metrics.results import MethodMetrics, PromptTypeResults
 from lorarar.evaluation.report.metric_names import FEATURE_METRICS
 from lorarar.evaluation.statistics.bootstrap import Estimate
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_WIDEST = 7.0  # pixels a letter of bold 12-pixel sans-serif takes, on the average, at most
+Scores = dict[str, list[Estimate | None]]
+ALL: Scores = {name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in FEATURE_METRICS}
 
 
-def drawn(scores: dict[str, list[Estimate | None]]) -> ET.Element:
-    """The picture of methods a, b, .. with these scores; other metrics were not measured."""
-    count = len(next(iter(scores.values())))
-    methods = [
-        MethodMetrics(chr(97 + i), 1, 0, {n: scores.get(n, [None] * count)[i] for n in FEATURE_METRICS}, {}, {}, {})
-        for i in range(count)
-    ]
-    return ET.fromstring(draw_group(PromptTypeResults("train", "", methods)))
+def group_of(scores: Scores, names: Sequence[str]) -> PromptTypeResults:
+    """Results of methods with these scores; the other metrics were not measured."""
+    methods = []
+    for i, name in enumerate(names):
+        of_method = {metric: scores.get(metric, [None] * len(names))[i] for metric in FEATURE_METRICS}
+        methods.append(MethodMetrics(name, 1, 0, of_method, {}, {}, {}))
+    return PromptTypeResults("train", "", methods)
 
 
-def test_texts_and_marks_lie_inside_the_picture() -> None:
-    root = drawn({name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in FEATURE_METRICS})
-    width = float(root.get("width", ""))
-    texts = [element.text for element in root.iter(f"{_SVG}text")]
-    assert all(any(text and text.startswith(metric.title) for text in texts) for metric in FEATURE_METRICS.values())
-    for panel in root.iter(f"{_SVG}g"):
-        left = float(panel.get("transform", "").split("(")[1].split(",")[0])
-        for text in panel.iter(f"{_SVG}text"):
-            start = left + float(text.get("x", ""))
-            if text.get("text-anchor") != "end":
-                assert start + _WIDEST * len(text.text or "") <= width, text.text
-        for circle in panel.iter(f"{_SVG}circle"):
-            assert 0 <= left + float(circle.get("cx", "")) <= width
+def panels(figure: Figure) -> dict[str, Axes]:
+    return {axes.get_title(loc="left") or axes.get_title(): axes for axes in figure.axes}
 
 
-def test_what_was_not_measured_is_not_drawn() -> None:
+def means(axes: Axes) -> list[float]:
+    return [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]  # type: ignore[index]
+
+
+def test_each_metric_has_a_panel_with_all_methods() -> None:
+    drawn = panels(plot_group(group_of(ALL, "ab")))
+    assert list(drawn) == [metric.title for metric in FEATURE_METRICS.values()]
+    for axes in drawn.values():
+        assert means(axes) == [0.5, -2.0]
+        low, high = axes.get_xlim()
+        assert low < -3.0 < 1.0 < high
+    first = next(iter(drawn.values()))
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
+    assert {axes.get_xlabel() for axes in drawn.values()} == {"higher is better \u2192", "\u2190 lower is better"}
+
+
+def test_texts_lie_inside_the_picture() -> None:
+    figure = plot_group(group_of(ALL, ["direct", "a method with a very long name indeed"]))
+    figure.draw_without_rendering()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert 0 <= box.x0 < box.x1 <= width
+    assert 0 <= box.y0 < box.y1 <= height
+
+
+def test_missing_values_leave_gaps() -> None:
     nan = math.nan
-    root = drawn({"diversity": [Estimate(1.0, nan, nan), None], "harmonic": [Estimate(0.2, 0.1, 0.3)] * 2})
-    assert len(list(root.iter(f"{_SVG}g"))) == 2
-    assert len(list(root.iter(f"{_SVG}circle"))) == 3
+    scores: Scores = {"diversity": [Estimate(1.0, nan, nan), None], "harmonic": [Estimate(0.2, 0.1, 0.3)] * 2}
+    drawn = panels(plot_group(group_of(scores, "ab")))
+    assert list(drawn) == [FEATURE_METRICS[name].title for name in ("harmonic", "diversity")]
+    assert means(drawn["diversity, Vendi"]) == [1.0]
+    assert len(drawn["diversity, Vendi"].lines) == 1  # a mean without an interval
+    assert ET.fromstring(plot_svg(group_of({}, "ab"))).tag.endswith("svg")
+
+
+def test_equal_results_give_equal_text_without_a_date() -> None:
+    first = plot_svg(group_of(ALL, "ab"))
+    assert first == plot_svg(group_of(ALL, "ab"))
+    assert "<dc:date>" not in first
+
+
+def test_names_are_text_only() -> None:
+    names = ["<b>&", "$x_1$", "\u65e5\u672c"]  # markup, mathematics, letters that the font lacks
+    scores: Scores = {"harmonic": [Estimate(0.2, 0.1, 0.3)] * 3}
+    root = ET.fromstring(plot_svg(group_of(scores, names)))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(names) <= set(texts)
+
+
+def test_matplotlib_is_loaded_for_pictures_only_and_pyplot_never() -> None:
+    code = (
+        "import sys, lorarar.evaluation.metrics.run; print('matplotlib' in sys.modules);"
+        "import lorarar.evaluation.metrics.plots; print('matplotlib.pyplot' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False"]

@@ -1,4 +1,4 @@
-"""Renders of the toy world as a manifest with known faults: right images, leaked content, no style, the base's own."""
+"""Renders of the toy world with known faults: right images, leaked content, no style, and images of the base."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from lorarar.worlds.toy.renderer import render
 from lorarar.worlds.toy.world import concept_name, content_images, style_images, style_subjects, toy_world
 
 SPLIT, CONTENTS, STYLES = "validation", (0, 1, 2), (2, 3, 4)
-NoisyBatch = Callable[[int, int, int], NDArray[np.uint8]]
+Draw = Callable[[int, int, int], NDArray[np.uint8]]
 
 
 def right(content: int, style: int, seed: int) -> NDArray[np.uint8]:
-    """The content in the style."""
+    """Render the content in the style."""
     return render(_subject(content), _style(style), seed)
 
 
 def leaked(content: int, style: int, seed: int) -> NDArray[np.uint8]:
-    """What a reference of the style shows, in the style: nothing of the content."""
-    shown = style_subjects(SPLIT, style)
-    return render(shown[seed % len(shown)], _style(style), 100 + seed)
+    """Render the subject of a style reference in the style: nothing of the content."""
+    subjects = style_subjects(SPLIT, style)
+    return render(subjects[seed % len(subjects)], _style(style), 100 + seed)
 
 
 def unstylised(content: int, style: int, seed: int) -> NDArray[np.uint8]:
-    """The content in a neutral look: nothing of the style."""
+    """Render the content in a neutral look: nothing of the style."""
     looks = neutral_looks()
     return render(_subject(content), looks[(content + seed) % len(looks)], 200 + seed)
 
 
 def of_base(content: int, style: int, seed: int) -> NDArray[np.uint8]:
-    """Some subject in some style, the same for all methods."""
+    """Render some subject in some style, the same for all methods."""
     return render(toy_world().subjects["base"][seed], toy_world().styles["base"][content + style], seed)
 
 
-FAULTS: dict[str, NoisyBatch] = {"right": right, "leaked": leaked, "unstylised": unstylised}
+FAULTS: dict[str, Draw] = {"right": right, "leaked": leaked, "unstylised": unstylised}
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -51,7 +51,7 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def write_references(folder: Path) -> References:
-    """references.yaml with all contents and styles; the first content is of a category of its own."""
+    """Write references.yaml with all contents and styles; the first content has a category of its own."""
     concepts = []
     for kind, numbers, images in (("content", CONTENTS, content_images), ("style", STYLES, style_images)):
         for number in numbers:
@@ -65,10 +65,8 @@ def write_references(folder: Path) -> References:
     return load_references(path)
 
 
-def write_items(
-    folder: Path, methods: dict[str, NoisyBatch], *, seeds: int = 2, prompt_type: str = "combined"
-) -> list[Item]:
-    """Images of each method at each pair, with prompts; items in order."""
+def write_items(folder: Path, methods: dict[str, Draw], *, seeds: int = 2, prompt_type: str = "combined") -> list[Item]:
+    """Write images of each method at each pair, and return their items with prompts, in order."""
     items = []
     for method, draw in methods.items():
         for content in CONTENTS:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lorarar.datasets.manifest import lock
+from lorarar.datasets.manifest import lock_items
+from lorarar.datasets.records import Item
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoding import Encoders
 from lorarar.evaluation.metrics.export import Measurement, write_measurement
 from lorarar.evaluation.metrics.run import measure_metrics
-from lorarar.evaluation.report.metrics_section import metrics_section
+from lorarar.evaluation.report.metrics_section import read_metrics_section
+from lorarar.evaluation.report.pages import render_page
 from tests.evaluation.judge.made import make_items
 from tests.evaluation.judge.report.test_page import EVIL, Page, Run
 from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
@@ -31,11 +34,15 @@ def measured(folder: Path) -> Measurement:
     return measure_metrics(items, references, folder / "images", Encoders(pixels, pixels, pixels))
 
 
+def section(folder: Path, items: Sequence[Item]) -> str:
+    content = read_metrics_section(folder, items)
+    assert content is not None
+    return render_page("metrics_section.html.jinja", metrics=content)
+
+
 def shown(measured: Measurement, folder: Path) -> str:
     write_measurement(folder, measured)
-    section = metrics_section(folder, measured.items)
-    assert section is not None
-    page = Page(section)
+    page = Page(section(folder, measured.items))
     page.check()
     return " ".join(page.text)
 
@@ -49,7 +56,7 @@ def test_the_section_shows_what_was_measured(measured: Measurement, folder: Path
         assert f"{score.mean:{form}} [{score.low:{form}}, {score.high:{form}}]" in text
     assert f"{found.ranks['harmonic'].overall:.3f}" in text
     assert f"({found.flags['copy'].successes} of 9)" in text
-    assert "no encoder with texts was given" in text
+    assert "the configuration names no text encoder" in text
     assert measured.encoders["gram"].sha256[:12] in text
     assert "Prompt type" not in text  # there is one
 
@@ -57,14 +64,13 @@ def test_the_section_shows_what_was_measured(measured: Measurement, folder: Path
 def test_there_is_no_section_without_metrics_and_a_warning_with_those_of_other_images(
     measured: Measurement, folder: Path
 ) -> None:
-    assert metrics_section(folder, measured.items) is None
+    assert read_metrics_section(folder, measured.items) is None
     write_measurement(folder / "old", measured)
     changed = [replace(measured.items[0], sha256="0" * 64), *measured.items[1:]]
-    text = metrics_section(folder / "old", changed)
-    assert text is not None
-    assert "about other images than were judged" in text
+    text = section(folder / "old", changed)
+    assert "about other images than the judged ones" in text
     assert "<table" not in text
-    assert "<table" in (metrics_section(folder / "old", list(reversed(measured.items))) or "")
+    assert "<table" in section(folder / "old", list(reversed(measured.items)))
 
 
 def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measurement, folder: Path) -> None:
@@ -76,7 +82,7 @@ def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measur
 def test_a_judges_report_has_the_section_when_both_were_run(tmp_path: Path, measured: Measurement) -> None:
     run = Run(tmp_path, make_items(["ours", "theirs"], 2, 2, 1))
     assert "Metrics" not in Page(run.write()).text
-    run.items = lock(run.items, tmp_path / "images")
+    run.items = lock_items(run.items, tmp_path / "images")
     write_measurement(tmp_path / "run", replace(measured, items=run.items))
     page = Page(run.write())
     page.check()

@@ -12,7 +12,7 @@ from lorarar.evaluation.statistics.proportions import Rate
 
 
 def labels(table: np.ndarray) -> tuple[list[int], list[int]]:
-    """Two raters' labels with this table of counts."""
+    """Return the labels of two raters with this table of counts."""
     pairs = [(i, j) for (i, j), count in np.ndenumerate(table) for _ in range(int(count))]
     return [a for a, _ in pairs], [b for _, b in pairs]
 
@@ -48,7 +48,7 @@ def test_kappa_by_hand() -> None:
 
 
 @pytest.mark.parametrize("table", [[[20, 5], [10, 15]], [[45, 15], [25, 15]], [[9, 1, 2], [3, 7, 1], [0, 2, 8]]])
-def test_kappas_interval_is_the_delta_methods(table: list[list[int]]) -> None:
+def test_the_interval_of_kappa_is_that_of_the_delta_method(table: list[list[int]]) -> None:
     counts = np.array(table, float)
     p, n, step = counts / counts.sum(), counts.sum(), 1e-6
     slope = np.zeros_like(p)
@@ -56,7 +56,7 @@ def test_kappas_interval_is_the_delta_methods(table: list[list[int]]) -> None:
         up, down = p.copy(), p.copy()
         up[cell] += step
         down[cell] -= step
-        # Of the quotients of counts: p must sum to 1, so each side is scaled back.
+        # p must sum to 1, so each side is scaled.
         slope[cell] = (kappa_of(up / up.sum()) - kappa_of(down / down.sum())) / (2 * step)
     variance = ((p * slope**2).sum() - (p * slope).sum() ** 2) / n
     found = cohen_kappa(*labels(counts))

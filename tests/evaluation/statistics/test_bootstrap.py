@@ -1,4 +1,4 @@
-"""Crossed intervals: exact means, and intervals that cover what they should."""
+"""Crossed intervals: exact means, and intervals with the right coverage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lorarar.evaluation.statistics.bootstrap import (
 
 
 def crossed(random: np.random.Generator, content: float, style: float, rest: float) -> np.ndarray:
-    """Scores (8, 8, 2) with true mean 0.5 and random effects of these standard deviations."""
+    """Return scores (8, 8, 2) with true mean 0.5 and random effects of these standard deviations."""
     effects = random.normal(0, content, (8, 1, 1)) + random.normal(0, style, (1, 8, 1))
     return 0.5 + effects + random.normal(0, rest, (8, 8, 2))
 
@@ -23,7 +23,7 @@ def width(estimate: Estimate) -> float:
     return estimate.high - estimate.low
 
 
-def test_the_mean_is_exact_and_the_answer_repeatable() -> None:
+def test_the_mean_is_exact_and_the_interval_is_deterministic() -> None:
     values = np.arange(24.0).reshape(2, 3, 4)
     found = crossed_interval(values)
     assert found.mean == 11.5
@@ -63,7 +63,7 @@ def test_paired_differences() -> None:
     assert found.mean == pytest.approx((a - b).mean())
     assert found.excludes_zero()
     assert paired_interval(b, a).excludes_zero()
-    assert width(found) < width(crossed_interval(a)) / 10  # what both share cancels
+    assert width(found) < width(crossed_interval(a)) / 10  # shared effects cancel
     assert paired_interval(a, a) == Estimate(0.0, 0.0, 0.0)
     assert not paired_interval(a, a).excludes_zero()
 
@@ -88,9 +88,9 @@ def test_missing_values_are_left_out_of_every_resample() -> None:
 def test_seeds_that_are_not_drawn_add_no_width() -> None:
     values = np.zeros((3, 4, 2))
     values[..., 1] = 1.0
-    still, drawn = incomplete_crossed_interval(values, draw_seeds=False), incomplete_crossed_interval(values)
-    assert (still.mean, still.low, still.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert (drawn.mean, drawn.low, drawn.high) == pytest.approx((0.5, 0.0, 1.0))
+    fixed, resampled = incomplete_crossed_interval(values, draw_seeds=False), incomplete_crossed_interval(values)
+    assert (fixed.mean, fixed.low, fixed.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert (resampled.mean, resampled.low, resampled.high) == pytest.approx((0.5, 0.0, 1.0))
     random = np.random.default_rng(0)
     pairs = random.normal(0, 1, (6, 8, 1))
     found = incomplete_crossed_interval(pairs + np.zeros((6, 8, 3)), draw_seeds=False)

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from lorarar.evaluation.statistics import bradley_terry
-from lorarar.evaluation.statistics.bradley_terry import bradley_terry_intervals
+from lorarar.evaluation.statistics.bradley_terry import bradley_terry_intervals, fit_bradley_terry
 
 WINS = np.array([[0, 7, 4.5, 9], [3, 0, 6, 2.5], [5.5, 4, 0, 8], [1, 2.5, 2, 0]])
 
@@ -18,29 +17,29 @@ def likelihood(logs: np.ndarray, wins: np.ndarray) -> float:
 
 
 def test_two_methods_by_hand() -> None:
-    found = bradley_terry(np.array([[0, 6], [2.0, 0]]))
+    found = fit_bradley_terry(np.array([[0, 6], [2.0, 0]]))
     assert found[0] - found[1] == pytest.approx(math.log(3))
     assert found.sum() == pytest.approx(0)
 
 
 def test_expected_wins_equal_wins() -> None:
-    found = bradley_terry(WINS)
+    found = fit_bradley_terry(WINS)
     chance = 1 / (1 + np.exp(found[None, :] - found[:, None]))
     assert ((WINS + WINS.T) * chance).sum(1) == pytest.approx(WINS.sum(1))
 
 
 def test_no_other_strengths_are_more_likely() -> None:
-    found = bradley_terry(WINS)
+    found = fit_bradley_terry(WINS)
     random = np.random.default_rng(0)
     for size in (1e-3, 0.1, 1.0):
         assert all(likelihood(found + random.normal(0, size, 4), WINS) < likelihood(found, WINS) for _ in range(50))
 
 
 def test_problems_are_solved_side_by_side() -> None:
-    both = bradley_terry(np.stack([WINS, np.triu(WINS), WINS.T]))
-    assert both[0] == pytest.approx(bradley_terry(WINS))
-    assert both[2] == pytest.approx(-bradley_terry(WINS))
-    assert np.isnan(both[1]).all()  # the first method never loses
+    stacked = fit_bradley_terry(np.stack([WINS, np.triu(WINS), WINS.T]))
+    assert stacked[0] == pytest.approx(fit_bradley_terry(WINS))
+    assert stacked[2] == pytest.approx(-fit_bradley_terry(WINS))
+    assert np.isnan(stacked[1]).all()  # the first method never loses
 
 
 def crossed_wins(random: np.random.Generator, truth: np.ndarray, size: int) -> np.ndarray:
@@ -76,7 +75,7 @@ def test_too_many_unsolvable_resamples_leave_no_interval() -> None:
 def test_a_disconnected_comparison_is_refused() -> None:
     apart = np.zeros((1, 1, 4, 4))
     apart[..., 0, 1] = apart[..., 1, 0] = apart[..., 2, 3] = apart[..., 3, 2] = 1
-    with pytest.raises(ValueError, match="found none of p, q over any of r, s: no finite strengths"):
+    with pytest.raises(ValueError, match="found none of p, q over any of r, s: no finite strengths exist"):
         bradley_terry_intervals(apart, list("pqrs"))
     with pytest.raises(ValueError, match="found none of s over any of p, q, r"):
         bradley_terry_intervals(np.triu(np.ones((1, 1, 4, 4)), 1), list("pqrs"))

@@ -11,7 +11,7 @@ from lorarar.evaluation.statistics.comparisons import holm, mcnemar, sign_flip, 
 
 
 def enumerated(values: np.ndarray, groups: list[str]) -> float:
-    """The share of sign patterns, one sign a group, whose sum is at least as far from 0."""
+    """Return the share of sign patterns, one sign per group, whose sum is at least as far from 0."""
     names = sorted(set(groups))
     sums = []
     for signs in itertools.product((-1, 1), repeat=len(names)):
@@ -27,7 +27,7 @@ def test_few_pairs_are_enumerated() -> None:
     assert sign_flip(-values) == sign_flip(values)
 
 
-def test_five_subjects_cannot_go_below_one_in_sixteen() -> None:
+def test_five_groups_cannot_go_below_one_in_sixteen() -> None:
     assert sign_flip(np.ones(25), [i // 5 for i in range(25)]) == 2 / 32
     assert sign_flip(np.ones(25)) < 0.001
 
@@ -50,7 +50,7 @@ def test_sign_flip_refuses() -> None:
     for wrong in (np.zeros((2, 2)), np.zeros(0), np.array([np.nan])):
         with pytest.raises(ValueError, match="expected finite differences"):
             sign_flip(wrong)
-    with pytest.raises(ValueError, match=r"one group a difference \(2\), found 3"):
+    with pytest.raises(ValueError, match=r"one group per difference \(2\), found 3"):
         sign_flip(np.zeros(2), [1, 2, 3])
 
 
@@ -60,14 +60,14 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_holm_keeps_the_chance_of_any_false_finding() -> None:
+def test_holm_controls_the_probability_of_any_false_rejection() -> None:
     random = np.random.default_rng(0)
     p = random.random((2000, 6))
     assert np.mean([min(holm(list(row))) < 0.05 for row in p]) == pytest.approx(0.05, abs=0.015)
     assert np.mean(p.min(1) < 0.05) > 0.2
 
 
-def test_the_tied_set_holds_whatever_cannot_be_told_from_the_best() -> None:
+def test_the_tied_set_holds_all_methods_that_do_not_differ_from_the_best() -> None:
     means = {"a": 0.5, "b": 0.7, "c": 0.65, "d": 0.7}
     differs = {frozenset(pair): False for pair in itertools.combinations("abcd", 2)}
     differs[frozenset("ab")] = True

@@ -1,4 +1,4 @@
-"""Spearman's correlation: its axioms, torchmetrics as an independent reference, what its interval covers."""
+"""Spearman's correlation: its axioms, torchmetrics as an independent reference, and its interval."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_only_the_order_counts() -> None:
 
 
 def test_the_interval_is_wider_where_contents_differ() -> None:
-    """Scores that agree on a content as a whole are few independent facts, however many images there are."""
+    """Scores that agree on whole contents hold few independent observations, however many images there are."""
     random = np.random.default_rng(0)
     shared = random.normal(size=(8, 1, 1)) + np.zeros((8, 6, 10))
     a, b = (shared + random.normal(size=shared.shape) for _ in range(2))
@@ -58,6 +58,6 @@ def test_values_that_are_not_crossed_are_refused(a: np.ndarray, b: np.ndarray) -
         crossed_spearman(a, b)
 
 
-def test_a_score_that_never_changes_has_no_correlation() -> None:
+def test_a_constant_score_has_no_correlation() -> None:
     found = crossed_spearman(np.ones((2, 2, 1)), np.arange(4.0).reshape(2, 2, 1), resamples=5)
     assert all(map(math.isnan, (found.mean, found.low, found.high)))

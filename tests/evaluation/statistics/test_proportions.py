@@ -1,4 +1,4 @@
-"""Counted proportions against root finding, enumeration and simulation."""
+"""Proportions against root finding, enumeration and simulation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Z = 1.959963984540054
 
 
 def root(p: float, n: int, low: float, high: float) -> float:
-    """Where |p - x| = Z sqrt(x (1 - x) / n) between low and high, by bisection; p lies at one of the ends."""
+    """Solve |p - x| = Z sqrt(x (1 - x) / n) between low and high by bisection; p is one of the ends."""
     inside = low if low == p else high
     outside = high if low == p else low
     for _ in range(200):
@@ -46,7 +46,7 @@ def test_a_published_wilson_interval() -> None:
     assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
-def test_nothing_tried_says_nothing() -> None:
+def test_no_trials_give_no_estimate() -> None:
     found = wilson(Rate(0, 0))
     assert math.isnan(found.mean)
     assert (found.low, found.high) == (0.0, 1.0)
@@ -60,12 +60,14 @@ def test_the_correction_of_hand_worked_numbers() -> None:
     assert found.mean == pytest.approx(0.64)
     assert found.low < 0.64 < found.high
     assert rogan_gladen(Estimate(0.05, 0.0, 0.1), Rate(90, 100), Rate(90, 100)).mean == 0.0
-    with pytest.raises(ValueError, match=r"above 1, found 0\.500 \+ 0\.500: this judge's answers hold no information"):
+    with pytest.raises(
+        ValueError, match=r"above 1, found 0\.500 \+ 0\.500: the answers of this judge hold no information"
+    ):
         rogan_gladen(Estimate(0.5, 0.4, 0.6), Rate(5, 10), Rate(5, 10))
 
 
 @pytest.mark.parametrize(("sensitivity", "specificity"), [((18, 20), (27, 30)), ((20, 20), (30, 30))])
-def test_the_corrected_intervals_width_is_the_delta_methods(
+def test_the_width_of_the_corrected_interval_is_that_of_the_delta_method(
     sensitivity: tuple[int, int], specificity: tuple[int, int]
 ) -> None:
     apparent = Estimate(0.4, 0.3, 0.5)

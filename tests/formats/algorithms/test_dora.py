@@ -71,7 +71,7 @@ def test_the_base_in_half_precision_is_widened() -> None:
         ("dora_scale", (1, 6), (4, 5), "one number for each"),
         ("dora_scale", (5,), (4, 5), "one number for each"),
         ("magnitude", (1, 5, 1, 1), (4, 5), "one number for each"),
-        ("dora_scale", (4, 1), (4, 6), r"delta \(4, 5\) does not fit the base's weight \(4, 6\)"),
+        ("dora_scale", (4, 1), (4, 6), r"expected a delta of the base's shape \(4, 6\), found \(4, 5\)"),
         ("dora_scale", (4, 1), (4,), "floating-point matrix or convolution"),
     ],
 )

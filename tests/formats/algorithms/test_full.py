@@ -67,7 +67,7 @@ def test_the_bias_of_the_up_factor_is_scaled() -> None:
         ({"diff_b": torch.ones(2, 2)}, r"diff_b must be a bias, \(out,\), found shape \(2, 2\)"),
         (
             {"up": torch.ones(3, 2), "down": torch.ones(2, 4), "up_bias": torch.ones(3), "diff_b": torch.ones(3)},
-            "diff_b and up_bias are both a bias",
+            "expected one bias, found diff_b and up_bias",
         ),
     ],
 )

@@ -61,10 +61,10 @@ def test_the_order_in_a_block() -> None:
 @pytest.mark.parametrize(
     ("header", "count", "message"),
     [
-        ({}, 144, r"names the unet's targets \[\]"),
-        ({"unet": "nonsense"}, 144, r"targets \[\]"),
+        ({}, 144, r"targets of the unet.*found \[\]"),
+        ({"unet": "nonsense"}, 144, r"targets of the .*found \[\]"),
         ({"unet": '["ResnetBlock2D"]'}, 144, "targets .*ResnetBlock2D.*the tool that made it"),
-        (HEADER, 143, r"143 in the unet.*expected 144"),
+        (HEADER, 143, r"expected 144 numbered layers in the unet.*found 143"),
     ],
 )
 def test_other_models_are_refused(header: dict[str, str], count: int, message: str) -> None:
@@ -86,7 +86,7 @@ def test_a_file(tmp_path: Path) -> None:
     save_file(numbered(144) | {"<s1>": torch.ones(768)}, path, metadata=header)
     contents = read_stored(path)
     assert (contents.dialect, contents.family) == ("cloneofsimo", "sd15")
-    assert contents.warnings == ("the file holds 1 learned embeddings, which are written beside a result",)
+    assert contents.warnings == ("the file contains 1 learned embeddings, which are written beside the result",)
     lora = load(path)
     assert lora.metadata == {"trained": "yes"}
     assert list(lora.embeddings) == ["<s1>"]
@@ -96,7 +96,7 @@ def test_a_file(tmp_path: Path) -> None:
         assert layer.A[0, 0] == i + 1
         assert layer.scale == 1.0
     save_file(numbered(100), path, metadata=header)
-    with pytest.raises(FormatError, match=r"x: .*100 in the unet.*expected 144"):
+    with pytest.raises(FormatError, match=r"x: .*expected 144 numbered layers in the unet.*found 100"):
         load(path)
     assert parse("vae:0:down") is None
 

@@ -129,7 +129,7 @@ def test_names_that_other_tools_expect() -> None:
         keys = write(LoRA(dict.fromkeys(names, layer)), FAMILIES.get(family))
         assert list(keys) == [f"{n}.{end}" for n in names.values() for end in
                               ("lora_down.weight", "lora_up.weight", "alpha")]  # fmt: skip
-    with pytest.raises(FormatError, match="no place among SDXL's blocks.*--format diffusers"):
+    with pytest.raises(FormatError, match="is not in SDXL's blocks.*--format diffusers"):
         write(LoRA({"foo.0.bar": layer}), FAMILIES["sdxl"])
 
 
@@ -224,12 +224,10 @@ def test_the_two_kinds_of_block_names_are_told_apart(tmp_path: Path) -> None:
         "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
         "up_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
     }
-    assert contents.warnings == (
-        "the file mixes block names of Stability and diffusers; diffusers itself would drop the former",
-    )
+    assert contents.warnings == ("the file mixes block names of Stability and diffusers; diffusers drops the former",)
     twice = {key.replace("input_blocks_4_1", "down_blocks_1_attentions_0"): t.clone() for key, t in tensors.items()}
     save_file(tensors | twice, tmp_path / "x")
-    with pytest.raises(FormatError, match="holds layer down_blocks.1.* twice, as lora_unet_.*mixes two layouts"):
+    with pytest.raises(FormatError, match="contains layer down_blocks.1.* twice, as lora_unet_.*mixes two dialects"):
         read_stored(tmp_path / "x")
 
 
@@ -237,5 +235,7 @@ def test_sgm_numbers_of_an_unknown_model_are_refused(tmp_path: Path) -> None:
     name = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
     save_file({f"{name}.lora_down.weight": torch.ones(1, 384), f"{name}.lora_up.weight": torch.ones(384, 1)},
               tmp_path / "x")  # fmt: skip
-    with pytest.raises(FormatError, match=r"Stability's numbers.*not those of \['Stable Diffusion 1'.*convert it"):
+    with pytest.raises(
+        FormatError, match=r"Stability's block numbers.*expected layers of \['Stable Diffusion 1'.*convert it"
+    ):
         read_stored(tmp_path / "x")

@@ -110,7 +110,7 @@ def test_groups_collisions_and_what_one_holds_alone(tmp_path: Path) -> None:
     ]
     lines = found.text().splitlines()
     assert lines[0].startswith("cat (norm ")
-    assert "only oil holds 1 layers, first z.only" in lines
+    assert "only oil contains 1 layers, first z.only" in lines
     assert any(line.split()[0] == loud for line in lines)
     data = json.loads(json.dumps(found.to_dict()))
     assert data["collisions"][0] == loud
@@ -120,7 +120,7 @@ def test_groups_collisions_and_what_one_holds_alone(tmp_path: Path) -> None:
 def test_loras_without_common_layers() -> None:
     found = compare_loras(LoRA({"a": factors(4, 4, 1)}), LoRA({"b": factors(4, 4, 1)}))
     assert found.cosine == 0
-    assert found.text().endswith("no layer is in both")
+    assert found.text().endswith("the two have no layer in common")
 
 
 def test_files(tmp_path: Path) -> None:

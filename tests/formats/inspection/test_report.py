@@ -99,7 +99,7 @@ def test_the_text_says_all_of_it(tmp_path: Path) -> None:
         "4 layers",
         "  attention k     640 x 768  1",
         "ss_training_comment: " + "x" * 97 + "...",
-        "and 1 other fields in the header",
+        "1 other fields in the header",
     ):
         assert line in lines
     assert any(line.startswith("warning: ") and "embedding" in line for line in lines)
@@ -130,8 +130,8 @@ def test_oddities_are_warned_of(tmp_path: Path) -> None:
     save_file({key: t.to(torch.float8_e4m3fn) for key, t in other.items()}, tmp_path / "odd.safetensors")
     assert set(inspect(tmp_path / "odd.safetensors").warnings) == {
         "1 of 1 layers change nothing (their delta is zero), first down_blocks.0.attn.odd",
-        "its base model cannot be told: the layers fit none that is known here, or several",
-        "2 tensors are of 8 bits: their weights have one or two digits, whatever a result is written in",
+        "unknown base model: the layers fit no supported family, or several",
+        "2 tensors have 8 bits: their weights have only one or two digits, in any output precision",
     }
 
 

@@ -17,7 +17,6 @@ from torch import Tensor
 from lorarar.formats.naming.originals import NamingScheme, rows_of, scheme_of
 from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora.dense import Dense
-from lorarar.lora.lowrank import LowRank
 
 FLUX_WIDTH = 3072  # diffusers' conversion has it built in
 FLUX_MODULES = {
@@ -147,20 +146,3 @@ def test_names_that_stay() -> None:
         assert rows == Rows(((path, 1),))
     for path, layout in (("double_blocks.0.foo", "flux"), ("joint_blocks.0", "sd3"), ("input_blocks.3.0.foo", "sgm")):
         assert rows_of(path, layout, 2) is None  # type: ignore[arg-type]
-
-
-def test_factors_are_divided_like_the_delta() -> None:
-    layer = LowRank(torch.randn(7 * 5, 2), torch.randn(2, 5), 0.5)
-    rows = rows_of("single_blocks.3.linear1", "flux", 2)
-    assert rows is not None
-    parts = divide_rows(layer, rows, 5)
-    assert [part.shape for part in parts.values()] == [(5, 5), (5, 5), (5, 5), (20, 5)]
-    assert torch.equal(torch.cat([part.delta() for part in parts.values()]), layer.delta())
-    assert all(isinstance(part, LowRank) and part.A is layer.A for part in parts.values())
-
-
-def test_rows_of_an_unknown_model_are_refused() -> None:
-    rows = rows_of("single_blocks.3.linear1", "flux", 2)
-    assert rows is not None
-    with pytest.raises(ValueError, match="7 times as many rows as its 5 columns, found 45: .* not known here"):
-        divide_rows(Dense(torch.zeros(45, 5)), rows, 5)

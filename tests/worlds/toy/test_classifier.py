@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorarar.datasets.concepts import Concept, Pair
-from lorarar.datasets.contact_sheets import sheet
+from lorarar.datasets.contact_sheets import tile_images
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.sampling import generate
 from lorarar.diffusion.settings import Sampling
@@ -19,7 +19,7 @@ from lorarar.mergers.methods.average import average
 from lorarar.worlds.toy.attributes import ATTRIBUTES, all_styles, all_subjects, truth
 from lorarar.worlds.toy.classifier import AttributeClassifier, load_classifier, sample_renders, score, to_tensor
 from lorarar.worlds.toy.renderer import render
-from lorarar.worlds.toy.scoring import PairScorer, read_images, style_of, subject_of, truth_of
+from lorarar.worlds.toy.scoring import PairScorer, score_images, style_of, subject_of, truth_of
 from lorarar.worlds.toy.stages import chance
 from lorarar.worlds.toy.world import toy_world
 from tests import ROOT
@@ -102,10 +102,10 @@ def test_images_are_scored_against_their_own_truths() -> None:
     ]
     images = torch.stack([to_tensor([render(*pair, seed) for seed in range(2)]) for pair in pairs]) / 2 + 0.5
     truths = [truth(*pair) for pair in pairs]
-    found = read_images(load_classifier(SHIPPED), images, truths)
+    found = score_images(load_classifier(SHIPPED), images, truths)
     assert found["joint"].shape == (6, 2)
     assert found["joint"].mean() > 0.95
-    assert read_images(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
+    assert score_images(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
 
 
 def test_a_pair_scorer_scores_the_images_of_merges(
@@ -125,6 +125,6 @@ def test_a_pair_scorer_scores_the_images_of_merges(
         both = [loras[pair.content.name], loras[pair.style.name]]
         merged.append(merge_exactly(both, average(both)))
     images = generate(backbone, merged, [pair.prompt for pair in pairs], [0, 1], sampling)
-    expected = read_images(classifier, images, [truth_of(pair) for pair in pairs])
+    expected = score_images(classifier, images, [truth_of(pair) for pair in pairs])
     assert metrics == pytest.approx(means(expected))
-    assert torch.allclose(grid, sheet(images[:, 0], columns=8), atol=1e-4)
+    assert torch.allclose(grid, tile_images(images[:, 0], columns=8), atol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 
 from lorarar.datasets.prompts import load_prompt_set
 from lorarar.worlds.toy.attributes import Style, Subject
-from lorarar.worlds.toy.prompted import wanted
+from lorarar.worlds.toy.prompted import apply_prompt
 from tests.datasets.test_prompts import FOLDER
 
 CAT = Subject(0, 2, 3, 1)  # green cat with black half
@@ -27,12 +27,12 @@ DEEP_GREEN_CHECKS = Style(3, 8, 0, 0)  # deep green checks bare flat
     ],
 )
 def test_what_is_named_replaces_what_the_concept_has(prompt: str, subject: Subject, style: Style) -> None:
-    assert wanted(CAT, DEEP_GREEN_CHECKS, prompt) == (subject, style)
+    assert apply_prompt(CAT, DEEP_GREEN_CHECKS, prompt) == (subject, style)
 
 
 def test_a_full_description_is_read_back() -> None:
     shown = Subject(5, 3, 2, 2)
-    assert wanted(CAT, DEEP_GREEN_CHECKS, f"a {shown.words()} in szn style") == (shown, DEEP_GREEN_CHECKS)
+    assert apply_prompt(CAT, DEEP_GREEN_CHECKS, f"a {shown.words()} in szn style") == (shown, DEEP_GREEN_CHECKS)
 
 
 def test_every_altered_prompt_of_the_shipped_sets_asks_for_a_change() -> None:
@@ -42,7 +42,9 @@ def test_every_altered_prompt_of_the_shipped_sets_asks_for_a_change() -> None:
         for prompt in found.fill({field: words[field] for field in found.fields}):
             changed = tuple(
                 a != b
-                for a, b in zip(wanted(CAT, DEEP_GREEN_CHECKS, prompt.text), (CAT, DEEP_GREEN_CHECKS), strict=True)
+                for a, b in zip(
+                    apply_prompt(CAT, DEEP_GREEN_CHECKS, prompt.text), (CAT, DEEP_GREEN_CHECKS), strict=True
+                )
             )
             if prompt.type == "alter":
                 assert changed == (True, False)

@@ -10,16 +10,16 @@ from transformers import CLIPTokenizer
 
 from lorarar.worlds.toy.attributes import all_styles, all_subjects
 from lorarar.worlds.toy.captions import pair_prompt, style_prompt
-from lorarar.worlds.toy.vocabulary import LENGTH, build_tokenizer, words
+from lorarar.worlds.toy.vocabulary import LENGTH, build_tokenizer, vocabulary_words
 
 
 def test_every_word_is_one_token_of_its_own() -> None:
     tokenizer = build_tokenizer()
-    ids = [tokenizer(word).input_ids for word in words()]
+    ids = [tokenizer(word).input_ids for word in vocabulary_words()]
     assert {len(found) for found in ids} == {3}  # start, the word, end
-    assert len({found[1] for found in ids}) == len(words())
+    assert len({found[1] for found in ids}) == len(vocabulary_words())
     assert {found[0] for found in ids} == {tokenizer.bos_token_id}
-    assert {"sks", "szn", "cat", "magenta", "style"} <= set(words())
+    assert {"sks", "szn", "cat", "magenta", "style"} <= set(vocabulary_words())
     assert tokenizer.eos_token_id == max(tokenizer.get_vocab().values()) == len(tokenizer) - 1  # CLIP pools there
 
 

@@ -13,7 +13,14 @@ from lorarar.worlds.toy import world as module
 from lorarar.worlds.toy.attributes import CATEGORIES, PATTERNS, Style, Subject, all_styles, all_subjects, neutral_looks
 from lorarar.worlds.toy.export import export_concepts
 from lorarar.worlds.toy.scoring import style_of, subject_of
-from lorarar.worlds.toy.world import SPLITS, check_disjoint, content_images, style_images, style_subjects, toy_world
+from lorarar.worlds.toy.world import (
+    SPLITS,
+    check_disjoint_sets,
+    content_images,
+    style_images,
+    style_subjects,
+    toy_world,
+)
 from tests import ROOT
 
 SIZES = {"train": 40, "validation": 8, "test": 8}
@@ -50,9 +57,9 @@ def test_the_world_never_changes() -> None:
 
 def test_an_overlap_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sets must be disjoint, but Subject\(.*in 'train' and in 'test'"):
-        check_disjoint({"train": (Subject(0, 0, 0, 0),), "test": (Subject(0, 0, 0, 0),)})
+        check_disjoint_sets({"train": (Subject(0, 0, 0, 0),), "test": (Subject(0, 0, 0, 0),)})
     with pytest.raises(ValueError, match="sets must be disjoint"):
-        check_disjoint({"train": (Style(1, 0, 0, 0), Style(1, 0, 0, 0))})
+        check_disjoint_sets({"train": (Style(1, 0, 0, 0), Style(1, 0, 0, 0))})
 
 
 @pytest.mark.parametrize("split", SIZES)

@@ -1,12 +1,13 @@
-"""From a manifest to replies: questions, plan, run folder, cache of replies, back ends.
+"""From a manifest to replies: questions, run folder, log of replies, back ends.
 
-backends/  Back ends: whatever answers the questions
-folder     The folder of one judging run: what was planned, locked with hashes, and who answers
-perturbations  Ways to ask the same that should not change the answer
-planning   From manifest, references and rubric to questions, and what asking them would cost
-rubrics/   Rubrics: the questions that a judge answers, as versioned data
-runner     Asks what is missing, in threads, and keeps every reply the moment it is there
-store      Replies on disk
+backends/      Back ends: sources of answers
+cost           Cost of a plan: calls, images, tokens, price and time
+perturbations  Perturbations: changes of a question that should not change its answer
+planning       Planning: from a manifest, references and a rubric to questions
+reply_log      Reply log: replies on disk as JSON lines, and the verdicts that are parsed from them
+rubrics/       Rubrics: the questions that a judge answers, as versioned data
+run_folder     Run folder: the plan of a judging run, locked with hashes, and the identity of its judge
+runner         Runner: asks the missing questions in threads, and stores every reply at once
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""Ways to ask the same that should not change the answer: in other words, about a re-encoded or a trimmed image.
+"""Perturbations: changes of a question that should not change its answer (other words, JPEG, a trimmed image).
 
-Some items are asked about in these ways, too. Such questions do not vote; how often their answers agree with the plain
-ones is reported (`lorarar.evaluation.judge.trust.consistency`).
+Some items are asked about under perturbations, too. Such questions do not vote; the report says how often their answers
+agree with the plain ones (`lorarar.evaluation.judge.trust.consistency`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from lorarar.datasets import ImageError, Item, load_image, resolve
+from lorarar.datasets import ImageError, Item, load_image, resolve_path
+from lorarar.storage import atomic_write
 
 REWORDED, JPEG, CROP = "reworded", "jpeg", "crop"
 _QUALITY = 75  # of a JPEG
@@ -20,15 +21,19 @@ _TRIMMED = 1 / 32  # of each side, at each end
 
 
 def choose_items(items: Sequence[Item], count: int, seed: int = 0) -> list[Item]:
-    """`count` items by lot, all where there are fewer."""
+    """Draw `count` items at random, or all where there are fewer."""
     return random.Random(seed).sample(list(items), min(count, len(items)))
 
 
 def draw_perturbations(items: Sequence[Item], root: Path, folder: Path) -> dict[str, Mapping[str, Path]]:
-    """Draws every item's changed images into `folder`, where those that are there are kept.
+    """Draw the perturbed images of all items into a folder; files that exist are kept.
+
+    Args:
+        root: the items' paths are relative to it.
 
     Returns:
-        By item id and perturbation the file. An item whose image is refused has none: its plain questions say why.
+        For each item id the files by perturbation. An item with a refused image is left out: its plain questions give
+        the reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Mapping[str, Path]] = {}
@@ -36,7 +41,7 @@ def draw_perturbations(items: Sequence[Item], root: Path, folder: Path) -> dict[
         files = {JPEG: folder / f"{number}.jpg", CROP: folder / f"{number}.png"}
         try:
             if not all(path.exists() for path in files.values()):
-                _draw(load_image(resolve(root, item.path)), files)
+                _draw(load_image(resolve_path(root, item.path)), files)
             drawn[item.id] = files
         except ImageError:
             continue
@@ -50,8 +55,6 @@ def _draw(image: Image.Image, files: Mapping[str, Path]) -> None:
     _save(image.resize(image.size, Image.Resampling.BICUBIC, box=box), files[CROP], "PNG", compress_level=1)
 
 
-def _save(image: Image.Image, path: Path, kind: str, **settings: int) -> None:
-    """Whole or not at all: what is there is taken to be whole."""
-    part = path.with_suffix(f"{path.suffix}.part")
-    image.save(part, kind, **settings)
-    part.replace(path)
+def _save(image: Image.Image, path: Path, format: str, **settings: int) -> None:
+    with atomic_write(path, force=True) as temporary:  # a file that exists counts as complete
+        image.save(temporary, format, **settings)

@@ -1,7 +1,7 @@
-"""Replies on disk: JSON lines that are only ever appended to, and the verdicts that are read off them.
+"""Reply log: replies on disk as JSON lines, only ever appended, and the verdicts that are parsed from them.
 
-Each reply is one `write` of one line, so that a killed process loses what was in flight and nothing else. The disk is
-told to keep it once a second and at the end: a power failure can cost the last second.
+Each reply is one `write` of one line, so a killed process loses only the replies in flight. The disk is synchronised
+once a second and at the end: a power failure can cost the last second.
 """
 
 from __future__ import annotations
@@ -15,40 +15,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from lorarar.evaluation.judge.read.parsing import parse
 from lorarar.evaluation.judge.records import Question, Reply, Verdict
-from lorarar.storage import line, write_lines
+from lorarar.storage import json_line, write_lines
 
 _SYNC_SECONDS = 1.0
 
 
 class ReplyLog:
-    """An open log of replies. Usable as a context manager; not locked against threads: the caller does that."""
+    """An open log of replies, a context manager.
+
+    A lock file beside the log, with the suffix ``.lock``, keeps other processes out. Threads of one process are not kept
+    out: the caller synchronises them.
+    """
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
-        """Opens a log, which is made where there is none; a torn last line is closed, so that it stays apart.
+        """Open a log, or create it. A torn last line is closed, so that the next reply starts a line of its own.
 
         Args:
-            wait: for another process that has it open, rather than to refuse.
+            wait: wait for another process that has the log open, instead of raising an error.
 
         Raises:
-            OSError: it cannot be written, or another process has it open.
+            OSError: the log cannot be written, or another process has it open.
         """
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
         self._synced = time.monotonic()
         try:
-            _lock(self._file, path, wait=wait)
+            self._lock.acquire(timeout=-1 if wait else 0)
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
                 os.write(self._file, b"\n")
-        except OSError:
+        except Timeout as error:
             os.close(self._file)
+            raise OSError(f"{path} is in use by another run: wait for it, or judge into another folder") from error
+        except OSError:
+            self._close()
             raise
 
     def append(self, question: Question, reply: Reply) -> None:
-        """Adds one reply."""
+        """Append one reply."""
         about = {"item": question.item, "axis": question.axis, "reference": question.reference}
-        data = line({"question": question.id, **about, "reply": _plain(reply)}).encode("utf-8", "backslashreplace")
+        data = json_line({"question": question.id, **about, "reply": _plain(reply)}).encode("utf-8", "backslashreplace")
         while data:
             data = data[os.write(self._file, data) :]
         if time.monotonic() - self._synced > _SYNC_SECONDS:
@@ -60,45 +70,57 @@ class ReplyLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sync()
-        os.close(self._file)
+        try:
+            self._sync()
+        finally:
+            self._close()
 
     def _sync(self) -> None:
         os.fsync(self._file)
         self._synced = time.monotonic()
 
+    def _close(self) -> None:
+        os.close(self._file)
+        self._lock.release()
+
 
 def read_replies(path: Path) -> dict[str, Reply]:
-    """The reply to each question, by question id; lines that were torn by a kill are passed over.
+    """Read the reply to each question, by question id; lines that a killed process left torn are skipped.
 
-    A reply stands once it is there: what fails later does not replace it. Of failures the last one counts.
+    The first answer to a question counts, whatever follows it. Of failures the last one counts.
     """
-    found: dict[str, Reply] = {}
+    replies: dict[str, Reply] = {}
     if not path.is_file():
-        return found
+        return replies
     with open(path, "rb") as file:
         for raw in file:
-            entry = _entry(raw)
-            if entry and (entry[0] not in found or found[entry[0]].failure):
-                found[entry[0]] = entry[1]
-    return found
+            entry = _parse_line(raw)
+            if entry is None:
+                continue
+            question, reply = entry
+            if question not in replies or replies[question].failure:
+                replies[question] = reply
+    return replies
 
 
 def is_settled(reply: Reply | None) -> bool:
-    """Whether asking again is needless: there is an answer, or the input itself is at fault."""
+    """Return whether a question need not be asked again: it has an answer, or its input is invalid."""
     return reply is not None and (not reply.failure or reply.invalid_input)
 
 
 def read_verdicts(questions: Sequence[Question], replies: Mapping[str, Reply]) -> dict[str, Verdict]:
-    """A verdict for every question; without reply its state is not_run."""
-    return {
-        q.id: parse(replies[q.id], q) if q.id in replies else Verdict(q.id, "not_run", reason="not asked yet")
-        for q in questions
-    }
+    """Parse a verdict for each question; without a reply its state is "not_run"."""
+    verdicts = {}
+    for question in questions:
+        if question.id in replies:
+            verdicts[question.id] = parse(replies[question.id], question)
+        else:
+            verdicts[question.id] = Verdict(question.id, "not_run", reason="not asked yet")
+    return verdicts
 
 
 def export_verdicts(path: Path, questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> None:
-    """Writes one line a question, sorted and without times: equal replies give equal bytes."""
+    """Write one line for each question, sorted and without times: equal replies give equal bytes."""
     entries = [
         {
             "question": question.id,
@@ -115,28 +137,17 @@ def export_verdicts(path: Path, questions: Sequence[Question], verdicts: Mapping
     write_lines(path, sorted(entries, key=lambda e: (e["question"], e["item"], e["reference"])))
 
 
-def _lock(file: int, path: Path, *, wait: bool) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder would ask twice, and harm nothing
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        raise OSError(f"{path} is in use by another run: wait for it, or judge into another folder") from error
-
-
 def _plain(reply: Reply) -> dict[str, Any]:
-    """A reply without what is empty; logarithms that JSON cannot hold become ones that it can."""
+    """Return a reply without its empty fields; logarithms that JSON cannot hold are replaced by ones that it can."""
     top = [(token, max(-1e9, min(1e9, log)) if log == log else 1e9) for token, log in reply.top]
     return {key: value for key, value in asdict(replace(reply, top=tuple(top))).items() if value}
 
 
-def _entry(raw: bytes) -> tuple[str, Reply] | None:
+def _parse_line(raw: bytes) -> tuple[str, Reply] | None:
     try:
-        read = json.loads(raw)
-        fields = read["reply"]
+        entry = json.loads(raw)
+        fields = entry["reply"]
         top = tuple((str(token), float(log)) for token, log in fields.get("top", ()))
-        return str(read["question"]), Reply(**{**fields, "top": top})
+        return str(entry["question"]), Reply(**{**fields, "top": top})
     except (ValueError, TypeError, KeyError):
         return None

@@ -1,4 +1,4 @@
-"""The folder of one judging run: what was planned, locked with hashes, and who answers."""
+"""Run folder: the plan of a judging run, locked with hashes, and the identity of its judge."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lorarar.datasets import (
     Item,
     ReferenceConcept,
     References,
-    changed,
     check_items,
     fingerprint,
+    list_changed,
     load_references,
-    lock,
+    lock_items,
     read_manifest,
     write_manifest,
 )
@@ -34,15 +34,16 @@ CALIBRATION, CASES, BACKEND, PERTURBATIONS = "calibration.json", "calibration", 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run judges, and how.
+    """The plan of a run.
 
     Attributes:
         images: the items' paths are relative to this folder.
-        rubric: id of a shipped rubric, or the path of one's own.
-        swapped: also ask with the test image shown first; repeats: how often each question is asked.
-        cases: calibration cases of a kind and axis.
-        perturbations: about how many items is also asked in other ways, see `lorarar.evaluation.judge.ask.perturbations`.
-        gallery: has the pixels' hashes of items and references, once they are locked.
+        swapped: also ask with the test image first.
+        repeats: how often each question is asked.
+        cases: the largest number of calibration cases of a kind and axis.
+        perturbations: the number of items that are also asked about under perturbations, see
+            `lorarar.evaluation.judge.ask.perturbations`.
+        gallery: the hashes of the items' and references' pixels, once they are locked.
     """
 
     images: Path
@@ -56,32 +57,36 @@ class Setup:
     gallery: Gallery = field(default_factory=Gallery, compare=False)
 
     def concepts(self) -> dict[tuple[Axis, str], ReferenceConcept]:
-        """The concepts that the items name: contents first, each axis sorted by name."""
-        wanted: set[tuple[Axis, str]] = {("content", item.content) for item in self.items}
-        wanted |= {("style", item.style) for item in self.items}
-        return {key: self.references.concepts[key] for key in sorted(wanted)}
+        """Return the concepts that the items name: contents first, each axis sorted by name."""
+        named: set[tuple[Axis, str]] = {("content", item.content) for item in self.items}
+        named |= {("style", item.style) for item in self.items}
+        return {key: self.references.concepts[key] for key in sorted(named)}
 
 
 def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Setup:
-    """Checks everything, locks it and writes the folder; a plan that is there is replaced unless it was asked about.
+    """Check a set-up, lock it with hashes and write the folder; a plan without replies is replaced.
 
     Args:
-        references: the file that the references were read from; rubric: the name it was loaded by.
+        references: the file of the references.
+        rubric: the name or path from which the rubric was loaded.
 
     Returns:
         The set-up with the hashes of the items.
 
     Raises:
-        ValueError: the items or references are refused, or the folder holds replies already.
+        ValueError: the items or references are refused, or the folder already holds replies.
     """
     if (run / LOG).exists():
-        raise ValueError(f"{run} holds replies to another plan: choose another folder, or delete {run / LOG}")
+        raise ValueError(
+            f"expected a folder without replies, {run} holds replies to another plan: choose another folder, or delete "
+            f"{run / LOG}"
+        )
     check_items(setup.items, setup.references)
     _check_references(setup)
-    locked, hashes = replace(setup, items=tuple(lock(setup.items, setup.images))), _hashes(setup)
+    locked, hashes = replace(setup, items=tuple(lock_items(setup.items, setup.images))), _hashes(setup)
     run.mkdir(parents=True, exist_ok=True)
-    for drawn in (CASES, PERTURBATIONS):  # for the images and references of an earlier plan
-        shutil.rmtree(run / drawn, ignore_errors=True)
+    for folder in (CASES, PERTURBATIONS):  # images that were drawn for an earlier plan
+        shutil.rmtree(run / folder, ignore_errors=True)
     write_manifest(run / MANIFEST, locked.items)
     plan = {
         "images": _relative(setup.images, run),
@@ -102,11 +107,11 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
 
 
 def read_setup(run: Path) -> Setup:
-    """Reads a planned folder.
+    """Read a planned folder.
 
     Raises:
-        FileNotFoundError: nothing was planned there, or a file has gone.
-        ValueError: a file of the manifest or a reference, the manifest or the rubric was changed since.
+        FileNotFoundError: the folder has no plan, or a file is missing.
+        ValueError: an image, a reference, the manifest or the rubric has changed since the plan.
     """
     if not (run / PLAN).is_file():
         raise FileNotFoundError(f"expected a planned folder at {run}, found no {PLAN} in it: run `lorarar judge plan`")
@@ -118,7 +123,7 @@ def read_setup(run: Path) -> Setup:
     check_items(items, references)
     gallery = Gallery()
     if plan["shown"]["longest_side"] == LONGEST_SIDE:
-        gallery.known = {sha256: (found[0], found[1], found[2]) for sha256, found in plan["shown"]["images"].items()}
+        gallery.recorded = {sha256: (entry[0], entry[1], entry[2]) for sha256, entry in plan["shown"]["images"].items()}
     numbers = {name: plan[name] for name in ("swapped", "repeats", "cases", "perturbations")}
     setup = Setup(images, tuple(items), references, rubric, **numbers, gallery=gallery)
     _check_unchanged(run, setup, plan)
@@ -127,21 +132,21 @@ def read_setup(run: Path) -> Setup:
 
 
 def read_backend(run: Path) -> dict[str, Any] | None:
-    """Who answered so far: name, identity and what was found out about a server; None before the first run."""
+    """Read the name and identity of the judge that answered; None before the first run."""
     path = run / BACKEND
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def write_backend(run: Path, name: str, identity: Mapping[str, Any]) -> None:
-    """Writes down who answers.
+    """Write the name and identity of the judge.
 
     Raises:
-        ValueError: somebody else answered before; one folder holds the verdicts of one judge.
+        ValueError: another judge answered in this folder before.
     """
-    known = read_backend(run)
-    if known is not None and known["identity"] != json.loads(json.dumps(dict(identity))):
+    previous = read_backend(run)
+    if previous is not None and previous["identity"] != json.loads(json.dumps(dict(identity))):
         raise ValueError(
-            f"expected the judge that answered in {run} before, {known['identity']}, found {dict(identity)}: plan "
+            f"expected the judge that answered in {run} before, {previous['identity']}, found {dict(identity)}: plan "
             "another folder for another judge"
         )
     write_json(run / BACKEND, {"name": name, "identity": dict(identity)})
@@ -149,7 +154,7 @@ def write_backend(run: Path, name: str, identity: Mapping[str, Any]) -> None:
 
 def _check_unchanged(run: Path, setup: Setup, plan: Mapping[str, Any]) -> None:
     hashes, locked = _hashes(setup), plan["reference_sha256"]
-    faults = [f"{path} (image)" for path in changed(setup.items, setup.images)]
+    faults = [f"{path} (image)" for path in list_changed(setup.items, setup.images)]
     faults += [f"{path} (reference)" for path in sorted({*hashes, *locked}) if hashes.get(path) != locked.get(path)]
     if fingerprint(run, MANIFEST) != plan["manifest_sha256"]:
         faults.append(MANIFEST)
@@ -157,28 +162,35 @@ def _check_unchanged(run: Path, setup: Setup, plan: Mapping[str, Any]) -> None:
         faults.append(f"rubric {setup.rubric.id}")
     if faults:
         raise ValueError(
-            f"expected everything as it was planned in {run}, found {len(faults)} changed, first {faults[:5]}: put it "
-            "back, or plan anew in another folder"
+            f"expected everything as it was planned in {run}, found {len(faults)} changed, first {faults[:5]}: restore "
+            "it, or plan again in another folder"
         )
 
 
 def _check_references(setup: Setup) -> None:
-    bad = [
-        f"{path}: {shown.reason}"
-        for concept in setup.concepts().values()
-        for path in concept.images
-        if (shown := setup.gallery.show(setup.references.root, path)).reason
-    ]
-    if bad:
-        raise ValueError(f"expected readable reference images, found {len(bad)} that are refused, first {bad[:3]}")
+    refused = []
+    for concept in setup.concepts().values():
+        for path in concept.images:
+            image = setup.gallery.show(setup.references.root, path)
+            if image.reason:
+                refused.append(f"{path}: {image.reason}")
+    if refused:
+        raise ValueError(f"expected readable reference images, found {len(refused)} refused, first {refused[:3]}")
 
 
 def _shown(setup: Setup, hashes: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
-    """Fills the gallery with all items and references; hash of the pixels, width and height by the file's SHA-256."""
+    """Decode all items and references into the gallery.
+
+    Args:
+        hashes: SHA-256 of the references' files, by path.
+
+    Returns:
+        For the SHA-256 of each readable file the hash of its pixels, its width and its height.
+    """
     files = [(setup.images, item.path, item.sha256) for item in setup.items]
     files += [(setup.references.root, path, sha256) for path, sha256 in hashes.items()]
-    shown = {sha256: setup.gallery.show(root, path, sha256) for root, path, sha256 in files}
-    return {sha256: (found.pixels, *found.size) for sha256, found in sorted(shown.items()) if not found.reason}
+    images = {sha256: setup.gallery.show(root, path, sha256) for root, path, sha256 in files}
+    return {sha256: (image.pixels, *image.size) for sha256, image in sorted(images.items()) if not image.reason}
 
 
 def _hashes(setup: Setup) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Asks what is missing, in threads, and keeps every reply the moment it is there."""
+"""Runner: asks the missing questions in threads, and stores every reply at once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from lorarar.evaluation.judge.ask.reply_log import ReplyLog, is_settled, read_replies
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 
-# So many failures in a row and nothing else: the server is gone, and asking on would only take time.
+# After this many failures in a row the server is taken to be down, and the run stops.
 MAX_FAILURES_IN_A_ROW = 32
 _CACHE = "replies.jsonl"
 
 
 @dataclass
 class Outcome:
-    """What one run did.
+    """The result of asking.
 
     Attributes:
-        replies: all that are known now, by question id.
-        asked: calls made; cached: replies taken from the cache; failed: calls without an answer; left: questions that
-            are still to be asked, or asked again.
-        stopped: why it ended early, "" when it did not.
+        replies: all stored replies, by question id.
+        asked: the number of calls.
+        cached: replies from the cache.
+        failed: calls without an answer.
+        left: questions that still have to be asked, or asked again.
+        stopped: the reason for an early end, "" without one.
     """
 
     replies: dict[str, Reply]
@@ -49,14 +51,14 @@ def run_questions(
     budget: int | None = None,
     progress: bool = False,
 ) -> Outcome:
-    """Asks every question that has no settled reply yet. Equal questions are asked once.
+    """Ask every question that has no settled reply yet. Equal questions are asked once.
 
     Args:
-        log: replies are read from and appended to this file.
-        refused: why questions cannot be asked, by id.
+        log: the file of replies.
+        refused: the reasons why questions cannot be asked, by question id.
         cache: a folder of replies that several runs share.
-        budget: the most questions that are asked.
-        progress: show a bar, where there is a terminal.
+        budget: the largest number of calls.
+        progress: show a progress bar on a terminal.
 
     Raises:
         OSError: the log cannot be written, or another run uses it.
@@ -79,7 +81,7 @@ def run_questions(
 
 @dataclass
 class _Work:
-    """What the threads share, under one lock."""
+    """The state that the threads share, under one lock."""
 
     outcome: Outcome
     log: ReplyLog
@@ -90,7 +92,7 @@ class _Work:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, count: int) -> list[Question]:
-        """The next questions to ask, none when it is time to stop."""
+        """Take the next questions to ask; none when the run is to stop."""
         with self.lock:
             if self.outcome.stopped:
                 return []
@@ -98,12 +100,12 @@ class _Work:
                 count = min(count, self.budget - self.outcome.asked)
                 if count <= 0 and self.waiting:
                     self.outcome.stopped = "budget"
-            taken = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
-            self.outcome.asked += len(taken)
-            return taken
+            questions = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
+            self.outcome.asked += len(questions)
+            return questions
 
     def keep(self, question: Question, reply: Reply) -> None:
-        """Writes a reply down, then counts it."""
+        """Store a reply, then count it."""
         with self.lock:
             self.store(question, reply)
             self.outcome.failed += bool(reply.failure)
@@ -118,12 +120,12 @@ class _Work:
                 self.bar.set_postfix(failed=self.outcome.failed, refresh=False)
 
     def store(self, question: Question, reply: Reply) -> None:
-        """Writes a reply down."""
+        """Store a reply in the log and in the outcome."""
         self.log.append(question, reply)
         self.outcome.replies[question.id] = reply
 
     def finish(self, questions: Sequence[Question]) -> Outcome:
-        """The outcome with what is left."""
+        """Return the outcome with the number of questions that are left."""
         replies = self.outcome.replies
         self.outcome.left = len({q.id for q in questions if not is_settled(replies.get(q.id))})
         return self.outcome
@@ -143,25 +145,25 @@ def _recall(missing: dict[str, Question], cached: Mapping[str, Reply], work: _Wo
 def _remember(cache: Path, questions: Sequence[Question], replies: Mapping[str, Reply]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     with ReplyLog(cache / _CACHE, wait=True) as log:
-        known = read_replies(cache / _CACHE)
+        stored = read_replies(cache / _CACHE)
         for key, question in {q.id: q for q in questions}.items():
-            if key in replies and key not in known and not replies[key].failure:
+            if key in replies and key not in stored and not replies[key].failure:
                 log.append(question, replies[key])
 
 
 def _ask_all(backend: Backend, work: _Work) -> None:
     workers = max(1, min(backend.concurrency, len(work.waiting)))
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_ask_on, backend, work) for _ in range(workers)]
+        futures = [pool.submit(_ask_until_done, backend, work) for _ in range(workers)]
         try:
             for future in futures:
                 future.result()
-        except BaseException:  # Ctrl-C, or a full disk: let what is in flight be written down, start nothing new
+        except BaseException:  # Ctrl-C or a full disk: store the replies in flight, ask nothing more
             work.outcome.stopped = work.outcome.stopped or "interrupted"
             raise
 
 
-def _ask_on(backend: Backend, work: _Work) -> None:
+def _ask_until_done(backend: Backend, work: _Work) -> None:
     while batch := work.take(backend.batch):
         for question, reply in zip(batch, _ask(backend, batch), strict=True):
             work.keep(question, reply)
@@ -170,7 +172,7 @@ def _ask_on(backend: Backend, work: _Work) -> None:
 def _ask(backend: Backend, batch: Sequence[Question]) -> list[Reply]:
     try:
         replies = backend.ask(batch)
-    except Exception as error:  # a fault in a back end must not cost the other replies
+    except Exception as error:  # a fault of a back end must not lose the other replies
         replies = [Reply(failure=f"{type(error).__name__}: {error}") for _ in batch]
     if len(replies) != len(batch):
         return [Reply(failure=f"expected {len(batch)} replies, found {len(replies)}") for _ in batch]

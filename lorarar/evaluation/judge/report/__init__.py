@@ -1,10 +1,11 @@
-"""The report of a judging run.
+"""Report of a judging run.
 
-gallery   The images on which the judge is least sure of itself, beside their references
-page      The report of a judging run
-pictures  Thumbnails inside the page, bounded in size and number, and the contact sheets made of them
-scoring   The sections of a report that are tables
-trust     The sections of a report that say how far to trust it: calibration, people, limitations
+gallery     Gallery: the images on which the judge is least certain, beside their references
+page        Report of a judging run: results.json, results.csv and one self-contained page
+tables      Score sections: completeness, scores, comparisons, heat maps and consistency
+templates/  Templates of the report and of the rating sheet
+thumbnails  Thumbnails inside the page, limited in size and number, and the contact sheets of all methods
+trust       Trust sections: calibration, agreement with people, preferences and limitations
 """
 
 import lazy_loader

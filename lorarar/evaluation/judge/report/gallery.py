@@ -1,22 +1,37 @@
-"""The images on which the judge is least sure of itself, beside their references."""
+"""Gallery: the images on which the judge is least certain, beside their references."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lorarar.evaluation.judge.read.scores import ImageScore, is_yes, voting
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report.thumbnails import Thumbnails, verdict_class, votes
+from lorarar.evaluation.judge.report.thumbnails import FigureRow, Thumbnails, verdict_class, votes
 from lorarar.evaluation.judge.trust.consistency import swapped_couples
-from lorarar.evaluation.report.html import Markup, element
 
-SHOWN = 8  # images of each kind
-_REFERENCES = 6
+_IMAGES = 8  # of each kind
+_REFERENCES = 6  # beside an image
+_REASON_LENGTH = 80  # characters
 
 
-def disagreements(
+@dataclass(frozen=True)
+class Disagreement:
+    """One kind of uncertain images.
+
+    Attributes:
+        count: how many there are; the first of them are in `images`.
+        images: each with its references.
+    """
+
+    title: str
+    count: int
+    images: tuple[FigureRow, ...]
+
+
+def find_disagreements(
     images: Sequence[ImageScore],
     questions: Sequence[Question],
     verdicts: Mapping[str, Verdict],
@@ -24,50 +39,55 @@ def disagreements(
     image_root: Path,
     reference_root: Path,
     thumbnails: Thumbnails,
-) -> Markup:
-    """Images whose references split, whose answers change with the order, and with the most undecided questions."""
-    asked: dict[str, list[Question]] = defaultdict(list)
+) -> tuple[Disagreement, ...]:
+    """Find images with split references, with answers that depend on the order, and with undecided questions."""
+    by_item: dict[str, list[Question]] = defaultdict(list)
     for question in voting(questions):
-        asked[question.item].append(question)
+        by_item[question.item].append(question)
+
+    def show(image: ImageScore) -> FigureRow:
+        figures = [thumbnails.show(image_root, image.item.path, votes(image), verdict=verdict_class(image))]
+        for question in by_item[image.item.id][:_REFERENCES]:
+            figures.append(thumbnails.show(reference_root, question.reference, _answer(question, verdicts)))
+        return FigureRow(f"{image.item.id} ({image.item.method})", tuple(figures))
+
     kinds = (
-        ("References disagree", {image.item.id: _split(image) for image in images}),
-        ("The order of the images changes the answer", _turned(questions, verdicts)),
+        ("References disagree", {image.item.id: _minority(image) for image in images}),
+        ("The order of the images changes the answer", _changes_with_order(questions, verdicts)),
         ("Most undecided questions", {image.item.id: image.counts.undecided for image in images}),
     )
-    sections: list[Markup] = []
+    disagreements = []
     for title, weights in kinds:
-        ranked = sorted((i for i in images if weights.get(i.item.id)), key=lambda i: (-weights[i.item.id], i.item.id))
-        sections.append(element("h3", f"{title}: {len(ranked)} images"))
-        for image in ranked[:SHOWN]:
-            shown = thumbnails.show(image_root, image.item.path, votes(image), class_=verdict_class(image))
-            references = [
-                thumbnails.show(reference_root, q.reference, *_said(q, verdicts))
-                for q in asked[image.item.id][:_REFERENCES]
-            ]
-            sections.append(element("div", f"{image.item.id} ({image.item.method})", class_="small"))
-            sections.append(element("div", shown, *references, class_="sheet"))
-    return element("section", element("h2", "Disagreements"), *sections)
+        ranked = _rank(images, weights)
+        disagreements.append(Disagreement(title, len(ranked), tuple(map(show, ranked[:_IMAGES]))))
+    return tuple(disagreements)
 
 
-def _split(image: ImageScore) -> int:
-    """Votes in the minority, over both axes."""
+def _rank(images: Sequence[ImageScore], weights: Mapping[str, int]) -> list[ImageScore]:
+    """Return the images with a positive weight, the largest first."""
+    weighted = [image for image in images if weights.get(image.item.id)]
+    return sorted(weighted, key=lambda image: (-weights[image.item.id], image.item.id))
+
+
+def _minority(image: ImageScore) -> int:
+    """Count the votes in the minority, over both axes."""
     return sum(min(axis.yes, axis.counts.ok - axis.yes) for axis in image.axes.values())
 
 
-def _turned(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> dict[str, int]:
-    """For each item how many answers change with the order of the images."""
-    found: dict[str, int] = defaultdict(int)
+def _changes_with_order(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> dict[str, int]:
+    """Count for each item the answers that change with the order of the images."""
+    changes: dict[str, int] = defaultdict(int)
     for first, second in swapped_couples(questions):
         a, b = verdicts.get(first.id), verdicts.get(second.id)
         if a is not None and b is not None and a.state == b.state == "ok":
-            found[first.item] += is_yes(a) != is_yes(b)
-    return found
+            changes[first.item] += is_yes(a) != is_yes(b)
+    return changes
 
 
-def _said(question: Question, verdicts: Mapping[str, Verdict]) -> tuple[str]:
+def _answer(question: Question, verdicts: Mapping[str, Verdict]) -> str:
     verdict = verdicts.get(question.id)
     if verdict is None:
-        return (f"{question.axis}: not run",)
+        return f"{question.axis}: not run"
     if verdict.state != "ok":
-        return (f"{question.axis}: {verdict.state}: {verdict.reason}"[:80],)
-    return (f"{question.axis}: {'yes' if is_yes(verdict) else 'no'}",)
+        return f"{question.axis}: {verdict.state}: {verdict.reason}"[:_REASON_LENGTH]
+    return f"{question.axis}: {'yes' if is_yes(verdict) else 'no'}"

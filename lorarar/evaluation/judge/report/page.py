@@ -1,6 +1,6 @@
-"""The report of a judging run: results.json, results.csv and one page that needs nothing else.
+"""Report of a judging run: results.json, results.csv and one self-contained page.
 
-The same inputs give the same bytes: there are no dates in it, and everything is sorted.
+Equal inputs give equal bytes: the files hold no dates, and everything is sorted.
 """
 
 from __future__ import annotations
@@ -18,24 +18,57 @@ from lorarar.evaluation.judge.compare.pairwise import Tournament, hold_tournamen
 from lorarar.evaluation.judge.compare.results import Results
 from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, ImageScore, in_order
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report import tables, trust
-from lorarar.evaluation.judge.report.gallery import disagreements
-from lorarar.evaluation.judge.report.thumbnails import Thumbnails, contact_sheets
+from lorarar.evaluation.judge.report.gallery import find_disagreements
+from lorarar.evaluation.judge.report.tables import score_sections
+from lorarar.evaluation.judge.report.thumbnails import Thumbnails, draw_contact_sheets
+from lorarar.evaluation.judge.report.trust import LIMITATIONS, agreement_table, calibration_tables, tournament_tables
 from lorarar.evaluation.judge.trust.agreement import Agreement, Ratings, compare_raters, judge_ratings
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
-from lorarar.evaluation.report.html import Markup, element, page
-from lorarar.evaluation.report.metrics_section import metrics_section
-from lorarar.evaluation.report.numbers import table
+from lorarar.evaluation.report.metrics_section import read_metrics_section
+from lorarar.evaluation.report.pages import render_page
+from lorarar.evaluation.report.tables import ReportTable
 from lorarar.storage import plain, write_csv, write_json, write_text
 
-_STYLE = Path(__file__).with_name("style.css")
 _JUDGE = "this judge"
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Everything that was computed."""
+class Evidence:
+    """All inputs of a report.
+
+    Attributes:
+        concepts: by axis and name.
+        verdicts: by question id.
+        cases: of the calibration; empty when it was not run, which the report shows in red.
+        case_verdicts: by the cases' ids.
+        image_root: the items' paths are relative to it.
+        reference_root: the references' paths are relative to it.
+        labels: people's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_labels`.
+    """
+
+    rubric: Rubric
+    items: Sequence[Item]
+    concepts: Mapping[tuple[Axis, str], ReferenceConcept]
+    questions: Sequence[Question]
+    verdicts: Mapping[str, Verdict]
+    cases: Sequence[CalibrationCase]
+    case_verdicts: Mapping[str, Verdict]
+    backend_identity: Mapping[str, Any]
+    image_root: Path
+    reference_root: Path
+    labels: Ratings | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All outputs of a report.
+
+    Attributes:
+        gate: None without a calibration.
+        results: None with a pairwise rubric, which compares methods by tournaments.
+        agreement: None without labels by people.
+    """
 
     gate: CalibrationGate | None
     results: Results | None
@@ -43,113 +76,106 @@ class _Found:
     agreement: Agreement | None
 
 
-def write_report(
-    run: Path,
-    *,
-    rubric: Rubric,
-    items: Sequence[Item],
-    concepts: Mapping[tuple[Axis, str], ReferenceConcept],
-    questions: Sequence[Question],
-    verdicts: Mapping[str, Verdict],
-    cases: Sequence[CalibrationCase],
-    case_verdicts: Mapping[str, Verdict],
-    backend_identity: Mapping[str, Any],
-    image_root: Path,
-    reference_root: Path,
-    labels: Ratings | None = None,
-) -> Path:
-    """Writes results.json, results.csv and report.html into a run's folder.
+@dataclass(frozen=True)
+class _Header:
+    """What was judged, and by which judge."""
 
-    Args:
-        concepts: by axis and name.
-        verdicts: by question id; case_verdicts: by the cases' ids.
-        cases: of the calibration; none when it was not made, which the report says in red.
-        image_root, reference_root: the items' and references' paths are relative to them.
-        labels: people's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_labels`.
+    images: int
+    rubric: str
+    settings: ReportTable
+    questions: list[tuple[Axis, str]]
+    references: ReportTable
 
-    Returns:
-        The page.
+
+def write_report(run: Path, evidence: Evidence) -> Findings:
+    """Write results.json, results.csv and report.html into a run's folder.
 
     Raises:
         ValueError: the questions come from several rubrics, or the methods have no pair in common.
     """
-    questions, cases = in_order(questions), sorted(cases, key=lambda case: case.id)
-    gate = evaluate_gate(cases, case_verdicts) if cases else None
-    results = None if rubric.answer == "pairwise" else aggregate_verdicts(items, questions, verdicts, gate)
+    questions = in_order(evidence.questions)
+    cases = sorted(evidence.cases, key=lambda case: case.id)
+    findings = _evaluate(evidence, questions, cases)
+    page = _page(run, evidence, findings, questions, cases)
+    write_json(run / "results.json", _json(evidence, findings), sort_keys=True)
+    write_csv(run / "results.csv", _rows(findings.results.images if findings.results else []))
+    write_text(run / "report.html", page)
+    return findings
+
+
+def _evaluate(evidence: Evidence, questions: Sequence[Question], cases: Sequence[CalibrationCase]) -> Findings:
+    gate = evaluate_gate(cases, evidence.case_verdicts) if cases else None
+    pairwise = evidence.rubric.answer == "pairwise"
+    results = None if pairwise else aggregate_verdicts(evidence.items, questions, evidence.verdicts, gate)
     ratings = judge_ratings(results.images) if results else {}
-    found = _Found(
-        gate,
-        results,
-        hold_tournaments(items, questions, verdicts),
-        compare_raters({_JUDGE: ratings}, labels) if labels else None,
-    )
-    header = _header(rubric, backend_identity, items, concepts)
-    thumbnails = Thumbnails()
-    body = [header, trust.banner(gate)]
-    if results:
-        gallery = disagreements(
+    tournaments = hold_tournaments(evidence.items, questions, evidence.verdicts)
+    agreement = compare_raters({_JUDGE: ratings}, evidence.labels) if evidence.labels else None
+    return Findings(gate, results, tournaments, agreement)
+
+
+def _page(
+    run: Path,
+    evidence: Evidence,
+    findings: Findings,
+    questions: Sequence[Question],
+    cases: Sequence[CalibrationCase],
+) -> str:
+    values: dict[str, object] = {
+        "header": _header(evidence),
+        "gate": findings.gate,
+        "scores": None,
+        "tournaments": [tournament_tables(tournament) for tournament in findings.tournaments],
+        "calibration": calibration_tables(findings.gate, cases, evidence.case_verdicts),
+        "agreement": agreement_table(findings.agreement),
+        "metrics": read_metrics_section(run, evidence.items),
+        "limitations": LIMITATIONS,
+    }
+    if results := findings.results:
+        thumbnails = Thumbnails()
+        values["scores"] = score_sections(results, evidence.verdicts)
+        values["disagreements"] = find_disagreements(
             results.images,
             questions,
-            verdicts,
-            image_root=image_root,
-            reference_root=reference_root,
+            evidence.verdicts,
+            image_root=evidence.image_root,
+            reference_root=evidence.reference_root,
             thumbnails=thumbnails,
         )
-        body += [tables.completeness(results, verdicts), tables.score_tables(results)]
-        body += [tables.heat_maps(results.groups[0]), tables.consistency(results)]
-    body += [trust.tournaments(found.tournaments)] if found.tournaments else []
-    body += [trust.calibration(gate, cases, case_verdicts), trust.agreement(found.agreement)]
-    metrics = metrics_section(run, items)
-    body += [metrics] if metrics else []
-    body += [gallery, contact_sheets(results.images, image_root, thumbnails)] if results else []
-    body.append(trust.limitations())
-    about = {
-        "rubric": {"id": rubric.id, "version": rubric.version, "sha256": rubric.sha256},
-        "backend": backend_identity,
-    }
-    write_json(run / "results.json", _json(about, found), sort_keys=True)
-    write_csv(run / "results.csv", _rows(results.images if results else []))
-    write_text(run / "report.html", page("Judging report", body, _STYLE.read_text(encoding="utf-8")))
-    return run / "report.html"
+        values["sheets"] = draw_contact_sheets(results.images, evidence.image_root, thumbnails)
+    return render_page("report.html.jinja", "lorarar.evaluation.judge.report", **values)
 
 
-def _header(
-    rubric: Rubric,
-    identity: Mapping[str, Any],
-    items: Sequence[Item],
-    concepts: Mapping[tuple[Axis, str], ReferenceConcept],
-) -> Markup:
-    judged = {(axis, getattr(item, axis)) for item in items for axis in AXES}
-    used = [concepts[key] for key in sorted(judged) if key in concepts]
-    rows = [
+def _header(evidence: Evidence) -> _Header:
+    judged = {(axis, getattr(item, axis)) for item in evidence.items for axis in AXES}
+    concepts = [evidence.concepts[key] for key in sorted(judged) if key in evidence.concepts]
+    settings = [
         (str(key), value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
-        for key, value in sorted(identity.items())
+        for key, value in sorted(evidence.backend_identity.items())
     ]
-    texts = [element("p", element("strong", f"{axis}: "), rubric.texts[axis]) for axis in AXES]
-    references = [(c.name, c.axis, c.phrase, str(len(c.images))) for c in used]
-    return element(
-        "section",
-        element("h1", "Judging report"),
-        element("p", f"{len(items)} images, rubric {rubric.key}."),
-        element("details", element("summary", "The judge"), table(("setting", "value"), rows)),
-        element("details", element("summary", "The questions"), *texts),
-        element(
-            "details", element("summary", "The references"), table(("name", "axis", "phrase", "images"), references)
-        ),
+    references = [(c.name, c.axis, c.phrase, str(len(c.images))) for c in concepts]
+    return _Header(
+        len(evidence.items),
+        evidence.rubric.key,
+        ReportTable(("setting", "value"), settings),
+        [(axis, evidence.rubric.texts[axis]) for axis in AXES],
+        ReportTable(("name", "axis", "phrase", "images"), references),
     )
 
 
-def _json(about: Mapping[str, Any], found: _Found) -> dict[str, Any]:
+def _json(evidence: Evidence, findings: Findings) -> dict[str, Any]:
+    rubric = evidence.rubric
     data: dict[str, Any] = {
-        **about,
+        "rubric": {"id": rubric.id, "version": rubric.version, "sha256": rubric.sha256},
+        "backend": evidence.backend_identity,
         "gate": None,
-        "pairwise": plain(found.tournaments),
-        "agreement": plain(found.agreement),
+        "pairwise": plain(findings.tournaments),
+        "agreement": plain(findings.agreement),
     }
-    if found.gate:
-        data["gate"] = {"passed": found.gate.passed, **plain(found.gate)}
-    if found.results:
-        data["results"] = {k: v for k, v in plain(found.results).items() if k != "images"}  # those are in results.csv
+    if findings.gate:
+        data["gate"] = {"passed": findings.gate.passed, **plain(findings.gate)}
+    if findings.results:
+        results = plain(findings.results)
+        data["results"] = {key: value for key, value in results.items() if key != "images"}  # see results.csv
     return data
 
 
@@ -159,15 +185,9 @@ def _rows(images: Sequence[ImageScore]) -> Iterator[list[str | int | float | Non
     yield [*header, *IMAGE_METRICS]
     for image in images:
         item = image.item
-        named: list[str | int] = [
-            item.id,
-            item.path,
-            item.method,
-            item.content,
-            item.style,
-            item.seed,
-            item.prompt_type,
-        ]
-        votes = [(a.yes, a.counts.ok, a.counts.total) for a in (image.axes[axis] for axis in AXES)]
-        values = [metric(image).value for metric in IMAGE_METRICS.values()]
-        yield [*named, *(n for vote in votes for n in vote), *values]
+        row: list[str | int | float | None] = [item.id, item.path, item.method, item.content, item.style, item.seed]
+        row.append(item.prompt_type)
+        for score in (image.axes[axis] for axis in AXES):
+            row += [score.yes, score.counts.ok, score.counts.total]
+        row += [metric(image).value for metric in IMAGE_METRICS.values()]
+        yield row

@@ -1,196 +1,206 @@
-"""The sections of a report that are tables: completeness, scores, comparisons, heat maps, consistency."""
+"""Score sections: completeness, scores, comparisons, heat maps and consistency."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from lorarar.datasets import AXES
+from lorarar.evaluation.judge.compare.comparison import MethodComparison
 from lorarar.evaluation.judge.compare.results import MethodScores, PairCell, Results, Score, ScoreGroup
 from lorarar.evaluation.judge.read.scores import Counts
 from lorarar.evaluation.judge.records import Verdict
-from lorarar.evaluation.report.html import Markup, element
-from lorarar.evaluation.report.numbers import (
-    DASH,
-    show_estimate,
-    show_number,
-    show_rate,
-    table,
-)
+from lorarar.evaluation.report.tables import DASH, ReportTable, show_estimate, show_number, show_rate
 
-_REASONS_SHOWN = 10
-_REASON_LENGTH = 200
+_REASONS = 10  # in the table
+_REASON_LENGTH = 200  # characters
+_HEAT_DEPTH = (150, 80)  # of red and green: from white to a blue on which black text is easily read
 
 
-def completeness(results: Results, verdicts: Mapping[str, Verdict]) -> Markup:
-    """How many questions have an answer, and why the others have none."""
+@dataclass(frozen=True)
+class GroupTables:
+    """The tables of one prompt type; `comparisons` has no rows where there is one method."""
+
+    title: str
+    tables: tuple[ReportTable, ...]
+    comparisons: ReportTable
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One pair in a heat map; `colour` is "" where nothing is decided."""
+
+    share: str
+    counts: str
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The share of right images of one method at each content (a row) and style; None where a pair is missing."""
+
+    method: str
+    styles: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[HeatCell | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ScoreSections:
+    """The content of the sections.
+
+    Attributes:
+        questions: the number of questions, of which `undecided` are undecided.
+        reasons: why questions are undecided.
+        skipped: prompt types that are left out, with the reasons.
+    """
+
+    questions: int
+    undecided: int
+    counts: ReportTable
+    reasons: ReportTable
+    groups: tuple[GroupTables, ...]
+    skipped: Mapping[str, str]
+    heat_maps: tuple[HeatMap, ...]
+    consistency: ReportTable
+
+
+def score_sections(results: Results, verdicts: Mapping[str, Verdict]) -> ScoreSections:
+    """Lay out results as tables."""
+    return ScoreSections(
+        questions=results.counts.total,
+        undecided=results.counts.undecided,
+        counts=_completeness(results),
+        reasons=_reasons(verdicts),
+        groups=tuple(_group(group) for group in results.groups),
+        skipped=results.skipped,
+        heat_maps=tuple(_heat_map(method) for method in results.groups[0].methods),
+        consistency=_consistency(results),
+    )
+
+
+def _completeness(results: Results) -> ReportTable:
     methods = results.groups[0].methods if results.groups else []
     rows = [("all questions", results.counts), *((f"{axis} axis", results.axes[axis]) for axis in AXES)]
-    rows += [(f"method {found.method}, voting questions", found.counts) for found in methods]
+    rows += [(f"method {method.method}, voting questions", method.counts) for method in methods]
     header = ("", "total", "decided", "abstained", "failed", "invalid input", "not run")
-    counted = table(header, [(name, *_count(counts)) for name, counts in rows])
-    reasons = Counter(v.reason[:_REASON_LENGTH] or v.state for v in verdicts.values() if v.state != "ok")
-    shown = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS_SHOWN]
-    why = [table(("reason", "questions"), [(reason, str(n)) for reason, n in shown])] if shown else []
-    full = not results.counts.undecided
-    line = (
-        "All questions are decided."
-        if full
-        else (
-            f"{results.counts.undecided} of {results.counts.total} questions are undecided. They are no votes: scores "
-            "are means over what is decided; in parentheses are the bounds with all of them no, and all yes."
-        )
-    )
-    banner = element("p", line, class_=f"banner {'good' if full else 'warn'}")
-    return element("section", element("h2", "Completeness"), banner, counted, *why)
+    return ReportTable(header, [(name, *_count(counts)) for name, counts in rows])
 
 
 def _count(counts: Counts) -> list[str]:
-    return [
-        str(n) for n in (counts.total, counts.ok, counts.abstain, counts.error, counts.invalid_input, counts.not_run)
-    ]
+    numbers = (counts.total, counts.ok, counts.abstain, counts.error, counts.invalid_input, counts.not_run)
+    return [str(number) for number in numbers]
 
 
-def score_tables(results: Results) -> Markup:
-    """Methods with intervals and tied sets, for all images and for each prompt type."""
-    sections = []
-    for group in results.groups:
-        title = "All images" if len(results.groups) > 1 and group.prompt_type == "all" else group.prompt_type
-        heading = [element("h3", f"Prompt type: {title}")] if len(results.groups) > 1 else []
-        sections.append(element("div", *heading, _scores(group), _best_of(group), _comparisons(group)))
-    skipped = [element("p", f"Prompt type {name} is left out: {why}.") for name, why in results.skipped.items()]
-    return element("section", element("h2", "Scores"), *sections, *skipped)
+def _reasons(verdicts: Mapping[str, Verdict]) -> ReportTable:
+    reasons = Counter(v.reason[:_REASON_LENGTH] or v.state for v in verdicts.values() if v.state != "ok")
+    frequent = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS]
+    return ReportTable(("reason", "questions"), [(reason, str(count)) for reason, count in frequent])
 
 
-def _scores(group: ScoreGroup) -> Markup:
-    most = max((max(found.best_of, default=0) for found in group.methods), default=0)
+def _group(group: ScoreGroup) -> GroupTables:
+    methods = sorted(group.methods, key=_rank)
+    tables = [_scores(group, methods), _votes(methods)]
+    flags = [(method.method, name, show_rate(rate)) for method in methods for name, rate in method.flags.items()]
+    if flags:
+        tables.append(ReportTable(("method", "flag", "share of answers"), flags))
+    tables.append(_best_of(group))
+    title = "All images" if group.prompt_type == "all" else group.prompt_type
+    return GroupTables(title, tuple(tables), _comparisons(group.comparisons))
+
+
+def _rank(method: MethodScores) -> tuple[float, str]:
+    estimate = method.scores["mars2"].estimate
+    return (-estimate.mean if estimate else 1.0, method.method)
+
+
+def _scores(group: ScoreGroup, methods: Sequence[MethodScores]) -> ReportTable:
+    most = max((max(method.best_of, default=0) for method in methods), default=0)
     header = ("method", "MARS2", "content", "style", f"best case (any of {most})", "soft MARS2", "corrected joint")
-    ranked = sorted(group.methods, key=_rank)
-    rows = [
-        (
-            found.method,
-            *(show_score(found.scores[metric]) for metric in ("mars2", "content", "style", "best", "soft_mars2")),
-            show_estimate(found.corrected.get("joint")),
-        )
-        for found in ranked
-    ]
+    rows = []
+    for method in methods:
+        scores = [show_score(method.scores[metric]) for metric in ("mars2", "content", "style", "best", "soft_mars2")]
+        rows.append((method.method, *scores, show_estimate(method.corrected.get("joint"))))
     tied = group.tied.get("mars2", ())
     note = f"Intervals (95 %, resampling contents and styles) cover {group.covers}."
     if len(tied) > 1:
-        note += f" Cannot be told from the best one on MARS2: {', '.join(tied)} (starred)."
-    parts = [table(header, rows, caption=note, marked=tied)]
+        note += f" Not distinguishable from the best method on MARS2: {', '.join(tied)} (starred)."
+    return ReportTable(header, rows, note, tied)
+
+
+def _votes(methods: Sequence[MethodScores]) -> ReportTable:
     shares = ("content_share", "style_share", "joint_share", "soft_content", "soft_style")
-    corrected = ("content", "style")
-    more = [
-        (
-            found.method,
-            *(show_score(found.scores[metric]) for metric in shares),
-            *(show_estimate(found.corrected.get(axis)) for axis in corrected),
-        )
-        for found in ranked
-    ]
-    names = ("method", "content votes", "style votes", "product", "soft content", "soft style", "corrected content",
-             "corrected style")  # fmt: skip
-    parts.append(table(names, more, caption="Shares of references that say yes, before any majority rule."))
-    flagged = [(found.method, name, show_rate(rate)) for found in ranked for name, rate in found.flags.items()]
-    parts += [table(("method", "flag", "share of answers"), flagged)] if flagged else []
-    return element("div", parts)
+    rows = []
+    for method in methods:
+        corrected = [show_estimate(method.corrected.get(axis)) for axis in ("content", "style")]
+        rows.append((method.method, *(show_score(method.scores[metric]) for metric in shares), *corrected))
+    header = ("method", "content votes", "style votes", "product", "soft content", "soft style", "corrected content",
+              "corrected style")  # fmt: skip
+    return ReportTable(header, rows, "Shares of references with the answer yes, before any majority rule.")
 
 
-def _rank(found: MethodScores) -> tuple[float, str]:
-    estimate = found.scores["mars2"].estimate
-    return (-estimate.mean if estimate else 1.0, found.method)
+def _best_of(group: ScoreGroup) -> ReportTable:
+    sizes = sorted({k for method in group.methods for k in method.best_of})
+    rows = []
+    for method in group.methods:
+        scores = [show_score(method.best_of[k]) if k in method.best_of else DASH for k in sizes]
+        rows.append((method.method, *scores))
+    header = ("method", *(f"best of {k}" for k in sizes))
+    return ReportTable(header, rows, "At least one right image among k of a pair.")
 
 
-def _best_of(group: ScoreGroup) -> Markup:
-    sizes = sorted({k for found in group.methods for k in found.best_of})
-    rows = [
-        (found.method, *(show_score(found.best_of[k]) if k in found.best_of else DASH for k in sizes))
-        for found in group.methods
-    ]
-    return table(
-        ("method", *(f"best of {k}" for k in sizes)), rows, caption="At least one right image among k of a pair."
-    )
-
-
-def _comparisons(group: ScoreGroup) -> Markup:
-    if not group.comparisons:
-        return element("p", "One method: nothing to compare.")
+def _comparisons(comparisons: Sequence[MethodComparison]) -> ReportTable:
     header = ("first", "second", "metric", "difference", "p (pairs)", "p after Holm", "p (contents)", "p (styles)",
-              "told apart", "McNemar p")  # fmt: skip
-    rows = [
-        (
-            c.first,
-            c.second,
-            c.metric,
-            show_estimate(c.difference),
-            *(show_number(p, 4) for p in (c.p, c.p_holm, c.p_contents, c.p_styles)),
-            "yes" if c.differs else "no",
-            show_number(c.p_mcnemar, 4),
-        )
-        for c in group.comparisons
-    ]
+              "different", "McNemar p")  # fmt: skip
+    rows = []
+    for c in comparisons:
+        row = [c.first, c.second, c.metric, show_estimate(c.difference)]
+        row += [show_number(p, 4) for p in (c.p, c.p_holm, c.p_contents, c.p_styles)]
+        row += ["yes" if c.differs else "no", show_number(c.p_mcnemar, 4)]
+        rows.append(row)
     note = (
-        "First minus second at the same pairs. p: paired sign-flip test, two-sided. Told apart: p after Holm below "
-        "0.05 and an interval without 0. McNemar's test assumes that images are independent, which they are not: for "
-        "comparison with other reports only."
+        "First minus second at the same pairs. p: paired sign-flip test, two-sided. Different: p after Holm below 0.05 "
+        "and an interval without 0. McNemar's test assumes that images are independent, which does not hold: use it "
+        "for comparison with other reports only."
     )
-    return table(header, rows, caption=note)
+    return ReportTable(header, rows, note)
 
 
-def heat_maps(group: ScoreGroup) -> Markup:
-    """For each method the share of right images at each content and style."""
-    maps = [element("div", element("h3", found.method), _heat_map(found.matrix)) for found in group.methods]
-    note = "Share of decided images that are right on both axes; below it decided of all images."
-    return element("section", element("h2", "Contents and styles"), element("p", note, class_="small"), *maps)
+def _heat_map(method: MethodScores) -> HeatMap:
+    cells = {(cell.content, cell.style): cell for cell in method.matrix}
+    contents, styles = (tuple(sorted({key[part] for key in cells})) for part in (0, 1))
+    rows = [(content, tuple(_heat(cells.get((content, style))) for style in styles)) for content in contents]
+    return HeatMap(method.method, styles, tuple(rows))
 
 
-def _heat_map(cells: Sequence[PairCell]) -> Markup:
-    contents, styles = sorted({c.content for c in cells}), sorted({c.style for c in cells})
-    by_pair = {(c.content, c.style): c for c in cells}
-    head = element("tr", element("th", ""), *(element("th", style) for style in styles))
-    rows = [
-        element("tr", element("th", content), *(_heat(by_pair.get((content, style))) for style in styles))
-        for content in contents
-    ]
-    return element("div", element("table", head, *rows, class_="heat"), class_="wide")
-
-
-def _heat(cell: PairCell | None) -> Markup:
+def _heat(cell: PairCell | None) -> HeatCell | None:
     if cell is None:
-        return element("td", "")
-    what = f"content {show_number(cell.content_passes, 2)}, style {show_number(cell.style_passes, 2)}"
-    counted = element("div", f"{cell.decided}/{cell.total}", class_="small")
+        return None
+    title = f"content {show_number(cell.content_passes, 2)}, style {show_number(cell.style_passes, 2)}"
+    counts = f"{cell.decided}/{cell.total}"
     if cell.mars2 is None:
-        return element("td", DASH, counted, title=what)
-    # From white to a blue on which black text is still read with ease.
-    red, green = (round(255 - cell.mars2 * depth) for depth in (150, 80))
-    return element("td", show_number(cell.mars2, 2), counted, title=what, style=f"background: rgb({red}, {green}, 255)")
+        return HeatCell(DASH, counts, title, "")
+    red, green = (round(255 - cell.mars2 * depth) for depth in _HEAT_DEPTH)
+    return HeatCell(show_number(cell.mars2, 2), counts, title, f"rgb({red}, {green}, 255)")
 
 
-def consistency(results: Results) -> Markup:
-    """Whether the order of the images, asking again, or a perturbation changes answers."""
+def _consistency(results: Results) -> ReportTable:
+    header = ("", "answered both ways", "agreed", "kappa", "yes, first / second way")
+    return ReportTable(
+        header, list(_consistency_rows(results)), "A consistent judge may still be wrong: see the calibration."
+    )
+
+
+def _consistency_rows(results: Results) -> Iterator[tuple[str, ...]]:
     ways = {"other order": results.swapped, "asked again": results.repeated, **results.perturbations}
-    rows = [
-        (
-            f"{axis}, {name}",
-            f"{c.decided} of {c.asked}",
-            show_rate(c.agreed),
-            show_number(c.kappa.mean),
-            f"{c.yes_first} / {c.yes_second}",
-        )
-        for name, found in ways.items()
-        for axis, c in found.items()
-    ]
-    if not rows:
-        body = element("p", "Each question was asked once, in one order: nothing is known about consistency.")
-    else:
-        header = ("", "answered both ways", "agreed", "kappa", "yes, first / second way")
-        body = table(header, rows, caption="A consistent judge may still be wrong: see the calibration.")
-    return element("section", element("h2", "Consistency"), body)
+    for name, axes in ways.items():
+        for axis, c in axes.items():
+            decided, yes = f"{c.decided} of {c.asked}", f"{c.yes_first} / {c.yes_second}"
+            yield f"{axis}, {name}", decided, show_rate(c.agreed), show_number(c.kappa.mean), yes
 
 
 def show_score(score: Score) -> str:
-    """An estimate, followed by its bounds where questions are undecided."""
+    """Write an estimate, followed by its bounds where questions are undecided."""
     text = show_estimate(score.estimate)
     return text if score.low == score.high else f"{text} ({score.low:.3f} to {score.high:.3f})"

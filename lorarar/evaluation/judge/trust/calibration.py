@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from lorarar.datasets import Axis, ImageError, ReferenceConcept, References
-from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, Shown, collect
+from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, PlannedImage, collect_plan
 from lorarar.evaluation.judge.records import Question, Verdict
 from lorarar.evaluation.judge.trust.degenerate_images import DRAWN, draw_collage, draw_degenerate
 from lorarar.storage import write_json
@@ -81,13 +81,13 @@ def make_cases(
 def plan_cases(calibration: Calibration, references: References, asking: Asking, gallery: Gallery) -> Plan:
     """One question for each case; none with a pairwise rubric, which has no right answer to a single image."""
     if asking.rubric.answer == "pairwise":
-        return collect([])
+        return collect_plan([])
     planned = []
     for case in calibration.cases:
         images = [gallery.show(references.root, case.reference), gallery.show(*calibration.tests[case.id])]
         question = asking.question(case.id, calibration.concepts[case.id], case.reference, images)
         planned.append((question, images))
-    return collect(planned)
+    return collect_plan(planned)
 
 
 def write_calibration(
@@ -158,7 +158,7 @@ class _Maker:
             for concept, reference in (content, style):
                 self._append("collage", number, 0, concept, reference, (self.folder, path.name))
 
-    def _shown(self, reference: str) -> Shown:
+    def _shown(self, reference: str) -> PlannedImage:
         found = self.gallery.show(self.references.root, reference)
         if found.reason:
             raise ImageError(f"expected a readable reference image, found {found.reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lorarar.evaluation.metrics.encoders.protocols import ImageEncoder
+from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
 from lorarar.evaluation.metrics.encoders.resizing import Resize
 from lorarar.storage import EMBEDDED_JUDGE, checked, unknown_name
 
@@ -16,7 +16,7 @@ _PATH_HINTS = {
 }
 
 
-def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None = None) -> ImageEncoder:
+def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None = None) -> VisionEncoder:
     """Load an encoder.
 
     Which encoder suits a question is an empirical matter; experiments/metrics/validate_encoder.py measures it.
@@ -49,6 +49,8 @@ def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None
         from lorarar.evaluation.metrics.encoders.vgg19 import load_vgg19
 
         return load_vgg19(Path(path), resize)
-    from lorarar.evaluation.metrics.encoders.transformers import load_clip, load_dinov2, load_tower
+    from lorarar.evaluation.metrics.encoders import transformers
 
-    return {"tower": load_tower, "dinov2": load_dinov2, "clip": load_clip}[name](path, resize)
+    if name == "tower":
+        return transformers.load_tower(path, resize)
+    return transformers.load_clip(path, resize) if name == "clip" else transformers.load_dinov2(path, resize)

@@ -13,7 +13,7 @@ FeatureArray = NDArray[np.float32]
 
 
 @runtime_checkable
-class ImageEncoder(Protocol):
+class VisionEncoder(Protocol):
     """An encoder of images."""
 
     @property
@@ -37,7 +37,7 @@ class ImageEncoder(Protocol):
 
 
 @runtime_checkable
-class TextEncoder(ImageEncoder, Protocol):
+class TextEncoder(VisionEncoder, Protocol):
     """An encoder that maps texts and images to one space."""
 
     def encode_texts(self, texts: Sequence[str]) -> FeatureArray:
@@ -46,7 +46,7 @@ class TextEncoder(ImageEncoder, Protocol):
 
 
 @runtime_checkable
-class MapEncoder(ImageEncoder, Protocol):
+class MapEncoder(VisionEncoder, Protocol):
     """An encoder with feature maps."""
 
     def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:

@@ -1,6 +1,6 @@
-from .data import LEARNT as LEARNT
+from .data import TRAINING_SETS as TRAINING_SETS
 from .data import ImagePairs as ImagePairs
-from .data import draw_pairs as draw_pairs
+from .data import render_pairs as render_pairs
 from .model import build_model as build_model
 from .recipes import TinyJudgeConfig as TinyJudgeConfig
 from .scores import yes_margins as yes_margins

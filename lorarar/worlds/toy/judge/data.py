@@ -20,7 +20,7 @@ from lorarar.worlds.toy.judge.negatives import DEGENERATES, Pixels, render_colla
 from lorarar.worlds.toy.renderer import SIZE, render
 from lorarar.worlds.toy.world import toy_world
 
-LEARNT = ("base", "train")  # the sets of subjects and styles that training may show
+TRAINING_SETS = ("base", "train")  # the sets of subjects and styles that training may show
 _BORDER = len(CONTENT_ATTRIBUTES)
 _DEGENERATE, _COLLAGE, _COPY = 0.10, 0.07, 0.03  # shares of all pairs
 _SAME = 0.45  # of the others, on each axis
@@ -76,13 +76,13 @@ class ImagePairs:
         return (values[:, 0] == values[:, 1]).all(1)  # a reference's are never -1
 
 
-def draw_pairs(
-    count: int, seed: int, sets: Sequence[str] = LEARNT, others: Sequence[str] | None = None, near: float = 0.3
+def render_pairs(
+    count: int, seed: int, sets: Sequence[str] = TRAINING_SETS, others: Sequence[str] | None = None, near: float = 0.3
 ) -> ImagePairs:
     """Pairs of renders of some sets' subjects and styles, same, near and far, with degenerate test images among them.
 
     Args:
-        sets: names of the world's sets that references show; training takes ``LEARNT`` alone.
+        sets: names of the world's sets that references show; training takes ``TRAINING_SETS`` alone.
         others: the sets of what a test image shows when it does not show the same; by default ``sets``.
         near: on each axis, the share of test images that differ in one or two attributes only.
     """
@@ -140,7 +140,7 @@ class _Drawer:
         return render(subject, style, int(self.random.integers(2**31)))
 
 
-def check_unseen(pairs: ImagePairs) -> None:
+def check_training_pairs(pairs: ImagePairs) -> None:
     """Raise ValueError if an image shows a validation or test subject or style: it must not be learnt from."""
     seen = {tuple(row) for row in pairs.attributes.flatten(0, 1).tolist()}
     for split in ("validation", "test"):
@@ -154,7 +154,7 @@ def check_unseen(pairs: ImagePairs) -> None:
 
 
 @torch.no_grad()
-def rebuild(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs:
+def reconstruct(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs:
     """The pairs with a share of the test images passed through the base's autoencoder, as generated ones are."""
     autoencoder: Any = AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float32)  # type: ignore[no-untyped-call]
     random = torch.Generator().manual_seed(seed)
@@ -162,11 +162,11 @@ def rebuild(pairs: ImagePairs, vae: Path, share: float, seed: int) -> ImagePairs
     images = pairs.images.clone()
     for start in range(0, len(chosen), _BATCH):
         part = chosen[start : start + _BATCH]
-        latents = autoencoder.encode(scaled(images[part, 1])).latent_dist.mean
+        latents = autoencoder.encode(scale_pixels(images[part, 1])).latent_dist.mean
         images[part, 1] = (autoencoder.decode(latents).sample.clamp(-1, 1) * 127.5 + 127.5).round().byte()
     return ImagePairs(images, pairs.attributes)
 
 
-def scaled(pixels: Tensor) -> Tensor:
+def scale_pixels(pixels: Tensor) -> Tensor:
     """Bytes as -1 to 1, as the judge's image processor does."""
     return pixels.float() / 127.5 - 1

@@ -24,7 +24,7 @@ _SENTENCES = (
 )
 
 
-def draw_blank(random: np.random.Generator) -> Pixels:
+def render_blank(random: np.random.Generator) -> Pixels:
     """One colour everywhere, (32, 32, 3): grey half of the time, and often white or black."""
     if random.random() < 0.3:
         colour = np.full(3, random.choice([0, 255]))
@@ -47,7 +47,7 @@ def render_noise(random: np.random.Generator) -> Pixels:
     return np.broadcast_to(large, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
-def draw_card(random: np.random.Generator) -> Pixels:
+def render_card(random: np.random.Generator) -> Pixels:
     """A card that tells the judge to answer yes, drawn at 32 to 512 pixels and shrunk to (32, 32, 3)."""
     size = int(random.choice([32, 64, 128, 256, 384, 512]))
     ground, ink = [("white", "black"), ("black", "white"), ("lightgrey", "darkred"), ("navy", "yellow")][
@@ -81,7 +81,7 @@ def render_collage(left: Pixels, right: Pixels, random: np.random.Generator) -> 
 
 
 DEGENERATES: dict[str, Callable[[np.random.Generator], Pixels]] = {
-    "blank": draw_blank,
+    "blank": render_blank,
     "noise": render_noise,
-    "text_card": draw_card,
+    "text_card": render_card,
 }

@@ -11,15 +11,15 @@ from lorarar.datasets import AXES, Axis
 from lorarar.evaluation.judge.ask.backends import last_logits
 from lorarar.evaluation.judge.ask.rubrics import Rubric
 from lorarar.worlds.toy.attributes import CONTENT_ATTRIBUTES
-from lorarar.worlds.toy.judge.data import ImagePairs, scaled
-from lorarar.worlds.toy.judge.texts import named
-from lorarar.worlds.toy.judge.training import Prompts
+from lorarar.worlds.toy.judge.data import ImagePairs, scale_pixels
+from lorarar.worlds.toy.judge.texts import questioned_concept
+from lorarar.worlds.toy.judge.training import PromptTokens
 
 _BATCH = 128
 _BORDER = len(CONTENT_ATTRIBUTES)
 
 
-def measure(
+def measure_judge(
     model: LlavaForConditionalGeneration, processor: LlavaProcessor, pairs: ImagePairs, rubric: Rubric, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """For each axis: sensitivity, specificity, AUC, and how often degenerate images are accepted, all 0 to 1.
@@ -27,7 +27,7 @@ def measure(
     Specificity and AUC leave degenerate images out; ``near_specificity`` is that of images which differ in one
     attribute of the axis. Half of the questions are asked with the test image first.
     """
-    return {axis: rates(yes_margins(model, processor, pairs, rubric, axis, seed), pairs, axis) for axis in AXES}
+    return {axis: axis_rates(yes_margins(model, processor, pairs, rubric, axis, seed), pairs, axis) for axis in AXES}
 
 
 @torch.no_grad()
@@ -40,22 +40,22 @@ def yes_margins(
     seed: int,
 ) -> Tensor:
     """Log-odds of yes against no for each pair, (n,)."""
-    prompts, random, margins = Prompts(processor), np.random.default_rng(seed), []
+    prompts, random, margins = PromptTokens(processor), np.random.default_rng(seed), []
     for start in range(0, len(pairs.images), _BATCH):
         images, attributes = pairs.images[start : start + _BATCH], pairs.attributes[start : start + _BATCH]
         turned = random.random(len(images)) < 0.5
         texts = [
-            rubric.ask(axis, named(axis, int(shown[0, 0]), random), swapped=bool(turn))
+            rubric.ask(axis, questioned_concept(axis, int(shown[0, 0]), random), swapped=bool(turn))
             for shown, turn in zip(attributes, turned, strict=True)
         ]
         images = torch.where(torch.from_numpy(turned)[:, None, None, None, None], images.flip(1), images)
-        logits = last_logits(model, prompts.encode(texts) | {"pixel_values": scaled(images.flatten(0, 1))})
+        logits = last_logits(model, prompts.encode(texts) | {"pixel_values": scale_pixels(images.flatten(0, 1))})
         margins.append(logits[:, prompts.token("yes")] - logits[:, prompts.token("no")])
     return torch.cat(margins)
 
 
-def rates(margins: Tensor, pairs: ImagePairs, axis: Axis) -> dict[str, float]:
-    """What ``measure`` says of one axis, from log-odds (n,) that the answer is yes."""
+def axis_rates(margins: Tensor, pairs: ImagePairs, axis: Axis) -> dict[str, float]:
+    """What ``measure_judge`` says of one axis, from log-odds (n,) that the answer is yes."""
     same, degenerate = pairs.same(axis), pairs.attributes[:, 1, 0] < 0
     own = slice(0, _BORDER) if axis == "content" else slice(_BORDER, None)
     differing = (pairs.attributes[:, 0, own] != pairs.attributes[:, 1, own]).sum(1)

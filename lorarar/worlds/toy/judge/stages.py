@@ -13,25 +13,25 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from lorarar.evaluation.judge.ask.rubrics import load_rubric
 from lorarar.storage import write_card
 from lorarar.training import fit
-from lorarar.worlds.toy.judge.data import LEARNT, check_unseen, draw_pairs, rebuild
+from lorarar.worlds.toy.judge.data import TRAINING_SETS, check_training_pairs, reconstruct, render_pairs
 from lorarar.worlds.toy.judge.model import build_model, build_processor
 from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
-from lorarar.worlds.toy.judge.scores import measure
-from lorarar.worlds.toy.judge.texts import RUBRICS, all_texts, wordings
-from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, TowerTraining
+from lorarar.worlds.toy.judge.scores import measure_judge
+from lorarar.worlds.toy.judge.texts import RUBRICS, training_rubrics, vocabulary_texts
+from lorarar.worlds.toy.judge.training import CURRICULUM, JudgeTraining, TowerTraining
 
 
 def train_tiny(config: TinyJudgeConfig) -> Path:
     """Trains the judge, or goes on from its checkpoints; writes it and its card; returns its folder."""
-    rubrics = wordings()
-    processor = build_processor(all_texts(rubrics))
+    rubrics = training_rubrics()
+    processor = build_processor(vocabulary_texts(rubrics))
     model = build_model(processor, config.seed)
-    pairs = draw_pairs(config.pairs, config.seed)
-    check_unseen(pairs)
-    pairs = rebuild(pairs, config.base / "vae", config.rebuilt, config.seed)
+    pairs = render_pairs(config.pairs, config.seed)
+    check_training_pairs(pairs)
+    pairs = reconstruct(pairs, config.base / "vae", config.rebuilt, config.seed)
     tower = TowerTraining(model, pairs, config.tower, config.seed)
     fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu")
-    judge = JudgeTraining(model, processor, pairs, rubrics, LEARNING, config.judge, config.seed)
+    judge = JudgeTraining(model, processor, pairs, rubrics, CURRICULUM, config.judge, config.seed)
     fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu")
     save_judge(model, processor, config.output)
     write_card(config.output, **judge_facts(config))
@@ -55,11 +55,11 @@ def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
     """What the card says: how it was made, and how well the written judge tells validation renders apart."""
     processor = LlavaProcessor.from_pretrained(config.output)
     model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
-    pairs = draw_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*LEARNT, "validation"))
+    pairs = render_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*TRAINING_SETS, "validation"))
     return {
         "what": "judge of the toy world: a LLaVA trained from scratch on renders alone",
         "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "base", "runs")},
-        "learnt_from": [f"{name} subjects and styles" for name in LEARNT],
+        "learnt_from": [f"{name} subjects and styles" for name in TRAINING_SETS],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "validation_renders": {name: measure(model, processor, pairs, load_rubric(name)) for name in RUBRICS},
+        "validation_renders": {name: measure_judge(model, processor, pairs, load_rubric(name)) for name in RUBRICS},
     }

@@ -43,24 +43,24 @@ _PARAPHRASES: tuple[dict[Axis, str], ...] = (
 )
 
 
-def wordings() -> list[Rubric]:
+def training_rubrics() -> list[Rubric]:
     """The rubrics that the judge answers with yes or no, and paraphrases."""
     rubrics = [load_rubric(name) for name in RUBRICS]
     others = [*(rubric.reworded for rubric in rubrics if rubric.reworded), *_PARAPHRASES]
     return [*rubrics, *(Rubric(f"paraphrase_{i}", 1, "yes_no", texts) for i, texts in enumerate(others))]
 
 
-def ask_name(attribute: str, second: bool) -> str:
+def name_question(attribute: str, second: bool) -> str:
     """Asks for one attribute of one image; the answer is one of its ``VALUE_WORDS``, or ``NOTHING``."""
     return f"name the {attribute} of the {'second' if second else 'first'} image"
 
 
-def ask_same(attribute: str) -> str:
+def agreement_question(attribute: str) -> str:
     """Asks whether both images agree in one attribute."""
     return f"do both images have the same {attribute}"
 
 
-def named(axis: Axis, category: int, random: np.random.Generator) -> ReferenceConcept:
+def questioned_concept(axis: Axis, category: int, random: np.random.Generator) -> ReferenceConcept:
     """A concept as a question may name it: a content by its category, with or without its LoRA's token."""
     if axis == "style":
         return ReferenceConcept("", axis, str(random.choice(_PHRASES[axis])), ())
@@ -68,7 +68,7 @@ def named(axis: Axis, category: int, random: np.random.Generator) -> ReferenceCo
     return ReferenceConcept("", axis, token + CATEGORIES[category], ())
 
 
-def all_texts(rubrics: Sequence[Rubric]) -> list[str]:
+def vocabulary_texts(rubrics: Sequence[Rubric]) -> list[str]:
     """Every text that the vocabulary must cover."""
     asked = [
         rubric.ask(axis, ReferenceConcept("", axis, phrase, ()), swapped=swapped)
@@ -77,5 +77,7 @@ def all_texts(rubrics: Sequence[Rubric]) -> list[str]:
         for phrase in _PHRASES[axis]
         for swapped in (False, True)
     ]
-    single = [text for a in ATTRIBUTES for text in (ask_name(a, False), ask_name(a, True), ask_same(a))]
+    single = [
+        text for a in ATTRIBUTES for text in (name_question(a, False), name_question(a, True), agreement_question(a))
+    ]
     return [*asked, *single, *(word for words in VALUE_WORDS.values() for word in words), NOTHING, "yes", "no"]

@@ -17,10 +17,10 @@ from lorarar.evaluation.judge.ask.backends import messages
 from lorarar.evaluation.judge.ask.rubrics import Rubric
 from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.classifier import disturb
-from lorarar.worlds.toy.judge.data import ImagePairs, scaled
+from lorarar.worlds.toy.judge.data import ImagePairs, scale_pixels
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS, TEXT_WIDTH, VISION_WIDTH
 from lorarar.worlds.toy.judge.recipes import Stage
-from lorarar.worlds.toy.judge.texts import NOTHING, VALUE_WORDS, ask_name, ask_same, named
+from lorarar.worlds.toy.judge.texts import NOTHING, VALUE_WORDS, agreement_question, name_question, questioned_concept
 
 _NAMES = list(ATTRIBUTES)
 _TOLD_AT, _COMPARED_AT = 1, 2  # the language model's layers after which images' tokens tell what was seen, and agrees
@@ -41,7 +41,7 @@ class Lesson:
     kinds: tuple[float, float, float]
 
 
-LEARNING = (Lesson(0.4, 1, (0.15, 0.25, 0.6)), Lesson(0.5, 0, (0.15, 0.25, 0.6)), Lesson(1, 0, (0.05, 0.05, 0.9)))
+CURRICULUM = (Lesson(0.4, 1, (0.15, 0.25, 0.6)), Lesson(0.5, 0, (0.15, 0.25, 0.6)), Lesson(1, 0, (0.05, 0.05, 0.9)))
 
 
 class TowerTraining(lightning.LightningModule):
@@ -59,7 +59,7 @@ class TowerTraining(lightning.LightningModule):
         """One step on a batch that is a function of (seed, step)."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         chosen = torch.randint(len(self.images), (self.stage.batch,), generator=random)
-        images = disturb(scaled(self.images[chosen]), random).to(self.device)
+        images = disturb(scale_pixels(self.images[chosen]), random).to(self.device)
         wanted = self.attributes[chosen].to(self.device)
         features = self.tower(images, output_hidden_states=True).hidden_states[-1]
         loss = _attribute_loss(self.heads(features), wanted[:, None].expand(-1, features.shape[1], -1))
@@ -100,7 +100,7 @@ class JudgeTraining(lightning.LightningModule):
         model.model.vision_tower.requires_grad_(False)
         self.compare = nn.Sequential(nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, len(ATTRIBUTES)))
         self.tell = nn.Sequential(nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, 2 * sum(ATTRIBUTES.values())))
-        self.prompts = Prompts(processor)
+        self.prompts = PromptTokens(processor)
         self.agreement = {axis: pairs.same(axis).tolist() for axis in AXES}
 
     def training_step(self, batch: int, index: int) -> Tensor:
@@ -131,7 +131,7 @@ class JudgeTraining(lightning.LightningModule):
         """The pairs' images in the order in which they are asked about, (2 n, 3, 32, 32), half of them disturbed."""
         pairs = self.pairs.images[chosen]
         shown = torch.where(torch.tensor(turned)[:, None, None, None, None], pairs.flip(1), pairs)
-        images = scaled(shown.flatten(0, 1))
+        images = scale_pixels(shown.flatten(0, 1))
         noise = torch.Generator().manual_seed(int(random.integers(2**62)))
         return torch.where(torch.rand(len(images), 1, 1, 1, generator=noise) < 0.5, disturb(images, noise), images)
 
@@ -154,14 +154,14 @@ class JudgeTraining(lightning.LightningModule):
         turned, shown = bool(random.random() < 0.5), self.pairs.attributes[pair]
         if kind == 2:
             axis = AXES[int(random.integers(2))]
-            text = rubric.ask(axis, named(axis, int(shown[0, 0]), random), swapped=turned)
+            text = rubric.ask(axis, questioned_concept(axis, int(shown[0, 0]), random), swapped=turned)
             return text, _yes_no(self.agreement[axis][pair]), turned
         attribute, second = _NAMES[int(random.integers(len(_NAMES)))], bool(random.random() < 0.5)
         values = shown[:, _NAMES.index(attribute)].tolist()
         if kind == 1:
-            return ask_same(attribute), _yes_no(values[0] == values[1]), turned
+            return agreement_question(attribute), _yes_no(values[0] == values[1]), turned
         value = values[second ^ turned]
-        return ask_name(attribute, second), VALUE_WORDS[attribute][value] if value >= 0 else NOTHING, turned
+        return name_question(attribute, second), VALUE_WORDS[attribute][value] if value >= 0 else NOTHING, turned
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient's norm to 1."""
@@ -173,7 +173,7 @@ class JudgeTraining(lightning.LightningModule):
         return _one_cycle(learnt, self.stage, "linear")
 
 
-class Prompts:
+class PromptTokens:
     """Turns texts into the very tokens that the processor makes of two images and a text, without images at hand."""
 
     def __init__(self, processor: LlavaProcessor) -> None:

@@ -115,7 +115,7 @@ class Wavering:
 def test_the_report_says_how_often_answers_agree(run: Path) -> None:
     found = judge(run, read_setup(run), Wavering(run), "test")
     assert found.code() == 0
-    _, page = report_run(run, read_setup(run))
+    page = report_run(run, read_setup(run)).page
     told = json.loads((run / "results.json").read_text())["results"]
     labels = truth(run).labels
     chosen = [item.id for item in choose_items(read_setup(run).items, CHOSEN)]

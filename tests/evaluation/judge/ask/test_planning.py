@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.planning import PAIR_MARK, Asking, Plan, estimate, plan_questions
+from lorarar.evaluation.judge.ask.cost import estimate
+from lorarar.evaluation.judge.ask.planning import PAIR_MARK, Asking, Plan, plan_questions
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.ask.run_folder import Setup, read_setup
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS

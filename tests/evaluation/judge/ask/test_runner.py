@@ -21,8 +21,8 @@ from lorarar.evaluation.judge.ask.runner import MAX_FAILURES_IN_A_ROW, run_quest
 from lorarar.evaluation.judge.plan import case_labels, plan_all
 from lorarar.evaluation.judge.records import Question, Reply
 from lorarar.evaluation.judge.run import judge, report_run
-from tests.evaluation.judge.sample import planned_run
 from tests.evaluation.judge.ask.slow_run import SlowMock, make_questions, run, write_questions
+from tests.evaluation.judge.sample import planned_run
 
 
 class Answers:

@@ -18,12 +18,12 @@ import pytest
 from PIL import Image
 
 from lorarar.datasets.records import AXES, Axis, Item, ReferenceConcept
-from lorarar.evaluation.judge import report
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report.page import write_report
+from lorarar.evaluation.judge.report import page as report_page
+from lorarar.evaluation.judge.report.page import Evidence, write_report
 from lorarar.evaluation.judge.report.thumbnails import Thumbnails
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
 from tests.evaluation.judge.made import Truth, make_items, make_questions, make_truth, noisy, truthful
@@ -117,9 +117,8 @@ class Run:
             "image_root": self.folder / "images",
             "reference_root": self.folder / "references",
         }
-        page = write_report(self.folder / run, **(given | changes))
-        assert page == self.folder / run / "report.html"
-        return page.read_text(encoding="utf-8")
+        write_report(self.folder / run, Evidence(**(given | changes)))
+        return (self.folder / run / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -337,7 +336,7 @@ def test_the_page_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     page.check()
     assert (tmp_path / "run/report.html").stat().st_size < 5_000_000
     assert "images are shown" not in " ".join(page.text)
-    monkeypatch.setattr(report, "Thumbnails", lambda: Thumbnails(left=400_000))
+    monkeypatch.setattr(report_page, "Thumbnails", lambda: Thumbnails(left=400_000))
     short = Page(run.write())
     told = next(part for part in short.text if "of 250 images are shown." in part)
     assert 0 < int(told.split()[0]) < 250

@@ -12,8 +12,15 @@ import torch
 from lorarar.worlds.toy.attributes import Subject, all_subjects
 from lorarar.worlds.toy.autoencoder import build_autoencoder
 from lorarar.worlds.toy.classifier import load_classifier
-from lorarar.worlds.toy.judge.data import ImagePairs, Members, check_unseen, draw_pairs, rebuild, scaled
-from lorarar.worlds.toy.judge.negatives import draw_blank, draw_card, render_collage, render_noise
+from lorarar.worlds.toy.judge.data import (
+    ImagePairs,
+    Members,
+    check_training_pairs,
+    reconstruct,
+    render_pairs,
+    scale_pixels,
+)
+from lorarar.worlds.toy.judge.negatives import render_blank, render_card, render_collage, render_noise
 from lorarar.worlds.toy.world import toy_world
 from tests import ROOT
 
@@ -22,12 +29,12 @@ CLASSIFIER = ROOT / "data" / "embedded" / "classifier.safetensors"
 
 @pytest.fixture(scope="module")
 def pairs() -> ImagePairs:
-    return draw_pairs(250, seed=0)
+    return render_pairs(250, seed=0)
 
 
 def test_the_reader_reads_what_the_labels_say(pairs: ImagePairs) -> None:
     classifier = load_classifier(CLASSIFIER)
-    read = classifier.read(scaled(pairs.images.flatten(0, 1))).unflatten(0, (250, 2))
+    read = classifier.read(scale_pixels(pairs.images.flatten(0, 1))).unflatten(0, (250, 2))
     plain = pairs.attributes[:, 1, 0] >= 0
     assert (read == pairs.attributes)[plain].float().mean() > 0.995
     assert (read == pairs.attributes)[:, 0].float().mean() > 0.995
@@ -45,19 +52,19 @@ def test_every_kind_of_pair_is_there(pairs: ImagePairs) -> None:
         assert 0.35 < (differing == 0).float().mean() < 0.6
         assert (differing == 1).float().mean() > 0.1
     assert (pairs.images[:, 0] == pairs.images[:, 1]).flatten(1).all(1).sum() >= 3  # exact copies
-    assert torch.equal(draw_pairs(20, seed=3).images, draw_pairs(20, seed=3).images)
-    assert not torch.equal(draw_pairs(20, seed=3).images, draw_pairs(20, seed=4).images)
+    assert torch.equal(render_pairs(20, seed=3).images, render_pairs(20, seed=3).images)
+    assert not torch.equal(render_pairs(20, seed=3).images, render_pairs(20, seed=4).images)
 
 
 def test_nothing_held_out_is_learnt_from(pairs: ImagePairs) -> None:
-    check_unseen(pairs)
+    check_training_pairs(pairs)
     for split in ("validation", "test"):
         with pytest.raises(ValueError, match=f"without {split} subjects"):
-            check_unseen(draw_pairs(20, 0, (split,)))
+            check_training_pairs(render_pairs(20, 0, (split,)))
 
 
 def test_others_come_from_their_own_sets() -> None:
-    found = draw_pairs(60, 0, ("test",), ("base",))
+    found = render_pairs(60, 0, ("test",), ("base",))
     own = {tuple(row) for row in found.attributes[:, 0, :4].tolist()}
     assert own <= {(s.category, s.hue, s.mark, s.mark_colour) for s in toy_world().subjects["test"]}
     base = {(s.category, s.hue, s.mark, s.mark_colour) for s in toy_world().subjects["base"]}
@@ -89,7 +96,7 @@ def test_rebuilding_goes_through_the_autoencoder(pairs: ImagePairs, tmp_path: Pa
     vae = build_autoencoder()
     vae.save_pretrained(tmp_path)
     some = ImagePairs(pairs.images[:12], pairs.attributes[:12])
-    found = rebuild(some, tmp_path, share=0.5, seed=1)
+    found = reconstruct(some, tmp_path, share=0.5, seed=1)
     assert torch.equal(found.images[:, 0], some.images[:, 0])
     changed = (found.images[:, 1] != some.images[:, 1]).flatten(1).any(1)
     assert 1 <= changed.sum() <= 11
@@ -102,7 +109,7 @@ def test_rebuilding_goes_through_the_autoencoder(pairs: ImagePairs, tmp_path: Pa
 def test_rubbish_is_rubbish() -> None:
     random = np.random.default_rng(0)
     for _ in range(30):
-        blank, noise, card = draw_blank(random), render_noise(random), draw_card(random)
+        blank, noise, card = render_blank(random), render_noise(random), render_card(random)
         assert all(image.shape == (32, 32, 3) and image.dtype == np.uint8 for image in (blank, noise, card))
         assert (blank == blank[0, 0]).all()
         assert noise.std() > 3

@@ -19,9 +19,9 @@ from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.locations import EMBEDDED_JUDGE
-from lorarar.worlds.toy.judge.data import LEARNT, draw_pairs
+from lorarar.worlds.toy.judge.data import TRAINING_SETS, render_pairs
 from lorarar.worlds.toy.judge.model import build_model
-from lorarar.worlds.toy.judge.scores import measure
+from lorarar.worlds.toy.judge.scores import measure_judge
 from lorarar.worlds.toy.judge.stages import save_judge
 
 DATA = EMBEDDED_JUDGE.parent
@@ -69,6 +69,6 @@ def test_an_untrained_judge_fails_the_gate(references: References, tmp_path: Pat
 
 def test_it_tells_held_out_renders_apart() -> None:
     model = LlavaForConditionalGeneration.from_pretrained(EMBEDDED_JUDGE, dtype=torch.float32)
-    pairs = draw_pairs(200, 3, ("test",), (*LEARNT, "test"))
-    found = measure(model, LlavaProcessor.from_pretrained(EMBEDDED_JUDGE), pairs, load_rubric("mars2"))
+    pairs = render_pairs(200, 3, ("test",), (*TRAINING_SETS, "test"))
+    found = measure_judge(model, LlavaProcessor.from_pretrained(EMBEDDED_JUDGE), pairs, load_rubric("mars2"))
     assert min(found[axis]["auc"] for axis in AXES) > 0.9

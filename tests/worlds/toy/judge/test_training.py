@@ -21,13 +21,20 @@ from lorarar.storage.cards import checked, read_card
 from lorarar.storage.config import load_config
 from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.judge.data import ImagePairs, draw_pairs
+from lorarar.worlds.toy.judge.data import ImagePairs, render_pairs
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
 from lorarar.worlds.toy.judge.recipes import Stage, TinyJudgeConfig
-from lorarar.worlds.toy.judge.scores import measure, rates
+from lorarar.worlds.toy.judge.scores import axis_rates, measure_judge
 from lorarar.worlds.toy.judge.stages import train_tiny
-from lorarar.worlds.toy.judge.texts import NOTHING, RUBRICS, VALUE_WORDS, all_texts, named, wordings
-from lorarar.worlds.toy.judge.training import LEARNING, JudgeTraining, Prompts, TowerTraining
+from lorarar.worlds.toy.judge.texts import (
+    NOTHING,
+    RUBRICS,
+    VALUE_WORDS,
+    questioned_concept,
+    training_rubrics,
+    vocabulary_texts,
+)
+from lorarar.worlds.toy.judge.training import CURRICULUM, JudgeTraining, PromptTokens, TowerTraining
 from tests import ROOT
 
 CONFIG = ROOT / "configs" / "judge" / "tiny.yaml"
@@ -35,18 +42,18 @@ CONFIG = ROOT / "configs" / "judge" / "tiny.yaml"
 
 @pytest.fixture(scope="module")
 def processor() -> LlavaProcessor:
-    return build_processor(all_texts(wordings()))
+    return build_processor(vocabulary_texts(training_rubrics()))
 
 
 @pytest.fixture(scope="module")
 def pairs() -> ImagePairs:
-    return draw_pairs(40, seed=5)
+    return render_pairs(40, seed=5)
 
 
 def training(processor: LlavaProcessor, pairs: ImagePairs, at: float) -> JudgeTraining:
     """The judge's training when a share of it is done."""
     found = JudgeTraining(
-        build_model(processor, 0), processor, pairs, wordings(), LEARNING, Stage(100, 8, 1e-3), seed=0
+        build_model(processor, 0), processor, pairs, training_rubrics(), CURRICULUM, Stage(100, 8, 1e-3), seed=0
     )
     type(found).global_step = property(lambda self: round(at * 100))  # Lightning's asks a trainer
     return found
@@ -77,7 +84,7 @@ def test_training_sees_the_tokens_that_the_processor_makes(processor: LlavaProce
     processor.save_pretrained(tmp_path)
     loaded = AutoProcessor.from_pretrained(tmp_path)
     random = np.random.default_rng(0)
-    texts = [load_rubric("mars2").ask(axis, named(axis, 3, random)) for axis in AXES]
+    texts = [load_rubric("mars2").ask(axis, questioned_concept(axis, 3, random)) for axis in AXES]
     turn = [{"type": "image"}, {"type": "image"}]
     prompts = [
         loaded.apply_chat_template(
@@ -90,7 +97,7 @@ def test_training_sees_the_tokens_that_the_processor_makes(processor: LlavaProce
     pixels = random.integers(256, size=(4, 32, 32, 3), dtype=np.uint8)
     pictures = [[Image.fromarray(p) for p in pixels[i : i + 2]] for i in (0, 2)]
     expected = loaded(images=pictures, text=prompts, padding=True, padding_side="right", return_tensors="pt")
-    found = Prompts(processor).encode(texts)
+    found = PromptTokens(processor).encode(texts)
     assert torch.equal(found["input_ids"], expected["input_ids"])
     assert torch.equal(found["attention_mask"], expected["attention_mask"])
     scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -103,7 +110,7 @@ def test_answers_are_right(processor: LlavaProcessor, pairs: ImagePairs) -> None
     meaning = {word: (name, i) for name, words in VALUE_WORDS.items() for i, word in enumerate(words)}
     for _ in range(300):
         pair = int(random.integers(40))
-        rubric = wordings()[int(random.integers(6))]
+        rubric = training_rubrics()[int(random.integers(6))]
         text, answer, turned = asking._ask(pair, int(random.integers(3)), rubric, random)
         shown = pairs.attributes[pair].flip(0) if turned else pairs.attributes[pair]
         if text.startswith("name the "):
@@ -189,7 +196,7 @@ def test_rates_by_hand() -> None:
     attributes = torch.tensor([[own, own], [own, own], [own, near], [own, far], [own, [-1] * 8], [own, [-1] * 8]])
     pairs = ImagePairs(torch.zeros(6, 2, 3, 32, 32, dtype=torch.uint8), attributes)
     margins = torch.tensor([2.0, -1.0, 1.0, -1.0, 3.0, -3.0])
-    found = rates(margins, pairs, "content")
+    found = axis_rates(margins, pairs, "content")
     assert found == {
         "sensitivity": 0.5,
         "specificity": 0.5,
@@ -232,7 +239,9 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
 
 
 def test_an_untrained_judge_knows_nothing(processor: LlavaProcessor) -> None:
-    found = measure(build_model(processor, 1), processor, draw_pairs(100, 0, ("validation",)), load_rubric("mars2"))
+    found = measure_judge(
+        build_model(processor, 1), processor, render_pairs(100, 0, ("validation",)), load_rubric("mars2")
+    )
     for axis in AXES:
         assert min(found[axis]["sensitivity"], found[axis]["specificity"]) < 0.8
         assert abs(found[axis]["auc"] - 0.5) < 0.2

@@ -25,7 +25,7 @@ from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, Ser
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrubbed
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
 from lorarar.evaluation.judge.ask.backends.retries import RETRIED, backoff, retry_after
-from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, is_loopback
+from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, ResponseRefused, is_loopback
 from lorarar.evaluation.judge.records import Answer, Question, Reply
 
 KEY_VARIABLES = ("LORARAR_API_KEY", "OPENAI_API_KEY")
@@ -184,7 +184,7 @@ class OpenAIBackend:
         except APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Reply(failure=f"no response: {type(cause).__name__}: {self._clean(str(cause))}"[:300])
-            return _Exchange(failure, 0, again=not isinstance(cause, httpx2.RemoteProtocolError))
+            return _Exchange(failure, 0, again=not isinstance(cause, ResponseRefused))
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
             return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
 

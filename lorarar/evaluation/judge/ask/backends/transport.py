@@ -1,172 +1,114 @@
-"""HTTP with a deadline and a size for the whole exchange: a server that drips bytes gains no time by it."""
+"""HTTP transport: a time limit and a size limit for a whole exchange, which a server that drips bytes cannot stretch."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import threading
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
-import httpcore2
 import httpx2
 
-
-class _Allowance(threading.local):
-    """What the exchange of this thread may still take."""
-
-    ends: float = 0.0
-    bytes_left: int = 0
-
-    def time_left(self, timeout: float | None) -> float:
-        """Seconds that the next step may take."""
-        left = self.ends - time.monotonic()
-        if left <= 0:
-            raise httpcore2.ReadTimeout("the exchange took too long")
-        return left if timeout is None else min(left, timeout)
-
-    def count(self, data: bytes) -> bytes:
-        """Takes received bytes off."""
-        self.bytes_left -= len(data)
-        if self.bytes_left < 0:
-            raise httpx2.RemoteProtocolError("the response is too long")
-        return data
+_KEEPALIVE_SECONDS = 5.0
 
 
-class _Stream(httpcore2.NetworkStream):
-    def __init__(self, stream: httpcore2.NetworkStream, allowance: _Allowance) -> None:
-        self._stream, self._allowance = stream, allowance
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._allowance.count(self._stream.read(max_bytes, self._allowance.time_left(timeout)))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._allowance.time_left(timeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        left = self._allowance.time_left(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._allowance)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _Network(httpcore2.NetworkBackend):
-    def __init__(self, allowance: _Allowance) -> None:
-        self._backend, self._allowance = httpcore2.SyncBackend(), allowance
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = self._allowance.time_left(timeout)
-        return _Stream(self._backend.connect_tcp(host, port, left, local_address, socket_options), self._allowance)
-
-    def sleep(self, seconds: float) -> None:
-        self._backend.sleep(seconds)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """httpcore's exceptions as those that httpx's users expect."""
-    try:
-        yield
-    except httpcore2.TimeoutException as error:
-        raise httpx2.ReadTimeout(str(error)) from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
-        raise httpx2.NetworkError(str(error)) from error
-
-
-class _Body(httpx2.SyncByteStream):
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _translated():
-            yield from self._stream
-
-    def close(self) -> None:
-        self._stream.close()
+class ResponseRefused(httpx2.RemoteProtocolError):
+    """A response is too long or compressed; another attempt would not help."""
 
 
 class LimitedTransport(httpx2.BaseTransport):
-    """Proxies are those of the environment. Compressed responses are refused: their size says nothing."""
+    """A synchronous transport on an event loop in a thread of its own.
+
+    The timeouts of a client apply to each read, so a server that sends a byte now and then is never timed out. The event
+    loop cancels an exchange at its deadline, whatever step it is in.
+
+    Proxies are those of the environment. Compressed responses are refused, since their size says nothing about the size
+    of the content.
+    """
 
     def __init__(self, url: str, *, connections: int, seconds: float, max_bytes: int) -> None:
-        """Makes a transport to one server.
+        """Create a transport to one server.
 
         Args:
             url: of the server, to find its proxy.
-            seconds: that an exchange may take, from connecting to the body's last byte.
-            max_bytes: that a server may send in one exchange, TLS and headers included.
+            connections: the largest number of simultaneous exchanges.
+            seconds: the time limit of an exchange, from connecting to the last byte of the body.
+            max_bytes: the largest body of a response.
         """
-        self._allowance = _Allowance()
         self._seconds, self._max_bytes = seconds, max_bytes
-        options: dict[str, Any] = {
-            "ssl_context": httpx2.create_ssl_context(),
-            "max_connections": connections,
-            "keepalive_expiry": 5.0,
-            "network_backend": _Network(self._allowance),
-        }
-        proxy = _proxy(url)
-        self._pool: httpcore2.ConnectionPool = (
-            httpcore2.ConnectionPool(**options)
-            if proxy is None
-            else httpcore2.HTTPProxy(proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, **options)
+        limits = httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
         )
+        self._transport = httpx2.AsyncHTTPTransport(proxy=_proxy(url), limits=limits)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=_run_loop, args=(self._loop,), daemon=True)
+        self._thread.start()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends one request.
+        """Send a request and read the whole response.
 
         Raises:
-            httpx2.RemoteProtocolError: the response is too long or compressed: to ask again would not help.
-            httpx2.ReadTimeout: the exchange, or a step of it, took too long.
-            httpx2.NetworkError: anything else.
+            ResponseRefused: the response is too long or compressed.
+            httpx2.ReadTimeout: the exchange took too long.
+            httpx2.TransportError: anything else went wrong.
         """
-        self._allowance.ends = time.monotonic() + self._seconds
-        self._allowance.bytes_left = self._max_bytes
-        url = request.url
-        with _translated():
-            response = self._pool.handle_request(
-                httpcore2.Request(
-                    method=request.method,
-                    url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
-                )
-            )
-        found = httpx2.Response(response.status, headers=response.headers, stream=_Body(response.stream))
-        if found.headers.get("content-encoding", "identity") != "identity":
-            found.close()
-            raise httpx2.RemoteProtocolError("the response is compressed, which was not asked for")
-        return found
+        exchange = asyncio.run_coroutine_threadsafe(self._exchange(request), self._loop)
+        try:
+            return exchange.result()
+        except BaseException:  # an interrupt of this thread ends the exchange too
+            exchange.cancel()
+            raise
 
     def close(self) -> None:
-        """Closes all connections."""
-        self._pool.close()
+        """Close all connections and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop)
+        if threading.current_thread() is not self._thread:  # the garbage collector may call this on any thread
+            self._thread.join()
+
+    async def _exchange(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    body = await self._read(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("the exchange took too long") from error
+        return httpx2.Response(response.status_code, headers=response.headers, content=body)
+
+    async def _read(self, response: httpx2.Response) -> bytes:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ResponseRefused("the response is compressed, which was not requested")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise ResponseRefused("the response is too long")
+        return bytes(body)
+
+    async def _shut_down(self) -> None:
+        await self._transport.aclose()
+        self._loop.stop()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name alone: nothing is looked up."""
+    """Return whether a host is this machine, by its name alone: no name is resolved."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
 def _proxy(url: str) -> httpx2.Proxy | None:
     parsed = httpx2.URL(url)
-    found = getproxies().get(parsed.scheme) or getproxies().get("all")
-    return httpx2.Proxy(found) if found and not is_loopback(parsed.host) and not proxy_bypass(parsed.host) else None
+    proxy = getproxies().get(parsed.scheme) or getproxies().get("all")
+    direct = is_loopback(parsed.host) or proxy_bypass(parsed.host)
+    return httpx2.Proxy(proxy) if proxy and not direct else None

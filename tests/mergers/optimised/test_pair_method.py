@@ -1,4 +1,4 @@
-"""lorarar.mergers.optimised.recipe, ziplora and cat: the methods that are optimised for each pair, as data."""
+"""lorarar.mergers.optimised.pair_method, ziplora and cat: the methods that are optimised for each pair, as data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA, projection
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.optimised.cat import CAT
-from lorarar.mergers.optimised.merger_recipe import MergerRecipe
-from lorarar.mergers.optimised.recipe import PairMethod
+from lorarar.mergers.optimised.pair_method import PairMethod
+from lorarar.mergers.optimised.recipe import MergerRecipe
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
@@ -63,7 +63,9 @@ def test_loras_of_different_layers() -> None:
 
 
 def test_a_base_of_the_same_names_and_another_width_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"to_q has 7 columns, the merger 6: use a merger that was made for"):
+    with pytest.raises(
+        ValueError, match=r"expected 6 columns in .*to_q, found 7: use a merger that was made for its base model"
+    ):
         ZIPLORA.initial(LORAS)([two_block_lora(2, width=7)] * 2)
 
 

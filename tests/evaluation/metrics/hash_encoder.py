@@ -1,4 +1,4 @@
-"""An encoder with texts, made up: whatever it is shown becomes the same vector each time."""
+"""An encoder of images and texts without a model: each input gets a random vector, seeded by its bytes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 
 
 @dataclass
-class Words:
-    """Random features by content: no meaning, but always the same."""
+class HashEncoder:
+    """Random features: equal inputs have equal features."""
 
-    name: str = "words"
+    name: str = "hashes"
     sha256: str = "1"
     resize: str = "scale"
 

@@ -1,25 +1,28 @@
-"""Shapley values: their axioms, a sum over all orders as an independent reference, SHAP on CatBoost beside them."""
+"""Shapley values: their axioms, a sum over all orders as an independent reference, and SHAP values of CatBoost."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
-
-from lorarar.evaluation.metrics.effects import (
-    Array,
+from effects import (
     Table,
     catboost_values,
     check_factorial,
     effects_table,
+    main,
     measure_effects,
     read_table,
     shapley_values,
 )
+from numpy.testing import assert_allclose
+
+from lorarar.evaluation.statistics.correlation import Array
 from tests import ROOT
 
 
@@ -28,23 +31,23 @@ def factorial(*levels: int) -> Array:
 
 
 def by_orders(settings: Array, outcome: Array) -> Array:
-    """The textbook's other form: a factor's mean gain over all orders in which factors become known."""
+    """Return the other form of the definition: the mean gain of a factor over all orders of the factors."""
     n, k = settings.shape
-    found = np.zeros((n, k))
+    values = np.zeros((n, k))
     orders = list(itertools.permutations(range(k)))
     for row, order in itertools.product(range(n), orders):
-        known = np.ones(n, bool)
+        agrees = np.ones(n, bool)
         before = outcome.mean()
         for factor in order:
-            known &= settings[:, factor] == settings[row, factor]
-            found[row, factor] += (outcome[known].mean() - before) / len(orders)
-            before = outcome[known].mean()
-    return found
+            agrees &= settings[:, factor] == settings[row, factor]
+            values[row, factor] += (outcome[agrees].mean() - before) / len(orders)
+            before = outcome[agrees].mean()
+    return values
 
 
 @pytest.fixture
 def outcome() -> Array:
-    """Two main effects of unlike size, an interaction, and a factor without effect."""
+    """Two main effects of different sizes, an interaction, and a factor without effect."""
     a, b, c, _ = factorial(2, 3, 2, 3).T
     return 3 * a + b**2 + 1.5 * a * c
 
@@ -83,22 +86,24 @@ def test_catboost_agrees_with_the_exact_values(outcome: Array) -> None:
     assert learnt.shape == exact.shape
     assert_allclose(learnt, exact, atol=0.1 * np.ptp(outcome))
     assert np.corrcoef(learnt.ravel(), exact.ravel())[0, 1] > 0.99
-    sizes, wanted = np.abs(learnt).mean(0), np.abs(exact).mean(0)
-    assert list(np.argsort(sizes)) == list(np.argsort(wanted))
+    sizes, expected = np.abs(learnt).mean(0), np.abs(exact).mean(0)
+    assert list(np.argsort(sizes)) == list(np.argsort(expected))
     assert_allclose(learnt.sum(1), outcome - outcome.mean(), atol=0.1 * np.ptp(outcome))
     assert not catboost_values(SETTINGS, np.ones(36)).any()
 
 
-def test_the_studys_kept_values_of_catboost_agree_with_the_exact_ones() -> None:
-    """Also where the extra is not installed: what CatBoost said of the real study's table was kept."""
+def test_recorded_values_of_catboost_agree_with_the_exact_values() -> None:
+    """This also holds where the extra is not installed: the values of CatBoost for the study are recorded."""
     folder = ROOT / "experiments" / "metrics"
-    kept = json.loads((folder / "study.json").read_text())["catboost"]
+    recorded = json.loads((folder / "study.json").read_text())["catboost"]
     exact = measure_effects(read_table(folder / "study.csv", ("rank", "steps", "rate", "images")))
-    assert len(exact) == len(kept) == 24
+    assert len(exact) == len(recorded) == 24
     for name, effect in exact.items():
         largest = max(effect.importance.values())
         for factor, importance in effect.importance.items():
-            assert kept[name]["importance"][factor] == pytest.approx(importance, rel=0.01, abs=0.01 * largest + 1e-9)
+            assert recorded[name]["importance"][factor] == pytest.approx(
+                importance, rel=0.01, abs=0.01 * largest + 1e-9
+            )
 
 
 def test_catboost_takes_an_incomplete_table(outcome: Array) -> None:
@@ -107,8 +112,8 @@ def test_catboost_takes_an_incomplete_table(outcome: Array) -> None:
     assert sizes.argmin() == 3
 
 
-def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch, outcome: Array) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "catboost", None)
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch, outcome: Array) -> None:
+    monkeypatch.setitem(sys.modules, "catboost", None)
     with pytest.raises(ModuleNotFoundError, match=r"lorarar\[effects\]"):
         catboost_values(SETTINGS, outcome)
 
@@ -151,3 +156,21 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str, message: str) -> No
 def test_one_factor_has_all_of_the_effect() -> None:
     table = Table(("rank",), np.array([[1.0], [2.0]]), {"score": np.array([1.0, 4.0])})
     assert measure_effects(table)["score"].importance == {"rank": 1.5}
+
+
+def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("rank,score\n2,1\n8,3\n")
+    main([str(table), "--factors", "rank"])
+    assert "| score | 2.000 | 1.000 (-1.000 .. +1.000) |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="effects: .*expected columns.*steps"):
+        main([str(table), "--factors", "steps"])
+
+
+def test_the_script_runs_by_its_path(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("rank,score\n2,1\n8,3\n")
+    script = ROOT / "experiments" / "metrics" / "effects.py"
+    command = [sys.executable, str(script), str(table), "--factors", "rank", "--criteria", "score"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "| score | 2.000 |" in run.stdout
