@@ -1,4 +1,4 @@
-"""What many tests share: a tiny random toy base, a folder of concepts, quiet libraries."""
+"""Shared fixtures: a tiny random toy base, a folder of concepts, quiet libraries."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def loras(backbone: Backbone, concepts: dict[str, Concept]) -> dict[str, LoRA]:
 
 @pytest.fixture(autouse=True)
 def _no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar that is left open by an expected failure would be drawn after pytest's last line."""
+    """Hide progress bars: one that an expected failure leaves open would appear after pytest's last line."""
     monkeypatch.setattr(
         "lorarar.training.trainer.TQDMProgressBar", lambda refresh_rate: TQDMProgressBar(refresh_rate=0)
     )

@@ -139,13 +139,13 @@ def write_concepts(folder: Path, images: int = 3) -> None:
     entries = []
     for members in splits.values():
         for name in members["contents"]:
-            words = "a red cat with white dots"
-            entries.append({"name": name, "kind": "content", "prompt": "a sks cat", "description": words})
+            description = "a red cat with white dots"
+            entries.append({"name": name, "kind": "content", "prompt": "a sks cat", "description": description})
         for name in members["styles"]:
             captions = [f"a red {word} with white dots in szn style" for word in ("car", "fish", "mug")[:images]]
-            words = "deep blue grid bare flat style"
+            description = "deep blue grid bare flat style"
             entries.append(
-                {"name": name, "kind": "style", "phrase": "szn style", "captions": captions, "description": words}
+                {"name": name, "kind": "style", "phrase": "szn style", "captions": captions, "description": description}
             )
     for entry in entries:
         path = folder / "images" / str(entry["name"])

@@ -1,4 +1,4 @@
-"""What configs/benchmark/ablations.yaml and run.sh name: smaller splits, one prompt for all styles, other LoRAs.
+"""Make what configs/benchmark/ablations.yaml and run.sh need: smaller splits, one prompt for all styles, other LoRAs.
 
 python experiments/ablations/make.py
 """
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def write_splits() -> None:
-    """Training parts of the first LoRAs of each kind; validation and test stay."""
+    """Write splits whose training part holds the first LoRAs of each kind; validation and test stay."""
     splits = load_splits(DATA / "concepts.yaml", "embedded")
     parts = {name: {kind: list(names) for kind, names in asdict(split).items()} for name, split in splits.items()}
     few = {
@@ -53,7 +53,7 @@ def write_splits() -> None:
 
 
 def write_one_prompt() -> None:
-    """The manifest as the release reads it: every training style's steps are conditioned on one default prompt."""
+    """Write the manifest as the release reads it: one default prompt conditions the steps of every training style."""
     manifest = yaml.safe_load((DATA / "concepts.yaml").read_text())
     for entry in manifest["concepts"]:
         if entry["name"].startswith("train_style"):
@@ -62,7 +62,7 @@ def write_one_prompt() -> None:
 
 
 def recipes(recipe: Recipe) -> dict[str, Recipe]:
-    """The zoo's recipe with another rank (the scale alpha / rank stays), or with twice or half the steps."""
+    """Return the zoo's recipe with another rank (the scale alpha / rank stays), or with twice or half the steps."""
     ranks = {
         f"rank_{rank}": replace(recipe, rank=rank, alphas=tuple(a * rank / recipe.rank for a in recipe.alphas))
         for rank in (2, 4, 16)
@@ -71,13 +71,13 @@ def recipes(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def names_of(split_name: str) -> list[str]:
-    """A split's concepts."""
+    """Return the names of a split's concepts."""
     split = load_splits(DATA / "concepts.yaml", "embedded")[split_name]
     return [*split.contents, *split.styles]
 
 
 def train(name: str, recipe: Recipe) -> None:
-    """Test LoRAs by another recipe."""
+    """Train the test LoRAs by another recipe."""
     concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", names_of("test"))
     folder = RUNS / "loras" / name
     train_zoo(
@@ -92,7 +92,7 @@ def train(name: str, recipe: Recipe) -> None:
 
 
 def normal(name: str, scale: float) -> float:
-    """What brings a LoRA, scaled so, to the mean length of the training LoRAs of its kind."""
+    """Return the factor that brings a scaled LoRA to the mean length of the training LoRAs of its kind."""
     kind = name.split("_")[1]
     members = getattr(load_splits(DATA / "concepts.yaml", "embedded")["train"], f"{kind}s")
     return sum(map(length, members)) / len(members) / (scale * length(name))
@@ -100,13 +100,13 @@ def normal(name: str, scale: float) -> float:
 
 @cache
 def length(name: str) -> float:
-    """Of all deltas together, a Frobenius norm."""
+    """Return the Frobenius norm of all deltas of a LoRA together."""
     layers = load(DATA / "loras" / f"{name}.safetensors").layers.values()
     return sum(float(delta.delta().float().square().sum()) for delta in layers) ** 0.5
 
 
 def write_scaled(name: str, scales: Mapping[str, float]) -> None:
-    """LoRAs with their alpha multiplied, each by its own number."""
+    """Write LoRAs with their alpha multiplied, each by its own number."""
     folder = RUNS / "loras" / name
     folder.mkdir(parents=True, exist_ok=True)
     for concept, scale in scales.items():

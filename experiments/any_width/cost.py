@@ -1,8 +1,8 @@
-"""What our network costs at SDXL's size beside the paper's: coefficients of two random rank-64 LoRAs, and the merge.
+"""Measure our network at SDXL's size beside the paper's: coefficients of two random rank-64 LoRAs, and the merge.
 
     python experiments/any_width/cost.py
 
-One thread, the networks in turn, medians of 7; cost.json.
+One thread, the networks in turn, medians of 7. The results go to cost.json.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ def main() -> None:
                 seconds[name]["merge"].append(time.perf_counter() - start)
             assert len(merged.layers) == 560
             del merged
-    found = {name: {what: statistics.median(times) for what, times in both.items()} for name, both in seconds.items()}
-    ratios = {what: found["ours"][what] / found["paper"][what] for what in ("coefficients", "merge")}
-    record = {"median_seconds": found, "ours_over_paper": ratios, "seconds": seconds, "layers": 560, "rank": 64}
+    medians = {
+        name: {what: statistics.median(times) for what, times in parts.items()} for name, parts in seconds.items()
+    }
+    ratios = {what: medians["ours"][what] / medians["paper"][what] for what in ("coefficients", "merge")}
+    record = {"median_seconds": medians, "ours_over_paper": ratios, "seconds": seconds, "layers": 560, "rank": 64}
     Path(__file__).with_name("cost.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({"median_seconds": found, "ours_over_paper": ratios}, indent=1))
+    print(json.dumps({"median_seconds": medians, "ours_over_paper": ratios}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Are a base of other widths and its LoRAs good enough to compare mergers on?
+"""Measure whether a base of other widths and its LoRAs are good enough to compare mergers on.
 
     python experiments/any_width/gates.py wide|transformer [SPLIT]
 
-Prints, and adds to results.json, the reader's scores of the base on described images and, where there are LoRAs, of
-each LoRA alone on its own prompts, of the base there, and of the sum of both LoRAs on the split's pairs.
+It prints the classifier's scores and adds them to results.json: of the base on described images and, where there are
+LoRAs, of each LoRA alone on its own prompts, of the base on the same, and of the sum of both LoRAs on the pairs.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ DESCRIBED = 48
 
 
 def main(name: str, split: str = "validation") -> None:
-    """Score what there is of a base."""
+    """Score a base and, where they exist, its LoRAs."""
     folder, start = Path("runs") / name, time.perf_counter()
     backbone, classifier = load_backbone(folder / "base"), load_classifier(DATA / "classifier.safetensors")
-    found = {"described": described(backbone, classifier, folder / "described.png")}
+    scores = {"described": described(backbone, classifier, folder / "described.png")}
     members = load_splits(HERE / "splits.yaml", "any_width")[split]
     if all((folder / "loras" / f"{name}.safetensors").is_file() for name in (*members.contents, *members.styles)):
-        found |= {split: alone(backbone, classifier, folder, split)}
-    found["seconds"] = round(time.perf_counter() - start, 1)
-    found["date"] = datetime.date.today().isoformat()
-    found["base"] = {key: read_card(folder / "base")[key] for key in ("recipe", "parameters")}
+        scores |= {split: alone(backbone, classifier, folder, split)}
+    scores["seconds"] = round(time.perf_counter() - start, 1)
+    scores["date"] = datetime.date.today().isoformat()
+    scores["base"] = {key: read_card(folder / "base")[key] for key in ("recipe", "parameters")}
     path = HERE / "results.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    kept[name] = kept.get(name, {}) | found
+    kept[name] = kept.get(name, {}) | scores
     path.write_text(json.dumps(kept, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    print(json.dumps(scores, indent=1))
 
 
 def described(backbone, classifier, picture: Path) -> dict[str, float]:
-    """The share of right attributes, for described pairs of the base's own sets."""
-    known, random = toy_world(), np.random.default_rng(0)
-    subjects = [known.subjects["base"][i] for i in random.choice(len(known.subjects["base"]), DESCRIBED)]
-    styles = [known.styles["base"][i] for i in random.choice(len(known.styles["base"]), DESCRIBED)]
+    """Return the share of right attributes, for described pairs of the base's own sets."""
+    world, random = toy_world(), np.random.default_rng(0)
+    subjects = [world.subjects["base"][i] for i in random.choice(len(world.subjects["base"]), DESCRIBED)]
+    styles = [world.styles["base"][i] for i in random.choice(len(world.styles["base"]), DESCRIBED)]
     prompts = [f"a {s.words()} in {t.words()} style" for s, t in zip(subjects, styles, strict=True)]
     truths = [truth(s, t) for s, t in zip(subjects, styles, strict=True)]
     scored = generate_and_score(backbone, classifier, [None] * DESCRIBED, prompts, truths, SEEDS)
@@ -72,7 +72,7 @@ def described(backbone, classifier, picture: Path) -> dict[str, float]:
 
 
 def alone(backbone, classifier, folder: Path, split: str) -> dict[str, dict[str, float]]:
-    """Each LoRA on its own prompts, the base on the same, and the sum of both on the split's pairs."""
+    """Score each LoRA on its own prompts, the base on the same, and the sum of both LoRAs on the split's pairs."""
     concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images")
     members = load_splits(HERE / "splits.yaml", "any_width")[split]
     loras = load_loras(folder / "loras", [*members.contents, *members.styles])
@@ -80,27 +80,27 @@ def alone(backbone, classifier, folder: Path, split: str) -> dict[str, dict[str,
     cases = {
         "content": [(n, concepts[n].phrase, truth(subject_of(n), any_style)) for n in members.contents],
         "style": [
-            (n, caption, truth(shown, style_of(n)))
+            (n, caption, truth(subject, style_of(n)))
             for n in members.styles
-            for caption, shown in zip(
+            for caption, subject in zip(
                 concepts[n].captions, style_subjects(split, int(n.rsplit("_", 1)[1])), strict=True
             )
         ],
     }
-    found = {}
+    scores = {}
     for kind, rows in cases.items():
         prompts, truths = [row[1] for row in rows], [row[2] for row in rows]
         for who, used in (("lora", [loras[row[0]] for row in rows]), ("base", [None] * len(rows))):
             scored = generate_and_score(backbone, classifier, used, prompts, truths, SEEDS)
-            found[f"{kind} {who} alone"] = rounded({kind: scored.means()[kind]})
+            scores[f"{kind} {who} alone"] = rounded({kind: scored.means()[kind]})
     scorer = PairScorer(backbone, classifier, members.pairs(concepts), loras, SEEDS)
     scored = scorer.scored(scorer.merged(direct))
     save_image(tile_images(scored.images[:, 0], columns=len(members.styles)), folder / f"direct_{split}.png")
-    return found | {"direct": rounded(scored.means())}
+    return scores | {"direct": rounded(scored.means())}
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
-    """Three digits."""
+    """Round to three digits."""
     return {key: round(value, 3) for key, value in values.items()}
 
 

@@ -1,8 +1,8 @@
-"""Make everything in data/embedded from nothing. Each step resumes, finished steps are skipped, times are kept.
+"""Make the embedded default from nothing: data/embedded and the shipped networks. Steps resume; times are kept.
 
     make artefacts        (or: python experiments/artefacts/make.py)
 
-To make all of it anew, delete data/embedded and runs first.
+To make all of it again, delete data/embedded, lorarar/hypernetwork/networks and runs first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATA = Path("data/embedded")
 WORLD = "configs/world/embedded.yaml"
 STEPS: list[tuple[str, list[str], Path]] = [
     ("concepts", ["world", "concepts", WORLD], DATA / "concepts.yaml"),
-    ("reader", ["world", "reader", WORLD], DATA / "reader.card.json"),
+    ("classifier", ["world", "classifier", WORLD], DATA / "classifier.card.json"),
     ("autoencoder", ["world", "autoencoder", WORLD], DATA / "base.card.json"),  # a part of the base
     ("base", ["world", "base", WORLD], DATA / "base.card.json"),
     ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
@@ -33,7 +33,7 @@ PAPERS_OBJECTIVE = [
     "loss_weights.combined=0.0",
     "monitor=validation/loss",
     "mode=min",
-    "reader=null",
+    "classifier=null",
 ]
 MERGERS: dict[str, list[str]] = {
     "hypernetwork": ["configs/train/embedded.yaml"],
@@ -49,47 +49,49 @@ DEFAULT = "hypernetwork"
 
 
 def main() -> None:
-    for name, words, done in STEPS:
-        if done.exists():
-            print(f"{name}: done before ({done})")
+    for name, arguments, card in STEPS:
+        if card.exists():
+            print(f"{name}: done before ({card})")
             continue
-        run(name, words)
-    for name, words in MERGERS.items():
+        run(name, arguments)
+    for name, arguments in MERGERS.items():
         target = NETWORKS / f"{name}.safetensors"
         if target.with_name(f"{name}.card.json").exists():
             print(f"{name}: done before ({target})")
             continue
-        run(name, ["train", *words])
-        ship(name, words, target)
+        run(name, ["train", *arguments])
+        ship(name, arguments, target)
     run("demo", ["demo"])
     (DATA / "contact_sheet.png").write_bytes(Path("runs/demo/contact_sheet.png").read_bytes())
 
 
-def run(name: str, words: list[str]) -> None:
-    """One command, its seconds added to the record (a resumed step counts what it ran)."""
-    print(f"== {name}: lorarar {' '.join(words)}", flush=True)
+def run(name: str, arguments: list[str]) -> None:
+    """Run one command and add its seconds to the record; a resumed step adds what it ran."""
+    print(f"== {name}: lorarar {' '.join(arguments)}", flush=True)
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "lorarar.cli", *words], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [sys.executable, "-m", "lorarar.cli", *arguments], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     seconds = time.perf_counter() - start
-    found = json.loads(TIMES.read_text()) if TIMES.exists() else {"steps": {}}
-    entry = found["steps"].setdefault(name, {"seconds": 0.0})
+    record = json.loads(TIMES.read_text()) if TIMES.exists() else {"steps": {}}
+    entry = record["steps"].setdefault(name, {"seconds": 0.0})
     entry["seconds"] = round(entry["seconds"] + seconds, 1)
     entry["date"] = datetime.date.today().isoformat()
-    found["hardware"] = f"{platform.machine()} CPU, {os.cpu_count()} cores"
-    TIMES.write_text(json.dumps(found, indent=1) + "\n")
+    record["hardware"] = f"{platform.machine()} CPU, {os.cpu_count()} cores"
+    TIMES.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def ship(name: str, words: list[str], target: Path) -> None:
-    """Copy a trained merger to data/ with a card."""
+def ship(name: str, arguments: list[str], target: Path) -> None:
+    """Copy a trained merger to the package, with a card."""
     from lorarar.hypernetwork import load_network
     from lorarar.storage import atomic_write, load_config, write_card
     from lorarar.workflows import TrainConfig
 
-    source = load_config(TrainConfig, Path(words[0]), words[1:]).runs / "merger.safetensors"
+    source = load_config(TrainConfig, Path(arguments[0]), arguments[1:]).runs / "merger.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, force=True) as temporary:
         temporary.write_bytes(source.read_bytes())
-    facts = {"what": f"merger {name!r} of the embedded default", "config": words, **load_network(source).metadata}
+    facts = {"what": f"merger {name!r} of the embedded default", "config": arguments, **load_network(source).metadata}
     if name == DEFAULT:
         facts["default_for"] = "embedded"  # `lorarar merge` takes it for LoRAs of that family
     write_card(target, **facts)

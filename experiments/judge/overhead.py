@@ -1,4 +1,6 @@
-"""What the judge's own work costs: python experiments/judge/overhead.py. Writes overhead.json beside it.
+"""Measure what the judge's own work costs, and write overhead.json.
+
+    python experiments/judge/overhead.py
 
 Own overhead: 25 pairs x 10 images x 6 references through a mock, from planning to the written report. Throughput: a
 local server that takes 50 ms for an answer and 16 requests at once, asked by a bare HTTP client and by the judge,
@@ -34,7 +36,7 @@ PAIRS, IMAGES, CONTENT_REFERENCES = 5, 10, 5  # 5 x 5 pairs; one more reference 
 
 
 def main() -> None:
-    """Measures and writes."""
+    """Measure and write the results."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         write_job(Path(folder), (384, 384))
@@ -46,13 +48,13 @@ def main() -> None:
         )
         planned = time.perf_counter()
         setup = read_setup(run)
-        found = judge_by_name(run, setup, "mock:truth", labels=Path(folder) / "labels.jsonl")
+        judged_run = judge_by_name(run, setup, "mock:truth", labels=Path(folder) / "labels.jsonl")
         judged = time.perf_counter()
         page = report_run(run, setup).page
         reported, cpu = time.perf_counter(), time.process_time() - began
         result = {
-            "questions": len(found.planned.main.questions),
-            "calibration_questions": len(found.planned.calibration.questions),
+            "questions": len(judged_run.planned.main.questions),
+            "calibration_questions": len(judged_run.planned.calibration.questions),
             "plan_seconds": planned - start,
             "run_seconds": judged - planned,
             "report_seconds": reported - judged,
@@ -66,7 +68,7 @@ def main() -> None:
 
 
 def write_job(folder: Path, size: tuple[int, int]) -> None:
-    """Smooth random pictures, as large as photos are shown, with references and labels."""
+    """Write smooth random pictures of the size of photos, with references and labels."""
     lot, concepts, labels = np.random.default_rng(0), [], []
     for number in range(PAIRS):
         for kind, count in (("content", CONTENT_REFERENCES), ("style", 1)):
@@ -86,14 +88,14 @@ def write_job(folder: Path, size: tuple[int, int]) -> None:
 
 
 def save_picture(path: Path, size: tuple[int, int], lot: np.random.Generator) -> None:
-    """A random colour field."""
+    """Write a random colour field."""
     path.parent.mkdir(parents=True, exist_ok=True)
     small = Image.fromarray(lot.integers(0, 256, (12, 12, 3), dtype=np.uint8))
     small.resize(size, Image.Resampling.BICUBIC).save(path)
 
 
 def measure_throughput(folder: Path, setup: Setup) -> dict[str, object]:
-    """Calls a second of both clients, in turns."""
+    """Measure the calls per second of both clients, in turns."""
     command = [sys.executable, str(HERE / "slow_server.py"), str(LATENCY), str(AT_ONCE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -122,17 +124,17 @@ def measure_throughput(folder: Path, setup: Setup) -> dict[str, object]:
 
 
 def uri(question: Question) -> str:
-    """What the images of a question come to in a request."""
-    found = ""
+    """Return the images of a question as a request holds them."""
+    encoded = ""
     for path in question.images:
         buffer = io.BytesIO()
         Image.open(path).save(buffer, "PNG", compress_level=1)
-        found += base64.b64encode(buffer.getvalue()).decode()
-    return found
+        encoded += base64.b64encode(buffer.getvalue()).decode()
+    return encoded
 
 
 def ask_bare(port: int, size: int) -> float:
-    """Calls a second of a client that does nothing but post bytes, on as many kept connections."""
+    """Return the calls per second of a client that only posts bytes, on as many kept connections."""
     body = b"x" * size
 
     def work(share: Sequence[int]) -> None:

@@ -1,4 +1,7 @@
-"""A server that answers "Yes" after 50 ms, to so many requests at once: python slow_server.py SECONDS CONCURRENCY."""
+"""Server for overhead.py: answers "Yes" after some seconds, to a number of requests at once.
+
+python experiments/judge/slow_server.py SECONDS CONCURRENCY
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 async def serve(seconds: float, concurrency: int) -> None:
     places = asyncio.Semaphore(concurrency)
 
-    async def answer(classifier: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = (await classifier.readuntil(b"\r\n\r\n")).lower()
-                await classifier.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
                 async with places:
                     await asyncio.sleep(seconds)
                 writer.write(RESPONSE)

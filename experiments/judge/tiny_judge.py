@@ -1,4 +1,4 @@
-"""How good is the embedded judge? Held-out renders, its gate, and generated images against the attribute reader.
+"""Measure the embedded judge: held-out renders, its gate, and generated images against the attribute classifier.
 
 python experiments/judge/tiny_judge.py test        (or validation, for choices); writes results_SPLIT.json beside it.
 """
@@ -38,16 +38,14 @@ METHODS = ("direct", "average", "constant", "hypernetwork", "hypernetwork_paper"
 SEEDS = (0, 1)
 PAIRS = 2000  # of renders
 CASES = 64  # of the calibration, of a kind and axis
-DISTURBED, PERTURBATIONS = (
-    "hypernetwork",
-    128,
-)  # a method, and how many of its images are also asked about in other ways
+# A method, and how many of its images are also judged in other wordings, as JPEG and trimmed.
+DISTURBED, PERTURBATIONS = "hypernetwork", 128
 ROOT = Path("runs/judge_experiment")
 Votes = dict[tuple[str, str], list[bool]]  # (method, image) -> content, style, both
 
 
 def main(split: str) -> None:
-    """Measures and writes."""
+    """Measure and write the results."""
     torch.set_num_threads(1)
     folder, judge = ROOT / split, checked(EMBEDDED_JUDGE)
     shutil.rmtree(folder, ignore_errors=True)  # a run that holds replies refuses another plan
@@ -61,53 +59,53 @@ def main(split: str) -> None:
     judge_methods(embedded, split, results, folder / "generated", data=EMBEDDED)
     pairs = render_pairs(PAIRS, 11, (split,), (*TRAINING_SETS, split))
     images = folder / "generated" / "images"
-    found = {
+    record = {
         "renders": {name: measure_renders(path, pairs) for name, path in (("embedded", judge), ("random", random))},
         "gate": {
             name: measure_gate(images, folder / f"gate_{name}", backend)
             for name, backend in (("embedded", "tiny"), ("random", f"transformers:{random}"))
         },
         "perturbations": measure_perturbations(images, folder / "perturbations"),
-        "generated": compare_with_reader(folder / "generated" / "judge", results, embedded, split),
+        "generated": compare_with_classifier(folder / "generated" / "judge", results, embedded, split),
     }
-    text = json.dumps(plain(found), indent=1)
+    text = json.dumps(plain(record), indent=1)
     Path(__file__).with_name(f"results_{split}.json").write_text(text + "\n")
     print(text)
 
 
 def interval(rate: Rate) -> list[float]:
-    """Value, Wilson's bounds, number."""
-    found = wilson(rate)
-    return [*(round(value, 4) for value in (rate.value, found.low, found.high)), rate.total]
+    """Return value, Wilson's bounds and number of a rate."""
+    bounds = wilson(rate)
+    return [*(round(value, 4) for value in (rate.value, bounds.low, bounds.high)), rate.total]
 
 
 def measure_renders(judge: Path, pairs: ImagePairs) -> dict[Axis, Any]:
-    """Sensitivity, specificity, also of images that differ in one attribute, and AUC; degenerate images apart."""
+    """Measure sensitivity, specificity, also of images that differ in one attribute, and AUC; degenerate ones apart."""
     model = LlavaForConditionalGeneration.from_pretrained(judge, dtype=torch.float32)
-    processor, found = LlavaProcessor.from_pretrained(judge), {}
+    processor, rates = LlavaProcessor.from_pretrained(judge), {}
     degenerate = pairs.attributes[:, 1, 0] < 0
     for axis, own in zip(AXES, (slice(0, 4), slice(4, 8)), strict=True):
         margins = yes_margins(model, processor, pairs, load_rubric("mars2"), axis, seed=0)
         same = pairs.same(axis)
         other = ~same & ~degenerate
         near = other & ((pairs.attributes[:, 0, own] != pairs.attributes[:, 1, own]).sum(1) == 1)
-        found[axis] = {
+        rates[axis] = {
             "sensitivity": interval(share(margins[same] > 0)),
             "specificity": interval(share(margins[other] <= 0)),
             "near_specificity": interval(share(margins[near] <= 0)),
             "degenerate_accepts": interval(share(margins[degenerate] > 0)),
             "auc": round(auc(margins[same].tolist(), margins[other].tolist()), 4),
         }
-    return found
+    return rates
 
 
 def share(hits: torch.Tensor) -> Rate:
-    """How many of some booleans are true."""
+    """Return the share of booleans that are true."""
     return Rate(int(hits.sum()), len(hits))
 
 
 def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
-    """The calibration from the split's own references, as any user gets it, with more cases."""
+    """Run the calibration from the split's own references, as any user gets it, with more cases."""
     plan_run(
         run, images, EMBEDDED / "concepts.yaml", layout=JUDGED_LAYOUT, reference_root=EMBEDDED / "images", cases=CASES
     )
@@ -118,14 +116,14 @@ def measure_gate(images: Path, run: Path, backend: str) -> dict[str, Any]:
         "passed": judged.gate.passed,
         "reasons": judged.gate.reasons,
         **{
-            axis: {"auc": round(found.auc, 4)} | {name: interval(getattr(found, name)) for name in names}
-            for axis, found in judged.gate.axes.items()
+            axis: {"auc": round(rates.auc, 4)} | {name: interval(getattr(rates, name)) for name in names}
+            for axis, rates in judged.gate.axes.items()
         },
     }
 
 
 def measure_perturbations(images: Path, run: Path) -> dict[str, Any]:
-    """How often the embedded judge answers alike in other words, about a JPEG and about a trimmed image."""
+    """Measure how often the embedded judge answers alike in other words, about a JPEG and about a trimmed image."""
     plan_run(
         run,
         images,
@@ -146,16 +144,18 @@ def measure_perturbations(images: Path, run: Path) -> dict[str, Any]:
     }
 
 
-def compare_with_reader(run: Path, results: dict[str, MethodResult], embedded: Embedded, split: str) -> dict[str, Any]:
-    """The judge's MARS2 verdict on every image against the reader's: all attributes of an axis right."""
-    read: Votes = {}
+def compare_with_classifier(
+    run: Path, results: dict[str, MethodResult], embedded: Embedded, split: str
+) -> dict[str, Any]:
+    """Compare the judge's MARS2 verdict on every image with the classifier's: all attributes of an axis right."""
+    read: Votes = {}  # by the classifier
     for method, result in results.items():
         for i, pair in enumerate(embedded.pairs(split)):
             for k, seed in enumerate(SEEDS):
                 right = [float(result.scored.scores[axis][i, k]) == 1 for axis in AXES]
                 read[method, f"{method}/{pair.content.name}+{pair.style.name}/{seed}"] = [*right, all(right)]
-    found, judged = reread(run, read_setup(run)), Votes()
-    for image in score_images(read_setup(run).items, found.planned.main.questions, found.verdicts):
+    replies, judged = reread(run, read_setup(run)), Votes()
+    for image in score_images(read_setup(run).items, replies.planned.main.questions, replies.verdicts):
         passes = [image.axes[axis].passes() for axis in AXES]
         if None not in passes:
             judged[image.item.method, image.item.id] = [*map(bool, passes), all(passes)]
@@ -173,25 +173,25 @@ def compare_with_reader(run: Path, results: dict[str, MethodResult], embedded: E
 
 
 def agreement(judge: Sequence[bool], classifier: Sequence[bool]) -> dict[str, Any]:
-    """Kappa with its interval, raw agreement, and the judge's yes to images that the reader finds right, and wrong."""
+    """Return kappa with its interval, raw agreement, and the judge's yes to images that are right, and wrong."""
     kappa = cohen_kappa(judge, classifier)
-    said = {right: [j for j, r in zip(judge, classifier, strict=True) if r == right] for right in (True, False)}
+    answers = {right: [j for j, r in zip(judge, classifier, strict=True) if r == right] for right in (True, False)}
     return {
         "kappa": [round(value, 4) for value in (kappa.mean, kappa.low, kappa.high)],
         "agreed": interval(raw_agreement(judge, classifier)),
-        "yes_to_right": interval(Rate(sum(said[True]), len(said[True]))),
-        "yes_to_wrong": interval(Rate(sum(said[False]), len(said[False]))),
+        "yes_to_right": interval(Rate(sum(answers[True]), len(answers[True]))),
+        "yes_to_wrong": interval(Rate(sum(answers[False]), len(answers[False]))),
     }
 
 
 def shares(votes: Votes, method: str) -> list[float]:
-    """Of a method's images: right content, style, both."""
-    mine = [vote for (name, _), vote in votes.items() if name == method]
-    return [round(sum(column) / len(mine), 4) for column in zip(*mine, strict=True)]
+    """Return the shares of a method's images with the right content, style, and both."""
+    own = [vote for (name, _), vote in votes.items() if name == method]
+    return [round(sum(column) / len(own), 4) for column in zip(*own, strict=True)]
 
 
 def ranking(votes: Votes) -> list[str]:
-    """Methods by their share of images that are right on both axes, best first."""
+    """Return the methods by their share of images that are right on both axes, best first."""
     return sorted(METHODS, key=lambda method: -shares(votes, method)[2])
 
 

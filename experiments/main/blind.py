@@ -1,6 +1,6 @@
-"""A contact sheet whose columns are shuffled for each pair, and the key in a file of its own.
+"""Draw a contact sheet whose columns are shuffled for each pair, and write the key to a file of its own.
 
-python experiments/main/blind.py          (after run.sh, whose images it takes)
+python experiments/main/blind.py          (after run.sh, whose images it uses)
 python experiments/main/blind.py mixed    (LoRAs of mixed strengths, after experiments/ablations/run.sh)
 """
 
@@ -20,7 +20,7 @@ PAIRS = [(i, (3 * i + 1) % 8) for i in range(8)]  # fixed beforehand; each conte
 
 @dataclass(frozen=True)
 class Sheet:
-    """Whose images are shown, where they lie, at which noise seed, and where the sheet goes."""
+    """Methods of a sheet, the folder of their images, the noise seed of the images, and the folder for the sheet."""
 
     methods: tuple[str, ...]
     images: Path
@@ -49,9 +49,9 @@ def main(name: str = "main") -> None:
         pair = "+".join(names)
         order = draw.sample(sheet.methods, len(sheet.methods))
         key[pair] = dict(zip("ABCD", order, strict=True))
-        shown = [(load_images(concepts[name].images[:1], 32)[0] + 1) / 2 for name in names]
+        references = [(load_images(concepts[name].images[:1], 32)[0] + 1) / 2 for name in names]
         files = [sheet.images / method.replace(" ", "_") / pair / f"{sheet.seed}.png" for method in order]
-        rows.append(shown + [load_image(file) for file in files])
+        rows.append(references + [load_image(file) for file in files])
     contact_sheet(rows, sheet.output / "blind.png", columns=["content", "style", *"ABCD"])
     (sheet.output / "blind_key.json").write_text(json.dumps(key, indent=1) + "\n")
 

@@ -20,11 +20,11 @@ MARKS = ("<!-- main -->\n", "<!-- /main -->")
 
 
 def main() -> None:
-    found = json.loads((HERE / "results.json").read_text())
-    ranked = sorted(found["methods"], key=lambda name: -found["methods"][name]["joint"]["mean"])
-    references = [name for name in ranked if is_reference(found["methods"][name])]
-    rows = [row(found, name) for name in ranked if name not in references]
-    rows += ["| *references and ceilings* | | | | | | | |", *(row(found, name) for name in references)]
+    results = json.loads((HERE / "results.json").read_text())
+    ranked = sorted(results["methods"], key=lambda name: -results["methods"][name]["joint"]["mean"])
+    references = [name for name in ranked if is_reference(results["methods"][name])]
+    rows = [row(results, name) for name in ranked if name not in references]
+    rows += ["| *references and ceilings* | | | | | | | |", *(row(results, name) for name in references)]
     text = README.read_text()
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
@@ -37,17 +37,17 @@ def is_reference(method: dict) -> bool:
     )
 
 
-def row(found: dict, name: str) -> str:
-    method, judged = found["methods"][name], found["judge"]["methods"][name]
+def row(results: dict, name: str) -> str:
+    method, judged = results["methods"][name], results["judge"]["methods"][name]
     seeds = ", ".join(f"{value:.3f}"[1:] for value in method.get("joint_of_training_seeds", []))
-    shown = f"**{name}**" if name in found["tied_with_the_best"] else name
+    label = f"**{name}**" if name in results["tied_with_the_best"] else name
     cells = [
-        f"{shown} ({seeds})" if "," in seeds else shown,
+        f"{label} ({seeds})" if "," in seeds else label,
         f"{method['content']['mean']:.3f}",
         f"{method['style']['mean']:.3f}",
         interval(method["joint"], ".3f"),
         f"{method['strict']['mean']:.3f}",
-        minus(found["compared"]["joint"], name),
+        minus(results["compared"]["joint"], name),
         str(len(method.get("tried") or []) or ""),
         f"{judged['mars2']:.3f}",
     ]
@@ -55,9 +55,9 @@ def row(found: dict, name: str) -> str:
 
 
 def minus(compared: list[dict], name: str) -> str:
-    for one in compared:
-        if (one["first"], one["second"]) == (OURS, name):
-            return interval(one, "+.3f") + (" *" if one["differs"] else "")
+    for comparison in compared:
+        if (comparison["first"], comparison["second"]) == (OURS, name):
+            return interval(comparison, "+.3f") + (" *" if comparison["differs"] else "")
     return ""
 
 

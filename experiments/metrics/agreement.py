@@ -99,7 +99,7 @@ def _generate(
         truth(*apply_prompt(subject_of(pair.content.name), style_of(pair.style.name), prompt))
         for pair, prompt in zip(pairs, prompts, strict=True)
     ]
-    scored = generate_and_score(embedded.backbone, embedded.reader, loras, prompts, truths, [0])
+    scored = generate_and_score(embedded.backbone, embedded.classifier, loras, prompts, truths, [0])
     items = []
     for pair, prompt, image in zip(pairs, prompts, scored.images[:, 0], strict=True):
         name = f"{kind}/{method}/{pair.name}"

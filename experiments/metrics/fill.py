@@ -112,11 +112,10 @@ def leaning() -> str:
     """Return the correlations of content and style metrics with every truth, for trained prompts."""
     results = read("agreement")["correlations"]["train"]
     names = [name for name in AGREEMENT if name.split(",")[0].split()[0] in ("content", "style")]
-    rows = [
-        (name, *(show_correlation(results[name][truth]["all"]) for truth in TRUTHS))
-        for name in names
-        if name in results
-    ]
+    rows = []
+    for name in names:
+        if name in results:
+            rows.append((name, *(show_correlation(results[name][truth]["all"]) for truth in TRUTHS)))
     return table(("metric", *TRUTHS), rows)
 
 

@@ -1,4 +1,4 @@
-"""Does a released LoRA.rar network look at the pair? Its coefficients on random LoRAs of real scales, and on real ones.
+"""Measure whether a released LoRA.rar network uses the pair: its coefficients on random LoRAs and on real ones.
 
 python experiments/released/measure.py SDXL.pth KOALA.pth [LORA.safetensors LORA.safetensors]
 """
@@ -22,13 +22,13 @@ LAYER = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 
 
 def random_lora(width: int, up: float, random: torch.Generator) -> LowRank:
-    """A layer (width, width) of rank 64."""
+    """Return a random layer (width, width) of rank 64."""
     b, a = torch.randn(width, RANK, generator=random) * up, torch.randn(RANK, width, generator=random) / RANK
     return LowRank(b, a, 1.0)
 
 
 def describe(network: torch.nn.Module, pairs: list[tuple[LowRank, LowRank]]) -> dict[str, object]:
-    """Means and spreads of the coefficients over columns and pairs, and how far the merge is from a constant's."""
+    """Return means and spreads of the coefficients over columns and pairs, and the distance to a constant's merge."""
     with torch.no_grad():
         found = torch.stack([torch.stack(coefficients(network, pair)) for pair in pairs])  # (pairs, 2, in)
     constants = found.mean((0, 2))
@@ -43,12 +43,12 @@ def describe(network: torch.nn.Module, pairs: list[tuple[LowRank, LowRank]]) -> 
 
 
 def coefficients(network: torch.nn.Module, pair: tuple[LowRank, LowRank]) -> tuple[Tensor, ...]:
-    """(m_c, m_s), (in,) each."""
+    """Return (m_c, m_s), (in,) each."""
     return network([LoRA({LAYER: delta}) for delta in pair]).layers[LAYER]
 
 
 def distance(pair: tuple[LowRank, LowRank], m: Tensor, constants: Tensor) -> Tensor:
-    """|dW_m - dW_constant| / |dW_m|, Frobenius."""
+    """Return |dW_m - dW_constant| / |dW_m|, in Frobenius norms."""
     content, style = (delta.scale * (delta.B.float() @ delta.A.float()) for delta in pair)
     merged, constant = content * m[0] + style * m[1], content * constants[0] + style * constants[1]
     return (merged - constant).norm() / merged.norm()
@@ -59,7 +59,7 @@ def rounded(values: Tensor) -> list[float]:
 
 
 def real_pairs(paths: list[str], width: int) -> list[tuple[LowRank, LowRank]]:
-    """The layers of two files that the network of a width can look at, in both roles."""
+    """Return the layers of two files that the network of a width takes, in both roles."""
     first, second = (load(path) for path in paths)
     layers = [
         layer

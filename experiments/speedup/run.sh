@@ -5,5 +5,5 @@ cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/lorarar benchmark speedup --json > experiments/speedup/results.json
 .venv/bin/python -c 'import json, sys
-from lorarar.benchmark.speed.speedup import markdown
-print(markdown(json.load(sys.stdin)))' < experiments/speedup/results.json > experiments/speedup/table.md
+from lorarar.benchmark.speed import speedup_table
+print(speedup_table(json.load(sys.stdin)))' < experiments/speedup/results.json > experiments/speedup/table.md

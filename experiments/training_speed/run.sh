@@ -9,5 +9,5 @@ for words in "" "--pairs 1 --images 1" "--gradient-checkpointing"; do
     .venv/bin/lorarar benchmark training $words --json
 done > "$results"
 .venv/bin/python -c 'import json, sys
-from lorarar.benchmark.speed.training import markdown
-print(markdown([json.loads(line) for line in sys.stdin]))' < "$results" > experiments/training_speed/table.md
+from lorarar.benchmark.speed import training_table
+print(training_table([json.loads(line) for line in sys.stdin]))' < "$results" > experiments/training_speed/table.md

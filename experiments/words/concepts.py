@@ -1,9 +1,9 @@
-"""A manifest of training concepts that exist in words alone, and beside it the embedded default's validation concepts.
+"""Write a manifest of training concepts that exist in words alone, beside the embedded default's validation concepts.
 
     python experiments/words/concepts.py
 
-`lorarar synthesise configs/zoo/words.yaml` draws their images. Subjects and styles are of the base's own sets, so none of
-them is a validation or a test concept.
+`lorarar synthesise configs/zoo/words.yaml` draws their images. Subjects and styles are of the base's own sets, so none
+of them is a validation or a test concept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def picked(members, random: np.random.Generator) -> list:
 
 
 def content(index: int, subject, random: np.random.Generator) -> dict:
-    """Shown on plain grounds of several tones, as the embedded default's contents are."""
+    """Return a content on plain grounds of several tones, like the embedded default's contents."""
     looks = random.permutation(len(neutral_looks()))[: CONTENT_IMAGES[index % len(CONTENT_IMAGES)]]
     return {
         "name": f"words_content_{index:02d}",
@@ -56,7 +56,7 @@ def content(index: int, subject, random: np.random.Generator) -> dict:
 
 
 def style(index: int, chosen, random: np.random.Generator) -> dict:
-    """One image, of some subject."""
+    """Return a style of one image, of some subject."""
     shown = toy_world().subjects["base"][random.integers(len(toy_world().subjects["base"]))]
     return {
         "name": f"words_style_{index:02d}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,8 +79,11 @@ def fit_free(
     ones = {layer: (torch.ones(()), torch.ones(())) for layer in loras[0][0].layers}
     starts = [merge_exactly(pair_loras, Coefficients(ones)) for pair_loras in loras]
     layers = list(starts[0].layers)
-    up = [nn.Parameter(torch.stack([s.layers[layer].B.float() for s in starts])) for layer in layers]
-    down = [nn.Parameter(torch.stack([s.layers[layer].A.float() for s in starts])) for layer in layers]
+    up, down = [], []
+    for layer in layers:
+        factors = [cast(LowRank, start.layers[layer]) for start in starts]  # an exact merge of low-rank layers
+        up.append(nn.Parameter(torch.stack([each.B.float() for each in factors])))
+        down.append(nn.Parameter(torch.stack([each.A.float() for each in factors])))
 
     def merged() -> list[LoRA]:
         return [

@@ -26,7 +26,7 @@ from lorarar.worlds.toy import (
     ScoredImages,
     generate_and_score,
     reconstruction_facts,
-    score_images,
+    score_attributes,
     style_of,
     style_subjects,
     subject_of,
@@ -115,7 +115,7 @@ def _instrument_gates(embedded: Embedded, config: GatesConfig) -> list[WorldGate
     """Return the gates of the classifier, the autoencoder and the base."""
     pairs = embedded.pairs(config.split)
     renders = torch.stack([true_renders(pair, range(len(config.seeds))) for pair in pairs])
-    true = score_images(embedded.classifier, (renders + 1) / 2, [truth_of(pair) for pair in pairs])
+    true = score_attributes(embedded.classifier, (renders + 1) / 2, [truth_of(pair) for pair in pairs])
     rebuilt = reconstruction_facts(config.data / "base", embedded.classifier)
     return [
         WorldGate("true renders: joint", float(true["joint"].mean()), 0.98),
@@ -140,7 +140,8 @@ def _base_category(embedded: Embedded, config: GatesConfig) -> float:
 
 def _attributes(classifier: AttributeClassifier, images: Tensor) -> Tensor:
     """Return the attribute values (n, k, 8) that the classifier reads from images (n, k, 3, 32, 32), 0 to 1."""
-    return classifier.read(images.flatten(0, 1) * 2 - 1).unflatten(0, images.shape[:2])
+    read: Tensor = classifier.read(images.flatten(0, 1) * 2 - 1).unflatten(0, images.shape[:2])
+    return read
 
 
 def _concept_gates(embedded: Embedded, config: GatesConfig) -> list[WorldGate]:

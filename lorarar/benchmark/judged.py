@@ -99,22 +99,23 @@ def judge_planned(run: Path, backend: str, cache: Path | None = None) -> JudgeRe
     Raises:
         ValueError: The rubric compares images in pairs, which gives no scores.
     """
-    judge_by_name(run, read_setup(run), backend, uncalibrated=True, cache=cache)
-    reported = report_run(run, read_setup(run))
-    if reported.results is None:
-        raise ValueError(f"expected scores of methods in {run}, found a pairwise rubric: plan with another rubric")
-    gate = reported.judged.gate
+    setup = read_setup(run)
+    judge_by_name(run, setup, backend, uncalibrated=True, cache=cache)
+    report = report_run(run, setup)
+    if report.results is None:
+        raise ValueError("expected a rubric with scores, found a pairwise one: plan the run with another rubric")
+    gate = report.judged.gate
     return JudgeRecord(
         CalibrationVerdict("passed" if gate and gate.passed else "failed", list(gate.reasons) if gate else []),
-        str(reported.page),
-        {method.method: _scores(method) for method in reported.results.groups[0].methods},
+        str(report.page),
+        {method.method: _judged_scores(method) for method in report.results.groups[0].methods},
     )
 
 
-def _scores(method: MethodScores) -> JudgedScores:
+def _judged_scores(method: MethodScores) -> JudgedScores:
     values: dict[str, Any] = {}
     for metric in ("content", "style", "mars2"):
         estimate = method.scores[metric].estimate
-        values[metric] = estimate and round(estimate.mean, 4)
-        values[f"{metric}_interval"] = estimate and (round(estimate.low, 4), round(estimate.high, 4))
+        values[metric] = round(estimate.mean, 4) if estimate else None
+        values[f"{metric}_interval"] = (round(estimate.low, 4), round(estimate.high, 4)) if estimate else None
     return JudgedScores(**values)

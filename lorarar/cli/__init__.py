@@ -1,16 +1,17 @@
-"""The command line: parse, call one core function, print what it returned.
+"""Command line: parse, call one core function, print what it returns.
 
-benchmark       Commands that measure
-configurations  Commands whose settings are a YAML file and key=value words
-files           Commands about files: inspect, convert, mergers
-images          Commands that make images: generate, demo
-judge           Commands that score images by a multimodal model
-main            The command line: parse, call one core function, print what it made
-merge           The command that merges
-metrics         The command that scores images with an encoder: `lorarar metrics CONFIG`
-options         Words of the form NAME=NUMBER
-training        Commands that train: imagine (what to train on), dreambooth, zoo, train
-world           Commands that make the parts of the embedded default
+benchmark       Benchmark commands: gates, quality, and speed
+configurations  Configured commands: a YAML file and key=value arguments
+files           File commands: inspect, convert, mergers
+help            Help: parsers whose help shows the default of every option
+images          Image commands: generate, demo
+judge           Judge commands: score images by a multimodal model
+main            Command line: the parser of all commands, errors and exit codes
+merge           Merge command
+metrics         Metrics command: score images with an encoder
+options         Options that several commands share
+training        Training commands: synthesise, dreambooth, zoo, train
+world           World commands: the stages that create the embedded default
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""`python -m lorarar.cli`."""
+"""Entry point of `python -m lorarar.cli`."""
 
 from lorarar.cli.main import entry
 

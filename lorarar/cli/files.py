@@ -1,4 +1,4 @@
-"""Commands about files: inspect, convert, mergers."""
+"""File commands: inspect, convert, mergers."""
 
 from __future__ import annotations
 
@@ -7,42 +7,36 @@ import json
 from pathlib import Path
 
 from lorarar.cli.configurations import Commands
+from lorarar.cli.options import add_base_weights, add_file_format, add_force, add_json, add_truncation
 
 
-def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Registers the commands."""
+def add(commands: Commands) -> None:
+    """Add `inspect`, `convert` and `mergers`."""
     _add_inspect(commands)
     _add_convert(commands)
-    mergers = commands.add_parser("mergers", help="list the methods, what they need and where they come from")
+    mergers = commands.add_parser("mergers", help="list the methods, their needs, options and citations")
     mergers.set_defaults(run=_mergers)
 
 
-def _add_inspect(commands: Commands) -> None:  # type: ignore[type-arg]
-    inspect = commands.add_parser("inspect", help="say what a LoRA file holds, or where two of them collide")
-    inspect.add_argument("file", type=Path, metavar="FILE")
-    inspect.add_argument("--compare", type=Path, metavar="OTHER", help="a second file: where do the two collide?")
+def _add_inspect(commands: Commands) -> None:
+    inspect = commands.add_parser("inspect", help="show the content of a LoRA file, or where two files collide")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="LoRA file")
     inspect.add_argument(
-        "--base", type=Path, metavar="MODEL", help="the base model, for DoRA, IA3, OFT and GLoRA files"
+        "--compare", type=Path, metavar="OTHER", help="second file, for where the two collide; default: none"
     )
-    inspect.add_argument("--json", action="store_true", help="print JSON")
+    add_base_weights(inspect)
+    add_json(inspect)
     inspect.set_defaults(run=_inspect)
 
 
-def _add_convert(commands: Commands) -> None:  # type: ignore[type-arg]
+def _add_convert(commands: Commands) -> None:
     convert = commands.add_parser("convert", help="rewrite a LoRA file in another dialect, precision or rank")
-    convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument("-o", "--output", type=Path, required=True)
-    convert.add_argument(
-        "--format", choices=["kohya", "diffusers", "peft"], help="default: what the family's tools read"
-    )
-    convert.add_argument("--dtype", choices=["fp16", "bf16", "fp32"], default="fp16")
-    size = convert.add_mutually_exclusive_group()
-    size.add_argument("--rank", type=int, help="truncate every layer to this rank")
-    size.add_argument("--energy", type=float, help="truncate to the rank that keeps this share of the squared norm")
-    convert.add_argument(
-        "--base", type=Path, metavar="MODEL", help="the base model, for DoRA, IA3, OFT and GLoRA files"
-    )
-    convert.add_argument("--force", action="store_true", help="replace existing files")
+    convert.add_argument("file", type=Path, metavar="FILE", help="LoRA file")
+    convert.add_argument("-o", "--output", type=Path, required=True, help="file to write")
+    add_file_format(convert)
+    add_truncation(convert)
+    add_base_weights(convert)
+    add_force(convert)
     convert.set_defaults(run=_convert)
 
 
@@ -60,7 +54,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     from lorarar.formats import convert_file
 
-    made = convert_file(
+    conversion = convert_file(
         arguments.file,
         arguments.output,
         format=arguments.format,
@@ -70,7 +64,7 @@ def _convert(arguments: argparse.Namespace) -> None:
         base=arguments.base,
         force=arguments.force,
     )
-    print(made.text())
+    print(conversion.text())
 
 
 def _mergers(_: argparse.Namespace) -> None:

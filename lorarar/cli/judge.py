@@ -1,4 +1,4 @@
-"""Commands that score images by a multimodal model."""
+"""Judge commands: score images by a multimodal model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorarar.cli.configurations import Commands, add_configured
+from lorarar.cli.options import add_device
 
 if TYPE_CHECKING:
     from lorarar.evaluation.judge.ask import Setup
@@ -17,77 +18,94 @@ _USAGE = 2
 _UNREACHABLE = 3
 
 
-def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Registers `judge` and its steps."""
-    judge = commands.add_parser("judge", help="score images by a multimodal model, and say how far to trust it")
+def add(commands: Commands) -> None:
+    """Add `judge` and its steps."""
+    judge = commands.add_parser("judge", help="score images by a multimodal model, with a calibration of the model")
     steps = judge.add_subparsers(required=True, metavar="STEP")
     _add_plan(steps)
-    _add_run(steps, "run", "calibrate the judge, then ask everything that is missing", calibrate_only=False)
-    _add_run(steps, "calibrate", "ask the calibration only", calibrate_only=True)
-    _add_step(steps, "rescore", _rescore, "read the stored replies anew, without asking")
+    _add_run(steps, "run", "calibrate the judge, then ask all questions without a reply", calibrate_only=False)
+    _add_run(steps, "calibrate", "ask only the questions of the calibration", calibrate_only=True)
+    _add_step(steps, "rescore", _rescore, "read the stored replies again, without asking")
     report = _add_step(steps, "report", _report, "write report.html, results.json and results.csv")
-    report.add_argument("--uncalibrated", action="store_true", help="exit 0 although the judge failed its calibration")
-    rate = _add_step(steps, "rate", _rate, "write a blinded sheet for people to rate the same images")
+    report.add_argument(
+        "--uncalibrated", action="store_true", help="exit with 0 even if the judge failed its calibration"
+    )
+    rate = _add_step(steps, "rate", _rate, "write a blinded sheet on which people rate the same images")
     rate.add_argument("-o", "--output", type=Path, required=True, help="folder for the raters")
-    rate.add_argument("--key", type=Path, required=True, help="file that names the images; keep it from the raters")
-    labels = _add_step(steps, "import-labels", _import_labels, "add people's labels to a run; the report compares them")
-    labels.add_argument("file", type=Path, help="CSV with the columns item, axis, label, rater")
-    labels.add_argument("--key", type=Path, help="the key of a blinded sheet")
-    compare = steps.add_parser("compare", help="how far the judges of several runs agree about the same images")
-    compare.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="folders of the same images")
+    rate.add_argument("--key", type=Path, required=True, help="file that names the images; not for the raters")
+    labels = _add_step(
+        steps, "import-labels", _import_labels, "add labels of people to a run; the report compares the judge with them"
+    )
+    labels.add_argument("file", type=Path, help="CSV file with the columns item, axis, label, rater")
+    labels.add_argument("--key", type=Path, help="key of a blinded sheet; default: none")
+    compare = steps.add_parser("compare", help="measure how far the judges of several runs agree on the same images")
+    compare.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help="run folders about the same images")
     compare.set_defaults(run=_checked(_compare))
     add_configured(steps, "train-tiny", _train_tiny, "train the embedded judge")
 
 
-def _add_plan(steps: Commands) -> None:  # type: ignore[type-arg]
-    plan = steps.add_parser("plan", help="list, check and lock what will be judged, and what it will cost")
+def _add_plan(steps: Commands) -> None:
+    plan = steps.add_parser("plan", help="list, check and lock the images of a run, and estimate its cost")
     plan.add_argument("images", type=Path, help="folder of the images")
     source = plan.add_mutually_exclusive_group(required=True)
-    source.add_argument("--layout", help='such as "{method}/{content}+{style}/{seed}.png"')
-    source.add_argument("--manifest", type=Path, help="JSON lines instead of a layout")
-    plan.add_argument("--ignore", action="append", default=[], metavar="GLOB", help="files that are not to be judged")
+    source.add_argument("--layout", help='pattern of the paths, such as "{method}/{content}+{style}/{seed}.png"')
+    source.add_argument("--manifest", type=Path, help="JSON Lines file that lists the images, in place of a layout")
+    plan.add_argument(
+        "--ignore", action="append", default=[], metavar="GLOB", help="images to leave out, repeatable; default: none"
+    )
     plan.add_argument("--references", type=Path, required=True, help="YAML file of concepts and their images")
-    plan.add_argument("--reference-root", type=Path, help="where its images lie; default: beside it, or in images/")
-    plan.add_argument("--splits", help="splits in that file whose training part must not be judged")
-    plan.add_argument("--rubric", default="mars2", help="id or YAML file")
-    plan.add_argument("--swapped", action="store_true", help="also ask with the test image shown first")
-    plan.add_argument("--repeats", type=int, default=1, help="how often each question is asked")
-    plan.add_argument("--cases", type=int, default=16, help="calibration cases of a kind and axis")
-    perturbations = "about so many images also ask in other words, about the image as JPEG, and trimmed a little"
+    plan.add_argument(
+        "--reference-root", type=Path, help="folder of the references; default: that of the YAML file, or images/ in it"
+    )
+    plan.add_argument("--splits", help="splits in that file whose training part must not be judged; default: none")
+    plan.add_argument("--rubric", default="mars2", help="rubric: an id or a YAML file")
+    plan.add_argument("--swapped", action="store_true", help="ask again with the test image shown first")
+    plan.add_argument("--repeats", type=int, default=1, help="number of times that each question is asked")
+    plan.add_argument("--cases", type=int, default=16, help="calibration cases of each kind and axis")
+    perturbations = (
+        "approximate number of images about which questions are repeated in other words, with the image as JPEG, and "
+        "with the image slightly cropped"
+    )
     plan.add_argument("--perturbations", type=int, default=0, metavar="COUNT", help=perturbations)
-    plan.add_argument("--backend", default="tiny", help="whose image tokens are estimated")
-    plan.add_argument("--rate", type=float, default=2.0, help="assumed calls a second")
-    plan.add_argument("--price-per-million", type=float, help="of tokens, for the cost")
-    plan.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of this judging run")
+    plan.add_argument("--backend", default="tiny", help="backend whose image tokens are estimated")
+    plan.add_argument("--rate", type=float, default=2.0, help="assumed calls per second")
+    plan.add_argument(
+        "--price-per-million", type=float, help="price of a million tokens; default: the cost is not estimated"
+    )
+    plan.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     plan.set_defaults(run=_checked(_plan))
 
 
-def _add_run(steps: Commands, name: str, text: str, *, calibrate_only: bool) -> None:  # type: ignore[type-arg]
+def _add_run(steps: Commands, name: str, text: str, *, calibrate_only: bool) -> None:
     run = _add_step(steps, name, _run, text)
-    run.add_argument("--backend", required=True, help="tiny, transformers:PATH, openai:MODEL@URL or a mock")
-    run.add_argument("--labels", type=Path, help="the right answers, for mock:truth and mock:noisy")
-    run.add_argument("--device", default="cpu")
-    run.add_argument("--concurrency", type=int, help="calls that an openai server gets at once")
-    run.add_argument("--cache", type=Path, help="folder of replies that several runs share")
-    run.add_argument("--budget-calls", type=int, help="stop after so many calls, exit code 5")
-    run.add_argument("--uncalibrated", action="store_true", help="go on although the judge failed its calibration")
+    run.add_argument("--backend", required=True, help="judge: tiny, transformers:PATH, openai:MODEL@URL or a mock")
+    run.add_argument("--labels", type=Path, help="correct labels, for mock:truth and mock:noisy; default: none")
+    add_device(run)
+    run.add_argument(
+        "--concurrency", type=int, help="concurrent calls to an openai server; default: that of the backend"
+    )
+    run.add_argument("--cache", type=Path, help="folder of replies that several runs share; default: none")
+    run.add_argument(
+        "--budget-calls", type=int, help="number of calls after which the run stops with exit code 5; default: no limit"
+    )
+    run.add_argument("--uncalibrated", action="store_true", help="continue even if the judge failed its calibration")
     run.set_defaults(calibrate_only=calibrate_only)
 
 
 def _add_step(
-    steps: Commands,  # type: ignore[type-arg]
+    steps: Commands,
     name: str,
     run: Callable[[argparse.Namespace], int],
     text: str,
 ) -> argparse.ArgumentParser:
     step: argparse.ArgumentParser = steps.add_parser(name, help=text)
-    step.add_argument("run_folder", type=Path, metavar="RUN", help="a planned folder")
+    step.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a planned run")
     step.set_defaults(run=_checked(run))
     return step
 
 
 def _checked(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """These commands have exit codes of their own: 2 for a user's mistake, 3 for a server that does not answer."""
+    """Return the command with exit codes of its own: 2 for a user's mistake, 3 for a server that does not answer."""
 
     def checked(arguments: argparse.Namespace) -> int:
         try:
@@ -128,7 +146,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from lorarar.evaluation.judge import judge_by_name
 
-    found = judge_by_name(
+    result = judge_by_name(
         arguments.run_folder,
         _setup(arguments),
         arguments.backend,
@@ -140,16 +158,16 @@ def _run(arguments: argparse.Namespace) -> int:
         uncalibrated=arguments.uncalibrated,
         calibrate_only=arguments.calibrate_only,
     )
-    print(found.describe())
-    return found.code(uncalibrated=arguments.uncalibrated, calibrate_only=arguments.calibrate_only)
+    print(result.describe())
+    return result.code(uncalibrated=arguments.uncalibrated, calibrate_only=arguments.calibrate_only)
 
 
 def _rescore(arguments: argparse.Namespace) -> int:
     from lorarar.evaluation.judge import reread
 
-    found = reread(arguments.run_folder, _setup(arguments))
-    print(found.describe())
-    return found.code()
+    result = reread(arguments.run_folder, _setup(arguments))
+    print(result.describe())
+    return result.code()
 
 
 def _report(arguments: argparse.Namespace) -> int:

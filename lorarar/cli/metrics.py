@@ -1,4 +1,4 @@
-"""The command that scores images with an encoder: `lorarar metrics CONFIG`."""
+"""Metrics command: score images with an encoder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import argparse
 from lorarar.cli.configurations import Commands, add_configured
 
 
-def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Register `metrics`."""
+def add(commands: Commands) -> None:
+    """Add `metrics`."""
     add_configured(
         commands, "metrics", _run, "measure fidelity, controllability, diversity and base preservation of images"
     )

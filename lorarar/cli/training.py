@@ -1,4 +1,4 @@
-"""Commands that train: synthesise (images to train on), dreambooth, zoo, train."""
+"""Training commands: synthesise, dreambooth, zoo, train."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import argparse
 from lorarar.cli.configurations import Commands, add_configured
 
 
-def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Registers the commands."""
-    add_configured(commands, "synthesise", _synthesise, "draw the images of a zoo's concepts that exist in words alone")
-    add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft (give concept=NAME)")
-    add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many at once")
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    add_configured(commands, "synthesise", _synthesise, "sample images of a zoo's concepts that have only descriptions")
+    add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft; needs concept=NAME")
+    add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many in one batch")
     add_configured(commands, "train", _train, "train a merger on the pairs of a manifest")
 
 

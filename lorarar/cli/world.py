@@ -1,4 +1,4 @@
-"""Commands that make the parts of the embedded default."""
+"""World commands: the stages that create the embedded default."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from lorarar.cli.configurations import Commands, add_configured
 
-R = TypeVar("R")
+RecipeT = TypeVar("RecipeT")
 
 
-def add(commands: Commands) -> None:  # type: ignore[type-arg]
-    """Registers `toyworld` and its stages."""
-    toyworld = commands.add_parser("world", help="make the parts of the embedded default")
-    stages = toyworld.add_subparsers(required=True, metavar="STAGE")
+def add(commands: Commands) -> None:
+    """Add `world` and its stages."""
+    world = commands.add_parser("world", help="create the parts of the embedded default")
+    stages = world.add_subparsers(required=True, metavar="STAGE")
     add_configured(stages, "concepts", _concepts, "write the concepts' images and manifest")
     add_configured(stages, "classifier", _classifier, "train the attribute classifier")
     add_configured(stages, "autoencoder", _autoencoder, "train the autoencoder")
@@ -33,7 +33,7 @@ def _classifier(arguments: argparse.Namespace) -> None:
     from lorarar.worlds.toy import WorldConfig, make_classifier
 
     config = load_config(WorldConfig, arguments.config, arguments.overrides)
-    recipe = _given("classifier", config.classifier)
+    recipe = _required("classifier", config.classifier)
     claim_run(config.runs / "classifier", recipe)
     path = make_classifier(recipe, output=config.output, runs=config.runs)
     print(json.dumps(read_card(path), indent=1))
@@ -44,12 +44,12 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     from lorarar.worlds.toy import WorldConfig, make_autoencoder
 
     config = load_config(WorldConfig, arguments.config, arguments.overrides)
-    recipe = _given("autoencoder", config.autoencoder)
+    recipe = _required("autoencoder", config.autoencoder)
     claim_run(config.runs / "autoencoder", recipe)
     print(make_autoencoder(recipe, runs=config.runs))
 
 
-def _given(stage: str, recipe: R | None) -> R:
+def _required(stage: str, recipe: RecipeT | None) -> RecipeT:
     if recipe is None:
         raise ValueError(f"expected a recipe for the {stage}, found none: add {stage}: to the configuration")
     return recipe

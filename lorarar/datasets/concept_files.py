@@ -49,7 +49,7 @@ def read_split_tables(path: Path) -> Mapping[str, SplitTable]:
     return tables
 
 
-def image_folder(entry: Entry) -> str:
+def entry_folder(entry: Entry) -> str:
     """Return the folder of an entry's images, relative to the images' root: ``folder``, or else the name."""
     return str(entry.get("folder", entry["name"]))
 

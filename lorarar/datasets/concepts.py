@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lorarar.datasets.concept_files import Entry, image_folder, read_entries
+from lorarar.datasets.concept_files import Entry, entry_folder, read_entries
 from lorarar.datasets.images import ImageError, list_images, load_image
 
 ConceptKind = Literal["content", "style"]
@@ -114,7 +114,7 @@ def load_synthetic(manifests: Sequence[Path], images: Path) -> list[SyntheticCon
     for manifest in manifests:
         for entry in read_entries(manifest):
             if prompts := entry.get("synthetic_prompts"):
-                concepts.append(SyntheticConcept(entry["name"], images / image_folder(entry), tuple(prompts)))
+                concepts.append(SyntheticConcept(entry["name"], images / entry_folder(entry), tuple(prompts)))
     if not concepts:
         raise ValueError(
             f"expected concepts with `synthetic_prompts`, a list of prompts for their images, in "
@@ -145,7 +145,7 @@ def seed_of(*parts: object) -> int:
 
 
 def _read_concept(entry: Entry, root: Path, manifest: Path) -> Concept:
-    name, folder = entry["name"], root / image_folder(entry)
+    name, folder = entry["name"], root / entry_folder(entry)
     images = tuple(list_images(folder))
     if not images:
         raise FileNotFoundError(f"{manifest}: expected images of {name!r} in {folder}, found none: put them there")

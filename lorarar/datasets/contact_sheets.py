@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +21,8 @@ def tile_images(images: Tensor, columns: int) -> Tensor:
     rows = -(-len(images) // columns)
     blank = torch.ones(rows * columns - len(images), *images.shape[1:])
     cells = torch.cat([images, blank]).unflatten(0, (rows, columns))
-    return cells.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    grid: Tensor = cells.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return grid
 
 
 def contact_sheet(
@@ -39,10 +41,11 @@ def contact_sheet(
         rows: a label for each row, or none.
         cell: the side of a drawn image in pixels. Small images are enlarged without smoothing.
     """
-    font = ImageFont.load_default(size=max(11, cell // 8))
+    size = max(11, cell // 8)
+    font = cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=size))  # a size selects the scalable font
     left = max((int(font.getlength(row)) for row in rows), default=0) + (12 if rows else 4)
     lines = max((label.count("\n") + 1 for label in columns), default=1)
-    top = lines * (font.size + 4) + 6
+    top = lines * (size + 4) + 6
     canvas = Image.new("RGB", (left + len(columns) * (cell + _GAP), top + len(cells) * (cell + _GAP)), "white")
     pen = ImageDraw.Draw(canvas)
     for c, label in enumerate(columns):
@@ -52,7 +55,7 @@ def contact_sheet(
     for r, row in enumerate(cells):
         y = top + r * (cell + _GAP)
         if rows:
-            pen.text((4, y + (cell - font.size) / 2), rows[r], fill="black", font=font)
+            pen.text((4, y + (cell - size) / 2), rows[r], fill="black", font=font)
         for c, image in enumerate(row):
             canvas.paste(_draw_cell(image, cell), (left + c * (cell + _GAP), y))
     save_image(canvas, path)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.datasets.concept_files import Entry, image_folder, read_entries, read_split_tables
+from lorarar.datasets.concept_files import Entry, entry_folder, read_entries, read_split_tables
 from lorarar.datasets.images import list_images
 from lorarar.datasets.records import Axis, ReferenceConcept
 
@@ -72,14 +72,14 @@ def _find_root(entries: Sequence[Entry], path: Path) -> Path:
 def _locations(entry: Entry) -> list[str]:
     """Return the paths of a concept's images, or the path of their folder."""
     images = entry.get("images")
-    return list(map(str, images)) if isinstance(images, list) else [image_folder(entry)]
+    return list(map(str, images)) if isinstance(images, list) else [entry_folder(entry)]
 
 
 def _list_references(entry: Entry, root: Path) -> tuple[str, ...]:
     """Return the paths of a concept's images relative to the root, sorted."""
     if isinstance(entry.get("images"), list):
         return tuple(sorted(_locations(entry)))
-    return tuple(sorted(path.relative_to(root).as_posix() for path in list_images(root / image_folder(entry))))
+    return tuple(sorted(path.relative_to(root).as_posix() for path in list_images(root / entry_folder(entry))))
 
 
 def _phrase(entry: Entry, axis: Axis) -> str:

@@ -6,6 +6,7 @@ from .loading import load_backbone as load_backbone
 from .prompt_sets import ImageLabels as ImageLabels
 from .prompt_sets import generate_set as generate_set
 from .prompt_sets import plan_items as plan_items
+from .sampling import denoiser_part as denoiser_part
 from .sampling import generate as generate
 from .sampling import generate_batches as generate_batches
 from .sampling import generate_composed as generate_composed

@@ -176,7 +176,7 @@ def _multiply(module: nn.Module, matrix: Tensor, last: bool = False) -> Callable
 
 
 def _along_channels(vector: Tensor, module: nn.Module, dimensions: int) -> Tensor:
-    """Return (n,) in a shape to add: channels are the second dimension of convolutions and group norms, else the last."""
+    """Return (n,) in a shape to add: channels come second in convolutions and group norms, else last."""
     return vector.view(-1, *[1] * (dimensions - 2)) if isinstance(module, nn.Conv2d | nn.GroupNorm) else vector
 
 

@@ -22,8 +22,8 @@ class Architecture:
         resolution: Maps a pipeline to the width and height of the images that it was made for, pixels.
         channels: Maps a pipeline to the channels of its latents.
         encode: Maps a pipeline, n prompts and a device to their conditioning.
-        predict: Maps a denoiser, noisy latents (n, channels, h, w), timesteps as the model takes them (n,), conditioning
-            and the resolution to the prediction, shaped like the latents.
+        predict: Maps a denoiser, noisy latents (n, channels, h, w), timesteps as the model takes them (n,),
+            conditioning and the resolution to the prediction, shaped like the latents.
         call_arguments: Maps latents, the conditioning and the unconditional conditioning (None without guidance) to the
             arguments of the pipeline's call.
         two_passes: Whether guidance takes a second, unconditional pass; otherwise it is an input of the model.

@@ -41,8 +41,8 @@ def scheduled(denoiser: nn.Module, schedule: Schedule) -> Iterator[None]:
         loras = next(steps, None)
         if loras is None:
             raise ValueError(
-                f"expected at most {len(schedule)} calls of the denoiser, one for each step of the schedule, found more: "
-                "make the schedule for as many steps as the sampler takes"
+                f"expected at most {len(schedule)} calls of the denoiser, one for each step of the schedule, found "
+                "more: make the schedule for as many steps as the sampler takes"
             )
         predictions = []
         for lora in loras:

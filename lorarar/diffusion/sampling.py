@@ -19,7 +19,7 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load
 from lorarar.lora import DTYPES, LoRA, input_weights, is_text_encoder, weight_loras
 from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
-from lorarar.mergers.methods import add
+from lorarar.mergers.methods import add_deltas
 
 Sampler = Callable[[str, Sequence[int]], Tensor]
 
@@ -60,7 +60,8 @@ def generate(
         stack.enter_context(adapted_encoders(backbone, loras))
         stack.enter_context(adapted(backbone.denoiser, denoisers * backbone.passes(sampling.guidance)))
         images = _sample(backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling)
-    return images.unflatten(0, (len(loras), len(seeds)))
+    by_lora: Tensor = images.unflatten(0, (len(loras), len(seeds)))
+    return by_lora
 
 
 @torch.no_grad()
@@ -141,7 +142,7 @@ def _encoder_part(lora: LoRA, name: str, encoder: nn.Module) -> LoRA:
 
 def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
     layers = dict.fromkeys(layer for lora in loras for layer in lora.layers if is_text_encoder(layer))
-    return LoRA({layer: add([lora.layers[layer] for lora in loras if layer in lora.layers]) for layer in layers})
+    return LoRA({layer: add_deltas([lora.layers[layer] for lora in loras if layer in lora.layers]) for layer in layers})
 
 
 def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
@@ -250,7 +251,8 @@ def _prepare(
     if row and row.kind == "runtime":
         return weight_loras(loras, input_weights(loras, weights)), row
     if merger or weights:
-        return [combine(loras, MergeRequest(merger=merger or "direct", weights=weights, options=options)).lora], None
+        request = MergeRequest(merger=merger or "direct", weights=weights, options=options or {})
+        return [combine(loras, request).lora], None
     if len(loras) > 1:
         runtime = ", ".join(name for name, row in MERGERS.items() if row.kind == "runtime")
         raise ValueError(

@@ -53,24 +53,11 @@ def metadata_for(
     Raises:
         ValueError: SOURCE_DATE_EPOCH is not a whole number of seconds.
     """
+    names = [name for name, _ in inputs]
     sources = [{"name": name, "sha256": digest} for name, digest in inputs]
     facts = {"method": method, "citation": citation, "inputs": sources, **(details or {})}
-    own = {key: _text(value) for key, value in facts.items() if value not in ("", [])}
-    spec = {
-        "sai_model_spec": "1.0.1",
-        "implementation": _implementation(lora.family, format),
-        "title": title,
-        "merged_from": ", ".join(name for name, _ in inputs) if len(inputs) > 1 else "",
-        "trigger_phrase": ", ".join(dict.fromkeys(triggers)),
-        "date": _date(),
-        **_spec_of_family(lora.family),
-    }
-    return {
-        **_kohya(lora),
-        **{_SPEC + key: value for key, value in spec.items() if value},
-        HASH_KEY: "",
-        **{OWN + key: value for key, value in own.items()},
-    }
+    own = {OWN + key: _text(value) for key, value in facts.items() if value not in ("", [])}
+    return {**_kohya(lora), **_model_spec(lora.family, names, triggers, title, format), HASH_KEY: "", **own}
 
 
 def trigger_phrases(lora: LoRA) -> list[str]:
@@ -123,6 +110,21 @@ def _kohya(lora: LoRA) -> dict[str, str]:
         "ss_v2": "True" if lora.family == "sd2" else "",
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def _model_spec(
+    family: str, inputs: Sequence[str], triggers: Sequence[str], title: str, format: str | None
+) -> dict[str, str]:
+    fields = {
+        "sai_model_spec": "1.0.1",
+        "implementation": _implementation(family, format),
+        "title": title,
+        "merged_from": ", ".join(inputs) if len(inputs) > 1 else "",
+        "trigger_phrase": ", ".join(dict.fromkeys(triggers)),
+        "date": _date(),
+        **_spec_of_family(family),
+    }
+    return {_SPEC + key: value for key, value in fields.items() if value}
 
 
 def _common(numbers: Sequence[float]) -> str:

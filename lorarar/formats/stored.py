@@ -17,30 +17,11 @@ from lorarar.lora import Layer
 # The number of rows of these parts, in order of preference, is the rank of a factored layer.
 _RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
 # Parts that are matrices or convolutions in every file.
-MATRICES = frozenset(
-    {
-        "down",
-        "up",
-        "mid",
-        "hada_w1_a",
-        "hada_w1_b",
-        "hada_w2_a",
-        "hada_w2_b",
-        "hada_t1",
-        "hada_t2",
-        "lokr_w1",
-        "lokr_w2",
-    }
-    | {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2", "oft_blocks", "a1", "a2", "b1", "b2"}
-)
-_KERNELS = {
-    "conv1": (3, 3),
-    "conv2": (3, 3),
-    "conv": (3, 3),
-    "conv_in": (3, 3),
-    "conv_out": (3, 3),
-    "conv_shortcut": (1, 1),
-}
+MATRICES = frozenset({"down", "up", "mid", "oft_blocks", "a1", "a2", "b1", "b2"})
+MATRICES |= {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"}
+MATRICES |= {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"}
+# Last name of a convolution's path -> its kernel.
+_KERNELS = dict.fromkeys(("conv1", "conv2", "conv", "conv_in", "conv_out"), (3, 3)) | {"conv_shortcut": (1, 1)}
 
 
 @dataclass(frozen=True, eq=False)

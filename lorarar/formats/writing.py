@@ -68,8 +68,7 @@ def save(
         tensors, header, sidecar = _encode(_without_zero_scales(lora), dialect, family)
     except FormatError as error:
         raise FormatError(f"{path} was not written: {error}") from error
-    carried = {key: value for key, value in lora.metadata.items() if key != ADAPTER_METADATA_KEY}
-    header = {**carried, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
+    header = _with_metadata(header, lora, metadata)
     return _write(peft.weights_path(path) if dialect == "peft" else path, tensors, header, sidecar, lora, dtype, force)
 
 
@@ -84,6 +83,12 @@ def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:
     """Return the name in diffusers of the denoiser with these layers; "unet" without layers."""
     roots = {layer.partition(".")[0] for layer in layers} - set(TEXT_ENCODERS)
     return "unet" if not roots or roots & _UNET else "transformer"
+
+
+def _with_metadata(header: Mapping[str, str], lora: LoRA, metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Add the LoRA's metadata, without an old configuration, and the given metadata to the dialect's header."""
+    kept = {key: value for key, value in lora.metadata.items() if key != ADAPTER_METADATA_KEY}
+    return {**kept, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
 
 
 def _encode(

@@ -1,14 +1,15 @@
-"""Learned mergers: networks and constants that yield the coefficients of a merge.
+"""Hypernetworks and constants: the learned mergers, which compute the coefficients of a merge.
 
-build       New learned mergers, sized for a base model
-checkpoint  Files of learned mergers: safetensors, with the kind and the configuration in the header
-constant    Constant merger: learned numbers that do not look at the LoRAs
-features    What can be told of a LoRA's layers, beside other LoRAs', without knowing width, rank or factorisation
-hub         Learned mergers in folders and on the Hugging Face hub
-layerwise   Our hypernetwork
-paper       The hypernetwork of LoRA.rar, as its authors released it, computed through the factors
-released    The hypernetworks that the authors of LoRA.rar released, pickled .pth files of six tensors
-shipped     The learned mergers that come with lorarar
+build       Construction: new learned mergers, sized for a base model
+checkpoint  Checkpoints: files of learned mergers, with the kind and the configuration in the header
+constant    Constant merger: learned coefficients that do not depend on the LoRAs
+features    Features: inputs of our own network, from layer paths and deltas
+hub         Hub: learned mergers in folders and on the Hugging Face hub
+layerwise   Layerwise network: our hypernetwork, one coefficient for each layer and LoRA
+networks/   Shipped networks: weights and cards
+paper       Paper network: the hypernetwork of LoRA.rar, one coefficient for each column
+released    Released networks: the files of the authors of LoRA.rar
+shipped     Shipped networks: the one for each family of base models
 """
 
 import lazy_loader

@@ -146,9 +146,9 @@ def constant_merger(
     rows = [list(row) for row in numbers.values()]
     if not rows or len({len(row) for row in rows}) > 1:
         raise ValueError(f"expected one coefficient for each LoRA in each {group}, found {dict(numbers)}")
-    predicted = {"projection": tuple(numbers), "layer": tuple(dict.fromkeys(map(projection, numbers)))}
-    chosen = predicted.get(group, ConstantConfig.predicted)
-    config = ConstantConfig(tuple(numbers), group, len(rows[0]), predicted=chosen, fixed=fixed)
+    projections = {"projection": tuple(numbers), "layer": tuple(dict.fromkeys(map(projection, numbers)))}
+    predicted = projections.get(group, ConstantConfig.predicted)
+    config = ConstantConfig(tuple(numbers), group, len(rows[0]), predicted=predicted, fixed=fixed)
     merger = ConstantMerger(config).requires_grad_(False)
     merger.values.copy_(torch.tensor(rows))
     return merger.eval()

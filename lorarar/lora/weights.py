@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from lorarar.lora.coefficients import Coefficients
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA, block, is_text_encoder
@@ -75,22 +77,21 @@ def input_weights(
     )
 
 
-def weight_coefficients(coefficients: Coefficients, strengths: InputWeights) -> Coefficients:
+def weight_coefficients(coefficients: Coefficients, weights: InputWeights) -> Coefficients:
     """Multiply every coefficient by the LoRA weight of its layer and input."""
-    return Coefficients(
-        {
-            layer: tuple(m * number for m, number in zip(vectors, strengths.of(layer), strict=True))
-            for layer, vectors in coefficients.layers.items()
-        }
-    )
+    layers: dict[str, tuple[Tensor, ...]] = {}
+    for layer, vectors in coefficients.layers.items():
+        layers[layer] = tuple(m * number for m, number in zip(vectors, weights.of(layer), strict=True))
+    return Coefficients(layers)
 
 
-def weight_loras(loras: Sequence[LoRA], strengths: InputWeights) -> list[LoRA]:
+def weight_loras(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
     """Multiply every delta by the LoRA weight of its layer and input, for mergers without coefficients."""
-    return [
-        replace(lora, layers={la: _times(delta, strengths.of(la)[i]) for la, delta in lora.layers.items()})
-        for i, lora in enumerate(loras)
-    ]
+    weighted: list[LoRA] = []
+    for index, lora in enumerate(loras):
+        layers = {layer: _times(delta, weights.of(layer)[index]) for layer, delta in lora.layers.items()}
+        weighted.append(replace(lora, layers=layers))
+    return weighted
 
 
 def _times(delta: Layer, number: float) -> Layer:
@@ -100,12 +101,16 @@ def _times(delta: Layer, number: float) -> Layer:
 
 
 def _each(name: str, value: float | Sequence[float] | None, count: int) -> tuple[float, ...]:
-    numbers = [1.0] if value is None else [value] if isinstance(value, int | float) else list(value)
+    if value is None:
+        value = 1.0
+    numbers = [value] if isinstance(value, int | float) else list(value)
     if len(numbers) not in (1, count):
         raise ValueError(f"expected {name} with one number or one for each of {count} inputs, found {numbers}")
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"expected finite numbers for {name}, found {numbers}")
-    return tuple(float(number) for number in (numbers if len(numbers) == count else numbers * count))
+    if len(numbers) != count:
+        numbers = numbers * count
+    return tuple(float(number) for number in numbers)
 
 
 def _product(a: Iterable[float], b: Iterable[float]) -> tuple[float, ...]:

@@ -1,12 +1,15 @@
-"""Mergers: the table of methods, and merging in memory and from file to file.
+"""Mergers: the catalogue of methods, and merging in memory and from file to file.
 
-combination  Merge LoRAs in memory by any method of the table: what `from lorarar import merge` gives
-files        Merge LoRA files: read, merge, write, in one call
-methods/     Closed-form mergers, and those that act while sampling
-objective    The losses that learned mergers minimise: pure functions on tensors
-optimised/   Mergers that optimise the coefficients of each pair
-report       What a merge of files did: as plain data, and as text for people
-table        Every merger, in one table. Callers ask for the kind, never for the name
+catalogue     Catalogue: every merger as data, readable without torch
+combination   Combination: merge LoRAs in memory, by any method of the table
+files         Files: merge LoRA files into a file
+loss_weights  Loss weights: weights of the objective's terms
+methods/      Closed-form mergers, and mergers that act while sampling
+objective     Objective: the losses that learned mergers minimise
+optimised/    Mergers that optimise the coefficients of each pair, as data
+report        Report: what a merge of files did, as plain data and as text
+request       Requests: what a merge does, as data
+table         Table: every merger with its function
 """
 
 import lazy_loader

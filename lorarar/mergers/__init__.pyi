@@ -11,7 +11,7 @@ from .objective import combined_target as combined_target
 from .objective import fidelity_loss as fidelity_loss
 from .objective import similarity as similarity
 from .objective import weighted_total as weighted_total
-from .report import Summary as Summary
+from .report import MergeSummary as MergeSummary
 from .report import describe_merge as describe_merge
 from .request import FileMerge as FileMerge
 from .request import MergeRequest as MergeRequest

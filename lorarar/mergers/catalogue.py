@@ -50,18 +50,18 @@ class MergerInfo:
             return f"base {self.pair.needs}"
         return "network" if self.learned else ""
 
-    def settings(self, chosen: Options) -> dict[str, float | int]:
+    def settings(self, values: Options) -> dict[str, float | int]:
         """Return all options, the chosen ones in place of their defaults.
 
         Raises:
             ValueError: An option is unknown, or is not a whole number where one is needed.
         """
-        for key, value in chosen.items():
+        for key, value in values.items():
             if key not in self.options:
                 raise ValueError(unknown_name(f"an option of {self.name}", key, self.options))
             if isinstance(self.options[key], int) and not float(value).is_integer():
                 raise ValueError(f"expected a whole number for option {key} of {self.name}, found {value}: round it")
-        return {key: type(default)(chosen.get(key, default)) for key, default in self.options.items()}
+        return {key: type(default)(values.get(key, default)) for key, default in self.options.items()}
 
 
 def _learned(name: str, citation: str, *, pairs_only: bool = True) -> MergerInfo:
@@ -105,9 +105,7 @@ _ROWS = (
     _pruning("knots_dare", _KNOTS, seed=0),
     MergerInfo("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", {"mu": 0.5}),
     MergerInfo("klora", "runtime", _KLORA, {"alpha": 1.5, "beta": 0.5}, pairs_only=True),
-    MergerInfo(
-        "klora_wrapped", "runtime", f"{_KLORA}, variant s*", {"alpha": 1.5, "beta": 0.85 * 1.5}, pairs_only=True
-    ),
+    MergerInfo("klora_wrapped", "runtime", f"{_KLORA}, variant s*", _KLORA_WRAPPED, pairs_only=True),
     MergerInfo("switch", "runtime", "LoRA switch, arXiv 2402.16843", {"tau": 5}),
     MergerInfo("composite", "runtime", "LoRA composite, arXiv 2402.16843"),
 )

@@ -179,8 +179,8 @@ def _closed_form_or_optimised(name: str) -> Merger:
 def _check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
     if method.pair and optimiser is None:
         raise ValueError(
-            f"expected an optimiser for {method.name}, which takes the base model and the concepts' "
-            f"{method.pair.needs}, found none: use `lorarar merge --merger {method.name} --base MODEL` (in Python "
+            f"{method.name} optimises each pair, so it needs an optimiser with the base model and the concepts' "
+            f"{method.pair.needs}: use `lorarar merge --merger {method.name} --base MODEL` (in Python "
             "lorarar.workflows.merge_on_base, or optimiser=PairOptimiser(..))"
         )
     if optimiser is not None and not method.pair:

@@ -12,13 +12,15 @@ from torch import Tensor
 from lorarar.formats import BaseWeights, load, metadata_for, save, trigger_phrases, write_tensors
 from lorarar.lora import LoRA, one_thread, relative_error, summarise_coefficients, torch_dtype
 from lorarar.mergers.combination import Merged, combine
-from lorarar.mergers.report import Summary, roles, summarise_merge
+from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
 from lorarar.mergers.request import FileMerge
 from lorarar.mergers.table import Optimiser
 from lorarar.storage import check_target
 
 
-def merge_files(job: FileMerge, optimiser: Optimiser | None = None, facts: dict[str, object] | None = None) -> Summary:
+def merge_files(
+    job: FileMerge, optimiser: Optimiser | None = None, facts: dict[str, object] | None = None
+) -> MergeSummary:
     """Merge LoRA files into one ordinary LoRA file.
 
     Args:
@@ -89,7 +91,7 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     tensors = {}
     for layer, vectors in merged.coefficients.layers.items():
         width = merged.lora.layers[layer].shape[-1]
-        for role, m in zip(roles(len(vectors)), vectors, strict=True):
+        for role, m in zip(input_names(len(vectors)), vectors, strict=True):
             tensors[f"{layer}.{role}"] = m.detach().float().cpu().expand(width).contiguous()
     return tensors
 

@@ -1,51 +1,96 @@
-"""What a merge of files did: as plain data, and as text for people."""
+"""Report: what a merge of files did, as plain data and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from lorarar.formats import token_names
-from lorarar.lora import LoRA, LowRank, relative_error, summarise_coefficients
+from lorarar.lora import LoRA, LowRank, TruncationLoss, relative_error, summarise_coefficients
 from lorarar.mergers.combination import Merged
 
-Summary = dict[str, Any]
+
+class InputSummary(TypedDict):
+    """One input: its role, file and LoRA weight."""
+
+    role: str
+    file: str
+    sha256: str
+    family: str
+    layers: int
+    rank: int
+    weight: float
+
+
+class MethodSummary(TypedDict):
+    """The merger, its options, and the file of its network; None without a network."""
+
+    name: str
+    kind: str
+    citation: str
+    options: dict[str, float | int]
+    file: str | None
+
+
+class TruncationSummary(TypedDict):
+    """Relative errors of a truncation: over all layers, and in the layer where it is largest."""
+
+    error: float
+    worst: float
+    worst_layer: str
+
+
+class MergeSummary(TypedDict):
+    """Summary of a merge of files: plain data, fit for JSON.
+
+    Attributes:
+        inputs: The inputs, in order.
+        method: The merger.
+        strengths: Weights of the inputs, blocks and text encoders that differ from 1.
+        files: Files that were written.
+        family: Family of the base model.
+        layers: Number of merged layers.
+        predicted_layers: Number of layers whose coefficients a learned merger predicted; None for other methods.
+        rank: Largest rank of a merged layer.
+        coefficients: Moments of the coefficients, see `lorarar.lora.summarise_coefficients`; None without any.
+        truncation: Errors of the truncation; None without a truncation.
+        milliseconds: Time of each step: read, merge, write.
+        notes: Notes for the user.
+    """
+
+    inputs: list[InputSummary]
+    method: MethodSummary
+    strengths: dict[str, Any]
+    files: list[str]
+    family: str
+    layers: int
+    predicted_layers: int | None
+    rank: int
+    coefficients: dict[str, dict[str, list[dict[str, float]]]] | None
+    truncation: TruncationSummary | None
+    milliseconds: dict[str, float]
+    notes: list[str]
 
 
 def summarise_merge(
-    loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], took: Mapping[str, float]
-) -> Summary:
-    """What was merged, how, and what was written.
+    loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], durations: Mapping[str, float]
+) -> MergeSummary:
+    """Return the summary of a merge of files.
 
     Args:
         loras: The inputs, in order.
-        merged: What came of them.
-        written: The files.
-        took: Name of a step -> seconds.
-
-    Returns:
-        Plain data, fit for JSON.
+        merged: The merge.
+        written: Files that were written.
+        durations: Name of a step -> seconds.
     """
-    losses = merged.losses
-    worst = max(losses, key=lambda layer: losses[layer].relative) if losses else None
+    method = merged.method
     return {
-        "inputs": [
-            {
-                "role": role,
-                "file": lora.name,
-                "sha256": lora.sha256,
-                "family": lora.family,
-                "layers": len(lora.layers),
-                "rank": _rank(lora),
-                "weight": weight,
-            }
-            for role, lora, weight in zip(roles(len(loras)), loras, merged.weights.weights, strict=True)
-        ],
+        "inputs": _inputs(loras, merged.weights.weights),
         "method": {
-            "name": merged.method.name,
-            "kind": merged.method.kind,
-            "citation": merged.method.citation,
+            "name": method.name,
+            "kind": method.kind,
+            "citation": method.citation,
             "options": dict(merged.options),
             "file": str(merged.network.file) if merged.network else None,
         },
@@ -54,72 +99,87 @@ def summarise_merge(
         "family": merged.lora.family,
         "layers": len(merged.lora.layers),
         "predicted_layers": None if merged.predicted is None else len(merged.predicted),
-        "rank": _rank(merged.lora),
+        "rank": _largest_rank(merged.lora),
         "coefficients": summarise_coefficients(merged.coefficients) if merged.coefficients else None,
-        "truncation": {
-            "error": relative_error(losses.values()),
-            "worst": losses[worst].relative,
-            "worst_layer": worst,
-        }
-        if worst
-        else None,
-        "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in took.items()},
-        "notes": [*merged.notes, *_about_vectors(merged), *_about_embeddings(merged.lora)],
+        "truncation": _truncation(merged.losses),
+        "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in durations.items()},
+        "notes": [*merged.notes, *_vector_notes(merged), *_embedding_notes(merged.lora)],
     }
 
 
-def describe_merge(found: Summary) -> str:
-    """A summary as text, for people."""
+def _inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[InputSummary]:
+    return [
+        {
+            "role": role,
+            "file": lora.name,
+            "sha256": lora.sha256,
+            "family": lora.family,
+            "layers": len(lora.layers),
+            "rank": _largest_rank(lora),
+            "weight": weight,
+        }
+        for role, lora, weight in zip(input_names(len(loras)), loras, weights, strict=True)
+    ]
+
+
+def _truncation(losses: Mapping[str, TruncationLoss]) -> TruncationSummary | None:
+    if not losses:
+        return None
+    worst = max(losses, key=lambda layer: losses[layer].relative)
+    return {"error": relative_error(losses.values()), "worst": losses[worst].relative, "worst_layer": worst}
+
+
+def describe_merge(summary: MergeSummary) -> str:
+    """Return a summary as text."""
+    method, truncation, milliseconds = summary["method"], summary["truncation"], summary["milliseconds"]
     lines = [
         f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
-        f"rank {entry['rank']}, strength {entry['weight']:g})"
-        for entry in found["inputs"]
+        f"rank {entry['rank']}, weight {entry['weight']:g})"
+        for entry in summary["inputs"]
     ]
-    method = found["method"]
     lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
-    lines += [f"  {note}" for note in [*found["notes"], *_about_strengths(found["strengths"])]]
-    if found["predicted_layers"] is not None:
+    lines += [f"  {note}" for note in [*summary["notes"], *_weight_notes(summary["strengths"])]]
+    if summary["predicted_layers"] is not None:
         lines.append(
-            f"  predicted: {found['predicted_layers']} layers; summed with fixed coefficients: the other "
-            f"{found['layers'] - found['predicted_layers']}"
+            f"  predicted: {summary['predicted_layers']} layers; summed with fixed coefficients: the other "
+            f"{summary['layers'] - summary['predicted_layers']}"
         )
-    if found["truncation"]:
+    if truncation:
         lines.append(
-            f"  truncated, relative error {found['truncation']['error']:.3g}, at most "
-            f"{found['truncation']['worst']:.3g} in a layer ({found['truncation']['worst_layer']})"
+            f"  truncated, relative error {truncation['error']:.3g}, at most "
+            f"{truncation['worst']:.3g} in a layer ({truncation['worst_layer']})"
         )
-    took = found["milliseconds"]
     lines.append(
-        f"written: {', '.join(found['files'])}: {found['layers']} layers, rank {found['rank']}; "
-        f"read {took['read']:.0f} ms, merged {took['merge']:.0f} ms, written {took['write']:.0f} ms"
+        f"written: {', '.join(summary['files'])}: {summary['layers']} layers, rank {summary['rank']}; read "
+        f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms, written {milliseconds['write']:.0f} ms"
     )
     return "\n".join(lines)
 
 
-def roles(count: int) -> list[str]:
-    """What the inputs are called: content and style when there are two, else their numbers."""
+def input_names(count: int) -> list[str]:
+    """Return the names of the inputs: content and style if there are two, else their numbers."""
     return ["content", "style"] if count == 2 else [str(index) for index in range(count)]
 
 
-def _about_vectors(merged: Merged) -> list[str]:
+def _vector_notes(merged: Merged) -> list[str]:
     count = sum(len(delta.shape) == 1 for delta in merged.lora.layers.values())
     by_sum = count and merged.method.kind == "delta"
     return [f"{count} norms and biases are summed: {merged.method.name} is for matrices"] if by_sum else []
 
 
-def _about_embeddings(lora: LoRA) -> list[str]:
+def _embedding_notes(lora: LoRA) -> list[str]:
     names = token_names(lora.embeddings)
     return [f"learned embeddings are written beside the result: {', '.join(names)}"] if names else []
 
 
-def _about_strengths(found: Mapping[str, Any]) -> list[str]:
-    """Strengths of parts; those of whole inputs stand beside these."""
-    parts = dict(found.get("blocks", {}))
-    if "text_encoder" in found:
-        parts["the text encoders"] = found["text_encoder"]
-    return [f"strength of {name}: {', '.join(f'{number:g}' for number in numbers)}" for name, numbers in parts.items()]
+def _weight_notes(weights: Mapping[str, Any]) -> list[str]:
+    """Return notes on the weights of blocks and text encoders; those of whole inputs stand beside the inputs."""
+    parts = dict(weights.get("blocks", {}))
+    if "text_encoder" in weights:
+        parts["the text encoders"] = weights["text_encoder"]
+    return [f"weight of {name}: {', '.join(f'{number:g}' for number in numbers)}" for name, numbers in parts.items()]
 
 
-def _rank(lora: LoRA) -> int:
-    """The largest rank of its low-rank layers; 0 where there are none."""
+def _largest_rank(lora: LoRA) -> int:
+    """Return the largest rank of the low-rank layers; 0 if there are none."""
     return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=0)

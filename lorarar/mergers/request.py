@@ -117,8 +117,8 @@ class MergeRequest:
         missing = [option(name) for name, value in inputs.items() if not value]
         if missing:
             raise ValueError(
-                f"expected the base model and the concepts' {method.needs} for {self.merger}, which optimises each "
-                f"pair, found no {', '.join(missing)}: give all of them"
+                f"{self.merger} optimises each pair with the base model and the concepts' {method.needs}, and not all "
+                f"of these are given: give {', '.join(missing)}"
             )
 
     def _check_pair_inputs(self, needs: str | None) -> None:

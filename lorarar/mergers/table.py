@@ -16,7 +16,7 @@ from lorarar.mergers.methods.klora import klora
 from lorarar.mergers.methods.knots import knots
 from lorarar.mergers.methods.linear import linear
 from lorarar.mergers.methods.np_lora import np_lora
-from lorarar.mergers.methods.pruning import PRUNINGS, pruned
+from lorarar.mergers.methods.pruning import PRUNINGS, prune
 from lorarar.mergers.methods.svd import svd
 from lorarar.mergers.methods.switch import composite, switch
 from lorarar.mergers.optimised.pair_method import PairMethod
@@ -82,7 +82,7 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     "klora_wrapped": partial(klora, wrapped=True),
     "switch": switch,
     "composite": composite,
-    **{name: partial(pruned, pruning) for name, pruning in PRUNINGS.items()},
+    **{name: partial(prune, pruning) for name, pruning in PRUNINGS.items()},
 }
 
 

@@ -20,6 +20,7 @@ from .locations import is_hub_id as is_hub_id
 from .locations import local_path as local_path
 from .old_names import KEYS as KEYS
 from .old_names import RENAMED_MERGERS as RENAMED_MERGERS
+from .old_names import old_arguments as old_arguments
 from .run_folder import ConfigError as ConfigError
 from .run_folder import claim_run as claim_run
 from .run_folder import stated as stated

@@ -6,11 +6,14 @@ the message gives the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # Kinds of learned mergers and names of methods.
 RENAMED_MERGERS = {"invariant": "layerwise", "words": "text_guided"}
+# Commands and options of the command line.
+RENAMED_COMMANDS = {"imagine": "synthesise", "toyworld": "world"}
+RENAMED_OPTIONS = {"--start": "--init"}
 
 # Class of a configuration -> old key -> new key; dots lead into nested keys.
 KEYS: Mapping[str, Mapping[str, str]] = {
@@ -57,3 +60,16 @@ def old_names(found: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]
     merger = found.get("merger")
     if merger in RENAMED_MERGERS:
         yield f"merger={merger}", f"merger={RENAMED_MERGERS[merger]}"
+
+
+def old_arguments(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield every old name of a command, an option or a merger on a command line, with its new name."""
+    if argv and argv[0] in RENAMED_COMMANDS:
+        yield argv[0], RENAMED_COMMANDS[argv[0]]
+    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
+        option, _, value = argument.partition("=")
+        if option in RENAMED_OPTIONS:
+            yield option, RENAMED_OPTIONS[option]
+        merger = value or following
+        if option == "--merger" and merger in RENAMED_MERGERS:
+            yield f"--merger {merger}", f"--merger {RENAMED_MERGERS[merger]}"

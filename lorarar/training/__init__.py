@@ -1,15 +1,16 @@
-"""Training of LoRAs and of mergers.
+"""Training of LoRAs and of mergers on a frozen base.
 
-batches          What a training step sees of a concept
-callbacks        What a merger's training keeps and shows
-dreambooth       Train LoRAs by DreamBooth: one with peft, or the pieces that the zoo trains many with
-merger_training  Train any learned merger: a constant, the coefficients of one pair, or a hypernetwork
-pair_optimiser   What optimises two LoRAs from files
-pair_training    Optimise the coefficients of pairs
-pairs            The pairs that a merger is trained on: LoRAs, cached encodings, and a batch for each step
-targets          What a merged model is asked in a training step, and what its teachers answer
-trainer          Run a LightningModule for a number of steps, with checkpoints and resume
-zoo              Train many LoRAs at once, in one process and one batch, each equal to the one peft would train al
+batches          Batches of a concept: its encoded images at random timesteps with random noise
+callbacks        Callbacks of a merger's training: the best merger's file, histograms and image grids
+dreambooth       DreamBooth training of one LoRA with peft, and the parts that the zoo shares
+merger_training  Training of any learned merger: a constant, the coefficients of one pair, or a hypernetwork
+pair_optimiser   Pair optimiser: the coefficients of two LoRAs from a base and the user's inputs
+pair_training    Pair training: the coefficients of many pairs in one batch
+pairs            Pairs that a merger is trained on: LoRAs, cached encodings, and a batch for each step
+settings         Settings of training, readable without torch
+targets          Targets of a merged model: inputs of each term, and the teachers' predictions
+trainer          Trainer: run a LightningModule for a number of steps, with checkpoints and resume
+zoo              Zoo: many LoRAs at once, in one process and one batch, each equal to one that peft trains
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What optimises two LoRAs from files: a base model, and for each concept a folder of images or a description."""
+"""Pair optimiser: the coefficients of two LoRAs from a base and the user's images or descriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from typing import Any
 import torch
 
 from lorarar.datasets import Concept, ConceptKind, Pair, list_images, load_images
-from lorarar.diffusion import Backbone, Sampling, load_backbone, synthesise_pairs
+from lorarar.diffusion import Backbone, Sampling, denoiser_part, load_backbone, synthesise_pairs
 from lorarar.formats import trigger_phrases
 from lorarar.hypernetwork import Network, open_network
-from lorarar.lora import Coefficients, LoRA, is_text_encoder
+from lorarar.lora import Coefficients, LoRA
 from lorarar.mergers import PairInputs
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import claim_run, sha256
 from lorarar.training.pair_training import OptimisedPair, optimise
 
-_DRAWING = Sampling(steps=30, guidance=5.0)  # of the image that the base draws from the descriptions
+_SYNTHESIS = Sampling(steps=30, guidance=5.0)  # of the pair's synthetic image
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class PairOptimiser:
     """Optimise the denoiser's coefficients of a content and a style LoRA; all other layers get the method's fixed one.
 
     Attributes:
-        base: folder or hub id of the base model.
-        inputs: images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
-        device: where to compute; on a GPU in bfloat16 and with gradient checkpointing.
+        base: Folder or hub id of the base model.
+        inputs: Images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
+        device: Where to compute; on a GPU in bfloat16 and with gradient checkpointing.
     """
 
     base: str | Path
@@ -42,17 +42,17 @@ class PairOptimiser:
 
     @cached_property
     def init(self) -> Network | None:
-        """The trained merger whose coefficients the optimisation starts from, loaded once."""
+        """Return the trained merger whose coefficients the optimisation starts from, loaded once."""
         return open_network(self.inputs.init) if self.inputs.init else None
 
     def __call__(self, loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
-        """The optimised coefficients of [content, style].
+        """Return the optimised coefficients of [content, style].
 
         Raises:
-            FileNotFoundError: there is no base model, or a folder holds no images.
-            ValueError: there are not two LoRAs, an image cannot be read, there is no prompt or no description, or
-                ``runs`` holds a run of other settings.
-            FloatingPointError: the loss is not finite; the last checkpoint is kept.
+            FileNotFoundError: There is no base model, or a folder holds no images.
+            ValueError: There are not two LoRAs, an image cannot be read, there is no prompt or no description, or the
+                folder for checkpoints holds a run of other settings.
+            DivergenceError: The loss is not finite; the last checkpoint is kept.
         """
         if len(loras) != 2:
             raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
@@ -62,44 +62,45 @@ class PairOptimiser:
         if self.inputs.runs:
             settings = self._settings(loras, pair, method)
             claim_run(self.inputs.runs, settings, "name another folder with --runs, or delete this one")
-        members = {c.name: _denoisers(lora) for c, lora in zip((pair.content, pair.style), loras, strict=True)}
-        with torch.enable_grad(), redirect_stdout(sys.stderr):  # the progress bar is not the command's answer
-            (found,) = optimise(
+        members = {c.name: denoiser_part(lora) for c, lora in zip((pair.content, pair.style), loras, strict=True)}
+        with torch.enable_grad(), redirect_stdout(sys.stderr):  # the command's own output is on stdout
+            synthetic = None
+            if method.needs == "descriptions":
+                synthetic = synthesise_pairs(backbone, [pair], sampling=_SYNTHESIS)
+            (result,) = optimise(
                 backbone,
                 [pair],
                 members,
                 method,
                 runs=self.inputs.runs,
                 init=init,
-                synthetic=synthesise_pairs(backbone, [pair], sampling=_DRAWING)
-                if method.needs == "descriptions"
-                else None,
+                synthetic=synthetic,
                 precision="32-true" if self.device == "cpu" else "bf16-mixed",
             )
-        print(describe(found), file=sys.stderr)
-        coefficients: Coefficients = found.merger(loras)
+        print(describe_optimisation(result), file=sys.stderr)
+        coefficients: Coefficients = result.merger(loras)
         return coefficients
 
     def facts(self) -> dict[str, Any]:
-        """What is optimised on, as plain data for a file's header.
+        """Return the inputs of the optimisation as plain data, for a file's header.
 
         Raises:
-            FileNotFoundError: a folder holds no images.
+            FileNotFoundError: A folder holds no images.
         """
         folders = {"content_images": self.inputs.content_images, "style_images": self.inputs.style_images}
-        words = {
+        descriptions = {
             "content_description": self.inputs.content_description,
             "style_description": self.inputs.style_description,
         }
         return {
             "base": str(self.base),
-            **{key: {p.name: sha256(p) for p in images_in(folder)} for key, folder in folders.items() if folder},
-            **{key: text for key, text in words.items() if text},
+            **{key: {p.name: sha256(p) for p in _images_in(folder)} for key, folder in folders.items() if folder},
+            **{key: text for key, text in descriptions.items() if text},
             **({"init_sha256": self.init.sha256} if self.init else {}),
         }
 
     def finish(self) -> None:
-        """Delete the folder ``runs``, once the result is written."""
+        """Delete the folder for checkpoints, once the result is written."""
         if self.inputs.runs and (self.inputs.runs / "config.json").is_file():
             shutil.rmtree(self.inputs.runs, ignore_errors=True)
 
@@ -107,21 +108,20 @@ class PairOptimiser:
         content, style = (Path(lora.name).stem for lora in loras)
         if not content or not style or content == style:
             content, style = "content", "style"
-        given = (
-            self.inputs.content_images,
-            self.inputs.style_images,
-            self.inputs.content_description,
-            self.inputs.style_description,
-        )
-        used, needed = (given[:2], "folders of images") if method.needs == "images" else (given[2:], "descriptions")
-        if not all(used):
-            raise ValueError(f"expected {needed} of the content and the style, found {used}: give both")
+        inputs = self.inputs
+        folders = inputs.content_images, inputs.style_images
+        descriptions = inputs.content_description, inputs.style_description
+        if method.needs == "images" and not all(folders):
+            raise ValueError(f"expected folders of images of the content and the style, found {folders}: give both")
+        if method.needs == "descriptions" and not all(descriptions):
+            raise ValueError(f"expected descriptions of the content and the style, found {descriptions}: give both")
         return (
-            concept_of(loras[0], content, "content", given[0], self.inputs.content_prompt, given[2]),
-            concept_of(loras[1], style, "style", given[1], self.inputs.style_prompt, given[3]),
+            concept_of(loras[0], content, "content", folders[0], inputs.content_prompt, descriptions[0]),
+            concept_of(loras[1], style, "style", folders[1], inputs.style_prompt, descriptions[1]),
         )
 
     def _settings(self, loras: Sequence[LoRA], pair: Pair, method: PairMethod) -> dict[str, Any]:
+        """Return what a resumed run must share; the method's settings stand at the top level too, for messages."""
         captions = {"content_captions": pair.content.captions, "style_captions": pair.style.captions}
         hashes = {"content_sha256": loras[0].sha256, "style_sha256": loras[1].sha256, "prompt": pair.prompt}
         settings: Mapping[str, Any] = asdict(method)
@@ -136,15 +136,23 @@ class PairOptimiser:
 def concept_of(
     lora: LoRA, name: str, kind: ConceptKind, folder: Path | None, prompt: str | None, description: str = ""
 ) -> Concept:
-    """A concept from a folder of images, if there is one, and a prompt.
+    """Return a concept of a folder of images, if it is given, and a prompt.
+
+    Args:
+        lora: The concept's LoRA, whose trigger words replace a missing prompt.
+        name: Name of the concept.
+        kind: "content" or "style".
+        folder: Folder of images; the caption of `image.png` is `image.txt` beside it, else the prompt.
+        prompt: The prompt that the LoRA was trained with; None takes the trigger words.
+        description: Description that the base understands.
 
     Raises:
-        FileNotFoundError: the folder holds no images.
-        ValueError: an image cannot be read, or there is neither a prompt nor trigger words in the LoRA's file.
+        FileNotFoundError: The folder holds no images.
+        ValueError: An image cannot be read, or there is neither a prompt nor trigger words in the LoRA's file.
     """
-    paths = images_in(folder) if folder else []
+    paths = _images_in(folder) if folder else []
     if paths:
-        load_images(paths, 8)  # an unreadable one shows here, before a large model is loaded
+        load_images(paths, 8)  # fails on an unreadable image before a large model is loaded
     phrase = prompt or next(iter(trigger_phrases(lora)), None)
     if not phrase:
         raise ValueError(
@@ -155,29 +163,26 @@ def concept_of(
     return Concept(name, kind, phrase, tuple(paths), captions, description)
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The images of a folder, by name.
+def _images_in(folder: Path) -> list[Path]:
+    """List the images of a folder by name.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: There is no image.
     """
-    found = list_images(folder)
-    if not found:
-        raise FileNotFoundError(f"expected images (PNG, JPEG, WebP) in {folder}, found none: put the concept's there")
-    return found
+    images = list_images(folder)
+    if not images:
+        raise FileNotFoundError(
+            f"expected images (PNG, JPEG, WebP) in {folder}, found none: put the concept's images there"
+        )
+    return images
 
 
-def describe(found: OptimisedPair) -> str:
-    """What optimising did to the objective, as text."""
-    terms = ", ".join(f"{name} {found.before[name]:.4g} -> {found.after[name]:.4g}" for name in found.before)
-    return f"optimised in {found.steps} steps; on draws that no step saw: {terms}"
+def describe_optimisation(result: OptimisedPair) -> str:
+    """Return a line of text about the objective before and after."""
+    terms = ", ".join(f"{name} {result.before[name]:.4g} -> {result.after[name]:.4g}" for name in result.before)
+    return f"optimised in {result.steps} steps; on held-out batches: {terms}"
 
 
 def _caption(image: Path, prompt: str) -> str:
     text = image.with_suffix(".txt")
     return text.read_text(encoding="utf-8").strip() or prompt if text.is_file() else prompt
-
-
-def _denoisers(lora: LoRA) -> LoRA:
-    """The LoRA without text-encoder layers."""
-    return replace(lora, layers={la: delta for la, delta in lora.layers.items() if not is_text_encoder(la)})

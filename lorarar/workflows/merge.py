@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lorarar.mergers import FileMerge, Summary, check_outputs, merge_files
+from lorarar.mergers import FileMerge, MergeSummary, check_outputs, merge_files
 from lorarar.training import PairOptimiser
 
 
-def merge_on_base(job: FileMerge) -> Summary:
+def merge_on_base(job: FileMerge) -> MergeSummary:
     """Merge two LoRA files by a merger that optimises each pair on a base model.
 
     The folder for checkpoints is deleted once the result is written; an interrupted merge resumes from it.

@@ -1,6 +1,6 @@
-"""The embedded default: a small world with known truth.
+"""The embedded default: a small world whose images have a known truth.
 
-toy/  A world of rendered subjects and styles, 32 x 32 pixels, with known truth
+toy/  Toy world: rendered subjects and styles, 32 x 32 pixels, with a known truth
 """
 
 import lazy_loader

@@ -150,6 +150,31 @@ def test_wrong_usage_is_shown(words: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: lorarar" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("imagine zoo.yaml", "expected synthesise, found its old name imagine: use the new name"),
+        ("toyworld reader world.yaml", "expected world, found its old name toyworld: use the new name"),
+        ("merge a b -o c --start n", "expected --init, found its old name --start: use the new name"),
+        ("merge a b -o c --start=n", "expected --init, found its old name --start: use the new name"),
+        (
+            "merge a b --merger words -o c",
+            "expected --merger text_guided, found its old name --merger words: use the new",
+        ),
+        ("merge a b --merger=invariant", "expected --merger layerwise, found its old name --merger invariant: use the"),
+        ("generate --merger words", "expected --merger text_guided, found its old name --merger words: use the new"),
+    ],
+)
+def test_old_names_are_refused_with_the_new_name_in_one_line(
+    argv: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv.split()) == 2
+    printed, err = capsys.readouterr()
+    assert printed == ""
+    assert err.startswith(f"lorarar: {message}")
+    assert err.count("\n") == 1
+
+
 def test_loras_that_clash_are_named(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

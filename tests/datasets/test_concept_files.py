@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lorarar.datasets.concept_files import image_folder, read_entries, read_split_tables
+from lorarar.datasets.concept_files import entry_folder, read_entries, read_split_tables
 
 
 def write(path: Path, content: object) -> Path:
@@ -20,7 +20,7 @@ def test_entries_and_split_tables_of_one_file(tmp_path: Path) -> None:
     splits = {"mine": {"train": {"contents": ["cat"], "styles": ["ink"]}}}
     path = write(tmp_path / "x.yaml", {"concepts": entries, "splits": splits})
     assert read_entries(path) == entries
-    assert [image_folder(entry) for entry in read_entries(path)] == ["cats", "ink"]
+    assert [entry_folder(entry) for entry in read_entries(path)] == ["cats", "ink"]
     assert read_split_tables(path) == splits
 
 

@@ -39,9 +39,9 @@ def test_prompts_are_filled_from_the_entry(folder: Path, tmp_path: Path) -> None
         "class": "dog",
         "prompt": "a {token} {class}",
     }
-    found = load_concepts([write(tmp_path, entry)], folder / "images")["dog6"]
-    assert found.phrase == "a sks dog"
-    assert found.captions == ("a sks dog",) * 3
+    concept = load_concepts([write(tmp_path, entry)], folder / "images")["dog6"]
+    assert concept.phrase == "a sks dog"
+    assert concept.captions == ("a sks dog",) * 3
 
 
 def test_manifest_errors(folder: Path, tmp_path: Path) -> None:
@@ -63,11 +63,11 @@ def test_images_are_upright_cropped_and_scaled(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
     picture.convert("RGB").save(tmp_path / "turned.jpg", exif=exif, quality=100)
-    plain, turned = load_images([tmp_path / "plain.png", tmp_path / "turned.jpg"], 8)
+    plain, rotated = load_images([tmp_path / "plain.png", tmp_path / "turned.jpg"], 8)
     assert plain.shape == (3, 8, 8)
     assert (plain[:, :, 0].max(), plain[:, :, -1].min()) == (-1, 1)
-    assert turned[:, 0].max() < -0.9  # black above white
-    assert turned[:, -1].min() > 0.9
+    assert rotated[:, 0].max() < -0.9  # black above white
+    assert rotated[:, -1].min() > 0.9
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:

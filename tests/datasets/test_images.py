@@ -28,7 +28,7 @@ from lorarar.datasets.records import ReferenceConcept
 from lorarar.evaluation.judge.ask.backends.encoding import load_shown
 from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Question
 from tests.evaluation.judge.sample import save_noise
 
@@ -60,10 +60,10 @@ def png_of_size(width: int, height: int) -> bytes:
 def stored_turned(image: Image.Image, orientation: int, path: Path) -> Path:
     """The image's pixels as a camera held another way stores them, with the tag that says so; lossless."""
     turn = _TURNS[orientation]
-    turned = image if turn is None else image.transpose(turn)
+    rotated = image if turn is None else image.transpose(turn)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    turned.save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
+    rotated.save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
     return path
 
 
@@ -88,18 +88,18 @@ def test_real_photos_in_every_orientation(name: str, tmp_path: Path) -> None:
     with Image.open(PHOTOS / name) as opened:
         upright = ImageOps.exif_transpose(opened).convert("RGB")
     other = PHOTOS / name.replace(name[-6:], "04.jpg")
-    wanted = pixel_hash(load_image(PHOTOS / name))
+    expected = pixel_hash(load_image(PHOTOS / name))
     questions = []
     for orientation in range(1, 9):
         path = stored_turned(upright, orientation, tmp_path / f"{orientation}.png")
-        assert pixel_hash(load_image(path)) == wanted
+        assert pixel_hash(load_image(path)) == expected
         questions.append(about(other, path))
     judge = open_backend("tiny")
     (plain,) = judge.ask([about(other, PHOTOS / name)])
-    verdict = parse(plain, questions[0])
+    verdict = parse_reply(plain, questions[0])
     assert verdict.state == "ok"
     for question, reply in zip(questions, judge.ask(questions), strict=True):
-        assert parse(reply, question).value == verdict.value
+        assert parse_reply(reply, question).value == verdict.value
         assert dict(reply.top) == pytest.approx(dict(plain.top), abs=1e-4)
 
 
@@ -116,8 +116,8 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
     pixels[0, 0] = (255, 0, 0, 255)
     pixels[0, 1] = (0, 0, 0, 51)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = np.asarray(load_image(tmp_path / "a.png"))
-    assert found.tolist() == [[[255, 0, 0], [204, 204, 204]], [[255, 255, 255], [255, 255, 255]]]
+    decoded = np.asarray(load_image(tmp_path / "a.png"))
+    assert decoded.tolist() == [[[255, 0, 0], [204, 204, 204]], [[255, 255, 255], [255, 255, 255]]]
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)
@@ -132,10 +132,10 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
         Image.fromarray(np.full((4, 4), 128 * 257, np.uint16)).save(path)
     else:
         Image.new("L", (4, 4), 128).convert("RGB").convert(mode).save(path)
-    found = load_image(path)
-    assert found.mode == "RGB"
+    decoded = load_image(path)
+    assert decoded.mode == "RGB"
     if mode not in ("1", "P"):
-        assert abs(int(np.asarray(found)[0, 0, 0]) - 128) <= 2
+        assert abs(int(np.asarray(decoded)[0, 0, 0]) - 128) <= 2
 
 
 def test_large_images_are_shrunk_and_small_ones_left(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ def test_ambiguous_names_are_refused(tmp_path: Path, references: References) -> 
     save_noise(tmp_path / "flat" / "cat_1_ink.png", 0)
     (item,) = build_items(tmp_path / "flat", "{content}_{style}.png", references)
     assert (item.content, item.style) == ("cat_1", "ink")
-    known = replace(references, concepts={**references.concepts, **more})
+    ids = replace(references, concepts={**references.concepts, **more})
     with pytest.raises(ValueError, match="ambiguous, it reads as content 'cat', style '1_ink' or content 'cat_1', sty"):
-        build_items(tmp_path / "flat", "{content}_{style}.png", known)
+        build_items(tmp_path / "flat", "{content}_{style}.png", ids)
 
 
 def test_links_to_folders_and_empty_folders_are_refused(tmp_path: Path, references: References) -> None:

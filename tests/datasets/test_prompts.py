@@ -34,10 +34,10 @@ types:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_set_that_comes_along_is_sound(path: Path) -> None:
-    found = load_prompt_set(path)
-    assert found.name == path.stem
-    assert set(found.fields) <= set(PROMPT_FIELDS)
-    prompts = found.fill({name: WORDS[name] for name in found.fields})
+    prompt_set = load_prompt_set(path)
+    assert prompt_set.name == path.stem
+    assert set(prompt_set.fields) <= set(PROMPT_FIELDS)
+    prompts = prompt_set.fill({name: WORDS[name] for name in prompt_set.fields})
     assert {prompt.type for prompt in prompts} == set(TYPES)
     assert len(prompts) == len(set(prompts)) >= 8
     assert not any("{" in prompt.text for prompt in prompts)
@@ -52,24 +52,24 @@ def test_there_are_sets_for_every_kind() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("toyworld*.yaml")), ids=lambda path: path.stem)
 def test_the_toy_worlds_prompts_use_its_words_and_fit(path: Path) -> None:
-    found = load_prompt_set(path)
-    style = {"phrase": ["szn style"]} if found.kind == "style" else {}
-    prompts = [p.text for p in found.fill({name: (WORDS | style)[name] for name in found.fields})]
+    prompt_set = load_prompt_set(path)
+    style = {"phrase": ["szn style"]} if prompt_set.kind == "style" else {}
+    prompts = [p.text for p in prompt_set.fill({name: (WORDS | style)[name] for name in prompt_set.fields})]
     assert {word for text in prompts for word in text.split()} <= set(vocabulary_words())
     tokenizer = build_tokenizer()
     assert max(len(tokenizer(text).input_ids) for text in prompts) <= tokenizer.model_max_length
 
 
 def test_a_field_of_several_texts_makes_a_prompt_for_each(tmp_path: Path) -> None:
-    found = load_prompt_set(FOLDER / "toyworld_style.yaml")
-    prompts = found.fill({"phrase": ["szn style"], "caption": WORDS["caption"]})
+    prompt_set = load_prompt_set(FOLDER / "toyworld_style.yaml")
+    prompts = prompt_set.fill({"phrase": ["szn style"], "caption": WORDS["caption"]})
     assert [p.text for p in prompts if p.type == "train"] == WORDS["caption"]
     assert Prompt("trigger", "szn style") in prompts
     assert sum(p.type == "alter" for p in prompts) == 4
     path = tmp_path / "two.yaml"
     path.write_text(GOOD.replace("{phrase} in rain", "{phrase} on {token}").replace("[phrase]", "[phrase, token]"))
-    both = load_prompt_set(path).fill({"phrase": ["a", "b"], "token": ["x", "y"]})
-    assert [p.text for p in both if " on " in p.text] == ["a on x", "a on y", "b on x", "b on y"]
+    prompt_sets = load_prompt_set(path).fill({"phrase": ["a", "b"], "token": ["x", "y"]})
+    assert [p.text for p in prompt_sets if " on " in p.text] == ["a on x", "a on y", "b on x", "b on y"]
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,17 @@ def written(folder: Path, *entries: object, **more: object) -> Path:
 def test_folders_and_lists_of_images(tmp_path: Path) -> None:
     for name in ("a/1.png", "a/0.PNG", "a/notes.txt", "b/x.jpg"):
         save_noise(tmp_path / "n.png", 0).rename((tmp_path / name).parent.mkdir(exist_ok=True) or tmp_path / name)
-    found = load_references(
+    result = load_references(
         written(
             tmp_path,
             {"name": "a", "kind": "content"},
             {"name": "a", "kind": "style", "images": ["b/x.jpg", "a/1.png"], "phrase": "oil painting style"},
         )
     )
-    assert found.root == tmp_path
-    assert found.concepts["content", "a"].images == ("a/0.PNG", "a/1.png")
-    assert found.concepts["style", "a"].images == ("a/1.png", "b/x.jpg")
-    assert found.names("style") == ["a"]
+    assert result.root == tmp_path
+    assert result.concepts["content", "a"].images == ("a/0.PNG", "a/1.png")
+    assert result.concepts["style", "a"].images == ("a/1.png", "b/x.jpg")
+    assert result.names("style") == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_folders_and_lists_of_images(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_question_calls_it(entry: dict[str, str], phrase: str, tmp_path: Path) -> None:
-    found = load_references(written(tmp_path, {"name": "my_cat", **entry}))
-    assert [concept.phrase for concept in found.concepts.values()] == [phrase]
+    result = load_references(written(tmp_path, {"name": "my_cat", **entry}))
+    assert [concept.phrase for concept in result.concepts.values()] == [phrase]
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_training_parts_of_splits(tmp_path: Path) -> None:
 
 
 def test_the_embedded_concepts() -> None:
-    found = load_references(EMBEDDED, splits="embedded")
-    assert all(concept.images for concept in found.concepts.values())
-    assert found.concepts["content", "test_content_00"].images[0] == "test_content_00/0.png"
-    assert found.concepts["style", "test_style_00"].phrase == "szn"
-    assert "train_content_00" in found.training
-    assert not found.training & {"test_content_00", "test_style_00"}
+    result = load_references(EMBEDDED, splits="embedded")
+    assert all(concept.images for concept in result.concepts.values())
+    assert result.concepts["content", "test_content_00"].images[0] == "test_content_00/0.png"
+    assert result.concepts["style", "test_style_00"].phrase == "szn"
+    assert "train_content_00" in result.training
+    assert not result.training & {"test_content_00", "test_style_00"}
 
 
 def test_another_root(tmp_path: Path) -> None:
     path = write_references(tmp_path / "a")
-    found = load_references(path, root=tmp_path / "b")
-    assert not found.concepts["content", "dog"].images
+    result = load_references(path, root=tmp_path / "b")
+    assert not result.concepts["content", "dog"].images
 
 
 def test_generated_images_beside_the_file_are_no_references(tmp_path: Path) -> None:

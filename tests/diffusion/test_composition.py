@@ -156,9 +156,9 @@ def test_text_encoders_are_summed_and_norms_are_the_steps_own(backbone: Backbone
 def test_other_kinds_and_options_are_refused(backbone: Backbone, pair: list[LoRA]) -> None:
     with pytest.raises(ValueError, match='kind "runtime", found ties of the kind "delta": merge first'):
         generate_composed(backbone, pair, MERGERS["ties"], PROMPT, SEEDS, Sampling(1))
-    with pytest.raises(ValueError, match=r"options of switch among tau, found 'ta': did you mean 'tau'"):
+    with pytest.raises(ValueError, match=r"an option of switch among tau, found 'ta': did you mean 'tau'"):
         generate_composed(backbone, pair, MERGERS["switch"], PROMPT, SEEDS, Sampling(1), {"ta": 1})
-    with pytest.raises(ValueError, match="exactly two LoRAs"):
+    with pytest.raises(ValueError, match="expected two LoRAs for K-LoRA"):
         generate_composed(backbone, pair[:1], MERGERS["klora"], PROMPT, SEEDS, Sampling(1))
 
 

@@ -11,7 +11,7 @@ import torch
 from lorarar.diffusion.loading import _left_out, load_backbone
 
 
-def test_a_loaded_base_is_frozen_and_of_the_wanted_type(base: Path) -> None:
+def test_a_loaded_base_is_frozen_and_of_the_given_dtype(base: Path) -> None:
     backbone = load_backbone(base, dtype=torch.bfloat16, gradient_checkpointing=True)
     assert {p.dtype for part in backbone.modules() for p in part.parameters()} == {torch.bfloat16}
     assert not any(p.requires_grad for part in backbone.modules() for p in part.parameters())

@@ -96,12 +96,21 @@ def test_the_command_samples_the_same_image_as_for_one_prompt_alone(
     files = [tmp_path / "c.safetensors", tmp_path / "s.safetensors"]
     for path, name in zip(files, ("train_content_00", "train_style_00"), strict=True):
         save(loras[name], path, dtype=torch.float32)
-    words = ["generate", "--base", str(base), "--lora", *map(str, files), "--merger", "direct", "--steps", "1"]
-    words += ["--guidance", "1", "--prompt-set", str(SET), "-o", str(tmp_path / "out"), "--seed", "0"]
-    words += ["--word", "content=a sks cat", "--word", "style=szn style", "--word", "token=sks", "--method", "direct"]
-    assert main([*words]) == 1
+    arguments = ["generate", "--base", str(base), "--lora", *map(str, files), "--merger", "direct", "--steps", "1"]
+    arguments += ["--guidance", "1", "--prompt-set", str(SET), "-o", str(tmp_path / "out"), "--seed", "0"]
+    arguments += [
+        "--word",
+        "content=a sks cat",
+        "--word",
+        "style=szn style",
+        "--word",
+        "token=sks",
+        "--method",
+        "direct",
+    ]
+    assert main([*arguments]) == 1
     assert "expected --content NAME and --style NAME" in capsys.readouterr().err
-    assert main([*words, "--content", "cat", "--style", "szn"]) == 0
+    assert main([*arguments, "--content", "cat", "--style", "szn"]) == 0
     manifest = tmp_path / "out" / "manifest.jsonl"
     assert str(manifest) in capsys.readouterr().out
     items = read_manifest(manifest)

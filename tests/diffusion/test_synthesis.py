@@ -28,9 +28,9 @@ def test_each_pair_is_sampled_from_its_own_description_and_cached(
     other = replace(concepts["train_content_01"], description="a blue car with black cross")
     pairs = [Pair(content, style), Pair(other, style)]
     found = synthesise_pairs(backbone, pairs, cache=tmp_path / "synthetic.safetensors", sampling=SAMPLING)
-    words = ["a red cat with white dots in deep blue grid bare flat style"]
-    words.append("a blue car with black cross in deep blue grid bare flat style")
-    images = generate(backbone, [None, None], words, [0], SAMPLING)[:, 0]
+    descriptions = ["a red cat with white dots in deep blue grid bare flat style"]
+    descriptions.append("a blue car with black cross in deep blue grid bare flat style")
+    images = generate(backbone, [None, None], descriptions, [0], SAMPLING)[:, 0]
     with torch.no_grad():
         expected = backbone.encode_images(images * 2 - 1)
     assert_close(torch.cat([found[pair.name] for pair in pairs]), expected)
@@ -121,4 +121,4 @@ def test_the_command_writes_images_that_a_zoo_can_be_trained_on(
 
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({"concepts": entries[2:]}))
     assert main(["synthesise", str(tmp_path / "zoo.yaml")]) == 1
-    assert "expected concepts with `drawn`, a list of prompts" in capsys.readouterr().err
+    assert "expected concepts with `synthetic_prompts`, a list of prompts" in capsys.readouterr().err

@@ -1,6 +1,7 @@
-"""Small files of every kind that a user would find, each with what must come of it.
+"""Corpus of small LoRA files of all kinds, each with the expected outcome.
 
-The references are dense arithmetic in float64, written from the algorithms' formulas, apart from the code under test.
+The references are dense arithmetic in float64. They follow the formulas of the algorithms and share no code with the
+package.
 """
 
 from __future__ import annotations
@@ -28,25 +29,25 @@ FF = "up_blocks.0.attentions.0.transformer_blocks.3.ff.net.0.proj"
 CONV = "down_blocks.1.resnets.0.conv1"
 OUT = "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0"
 TEXT = "text_model.encoder.layers.0.self_attn.q_proj"
-WIDTH = 6  # of the small made-up models: only sgm names ask for real widths
+WIDTH = 6  # of the small artificial models; only sgm names need real widths
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A file and what must come of it.
+    """LoRA file with the expected outcome.
 
     Args:
         tensors: Key -> tensor.
-        outcome: What must come of reading it: "exact" deltas; the same with the base's weights only; exact but dense,
-            so that dialects of factors take it only after a truncation that is asked for; or a refusal.
+        outcome: Expected outcome of reading: "exact" deltas; exact deltas with the base's weights only; exact dense
+            deltas, which the dialects of factors accept only after truncation; or an error.
         deltas: Layer path -> delta in float64, kernels flattened.
-        dialect: What `read` must call it.
-        header: The file's metadata.
-        beside: adapter_config.json beside the file, if there is one.
-        base: Layer path -> the base's weight.
-        message: What an error must say (a regular expression).
-        warning: What a warning must say.
-        data: The file's bytes, where it is not a complete safetensors file.
+        dialect: Expected dialect.
+        header: Metadata of the file.
+        beside: Content of adapter_config.json beside the file, if there is one.
+        base: Layer path -> weight of the base.
+        message: Regular expression for the expected error message.
+        warning: Expected part of the warning.
+        data: Bytes of the file, if it is not a complete safetensors file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -62,25 +63,25 @@ class Case:
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
-    """Normal numbers, float32; a seed for each role."""
+    """Return normal random numbers in float32."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
 
 
 def pair(
     stem: str, out: int, width: int, ends: tuple[str, str] = KOHYA, rank: int = 2, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Down and up under a stem."""
+    """Return down and up factors under a stem."""
     return {stem + ends[0]: rand(rank, width, seed=seed), stem + ends[1]: rand(out, rank, seed=seed + 1)}
 
 
 def product(tensors: Mapping[str, Tensor], scale: float = 1.0) -> Tensor:
-    """scale up down of the first two tensors, down first."""
+    """Return scale up down for the first two tensors, down first."""
     down, up = list(tensors.values())[:2]
     return scale * (up.double().flatten(1) @ down.double().flatten(1))
 
 
 def lora(stem: str, path: str, ends: tuple[str, str], dialect: str, *, out: int = 640, width: int = 640) -> Case:
-    """A file of one plain layer without alpha."""
+    """Return a file with one plain layer without alpha."""
     tensors = pair(stem, out, width, ends)
     return Case(tensors, deltas={path: product(tensors)}, dialect=dialect)
 
@@ -92,7 +93,7 @@ def kohya_sdxl() -> Case:
     alphas = {f"{SGM}.alpha": torch.tensor(1.0), f"{SGM_FF}.alpha": torch.tensor(0.0)}
     deltas = {
         Q: product(unet, 0.5),
-        FF: product(ff),  # an alpha of 0 means the rank
+        FF: product(ff),  # a zero alpha means alpha = rank
         f"text_encoder.{TEXT}": product(first),
         f"text_encoder_2.{TEXT}": product(second),
     }
@@ -226,7 +227,7 @@ def oft() -> Case:
 
 
 def boft() -> Case:
-    """Two stages of blocks of 4 on 8 rows: the first mixes neighbours, the second rows that lie 4 apart."""
+    """Return two stages with blocks of 4 on 8 rows. The first mixes neighbours, the second mixes rows 4 apart."""
     base, blocks = rand(8, 6, seed=7), 0.3 * rand(2, 2, 4, 4)
     skew = (blocks - blocks.mT).double()
     eye, rows = torch.eye(4, dtype=torch.float64), base.double()
@@ -239,7 +240,7 @@ def boft() -> Case:
 
 
 def dora_by_column() -> Case:
-    """Of older LyCORIS: one magnitude for each input."""
+    """Return DoRA as older LyCORIS stores it: one magnitude for each input."""
     base, magnitude = rand(640, 640, seed=7).double(), rand(1, 640, seed=8).abs() + 1
     tensors = pair(SGM, 640, 640)
     changed = base + product(tensors)
@@ -248,7 +249,7 @@ def dora_by_column() -> Case:
 
 
 def truncated() -> Case:
-    """The header says more than there is."""
+    """Return a file whose header declares more bytes than the file has."""
     data = safetensors_bytes(pair(SGM, 640, 640))
     return refused({}, "not a complete safetensors file", data=data[: len(data) // 2])
 
@@ -304,14 +305,14 @@ def malformed() -> Case:
 
 
 def fused(stem: str, ends: tuple[str, str], names: Mapping[str, int], dialect: str) -> Case:
-    """One stored layer whose rows are several layers, in shares of the width."""
+    """Return one stored layer whose rows are several layers, in shares of the width."""
     tensors = pair(stem, sum(names.values()) * WIDTH, WIDTH, ends)
     rows = product(tensors).split([share * WIDTH for share in names.values()])
     return Case(tensors, deltas=dict(zip(names, rows, strict=True)), dialect=dialect)
 
 
 def modulation() -> Case:
-    """Shift and scale change places; a file needs a block to be known as FLUX's."""
+    """Return a modulation whose shift and scale are swapped. The file needs a block of FLUX to be identified."""
     stem = "lora_unet_final_layer_adaLN_modulation_1"
     block = pair("lora_unet_double_blocks_0_img_attn_proj", WIDTH, WIDTH)
     last = pair(stem, 2 * WIDTH, WIDTH, seed=5)

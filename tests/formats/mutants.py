@@ -1,4 +1,4 @@
-"""Ways to damage small LoRA files."""
+"""Mutants: random damage to small LoRA files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SHAPES = (
 
 
 def mutant(files: list[File], rng: random.Random) -> bytes:
-    """A file with one to three things wrong with it, or none by luck."""
+    """Return a file with one to three random faults. A fault can leave the file intact."""
     file = rng.choice(files)
     for _ in range(rng.randint(0, 2)):
         file = rng.choice((_rename, _reshape, _refill, _retype, _drop, _mix, _annotate))(file, files, rng)
@@ -59,7 +59,7 @@ def mutant(files: list[File], rng: random.Random) -> bytes:
 
 
 def _rename(file: File, _: list[File], rng: random.Random) -> File:
-    """Other suffixes, swapped keys, letters lost, doubled or foreign."""
+    """Change suffixes, swap keys, and drop, double or replace letters."""
     if not file.tensors:
         return file
     tensors = list(file.tensors)
@@ -91,7 +91,7 @@ def _reshape(file: File, _: list[File], rng: random.Random) -> File:
 
 
 def _refill(file: File, _: list[File], rng: random.Random) -> File:
-    """Values that are not finite, or too large, or all zero."""
+    """Insert values that are not finite, too large or zero."""
     value = rng.choice((float("nan"), float("inf"), -float("inf"), 65504.0, 0.0, -1.0, 1e-7))
     return _changed(file, rng, lambda tensor: torch.full(tensor.shape, value, dtype=torch.float64).to(tensor.dtype))
 
@@ -107,13 +107,13 @@ def _drop(file: File, _: list[File], rng: random.Random) -> File:
 
 
 def _mix(file: File, files: list[File], rng: random.Random) -> File:
-    """Two dialects in one file."""
+    """Mix two dialects in one file."""
     other = rng.choice(files)
     return _without_doubles(File([*file.tensors, *other.tensors], {**file.metadata, **other.metadata}))
 
 
 def _annotate(file: File, _: list[File], rng: random.Random) -> File:
-    """A header that says something else."""
+    """Change the metadata."""
     key = rng.choice(
         (
             "lora_adapter_metadata",
@@ -139,7 +139,7 @@ def _whole(file: File, _: random.Random) -> bytes:
 
 
 def _header(file: File, rng: random.Random) -> bytes:
-    """Types, shapes and places that are wrong, keys that are there twice, JSON that says something else."""
+    """Insert wrong dtypes, shapes, offsets and JSON, and duplicate keys."""
 
     def spoil(items: list[tuple[str, Any]]) -> None:
         index = rng.randrange(len(items)) if items else 0
@@ -167,7 +167,7 @@ def _header(file: File, rng: random.Random) -> bytes:
 
 
 def _bytes(file: File, rng: random.Random) -> bytes:
-    """Lost, changed and foreign bytes."""
+    """Drop, change and insert bytes."""
     data = file.encode()
     position = rng.randrange(len(data))
     return rng.choice(
@@ -185,7 +185,7 @@ def _bytes(file: File, rng: random.Random) -> bytes:
 
 
 def _changed(file: File, rng: random.Random, change: Callable[[Tensor], Tensor]) -> File:
-    """The file with one of its tensors changed."""
+    """Return the file with one changed tensor."""
     if not file.tensors:
         return file
     tensors, index = list(file.tensors), rng.randrange(len(file.tensors))

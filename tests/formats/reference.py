@@ -1,4 +1,4 @@
-"""What diffusers makes of a LoRA file, as deltas in float64 under our layer paths."""
+"""Reference: deltas of a LoRA file by diffusers, in float64 under our layer paths."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lorarar.lora.lowrank import LowRank
 
 
 def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:
-    """A denoiser's layer path -> the delta's effect on four random inputs, by diffusers' conversion."""
+    """Return layer path of the denoiser -> effect of its delta on four random inputs, by diffusers' conversion."""
     tensors = {key: tensor.double() for key, tensor in load_file(path).items()}
-    converted = pipeline.lora_state_dict(tensors)  # alphas are inside the factors by now
+    converted = pipeline.lora_state_dict(tensors)  # the factors include the alphas
     state = {key: tensor for key, tensor in converted.items() if not key.startswith("text_encoder")}
     downs = {key.removesuffix(".lora_A.weight"): a for key, a in state.items() if key.endswith(".lora_A.weight")}
     assert len(state) == 2 * len(downs)
@@ -27,19 +27,19 @@ def by_diffusers(path: Path, pipeline: Any) -> dict[str, Tensor]:
 
 
 def by_us(path: Path) -> dict[str, Tensor]:
-    """The same by this package."""
+    """Return layer path -> effect of its delta on four random inputs, by this package."""
     layers = {name: layer for name, layer in load(path).layers.items() if isinstance(layer, LowRank)}
     return {name: effect(layer.B, layer.A, layer.scale) for name, layer in layers.items()}
 
 
 def effect(up: Tensor, down: Tensor, scale: float) -> Tensor:
-    """(out, 4): what the delta makes of four random inputs. The dense deltas of FLUX would take gigabytes."""
+    """Return the effect of a delta on four random inputs, (out, 4). The dense deltas of FLUX would take gigabytes."""
     inputs = torch.randn(down.shape[1], 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return scale * (up.double() @ (down.double() @ inputs))
 
 
 def check_same(ours: dict[str, Tensor], theirs: dict[str, Tensor], tolerance: float = 1e-6) -> None:
-    """Checks that both have the same layers, and tensors equal within a share of the largest entry."""
+    """Check that both have the same layers, with tensors equal within a tolerance relative to the largest entry."""
     assert ours.keys() == theirs.keys()
     assert ours
     for name, expected in theirs.items():
@@ -50,7 +50,7 @@ def check_same(ours: dict[str, Tensor], theirs: dict[str, Tensor], tolerance: fl
 def factors(
     stem: str, out: int, width: int, ends: tuple[str, str], *, seed: int = 0, rank: int = 2, alpha: float | None = None
 ) -> dict[str, Tensor]:
-    """Random factors under a stem and two endings, with an alpha beside them where one is given."""
+    """Return random factors under a stem with two endings, and an alpha beside them if one is given."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         stem + ends[0]: torch.randn(rank, width, generator=generator),

@@ -1,4 +1,4 @@
-"""One small LoRA file of each dialect and algorithm, in memory."""
+"""Small LoRA files in memory, one of each dialect and algorithm."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 @dataclass(frozen=True)
 class File:
-    """A safetensors file before it is written."""
+    """safetensors file before it is written."""
 
     tensors: list[tuple[str, Tensor]]
     metadata: dict[str, str] = field(default_factory=dict)
 
     def encode(self, spoil: Callable[[list[tuple[str, Any]]], None] = lambda items: None) -> bytes:
-        """The file's bytes; `spoil` may change the header's items before they become JSON."""
+        """Return the bytes of the file. `spoil` can change the items of the header before they become JSON."""
         items: list[tuple[str, Any]] = [("__metadata__", self.metadata)] if self.metadata else []
         data = b""
         for key, tensor in self.tensors:
@@ -41,7 +41,7 @@ class File:
             items.append((key, {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": place}))
             data += raw
         spoil(items)
-        # By hand, so that a key may be there twice.
+        # Written by hand, because a key may occur twice.
         text = "{" + ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in items) + "}"
         return len(text.encode()).to_bytes(8, "little") + text.encode() + data
 
@@ -84,12 +84,12 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], dict[str, tuple[int, ...]], dict[str, str
         {":down": (1, 3), ":up": (2, 1)},
         {"text_encoder": '["CLIPAttention"]'},
     ),
-    ((f"unet.{_BLOCK}.attn1.to_q",), _PEFT | {".lora_magnitude_vector": (4,)}, {}),  # refused without the base
+    ((f"unet.{_BLOCK}.attn1.to_q",), _PEFT | {".lora_magnitude_vector": (4,)}, {}),  # rejected without the base
 )
 
 
 def originals() -> list[File]:
-    """One small file of each dialect and algorithm."""
+    """Return one small file of each dialect and algorithm."""
     generator = torch.Generator().manual_seed(0)
     return [
         File(

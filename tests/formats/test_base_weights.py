@@ -1,4 +1,4 @@
-"""The base model's weights by the paths of a LoRA's layers, from folders of diffusers and from single files."""
+"""lorarar.formats.base_weights: diffusers folders and single-file checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
 
 
 def write(path: Path, *keys: str, seed: int = 0, shape: tuple[int, ...] = (6, 4)) -> dict[str, Tensor]:
-    """A file of random weights."""
+    """Write a file of random weights."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {key: torch.randn(shape, generator=generator) for key in keys}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def test_the_last_modulation_changes_its_halves(tmp_path: Path) -> None:
     assert BaseWeights(file).weight("norm_out.linear").flatten().tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
 
 
-def test_rows_that_cannot_be_shared(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_divided(tmp_path: Path) -> None:
     file = tmp_path / "flux.safetensors"
     write(file, "single_blocks.0.linear1.weight", shape=(27, 4))
     with pytest.raises(FormatError, match=r"linear1.weight with a multiple of 7 rows, found 27"):
@@ -123,7 +123,7 @@ def test_dora_with_its_base(tmp_path: Path) -> None:
         load(lora)
 
 
-def test_what_is_no_model(tmp_path: Path) -> None:
+def test_invalid_models(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="nowhere does not exist.*download"):
         BaseWeights(tmp_path / "nowhere")
     with pytest.raises(FormatError, match="contains no safetensors weights"):
@@ -136,8 +136,8 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         BaseWeights(tmp_path)
 
 
-def test_the_base_tells_the_family_of_shapes_that_the_file_does_not(tmp_path: Path) -> None:
-    """OFT's blocks say how many rows there are, not how many columns."""
+def test_the_base_determines_shapes_that_the_file_does_not(tmp_path: Path) -> None:
+    """The blocks of OFT determine the number of rows, but not the number of columns."""
     key, lora = f"lora_unet_{TO_K.replace('.', '_')}", tmp_path / "oft.safetensors"
     save_file({f"{key}.oft_blocks": torch.zeros(4, 160, 160)}, lora)
     write(tmp_path / "base/unet/model.safetensors", f"{TO_K}.weight", shape=(640, 2048))

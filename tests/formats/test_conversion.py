@@ -1,4 +1,4 @@
-"""lorarar.formats.conversion: the same deltas in another dialect, and a header that stays true."""
+"""lorarar.formats.conversion: the same deltas in another dialect, with a correct header."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HEADER = {
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A LoRA of two SDXL layers of rank 8 and scale 0.3, in fp32 and diffusers' names."""
+    """Write a LoRA of two SDXL layers of rank 8 and scale 0.3, in fp32 with diffusers names."""
     path = tmp_path / "cat.safetensors"
     layers = {name: factors(640, 2048, 8, 0.3, seed) for seed, name in enumerate(NAMES)}
     save(LoRA(layers, HEADER, family="sdxl"), path, format="diffusers", dtype=torch.float32)
@@ -52,12 +52,12 @@ def header(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("format", ["kohya", "diffusers", "peft", None])
 @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
-def test_the_deltas_stay(source: Path, tmp_path: Path, format: str | None, dtype: str) -> None:
+def test_the_deltas_stay_the_same(source: Path, tmp_path: Path, format: str | None, dtype: str) -> None:
     output = tmp_path / "out.safetensors"
-    made = convert_file(source, output, format=format, dtype=dtype)  # type: ignore[arg-type]
+    conversion = convert_file(source, output, format=format, dtype=dtype)  # type: ignore[arg-type]
     before, after = load(source), load(output)
-    assert made.files[0] == output
-    assert made.text() == f"written: {', '.join(map(str, made.files))}: 2 layers"
+    assert conversion.files[0] == output
+    assert conversion.text() == f"written: {', '.join(map(str, conversion.files))}: 2 layers"
     assert set(after.layers) == set(NAMES)
     tolerance = 1e-5 if dtype == "fp32" else 2e-3
     for name in NAMES:
@@ -71,21 +71,21 @@ def test_the_deltas_stay(source: Path, tmp_path: Path, format: str | None, dtype
     assert all(key.startswith(stem) for key in keys)
 
 
-def test_the_header_is_kept_but_for_the_old_layout(source: Path, tmp_path: Path) -> None:
+def test_the_header_is_kept_without_the_old_layout(source: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
     convert_file(source, output)
-    found = header(output)
-    assert (found["ss_output_name"], found["modelspec.title"], found["lorarar.method"]) == ("cat", "A cat", "direct")
-    assert (found["ss_network_dim"], found["ss_network_alpha"]) == ("8", "2.4")
-    assert found["modelspec.implementation"] == "https://github.com/Stability-AI/generative-models"
-    assert found["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
-    assert json.loads(found["lorarar.converted_from"]) == {"name": "cat.safetensors", "sha256": sha256(source)}
-    assert not {"ss_network_args", "sshs_model_hash", "lorarar.truncation_error", "modelspec.merged_from"} & set(found)
+    fields = header(output)
+    assert (fields["ss_output_name"], fields["modelspec.title"], fields["lorarar.method"]) == ("cat", "A cat", "direct")
+    assert (fields["ss_network_dim"], fields["ss_network_alpha"]) == ("8", "2.4")
+    assert fields["modelspec.implementation"] == "https://github.com/Stability-AI/generative-models"
+    assert fields["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
+    assert json.loads(fields["lorarar.converted_from"]) == {"name": "cat.safetensors", "sha256": sha256(source)}
+    assert not {"ss_network_args", "sshs_model_hash", "lorarar.truncation_error", "modelspec.merged_from"} & set(fields)
 
 
-def test_a_rank_is_the_best_and_its_error_is_said(source: Path, tmp_path: Path) -> None:
+def test_truncation_to_a_rank_reports_its_error(source: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.safetensors"
-    made = convert_file(source, output, rank=3, dtype="fp32")
+    conversion = convert_file(source, output, rank=3, dtype="fp32")
     before, after = load(source), load(output)
     lost, total = 0.0, 0.0
     for name in NAMES:
@@ -95,8 +95,8 @@ def test_a_rank_is_the_best_and_its_error_is_said(source: Path, tmp_path: Path) 
         singular = torch.linalg.svdvals(before.layers[name].delta().double()).square()
         lost, total = lost + float(singular[3:].sum()), total + float(singular.sum())
     error = (lost / total) ** 0.5
-    assert relative_error(made.losses.values()) == pytest.approx(error, rel=1e-4)
-    assert f"truncated with relative error {error:.3g}, at most" in made.text()
+    assert relative_error(conversion.losses.values()) == pytest.approx(error, rel=1e-4)
+    assert f"truncated with relative error {error:.3g}, at most" in conversion.text()
     assert float(header(output)["lorarar.truncation_error"]) == pytest.approx(error, rel=1e-4)
     assert header(output)["ss_network_dim"] == "3"
 
@@ -118,22 +118,22 @@ def test_an_energy_makes_full_rank_layers_low_rank(tmp_path: Path) -> None:
 
 def test_a_folder_for_peft_is_replaced_only_with_force(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
-    made = convert_file(source, folder, format="peft")
-    assert {path.name for path in made.files} == {"adapter_model.safetensors", "adapter_config.json"}
+    conversion = convert_file(source, folder, format="peft")
+    assert {path.name for path in conversion.files} == {"adapter_model.safetensors", "adapter_config.json"}
     with pytest.raises(FormatError, match="exists already"):
         convert_file(source, folder, format="peft")
     convert_file(source, folder, format="peft", force=True)
 
 
-def test_what_cannot_be_done_leaves_nothing(source: Path, tmp_path: Path) -> None:
+def test_a_failure_leaves_no_file(source: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    for how, message in (
+    for options, message in (
         ({"rank": 2, "energy": 0.5}, "either a rank or an energy"),
         ({"rank": 0}, "rank of at least 1"),
         ({"format": "onnx"}, "expected a format among"),
     ):
         with pytest.raises(ValueError, match=message):
-            convert_file(source, tmp_path / "out.safetensors", **how)  # type: ignore[arg-type]
+            convert_file(source, tmp_path / "out.safetensors", **options)  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="exists already"):
         convert_file(source, source)
     assert sorted(tmp_path.iterdir()) == before
@@ -146,15 +146,15 @@ def test_a_file_may_replace_itself(source: Path) -> None:
         assert_close(layer.delta(), before[name])
 
 
-def test_an_unknown_type_of_number_is_refused(source: Path, tmp_path: Path) -> None:
+def test_an_unknown_dtype_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fp16, bf16, fp32, found 'int8'"):
         convert_file(source, tmp_path / "out.safetensors", dtype="int8")
 
 
-def test_learned_embeddings_come_along(tmp_path: Path) -> None:
+def test_learned_embeddings_are_kept(tmp_path: Path) -> None:
     key = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
     tensors = {f"unet.{key}.lora_A.weight": torch.ones(2, 2048), f"unet.{key}.lora_B.weight": torch.ones(640, 2)}
     save_file(tensors | {"<s1>": torch.ones(768)}, tmp_path / "cat.safetensors")
-    made = convert_file(tmp_path / "cat.safetensors", tmp_path / "out.safetensors")
-    assert made.files[1] == tmp_path / "out.embeddings.safetensors"
-    assert made.files[1].is_file()
+    conversion = convert_file(tmp_path / "cat.safetensors", tmp_path / "out.safetensors")
+    assert conversion.files[1] == tmp_path / "out.embeddings.safetensors"
+    assert conversion.files[1].is_file()

@@ -1,4 +1,4 @@
-"""Every file of the corpus comes to what the corpus says."""
+"""Corpus: every file has the expected outcome."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DENSE = [name for name, outcome in OUTCOMES.items() if outcome == "approximate o
 
 @dataclass(frozen=True)
 class Base:
-    """A base model of a few weights."""
+    """Base model with a few weights."""
 
     weights: Mapping[str, Tensor]
 
@@ -52,9 +52,9 @@ def write(case: Case, folder: Path) -> Path:
 def check(lora: LoRA, deltas: Mapping[str, Tensor], tolerance: float = 1e-5) -> None:
     assert lora.layers.keys() == deltas.keys()
     for name, expected in deltas.items():
-        found = lora.layers[name].delta().double()
-        assert found.shape == expected.shape
-        assert (found - expected).abs().max() <= tolerance * expected.abs().max(), name
+        delta = lora.layers[name].delta().double()
+        assert delta.shape == expected.shape
+        assert (delta - expected).abs().max() <= tolerance * expected.abs().max(), name
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -74,7 +74,7 @@ def test_deltas_are_exact_and_come_back(name: str, tmp_path: Path) -> None:
         path: shape for stored in contents.layers.values() for path, shape in stored.divided_shapes().items() if shape
     }
     assert shapes == {path: tuple(case.deltas[path].shape) for path in shapes}
-    (tmp_path / "out").mkdir()  # away from adapter_config.json
+    (tmp_path / "out").mkdir()  # separate from adapter_config.json
     written = save(lora, tmp_path / "out" / "y.safetensors", format="kohya", dtype=torch.float32)
     check(load(written[0]), case.deltas)
     merged = merge_exactly([lora, lora], MERGERS["direct"].call([lora, lora]))
@@ -82,7 +82,7 @@ def test_deltas_are_exact_and_come_back(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refusals_say_why(name: str, tmp_path: Path) -> None:
+def test_errors_of_damaged_files(name: str, tmp_path: Path) -> None:
     case = CASES[name]()
     path = write(case, tmp_path)
     with pytest.raises(FormatError, match=case.message) as caught:

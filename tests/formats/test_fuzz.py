@@ -1,4 +1,4 @@
-"""Damaged files: always an error of ours that names the file, or a good result; never anything left behind."""
+"""Damaged files: the result is correct, or our error names the file, and no file is left behind."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ COUNT = 2000
 
 
 def outcome(data: bytes, folder: Path) -> str:
-    """What becomes of a file that is loaded, merged with itself and saved: "good", or where it was refused.
+    """Load a file, merge it with itself and save the result; return "good" or the stage of the error.
 
     Raises:
-        AssertionError: The error is another library's, or does not name the file, or a file was left behind.
+        AssertionError: The error comes from another library or does not name the file, or a file is left behind.
     """
     source, target = folder / "mutant.safetensors", folder / "out" / "merged.safetensors"
     source.write_bytes(data)
@@ -54,7 +54,7 @@ def outcome(data: bytes, folder: Path) -> str:
 
 
 def _check(refusal: ValueError, name: str) -> None:
-    """Checks that an error is ours and names the file."""
+    """Check that the error is ours and names the file."""
     assert type(refusal) in (ValueError, FormatError), "another library's error"
     place = Path(traceback.extract_tb(refusal.__traceback__)[-1].filename)
     assert _OURS in place.parents, f"raised in {place}"
@@ -70,14 +70,14 @@ def test_damaged_files(tmp_path: Path) -> None:
             outcomes[outcome(data, tmp_path)] += 1
         except Exception as error:
             raise AssertionError(f"mutant {number} ({len(data)} bytes, {data[:300]!r})") from error
-    # Both ways are taken often: the mutants are neither all whole nor all beyond recognition.
+    # Both outcomes are frequent: the mutants are neither all intact nor all unreadable.
     assert outcomes["good"] > COUNT / 20
     assert outcomes["load"] > COUNT / 2
     assert outcomes["save"] > 0
 
 
 def commands(one: Path, other: Path, target: Path) -> list[Callable[[], object]]:
-    """What the program does with files, beside what `outcome` does."""
+    """Return the commands on files that `outcome` does not cover."""
     return [
         lambda: inspect(one).text(),
         lambda: compare_files(one, other).text(),

@@ -21,7 +21,7 @@ SGM = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
 Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 
 
-def test_dora_is_described_and_needs_its_base(tmp_path: Path) -> None:
+def test_dora_is_read_and_needs_its_base(tmp_path: Path) -> None:
     path = tmp_path / "x"
     save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.dora_scale": torch.ones(640, 1)}, path)
     contents = read_stored(path)
@@ -41,7 +41,7 @@ def test_alphas_and_rslora_of_peft_patterns(tmp_path: Path) -> None:
     assert scales == {Q: 6 / 2**0.5, k: 1 / 2**0.5}
 
 
-def test_embeddings_are_kept_apart(tmp_path: Path) -> None:
+def test_embeddings_are_separated(tmp_path: Path) -> None:
     tensors = factors(SGM, 640, 640, KOHYA) | {"bundle_emb.tok.string_to_param.*": torch.ones(2, 768)}
     save_file(tensors, tmp_path / "x")
     lora = load(tmp_path / "x")
@@ -53,14 +53,14 @@ def test_embeddings_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
-    """FLUX.2 has other proportions under the same names."""
+    """FLUX.2 uses the same names with other proportions."""
     save_file(factors("lora_unet_single_blocks_0_linear1", 9 * 16, 16, KOHYA), tmp_path / "x")
     with pytest.raises(FormatError, match="x, layer .*7 times as many rows.*found 144"):
         load(tmp_path / "x")
 
 
-def test_a_kernel_that_a_file_flattens_is_told_by_the_name(tmp_path: Path) -> None:
-    """LoHa of a convolution without a core: the factors' product is the flattened kernel."""
+def test_the_name_determines_a_flattened_kernel(tmp_path: Path) -> None:
+    """LoHa of a convolution without a core: the product of the factors is the flattened kernel."""
     stem = "lora_unet_down_blocks_1_resnets_0_conv1"
     parts = {"hada_w1_a": (640, 1), "hada_w1_b": (1, 2880), "hada_w2_a": (640, 1), "hada_w2_b": (1, 2880)}
     tensors = {f"{stem}.{role}": torch.randn(shape) for role, shape in parts.items()}

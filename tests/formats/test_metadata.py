@@ -1,4 +1,4 @@
-"""lorarar.formats.metadata: what other tools read in a header, and what must not slip into it."""
+"""lorarar.formats.metadata: fields for other tools, and the fields of the inputs that must not be copied."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def lora_of(family: str = "sdxl") -> LoRA:
     return LoRA(two_block_lora(4, 0.5).layers, {"ss_learning_rate": "1e-4", "ss_tag_frequency": "{}"}, family=family)
 
 
-def test_the_words_of_kohya_and_modelspec() -> None:
-    found = metadata_for(
+def test_fields_of_kohya_and_modelspec() -> None:
+    header = metadata_for(
         lora_of(), inputs=INPUTS, method="direct", citation="a paper", triggers=["sks cat", "szn", "szn"], title="both"
     )
-    assert found == {
+    assert header == {
         "ss_network_module": "networks.lora",
         "ss_network_dim": "4",
         "ss_network_alpha": "2",
@@ -48,38 +48,38 @@ def test_the_words_of_kohya_and_modelspec() -> None:
 
 def test_mixed_ranks_and_scales_are_dynamic_and_vectors_do_not_count() -> None:
     layers = {"a": factors(6, 6, 2), "b": factors(6, 6, 4, 0.5), "norm": Dense(torch.ones(6))}
-    found = metadata_for(LoRA(layers), inputs=INPUTS[:1], method="convert")
-    assert (found["ss_network_dim"], found["ss_network_alpha"]) == ("Dynamic", "2")
-    assert "modelspec.merged_from" not in found
+    header = metadata_for(LoRA(layers), inputs=INPUTS[:1], method="convert")
+    assert (header["ss_network_dim"], header["ss_network_alpha"]) == ("Dynamic", "2")
+    assert "modelspec.merged_from" not in header
     empty = metadata_for(LoRA({"norm": Dense(torch.ones(6))}), inputs=INPUTS[:1], method="convert")
     assert "ss_network_dim" not in empty
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_named(family: str) -> None:
-    found = metadata_for(lora_of(family), inputs=INPUTS, method="direct", format="diffusers")
-    known = FAMILIES[family]
-    assert found.get("ss_base_model_version", "") == known.base_model_version
-    assert found["modelspec.architecture"] == f"{known.architecture}/lora"
-    assert found["modelspec.resolution"] == f"{known.resolution}x{known.resolution}"
-    assert found["modelspec.implementation"] == "diffusers"
-    assert found.get("ss_v2") == ("True" if family == "sd2" else None)
+    header = metadata_for(lora_of(family), inputs=INPUTS, method="direct", format="diffusers")
+    expected = FAMILIES[family]
+    assert header.get("ss_base_model_version", "") == expected.base_model_version
+    assert header["modelspec.architecture"] == f"{expected.architecture}/lora"
+    assert header["modelspec.resolution"] == f"{expected.resolution}x{expected.resolution}"
+    assert header["modelspec.implementation"] == "diffusers"
+    assert header.get("ss_v2") == ("True" if family == "sd2" else None)
 
 
-def test_an_unknown_family_claims_nothing() -> None:
-    found = metadata_for(lora_of(""), inputs=INPUTS, method="direct")
-    assert not {"ss_base_model_version", "modelspec.architecture", "modelspec.resolution"} & set(found)
+def test_an_unknown_family_has_no_fields() -> None:
+    header = metadata_for(lora_of(""), inputs=INPUTS, method="direct")
+    assert not {"ss_base_model_version", "modelspec.architecture", "modelspec.resolution"} & set(header)
 
 
 def test_details_are_compact_json() -> None:
     details = {"coefficients": {"b": 1.5, "a": [1, 2]}, "note": "plain", "options": {}}
-    found = metadata_for(lora_of(), inputs=INPUTS, method="ties", details=details)
-    assert found["lorarar.coefficients"] == '{"a":[1,2],"b":1.5}'
-    assert found["lorarar.note"] == "plain"
-    assert found["lorarar.options"] == "{}"
+    header = metadata_for(lora_of(), inputs=INPUTS, method="ties", details=details)
+    assert header["lorarar.coefficients"] == '{"a":[1,2],"b":1.5}'
+    assert header["lorarar.note"] == "plain"
+    assert header["lorarar.options"] == "{}"
 
 
-def test_a_date_only_where_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_only_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     assert "modelspec.date" not in metadata_for(lora_of(), inputs=INPUTS, method="direct")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -89,15 +89,15 @@ def test_a_date_only_where_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
         metadata_for(lora_of(), inputs=INPUTS, method="direct")
 
 
-def test_training_metadata_of_an_input_stays_out() -> None:
-    found = metadata_for(lora_of(), inputs=INPUTS, method="direct")
-    assert not {"ss_learning_rate", "ss_tag_frequency"} & set(found)
+def test_training_metadata_of_an_input_is_not_copied() -> None:
+    header = metadata_for(lora_of(), inputs=INPUTS, method="direct")
+    assert not {"ss_learning_rate", "ss_tag_frequency"} & set(header)
 
 
 TAGS = json.dumps({"10_cat": {"a photo": 3, " sks cat ": 12}, "1_oil": {"szn": 7, "house": 2}})
 
 
-def test_trigger_phrases_are_stated_or_learned_or_else_guessed() -> None:
+def test_trigger_phrases_from_fields_tokens_and_tags() -> None:
     guessed = LoRA({}, {"ss_tag_frequency": TAGS})
     assert trigger_phrases(guessed) == ["sks cat", "szn"]
     learned = replace(guessed, embeddings={"<s1>": torch.ones(2), "bundle_emb.cat.string_to_param.*": torch.ones(2)})
@@ -105,19 +105,19 @@ def test_trigger_phrases_are_stated_or_learned_or_else_guessed() -> None:
     stated = replace(learned, metadata={**guessed.metadata, "modelspec.trigger_phrase": "sks cat, <s1>, "})
     assert trigger_phrases(stated) == ["sks cat", "<s1>", "cat"]
     assert trigger_phrases(LoRA({})) == []
-    assert trigger_phrases(LoRA({}, {"phrase": "a sks cat, sitting"})) == ["a sks cat, sitting"]  # of our training
+    assert trigger_phrases(LoRA({}, {"phrase": "a sks cat, sitting"})) == ["a sks cat, sitting"]  # from our training
 
 
 def test_tag_frequencies_are_sorted() -> None:
-    found = tag_frequencies({"ss_tag_frequency": TAGS})
-    assert {folder: list(tags.items()) for folder, tags in found.items()} == {
+    header = tag_frequencies({"ss_tag_frequency": TAGS})
+    assert {folder: list(tags.items()) for folder, tags in header.items()} == {
         "10_cat": [("sks cat", 12), ("a photo", 3)],
         "1_oil": [("szn", 7), ("house", 2)],
     }
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"a": 3}', '{"a": {"b": "c"}}', '{"a": {"b": null}}', "null"])
-def test_other_tag_tables_are_passed_over(text: str) -> None:
+def test_other_tag_tables_are_ignored(text: str) -> None:
     assert tag_frequencies({"ss_tag_frequency": text}) == {}
 
 
@@ -126,6 +126,6 @@ def test_token_names_are_listed_once() -> None:
     assert token_names(keys) == ["cat", "<s2>"]
 
 
-def test_a_scale_that_is_no_decimal_still_gives_a_number() -> None:
+def test_a_scale_without_a_short_decimal_gives_a_number() -> None:
     lora = LoRA({"a": LowRank(torch.ones(3, 3), torch.ones(3, 3), 1 / 3)})
     assert metadata_for(lora, inputs=INPUTS, method="direct")["ss_network_alpha"] == "1"

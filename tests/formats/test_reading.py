@@ -1,4 +1,4 @@
-"""What `read_stored` says of a file, in whatever dialect, and what it refuses."""
+"""lorarar.formats.reading: content of files in several dialects, and rejected files."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SGM = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
 Q = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 
 
-def test_what_a_file_holds(tmp_path: Path) -> None:
+def test_content_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     tensors = factors(SGM, 640, 640, KOHYA, rank=4, alpha=2.0)
     tensors |= factors("lora_unet_middle_block_1_transformer_blocks_9_attn2_to_k", 1280, 2048, KOHYA, rank=3)
     tensors |= {"lora_unet_input_blocks_4_0_in_layers_2.diff": torch.ones(640, 320, 3, 3)}
     save_file(tensors, path, metadata={"ss_tag_frequency": "{}"})
-    contents = read_stored(path)
+    stored = read_stored(path)
     middle, conv = "mid_block.attentions.0.transformer_blocks.9.attn2.to_k", "down_blocks.1.resnets.0.conv1"
-    assert (contents.dialect, contents.family, contents.path) == ("kohya", "sdxl", path)
-    assert contents.algorithms == {Q: "lora", middle: "lora", conv: "full"}
-    assert contents.shapes == {Q: (640, 640), middle: (1280, 2048), conv: (640, 2880)}
-    assert contents.ranks == {Q: 4, middle: 3, conv: None}
-    assert contents.alphas == {Q: 2.0, middle: None, conv: None}
-    assert contents.header == {"ss_tag_frequency": "{}"}
-    assert contents.sha256 == sha256(path)
-    assert contents.warnings == ()
+    assert (stored.dialect, stored.family, stored.path) == ("kohya", "sdxl", path)
+    assert stored.algorithms == {Q: "lora", middle: "lora", conv: "full"}
+    assert stored.shapes == {Q: (640, 640), middle: (1280, 2048), conv: (640, 2880)}
+    assert stored.ranks == {Q: 4, middle: 3, conv: None}
+    assert stored.alphas == {Q: 2.0, middle: None, conv: None}
+    assert stored.header == {"ss_tag_frequency": "{}"}
+    assert stored.sha256 == sha256(path)
+    assert stored.warnings == ()
 
 
 def test_sdxl_in_comfyui_names(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_sdxl_in_comfyui_names(tmp_path: Path) -> None:
     unet = factors(stem, 640, 640, PEFT, alpha=1.0)
     save_file(unet | factors(text, 1280, 1280, PEFT), tmp_path / "x")
     assert read_stored(tmp_path / "x").dialect == "ComfyUI"
-    found = by_us(tmp_path / "x")
-    assert set(found) == {Q, "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"}
-    assert torch.equal(found[Q], effect(unet[f"{stem}.lora_B.weight"], unet[f"{stem}.lora_A.weight"], 0.5))
+    effects = by_us(tmp_path / "x")
+    assert set(effects) == {Q, "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"}
+    assert torch.equal(effects[Q], effect(unet[f"{stem}.lora_B.weight"], unet[f"{stem}.lora_A.weight"], 0.5))
 
 
 @pytest.mark.parametrize("prefix", ["unet.", "unet.unet.", "", "base_model.model.", "base_model.model.unet."])
@@ -60,12 +60,12 @@ def test_prefixes_and_endings(prefix: str, ends: tuple[str, str], tmp_path: Path
                                                         tensors[f"{prefix}{Q}{ends[0]}"], 1.0))  # fmt: skip
 
 
-def test_diffusers_makes_the_same_of_its_own_old_keys(tmp_path: Path) -> None:
+def test_old_diffusers_keys_are_read_as_diffusers_does(tmp_path: Path) -> None:
     stem = f"unet.{Q.removesuffix('.to_q')}.processor.to_q_lora"
     tensors = factors(stem, 640, 640, (".down.weight", ".up.weight"))
     save_file(tensors, tmp_path / "x")
     state, _ = StableDiffusionXLPipeline.lora_state_dict(dict(tensors))
-    # diffusers renames only when it puts the tensors into the UNet: what it read is the file's own.
+    # diffusers renames keys only when it loads the UNet, so the state has the keys of the file.
     assert state.keys() == tensors.keys()
     assert torch.equal(by_us(tmp_path / "x")[Q], effect(*reversed(list(tensors.values())), 1.0))
 
@@ -77,10 +77,10 @@ def test_diffusers_makes_the_same_of_its_own_old_keys(tmp_path: Path) -> None:
         ("double_blocks.18.processor.qkv_lora1", (".down.weight", ".up.weight")),
     ],
 )
-def test_the_authors_names_tell_flux_from_models_of_equal_layers(
+def test_the_authors_names_distinguish_flux_from_models_of_equal_layers(
     stem: str, ends: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Qwen-Image has attention layers of the same names and widths in diffusers."""
+    """Qwen-Image has attention layers with the same names and widths in diffusers."""
     save_file(factors(stem, 3 * 3072, 3072, ends, rank=1), tmp_path / "x")
     assert read_stored(tmp_path / "x").family == "flux"
     save_file(factors("transformer.transformer_blocks.0.attn.to_q", 3072, 3072, PEFT, rank=1), tmp_path / "x")
@@ -90,25 +90,25 @@ def test_the_authors_names_tell_flux_from_models_of_equal_layers(
 @pytest.mark.parametrize(
     ("stem", "message"),
     [
-        ("lora_unet_double_blocks_0_img_attn_foo", "supported LoRA dialect"),  # no such name anywhere
+        ("lora_unet_double_blocks_0_img_attn_foo", "supported LoRA dialect"),  # a name outside the vocabulary
         ("lora_unet_double_blocks_0_img_attn_fc1", "name layers outside the model"),
         ("lora_unet_joint_blocks_0_x_block_attn_fc1", "name layers outside the model"),
         ("lora_unet_input_blocks_4_5_proj_in", "name layers outside the model"),
     ],
 )
-def test_layers_that_no_model_has(stem: str, message: str, tmp_path: Path) -> None:
+def test_layers_outside_the_model(stem: str, message: str, tmp_path: Path) -> None:
     save_file(factors(stem, 8, 8, KOHYA), tmp_path / "x")
     with pytest.raises(FormatError, match=rf"x: 2 of 2 keys .*{message}.*first \['{stem}|2 of 2 keys.*{message}"):
         read_stored(tmp_path / "x")
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (0, 640)])
-def test_parts_that_are_no_matrices_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_empty_parts_and_vectors_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
     save_file(factors(SGM, 640, 640, KOHYA) | {f"{SGM}.lora_down.weight": torch.ones(shape)}, tmp_path / "x")
     with pytest.raises(FormatError, match=r"lora_down.weight'\], which are empty or vectors"):
         read_stored(tmp_path / "x")
 
 
-def test_a_folder_must_hold_one_file(tmp_path: Path) -> None:
+def test_a_folder_must_contain_one_file(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="a folder with 0 safetensors files"):
         load(tmp_path)

@@ -1,4 +1,4 @@
-"""What is written comes back, here and in diffusers and peft."""
+"""Round trip: written files are read back, here and by diffusers and peft."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_zero_scale_comes_back_as_a_zero_delta(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_diffusers_reads_the_file_as_we_do(tmp_path: Path) -> None:
+def test_diffusers_reads_the_written_file(tmp_path: Path) -> None:
     pipe, x = pipeline(), unet_inputs(2, sdxl=True)
     content = lora_for(pipe.unet, RANKS, SCALES, seed=1)
     style = lora_for(pipe.unet, (4, 1), (0.5,), seed=50)
@@ -102,7 +102,7 @@ def test_diffusers_reads_the_file_as_we_do(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_we_read_what_diffusers_writes(tmp_path: Path) -> None:
+def test_files_of_diffusers_are_read(tmp_path: Path) -> None:
     pipe, x = pipeline(), unet_inputs(2, sdxl=True)
     save(lora_for(pipe.unet, RANKS, SCALES), tmp_path / "ours.safetensors", dtype=torch.float32)
     pipe.load_lora_weights(str(tmp_path), weight_name="ours.safetensors")
@@ -114,7 +114,7 @@ def test_we_read_what_diffusers_writes(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_peft_reads_the_folder_as_we_do(tmp_path: Path) -> None:
+def test_peft_reads_the_written_folder(tmp_path: Path) -> None:
     unet, x = tiny_unet(), unet_inputs(2)
     lora = lora_for(unet, RANKS, SCALES)
     save(lora, tmp_path / "adapter", format="peft", dtype=torch.float32)
@@ -135,7 +135,7 @@ def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
     assert len(load(path).layers) == 8
 
 
-def test_what_cannot_be_written(tmp_path: Path) -> None:
+def test_errors_of_writing(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     big = LoRA({"mid_block.to_q": LowRank(torch.full((2, 1), 1e6), torch.ones(1, 2))})
     text = LoRA({"text_encoder.x": factors(2, 2, 1)})

@@ -1,4 +1,4 @@
-"""lorarar.formats.scaling against peft's own resolution of its configuration."""
+"""lorarar.formats.scaling against peft's resolution of its configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.tiny import factors
 
 
 class Model(nn.Module):
-    """Layers whose names are suffixes of one another, and of unequal depth."""
+    """Model whose layer names are suffixes of one another, at different depths."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ LAYERS = ("to_q", "blocks.0.to_q", "blocks.1.to_q")
 
 
 def scale_of(scaling: Scaling, rank: int) -> float:
-    """The scale of a layer whose parts hold no alpha."""
+    """Return the scale of a layer whose parts have no alpha."""
     layer = layer_deltas({"down": torch.ones(rank, 4), "up": torch.ones(4, rank)}, scaling)[""]
     assert isinstance(layer, LowRank)
     return layer.scale
@@ -52,13 +52,13 @@ def peft_scales(config: LoraConfig) -> dict[str, float]:
 @pytest.mark.parametrize("pattern", [{}, {"blocks.0.to_q": 6}, {"to_q": 6}, {"^to_q": 6, r"blocks\.\d\.to_q": 5}])
 def test_scales_are_those_of_peft(rslora: bool, pattern: dict[str, int]) -> None:
     config = LoraConfig(r=4, lora_alpha=3, alpha_pattern=pattern, use_rslora=rslora, target_modules=list(LAYERS))
-    found = {layer: scale_of(scaling_from_config(config.to_dict(), layer), 4) for layer in LAYERS}
-    assert found == peft_scales(config)
+    resolved = {layer: scale_of(scaling_from_config(config.to_dict(), layer), 4) for layer in LAYERS}
+    assert resolved == peft_scales(config)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(1, 4), st.floats(0.01, 5)), min_size=3, max_size=3))
-def test_a_written_configuration_means_the_same_to_us_and_to_peft(parts: list[tuple[int, float]]) -> None:
+def test_peft_reads_the_written_configuration(parts: list[tuple[int, float]]) -> None:
     layers = {la: factors(4, 4, rank, scale) for la, (rank, scale) in zip(LAYERS, parts, strict=True)}
     config = config_of(layers)
     by_peft = peft_scales(LoraConfig(**config))
@@ -76,7 +76,7 @@ def test_scales_of_real_alphas_come_back_exactly() -> None:
             assert scale_of(scaling_from_config(config, "x"), rank) == alpha / rank
 
 
-def test_absent_or_zero_alpha_means_rank() -> None:
+def test_a_missing_or_zero_alpha_means_rank() -> None:
     assert scale_of(scaling_from_config({"r": 8}, "x"), 8) == scale_of(Scaling(0.0), 8) == 1.0
     assert scale_of(Scaling(4.0, rslora=True), 16) == 1.0
     assert scale_of(Scaling(4.0), 16) == 0.25
@@ -98,13 +98,13 @@ def test_rslora_in_the_header_of_lycoris(arguments: str, rslora: bool) -> None:
     assert scaling_from_header({"ss_network_args": arguments}) == Scaling(rslora=rslora)
 
 
-def test_peft_calls_the_alpha_of_loha_and_lokr_alpha() -> None:
+def test_alpha_of_loha_and_lokr_in_peft() -> None:
     assert scaling_from_config({"alpha": 6}, "x") == Scaling(6.0)
 
 
 def test_configurations_are_split_by_model() -> None:
-    found = split_config({"unet.r": 4, "text_encoder.r": 8, "r": 2})
-    assert found == {"unet": {"r": 4}, "text_encoder": {"r": 8}, "": {"r": 2}}
+    resolved = split_config({"unet.r": 4, "text_encoder.r": 8, "r": 2})
+    assert resolved == {"unet": {"r": 4}, "text_encoder": {"r": 8}, "": {"r": 2}}
 
 
 def test_errors() -> None:

@@ -1,4 +1,4 @@
-"""Every dialect of FLUX, SD3, Qwen-Image and Z-Image files that diffusers reads, read by both; and what we write."""
+"""FLUX, SD3, Qwen-Image and Z-Image files in every dialect, read by diffusers and by this package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.tiny import lora_for
 KOHYA = (".lora_down.weight", ".lora_up.weight")
 PEFT = (".lora_A.weight", ".lora_B.weight")
 XLABS = (".down.weight", ".up.weight")
-W = 3072  # diffusers' conversion of FLUX has the width built in
+W = 3072  # the conversion of diffusers requires this width
 
 FLUX_DOUBLE = {
     "img_attn.qkv": (3 * W, W),
@@ -101,7 +101,7 @@ def dotted(prefix: str, path: str) -> str:
     return prefix + path
 
 
-# name: (pipeline that reads it in diffusers, layers, how a stem is made, prefix, endings, alpha, dialect, family)
+# name: (pipeline that reads it in diffusers, layers, function for a stem, prefix, endings, alpha, dialect, family)
 CASES: dict[str, tuple[Any, ...]] = {
     "FLUX kohya": (FluxPipeline, FLUX, joined, "lora_unet_", KOHYA, 0.5, "kohya", "flux"),
     "FLUX kohya, all layers": (FluxPipeline, FLUX | FLUX_OUTSIDE, joined, "lora_unet_", KOHYA, None, "kohya", "flux"),
@@ -121,20 +121,20 @@ CASES: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_diffusers_and_we_read_the_same(case: str, tmp_path: Path) -> None:
+def test_deltas_equal_those_of_diffusers(case: str, tmp_path: Path) -> None:
     pipeline, layers, stem, prefix, ends, alpha, dialect, family = CASES[case]
     tensors: dict[str, Tensor] = {}
     for seed, (path, (out, width)) in enumerate(layers.items()):
         tensors |= factors(stem(prefix, path), out, width, ends, seed=seed, rank=1, alpha=alpha)
     file = tmp_path / "x.safetensors"
     save_file(tensors, file)
-    contents = read_stored(file)
-    assert (contents.dialect, contents.family, contents.warnings) == (dialect, family, ())
+    stored = read_stored(file)
+    assert (stored.dialect, stored.family, stored.warnings) == (dialect, family, ())
     check_same(by_us(file), by_diffusers(file, pipeline))
 
 
 def test_ai_toolkit_flux_which_diffusers_ignores(tmp_path: Path) -> None:
-    """`diffusion_model.` with lora_A: the reference is the same file in kohya's keys."""
+    """The reference for `diffusion_model.` with lora_A is the same file with kohya keys."""
     ours, theirs = {}, {}
     for seed, (path, (out, width)) in enumerate(FLUX.items()):
         ours |= factors(f"diffusion_model.{path}", out, width, PEFT, seed=seed, rank=1)
@@ -152,9 +152,9 @@ def test_fused_z_image(prefix: str, make: Callable[[str, str], str], tmp_path: P
     save_file(tensors, tmp_path / "x")
     stem = make(prefix, "layers.0.attention.qkv")
     fused = effect(tensors[f"{stem}.lora_up.weight"], tensors[f"{stem}.lora_down.weight"], 0.5)
-    found = by_us(tmp_path / "x")
-    assert set(found) == {f"layers.0.attention.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")}
-    assert_close(torch.cat([found[f"layers.0.attention.{name}"] for name in ("to_q", "to_k", "to_v")]), fused)
+    effects = by_us(tmp_path / "x")
+    assert set(effects) == {f"layers.0.attention.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")}
+    assert_close(torch.cat([effects[f"layers.0.attention.{name}"] for name in ("to_q", "to_k", "to_v")]), fused)
 
 
 def test_sd3_kohya_which_diffusers_ignores(tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ def test_sd3_kohya_which_diffusers_ignores(tmp_path: Path) -> None:
     save_file(qkv | dual | proj | t5, tmp_path / "x")
     lora = load(tmp_path / "x")
     assert lora.family == "sd35-medium"
-    found = by_us(tmp_path / "x")
+    effects = by_us(tmp_path / "x")
     down, up, _ = qkv.values()
-    fused = torch.cat([found[f"transformer_blocks.3.attn.{name}"] for name in ("to_q", "to_k", "to_v")])
+    fused = torch.cat([effects[f"transformer_blocks.3.attn.{name}"] for name in ("to_q", "to_k", "to_v")])
     assert_close(fused, effect(up, down, 0.5))
     assert set(lora.layers) >= {
         "transformer_blocks.3.attn2.to_v",
@@ -199,7 +199,7 @@ def tiny_flux() -> FluxTransformer2DModel:
 
 
 @torch.no_grad()
-def test_diffusers_loads_what_we_write_for_flux(tmp_path: Path) -> None:
+def test_diffusers_loads_the_written_flux_file(tmp_path: Path) -> None:
     parts = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"))
     pipe = FluxPipeline(transformer=tiny_flux(), **parts)
     generator = torch.Generator().manual_seed(0)
@@ -222,7 +222,7 @@ def test_diffusers_loads_what_we_write_for_flux(tmp_path: Path) -> None:
 
 
 def test_scales_of_transformers_are_inside_the_factors(tmp_path: Path) -> None:
-    """ComfyUI reads neither the header nor an alpha that the header contradicts: there is neither."""
+    """ComfyUI does not read the header and reads alpha; diffusers rejects both together. The file has neither."""
     path = "transformer_blocks.0.attn.to_q"
     up, down = torch.randint(1, 9, (W, 2)).half(), torch.randint(-8, 9, (2, W)).half()
     save(LoRA({path: LowRank(up, down, 0.25)}, family="flux"), tmp_path / "x")

@@ -1,4 +1,4 @@
-"""What `save` writes, by family, and that it comes back; what it refuses."""
+"""lorarar.formats.writing: files by family, their round trip, and rejected LoRAs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SAMPLE = {
 
 @st.composite
 def loras(draw: st.DrawFn) -> LoRA:
-    """Some layers of some family in some order, with ranks, scales and dtypes of their own."""
+    """Draw some layers of a family in any order, with any ranks, scales and dtypes."""
     family = draw(st.sampled_from(sorted(SAMPLE)))
     paths = draw(st.lists(st.sampled_from(SAMPLE[family]), min_size=1, unique=True))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
@@ -62,7 +62,7 @@ def test_every_lora_comes_back_in_every_format(lora: LoRA, format: Format | None
         save(lora, path, format=format, dtype=torch.float32)
         back = load(path)
         fused = format == "kohya" and lora.family == "flux"
-        # A fused layer that is zero comes back whole, and a zero part of one not at all.
+        # A zero fused layer comes back with all parts; a zero part of another fused layer is left out.
         assert fused or back.layers.keys() == lora.layers.keys()
         assert all(not effect_of(back.layers[name]).any() for name in back.layers.keys() - lora.layers.keys())
         for name, layer in lora.layers.items():
@@ -79,7 +79,7 @@ def test_every_lora_comes_back_in_every_format(lora: LoRA, format: Format | None
             if fused:
                 check_same({name: effect_of(other)}, {name: effect_of(layer)})
                 continue
-            # Only what the dialect stores as float32 is rounded: an alpha, or A times the scale.
+            # Only numbers that the dialect stores as float32 are rounded: an alpha, or A times the scale.
             assert torch.equal(other.B, layer.B.float())
             expected = layer.scale * layer.A.double()
             assert (other.scale * other.A.double() - expected).abs().max() <= 2e-7 * expected.abs().max()
@@ -88,7 +88,7 @@ def test_every_lora_comes_back_in_every_format(lora: LoRA, format: Format | None
 @pytest.mark.parametrize("format", ["kohya", "diffusers", "peft"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_unchanged_in_the_dtype_it_has(format: Format, dtype: torch.dtype, tmp_path: Path) -> None:
-    """A UNet's file keeps factors bit by bit, and scales of whole alphas."""
+    """A UNet's file preserves factors bit by bit, and scales of whole alphas."""
     layers = {Q: LowRank(torch.randn(640, 3).to(dtype), torch.randn(3, 640).to(dtype), 2 / 3)}
     save(LoRA(layers, family="sdxl"), tmp_path / "x.safetensors", format=format, dtype=dtype)
     back = load(tmp_path / "x.safetensors").layers[Q]
@@ -102,12 +102,12 @@ def test_unchanged_in_the_dtype_it_has(format: Format, dtype: torch.dtype, tmp_p
     ("families", "format"),
     [(("sdxl", "sd15", "sd2"), "kohya"), (("koala", "embedded", "", "flux", "sd3", "qwen-image"), "diffusers")],
 )
-def test_the_default_is_what_most_tools_read(families: tuple[str, ...], format: str) -> None:
+def test_the_default_format_of_each_family(families: tuple[str, ...], format: str) -> None:
     for family in families:
         assert default_format(LoRA(two_block_lora(1).layers, family=family)) == format
 
 
-def test_the_family_is_told_by_the_layers_where_the_lora_does_not_say(tmp_path: Path) -> None:
+def test_the_layers_determine_the_family_of_a_lora_without_one(tmp_path: Path) -> None:
     layer = LowRank(torch.ones(1280, 1), torch.ones(1, 2048))
     lora = LoRA({"mid_block.attentions.0.transformer_blocks.9.attn2.to_k": layer})
     assert default_format(lora) == "kohya"
@@ -116,14 +116,14 @@ def test_the_family_is_told_by_the_layers_where_the_lora_does_not_say(tmp_path: 
 
 
 @pytest.mark.parametrize("format", ["diffusers", "peft"])
-def test_dense_layers_are_refused_where_the_layout_has_none(format: Format, tmp_path: Path) -> None:
+def test_dense_layers_are_refused_by_dialects_of_factors(format: Format, tmp_path: Path) -> None:
     lora = LoRA({Q: Dense(torch.ones(640, 640)), f"{Q}.bias": Dense(torch.ones(640))}, family="sdxl")
     with pytest.raises(FormatError, match=r"x was not written: .*2 of 2 layers are dense.*--format kohya.*--rank N"):
         save(lora, tmp_path / "x", format=format)
     assert list(tmp_path.iterdir()) == [] or not any(tmp_path.rglob("*.safetensors"))
 
 
-def test_embeddings_lie_beside_the_file(tmp_path: Path) -> None:
+def test_embeddings_are_written_beside_the_file(tmp_path: Path) -> None:
     lora = LoRA(two_block_lora(1).layers, embeddings={"<s1>": torch.arange(3.0)})
     path, beside = tmp_path / "x.safetensors", tmp_path / "x.embeddings.safetensors"
     assert save(lora, path) == [path, beside]
@@ -138,7 +138,7 @@ def test_embeddings_lie_beside_the_file(tmp_path: Path) -> None:
 
 
 def test_a_header_never_goes_with_alpha_tensors(tmp_path: Path) -> None:
-    """diffusers refuses a file that has both; the header of an input must not survive in kohya's layout."""
+    """diffusers rejects a file with both. The header of an input must not survive in the kohya dialect."""
     lora = LoRA(two_block_lora(2, 0.25).layers, metadata={"lora_adapter_metadata": "{}", "trigger": "sks"})
     for format in ("kohya", "diffusers"):
         save(lora, tmp_path / format, format=format)  # type: ignore[arg-type]

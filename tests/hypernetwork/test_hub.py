@@ -123,8 +123,8 @@ def test_a_missing_network_is_named_with_a_remedy(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     message = (
-        r"cannot read merger.safetensors of me/network: expected me/network as a folder or on the hub, could not get it "
-        r"\(no network\): check the name and the network, or give a local path"
+        r"cannot read merger.safetensors of me/network: expected me/network as a folder or on the hub, could not get "
+        r"it \(no network\): check the name and the network, or give a local path"
     )
     with pytest.raises(FormatError, match=message):
         open_network("me/network")

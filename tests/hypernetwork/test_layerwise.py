@@ -90,7 +90,8 @@ def test_three_loras_of_any_kinds_are_merged_exactly() -> None:
         c, s, t = found.layers[layer]
         for m, expected in zip(again.layers[layer], (t, c, s), strict=True):
             assert_close(m, expected, rtol=1e-4, atol=1e-5)  # whoever stands where
-        total = sum(m.double() * dense(lora.layers[layer]) for m, lora in zip((c, s, t), loras, strict=True))  # type: ignore[arg-type]
+        deltas = [dense(lora.layers[layer]) for lora in loras]  # type: ignore[arg-type]
+        total = sum(m.double() * delta for m, delta in zip((c, s, t), deltas, strict=True))
         assert_close(merge_exactly(loras, found).layers[layer].delta().double(), total, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(values(net(loras)), values(found))
 

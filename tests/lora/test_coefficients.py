@@ -50,7 +50,7 @@ def test_one_lora_at_weight_one_is_unchanged() -> None:
         assert got.scale == 0.1
 
 
-def test_a_layer_that_one_input_lacks_uses_the_other_alone() -> None:
+def test_a_layer_of_only_one_input_is_merged_from_this_input() -> None:
     a = LoRA({"x": factors(4, 5, 2, 0.5), "y": factors(4, 5, 2)})
     b = LoRA({"y": factors(4, 5, 3, seed=1), "z": factors(4, 5, 3, 2.0, seed=2)})
     two, three = torch.tensor(2.0), torch.tensor(3.0)
@@ -71,7 +71,7 @@ def test_gradient_with_respect_to_a_coefficient() -> None:
     assert_close(m.grad.double(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_errors_name_what_is_wrong() -> None:
+def test_errors() -> None:
     a, b = LoRA({"x": factors(4, 5, 2)}, name="a"), LoRA({"x": factors(4, 5, 3)}, name="b")
     one = torch.tensor(1.0)
     with pytest.raises(ValueError, match="found none"):
@@ -95,21 +95,21 @@ def test_summary_by_block_and_projection() -> None:
             "mid_block.attentions.0.to_out.0": (torch.tensor([1.0]), torch.tensor([-1.0])),
         }
     )
-    found = summarise_coefficients(c)
-    assert found["down_blocks.1"]["to_q"][0] == {
+    summary = summarise_coefficients(c)
+    assert summary["down_blocks.1"]["to_q"][0] == {
         "mean": 3.0,
         "std": pytest.approx(5**0.5, abs=1e-5),
         "min": 0.0,
         "max": 6.0,
     }
-    assert found["mid_block"]["to_out"][1] == {"mean": -1.0, "std": 0.0, "min": -1.0, "max": -1.0}
-    assert json.loads(json.dumps(found)) == found
+    assert summary["mid_block"]["to_out"][1] == {"mean": -1.0, "std": 0.0, "min": -1.0, "max": -1.0}
+    assert json.loads(json.dumps(summary)) == summary
 
 
-def test_a_dense_sum_has_the_kernel_that_any_part_knows() -> None:
+def test_a_dense_sum_has_the_kernel_of_any_part() -> None:
     flat = LoRA({"conv": Dense(torch.ones(4, 18))})
-    known = LoRA({"conv": LowRank(torch.ones(4, 1), torch.ones(1, 18), kernel=(3, 3))})
-    for loras in ([flat, known], [known, flat]):
+    with_kernel = LoRA({"conv": LowRank(torch.ones(4, 1), torch.ones(1, 18), kernel=(3, 3))})
+    for loras in ([flat, with_kernel], [with_kernel, flat]):
         assert merge_exactly(loras, Coefficients({"conv": (torch.ones(()), torch.ones(()))})).layers["conv"].kernel == (
             3,
             3,

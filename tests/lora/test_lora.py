@@ -25,7 +25,7 @@ def test_projection_and_block(layer: str, role: str, place: str) -> None:
     assert (projection(layer), block(layer)) == (role, place)
 
 
-def test_text_encoder_layers_are_told_apart() -> None:
+def test_text_encoder_layers_are_distinguished() -> None:
     assert is_text_encoder("text_encoder.text_model.x")
     assert not is_text_encoder("text_encoders.x")
     assert not is_text_encoder("mid_block.attentions.0.to_q")

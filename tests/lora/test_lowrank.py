@@ -135,6 +135,6 @@ def test_errors() -> None:
         truncate(factors(OUT, IN, 2), 0)
 
 
-def test_a_sum_has_the_kernel_that_any_part_knows() -> None:
-    flat, known = factors(4, 18, 2), replace(factors(4, 18, 3), kernel=(3, 3))
-    assert concat([flat, known]).kernel == concat([known, flat]).kernel == (3, 3)
+def test_a_sum_has_the_kernel_of_any_part() -> None:
+    flat, with_kernel = factors(4, 18, 2), replace(factors(4, 18, 3), kernel=(3, 3))
+    assert concat([flat, with_kernel]).kernel == concat([with_kernel, flat]).kernel == (3, 3)

@@ -22,29 +22,29 @@ few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def layer_of(rank: int, scale: float, dense: bool, seed: int = 0) -> Layer:
-    """A convolution's delta of shape (10, 12)."""
+    """Return a convolution's delta of shape (10, 12)."""
     f = factors(OUT, IN, rank, scale, seed, torch.float64)
     return Dense(f.delta(), (2, 2)) if dense else LowRank(f.B, f.A, scale, (2, 2))
 
 
 def best(layer: Layer, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """numpy's best approximation of a rank, and the singular values."""
+    """Return numpy's best approximation of this rank, and the singular values."""
     u, s, vh = np.linalg.svd(layer.delta().numpy(), full_matrices=False)
     return (u[:, :rank] * s[:rank]) @ vh[:rank], s
 
 
 @few
 @given(st.integers(1, 12), st.integers(1, 14), st.booleans(), st.sampled_from([1.0, -0.3]))
-def test_a_rank_gives_the_best_approximation(rank: int, wanted: int, dense: bool, scale: float) -> None:
+def test_a_rank_gives_the_best_approximation(rank: int, target: int, dense: bool, scale: float) -> None:
     layer = layer_of(rank, scale, dense)
-    small, loss = truncate_layer(layer, rank=wanted)
-    expected, s = best(layer, wanted)
+    small, loss = truncate_layer(layer, rank=target)
+    expected, s = best(layer, target)
     assert isinstance(small, LowRank)
-    assert small.rank <= wanted
+    assert small.rank <= target
     assert small.kernel == (2, 2)
     assert_close(small.delta(), torch.from_numpy(expected), rtol=1e-8, atol=1e-8)
     assert loss.total == pytest.approx(np.linalg.norm(s))
-    assert loss.lost == pytest.approx(np.linalg.norm(s[wanted:]), abs=1e-8)
+    assert loss.lost == pytest.approx(np.linalg.norm(s[target:]), abs=1e-8)
 
 
 @few
@@ -61,15 +61,15 @@ def test_an_energy_gives_the_least_rank_that_keeps_it(rank: int, energy: float, 
     assert float((small.delta() - layer.delta()).norm()) == pytest.approx(loss.lost, abs=1e-8)
 
 
-@pytest.mark.parametrize("how", [{"rank": 5}, {"rank": 9}, {"energy": 1.0}])
-def test_what_is_small_enough_comes_back_as_it_is(how: dict[str, float]) -> None:
+@pytest.mark.parametrize("options", [{"rank": 5}, {"rank": 9}, {"energy": 1.0}])
+def test_a_layer_of_low_rank_stays_unchanged(options: dict[str, float]) -> None:
     layer = layer_of(5, 2.0, dense=False)
-    small, loss = truncate_layer(layer, **how)  # type: ignore[arg-type]
+    small, loss = truncate_layer(layer, **options)  # type: ignore[arg-type]
     assert small is layer
     assert loss == TruncationLoss(0.0, pytest.approx(float(layer.delta().norm())))
 
 
-def test_a_lora_keeps_its_order_its_norms_and_what_it_carries() -> None:
+def test_a_lora_keeps_its_order_norms_and_metadata() -> None:
     norm = Dense(torch.arange(4.0))
     layers: dict[str, Layer] = {"b": layer_of(6, 1.0, False), "norm": norm, "a": layer_of(6, 1.0, True, seed=3)}
     small, losses = truncate_lora(LoRA(layers, {"title": "x"}, "cat"), rank=2)
@@ -82,7 +82,7 @@ def test_a_lora_keeps_its_order_its_norms_and_what_it_carries() -> None:
     assert relative_error(losses.values()) == pytest.approx(difference / whole)
 
 
-def test_nothing_is_lost_of_nothing() -> None:
+def test_a_zero_delta_has_no_loss() -> None:
     zero = LowRank(torch.zeros(4, 3), torch.zeros(3, 4))
     small, loss = truncate_layer(zero, energy=0.5)
     assert isinstance(small, LowRank)
@@ -92,7 +92,7 @@ def test_nothing_is_lost_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({}, "either a rank or an energy"),
         ({"rank": 1, "energy": 0.5}, "either a rank or an energy"),
@@ -101,6 +101,6 @@ def test_nothing_is_lost_of_nothing() -> None:
         ({"energy": 1.5}, "found 1.5"),
     ],
 )
-def test_wrong_numbers_are_refused(how: dict[str, float], message: str) -> None:
+def test_wrong_numbers_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        truncate_layer(layer_of(2, 1.0, False), **how)  # type: ignore[arg-type]
+        truncate_layer(layer_of(2, 1.0, False), **options)  # type: ignore[arg-type]

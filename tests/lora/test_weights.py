@@ -1,4 +1,4 @@
-"""lorarar.lora.weights: numbers for inputs, blocks and text encoders."""
+"""lorarar.lora.weights: factors for inputs, blocks and text encoders."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ def lora() -> LoRA:
     return LoRA({layer: factors(4, 5, 2, 0.5, seed=i) for i, layer in enumerate(LAYERS)})
 
 
-def test_what_is_not_one_is_told() -> None:
+def test_factors_other_than_one_are_listed() -> None:
     assert input_weights([lora(), lora()]).facts() == {}
-    found = input_weights([lora(), lora()], [0.5, 1], {"mid_block": 2}, [0, 1])
-    assert found.facts() == {"weights": [0.5, 1.0], "blocks": {"mid_block": [2.0, 2.0]}, "text_encoder": [0.0, 1.0]}
+    input_factors = input_weights([lora(), lora()], [0.5, 1], {"mid_block": 2}, [0, 1])
+    assert input_factors.facts() == {
+        "weights": [0.5, 1.0],
+        "blocks": {"mid_block": [2.0, 2.0]},
+        "text_encoder": [0.0, 1.0],
+    }
 
 
-def test_numbers_that_apply_are_multiplied() -> None:
-    found = input_weights(
+def test_applicable_factors_are_multiplied() -> None:
+    input_factors = input_weights(
         [lora(), lora()],
         weights=[0.5, 2],
         blocks={"down_blocks.1": 3, "down_blocks.1.a": [5, 7]},
         text_encoder=[0, 1],
     )
-    assert found.of("down_blocks.1.a.to_q") == (2.5, 14)  # the longest beginning counts, alone
-    assert found.of("down_blocks.1.b.to_q") == (1.5, 6)
-    assert found.of("down_blocks.10.a.to_q") == (0.5, 2)  # no dot behind "down_blocks.1"
-    assert found.of("mid_block.to_q") == (0.5, 2)
-    assert found.of("text_encoder.q_proj") == (0, 2)
+    assert input_factors.of("down_blocks.1.a.to_q") == (2.5, 14)  # only the longest start applies
+    assert input_factors.of("down_blocks.1.b.to_q") == (1.5, 6)
+    assert input_factors.of("down_blocks.10.a.to_q") == (0.5, 2)  # "down_blocks.1" is not followed by a dot
+    assert input_factors.of("mid_block.to_q") == (0.5, 2)
+    assert input_factors.of("text_encoder.q_proj") == (0, 2)
 
 
-def test_nothing_given_is_one_everywhere() -> None:
+def test_missing_weights_mean_one() -> None:
     assert {input_weights([lora()]).of(layer) for layer in LAYERS} == {(1.0,)}
 
 
@@ -57,7 +61,7 @@ def test_coefficients_and_deltas_are_scaled_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"weights": [1, 2, 3]}, "expected weights with one number or one for each of 2 inputs, found .1, 2, 3."),
         ({"weights": [1, float("nan")]}, "expected finite numbers for weights, found"),
@@ -69,6 +73,6 @@ def test_coefficients_and_deltas_are_scaled_alike() -> None:
         ({"blocks": {"mid_block": [1, 2, 3]}}, "block mid_block"),
     ],
 )
-def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) -> None:
+def test_what_does_not_fit_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        input_weights([lora(), lora()], **given)  # type: ignore[arg-type]
+        input_weights([lora(), lora()], **arguments)  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ def test_without_a_method_the_network_of_the_family_is_taken() -> None:
     shipped = lorarar.load("data/embedded/loras/test_content_00.safetensors")
     found = combine([shipped, lorarar.load("data/embedded/loras/test_style_00.safetensors")])
     assert found.method.name == "layerwise"
-    assert found.notes == ("the network shipped for the family embedded was taken",)
+    assert found.notes == ("used the network that is shipped for the family embedded",)
     assert found.lora.family == "embedded"
     assert combine([shipped] * 3).method.name == "layerwise"
 
@@ -104,7 +104,7 @@ def test_a_network_is_told_contents_from_styles() -> None:
     other = combine(loras, MergeRequest(kinds=["content", "style", "style"]))
     assert other.coefficients is not None
     rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
-    assert said.notes[-1] == "taken as content, content, style"
+    assert said.notes[-1] == "merged as content, content, style"
     assert rows[0] == rows[1]
     assert rows[0] != rows[2]
     with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
@@ -116,7 +116,7 @@ def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> No
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
     found = combine(loras)
     assert found.method.name == "direct"
-    assert "shipped for their family does not predict these" in found.notes[0]
+    assert "the one shipped for their family does not predict their layers" in found.notes[0]
 
 
 @pytest.mark.parametrize("name", SAVED)
@@ -159,8 +159,8 @@ def test_learned_tokens_are_carried_and_keep_apart() -> None:
     ("given", "message"),
     [
         ({"merger": "tiess"}, "expected a merger among direct, .*did you mean 'ties'"),
-        ({"merger": "klora"}, "klora acts while sampling.*lorarar generate --merger klora"),
-        ({"merger": "paper"}, "paper needs a trained merger's file: give it as --hypernetwork"),
+        ({"merger": "klora"}, "found klora, which acts while sampling: use `lorarar generate --merger klora`"),
+        ({"merger": "paper"}, "found paper: give its trained merger as --hypernetwork"),
         ({"merger": "ties", "options": {"densty": 1}}, "densty"),
         ({"merger": "direct", "rank": 2, "energy": 0.5}, "either a rank or an energy"),
         ({"merger": "direct", "hypernetwork": "x"}, "found both"),

@@ -57,5 +57,5 @@ def test_similarity_has_gradients() -> None:
 def test_similarity_errors() -> None:
     with pytest.raises(ValueError, match="at least two LoRAs, found 1 layers without a pair"):
         similarity(Coefficients({"x": (torch.ones(2),)}), "cos")
-    with pytest.raises(ValueError, match='"cos", "dot" or "product", found \'angle\''):
+    with pytest.raises(ValueError, match="a kind of similarity among cos, dot, product, found 'angle'"):
         similarity(Coefficients({"x": (torch.ones(2), torch.ones(2))}), "angle")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import torch
 
 from lorarar.lora.dense import Dense
 from lorarar.mergers.combination import combine
-from lorarar.mergers.report import describe_merge, roles, summarise_merge
+from lorarar.mergers.report import describe_merge, input_names, summarise_merge
 from lorarar.mergers.request import MergeRequest
 from tests.tiny import two_block_lora
 
@@ -21,16 +21,16 @@ def test_strengths_of_parts_and_summed_vectors_are_told() -> None:
     found = summarise_merge(loras, merged, [], {"read": 0, "merge": 0, "write": 0})
     assert json.loads(json.dumps(found)) == found
     text = describe_merge(found).splitlines()
-    assert text[0].startswith("content: 0.safetensors (unknown family, 9 layers, rank 2, strength 1)")
+    assert text[0].startswith("content: 0.safetensors (unknown family, 9 layers, rank 2, weight 1)")
     assert "  1 norms and biases are summed: ties is for matrices" in text
-    assert "  strength of mid_block: 0.5, 1" in text
-    assert "  strength of the text encoders: 0, 0" in text
+    assert "  weight of mid_block: 0.5, 1" in text
+    assert "  weight of the text encoders: 0, 0" in text
     plain = describe_merge(
         summarise_merge(loras, combine(loras, MergeRequest(merger="direct")), [], {"read": 0, "merge": 0, "write": 0})
     )
-    assert "strength of" not in plain
+    assert "weight of" not in plain
     assert "norms and biases" not in plain  # a sum of matrices and vectors alike
 
 
 def test_two_inputs_are_content_and_style() -> None:
-    assert [roles(count) for count in (1, 2, 3)] == [["0"], ["content", "style"], ["0", "1", "2"]]
+    assert [input_names(count) for count in (1, 2, 3)] == [["0"], ["content", "style"], ["0", "1", "2"]]

@@ -1,4 +1,4 @@
-"""lorarar.training.merger_training against the objective written out with dense weights; resume, the best file, failures."""
+"""lorarar.training.merger_training against the objective on dense weights; resume, the best file, failures."""
 
 from __future__ import annotations
 
@@ -100,15 +100,16 @@ class Plain:
             errors.append((self.predict(self.merged, *inputs) - target).square())
         return torch.cat(errors).mean()
 
-    def described(self) -> Tensor:
+    def distillation(self) -> Tensor:
         own = self.pair.synthetic
         assert own is not None
         errors = []
-        for asked, told in ((self.pair.combined, own.conditioning), (self.pair.unconditional,) * 2):
-            asked = join_conditionings([asked] * len(own.noisy))
-            told = told if told is own.conditioning else asked
-            target = self.predict(self.base, own.noisy, own.timesteps, told)
-            errors.append((self.predict(self.merged, own.noisy, own.timesteps, asked) - target).square())
+        combined, unconditional = (
+            join_conditionings([prompt] * len(own.noisy)) for prompt in (self.pair.combined, self.pair.unconditional)
+        )
+        for prompt, teacher_prompt in ((combined, own.conditioning), (unconditional, unconditional)):
+            target = self.predict(self.base, own.noisy, own.timesteps, teacher_prompt)
+            errors.append((self.predict(self.merged, own.noisy, own.timesteps, prompt) - target).square())
         return torch.cat(errors).mean()
 
     def similarity(self) -> Tensor:
@@ -116,7 +117,7 @@ class Plain:
         return sum((abs(c @ s) / (c.norm() * s.norm()) for c, s in rows), torch.zeros(()))
 
 
-def test_the_noise_says_how_differences_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_noise_schedule_weights_the_differences(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     module = make("paper", LossWeights(combined=1.0))
     pairs = module.data.training_batch(0)
     before = module.losses(pairs)
@@ -155,7 +156,7 @@ def test_the_objective_equals_a_plain_implementation(make: Make, kind: str, weig
     assert min(expected.values()) > 1e-4  # else the test proves nothing
 
 
-def test_the_described_term_equals_a_plain_implementation(make: Make) -> None:
+def test_the_distillation_term_equals_a_plain_implementation(make: Make) -> None:
     weights = LossWeights(fidelity=0.0, distillation=0.7, similarity=0.0)
     module = make("constant", weights)
     sampler = module.data.sampler
@@ -163,7 +164,7 @@ def test_the_described_term_equals_a_plain_implementation(make: Make) -> None:
     pairs = module.data.training_batch(0)
     with torch.no_grad():
         found = module.losses(pairs)
-        plain = [Plain(module.backbone, pair, module.merger(pair.loras)).described() for pair in pairs]
+        plain = [Plain(module.backbone, pair, module.merger(pair.loras)).distillation() for pair in pairs]
     expected = float(torch.stack(plain).mean())
     assert set(found) == {"loss", "distillation", "similarity"}
     assert found["distillation"] == pytest.approx(expected, rel=1e-3)
@@ -225,8 +226,8 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
         train(broken, tmp_path / "broken")
     steps: list[int] = []
     resumed = make("paper", seed=1)
-    drawn = resumed.data.training_batch
-    monkeypatch.setattr(resumed.data, "training_batch", lambda step: (steps.append(step), drawn(step))[1])
+    original = resumed.data.training_batch
+    monkeypatch.setattr(resumed.data, "training_batch", lambda step: (steps.append(step), original(step))[1])
     again = train(resumed, tmp_path / "broken")
     assert steps == [4, 5]
     for a, b in zip(whole.merger.parameters(), resumed.merger.parameters(), strict=True):
@@ -238,7 +239,7 @@ def test_resuming_remembers_the_best_value_and_the_patience(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     joint = {2: 1.0, 4: 3.0, 6: 2.0, 8: 2.0, 10: 2.0}
-    asked: list[int] = []
+    scored: list[int] = []
 
     def run(folder: Path, stop: int) -> MergerTraining:
         module = make("constant", steps=10)
@@ -246,7 +247,7 @@ def test_resuming_remembers_the_best_value_and_the_patience(
         monkeypatch.setattr(module.data, "training_batch", lambda step: original(step) if step != stop else 1 / 0)
 
         def scorer(merger: nn.Module) -> tuple[dict[str, float], Tensor]:
-            asked.append(module.global_step)
+            scored.append(module.global_step)
             return {"joint": joint[module.global_step]}, torch.rand(3, 8, 8)
 
         module.scorer = scorer
@@ -259,7 +260,7 @@ def test_resuming_remembers_the_best_value_and_the_patience(
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "broken", stop=5)
     assert run(tmp_path / "broken", stop=-1).global_step == 8
-    assert asked == [2, 4, 6, 8, 2, 4, 6, 8]
+    assert scored == [2, 4, 6, 8, 2, 4, 6, 8]
     for folder in ("whole", "broken"):
         assert load_network(tmp_path / folder / "merger.safetensors").metadata["step"] == "4"
 
@@ -330,11 +331,11 @@ def test_the_cosine_schedule_falls_to_zero(make: Make) -> None:
 
 def test_a_scorer_is_asked_at_each_validation(make: Make, tmp_path: Path) -> None:
     module = make("constant", steps=4)
-    asked = []
+    scored = []
 
     def scorer(merger: nn.Module) -> tuple[dict[str, float], Tensor]:
-        asked.append(merger)
-        return {"joint": float(len(asked))}, torch.rand(3, 8, 8)
+        scored.append(merger)
+        return {"joint": float(len(scored))}, torch.rand(3, 8, 8)
 
     module.scorer = scorer
     path = train_merger(
@@ -346,6 +347,6 @@ def test_a_scorer_is_asked_at_each_validation(make: Make, tmp_path: Path) -> Non
         patience=5,
         metadata={},
     )
-    assert asked == [module.merger] * 2
+    assert scored == [module.merger] * 2
     assert load_network(path).metadata | {"validation/joint": "2", "step": "4"} == load_network(path).metadata
     assert (tmp_path / "validation.png").is_file()

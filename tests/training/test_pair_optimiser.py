@@ -34,12 +34,12 @@ from lorarar.training.pair_training import PairTraining, optimise
 from tests.tiny import dense, factors
 
 STEPS = 3
-Words = Callable[..., list[str]]
+Arguments = Callable[..., list[str]]
 
 
 @pytest.fixture
 def files(backbone: Backbone, loras: dict[str, LoRA], tmp_path: Path) -> list[Path]:
-    """A content and a style LoRA; only the style's file tells its trigger words."""
+    """A content and a style LoRA; only the style's file holds its trigger words."""
     paths = [tmp_path / f"{name}.safetensors" for name in ("train_content_00", "train_style_00")]
     save(loras["train_content_00"], paths[0])
     save(loras["train_style_00"], paths[1], metadata={"modelspec.trigger_phrase": "szn style, x"})
@@ -47,7 +47,7 @@ def files(backbone: Backbone, loras: dict[str, LoRA], tmp_path: Path) -> list[Pa
 
 
 @pytest.fixture
-def words(base: Path, folder: Path, files: list[Path], tmp_path: Path) -> Words:
+def arguments(base: Path, folder: Path, files: list[Path], tmp_path: Path) -> Arguments:
     """The command line, some flags of it changed or (None) left out."""
 
     def build(merger: str = "ziplora", **changed: str | Path | None) -> list[str]:
@@ -60,8 +60,8 @@ def words(base: Path, folder: Path, files: list[Path], tmp_path: Path) -> Words:
             "dtype": "fp32",
         }
         given = [(f"--{key.replace('_', '-')}", str(v)) for key, v in (flags | changed).items() if v is not None]
-        said = [word for pair in given for word in pair]
-        return ["merge", *map(str, files), "-o", str(tmp_path / "out.safetensors"), "--merger", merger, *said]
+        options = [word for pair in given for word in pair]
+        return ["merge", *map(str, files), "-o", str(tmp_path / "out.safetensors"), "--merger", merger, *options]
 
     return build
 
@@ -81,13 +81,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_command_writes_a_plain_lora_of_the_optimised_coefficients(
-    words: Words, files: list[Path], base: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: Arguments,
+    files: list[Path],
+    base: Path,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([*words(), "--json"]) == 0
-    said = capsys.readouterr()
-    summary = json.loads(said.out)  # the progress bar is elsewhere
+    assert main([*arguments(), "--json"]) == 0
+    captured = capsys.readouterr()
+    summary = json.loads(captured.out)  # the progress bar is on stderr
     assert (summary["method"]["name"], summary["predicted_layers"], summary["rank"]) == ("ziplora", 56, 4)
-    assert "optimised in 3 steps; on draws that no step saw: loss " in said.err
+    assert "optimised in 3 steps; on held-out batches: loss " in captured.err
     found = load(tmp_path / "out.safetensors")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["out.safetensors", *(path.name for path in files)]
@@ -135,34 +140,37 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
         merge(*both, both[0], merger="ziplora", optimiser=optimiser)
 
 
-def test_words_in_place_of_images(
-    words: Words, files: list[Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_descriptions_in_place_of_images(
+    arguments: Arguments, files: list[Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = {"content_description": "a red cat with white dots", "style_description": "deep blue grid bare flat style"}
-    assert main(words("text_guided", content_images=None, style_images=None, **said)) == 0
+    descriptions = {
+        "content_description": "a red cat with white dots",
+        "style_description": "deep blue grid bare flat style",
+    }
+    assert main(arguments("text_guided", content_images=None, style_images=None, **descriptions)) == 0
     found = load(tmp_path / "out.safetensors")
-    assert {found.metadata[f"lorarar.{key}"] for key in said} == set(said.values())
-    assert "optimised in 3 steps; on draws that no step saw: loss" in capsys.readouterr().err
+    assert {found.metadata[f"lorarar.{key}"] for key in descriptions} == set(descriptions.values())
+    assert "optimised in 3 steps; on held-out batches: loss" in capsys.readouterr().err
 
     backbone = load_backbone(base)
-    content = Concept(files[0].stem, "content", "a sks cat", (), (), said["content_description"])
-    pair = Pair(content, Concept(files[1].stem, "style", "szn style", (), (), said["style_description"]))
+    content = Concept(files[0].stem, "content", "a sks cat", (), (), descriptions["content_description"])
+    pair = Pair(content, Concept(files[1].stem, "style", "szn style", (), (), descriptions["style_description"]))
     named = {file.stem: load(file) for file in files}
-    drawn = synthesise_pairs(backbone, [pair], sampling=Sampling(30, 5.0))
-    (expected,) = optimise(backbone, [pair], named, TEXT_GUIDED.configured({"steps": STEPS}), synthetic=drawn)
+    synthetic = synthesise_pairs(backbone, [pair], sampling=Sampling(30, 5.0))
+    (expected,) = optimise(backbone, [pair], named, TEXT_GUIDED.configured({"steps": STEPS}), synthetic=synthetic)
     for layer, (m_c, m_s) in expected.coefficients.layers.items():
         c, s = (dense(lora.layers[layer]) for lora in named.values())
         assert_close(dense(found.layers[layer]), c * m_c[0].double() + s * m_s[0].double(), rtol=1e-3, atol=1e-3)
     assert max((m_c - 1).abs().max() for m_c, _ in expected.coefficients.layers.values()) > 1e-2
 
 
-def test_it_starts_from_a_trained_merger(words: Words, files: list[Path], tmp_path: Path) -> None:
+def test_it_starts_from_a_trained_merger(arguments: Arguments, files: list[Path], tmp_path: Path) -> None:
     both = [load(file) for file in files]
     layers = [layer for layer in both[0].layers if "attn" in layer]
     start = constant_merger({layer: (0.5, 0.25 + 0.01 * i) for i, layer in enumerate(layers)}, "layer")
     save_merger(start, tmp_path / "start.safetensors", {})
     for merger in ("ziplora", "cat"):
-        command = words(merger, init=tmp_path / "start.safetensors", option="learning_rate=1e-9")
+        command = arguments(merger, init=tmp_path / "start.safetensors", option="learning_rate=1e-9")
         assert main([*command, "--option", "steps=1", "--force"]) == 0
         found = load(tmp_path / "out.safetensors")
         for i, layer in enumerate(layers):
@@ -171,7 +179,7 @@ def test_it_starts_from_a_trained_merger(words: Words, files: list[Path], tmp_pa
         assert found.metadata["lorarar.init_sha256"] == sha256(tmp_path / "start.safetensors")
 
 
-def test_what_numbers_cannot_start_from(files: list[Path]) -> None:
+def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path]) -> None:
     both = [load(file) for file in files]
     with pytest.raises(ValueError, match="coefficients for each layer.* start from a merger for the same base"):
         CAT.initial(both).start_from(Coefficients({}))
@@ -204,30 +212,30 @@ def test_what_numbers_cannot_start_from(files: list[Path]) -> None:
     ],
 )
 def test_what_is_missing_or_wrong_is_named_before_anything_is_written(
-    words: Words,
+    arguments: Arguments,
     files: list[Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     changed: dict[str, str | None],
     message: str,
 ) -> None:
-    assert main(words(**changed)) == 1  # type: ignore[arg-type]
+    assert main(arguments(**changed)) == 1  # type: ignore[arg-type]
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("lorarar: ")
     assert re.search(message, lines[-1]), lines[-1]
     assert set(tmp_path.iterdir()) == set(files)
 
 
-def test_an_unreadable_image_is_named(words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_image_is_named(arguments: Arguments, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "images"
     broken.mkdir()
     (broken / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    assert main(words(style_images=broken, base="nowhere/at/all")) == 1  # before the base is looked at
+    assert main(arguments(style_images=broken, base="nowhere/at/all")) == 1  # before the base is loaded
     assert f"{broken / '0.png'}: expected an image" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are_refused_there(
-    words: Words, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: Arguments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     original = PairTraining.training_step
 
@@ -237,21 +245,21 @@ def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are
         original(self, batch, index)
 
     monkeypatch.setattr(PairTraining, "training_step", training_step)
-    assert main(words()) == 1
-    said = capsys.readouterr().err
-    assert "found ['nan'] at step 0 for pairs ['train_content_00+train_style_00']" in said
+    assert main(arguments()) == 1
+    captured = capsys.readouterr().err
+    assert "found ['nan'] at step 0 for pairs ['train_content_00+train_style_00']" in captured
     assert not (tmp_path / "out.safetensors").exists()
     monkeypatch.setattr(PairTraining, "training_step", original)
-    assert main(words(option="learning_rate=0.5")) == 1
-    assert "out.run holds a run of another configuration" in (said := capsys.readouterr().err)
-    assert "'learning_rate': (0.01, 0.5)" in said
-    assert "'steps': (3, 100)" in said
-    assert main(words()) == 0
+    assert main(arguments(option="learning_rate=0.5")) == 1
+    assert "out.run holds a run of another configuration" in (captured := capsys.readouterr().err)
+    assert "'learning_rate': (0.01, 0.5)" in captured
+    assert "'steps': (3, 100)" in captured
+    assert main(arguments()) == 0
     assert not (tmp_path / "out.run").exists()
 
 
 def test_a_full_disk_leaves_no_half_file_and_the_run_goes_on_from_its_end(
-    words: Words,
+    arguments: Arguments,
     steps: list[int],
     files: list[Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -269,7 +277,7 @@ def test_a_full_disk_leaves_no_half_file_and_the_run_goes_on_from_its_end(
         original(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    command = [*words(), "--runs", str(runs)]
+    command = [*arguments(), "--runs", str(runs)]
     assert main(command) == 1
     assert f"{output} cannot be written: No space left on device" in capsys.readouterr().err
     assert set(tmp_path.iterdir()) == {*files, runs}

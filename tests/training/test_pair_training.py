@@ -1,4 +1,4 @@
-"""lorarar.training.pair_training: many pairs at once equal each alone, and the trainer of the other mergers; resume; failures."""
+"""lorarar.training.pair_training: many pairs at once equal each alone, and a MergerTraining; resume; failures."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_a_pair_is_optimised_as_the_trainer_of_all_mergers_does_it(
     assert_close(run()[0].merger.values, merger.values.data, rtol=0, atol=2e-4)
 
 
-def test_what_is_returned(run: Run, pairs: list[Pair], loras: dict[str, LoRA], tmp_path: Path) -> None:
+def test_the_result_holds_coefficients_steps_and_objective(
+    run: Run, pairs: list[Pair], loras: dict[str, LoRA], tmp_path: Path
+) -> None:
     method = replace(CAT, recipe=SHORT.recipe, predicted=("to_q", "to_out"), fixed=0.5)
     found = run(method, pairs[:1])[0]
     both = [loras[name] for name in found.pair.split("+")]
@@ -116,7 +118,9 @@ def test_the_objective_before_is_that_of_direct_merging(
     short = replace(SHORT, recipe=replace(SHORT.recipe, steps=1))
     (found,) = run(short, pairs[:1], held_out=3)
     assert found.before == pytest.approx(expected, rel=1e-4)
-    assert run(replace(short, seed=1), pairs[:1], held_out=3)[0].before == found.before  # the draws never change
+    assert (
+        run(replace(short, seed=1), pairs[:1], held_out=3)[0].before == found.before
+    )  # the held-out batches never change
     assert measure_objective(module, 2) != [expected]
 
 
@@ -164,7 +168,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert [one.before for one in resumed] == [one.before for one in whole]
 
 
-def test_the_seed_changes_the_draws_and_other_settings_do_not_go_on_from_a_checkpoint(
+def test_the_seed_changes_the_batches_and_other_settings_do_not_resume_from_a_checkpoint(
     run: Run, pairs: list[Pair], tmp_path: Path
 ) -> None:
     short = replace(SHORT, recipe=replace(SHORT.recipe, steps=2))
@@ -174,7 +178,9 @@ def test_the_seed_changes_the_draws_and_other_settings_do_not_go_on_from_a_check
     assert torch.equal(second, run(other, pairs[:1])[0].merger.values)
 
 
-def test_another_start_does_not_go_on_from_a_checkpoint(run: Run, pairs: list[Pair], tmp_path: Path) -> None:
+def test_other_initial_coefficients_do_not_resume_from_a_checkpoint(
+    run: Run, pairs: list[Pair], tmp_path: Path
+) -> None:
     short = replace(CAT, recipe=replace(CAT.recipe, steps=1, learning_rate=1e-9))
     (first,) = values(run(short, pairs[:1], runs=tmp_path))
     (second,) = values(run(short, pairs[:1], runs=tmp_path, init=average))

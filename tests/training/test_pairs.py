@@ -1,4 +1,4 @@
-"""lorarar.training.pairs: what a step sees of a pair is a function of (seed, step)."""
+"""lorarar.training.pairs: a pair's batch is a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from lorarar.storage.atomic import FormatError
 from lorarar.storage.cards import read_card
 from lorarar.training.pairs import PairBatch, PairData, joint_concept, load_loras
 from lorarar.training.settings import Recipe
-from lorarar.training.targets import combined_inputs, distillation_inputs
 from lorarar.training.zoo import train_zoo
 
 
@@ -75,40 +74,19 @@ def test_both_concepts_get_the_same_noise(make: Callable[..., PairData], backbon
     assert_close(noise[0], noise[1], rtol=1e-3, atol=1e-3)
 
 
-def test_the_combined_question_is_asked_with_and_without_the_prompt(make: Callable[..., PairData]) -> None:
-    batch = make().training_batch(0)[0]
-    asked = combined_inputs(batch)
-    noisy, timesteps, conditioning = asked.noisy, asked.timesteps, asked.conditioning
-    assert torch.equal(noisy, torch.cat([batch.content.noisy, batch.style.noisy]))
-    assert timesteps.tolist() == batch.content.timesteps.tolist() * 2
-    turn = int(timesteps[0]) % 2
-    for part in (conditioning.embeddings, conditioning.pooled):
-        assert not part[1 - turn :: 2].any()
-    assert torch.equal(conditioning.embeddings[turn::2], batch.combined.embeddings.expand(2, -1, -1))
-    assert torch.equal(conditioning.pooled[turn::2], batch.combined.pooled.expand(2, -1))
-
-
-def test_a_described_pair_is_asked_on_the_images_that_the_base_drew(
+def test_a_pair_with_synthetic_images_gets_a_batch_of_them(
     backbone: Backbone, concepts: dict[str, Concept], splits: dict[str, Split], loras: dict[str, LoRA]
 ) -> None:
     name = "train_content_01+train_style_00"
-    drawn = {name: torch.randn(1, *backbone.latent_shape)}
-    data = PairData(backbone, concepts, splits, loras, pairs=2, images=3, seed=0, synthetic=drawn)
+    synthetic = {name: torch.randn(1, *backbone.latent_shape)}
+    data = PairData(backbone, concepts, splits, loras, pairs=2, images=3, seed=0, synthetic=synthetic)
     batch = data.training_batch(0)[0]
     assert [pair.name for pair in data.train_pairs] == [name] == [batch.name]
     assert batch.synthetic is not None
-    assert torch.equal(batch.synthetic.target, drawn[name].expand(3, -1, -1, -1))
+    assert torch.equal(batch.synthetic.target, synthetic[name].expand(3, -1, -1, -1))
     assert torch.equal(batch.synthetic.timesteps, batch.content.timesteps)
-    words = backbone.encode_prompts(["a red cat with white dots in deep blue grid bare flat style"])
-    assert_close(batch.synthetic.conditioning.pooled, words.pooled.expand(3, -1))
-    asked = distillation_inputs(batch, batch.combined)
-    assert torch.equal(asked.noisy, batch.synthetic.noisy.repeat(2, 1, 1, 1))
-    assert torch.equal(asked.conditioning.embeddings[:3], batch.combined.embeddings.expand(3, -1, -1))
-    assert not asked.conditioning.embeddings[3:].any()
-    with pytest.raises(
-        ValueError, match=r"synthetic images of validation_content_00.* found none: give both concepts a descr"
-    ):
-        distillation_inputs(data.validation_batch(0)[0], batch.combined)
+    description = backbone.encode_prompts(["a red cat with white dots in deep blue grid bare flat style"])
+    assert_close(batch.synthetic.conditioning.pooled, description.pooled.expand(3, -1))
 
 
 def test_training_loras_vary_in_strength_and_validation_loras_do_not(
@@ -128,7 +106,7 @@ def test_training_loras_vary_in_strength_and_validation_loras_do_not(
     assert all(lora.layers[la].scale == loras[lora.name].layers[la].scale for lora in batch.loras for la in lora.layers)
 
 
-def test_what_cannot_be_paired_is_refused(
+def test_splits_and_loras_that_do_not_fit_are_refused(
     make: Callable[..., PairData], splits: dict[str, Split], loras: dict[str, LoRA]
 ) -> None:
     leak = splits | {"validation": Split(splits["validation"].contents, splits["train"].styles[:1])}

@@ -1,4 +1,4 @@
-"""lorarar.training.zoo and lorarar.training.dreambooth: many at once equal one by one with peft; resume; refusals."""
+"""lorarar.training.zoo: many LoRAs at once equal those that peft trains one by one; resume; refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lorarar.formats.loading import load
 from lorarar.lora.lora import LoRA
 from lorarar.storage.cards import ArtefactError, read_card
 from lorarar.training import zoo
-from lorarar.training.dreambooth import DreamBoothTraining, initial_factors, target_layers
+from lorarar.training.dreambooth import DreamBoothTraining
 from lorarar.training.settings import Recipe
 from lorarar.training.trainer import fit
 from lorarar.training.zoo import ZooTraining, clip_each, train_zoo
@@ -70,21 +70,6 @@ def test_clipping_is_each_loras_own() -> None:
     assert_close(parameters[0].grad, torch.tensor([[0.3, 0.4], [0.6, 0.8]]))
 
 
-def test_a_start_is_pefts_and_changes_nothing(backbone: Backbone) -> None:
-    start = initial_factors(backbone.denoiser, RECIPE, "cat")
-    assert start.keys() == target_layers(backbone.denoiser, RECIPE.targets).keys()
-    for factors in start.values():
-        assert not factors.B.any()
-        bound = factors.shape[1] ** -0.5
-        assert 0.8 * bound < factors.A.abs().max() <= bound
-        assert factors.scale == RECIPE.scale("cat")
-    assert {RECIPE.scale(name) for name in "abcdef"} == {2.0, 0.5, 1.0}
-    layer = next(iter(start))
-    assert not torch.equal(initial_factors(backbone.denoiser, RECIPE, "dog")[layer].A, start[layer].A)
-    with pytest.raises(ValueError, match=r"layers named \['to_nothing'\] in the base, found none"):
-        target_layers(backbone.denoiser, ["to_nothing"])
-
-
 def run(backbone: Backbone, concepts: list[Concept], folder: Path, recipe: Recipe = RECIPE) -> list[Path]:
     return train_zoo(
         backbone, concepts, recipe, folder=folder / "loras", runs=folder / "runs", group=2, checkpoint_every=3
@@ -121,7 +106,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert list((tmp_path / "broken" / "runs").iterdir()) == []
 
 
-def test_another_recipe_does_not_go_on_from_an_old_checkpoint(
+def test_another_recipe_does_not_resume_from_an_old_checkpoint(
     backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = dataclasses.replace(RECIPE, learning_rate=2e-2)
@@ -133,7 +118,7 @@ def test_another_recipe_does_not_go_on_from_an_old_checkpoint(
     assert whole[0].read_bytes() == again[0].read_bytes()
 
 
-def test_other_concepts_do_not_go_on_from_an_old_checkpoint(
+def test_other_concepts_do_not_resume_from_an_old_checkpoint(
     backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     others = [three[0], three[2]]

@@ -112,21 +112,21 @@ def test_from_concepts_to_images(
     assert {f.rank for f in lora.layers.values()} == {4}
     assert {projection(layer) for layer in lora.layers} == PROJECTIONS[family]
     sampling = Sampling(steps=2, guidance=5.0)
-    drawn = _drawn(
+    images = _load(
         generate_files(str(base(family)), [merged], "a sks cat in szn style", [0, 1], sampling, tmp_path / "a")
     )
-    assert [picture.shape for picture in drawn] == [(64, 64, 3)] * 2
-    assert (drawn[0] != drawn[1]).any()
-    again = _drawn(generate_files(str(base(family)), [merged], "a sks cat in szn style", [1], sampling, tmp_path / "b"))
-    assert (again[0] == drawn[1]).mean() > 0.99  # a batch of another size may round differently
-    plain = _drawn(generate_files(str(base(family)), [], "a sks cat in szn style", [0], sampling, tmp_path / "c"))
-    assert (plain[0] != drawn[0]).any()
+    assert [picture.shape for picture in images] == [(64, 64, 3)] * 2
+    assert (images[0] != images[1]).any()
+    again = _load(generate_files(str(base(family)), [merged], "a sks cat in szn style", [1], sampling, tmp_path / "b"))
+    assert (again[0] == images[1]).mean() > 0.99  # a batch of another size may round differently
+    plain = _load(generate_files(str(base(family)), [], "a sks cat in szn style", [0], sampling, tmp_path / "c"))
+    assert (plain[0] != images[0]).any()
     pipeline = load_backbone(base(family)).pipeline
     pipeline.load_lora_weights(merged)
     assert len(pipeline.get_active_adapters()) == 1
 
 
-def _drawn(paths: list[Path]) -> list[np.ndarray]:
+def _load(paths: list[Path]) -> list[np.ndarray]:
     return [np.asarray(Image.open(path)) for path in paths]
 
 

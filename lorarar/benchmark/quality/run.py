@@ -67,14 +67,14 @@ def _run_row(inputs: QualityInputs, row: TableRow) -> RowOutcome:
         cells = []
         for seed in row.training_seeds:
             method = build_method(inputs, chosen.settings, seed)
-            folder = image_folder(inputs.config, row, seed)
+            folder = row_folder(inputs.config, row, seed)
             cells.append(run_cells(inputs, method, inputs.pairs(), inputs.config.seeds, folder=folder))
     except ValueError as error:
         raise ConfigError(f"{row.name}: {error}") from error
     return RowOutcome(row, chosen, trials, cells)
 
 
-def image_folder(config: QualityConfig, row: TableRow, seed: int) -> Path:
+def row_folder(config: QualityConfig, row: TableRow, seed: int) -> Path:
     """Return the folder of a row's images of a training seed; those of the first seed are judged and drawn."""
     name = row.name.replace(" ", "_").replace("/", "_")
     return config.runs / ("images" if seed == row.training_seeds[0] else f"images_of_seed_{seed}") / name
@@ -82,9 +82,7 @@ def image_folder(config: QualityConfig, row: TableRow, seed: int) -> Path:
 
 def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
     config, pairs, times = inputs.config, inputs.pairs(), summarise_times(outcomes)
-    folders = {
-        outcome.row.name: image_folder(config, outcome.row, outcome.row.training_seeds[0]) for outcome in outcomes
-    }
+    folders = {outcome.row.name: row_folder(config, outcome.row, outcome.row.training_seeds[0]) for outcome in outcomes}
     judged = judge_rows(inputs, folders, config.judge) if config.judge else None
     if inputs.classifier is None and judged:
         results = summarise_judged(outcomes, pairs, judged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -86,11 +87,16 @@ def load_case(
         folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base
         backbone = load_backbone(folder, device=device, dtype=_DTYPES[dtype])
     if gradient_checkpointing:
-        backbone.denoiser.enable_gradient_checkpointing()
+        cast(UNet2DConditionModel, backbone.denoiser).enable_gradient_checkpointing()
         backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
     if base == DEFAULT_BASE:
         return SpeedCase(base, backbone, _embedded_batches(backbone, pairs, images))
     return SpeedCase(base, backbone, _random_batches(backbone, pairs, images))
+
+
+def content_images(pair: PairBatch) -> NoisyBatch:
+    """Return the noisy images of a pair's content, which every case has."""
+    return cast(NoisyBatch, pair.content)
 
 
 def random_sdxl(device: str, dtype: torch.dtype) -> Backbone:

@@ -1,10 +1,10 @@
 """Released step: a training step of LoRA.rar as its authors' release computes it, written from its description.
 
-The deltas of both LoRAs are dense and kept for as long as the pair is trained on. In a merged pass every adapted layer's
-forward runs the hypernetwork on the columns of its own deltas and forms the merged delta. A step takes four passes
-through the model, one after the other: merged on the content's images, the content LoRA alone on them, merged on the
-style's images, the style LoRA alone on them. The release's faults (one prompt for every style, a getter that changes the
-coefficients which the loss reads) are left out: value and gradient are those of
+The deltas of both LoRAs are dense and kept for as long as the pair is trained on. In a merged pass every adapted
+layer's forward runs the hypernetwork on the columns of its own deltas and forms the merged delta. A step takes four
+passes through the model, one after the other: merged on the content's images, the content LoRA alone on them, merged on
+the style's images, the style LoRA alone on them. The release's faults (one prompt for every style, a getter that
+changes the coefficients which the loss reads) are left out: value and gradient are those of
 `lorarar.training.merger_training.MergerTraining.losses`.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -112,8 +113,10 @@ def released_losses(
 
 def _terms(backbone: Backbone, pair: PairBatch, deltas: DensePair, weights: LossWeights) -> dict[str, Tensor]:
     """Run four passes: merged and teacher on the content's images, merged and teacher on the style's."""
+    # The benchmark's pairs have images of both concepts.
+    content, style = cast(NoisyBatch, pair.content), cast(NoisyBatch, pair.style)
     terms = {}
-    for name, drawn, side in (("content", pair.content, CONTENT), ("style", pair.style, STYLE)):
+    for name, drawn, side in (("content", content, CONTENT), ("style", style, STYLE)):
         with deltas.merged():
             merged = _predict(backbone, drawn)
         with deltas.alone(side), torch.no_grad():

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import mean, median
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, load_case
+from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, content_images, load_case
 from lorarar.benchmark.speed.machine import describe_machine, machine_line, timed
 from lorarar.hypernetwork import ConstantMerger, load_network, new_merger
 from lorarar.lora import LoRA, one_thread
@@ -85,7 +86,7 @@ def run_speedup_benchmark(config: SpeedupConfig) -> dict[str, Any]:
         loras = case.batches(0)[0].loras
         networks = {name: network.to(config.device) for name, network in _networks(config.base, loras[0]).items()}
         measured = _measure(case, networks, config)
-        flops = {name: operations(lambda n=network: n(loras)) for name, network in networks.items()}
+        flops = {name: operations(partial(network, loras)) for name, network in networks.items()}
         machine = describe_machine()
     return _results(config, measured, flops, pass_operations(case)) | {
         "machine": machine,
@@ -124,10 +125,15 @@ def pass_operations(case: SpeedCase) -> int:
     """Count the operations of one image's forward pass on a model without weights: nothing is computed."""
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(case.backbone.pipeline.unet.config)
-    drawn = case.batches(0)[0].content
+    images = content_images(case.batches(0)[0])
     noisy, timesteps, embeddings, pooled = (
         part[:1].to("meta", torch.float32)
-        for part in (drawn.noisy, drawn.timesteps, drawn.conditioning.embeddings, drawn.conditioning.pooled)
+        for part in (
+            images.noisy,
+            images.timesteps,
+            images.conditioning.embeddings,
+            cast(Tensor, images.conditioning.pooled),
+        )
     )
     extra = {"text_embeds": pooled, "time_ids": torch.empty(1, 6, device="meta")}
     return operations(lambda: unet(noisy, timesteps, embeddings, added_cond_kwargs=extra))
@@ -168,26 +174,26 @@ def _networks(base: str, lora: LoRA) -> dict[str, nn.Module]:
 def _measure(case: SpeedCase, networks: Mapping[str, nn.Module], config: SpeedupConfig) -> dict[str, list[float]]:
     """Return the seconds of every prediction, pass and step, and the losses of the steps."""
     first = case.batches(0)[0]
-    drawn, loras = first.content, first.loras
-    quick: dict[str, Callable[[], object]] = {name: lambda n=network: n(loras) for name, network in networks.items()}  # type: ignore[misc]
-    one = (drawn.noisy[:1], drawn.timesteps[:1], drawn.conditioning[:1])
+    images, loras = content_images(first), first.loras
+    quick: dict[str, Callable[[], object]] = {name: partial(network, loras) for name, network in networks.items()}
+    one = (images.noisy[:1], images.timesteps[:1], images.conditioning[:1])
     quick["pass"] = lambda: case.backbone.predict(*one)
-    found: dict[str, list[float]] = {name: [] for name in (*quick, "start", "step", "loss")}
+    measured: dict[str, list[float]] = {name: [] for name in (*quick, "start", "step", "loss")}
     run = steps_of(case, ZIPLORA, config.steps)
     seconds, _ = timed(lambda: next(run), config.device)
-    found["start"].append(seconds)
+    measured["start"].append(seconds)
     with torch.no_grad():
         for work in quick.values():
             work()  # the first product loads kernels
     for turn in range(config.repetitions):
         with torch.no_grad():
             for name, work in quick.items():
-                found[name].append(timed(work, config.device)[0])
+                measured[name].append(timed(work, config.device)[0])
         for _ in range(config.steps * turn // config.repetitions, config.steps * (turn + 1) // config.repetitions):
             seconds, (_, loss) = timed(lambda: next(run), config.device)
-            found["step"].append(seconds)
-            found["loss"].append(loss)
-    return found
+            measured["step"].append(seconds)
+            measured["loss"].append(loss)
+    return measured
 
 
 def _results(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import lightning
 import torch
@@ -58,7 +59,9 @@ def _seconds(make: Callable[[], lightning.LightningModule], steps: int) -> float
         callbacks=[clock],
         default_root_dir=Path("runs"),
     )
-    trainer.fit(make(), torch.utils.data.DataLoader(range(steps + 2), batch_size=None))
+    trainer.fit(
+        make(), torch.utils.data.DataLoader(cast("torch.utils.data.Dataset[int]", range(steps + 2)), batch_size=None)
+    )
     return (clock.times[-1] - clock.times[1]) / steps
 
 

@@ -76,9 +76,9 @@ def plan_run(
         raise ValueError(f"expected a rubric about single images for perturbations, found {setup.rubric.key}")
     setup = write_setup(run, setup, references=references, rubric=rubric)
     planned = plan_all(run, setup, {})
-    costs = [estimate(plan, backend=backend, rate=rate, price=price) for plan in (planned.calibration, planned.main)]
     lines = [f"{run}: {len(setup.items)} images, rubric {setup.rubric.key}"]
-    lines += [f"{part}: {cost.describe()}" for part, cost in zip(("calibration", "images"), costs, strict=True)]
+    for part, plan in (("calibration", planned.calibration), ("images", planned.main)):
+        lines.append(f"{part}: {estimate(plan, backend=backend, rate=rate, price=price).describe()}")
     return "\n".join(lines + _describe_refused(planned.main))
 
 

@@ -13,7 +13,7 @@ from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
 from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
 from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
-from lorarar.evaluation.report.metrics_section import LIMITATION, METRICS_FILE
+from lorarar.evaluation.report.metrics_section import METRICS_FILE, METRICS_LIMITATION
 from lorarar.evaluation.report.tables import DASH, show_estimate, show_number, show_rate
 from lorarar.storage import lorarar_version, plain, write_csv, write_json, write_text
 
@@ -118,7 +118,7 @@ def _rows(images: Sequence[ImageScores]) -> Iterator[list[str | int | float | No
 
 
 def _markdown(measurement: Measurement) -> str:
-    lines = ["# Metrics", "", LIMITATION, ""]
+    lines = ["# Metrics", "", METRICS_LIMITATION, ""]
     for group in measurement.groups:
         lines += [f"## Prompt type: {_cell(group.prompt_type)}", "", f"Intervals (95 %) cover {group.covers}.", ""]
         lines += [*_scores(group), "", *_ranks(group), "", *_flags(group), "", *_classes(group), ""]

@@ -101,10 +101,10 @@ def gram(maps: ArrayLike) -> Float64Array:
     Reference: Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, equation 3;
     the division by C H W is Johnson et al., "Perceptual Losses", arXiv 1603.08155.
     """
-    given = np.asarray(maps, np.float64)
-    if given.ndim != 4 or not given.size:
-        raise ValueError(f"expected feature maps (n, c, h, w), found shape {given.shape}")
-    flat = given.reshape(*given.shape[:2], -1)
+    array = np.asarray(maps, np.float64)
+    if array.ndim != 4 or not array.size:
+        raise ValueError(f"expected feature maps (n, c, h, w), found shape {array.shape}")
+    flat = array.reshape(*array.shape[:2], -1)
     matrices: Float64Array = flat @ flat.transpose(0, 2, 1) / (flat.shape[1] * flat.shape[2])
     return matrices
 
@@ -138,11 +138,11 @@ def rank_normalise(values: ArrayLike) -> Float64Array:
 
     Reference: arXiv 2309.14859, section 5.1.
     """
-    given = np.asarray(values, np.float64)
-    if given.ndim != 1:
-        raise ValueError(f"expected values (n,), found shape {given.shape}")
-    ranks, is_present = np.full(given.shape, np.nan), ~np.isnan(given)
-    present = given[is_present]
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"expected values (n,), found shape {array.shape}")
+    ranks, is_present = np.full(array.shape, np.nan), ~np.isnan(array)
+    present = array[is_present]
     if len(present) > 1:
         lower = (present[None] < present[:, None]).sum(1)
         tied = (present[None] == present[:, None]).sum(1) - 1

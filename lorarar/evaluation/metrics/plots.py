@@ -24,7 +24,7 @@ _PANEL_WIDTH, _ROW_HEIGHT, _FRAME_HEIGHT = 3.1, 0.26, 0.95  # inches; the frame 
 _LETTERS = 24  # longer names of methods are shortened
 _STYLE = {
     "svg.hashsalt": "lorarar",  # element ids follow from the drawing alone: equal results give equal bytes
-    "svg.fonttype": "none",  # text stays text: it can be searched, and its size does not depend on its length
+    "svg.fonttype": "none",  # text stays text, which can be searched and copied
     "text.parse_math": False,  # a dollar sign in the name of a method is a dollar sign
     "font.family": "sans-serif",
     "font.size": 9,

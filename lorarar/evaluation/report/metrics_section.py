@@ -16,7 +16,7 @@ from lorarar.evaluation.statistics.bootstrap import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 METRICS_FILE = "metrics.json"
-LIMITATION = (
+METRICS_LIMITATION = (
     "A similarity rewards whatever its encoder sees: a style similarity rises when a style reference's content leaks "
     "in, a content similarity when no style was applied. Read the two together with their harmonic mean and the flags."
 )
@@ -43,7 +43,7 @@ class MetricsSection:
     """
 
     warning: str = ""
-    limitation: str = LIMITATION
+    limitation: str = METRICS_LIMITATION
     groups: tuple[MetricsGroup, ...] = ()
     missing: ReportTable = _NO_ROWS
     encoders: ReportTable = _NO_ROWS

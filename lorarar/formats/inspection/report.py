@@ -122,7 +122,7 @@ def inspect(path: str | Path, base: str | Path | None = None) -> Report:
     factored = [layer for layer in stored.layers.values() if layer.rank is not None]
     listed = {key: value for key, value in sorted(header.items()) if _is_listed(key)}
     unlisted = sorted(key for key in header if key not in listed and not LAYOUT_KEY.fullmatch(key))
-    tags = {folder: dict(list(tags.items())[:_TOP_TAGS]) for folder, tags in tag_frequencies(header).items()}
+    tags = {folder: dict(list(counts.items())[:_TOP_TAGS]) for folder, counts in tag_frequencies(header).items()}
     return Report(
         file=str(stored.path),
         bytes=stored.path.stat().st_size,

@@ -56,75 +56,101 @@ class Family:
 def _sd3(width: int, count: int, dual: bool) -> TransformerShape:
     extra = modules("attn2.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}") if dual else frozenset[str]()
     return TransformerShape(
-        width, {"transformer_blocks": Stack(count, _JOINT | extra)}, _SD3_OUTSIDE, text=(768, 1280, 0)
+        width=width,
+        stacks={"transformer_blocks": Stack(count, _JOINT | extra)},
+        outside=_SD3_OUTSIDE,
+        text=(768, 1280, 0),
     )
 
 
 _FAMILIES = (
     Family(
-        "sd15",
-        "Stable Diffusion 1",
-        "sd_v1",
-        "stable-diffusion-v1",
-        512,
-        "unet",
-        UNetShape((320, 640, 1280, 1280), (1, 1, 1, 0), 1, cross=768, layers_per_block=2, text=(768,)),
+        key="sd15",
+        label="Stable Diffusion 1",
+        base_model_version="sd_v1",
+        architecture="stable-diffusion-v1",
+        resolution=512,
+        denoiser="unet",
+        shape=UNetShape(
+            channels=(320, 640, 1280, 1280), depths=(1, 1, 1, 0), middle=1, cross=768, layers_per_block=2, text=(768,)
+        ),
         sgm=True,
     ),
     Family(
-        "sd2",
-        "Stable Diffusion 2",
-        "sd_v2",
-        "stable-diffusion-v2-768-v",
-        768,
-        "unet",
-        UNetShape((320, 640, 1280, 1280), (1, 1, 1, 0), 1, cross=1024, layers_per_block=2, text=(1024,)),
+        key="sd2",
+        label="Stable Diffusion 2",
+        base_model_version="sd_v2",
+        architecture="stable-diffusion-v2-768-v",
+        resolution=768,
+        denoiser="unet",
+        shape=UNetShape(
+            channels=(320, 640, 1280, 1280), depths=(1, 1, 1, 0), middle=1, cross=1024, layers_per_block=2, text=(1024,)
+        ),
         sgm=True,
     ),
     Family(
-        "sdxl",
-        "Stable Diffusion XL",
-        "sdxl_base_v1-0",
-        "stable-diffusion-xl-v1-base",
-        1024,
-        "unet",
-        UNetShape((320, 640, 1280), (0, 2, 10), 10, cross=2048, layers_per_block=2, text=(768, 1280), added=True),
+        key="sdxl",
+        label="Stable Diffusion XL",
+        base_model_version="sdxl_base_v1-0",
+        architecture="stable-diffusion-xl-v1-base",
+        resolution=1024,
+        denoiser="unet",
+        shape=UNetShape(
+            channels=(320, 640, 1280),
+            depths=(0, 2, 10),
+            middle=10,
+            cross=2048,
+            layers_per_block=2,
+            text=(768, 1280),
+            added=True,
+        ),
         sgm=True,
     ),
     Family(
-        "koala",
-        "KOALA-700M",
-        "",
-        "koala-700m",
-        1024,
-        "unet",
-        UNetShape((320, 640, 1280), (0, 2, 5), 0, 2048, 1, text=(768, 1280), added=True, whole=True),
+        key="koala",
+        label="KOALA-700M",
+        base_model_version="",
+        architecture="koala-700m",
+        resolution=1024,
+        denoiser="unet",
+        shape=UNetShape(
+            channels=(320, 640, 1280),
+            depths=(0, 2, 5),
+            middle=0,
+            cross=2048,
+            layers_per_block=1,
+            text=(768, 1280),
+            added=True,
+            whole=True,
+        ),
     ),
     Family(
-        "embedded",
-        "the embedded toy base",
-        "",
-        "lorarar-embedded",
-        32,
-        "unet",
-        UNetShape((80, 144), (1, 1), 1, cross=112, layers_per_block=1, text=(48, 64), added=True),
+        key="embedded",
+        label="the embedded toy base",
+        base_model_version="",
+        architecture="lorarar-embedded",
+        resolution=32,
+        denoiser="unet",
+        shape=UNetShape(
+            channels=(80, 144), depths=(1, 1), middle=1, cross=112, layers_per_block=1, text=(48, 64), added=True
+        ),
     ),
     Family(
-        "flux",
-        "FLUX.1",
-        "flux1",
-        "flux-1-dev",
-        1024,
-        "transformer",
-        TransformerShape(
-            3072,
-            {
+        key="flux",
+        label="FLUX.1",
+        base_model_version="flux1",
+        architecture="flux-1-dev",
+        resolution=1024,
+        denoiser="transformer",
+        shape=TransformerShape(
+            width=3072,
+            stacks={
                 "transformer_blocks": Stack(19, _JOINT),
                 "single_transformer_blocks": Stack(
                     38, modules("attn.{to_q,to_k,to_v,norm_q,norm_k}", "norm.linear", "proj_mlp", "proj_out")
                 ),
             },
-            modules(
+            outside=modules(
                 "{x,context}_embedder",
                 "norm_out.linear",
                 "proj_out",
@@ -134,40 +160,48 @@ _FAMILIES = (
             text=(768, 0),
         ),
     ),
-    Family("sd3", "Stable Diffusion 3", "", "stable-diffusion-3-m", 1024, "transformer", _sd3(1536, 24, dual=False)),
     Family(
-        "sd35-medium",
-        "Stable Diffusion 3.5 medium",
-        "",
-        "stable-diffusion-3-5-medium",
-        1024,
-        "transformer",
-        _sd3(1536, 24, dual=True),
+        key="sd3",
+        label="Stable Diffusion 3",
+        base_model_version="",
+        architecture="stable-diffusion-3-m",
+        resolution=1024,
+        denoiser="transformer",
+        shape=_sd3(1536, 24, dual=False),
     ),
     Family(
-        "sd35-large",
-        "Stable Diffusion 3.5 large",
-        "",
-        "stable-diffusion-3-5-large",
-        1024,
-        "transformer",
-        _sd3(2432, 38, dual=False),
+        key="sd35-medium",
+        label="Stable Diffusion 3.5 medium",
+        base_model_version="",
+        architecture="stable-diffusion-3-5-medium",
+        resolution=1024,
+        denoiser="transformer",
+        shape=_sd3(1536, 24, dual=True),
     ),
     Family(
-        "qwen-image",
-        "Qwen-Image",
-        "",
-        "qwen-image",
-        1328,
-        "transformer",
-        TransformerShape(
-            3072,
-            {
+        key="sd35-large",
+        label="Stable Diffusion 3.5 large",
+        base_model_version="",
+        architecture="stable-diffusion-3-5-large",
+        resolution=1024,
+        denoiser="transformer",
+        shape=_sd3(2432, 38, dual=False),
+    ),
+    Family(
+        key="qwen-image",
+        label="Qwen-Image",
+        base_model_version="",
+        architecture="qwen-image",
+        resolution=1328,
+        denoiser="transformer",
+        shape=TransformerShape(
+            width=3072,
+            stacks={
                 "transformer_blocks": Stack(
                     60, modules(_ATTENTION, _ADDED, "{img,txt}_mlp.net.{0.proj,2}", "{img,txt}_mod.1")
                 )
             },
-            modules(
+            outside=modules(
                 "img_in",
                 "txt_in",
                 "txt_norm",
@@ -178,20 +212,20 @@ _FAMILIES = (
         ),
     ),
     Family(
-        "z-image",
-        "Z-Image",
-        "",
-        "z-image",
-        1024,
-        "transformer",
-        TransformerShape(
-            3840,
-            {
+        key="z-image",
+        label="Z-Image",
+        base_model_version="",
+        architecture="z-image",
+        resolution=1024,
+        denoiser="transformer",
+        shape=TransformerShape(
+            width=3840,
+            stacks={
                 "layers": Stack(30, _REFINER),
                 "noise_refiner": Stack(2, _REFINER),
                 "context_refiner": Stack(2, _REFINER - {"adaLN_modulation.0"}),
             },
-            modules(
+            outside=modules(
                 "all_final_layer.2-1.{adaLN_modulation.1,linear}",
                 "all_x_embedder.2-1",
                 "cap_embedder.{0,1}",

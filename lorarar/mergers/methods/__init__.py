@@ -1,15 +1,15 @@
-"""Closed-form mergers, and those that act while sampling.
+"""Methods: closed-form mergers, and mergers that act while sampling.
 
 average  Average: the mean of the deltas
 direct   Direct merge: the weighted sum of the deltas, exact
-klora    K-LoRA
-knots    KnOTS: aligns the deltas in one basis before they are pruned and averaged
-layers   Runs a merger of the kind "delta" over all layers, one at a time
-linear   The "linear" merge of peft, on the factors
-np_lora  NP-LoRA: takes the style's subspace out of the content before they are added
-pruning  TIES, DARE, DELLA, breadcrumbs
-svd      Truncated sum: the best approximation of a given rank
-switch   Multi-LoRA composition while sampling: in turn, or all at once
+klora    K-LoRA: in each sampling step each layer takes either the content or the style
+knots    KnOTS: deltas aligned in one basis before they are pruned and averaged
+layers   Layers: a merger of the kind "delta", run over all layers
+linear   Linear: the factor-wise merge of peft, for comparison
+np_lora  NP-LoRA: a projection that removes the style's subspace from the content
+pruning  Pruning: TIES, DARE, DELLA and breadcrumbs
+svd      SVD: the truncated sum
+switch   Switch and composite: LoRAs composed while sampling, in turn or all at once
 """
 
 import lazy_loader

@@ -1,1 +1,1 @@
-from .layers import add as add
+from .layers import add_deltas as add_deltas

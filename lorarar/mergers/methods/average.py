@@ -9,13 +9,13 @@ from lorarar.mergers.methods.direct import direct
 
 
 def average(loras: Sequence[LoRA]) -> Coefficients:
-    """dW_m = (1/n) sum_i dW_i. A layer that some LoRAs lack is still divided by n: there they change nothing.
+    """Return the coefficients of dW_m = (1/n) sum_i dW_i; a layer that some of the n LoRAs lack is divided by n too.
 
     Args:
         loras: One or more LoRAs.
 
     Returns:
-        The number 1/n for each LoRA in each layer.
+        The number 1/n () for each LoRA in each layer.
 
     Reference:
         Model soups, arXiv 2203.05482, on deltas.

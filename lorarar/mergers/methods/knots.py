@@ -1,4 +1,4 @@
-"""KnOTS: aligns the deltas in one basis before they are pruned and averaged."""
+"""KnOTS: deltas aligned in one basis before they are pruned and averaged."""
 
 from __future__ import annotations
 
@@ -9,43 +9,48 @@ import torch
 from torch import Tensor
 
 from lorarar.lora import Layer, LowRank, factorise
-from lorarar.mergers.methods.pruning import Pruning, thinned
+from lorarar.mergers.methods.pruning import Pruning, prune_and_merge
 
 
 def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, density: float, seed: int = 0) -> LowRank:
-    """dW_m = U S V_m^T with [dW_1 .. dW_n] = U S [V_1^T .. V_n^T], V_m the pruned and averaged V_i.
+    """Return dW_m = U S V_m^T, with [dW_1 .. dW_n] = U S [V_1^T .. V_n^T] and V_m the pruned and averaged V_i.
 
     With Q R = [s_1 B_1 .. s_n B_n] and L_i Q_i^T = A_i (QR of A_i^T) the SVD is that of the small core
-    [R_1 L_1 .. R_n L_n], (sum of ranks) on a side. Directions of no singular value, which rounding alone would fill,
-    are left out: they would share in the density.
+    [R_1 L_1 .. R_n L_n], whose sides are the sum of the ranks. Directions whose singular value is zero are left out:
+    rounding alone fills them, and they would count in the density.
 
     Args:
         pruning: How the V_i are merged: `PRUNINGS["ties"]` or `["dare_ties"]`.
         deltas: One delta (out, in) for each LoRA, with its weight in it; None where a LoRA lacks the layer.
-        layer: Its path, for the seed.
-        density: Share of each V_i's entries that stays.
-        seed: Of the random masks.
+        layer: Path of the layer, which the random masks depend on beside the seed.
+        density: Share of each V_i's entries to keep, above 0, at most 1.
+        seed: Seed of the random masks.
 
     Returns:
-        Thin factors U S and V_m^T of rank at most sum(rank_i).
+        The factors U S and V_m^T, of rank at most sum(rank_i).
+
+    Raises:
+        ValueError: The density is out of range.
 
     Reference:
-        KnOTS, arXiv 2410.19735. (The published code prunes S V_i^T by default; here V_i, as in the paper's text.)
+        KnOTS, arXiv 2410.19735. (The published code prunes S V_i^T by default; here V_i is pruned, as in the paper.)
     """
-    thin = {i: factorise(delta) for i, delta in enumerate(deltas) if delta is not None}
-    u, s, rights = side_by_side(list(thin.values()))
-    first = next(iter(thin.values()))
+    factors = {i: factorise(delta) for i, delta in enumerate(deltas) if delta is not None}
+    u, s, rights = thin_svd(list(factors.values()))
+    first = next(iter(factors.values()))
     if not len(s):
         return LowRank(torch.zeros_like(first.B[:, :1]), torch.zeros_like(first.A[:1]), kernel=first.kernel)
-    parts = dict(zip(thin, rights, strict=True))
-    return LowRank(u * s, thinned(pruning, parts, layer=layer, density=density, seed=seed), kernel=first.kernel)
+    by_lora = dict(zip(factors, rights, strict=True))
+    return LowRank(
+        u * s, prune_and_merge(pruning, by_lora, layer=layer, density=density, seed=seed), kernel=first.kernel
+    )
 
 
-def side_by_side(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Thin SVD of [dW_1 .. dW_n] through the factors: U (out, k), S (k,) and V_i^T (k, in) for each delta.
+def thin_svd(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the thin SVD of [dW_1 .. dW_n], through the factors: U (out, k), S (k,) and V_i^T (k, in) for each delta.
 
-    k counts the singular values that are not zero to rounding. Computed in float64, because a small singular value's
-    vectors hold the others' rounding errors; returned in float32 or wider.
+    k is the number of singular values that are not zero to rounding. The SVD is computed in float64, because the
+    vectors of a small singular value hold the rounding errors of the others, and returned in float32 or wider.
     """
     dtype = reduce(torch.promote_types, (delta.A.dtype for delta in deltas), torch.float32)
     wide = [delta.to(dtype=torch.float64) for delta in deltas]
@@ -54,13 +59,13 @@ def side_by_side(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor
     blocks = r.split([delta.rank for delta in wide], dim=1)
     core = torch.cat([block @ lower.T for block, (_, lower) in zip(blocks, downs, strict=True)], dim=1)
     u, s, vh = torch.linalg.svd(core, full_matrices=False)
-    kept = s > s[0] * torch.finfo(torch.float32).eps * max(core.shape)
-    rows = vh[kept].split([basis.shape[1] for basis, _ in downs], dim=1)
+    nonzero = s > s[0] * torch.finfo(torch.float32).eps * max(core.shape)
+    rows = vh[nonzero].split([basis.shape[1] for basis, _ in downs], dim=1)
     rights = [(row @ basis.T).to(dtype) for row, (basis, _) in zip(rows, downs, strict=True)]
-    return (q @ u[:, kept]).to(dtype), s[kept].to(dtype), _without_noise(rights)
+    return (q @ u[:, nonzero]).to(dtype), s[nonzero].to(dtype), _without_noise(rights)
 
 
 def _without_noise(rights: list[Tensor]) -> list[Tensor]:
-    """Exact zeros where a delta has no part in a direction: rounding would vote on the sign there."""
+    """Return V_i^T with exact zeros where a delta has no part in a direction; else rounding would vote on the sign."""
     largest = max((float(right.abs().max()) for right in rights if right.numel()), default=0.0)
     return [right * (right.abs() > largest * torch.finfo(torch.float32).eps) for right in rights]

@@ -1,4 +1,4 @@
-"""Runs a merger of the kind "delta" over all layers, one at a time."""
+"""Layers: a merger of the kind "delta", run over all layers, one at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ DeltaCall = Callable[..., Layer]
 def merge_deltas(
     loras: Sequence[LoRA], call: DeltaCall, finish: Callable[[str, Layer], Layer] = lambda layer, merged: merged
 ) -> LoRA:
-    """Merges layer by layer, so that one layer's dense deltas are in memory at a time.
+    """Merge layer by layer, so that the dense deltas of only one layer are in memory at a time.
 
     Args:
-        loras: One or more LoRAs of one base model in the order that the merger expects, with weights
-            folded into their deltas.
-        call: (deltas, layer=path) -> the merged delta, for weights (out, in); None stands for a LoRA without the layer.
-        finish: (path, merged delta) -> delta: what is done to a merged weight before the next layer is begun, such as
-            truncation to a rank. Norms and biases do not pass through it.
+        loras: One or more LoRAs of one base model in the order that the merger expects, with weights folded into their
+            deltas.
+        call: Function (deltas, layer=path) -> merged delta, for weights (out, in); the delta of a LoRA that lacks the
+            layer is None.
+        finish: Function (path, merged delta) -> delta that is applied to each merged weight at once, such as truncation
+            to a rank. It is not applied to norms and biases.
 
     Returns:
         The merged LoRA. Norms and biases (1-D) are summed.
@@ -34,22 +35,23 @@ def merge_deltas(
     return LoRA({layer: _merge_layer(layer, loras, call, finish) for layer in layers})
 
 
-def add(deltas: Sequence[Layer]) -> Layer:
-    """The exact sum of deltas of one shape: thin factors side by side where all have them, else entry by entry."""
-    thin = [delta for delta in deltas if isinstance(delta, LowRank)]
-    if len(thin) == len(deltas):
-        return concat(thin)
+def add_deltas(deltas: Sequence[Layer]) -> Layer:
+    """Return the exact sum of deltas of one shape: factors side by side if all are low-rank, else a dense sum."""
+    low_rank = [delta for delta in deltas if isinstance(delta, LowRank)]
+    if len(low_rank) == len(deltas):
+        return concat(low_rank)
     tensors = [delta.delta() for delta in deltas]
-    return Dense(sum(tensors[1:], tensors[0]), next((delta.kernel for delta in deltas if delta.kernel), ()))
+    kernel = next((delta.kernel for delta in deltas if delta.kernel), ())
+    return Dense(sum(tensors[1:], tensors[0]), kernel)
 
 
 def present(deltas: Sequence[Layer | None]) -> list[Layer]:
-    """The deltas of the LoRAs that have the layer."""
+    """Return the deltas of the LoRAs that hold the layer."""
     return [delta for delta in deltas if delta is not None]
 
 
 def _merge_layer(layer: str, loras: Sequence[LoRA], call: DeltaCall, finish: Callable[[str, Layer], Layer]) -> Layer:
     deltas = [lora.layers.get(layer) for lora in loras]
     if len(present(deltas)[0].shape) == 1:
-        return add(present(deltas))
+        return add_deltas(present(deltas))
     return finish(layer, call(deltas, layer=layer))

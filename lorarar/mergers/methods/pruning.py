@@ -1,4 +1,4 @@
-"""TIES, DARE, DELLA, breadcrumbs: thin out each delta, then add what is left. One function, the variants are data."""
+"""Pruning: TIES, DARE, DELLA and breadcrumbs, which prune each delta and add the remaining entries."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from lorarar.mergers.methods.layers import present
 
 @dataclass(frozen=True)
 class Pruning:
-    """A member of the family.
+    """Member of the family.
 
-    Args:
-        mask: (delta, density, generator, ..) -> what each entry is multiplied with: 0 where it is dropped, else 1 or
-            what makes up for the dropped ones.
-        elect: Whether the masked deltas are averaged where they agree in sign with their sum (TIES), or just added.
+    Attributes:
+        mask: Function (delta, density, generator, ..) -> factor of each entry: 0 where it is dropped, else 1, or a
+            larger number that makes up for the dropped entries.
+        elect: Whether the masked deltas are averaged where they agree in sign with their sum (TIES); else they are
+            added.
     """
 
     mask: Callable[..., Tensor]
@@ -28,21 +29,24 @@ class Pruning:
 
 
 def keep_largest(delta: Tensor, density: float, generator: Generator) -> Tensor:
-    """Keeps the share `density` of largest magnitude (arXiv 2306.01708, "trim"); ties at the edge all stay."""
+    """Return a mask that keeps the share `density` of largest magnitude (arXiv 2306.01708, "trim").
+
+    Entries whose magnitude equals that of the smallest one kept are kept too.
+    """
     magnitudes = delta.abs()
-    kept = max(1, int(density * delta.numel()))
-    return magnitudes.ge(_smallest(magnitudes, delta.numel() - kept + 1)).to(delta.dtype)
+    count = max(1, int(density * delta.numel()))
+    return magnitudes.ge(_smallest(magnitudes, delta.numel() - count + 1)).to(delta.dtype)
 
 
 def keep_random(delta: Tensor, density: float, generator: Generator) -> Tensor:
-    """Keeps each entry with probability `density` and divides it by that (arXiv 2311.03099, equation 3)."""
+    """Return a mask that keeps each entry with probability `density`, divided by it (arXiv 2311.03099, equation 3)."""
     return _uniform(delta, generator).lt(density).to(delta.dtype) / density
 
 
 def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: float) -> Tensor:
-    """Keeps an entry with a probability p that grows with its magnitude's rank in its row, and divides it by p.
+    """Return a mask that keeps an entry with a probability p by the rank of its magnitude in its row, divided by p.
 
-    p rises evenly from density - epsilon to density + epsilon (arXiv 2406.11617, "MagPrune").
+    p grows evenly from density - epsilon to density + epsilon (arXiv 2406.11617, "MagPrune").
     """
     if density == 1:
         return torch.ones_like(delta)
@@ -58,13 +62,19 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
 
 
 def keep_middle(delta: Tensor, density: float, generator: Generator, gamma: float) -> Tensor:
-    """Drops the share `gamma` of largest magnitude, then the smallest until `density` is left (arXiv 2312.06795)."""
+    """Return a mask that drops the share `gamma` of largest magnitude, then the smallest entries until `density` is
+    left.
+
+    Reference:
+        Model Breadcrumbs, arXiv 2312.06795.
+    """
     if not 0 <= gamma < 1:
-        raise ValueError(f"expected a share gamma of at least 0 and less than 1, found {gamma}")
+        raise ValueError(f"expected gamma of at least 0 and less than 1, found {gamma}: choose another share")
     magnitudes, count = delta.abs(), delta.numel()
-    kept = max(1, int(density * count))
-    top = min(int(gamma * count), count - kept)
-    lowest, highest = _smallest(magnitudes, count - top - kept + 1), _smallest(magnitudes, count - top)
+    remaining = max(1, int(density * count))
+    dropped = min(int(gamma * count), count - remaining)
+    lowest = _smallest(magnitudes, count - dropped - remaining + 1)
+    highest = _smallest(magnitudes, count - dropped)
     return (magnitudes.ge(lowest) & magnitudes.le(highest)).to(delta.dtype)
 
 
@@ -80,18 +90,18 @@ PRUNINGS: Mapping[str, Pruning] = {
 }
 
 
-def pruned(
+def prune(
     pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, density: float, seed: int = 0, **extra: float
 ) -> Dense:
-    """dW_m = sum or elected mean of mask_i * dW_i, for one layer.
+    """Return dW_m, the sum or the elected mean of mask_i * dW_i, for one layer.
 
     Args:
         pruning: The member of the family.
-        deltas: One delta (out, in) for each LoRA, with its weight in it; None where the LoRA lacks the layer.
-        layer: Its path, which the random masks depend on beside the seed.
+        deltas: One delta (out, in) for each LoRA, with its weight in it; None where a LoRA lacks the layer.
+        layer: Path of the layer, which the random masks depend on beside the seed.
         density: Share of the entries to keep, above 0, at most 1.
-        seed: Of the random masks; the same on every device.
-        extra: The mask's own options.
+        seed: Seed of the random masks, which are the same on every device.
+        extra: Own options of the mask.
 
     Raises:
         ValueError: The density or another option is out of range.
@@ -101,32 +111,38 @@ def pruned(
     """
     first = present(deltas)[0]
     dense = {i: delta.delta() for i, delta in enumerate(deltas) if delta is not None}
-    return Dense(thinned(pruning, dense, layer=layer, density=density, seed=seed, **extra), first.kernel)
+    return Dense(prune_and_merge(pruning, dense, layer=layer, density=density, seed=seed, **extra), first.kernel)
 
 
-def thinned(
+def prune_and_merge(
     pruning: Pruning, tensors: Mapping[int, Tensor], *, layer: str, density: float, seed: int = 0, **extra: float
 ) -> Tensor:
-    """As `pruned`, on tensors of one shape by the LoRA's number; KnOTS gives the factors of its shared basis."""
+    """Return the sum or the elected mean of masked tensors of one shape; `tensors` has the number of the LoRA as key.
+
+    `prune` calls it with deltas, KnOTS with the factors V_i^T of its shared basis.
+    """
     if not 0 < density <= 1:
-        raise ValueError(f"expected a density above 0 and at most 1, found {density}")
-    kept = torch.stack([x * pruning.mask(x, density, _generator(seed, layer, i), **extra) for i, x in tensors.items()])
-    return elected_mean(kept) if pruning.elect else kept.sum(0)
+        raise ValueError(f"expected a density above 0 and at most 1, found {density}: choose another share")
+    masked = []
+    for i, tensor in tensors.items():
+        masked.append(tensor * pruning.mask(tensor, density, _generator(seed, layer, i), **extra))
+    stacked = torch.stack(masked)
+    return elected_mean(stacked) if pruning.elect else stacked.sum(0)
 
 
 def elected_mean(tensors: Tensor) -> Tensor:
-    """The mean of the entries that are not 0 and have the sign of their sum, (n, ..) -> (..); 0 where none is left."""
+    """Return the mean of the entries whose sign is that of their sum, (n, ..) -> (..); 0 where no entry has it."""
     agree = tensors * tensors.sum(0).sign() > 0
     return (tensors * agree).sum(0) / agree.sum(0).clamp(min=1)
 
 
 def _smallest(magnitudes: Tensor, k: int) -> Tensor:
-    """The k-th smallest of all entries, counted from 1."""
+    """Return the k-th smallest of all entries, counted from 1."""
     return magnitudes.flatten().kthvalue(k).values
 
 
 def _generator(seed: int, layer: str, index: int) -> Generator:
-    """On the CPU, and of the layer's own, so that neither the device nor the order of layers matters."""
+    """Return a CPU generator for one LoRA's layer, so that neither the device nor the order of layers matters."""
     digest = hashlib.sha256(f"{seed} {index} {layer}".encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 

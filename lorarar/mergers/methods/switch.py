@@ -1,4 +1,4 @@
-"""Multi-LoRA composition while sampling: in turn, or all at once."""
+"""Switch and composite: LoRAs composed while sampling, in turn or all at once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from lorarar.lora import LoRA, check_same_shapes
 
 
 def switch(loras: Sequence[LoRA], steps: int, *, tau: int = 5) -> list[tuple[LoRA, ...]]:
-    """LoRA switch: one LoRA at a time, the next one every `tau` steps, round and round.
+    """Return one LoRA for each sampling step (LoRA switch): the next one every `tau` steps, then the first again.
 
     Args:
-        loras: One or more LoRAs, the first begins.
-        steps: Sampling steps.
-        tau: Steps before the next LoRA's turn.
+        loras: One or more LoRAs; the first is active first.
+        steps: Number of sampling steps.
+        tau: Number of steps that each LoRA is active.
 
     Raises:
         ValueError: There are no LoRAs, their shapes clash, or tau is less than 1.
@@ -23,16 +23,16 @@ def switch(loras: Sequence[LoRA], steps: int, *, tau: int = 5) -> list[tuple[LoR
     """
     _check(loras)
     if tau < 1:
-        raise ValueError(f"expected a turn of tau >= 1 steps, found {tau}")
+        raise ValueError(f"expected tau of at least 1 step, found {tau}: choose a larger one")
     return [(loras[step // tau % len(loras)],) for step in range(steps)]
 
 
 def composite(loras: Sequence[LoRA], steps: int) -> list[tuple[LoRA, ...]]:
-    """LoRA composite: in each step the guided predictions of all LoRAs are averaged.
+    """Return all LoRAs for each sampling step (LoRA composite): their guided predictions are averaged.
 
     Args:
         loras: One or more LoRAs.
-        steps: Sampling steps.
+        steps: Number of sampling steps.
 
     Raises:
         ValueError: There are no LoRAs, or their shapes clash.
@@ -46,5 +46,5 @@ def composite(loras: Sequence[LoRA], steps: int) -> list[tuple[LoRA, ...]]:
 
 def _check(loras: Sequence[LoRA]) -> None:
     if not loras:
-        raise ValueError("expected at least one LoRA, found none")
+        raise ValueError("expected at least one LoRA, found none: give one")
     check_same_shapes(loras)

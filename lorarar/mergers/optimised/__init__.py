@@ -1,9 +1,10 @@
-"""Mergers that optimise the coefficients of each pair.
+"""Optimised mergers: methods that optimise the coefficients of each pair, as data.
 
-cat          CAT: one learned number for each LoRA and layer on the concatenation of the factors
-recipe       How a learned merger, or the coefficients of one pair, are optimised: settings as data
-text_guided  Words
-ziplora      ZipLoRA
+cat          CAT: one learned coefficient for each LoRA and layer
+pair_method  Pair method: what is optimised, with which objective and recipe
+recipe       Recipe: steps, learning rate, weight decay, clip and schedule of an optimisation
+text_guided  Text-guided merger: one coefficient for each LoRA and layer, by distillation from descriptions
+ziplora      ZipLoRA: one coefficient for each LoRA and column, in two published variants
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""How a learned merger, or the coefficients of one pair, are optimised: settings as data."""
+"""Pair method: a merger that optimises the coefficients of each pair, as data that is readable without torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairMethod:
-    """A merger whose coefficients are parameters, optimised for each pair from 1 with the hypernetwork's objective.
+    """Merger whose coefficients are parameters, optimised for each pair from 1 with the hypernetwork's objective.
 
-    Args:
-        group: "column": one number for each LoRA and column of a layer's delta; "layer": one for each LoRA and layer.
+    Attributes:
+        group: "column" for a coefficient for each LoRA and column of a layer's delta, "layer" for one for each LoRA and
+            layer.
         predicted: Projections whose layers are optimised.
-        recipe: Steps, rate, weight decay, clip.
-        weights: What the objective is made of.
+        recipe: Steps, learning rate, weight decay and clip of the optimisation.
+        weights: Weights of the objective's terms.
         fixed: Coefficient of all other layers, for both LoRAs.
-        images: Images of each concept in a step.
-        patience: Steps without a new minimum of the smoothed loss before a pair stops; 0 for never.
-        seed: Of the images, timesteps and noise.
+        images: Number of images of each concept in a step.
+        patience: Steps without a new minimum of the smoothed loss after which a pair stops; 0 never stops it.
+        seed: Seed of the choice of images, of timesteps and of noise.
 
     Raises:
         ValueError: A number is out of its range.
@@ -46,16 +47,16 @@ class PairMethod:
             raise ValueError(
                 "expected steps and images of at least 1, a learning_rate above 0 and a patience of at least 0, found "
                 f"steps {self.recipe.steps}, images {self.images}, learning_rate {self.recipe.learning_rate}, patience "
-                f"{self.patience}"
+                f"{self.patience}: choose others"
             )
 
     @property
     def needs(self) -> Literal["images", "descriptions"]:
-        """What the objective asks of both concepts, besides their LoRAs and the base model."""
+        """Input of both concepts that the objective needs, besides their LoRAs and the base model."""
         return "descriptions" if self.weights.distillation else "images"
 
     def options(self) -> dict[str, float | int]:
-        """The settings that are numbers, by the names that `configured` takes."""
+        """Return the settings that are numbers, by the names that `configured` takes."""
         return {
             "steps": self.recipe.steps,
             "learning_rate": self.recipe.learning_rate,
@@ -68,25 +69,25 @@ class PairMethod:
         }
 
     def configured(self, options: Mapping[str, float | int]) -> PairMethod:
-        """The same method with other numbers, all of `options`."""
-        given = {**self.options(), **options}
+        """Return the same method with other numbers, by the names in `options`."""
+        values = {**self.options(), **options}
         return replace(
             self,
-            recipe=replace(self.recipe, steps=int(given["steps"]), learning_rate=given["learning_rate"]),
-            weights=replace(self.weights, similarity=given["similarity"], combined=given["combined"]),
-            fixed=given["fixed"],
-            images=int(given["images"]),
-            patience=int(given["patience"]),
-            seed=int(given["seed"]),
+            recipe=replace(self.recipe, steps=int(values["steps"]), learning_rate=values["learning_rate"]),
+            weights=replace(self.weights, similarity=values["similarity"], combined=values["combined"]),
+            fixed=values["fixed"],
+            images=int(values["images"]),
+            patience=int(values["patience"]),
+            seed=int(values["seed"]),
         )
 
     def initial(self, loras: Sequence[LoRA]) -> ConstantMerger:
-        """The coefficients before the first step, all 1 where they are optimised.
+        """Return the coefficients before the first step, all 1 where they are optimised.
 
         Raises:
-            ValueError: The LoRAs have no layer that is optimised.
+            ValueError: The LoRAs have no layer to optimise.
         """
-        from lorarar.hypernetwork import (  # torch: methods as data do without
+        from lorarar.hypernetwork import (  # not above: it imports torch
             ConstantConfig,
             ConstantMerger,
             sized_config,

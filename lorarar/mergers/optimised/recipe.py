@@ -1,4 +1,4 @@
-"""Recipe of a learned merger's optimisation, readable without torch."""
+"""Recipe: steps, rate and decay of a learned merger's optimisation, readable without torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class MergerRecipe:
-    """How a merger is optimised, by AdamW.
+    """Settings of the optimisation of a merger by AdamW.
 
     Attributes:
         steps: Optimiser steps.
-        learning_rate: Rate of the first step.
+        learning_rate: Learning rate of the first step.
         weight_decay: Weight decay.
         clip: Largest norm of the gradient.
-        schedule: A constant rate, or a cosine from the first step's to 0.
+        schedule: "constant", or "cosine" from the rate of the first step to 0.
     """
 
     steps: int

@@ -1,8 +1,9 @@
-"""Words: one number for each LoRA and layer, optimised for a pair until it answers as the base answers a description.
+"""Text-guided merger: one coefficient for each LoRA and layer, optimised for a pair by distillation from the base.
 
-Our objective for a single pair: the base draws an image from words for both concepts ("a red cat with white dots in
-light blue grid style"), and on it the merged model learns to answer the prompt of the LoRAs ("a sks cat in szn style")
-as the base answers the words. It needs no images of either concept. `lorarar.training.pair_training` runs it.
+The base samples a synthetic image from descriptions of both concepts ("a red cat with white dots in light blue grid
+style"). On that image the merged model learns to predict for the prompt of the LoRAs ("a sks cat in szn style") what
+the base predicts for the descriptions. No images of the concepts are needed. `lorarar.training.pair_training` optimises
+the coefficients.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from lorarar.mergers.loss_weights import LossWeights
 from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.recipe import MergerRecipe
 
-# Steps and rate were chosen on validation pairs of the embedded default (experiments/main).
+# Steps and rate were selected on validation pairs of the embedded default (experiments/main).
 TEXT_GUIDED = PairMethod(
     "layer",
     ("to_q", "to_k", "to_v", "to_out"),

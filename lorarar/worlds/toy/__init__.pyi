@@ -17,7 +17,7 @@ from .scoring import PairScorer as PairScorer
 from .scoring import ScoredImages as ScoredImages
 from .scoring import describe_pair as describe_pair
 from .scoring import generate_and_score as generate_and_score
-from .scoring import score_images as score_images
+from .scoring import score_attributes as score_attributes
 from .scoring import style_of as style_of
 from .scoring import subject_of as subject_of
 from .scoring import truth_of as truth_of

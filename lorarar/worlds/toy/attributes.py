@@ -1,13 +1,14 @@
-"""What a toy subject and a toy style are made of, and the words for it.
+"""Attributes of a toy subject and of a toy style, and their words.
 
-A subject has four attributes and a style has four. Every attribute can be read from an image
-whatever the other ones are: no style erases anything of a subject.
+A subject has four attributes, and a style has four. Every attribute is visible in an image whatever the others are: a
+style hides nothing of a subject.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import astuple, dataclass, fields
+from typing import TypeVar
 
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
 CATEGORIES = ("cat", "fish", "house", "tree", "mug", "car", "star", "heart")
@@ -21,7 +22,7 @@ SHADINGS = ("flat", "shaded")
 
 @dataclass(frozen=True, order=True)
 class Subject:
-    """A content: a one-colour silhouette with a mark on it. Each field indexes its value list."""
+    """A content: a silhouette of one colour with a mark on it. Each field is an index into its values."""
 
     category: int
     hue: int
@@ -29,13 +30,13 @@ class Subject:
     mark_colour: int
 
     def words(self) -> str:
-        """Its description in a caption, such as ``red cat with white stripes``."""
+        """Return the description for a caption, such as "red cat with white stripes"."""
         return f"{HUES[self.hue]} {CATEGORIES[self.category]} with {MARK_COLOURS[self.mark_colour]} {MARKS[self.mark]}"
 
 
 @dataclass(frozen=True, order=True)
 class Style:
-    """A style: background, its tone, the outline and the shading of whatever is shown in it."""
+    """A style: pattern and tone of the background, outline and shading of the subject. Fields are indices."""
 
     pattern: int
     tone: int
@@ -43,10 +44,13 @@ class Style:
     shading: int
 
     def words(self) -> str:
-        """Its description in a caption, such as ``light blue grid inked flat``."""
+        """Return the description for a caption, such as "light blue grid inked flat"."""
         return f"{TONES[self.tone]} {PATTERNS[self.pattern]} {OUTLINES[self.outline]} {SHADINGS[self.shading]}"
 
 
+Member = TypeVar("Member", Subject, Style)
+
+# Attribute -> number of its values.
 CONTENT_ATTRIBUTES = {
     "category": len(CATEGORIES),
     "hue": len(HUES),
@@ -63,24 +67,25 @@ ATTRIBUTES = CONTENT_ATTRIBUTES | STYLE_ATTRIBUTES
 
 
 def all_subjects() -> list[Subject]:
-    """Every subject of the world, in a fixed order."""
+    """Return every subject of the world, in a fixed order."""
     return [Subject(*values) for values in itertools.product(*map(range, CONTENT_ATTRIBUTES.values()))]
 
 
 def all_styles() -> list[Style]:
-    """Every style of the world, in a fixed order."""
+    """Return every style of the world, in a fixed order."""
     return [Style(*values) for values in itertools.product(*map(range, STYLE_ATTRIBUTES.values()))]
 
 
 def neutral_looks() -> list[Style]:
-    """Plain background, no outline, flat: the looks that content references are shown in."""
+    """Return the styles of content references: plain background, without an outline, flat."""
     return [style for style in all_styles() if (style.pattern, style.outline, style.shading) == (0, 0, 0)]
 
 
 def truth(subject: Subject, style: Style) -> tuple[int, ...]:
-    """The eight attribute values of an image, in the order of ``ATTRIBUTES``."""
+    """Return the eight attribute values of an image, in the order of `ATTRIBUTES`."""
     return astuple(subject) + astuple(style)
 
 
+# The order of the fields and of the attributes must agree: `truth` relies on it.
 assert [field.name for field in fields(Subject)] == list(CONTENT_ATTRIBUTES)
 assert [field.name for field in fields(Style)] == list(STYLE_ATTRIBUTES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from lorarar.diffusion import Backbone, Conditioning
 from lorarar.storage import atomic_write
-from lorarar.worlds.toy.attributes import Style, Subject, neutral_looks
+from lorarar.worlds.toy.attributes import Member, Style, Subject, neutral_looks
 from lorarar.worlds.toy.captions import base_caption
 from lorarar.worlds.toy.classifier import to_tensor
 from lorarar.worlds.toy.renderer import render
@@ -21,12 +23,16 @@ from lorarar.worlds.toy.world import toy_world
 
 
 class BaseTraining(lightning.LightningModule):
-    """Denoising: squared error of the clean sample, weight 1/max(noise's share of the variance, 0.15).
+    """Training by denoising: squared error of the clean sample, weighted 1/max(noise's share of the variance, 0.15).
 
     Args:
-        pipeline: an untrained base; its parameters that require gradients learn.
-        renders: images in the training set.
-        cache: file for their latents; read if it exists.
+        pipeline: An untrained base; its parameters that require gradients are trained.
+        seed: Seed of the training set and of the steps.
+        steps: Optimiser steps.
+        batch: Images in a step of each process.
+        learning_rate: Highest rate of AdamW.
+        renders: Images in the training set.
+        cache: File for their latents; read if it exists.
     """
 
     def __init__(
@@ -49,13 +55,16 @@ class BaseTraining(lightning.LightningModule):
         self.pairs, self.latents = _pretraining_set(self.backbone, renders, seed, cache)
 
     def training_step(self, batch: int, index: int) -> Tensor:
-        """One step on a batch that is a function of (seed, step, process)."""
+        """Return the loss of a batch that is a function of (seed, step, process)."""
         random = np.random.default_rng((self.seed, self.global_step, self.global_rank))
         chosen = random.integers(len(self.pairs), size=self.batch)
         latents = self.latents[chosen].to(self.device)
         noise = torch.from_numpy(random.standard_normal(latents.shape, dtype=np.float32)).to(self.device)
         timesteps = torch.from_numpy(random.integers(1000, size=self.batch)).to(self.device)
-        captions = [base_caption(*self.pairs[i], toy_world(), random) for i in chosen]
+        captions = []
+        for i in chosen:
+            subject, style = self.pairs[i]
+            captions.append(base_caption(subject, style, toy_world(), random))
         noisy = self.backbone.add_noise(latents, noise, timesteps)
         predicted = self.backbone.predict(noisy, timesteps, self._encode(captions))
         errors = (self.backbone.noise.clean(noisy, predicted, timesteps) - latents).square().mean(dim=(1, 2, 3))
@@ -64,21 +73,23 @@ class BaseTraining(lightning.LightningModule):
         return loss
 
     def _encode(self, captions: list[str]) -> Conditioning:
-        """An empty caption is what guidance subtracts in sampling: SDXL's pipeline has zeros there."""
-        told = self.backbone.encode_prompts(captions)
-        without = self.backbone.unconditional(told[:1])
+        """Encode the captions, empty ones as guidance does in sampling: SDXL's pipeline takes zeros for them."""
+        conditional = self.backbone.encode_prompts(captions)
+        unconditional = self.backbone.unconditional(conditional[:1])
         empty = torch.tensor([[caption == ""] for caption in captions], device=self.device)
-        pooled = torch.where(empty, without.pooled, told.pooled)
-        return Conditioning(torch.where(empty[..., None], without.embeddings, told.embeddings), pooled)
+        embeddings = torch.where(empty[..., None], unconditional.embeddings, conditional.embeddings)
+        if conditional.pooled is None or unconditional.pooled is None:
+            return Conditioning(embeddings, None)
+        return Conditioning(embeddings, torch.where(empty, unconditional.pooled, conditional.pooled))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient's norm to 1."""
+        """Clip the norm of the gradient to 1."""
         self.clip_gradients(optimizer, 1.0, "norm")
 
-    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own type is a union of ten
-        """AdamW, warmed up and then annealed to 0 by a cosine."""
-        learned = [p for p in self.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(learned, self.learning_rate, weight_decay=0.0, fused=True)
+    def configure_optimizers(self) -> Any:
+        """Return AdamW, warmed up and then annealed to 0 by a cosine."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(trained, self.learning_rate, weight_decay=0.0, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, self.steps + 1, pct_start=0.05)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -86,12 +97,12 @@ class BaseTraining(lightning.LightningModule):
 def _pretraining_set(
     backbone: Backbone, count: int, seed: int, cache: Path
 ) -> tuple[list[tuple[Subject, Style]], Tensor]:
-    """Pairs of the base's own sets, half of each with a name, and the latents of their renders."""
+    """Return pairs of the base's own sets, half of them with a name, and the latents of their renders."""
     random = np.random.default_rng(seed)
-    known = toy_world()
-    named_subjects, named_styles = list(known.subject_names), list(known.style_names)
-    subjects = list(known.subjects["base"])
-    styles = [*known.styles["base"], *neutral_looks()]
+    world = toy_world()
+    named_subjects, named_styles = list(world.subject_names), list(world.style_names)
+    subjects = list(world.subjects["base"])
+    styles = [*world.styles["base"], *neutral_looks()]
     pairs, seeds = [], []
     for _ in range(count):
         subject = _pick(named_subjects if random.random() < 0.5 else subjects, random)
@@ -106,7 +117,7 @@ def _pretraining_set(
 
 
 def _latents(backbone: Backbone, pairs: list[tuple[Subject, Style]], seeds: list[int]) -> Tensor:
-    """(count, channels, height, width), encoded in parts that fit in memory."""
+    """Return the latents (count, channels, h, w) of the pairs' renders, encoded in parts that fit in memory."""
     parts = []
     for start in range(0, len(pairs), 500):
         part = slice(start, start + 500)
@@ -115,5 +126,5 @@ def _latents(backbone: Backbone, pairs: list[tuple[Subject, Style]], seeds: list
     return torch.cat(parts)
 
 
-def _pick(members: list, random: np.random.Generator):  # noqa: ANN202
-    return members[random.integers(len(members))]
+def _pick(members: Sequence[Member], random: np.random.Generator) -> Member:
+    return members[int(random.integers(len(members)))]

@@ -1,4 +1,4 @@
-"""Captions of the toy world: for pre-training the base, for LoRAs and for the prompts of a pair."""
+"""Captions for pre-training the base, for LoRAs and for pairs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, ToyWorld
 
 
 def base_caption(subject: Subject, style: Style, world: ToyWorld, random: np.random.Generator) -> str:
-    """A caption for a pre-training image: names, descriptions or less, mixed so that names compose.
+    """Return a caption for a pre-training image.
 
-    One in ten is empty, for classifier-free guidance.
+    Names, descriptions and shorter texts are mixed, so that names can be combined. One caption in ten is empty, for
+    classifier-free guidance.
     """
     if random.random() < 0.1:
         return ""
@@ -37,19 +38,19 @@ def _style_words(style: Style, world: ToyWorld, random: np.random.Generator) -> 
 
 
 def content_prompt(subject: Subject) -> str:
-    """What a content LoRA is trained on, such as ``a sks cat``."""
+    """Return the caption of a content LoRA, such as "a sks cat"."""
     return f"a {CONTENT_TOKEN} {CATEGORIES[subject.category]}"
 
 
-def style_prompt(shown: Subject) -> str:
-    """What a style LoRA is trained on, such as ``a cat in szn style``.
+def style_prompt(subject: Subject) -> str:
+    """Return the caption of a style LoRA, such as "a cat in szn style".
 
-    It names no more than the category, as the paper's captions do ("a village in oil painting style"). So the one
-    image's subject leaks into the LoRA: a good merge keeps the style and leaves the subject out.
+    It names the category alone, as the paper's captions do ("a village in oil painting style"). So the subject of the
+    one image leaks into the LoRA: a good merge keeps the style and leaves the subject out.
     """
-    return f"a {CATEGORIES[shown.category]} in {STYLE_TOKEN} style"
+    return f"a {CATEGORIES[subject.category]} in {STYLE_TOKEN} style"
 
 
 def pair_prompt(subject: Subject) -> str:
-    """The combined prompt that a user types, such as ``a sks cat in szn style``."""
+    """Return the combined prompt of a pair, such as "a sks cat in szn style"."""
     return f"{content_prompt(subject)} in {STYLE_TOKEN} style"

@@ -1,12 +1,13 @@
-"""The attribute reader: a small network that reads all eight attributes off an image.
+"""Attribute classifier: a small network that recognises all eight attributes of an image.
 
-It is a measuring instrument: trained on renders alone, never on generated images, and never on a
-validation or test subject or style.
+It is a measuring instrument: it is trained on renders alone, never on generated images, and never on a validation or
+test subject or style.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -21,7 +22,7 @@ from lorarar.worlds.toy.world import toy_world
 
 
 class AttributeClassifier(nn.Module):
-    """Images (n, 3, 32, 32), -1 to 1, to logits for each attribute."""
+    """Network that maps images (n, 3, 32, 32), -1 to 1, to logits for each attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,30 +39,32 @@ class AttributeClassifier(nn.Module):
         self.heads = nn.Linear(128 * 4 * 4, sum(ATTRIBUTES.values()))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Logits, one tensor (n, values) for each attribute in the order of ``ATTRIBUTES``."""
-        return self.heads(self.trunk(images)).split(list(ATTRIBUTES.values()), dim=1)
+        """Return logits, one tensor (n, values) for each attribute in the order of `ATTRIBUTES`."""
+        logits: Tensor = self.heads(self.trunk(images))
+        return logits.split(list(ATTRIBUTES.values()), dim=1)  # type: ignore[no-any-return]  # torch: not typed
 
     @torch.no_grad()
     def read(self, images: Tensor) -> Tensor:
-        """The attribute values of images (n, 3, 32, 32), -1 to 1: (n, 8) integers."""
+        """Return the attribute values of images (n, 3, 32, 32), -1 to 1: (n, 8) integers."""
         return torch.stack([logits.argmax(1) for logits in self(images)], dim=1)
 
 
 def load_classifier(path: Path) -> AttributeClassifier:
-    """The shipped reader, ready to use."""
+    """Load a classifier from its file, ready to use."""
     classifier = AttributeClassifier()
     classifier.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
     return classifier.eval()
 
 
-def score(read: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """Scores of images from what was read and what is true, both (n, 8).
+def score(recognised: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """Score images by their recognised and true attribute values, both (n, 8).
 
-    Returns, each (n,) in 0 to 1: ``content`` and ``style``, the share of their attributes that are
-    right; ``joint``, the smaller of the two; ``strict``, 1 where all eight are right; and
-    ``content_without_category``, since the prompt already names the category.
+    Returns:
+        Scores (n,), 0 to 1, by name: "content" and "style", the share of their attributes that are right; "joint", the
+        smaller of the two; "strict", 1 where all eight are right; and "content_without_category", because the prompt
+        already names the category.
     """
-    right = (read == wanted).float()
+    right = (recognised == true).float()
     border = len(CONTENT_ATTRIBUTES)
     content, style = right[:, :border].mean(1), right[:, border:].mean(1)
     return {
@@ -74,15 +77,15 @@ def score(read: Tensor, wanted: Tensor) -> dict[str, Tensor]:
 
 
 def to_tensor(images: list[NDArray[np.uint8]]) -> Tensor:
-    """Images (32, 32, 3), 0 to 255, as one tensor (n, 3, 32, 32), -1 to 1."""
+    """Return images (32, 32, 3), 0 to 255, as one tensor (n, 3, 32, 32), -1 to 1."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def sample_renders(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Renders of training and base subjects in training and base styles.
+    """Render training and base subjects in training and base styles.
 
     Returns:
-        images (count, 3, 32, 32), -1 to 1, and their attributes (count, 8).
+        Images (count, 3, 32, 32), -1 to 1, and their attributes (count, 8).
     """
     random = np.random.default_rng(seed)
     subjects = toy_world().subjects["base"] + toy_world().subjects["train"]
@@ -93,7 +96,7 @@ def sample_renders(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 class ClassifierTraining(lightning.LightningModule):
-    """Cross-entropy on all heads, on renders with noise, blur and a shift of brightness."""
+    """Training by cross-entropy on all heads, on renders with noise, blur and a shift of brightness."""
 
     def __init__(self, *, seed: int, steps: int, batch: int, learning_rate: float, renders: int) -> None:
         super().__init__()
@@ -103,26 +106,26 @@ class ClassifierTraining(lightning.LightningModule):
         self.images, self.attributes = sample_renders(renders, seed)
 
     def training_step(self, batch: int, index: int) -> Tensor:
-        """One step on a batch that is a function of (seed, step)."""
+        """Return the loss of a batch that is a function of (seed, step)."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # dropout has no generator of its own
         chosen = torch.randint(len(self.images), (self.batch,), generator=random)
         images = disturb(self.images[chosen], random).to(self.device)
-        wanted = self.attributes[chosen].to(self.device)
-        losses = [nn.functional.cross_entropy(logits, wanted[:, i]) for i, logits in enumerate(self.classifier(images))]
+        true = self.attributes[chosen].to(self.device)
+        losses = [nn.functional.cross_entropy(logits, true[:, i]) for i, logits in enumerate(self.classifier(images))]
         loss = torch.stack(losses).mean()
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own type is a union of ten
-        """AdamW on one cycle."""
+    def configure_optimizers(self) -> Any:
+        """Return AdamW with one cycle of its rate."""
         optimiser = torch.optim.AdamW(self.classifier.parameters(), self.learning_rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def disturb(images: Tensor, random: torch.Generator) -> Tensor:
-    """What a diffusion model does to details: a little noise, blur and brightness."""
+    """Add a little noise, blur and a shift of brightness, as a diffusion model changes details."""
     count = len(images)
     blurred = nn.functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
     share = torch.rand(count, 1, 1, 1, generator=random) * 0.6

@@ -1,4 +1,4 @@
-"""Every content of a split in every style of it, rendered: images whose content and style are known."""
+"""Crossed renders: every content of a split in every style of the split, with known content and style."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from lorarar.worlds.toy.world import concept_name, toy_world
 
 
 def write_crossed_renders(folder: Path, *, split: str = "validation", members: int = 8, seeds: int = 2) -> Path:
-    """Writes ``folder/CONTENT/STYLE/SEED.png``, 32 x 32 pixels.
+    """Write `folder/CONTENT/STYLE/SEED.png`, 32 x 32 pixels.
 
     Args:
-        members: contents, and as many styles.
-        seeds: jitters of each pair.
+        folder: Folder for the images.
+        split: Split of the world.
+        members: Number of contents, and of styles.
+        seeds: Number of renders of each pair; they differ in jitter.
 
     Returns:
         The folder.

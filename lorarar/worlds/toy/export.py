@@ -1,4 +1,4 @@
-"""Write the toy world's concepts as a user would keep theirs: images in folders and a manifest."""
+"""Export of the world's concepts as images in folders and a manifest, as users keep theirs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lorarar.worlds.toy.world import (
 
 
 def export_concepts(folder: Path) -> None:
-    """Write ``folder/images/<concept>/<i>.png`` and ``folder/concepts.yaml`` for all three splits."""
+    """Write `folder/images/<concept>/<i>.png` and `folder/concepts.yaml` for all three splits."""
     entries: list[dict[str, Any]] = []
     splits: dict[str, dict[str, list[str]]] = {}
     for split, count in SPLITS.items():
@@ -42,7 +42,7 @@ def export_concepts(folder: Path) -> None:
 def _content(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
     subject, name = toy_world().subjects[split][index], concept_name(split, "content", index)
     entry = {"name": name, "kind": "content", "prompt": content_prompt(subject), "truth": subject.words()}
-    return entry | _described(split, f"a {subject.words()}"), content_images(split, index)
+    return entry | _description(split, f"a {subject.words()}"), content_images(split, index)
 
 
 def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
@@ -54,12 +54,12 @@ def _style(split: str, index: int) -> tuple[dict[str, Any], list[NDArray[np.uint
         "captions": [style_prompt(subject) for subject in style_subjects(split, index)],
         "truth": style.words(),
     }
-    return entry | _described(split, f"{style.words()} style"), style_images(split, index)
+    return entry | _description(split, f"{style.words()} style"), style_images(split, index)
 
 
-def _described(split: str, words: str) -> dict[str, str]:
-    """Words for the base. Test concepts have none, so that nothing can learn from them."""
-    return {} if split == "test" else {"description": words}
+def _description(split: str, text: str) -> dict[str, str]:
+    """Return the description for the base. Test concepts have none, so that training cannot use it."""
+    return {} if split == "test" else {"description": text}
 
 
 def _write_images(folder: Path, images: Sequence[NDArray[np.uint8]]) -> None:

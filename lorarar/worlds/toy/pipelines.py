@@ -1,9 +1,10 @@
-"""Toy bases before training: tiny, genuine pipelines of diffusers, of more than one architecture."""
+"""Toy bases before training: tiny, genuine pipelines of diffusers, of two architectures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -29,7 +30,7 @@ _HEADS = 4
 
 @dataclass(frozen=True)
 class SharedParts:
-    """What bases can share: autoencoder, tokenizer, both text encoders."""
+    """Parts that bases can share: autoencoder, tokenizer, both text encoders."""
 
     autoencoder: AutoencoderKL
     tokenizer: CLIPTokenizer
@@ -38,21 +39,22 @@ class SharedParts:
 
 
 def new_parts(autoencoder: AutoencoderKL) -> SharedParts:
-    """New text encoders, randomly initialised, to be trained with the denoiser; the autoencoder is not."""
+    """Return new text encoders, randomly initialised, to train with the denoiser; the autoencoder stays frozen."""
     tokenizer = build_tokenizer()
     first = CLIPTextModel(_text_config(tokenizer, TEXT_WIDTHS[0], layers=2))
     second = CLIPTextModelWithProjection(_text_config(tokenizer, TEXT_WIDTHS[1], layers=3))
     for encoder in (first, second):
-        # Rare tokens keep this start; it has about the size that trained embeddings reach.
-        torch.nn.init.normal_(encoder.get_input_embeddings().weight, std=0.2)
-    # SDXL reads the last but one layer of its first encoder: nothing after that has a gradient.
+        # Rare tokens keep these values, which have about the size that trained embeddings reach.
+        embeddings: Any = encoder.get_input_embeddings()
+        torch.nn.init.normal_(embeddings.weight, std=0.2)
+    # SDXL takes the last but one layer of its first encoder: later layers have no gradient.
     first.encoder.layers[-1].requires_grad_(False)
     first.final_layer_norm.requires_grad_(False)
     return SharedParts(autoencoder.requires_grad_(False), tokenizer, first, second)
 
 
 def parts_of(base: Path) -> SharedParts:
-    """Another base's parts in float32, frozen, as SD3 took over SDXL's text encoders."""
+    """Return another base's parts in float32, frozen, as SD3 reuses SDXL's text encoders."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=torch.float32)
     modules = (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2)
     autoencoder, first, second = (module.requires_grad_(False).eval() for module in modules)
@@ -60,12 +62,12 @@ def parts_of(base: Path) -> SharedParts:
 
 
 def build_pipeline(parts: SharedParts, shape: Shape) -> DiffusionPipeline:
-    """A toy base with a randomly initialised denoiser."""
+    """Return a toy base with a randomly initialised denoiser."""
     return _sd3(parts, shape) if shape.denoiser == "transformer" else _sdxl(parts, shape)
 
 
 def _sdxl(parts: SharedParts, shape: Shape) -> StableDiffusionXLPipeline:
-    """Clean-sample prediction with zero terminal signal-to-noise."""
+    """Return a base of SDXL's class that predicts the clean sample, with zero terminal signal-to-noise ratio."""
     return StableDiffusionXLPipeline(
         vae=parts.autoencoder,
         text_encoder=parts.first,
@@ -89,7 +91,10 @@ def _sdxl(parts: SharedParts, shape: Shape) -> StableDiffusionXLPipeline:
 
 
 def _sd3(parts: SharedParts, shape: Shape) -> StableDiffusion3Pipeline:
-    """Flow matching without a shift. There is no T5: its share of the prompt is zeros, as in SD3's own pipeline."""
+    """Return a base of SD3's class with flow matching without a shift.
+
+    It has no T5: that share of the prompt is zeros, as in SD3's own pipeline.
+    """
     parts.autoencoder.register_to_config(shift_factor=0.0)
     return StableDiffusion3Pipeline(
         vae=parts.autoencoder,
@@ -105,11 +110,12 @@ def _sd3(parts: SharedParts, shape: Shape) -> StableDiffusion3Pipeline:
 
 
 def _projected(encoder: CLIPTextModel) -> CLIPTextModelWithProjection:
-    """The same text encoder in the class that SD3 has; the projection of its pooled state is the identity."""
-    made = CLIPTextModelWithProjection(encoder.config)
-    made.text_model.load_state_dict(encoder.state_dict())
-    torch.nn.init.eye_(made.text_projection.weight)
-    return made.requires_grad_(False).eval()
+    """Return the same text encoder in SD3's class; the projection of its pooled state is the identity."""
+    projected = CLIPTextModelWithProjection(encoder.config)
+    projected.text_model.load_state_dict(encoder.state_dict())
+    torch.nn.init.eye_(projected.text_projection.weight)
+    projected.requires_grad_(False).eval()
+    return projected
 
 
 def _text_config(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLIPTextConfig:

@@ -1,9 +1,8 @@
-"""What an image for a prompt should show, when the prompt changes something of its concepts."""
+"""Attributes that a prompt changes: what an image for the prompt should show."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 from lorarar.worlds.toy.attributes import (
     CATEGORIES,
@@ -14,34 +13,32 @@ from lorarar.worlds.toy.attributes import (
     PATTERNS,
     SHADINGS,
     TONES,
+    Member,
     Style,
     Subject,
 )
-
-T = TypeVar("T", Subject, Style)
 
 _SUBJECT = {"category": CATEGORIES, "hue": HUES, "mark": MARKS, "mark_colour": MARK_COLOURS}
 _STYLE = {"pattern": PATTERNS, "tone": TONES, "outline": OUTLINES, "shading": SHADINGS}
 
 
 def apply_prompt(subject: Subject, style: Style, prompt: str) -> tuple[Subject, Style]:
-    """The subject and the style with whatever the prompt names of their attributes.
+    """Return the subject and the style with those attributes changed that the prompt names.
 
-    Words before the last " in " are about the subject, those after it about the style:
-    "a sks cat with black dots in checks szn style" asks for black dots on the concept's cat and for the style's tone,
-    outline and shading on a ground of checks. A subject that is described in full takes the concept's place.
+    Words before the last " in " concern the subject, words after it the style: "a sks cat with black dots in checks szn
+    style" stands for the concept's cat with black dots, and for the style's tone, outline and shading on a background
+    of checks. A subject that the prompt describes in full replaces the concept's.
     """
     before, joined, after = prompt.rpartition(" in ")
-    shown, look = (before, after) if joined else (prompt, prompt)
-    return _changed(subject, _SUBJECT, shown), _changed(style, _STYLE, look)
+    subject_words, style_words = (before, after) if joined else (prompt, prompt)
+    return _change(subject, _SUBJECT, subject_words), _change(style, _STYLE, style_words)
 
 
-def _changed(member: T, attributes: dict[str, tuple[str, ...]], words: str) -> T:
+def _change(member: Member, attributes: dict[str, tuple[str, ...]], words: str) -> Member:
     spaced = f" {words} "
-    named = {
-        attribute: index
-        for attribute, values in attributes.items()
-        for index, value in enumerate(values)
-        if f" {value} " in spaced
-    }
-    return replace(member, **named)
+    changes: dict[str, int] = {}
+    for attribute, values in attributes.items():
+        for index, value in enumerate(values):
+            if f" {value} " in spaced:
+                changes[attribute] = index
+    return replace(member, **changes)

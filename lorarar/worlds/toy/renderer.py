@@ -1,4 +1,4 @@
-"""Draw a subject in a style: 32 x 32 pixels, deterministic from a seed."""
+"""Renderer: a subject in a style, 32 x 32 pixels, deterministic from a seed."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from lorarar.worlds.toy.attributes import (
 )
 
 SIZE = 32  # pixels
-_FINE = 3  # drawn at 3 times the size, then averaged, so that edges are smooth
+_FINE = 3  # the canvas has 3 times the size and is averaged at the end, so that edges are smooth
 _CANVAS = SIZE * _FINE
 _GRID = (np.arange(_CANVAS) + 0.5) / _CANVAS * 2 - 1  # unit coordinates, -1 to 1
 _OUTLINE = round(1.4 * _FINE)  # width of an outline in fine pixels
 
+RenderedImage = NDArray[np.uint8]  # (32, 32, 3), 0 to 255
 Colour = tuple[float, float, float]
 Plane = NDArray[np.float64]
 Points = list[tuple[float, float]]
 
 
-def render(subject: Subject, style: Style, seed: int) -> NDArray[np.uint8]:
-    """An image of ``subject`` in ``style``: (32, 32, 3), 0 to 255.
+def render(subject: Subject, style: Style, seed: int) -> RenderedImage:
+    """Return an image of a subject in a style, (32, 32, 3), 0 to 255.
 
-    The seed moves the subject by up to 1 pixel, changes its size by up to 4 % and shifts the
-    background's pattern; nothing else is random.
+    The seed moves the subject by up to 1 pixel, changes its size by up to 4 % and shifts the pattern of the background;
+    nothing else is random.
     """
     random = np.random.default_rng(seed)
     shift_x, shift_y = random.uniform(-1, 1, 2) * 2 / SIZE
@@ -54,11 +55,12 @@ def render(subject: Subject, style: Style, seed: int) -> NDArray[np.uint8]:
         body = np.clip(body * np.clip(0.95 - 0.4 * (x + y), 0.4, 1.5)[..., None], 0, 1)
     image[silhouette] = body[silhouette]
     pixels = image.reshape(SIZE, _FINE, SIZE, _FINE, 3).mean(axis=(1, 3))
-    return np.round(pixels * 255).astype(np.uint8)
+    rounded: RenderedImage = np.round(pixels * 255).astype(np.uint8)
+    return rounded
 
 
 def _body(subject: Subject, x: Plane, y: Plane) -> NDArray[np.float64]:
-    """The subject's colour and mark on the whole canvas, (fine, fine, 3)."""
+    """Return the subject's colour and mark on the whole canvas, (fine, fine, 3)."""
     body = np.empty((*x.shape, 3))
     body[:] = _hue(subject.hue)
     mark = {
@@ -84,7 +86,7 @@ _MARKS: dict[str, Callable[[Plane, Plane], NDArray[np.bool_]]] = {
 
 
 def _background(style: Style, phase: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The patterned background, (fine, fine, 3): two shades of one tone."""
+    """Return the patterned background in two shades of one tone, (fine, fine, 3)."""
     level, hue = TONES[style.tone].split()
     angle = HUES.index(hue) / len(HUES)
     low, high = ((0.5, 1.0), (0.15, 1.0)) if level == "light" else ((0.9, 0.32), (0.75, 0.62))
@@ -105,7 +107,7 @@ _PATTERNS: dict[str, Callable[[Plane, Plane], NDArray[np.bool_]]] = {
 
 
 def _outline(index: int, silhouette: NDArray[np.bool_]) -> list[tuple[float, NDArray[np.bool_]]]:
-    """What is painted under the body: (grey level, mask), widest first."""
+    """Return the layers of the outline under the body: (grey level, mask), widest first."""
     inner = _dilate(silhouette)
     return {
         "bare": [],
@@ -116,7 +118,7 @@ def _outline(index: int, silhouette: NDArray[np.bool_]) -> list[tuple[float, NDA
 
 
 def _dilate(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask grown by the width of an outline to every side, one axis after the other."""
+    """Return the mask grown by the width of an outline on every side, one axis after the other."""
     for axis in (0, 1):
         lanes = np.moveaxis(np.pad(mask, [(_OUTLINE, _OUTLINE) if i == axis else (0, 0) for i in (0, 1)]), axis, 0)
         grown = [lanes[step : step + _CANVAS] for step in range(2 * _OUTLINE + 1)]
@@ -125,7 +127,7 @@ def _dilate(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _silhouette(category: int, scale: float, shift_x: float, shift_y: float) -> NDArray[np.bool_]:
-    """The subject's mask, (fine, fine)."""
+    """Return the subject's mask, (fine, fine)."""
     canvas = Image.new("L", (_CANVAS, _CANVAS))
     pen = ImageDraw.Draw(canvas)
 

@@ -1,4 +1,4 @@
-"""The stages that make the embedded default's reader and base: train, measure, save with a card."""
+"""Stages that make the embedded default's classifier, autoencoder and base: train, measure, save with a card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lorarar.worlds.toy.world import toy_world
 
 
 def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
-    """Train the attribute classifier; write ``output/classifier.safetensors`` and its card."""
+    """Train the attribute classifier; write `output/classifier.safetensors` and its card."""
     module = ClassifierTraining(**asdict(recipe))
     fit(module, steps=recipe.steps, folder=runs / "classifier")
     path = output / "classifier.safetensors"
@@ -44,7 +44,7 @@ def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
 
 
 def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
-    """Train the AutoencoderKL; write ``runs/autoencoder/vae``."""
+    """Train the AutoencoderKL; write `runs/autoencoder/vae`."""
     module = AutoencoderTraining(**asdict(recipe))
     fit(module, steps=recipe.steps, folder=runs / "autoencoder")
     path = runs / "autoencoder" / "vae"
@@ -53,12 +53,12 @@ def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
 
 
 def make_base(recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> Path:
-    """Train the base on the autoencoder's latents; write ``output/base`` in fp16 and its card."""
+    """Train the base on the autoencoder's latents; write `output/base` in fp16 and its card."""
     torch.manual_seed(recipe.seed)
     parts = parts_of(recipe.parts) if recipe.parts else _new_parts(runs)
-    how = {entry.name: getattr(recipe, entry.name) for entry in fields(StageRecipe)}
+    stage = {entry.name: getattr(recipe, entry.name) for entry in fields(StageRecipe)}
     pipeline = build_pipeline(parts, recipe.shape)
-    module = BaseTraining(pipeline, cache=runs / "base" / "latents.safetensors", **how)
+    module = BaseTraining(pipeline, cache=runs / "base" / "latents.safetensors", **stage)
     devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
     fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
     if module.global_rank == 0:
@@ -76,54 +76,59 @@ def save_base(module: BaseTraining, recipe: BaseRecipe, output: Path, devices: i
     module.pipeline.to(dtype=torch.float16).save_pretrained(temporary)
     shutil.rmtree(path, ignore_errors=True)
     temporary.rename(path)
-    counted = {"denoiser": module.denoiser, "autoencoder": module.pipeline.vae, **module.backbone.encoders}
+    parts = {"denoiser": module.denoiser, "autoencoder": module.pipeline.vae, **module.backbone.encoders}
     write_card(
         path,
         what=f"{type(module.pipeline).__name__} of the toy world, trained from scratch",
         recipe=json.loads(json.dumps(asdict(recipe), default=str)),
         processes=devices,
-        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in counted.items()},
+        parameters={name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
     )
 
 
 @torch.no_grad()
 def classifier_facts(classifier: AttributeClassifier) -> dict[str, dict[str, float]]:
-    """How well it reads renders of test pairs, which it never saw, and that it reads nothing into rubbish."""
-    pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
-    wanted = torch.tensor([truth(*pair) for pair in pairs] * 4)
-    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
-    read = classifier.read(images)
+    """Score the classifier on renders of test pairs, which training excludes, and on noise, blanks and other pairs.
+
+    On these last three its scores should be those of chance.
+    """
+    images, true = _test_renders()
+    recognised = classifier.read(images)
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     blanks = torch.linspace(-1, 1, len(images)).view(-1, 1, 1, 1).expand_as(images)
-    others = torch.roll(images, 3 * 8 + 5, 0)  # three contents and five styles on: nothing of the pair is left
+    others = torch.roll(images, 3 * 8 + 5, 0)  # three contents and five styles further: nothing agrees
     return {
-        "accuracy_on_test_renders": dict(zip(ATTRIBUTES, (read == wanted).float().mean(0).tolist(), strict=True)),
-        "test_renders": _means(read, wanted),
-        "noise": _means(classifier.read(noise), wanted),
-        "blanks": _means(classifier.read(blanks), wanted),
-        "images_of_another_pair": _means(classifier.read(others), wanted),
+        "accuracy_on_test_renders": dict(zip(ATTRIBUTES, (recognised == true).float().mean(0).tolist(), strict=True)),
+        "test_renders": _means(recognised, true),
+        "noise": _means(classifier.read(noise), true),
+        "blanks": _means(classifier.read(blanks), true),
+        "images_of_another_pair": _means(classifier.read(others), true),
         "chance": chance(),
     }
 
 
+def _test_renders() -> tuple[Tensor, Tensor]:
+    """Return four renders of each test pair, (n, 3, 32, 32), -1 to 1, and their attributes (n, 8)."""
+    pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
+    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    return images, torch.tensor([truth(*pair) for pair in pairs] * 4)
+
+
 def chance() -> dict[str, float]:
-    """The mean scores of guessing each attribute at random."""
+    """Return the mean scores of guessing each attribute at random."""
     inverse = [1 / values for values in ATTRIBUTES.values()]
     return {"content": sum(inverse[:4]) / 4, "style": sum(inverse[4:]) / 4}
 
 
 @torch.no_grad()
 def reconstruction_facts(base: Path, classifier: AttributeClassifier) -> dict[str, float]:
-    """The classifier's scores on the base's reconstructions of test renders."""
+    """Score the base's reconstructions of test renders by the classifier."""
     backbone = load_backbone(base)
-    pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
-    images = to_tensor([render(*pair, seed) for seed in range(4) for pair in pairs])
+    images, true = _test_renders()
     vae = backbone.pipeline.vae
     latents = backbone.encode_images(images) / vae.config.scaling_factor
-    return _means(
-        classifier.read(vae.decode(latents).sample.clamp(-1, 1)), torch.tensor([truth(*p) for p in pairs] * 4)
-    )
+    return _means(classifier.read(vae.decode(latents).sample.clamp(-1, 1)), true)
 
 
-def _means(read: Tensor, wanted: Tensor) -> dict[str, float]:
-    return {name: round(float(values.mean()), 4) for name, values in score(read, wanted).items()}
+def _means(recognised: Tensor, true: Tensor) -> dict[str, float]:
+    return {name: round(float(values.mean()), 4) for name, values in score(recognised, true).items()}

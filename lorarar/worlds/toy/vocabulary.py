@@ -1,10 +1,11 @@
-"""The toy base's tokenizer: a CLIP tokenizer in which every word of the world is one token."""
+"""Tokenizer of the toy base: a CLIP tokenizer with one token for every word of the world."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from transformers import CLIPTokenizer
 
@@ -15,36 +16,42 @@ LENGTH = 16  # tokens in a prompt, start and end included
 
 
 def vocabulary_words() -> list[str]:
-    """Every word that occurs in a caption or a prompt, sorted."""
-    found = {"a", "in", "style", CONTENT_TOKEN, STYLE_TOKEN, *CATEGORIES}
-    for member in [*all_subjects(), *all_styles()]:
-        found.update(member.words().split())
-    return sorted(found | set(toy_world().subject_names.values()) | set(toy_world().style_names.values()))
+    """Return every word of captions and prompts, sorted."""
+    words = {"a", "in", "style", CONTENT_TOKEN, STYLE_TOKEN, *CATEGORIES}
+    descriptions = [subject.words() for subject in all_subjects()] + [style.words() for style in all_styles()]
+    for description in descriptions:
+        words.update(description.split())
+    return sorted(words | set(toy_world().subject_names.values()) | set(toy_world().style_names.values()))
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Byte-pair merges that end in whole words. The end token has the highest id."""
+    """Return a tokenizer whose byte-pair merges end in whole words; the end token has the highest id."""
     merges = _merges(vocabulary_words())
     letters = sorted({part for word in vocabulary_words() for part in _letters(word)})
     tokens = dict.fromkeys([*letters, *(a + b for a, b in merges), "<|startoftext|>", "<|endoftext|>"])
-    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=LENGTH)
+    ids = {token: i for i, token in enumerate(tokens)}
+    pairs: Any = merges  # transformers takes pairs, but declares strings
+    return CLIPTokenizer(vocab=ids, merges=pairs, model_max_length=LENGTH)
 
 
 def _letters(word: str) -> list[str]:
     return [*word[:-1], f"{word[-1]}</w>"]
 
 
-def _merges(known: Sequence[str]) -> list[tuple[str, str]]:
-    """The most frequent pair again and again until every word is one token.
+def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Return merges of the most frequent pair, again and again until every word is one token.
 
     The tokenizers library's own trainer breaks ties at random: two processes that train one base together would give
     a word two ids.
     """
-    parts, merges = [_letters(word) for word in known], []
-    while counts := Counter(pair for word in parts for pair in pairwise(word)):
+    parts = [_letters(word) for word in words]
+    merges: list[tuple[str, str]] = []
+    while True:
+        counts = Counter(pair for word in parts for pair in pairwise(word))
+        if not counts:
+            return merges
         merges.append(max(counts, key=lambda pair: (counts[pair], pair)))
         parts = [_merged(word, merges[-1]) for word in parts]
-    return merges
 
 
 def _merged(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:

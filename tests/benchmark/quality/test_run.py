@@ -131,7 +131,7 @@ def test_settings_are_chosen_on_validation_pairs(tuned: QualityConfig, monkeypat
         computed.append({place.pair.name for place in places})
         return compute(inputs, method, seeds, places)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cells, "read_images", score)
+    monkeypatch.setattr(cells, "score_attributes", score)
     monkeypatch.setattr(cells, "_compute", recorded)
     run_quality(replace(tuned, methods=tuned.methods[2:]))
     assert all(name.startswith("validation") for names in computed[:4] for name in names)

@@ -88,7 +88,7 @@ def test_recipes_and_files() -> None:
         ("merger", "ziplora", {}, "that needs nothing learned, found 'ziplora', which needs base images"),
         ("merger", "paper", {}, "that needs nothing learned, found 'paper', which needs network"),
         ("merger", "ties", {"densitty": 0.5}, "among density, weights, found 'densitty': did you mean 'density'"),
-        ("merger", "switch", {"tau": 0.5}, "expected a whole number for switch's option tau, found 0.5"),
+        ("merger", "switch", {"tau": 0.5}, "expected a whole number for option tau of switch, found 0.5"),
         ("pair", "ties", {}, "that is optimised for each pair, found 'ties'"),
         ("pair", "ziplora", {"patienc": 3}, "found 'patienc': did you mean 'patience'"),
         ("pair", "ziplora", {"steps": 0}, "expected steps and images of at least 1"),

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from lorarar.benchmark.speed import speedup
 from lorarar.benchmark.speed.cases import SpeedCase, load_case
 from lorarar.benchmark.speed.speedup import (
     SpeedupConfig,
@@ -113,6 +112,6 @@ def test_wrong_numbers_are_refused(words: list[str], wrong: str, capsys: pytest.
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(speedup, "run_speedup_benchmark", lambda config: {"config": repr(config)})
+    monkeypatch.setattr("lorarar.benchmark.speed.run_speedup_benchmark", lambda config: {"config": repr(config)})
     assert main(["benchmark", "speedup", "--steps", "7", "--device", "cuda", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"config": repr(SpeedupConfig(steps=7, device="cuda"))}

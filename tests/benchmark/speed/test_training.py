@@ -116,7 +116,7 @@ def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(training, "run_training_benchmark", lambda config: {"config": repr(config)})
+    monkeypatch.setattr("lorarar.benchmark.speed.run_training_benchmark", lambda config: {"config": repr(config)})
     words = ["benchmark", "training", "--pairs", "3", "--gradient-checkpointing", "--json"]
     assert lorarar(words) == 0
     config = TrainingSpeedConfig(pairs=3, gradient_checkpointing=True)

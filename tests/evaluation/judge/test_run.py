@@ -64,15 +64,15 @@ def test_the_truth_comes_out_as_it_went_in(rubric: str, tmp_path: Path) -> None:
     if rubric == "pairwise":
         ids = {q.item for q in reread_questions(run)}
         labels |= {(pair, axis): 1 for pair in ids for axis in ("content", "style")}
-    found = judged(run, TruthMock(labels))
-    assert found.code() == 0
-    for question in found.planned.main.questions:
-        wanted = labels[question.item, question.axis]
-        assert found.verdicts[question.id].value == (
-            1 - wanted if rubric == "pairwise" and question.swapped else wanted
+    result = judged(run, TruthMock(labels))
+    assert result.code() == 0
+    for question in result.planned.main.questions:
+        expected = labels[question.item, question.axis]
+        assert result.verdicts[question.id].value == (
+            1 - expected if rubric == "pairwise" and question.swapped else expected
         )
-    assert (found.gate is None) == (rubric == "pairwise")
-    assert found.gate is None or found.gate.passed
+    assert (result.gate is None) == (rubric == "pairwise")
+    assert result.gate is None or result.gate.passed
 
 
 def reread_questions(run: Path) -> list[Question]:
@@ -81,22 +81,22 @@ def reread_questions(run: Path) -> list[Question]:
 
 def test_a_judge_that_fails_its_calibration_is_not_asked_on(run: Path) -> None:
     spy = Spy(yes_sayer(run))
-    found = judged(run, spy)
-    assert found.gate is not None
-    assert not found.gate.passed
-    assert found.code() == 4
+    result = judged(run, spy)
+    assert result.gate is not None
+    assert not result.gate.passed
+    assert result.code() == 4
     assert all(item.startswith("calibration/") for item in spy.items)
-    assert {verdict.state for verdict in found.verdicts.values()} == {"not_run"}
-    assert "calibration: FAILED" in found.describe()
-    found = judged(run, spy, uncalibrated=True)
-    assert (found.code(uncalibrated=True), found.code()) == (0, 4)
+    assert {verdict.state for verdict in result.verdicts.values()} == {"not_run"}
+    assert "calibration: FAILED" in result.describe()
+    result = judged(run, spy, uncalibrated=True)
+    assert (result.code(uncalibrated=True), result.code()) == (0, 4)
     assert sum(not item.startswith("calibration/") for item in spy.items) == 64
 
 
 def test_calibration_alone(run: Path) -> None:
     spy = Spy(truth(run))
-    found = judged(run, spy, calibrate_only=True)
-    assert (found.code(calibrate_only=True), found.code()) == (0, 3)
+    result = judged(run, spy, calibrate_only=True)
+    assert (result.code(calibrate_only=True), result.code()) == (0, 3)
     asked = len(spy.items)
     assert judged(run, spy).code() == 0
     assert len(spy.items) == asked + 64  # the calibration is not asked again
@@ -117,11 +117,11 @@ def test_the_budget_covers_the_calibration(run: Path) -> None:
 def test_undecided_questions_make_it_incomplete(run: Path) -> None:
     items = [item.id for item in read_setup(run).items]
     change = {items[0]: Reply("Maybe", "stop"), items[1]: Reply(failure="HTTP 500")}
-    found = judged(run, Spy(truth(run), change))
-    states = [found.verdicts[q.id].state for q in found.planned.main.questions]
-    assert found.code() == 3
+    result = judged(run, Spy(truth(run), change))
+    states = [result.verdicts[q.id].state for q in result.planned.main.questions]
+    assert result.code() == 3
     assert (states.count("abstain"), states.count("error"), states.count("ok")) == (4, 4, 56)
-    assert "4 abstain, 4 error, 56 ok" in found.describe()
+    assert "4 abstain, 4 error, 56 ok" in result.describe()
     again = Spy(truth(run))
     assert judged(run, again).code() == 3  # the abstentions stand
     assert set(again.items) == {items[1]}
@@ -144,14 +144,14 @@ def test_hostile_images_and_paths_are_refused_and_the_run_goes_on(tmp_path: Path
     text = plan_run(run, setup.images, references, manifest=tmp_path / "mine.jsonl", cases=6)
     assert text.count("cannot be asked: ") == len(bad)
     spy = Spy(truth(run))
-    found = judged(run, spy)
+    result = judged(run, spy)
     assert not {*bad} & {*spy.items}
-    for question in found.planned.main.questions:
-        verdict = found.verdicts[question.id]
+    for question in result.planned.main.questions:
+        verdict = result.verdicts[question.id]
         assert verdict.state == ("invalid_input" if question.item in bad else "ok")
         assert verdict.reason or verdict.state == "ok"
-    assert {q.item for q in found.planned.main.questions} > {*bad}
-    assert found.code() == 3
+    assert {q.item for q in result.planned.main.questions} > {*bad}
+    assert result.code() == 3
     report = report_run(run, read_setup(run)).page.read_text()
     assert "root:x:" not in report  # of /etc/passwd
 
@@ -180,8 +180,8 @@ def test_rescoring_asks_nobody_and_gives_the_same(run: Path) -> None:
 def test_a_run_can_be_replayed(tmp_path: Path) -> None:
     first, second = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
     judged(first, replace(yes_sayer(first), specificity=0.95))
-    found = judge_by_name(second, read_setup(second), f"mock:replay:{first}")
-    assert found.code() == reread(first, read_setup(first)).code()
+    result = judge_by_name(second, read_setup(second), f"mock:replay:{first}")
+    assert result.code() == reread(first, read_setup(first)).code()
     assert (second / "verdicts.jsonl").read_bytes() == (first / "verdicts.jsonl").read_bytes()
 
 
@@ -197,9 +197,9 @@ def test_the_report_needs_replies(run: Path) -> None:
 
 
 def test_the_calibration_is_written_down(run: Path) -> None:
-    found = judged(run, truth(run))
+    result = judged(run, truth(run))
     entries = json.loads((run / "calibration.json").read_text())
-    assert [entry["id"] for entry in entries] == [case.id for case in found.planned.cases]
+    assert [entry["id"] for entry in entries] == [case.id for case in result.planned.cases]
     assert all(entry["value"] == entry["label"] for entry in entries)
     assert str(run.parent) not in (run / "calibration.json").read_text()
 
@@ -208,11 +208,11 @@ def test_a_run_shares_its_cache(tmp_path: Path) -> None:
     first, second = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
     judged(first, truth(first), cache=tmp_path / "cache")
     spy = Spy(truth(second))
-    found = judged(second, spy, cache=tmp_path / "cache")
+    result = judged(second, spy, cache=tmp_path / "cache")
     assert spy.items == []
-    assert found.code() == 0
-    assert found.outcome is not None
-    assert found.outcome.cached == len({q.id for q in found.planned.calibration.questions}) + 64
+    assert result.code() == 0
+    assert result.outcome is not None
+    assert result.outcome.cached == len({q.id for q in result.planned.calibration.questions}) + 64
 
 
 def test_a_changed_file_stops_everything(run: Path) -> None:

@@ -26,18 +26,18 @@ def judged(folder: Path, specificity: float) -> Path:
 
 def test_agreement_is_that_of_the_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     right, yes = judged(tmp_path / "right", 1.0), judged(tmp_path / "yes", 0.0)
-    found = compare_judges([right, yes])
+    result = compare_judges([right, yes])
     labels = truth(right).labels
     for axis in ("content", "style"):
-        told = [labels[item.id, axis] for item in read_setup(right).items]
-        (pair,) = [pair for pair in found.pairs if pair.axis == axis]
+        lines = [labels[item.id, axis] for item in read_setup(right).items]
+        (pair,) = [pair for pair in result.pairs if pair.axis == axis]
         assert (pair.first, pair.second) == (str(right), str(yes))
-        assert pair.agreed == Rate(sum(told), 16)
-        assert pair.kappa == cohen_kappa(told, [1] * 16)
-        assert found.alpha[axis] == pytest.approx(krippendorff_alpha([[value, 1] for value in told]))
+        assert pair.agreed == Rate(sum(lines), 16)
+        assert pair.kappa == cohen_kappa(lines, [1] * 16)
+        assert result.alpha[axis] == pytest.approx(krippendorff_alpha([[value, 1] for value in lines]))
     assert main(["judge", "compare", str(right), str(yes)]) == 0
-    assert capsys.readouterr().out == describe_agreement(found) + "\n"
-    assert f"content: {right} and {yes}: kappa 0.000 (" in describe_agreement(found)
+    assert capsys.readouterr().out == describe_agreement(result) + "\n"
+    assert f"content: {right} and {yes}: kappa 0.000 (" in describe_agreement(result)
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Prompts without trigger words."""
+"""Prompt cleaning."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ from lorarar.evaluation.metrics.cleaning import clean_prompt
         ("ein Käfer, käfer", ["KÄFER"], "ein"),
     ],
 )
-def test_triggers_are_taken_out(prompt: str, triggers: list[str], expected: str) -> None:
+def test_triggers_are_removed(prompt: str, triggers: list[str], expected: str) -> None:
     assert clean_prompt(prompt, triggers) == expected

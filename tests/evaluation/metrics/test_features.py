@@ -36,53 +36,55 @@ def image_files(folder: Path, count: int) -> list[ImageFile]:
 
 
 def test_features_are_those_of_the_images_in_any_order(tmp_path: Path) -> None:
-    given = image_files(tmp_path, 70)
-    found = image_features(reversed(given), Means())
-    expected = [np.asarray(Image.open(tmp_path / p.path), np.float32).mean((0, 1)) for p in given]
-    assert np.allclose(found.of(given), expected)
-    assert (found.computed, found.cached, found.refused) == (70, 0, {})
-    assert found.of([]).shape == (0, 0)
+    files = image_files(tmp_path, 70)
+    features = image_features(reversed(files), Means())
+    expected = [np.asarray(Image.open(tmp_path / p.path), np.float32).mean((0, 1)) for p in files]
+    assert np.allclose(features.of(files), expected)
+    assert (features.computed, features.cached, features.refused) == (70, 0, {})
+    assert features.of([]).shape == (0, 0)
 
 
 def test_cached_features_are_not_encoded_again(tmp_path: Path) -> None:
-    given, cache, encoder = image_files(tmp_path / "images", 5), tmp_path / "cache", Means()
-    first = image_features(given, encoder, cache=cache)
+    files, cache, encoder = image_files(tmp_path / "images", 5), tmp_path / "cache", Means()
+    first = image_features(files, encoder, cache=cache)
     assert sum(encoder.counts) == 5
     (tmp_path / "images" / "copy.png").write_bytes((tmp_path / "images" / "3.png").read_bytes())
     copy = ImageFile(tmp_path / "images", "copy.png")
-    again = image_features([*given, copy], encoder, cache=cache)
+    again = image_features([*files, copy], encoder, cache=cache)
     assert sum(encoder.counts) == 5
     assert (again.computed, again.cached) == (0, 5)
-    assert np.array_equal(again.of(given), first.of(given))
-    assert np.array_equal(again.rows[copy], first.rows[given[3]])
+    assert np.array_equal(again.of(files), first.of(files))
+    assert np.array_equal(again.rows[copy], first.rows[files[3]])
 
 
 def test_equal_files_are_encoded_once(tmp_path: Path) -> None:
     encoder = Means()
-    given = [ImageFile(tmp_path, save_noise(tmp_path / f"{i}.png", 0).name) for i in range(3)]
-    assert image_features(given, encoder).computed == sum(encoder.counts) == 1
+    files = [ImageFile(tmp_path, save_noise(tmp_path / f"{i}.png", 0).name) for i in range(3)]
+    assert image_features(files, encoder).computed == sum(encoder.counts) == 1
 
 
 @pytest.mark.parametrize("change", [{"sha256": "1"}, {"resize": "crop"}, {"name": "other"}])
 def test_another_encoder_has_features_of_its_own(tmp_path: Path, change: dict[str, str]) -> None:
-    given, cache, other = image_files(tmp_path / "images", 3), tmp_path / "cache", Means(**change)
-    image_features(given, Means(), cache=cache)
-    image_features(given, other, cache=cache)
+    files, cache, other = image_files(tmp_path / "images", 3), tmp_path / "cache", Means(**change)
+    image_features(files, Means(), cache=cache)
+    image_features(files, other, cache=cache)
     assert sum(other.counts) == 3
 
 
 def test_changed_images_and_damaged_caches_are_encoded_again(tmp_path: Path) -> None:
-    given, cache, encoder = image_files(tmp_path / "images", 3), tmp_path / "cache", Means()
-    image_features(given, encoder, cache=cache)
+    files, cache, encoder = image_files(tmp_path / "images", 3), tmp_path / "cache", Means()
+    image_features(files, encoder, cache=cache)
     save_noise(tmp_path / "images" / "0.png", 99)
     damaged, *_ = sorted(cache.rglob("*.npy"))
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-4])
-    found = image_features(given, encoder, cache=cache)
-    assert found.computed in (1, 2)  # the damaged file may be the changed image's
-    assert np.allclose(found.rows[given[0]], np.asarray(Image.open(tmp_path / "images/0.png"), np.float32).mean((0, 1)))
+    features = image_features(files, encoder, cache=cache)
+    assert features.computed in (1, 2)  # the damaged file may be the changed image's
+    assert np.allclose(
+        features.rows[files[0]], np.asarray(Image.open(tmp_path / "images/0.png"), np.float32).mean((0, 1))
+    )
     np.save(damaged, np.full(3, np.nan, np.float32))
-    assert np.isfinite(image_features(given, encoder, cache=cache).of(given)).all()
+    assert np.isfinite(image_features(files, encoder, cache=cache).of(files)).all()
 
 
 def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
@@ -103,10 +105,10 @@ def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
         "missing.png": "cannot be opened",
     }
     bad = [ImageFile(root, name) for name in reasons]
-    found = image_features([*bad, *good], load_encoder("pixels"), cache=tmp_path / "cache")
-    assert set(found.rows) == set(good)
-    assert {file.path for file in found.refused} == set(reasons)
-    for file, reason in found.refused.items():
+    features = image_features([*bad, *good], load_encoder("pixels"), cache=tmp_path / "cache")
+    assert set(features.rows) == set(good)
+    assert {file.path for file in features.refused} == set(reasons)
+    for file, reason in features.refused.items():
         assert reasons[file.path] in reason, file.path
         assert " at 0x" not in reason  # equal inputs give equal files
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 2
@@ -114,8 +116,8 @@ def test_hostile_files_are_refused_with_a_reason(tmp_path: Path) -> None:
 
 def test_features_without_a_direction_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "black").save(tmp_path / "black.png")
-    given = [*image_files(tmp_path, 1), ImageFile(tmp_path, "black.png")]
-    assert image_features(given, Means()).refused == {given[1]: "its features are zero or not finite"}
+    files = [*image_files(tmp_path, 1), ImageFile(tmp_path, "black.png")]
+    assert image_features(files, Means()).refused == {files[1]: "its features are zero or not finite"}
 
 
 def test_distances_of_gram_vectors_are_gram_losses(tmp_path: Path) -> None:
@@ -125,8 +127,8 @@ def test_distances_of_gram_vectors_are_gram_losses(tmp_path: Path) -> None:
     layers = [gram(maps) for maps in tower.feature_maps(images)]  # type: ignore[attr-defined]
     expected = sum(((layer[0] - layer[1]) ** 2).sum() for layer in layers)
     assert ((vectors[0] - vectors[1]) ** 2).sum() == pytest.approx(expected, rel=1e-5)
-    given = [ImageFile(tmp_path, f"{i}.png") for i in range(2)]
-    found = gram_features(given, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]
-    assert np.allclose(found.of(given), vectors)
-    again = gram_features(given, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]
+    files = [ImageFile(tmp_path, f"{i}.png") for i in range(2)]
+    features = gram_features(files, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]
+    assert np.allclose(features.of(files), vectors)
+    again = gram_features(files, tower, cache=tmp_path / "cache")  # type: ignore[arg-type]
     assert (again.cached, again.computed) == (2, 0)

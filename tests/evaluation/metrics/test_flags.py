@@ -32,7 +32,7 @@ def scored(encode: Callable[[list[NDArray[np.uint8]]], Array]) -> dict[str, dict
     styles = [encode(style_images(SPLIT, s)) for s in STYLES]
     threshold = copy_threshold([*contents, *styles])
     assert threshold is not None
-    found = {}
+    results = {}
     for name, draw in FAULTS.items():
         rows = []
         for c in CONTENTS:
@@ -46,8 +46,8 @@ def scored(encode: Callable[[list[NDArray[np.uint8]]], Array]) -> dict[str, dict
                 )
                 rows.append([*similar, harmonic_mean(*similar), *(flag.mean() for flag in flags)])
         keys = ("content", "style", "harmonic", "content_leak", "copy", "unstylised")
-        found[name] = dict(zip(keys, np.mean(rows, axis=0), strict=True))
-    return found
+        results[name] = dict(zip(keys, np.mean(rows, axis=0), strict=True))
+    return results
 
 
 def test_style_similarity_rewards_leaked_content(scored: dict[str, dict[str, float]]) -> None:

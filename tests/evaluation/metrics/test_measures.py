@@ -131,10 +131,10 @@ def test_mean_leaves_missing_values_out() -> None:
 
 
 def test_harmonic_mean() -> None:
-    found = harmonic_mean([0.5, 0.9, 0.0, -0.3, math.nan, 1.0], [0.5, 0.1, 0.9, 0.9, 0.5, 1.0])
-    assert found[:4].tolist() == pytest.approx([0.5, 0.18, 0, 0])
-    assert math.isnan(found[4])
-    assert found[5] == 1
+    means = harmonic_mean([0.5, 0.9, 0.0, -0.3, math.nan, 1.0], [0.5, 0.1, 0.9, 0.9, 0.5, 1.0])
+    assert means[:4].tolist() == pytest.approx([0.5, 0.18, 0, 0])
+    assert math.isnan(means[4])
+    assert means[5] == 1
 
 
 def test_ranks() -> None:
@@ -148,9 +148,9 @@ def test_ranks() -> None:
 
 
 def test_missing_values_have_no_rank_and_are_not_counted() -> None:
-    found = rank_normalise([math.nan, 1.0, 2.0])
-    assert math.isnan(found[0])
-    assert found[1:].tolist() == [0, 1]
+    normalised = rank_normalise([math.nan, 1.0, 2.0])
+    assert math.isnan(normalised[0])
+    assert normalised[1:].tolist() == [0, 1]
     assert np.isnan(rank_normalise([math.nan, 1.0])).all()
 
 

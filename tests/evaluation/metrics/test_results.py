@@ -27,9 +27,9 @@ def test_methods_means_have_crossed_intervals(measurement: Measurement) -> None:
     right = group.methods[2]
     per_image = [i.values["content_cosine"] for i in measurement.images if i.item.method == "right"]
     expected = crossed_interval(np.reshape(per_image, (3, 3, 2)).mean(2, keepdims=True))
-    found = right.scores["content_cosine"]
-    assert found is not None
-    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
+    estimate = right.scores["content_cosine"]
+    assert estimate is not None
+    assert (estimate.mean, estimate.low, estimate.high) == pytest.approx((expected.mean, expected.low, expected.high))
     per_pair = [pair.values["diversity"] for pair in measurement.pairs if pair.method == "right"]
     assert right.scores["diversity"] is not None
     assert right.scores["diversity"].mean == pytest.approx(np.mean(per_pair))
@@ -52,8 +52,8 @@ def test_faults_are_rewarded_by_one_similarity_and_flagged(
     references: References, toy_folder: Path, items: list[Item]
 ) -> None:
     tower = load_encoder("tower")
-    found = measure_metrics(items, references, toy_folder / "images", Encoders(tower, tower, tower))
-    _, leaked, right, unstylised = found.groups[0].methods
+    measurement = measure_metrics(items, references, toy_folder / "images", Encoders(tower, tower, tower))
+    _, leaked, right, unstylised = measurement.groups[0].methods
     assert leaked.scores["style_cosine"].mean > right.scores["style_cosine"].mean  # type: ignore[union-attr]
     assert unstylised.scores["content_cosine"].mean > right.scores["content_cosine"].mean  # type: ignore[union-attr]
     assert right.scores["harmonic"].mean > max(m.scores["harmonic"].mean for m in (leaked, unstylised))  # type: ignore[union-attr]
@@ -68,20 +68,21 @@ def test_prompt_types_are_separate_and_only_common_pairs_count(tmp_path: Path) -
     missing = next(item for item in items if item.method == "leaked")
     pixels = load_encoder("pixels")
     items.remove(missing)
-    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
-    assert [group.prompt_type for group in found.groups] == ["train", "alter"]  # the order of the prompt sets
+    measurement = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    assert [group.prompt_type for group in measurement.groups] == ["train", "alter"]  # the order of the prompt sets
     assert (
-        found.groups[0].covers == "8 pairs of 3 contents and 3 styles; 1 pairs that not every method has are left out"
+        measurement.groups[0].covers
+        == "8 pairs of 3 contents and 3 styles; 1 pairs that not every method has are left out"
     )
-    assert [method.images for method in found.groups[0].methods] == [8, 8]
-    assert math.isnan(found.groups[1].methods[0].ranks["content_cosine"].overall)  # alone, without a rank
+    assert [method.images for method in measurement.groups[0].methods] == [8, 8]
+    assert math.isnan(measurement.groups[1].methods[0].ranks["content_cosine"].overall)  # alone, without a rank
 
 
 def test_one_content_gives_no_interval(references: References, toy_folder: Path, items: list[Item]) -> None:
     pixels = load_encoder("pixels")
     alone = [item for item in items if item.content == items[0].content]
     (group,) = measure_metrics(alone, references, toy_folder / "images", Encoders(pixels, pixels, pixels)).groups
-    found = group.methods[0].scores["content_cosine"]
-    assert found is not None
-    assert math.isnan(found.low)
+    estimate = group.methods[0].scores["content_cosine"]
+    assert estimate is not None
+    assert math.isnan(estimate.low)
     assert "no intervals" in group.covers

@@ -36,17 +36,17 @@ def test_hostile_images_are_counted_and_the_others_scored(tmp_path: Path) -> Non
     items[2] = replace(items[2], path="../references/references.yaml")
     Image.new("RGB", (900, 9), "red").save(tmp_path / "images" / items[4].path)
     pixels = load_encoder("pixels")
-    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    measurement = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     reasons = ["expected a PNG", "cannot be opened", "below the root", None, "sides of at most 1 to 4"]
     for item, reason in zip(items, reasons, strict=False):
-        assert (reason is None) == (item.id not in found.refused["image"])
-        assert reason is None or reason in found.refused["image"][item.id]
-    (method,) = found.groups[0].methods
+        assert (reason is None) == (item.id not in measurement.refused["image"])
+        assert reason is None or reason in measurement.refused["image"][item.id]
+    (method,) = measurement.groups[0].methods
     assert (method.images, method.refused) == (14, 4)
-    assert "14 images scored, 4 refused" in found.describe()
-    first = found.pairs[0].values
+    assert "14 images scored, 4 refused" in measurement.describe()
+    first = measurement.pairs[0].values
     assert math.isnan(first.get("content_cosine", math.nan))  # both images of the first pair
-    scored = [image.values["content_cosine"] for image in found.images if not image.refused]
+    scored = [image.values["content_cosine"] for image in measurement.images if not image.refused]
     assert method.scores["content_cosine"].mean == pytest.approx(np.mean(scored))  # type: ignore[union-attr]
     only = measure_metrics(items[:3], references, tmp_path / "images", Encoders(pixels, pixels, pixels))
     assert set(only.not_measured.values()) == {"no image could be read"}
@@ -58,10 +58,10 @@ def test_unreadable_references_are_counted(tmp_path: Path) -> None:
     first, *_ = references.concepts["style", items[0].style].images
     (tmp_path / "references" / first).write_text("no image")
     pixels = load_encoder("pixels")
-    found = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
-    assert list(found.refused["reference"]) == [first]
-    assert math.isnan(found.pairs[0].values["style_cosine"])
-    assert not math.isnan(found.pairs[1].values["style_cosine"])
+    measurement = measure_metrics(items, references, tmp_path / "images", Encoders(pixels, pixels, pixels))
+    assert list(measurement.refused["reference"]) == [first]
+    assert math.isnan(measurement.pairs[0].values["style_cosine"])
+    assert not math.isnan(measurement.pairs[1].values["style_cosine"])
 
 
 def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> None:
@@ -94,5 +94,5 @@ def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> Non
 
 
 def test_content_classes_are_read(toy_folder: Path, references: References) -> None:
-    found = read_content_classes(toy_folder / "references" / "references.yaml", references)
-    assert list(found.values()) == [ContentClass("cat", "animals"), ContentClass("fish"), ContentClass("house")]
+    classes = read_content_classes(toy_folder / "references" / "references.yaml", references)
+    assert list(classes.values()) == [ContentClass("cat", "animals"), ContentClass("fish"), ContentClass("house")]

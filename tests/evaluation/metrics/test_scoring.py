@@ -60,8 +60,8 @@ def test_each_value_equals_its_measure(
         "diversity": vendi(x),
         "base_preservation": ((grams - bases) ** 2).sum(1).mean(),
     }
-    found = next(
+    pair_scores = next(
         p for p in measurement.pairs if (p.method, p.content, p.style) == ("right", chosen[0].content, chosen[0].style)
     )
-    assert found.values == pytest.approx(expected, rel=1e-5)
+    assert pair_scores.values == pytest.approx(expected, rel=1e-5)
     assert set(expected) == set(FEATURE_METRICS)

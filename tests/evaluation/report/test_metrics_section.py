@@ -17,8 +17,8 @@ from lorarar.evaluation.metrics.export import Measurement, write_measurement
 from lorarar.evaluation.metrics.run import measure_metrics
 from lorarar.evaluation.report.metrics_section import read_metrics_section
 from lorarar.evaluation.report.pages import render_page
-from tests.evaluation.judge.made import make_items
 from tests.evaluation.judge.report.test_page import EVIL, Page, Run
+from tests.evaluation.judge.synthetic import make_items
 from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
 
 
@@ -49,13 +49,13 @@ def shown(measured: Measurement, folder: Path) -> str:
 
 def test_the_section_shows_what_was_measured(measured: Measurement, folder: Path) -> None:
     text = shown(measured, folder / "run")
-    found = measured.groups[0].methods[1]
+    results = measured.groups[0].methods[1]
     for metric, form in (("content_cosine", ".3f"), ("style_gram", ".4g")):
-        score = found.scores[metric]
+        score = results.scores[metric]
         assert score is not None
         assert f"{score.mean:{form}} [{score.low:{form}}, {score.high:{form}}]" in text
-    assert f"{found.ranks['harmonic'].overall:.3f}" in text
-    assert f"({found.flags['copy'].successes} of 9)" in text
+    assert f"{results.ranks['harmonic'].overall:.3f}" in text
+    assert f"({results.flags['copy'].successes} of 9)" in text
     assert "the configuration names no text encoder" in text
     assert measured.encoders["gram"].sha256[:12] in text
     assert "Prompt type" not in text  # there is one

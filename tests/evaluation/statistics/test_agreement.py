@@ -43,8 +43,8 @@ def test_raw_agreement() -> None:
 
 
 def test_kappa_by_hand() -> None:
-    found = cohen_kappa(*labels(np.array([[20, 5], [10, 15]])))  # agreed 0.7, by chance 0.5
-    assert found.mean == pytest.approx(0.4)
+    kappa = cohen_kappa(*labels(np.array([[20, 5], [10, 15]])))  # agreed 0.7, by chance 0.5
+    assert kappa.mean == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("table", [[[20, 5], [10, 15]], [[45, 15], [25, 15]], [[9, 1, 2], [3, 7, 1], [0, 2, 8]]])
@@ -59,9 +59,9 @@ def test_the_interval_of_kappa_is_that_of_the_delta_method(table: list[list[int]
         # p must sum to 1, so each side is scaled.
         slope[cell] = (kappa_of(up / up.sum()) - kappa_of(down / down.sum())) / (2 * step)
     variance = ((p * slope**2).sum() - (p * slope).sum() ** 2) / n
-    found = cohen_kappa(*labels(counts))
-    assert found.mean == pytest.approx(kappa_of(p))
-    assert (found.high - found.low) / 2 == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-4)
+    kappa = cohen_kappa(*labels(counts))
+    assert kappa.mean == pytest.approx(kappa_of(p))
+    assert (kappa.high - kappa.low) / 2 == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-4)
 
 
 def test_kappa_is_undefined_without_variety() -> None:

@@ -25,19 +25,19 @@ def width(estimate: Estimate) -> float:
 
 def test_the_mean_is_exact_and_the_interval_is_deterministic() -> None:
     values = np.arange(24.0).reshape(2, 3, 4)
-    found = crossed_interval(values)
-    assert found.mean == 11.5
-    assert found.low < 11.5 < found.high
-    assert crossed_interval(values) == found
-    assert crossed_interval(values, seed=1) != found
+    estimate = crossed_interval(values)
+    assert estimate.mean == 11.5
+    assert estimate.low < 11.5 < estimate.high
+    assert crossed_interval(values) == estimate
+    assert crossed_interval(values, seed=1) != estimate
 
 
 def test_a_resample_draws_whole_contents_and_whole_styles() -> None:
     contents = np.array([0.0, 1.0]).reshape(2, 1, 1) + np.zeros((2, 5, 4))
-    found = crossed_interval(contents)
-    assert (found.low, found.high) == pytest.approx((0.0, 1.0))  # one in four resamples holds one content alone
+    estimate = crossed_interval(contents)
+    assert (estimate.low, estimate.high) == pytest.approx((0.0, 1.0))  # one in four resamples holds one content alone
     styles = np.array([0.0, 1.0]).reshape(1, 2, 1) + np.zeros((5, 2, 4))
-    assert tuple(vars(crossed_interval(styles)).values()) == pytest.approx(tuple(vars(found).values()))
+    assert tuple(vars(crossed_interval(styles)).values()) == pytest.approx(tuple(vars(estimate).values()))
 
 
 def test_the_interval_covers_the_truth_where_an_iid_bootstrap_does_not() -> None:
@@ -45,12 +45,12 @@ def test_the_interval_covers_the_truth_where_an_iid_bootstrap_does_not() -> None
     covered, naive = 0, 0
     for repeat in range(200):
         values = crossed(random, 0.2, 0.1, 0.1)
-        found = crossed_interval(values, resamples=300, seed=repeat)
+        estimate = crossed_interval(values, resamples=300, seed=repeat)
         means = random.choice(values.ravel(), (300, values.size)).mean(1)
         low, high = np.quantile(means, [0.025, 0.975])
-        covered += found.low <= 0.5 <= found.high
+        covered += estimate.low <= 0.5 <= estimate.high
         naive += low <= 0.5 <= high
-        assert width(found) > 1.5 * (high - low)
+        assert width(estimate) > 1.5 * (high - low)
     assert 0.85 <= covered / 200 <= 1.0
     assert naive / 200 < 0.6
 
@@ -59,11 +59,11 @@ def test_paired_differences() -> None:
     random = np.random.default_rng(0)
     a = crossed(random, 0.2, 0.2, 0.01)
     b = a - 0.05 + random.normal(0, 0.01, a.shape)
-    found = paired_interval(a, b)
-    assert found.mean == pytest.approx((a - b).mean())
-    assert found.excludes_zero()
+    estimate = paired_interval(a, b)
+    assert estimate.mean == pytest.approx((a - b).mean())
+    assert estimate.excludes_zero()
     assert paired_interval(b, a).excludes_zero()
-    assert width(found) < width(crossed_interval(a)) / 10  # shared effects cancel
+    assert width(estimate) < width(crossed_interval(a)) / 10  # shared effects cancel
     assert paired_interval(a, a) == Estimate(0.0, 0.0, 0.0)
     assert not paired_interval(a, a).excludes_zero()
 
@@ -75,14 +75,14 @@ def test_missing_values_are_left_out_of_every_resample() -> None:
     assert (complete.low, complete.high) == pytest.approx(tuple(vars(crossed_interval(values)).values())[1:])
     values[random.random(values.shape) < 0.3] = np.nan
     values[2, 3] = np.nan  # a pair without any
-    found = incomplete_crossed_interval(values)
-    assert found.mean == pytest.approx(np.nanmean(values))
+    estimate = incomplete_crossed_interval(values)
+    assert estimate.mean == pytest.approx(np.nanmean(values))
     means = []
     for _ in range(2000):
         c, s, t = (random.integers(0, n, n) for n in values.shape)
         means.append(np.nanmean(values[np.ix_(c, s, t)]))
     low, high = np.quantile(means, [0.025, 0.975])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=0.015)
 
 
 def test_seeds_that_are_not_drawn_add_no_width() -> None:
@@ -93,16 +93,16 @@ def test_seeds_that_are_not_drawn_add_no_width() -> None:
     assert (resampled.mean, resampled.low, resampled.high) == pytest.approx((0.5, 0.0, 1.0))
     random = np.random.default_rng(0)
     pairs = random.normal(0, 1, (6, 8, 1))
-    found = incomplete_crossed_interval(pairs + np.zeros((6, 8, 3)), draw_seeds=False)
+    estimate = incomplete_crossed_interval(pairs + np.zeros((6, 8, 3)), draw_seeds=False)
     means = [pairs[random.integers(0, 6, 6)][:, random.integers(0, 8, 8)].mean() for _ in range(4000)]
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.05)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.05)
 
 
 def test_a_resample_without_any_value_is_left_out() -> None:
     values = np.full((2, 2, 1), np.nan)
     values[0, 0], values[1, 1] = 1.0, 3.0
-    found = incomplete_crossed_interval(values)
-    assert (found.mean, found.low, found.high) == (2.0, 1.0, 3.0)
+    estimate = incomplete_crossed_interval(values)
+    assert (estimate.mean, estimate.low, estimate.high) == (2.0, 1.0, 3.0)
 
 
 def test_errors() -> None:

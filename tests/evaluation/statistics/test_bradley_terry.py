@@ -17,22 +17,24 @@ def likelihood(logs: np.ndarray, wins: np.ndarray) -> float:
 
 
 def test_two_methods_by_hand() -> None:
-    found = fit_bradley_terry(np.array([[0, 6], [2.0, 0]]))
-    assert found[0] - found[1] == pytest.approx(math.log(3))
-    assert found.sum() == pytest.approx(0)
+    strengths = fit_bradley_terry(np.array([[0, 6], [2.0, 0]]))
+    assert strengths[0] - strengths[1] == pytest.approx(math.log(3))
+    assert strengths.sum() == pytest.approx(0)
 
 
 def test_expected_wins_equal_wins() -> None:
-    found = fit_bradley_terry(WINS)
-    chance = 1 / (1 + np.exp(found[None, :] - found[:, None]))
+    strengths = fit_bradley_terry(WINS)
+    chance = 1 / (1 + np.exp(strengths[None, :] - strengths[:, None]))
     assert ((WINS + WINS.T) * chance).sum(1) == pytest.approx(WINS.sum(1))
 
 
 def test_no_other_strengths_are_more_likely() -> None:
-    found = fit_bradley_terry(WINS)
+    strengths = fit_bradley_terry(WINS)
     random = np.random.default_rng(0)
     for size in (1e-3, 0.1, 1.0):
-        assert all(likelihood(found + random.normal(0, size, 4), WINS) < likelihood(found, WINS) for _ in range(50))
+        assert all(
+            likelihood(strengths + random.normal(0, size, 4), WINS) < likelihood(strengths, WINS) for _ in range(50)
+        )
 
 
 def test_problems_are_solved_side_by_side() -> None:
@@ -56,9 +58,9 @@ def test_intervals_cover_the_truth() -> None:
     truth = np.array([0.6, 0.0, -0.6])
     covered = []
     for repeat in range(60):
-        found = bradley_terry_intervals(crossed_wins(random, truth, 5), "abc", resamples=200, seed=repeat)
-        covered += [e.low <= t <= e.high for e, t in zip(found.estimates, truth, strict=True)]
-        assert found.resamples == 200
+        strengths = bradley_terry_intervals(crossed_wins(random, truth, 5), "abc", resamples=200, seed=repeat)
+        covered += [e.low <= t <= e.high for e, t in zip(strengths.estimates, truth, strict=True)]
+        assert strengths.resamples == 200
     assert 0.85 <= np.mean(covered) <= 1.0
 
 
@@ -66,10 +68,10 @@ def test_too_many_unsolvable_resamples_leave_no_interval() -> None:
     wins = np.zeros((2, 2, 2, 2))
     wins[..., 0, 1] = 1
     wins[0, 0, 1, 0] = 1
-    found = bradley_terry_intervals(wins, ["a", "b"], resamples=200)
-    assert found.estimates[0].mean == pytest.approx(math.log(4) / 2)
-    assert math.isnan(found.estimates[0].low)
-    assert found.resamples < 190
+    strengths = bradley_terry_intervals(wins, ["a", "b"], resamples=200)
+    assert strengths.estimates[0].mean == pytest.approx(math.log(4) / 2)
+    assert math.isnan(strengths.estimates[0].low)
+    assert strengths.resamples < 190
 
 
 def test_a_disconnected_comparison_is_refused() -> None:

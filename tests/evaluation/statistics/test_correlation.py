@@ -34,14 +34,14 @@ def test_the_interval_is_wider_where_contents_differ() -> None:
     random = np.random.default_rng(0)
     shared = random.normal(size=(8, 1, 1)) + np.zeros((8, 6, 10))
     a, b = (shared + random.normal(size=shared.shape) for _ in range(2))
-    found = crossed_spearman(a, b, resamples=300)
-    assert found.mean == spearman(a.ravel(), b.ravel())
-    assert found.low < found.mean < found.high
+    estimate = crossed_spearman(a, b, resamples=300)
+    assert estimate.mean == spearman(a.ravel(), b.ravel())
+    assert estimate.low < estimate.mean < estimate.high
     independent = random.normal(size=(8, 6, 10)), random.normal(size=(8, 6, 10))
     none = crossed_spearman(*independent, resamples=300)
     assert none.low < 0 < none.high
-    assert found.high - found.low > 1.5 * (none.high - none.low)
-    assert crossed_spearman(a, b, resamples=300) == found
+    assert estimate.high - estimate.low > 1.5 * (none.high - none.low)
+    assert crossed_spearman(a, b, resamples=300) == estimate
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_values_that_are_not_crossed_are_refused(a: np.ndarray, b: np.ndarray) -
 
 
 def test_a_constant_score_has_no_correlation() -> None:
-    found = crossed_spearman(np.ones((2, 2, 1)), np.arange(4.0).reshape(2, 2, 1), resamples=5)
-    assert all(map(math.isnan, (found.mean, found.low, found.high)))
+    estimate = crossed_spearman(np.ones((2, 2, 1)), np.arange(4.0).reshape(2, 2, 1), resamples=5)
+    assert all(map(math.isnan, (estimate.mean, estimate.low, estimate.high)))

@@ -35,30 +35,30 @@ def root(p: float, n: int, low: float, high: float) -> float:
 @pytest.mark.parametrize(("successes", "total"), [(8, 10), (1, 3), (0, 7), (7, 7), (199, 200)])
 def test_wilson_solves_the_score_equation(successes: int, total: int) -> None:
     p = successes / total
-    found = wilson(Rate(successes, total))
-    assert found.mean == p
-    assert found.low == pytest.approx(root(p, total, 0.0, p), abs=1e-9)
-    assert found.high == pytest.approx(root(p, total, p, 1.0), abs=1e-9)
+    estimate = wilson(Rate(successes, total))
+    assert estimate.mean == p
+    assert estimate.low == pytest.approx(root(p, total, 0.0, p), abs=1e-9)
+    assert estimate.high == pytest.approx(root(p, total, p, 1.0), abs=1e-9)
 
 
 def test_a_published_wilson_interval() -> None:
-    found = wilson(Rate(81, 263))  # R. G. Newcombe (1998), table I
-    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    estimate = wilson(Rate(81, 263))  # R. G. Newcombe (1998), table I
+    assert (estimate.low, estimate.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
 def test_no_trials_give_no_estimate() -> None:
-    found = wilson(Rate(0, 0))
-    assert math.isnan(found.mean)
-    assert (found.low, found.high) == (0.0, 1.0)
+    estimate = wilson(Rate(0, 0))
+    assert math.isnan(estimate.mean)
+    assert (estimate.low, estimate.high) == (0.0, 1.0)
     with pytest.raises(ValueError, match="found 3 of 2"):
         Rate(3, 2)
 
 
 def test_the_correction_of_hand_worked_numbers() -> None:
     # 64 of 100 are right; 0.9 of those and 0.1 of the others are called right: 0.9 * 0.64 + 0.1 * 0.36 = 0.612
-    found = rogan_gladen(Estimate(0.612, 0.55, 0.67), Rate(90, 100), Rate(90, 100))
-    assert found.mean == pytest.approx(0.64)
-    assert found.low < 0.64 < found.high
+    estimate = rogan_gladen(Estimate(0.612, 0.55, 0.67), Rate(90, 100), Rate(90, 100))
+    assert estimate.mean == pytest.approx(0.64)
+    assert estimate.low < 0.64 < estimate.high
     assert rogan_gladen(Estimate(0.05, 0.0, 0.1), Rate(90, 100), Rate(90, 100)).mean == 0.0
     with pytest.raises(
         ValueError, match=r"above 1, found 0\.500 \+ 0\.500: the answers of this judge hold no information"
@@ -81,9 +81,9 @@ def test_the_width_of_the_corrected_interval_is_that_of_the_delta_method(
         ends = [[x + step * (i == j) for j, x in enumerate(at)] for step in (1e-6, -1e-6)]
         values = [(p + sp - 1) / (se + sp - 1) for p, se, sp in ends]
         slopes.append((values[0] - values[1]) / 2e-6)
-    found = rogan_gladen(apparent, Rate(*sensitivity), Rate(*specificity))
+    estimate = rogan_gladen(apparent, Rate(*sensitivity), Rate(*specificity))
     half = Z * math.sqrt(sum(v * slope**2 for v, slope in zip(variances, slopes, strict=True)))
-    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
+    assert (estimate.low, estimate.high) == pytest.approx((estimate.mean - half, estimate.mean + half))
 
 
 def test_the_corrected_interval_covers_the_truth() -> None:
@@ -94,8 +94,8 @@ def test_the_corrected_interval_covers_the_truth() -> None:
         specificity = Rate(int(random.binomial(cases, 0.9)), cases)
         yes = random.binomial(images, truth * 0.85 + (1 - truth) * 0.1) / images
         half = Z * math.sqrt(yes * (1 - yes) / images)
-        found = rogan_gladen(Estimate(yes, yes - half, yes + half), sensitivity, specificity)
-        covered += found.low <= truth <= found.high
+        estimate = rogan_gladen(Estimate(yes, yes - half, yes + half), sensitivity, specificity)
+        covered += estimate.low <= truth <= estimate.high
     assert 0.93 <= covered / 1000 <= 0.98
 
 
@@ -113,15 +113,15 @@ def test_the_joint_correction_recovers_images_right_on_both_axes() -> None:
             shares.append(correct_shares(yes, rate[0].value, rate[1].value))
         product = (shares[0] * shares[1]).reshape(-1, 1, 1)
         joint = crossed_interval(product, resamples=200)
-        found = rogan_gladen_joint(
+        estimate = rogan_gladen_joint(
             joint,
             shares[0].mean(),
             shares[1].mean(),
             (rates[0][0], rates[1][0]),
             (rates[0][1], rates[1][1]),
         )
-        means.append(found.mean)
-        covered += found.low <= 0.8 * 0.6 <= found.high
+        means.append(estimate.mean)
+        covered += estimate.low <= 0.8 * 0.6 <= estimate.high
     assert np.mean(means) == pytest.approx(0.48, abs=0.02)
     assert 0.9 <= covered / 150 <= 1.0
 

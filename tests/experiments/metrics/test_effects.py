@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from effects import (
+    Array,
     Table,
     catboost_values,
     check_factorial,
@@ -22,7 +23,6 @@ from effects import (
 )
 from numpy.testing import assert_allclose
 
-from lorarar.evaluation.statistics.correlation import Array
 from tests import ROOT
 
 

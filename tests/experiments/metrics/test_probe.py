@@ -28,9 +28,9 @@ def features(content: float, style: float, noise: float = 0.3) -> Array:
     ("content", "style", "verdict"), [(1, 0, "content"), (0, 1, "style"), (1, 1, "both"), (0, 0, "neither")]
 )
 def test_the_verdict_is_what_the_features_hold(content: float, style: float, verdict: str) -> None:
-    found = probe(features(content, style), CONTENTS, STYLES)
-    assert found.verdict == verdict
-    assert {found.leaning(name) for name in DIVERSITIES} == {verdict}
+    probed = probe(features(content, style), CONTENTS, STYLES)
+    assert probed.verdict == verdict
+    assert {probed.leaning(name) for name in DIVERSITIES} == {verdict}
 
 
 def test_variance_ratio_is_the_analysis_of_variances() -> None:
@@ -39,10 +39,10 @@ def test_variance_ratio_is_the_analysis_of_variances() -> None:
     members = [rows[np.asarray(CONTENTS) == name] for name in sorted(set(CONTENTS))]
     within = sum(float(np.square(m - m.mean(0)).sum()) for m in members)
     total = float(np.square(rows - rows.mean(0)).sum())
-    found = diversity_ratio(rows, CONTENTS, "variance", draws=400)
-    assert_allclose(found.value, within / total)
-    assert_allclose(found.chance, (60 - 5) / (60 - 1), atol=0.005)  # the expectation under random labels
-    assert found.p == pytest.approx(1 / 401)
+    ratio = diversity_ratio(rows, CONTENTS, "variance", draws=400)
+    assert_allclose(ratio.value, within / total)
+    assert_allclose(ratio.chance, (60 - 5) / (60 - 1), atol=0.005)  # the expectation under random labels
+    assert ratio.p == pytest.approx(1 / 401)
 
 
 def test_diversities_of_simple_sets() -> None:
@@ -60,9 +60,9 @@ def test_diversities_of_simple_sets() -> None:
 def test_classes_of_equal_images_are_fully_seen_and_random_ones_not() -> None:
     rows = np.repeat(np.eye(5), 12, axis=0)
     for name in DIVERSITIES:
-        found = diversity_ratio(rows, CONTENTS, name)
-        assert found.value == pytest.approx(found.floor, abs=1e-9)
-        assert found.seen == pytest.approx(1)
+        ratio = diversity_ratio(rows, CONTENTS, name)
+        assert ratio.value == pytest.approx(ratio.floor, abs=1e-9)
+        assert ratio.seen == pytest.approx(1)
         shuffled = diversity_ratio(rows, list(np.random.default_rng(1).permutation(CONTENTS)), name)
         assert abs(shuffled.seen) < 0.15
     assert diversity_ratio(rows, CONTENTS, "vendi").floor == pytest.approx(1 / vendi(rows))

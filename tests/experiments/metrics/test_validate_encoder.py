@@ -21,20 +21,20 @@ def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_renders_are_labelled_by_their_paths(renders: Path) -> None:
-    found = read_labelled(renders)
-    assert len(found.files) == 3 * 3 * 2
-    assert set(found.contents) == {f"validation_content_{i:02d}" for i in range(3)}
-    assert set(found.styles) == {f"validation_style_{i:02d}" for i in range(3)}
-    assert len(set(zip(found.contents, found.styles, strict=True))) == 9
+    labelled = read_labelled(renders)
+    assert len(labelled.files) == 3 * 3 * 2
+    assert set(labelled.contents) == {f"validation_content_{i:02d}" for i in range(3)}
+    assert set(labelled.styles) == {f"validation_style_{i:02d}" for i in range(3)}
+    assert len(set(zip(labelled.contents, labelled.styles, strict=True))) == 9
 
 
 def test_an_encoder_is_probed_and_its_gram_matrices_too(renders: Path) -> None:
     labelled = read_labelled(renders)
-    found = [validate_encoder(labelled, name, draws=40) for name in ("pixels", "pixels:gram")]
-    assert [validated.encoder for validated in found] == ["pixels", "pixels:gram"]
-    assert found[0].images == 18
-    assert found[0].probe.verdict != "neither"
-    assert found[0].probe.ratios != found[1].probe.ratios
+    validations = [validate_encoder(labelled, name, draws=40) for name in ("pixels", "pixels:gram")]
+    assert [validated.encoder for validated in validations] == ["pixels", "pixels:gram"]
+    assert validations[0].images == 18
+    assert validations[0].probe.verdict != "neither"
+    assert validations[0].probe.ratios != validations[1].probe.ratios
     with pytest.raises(ValueError, match="NAME, NAME:gram"):
         validate_encoder(labelled, "pixels:maps")
     with pytest.raises(ValueError, match="expected an encoder among"):
@@ -62,9 +62,9 @@ def test_unreadable_images_are_counted_and_left_out(renders: Path, tmp_path: Pat
         copy.write_bytes(path.read_bytes())
     broken = tmp_path / "validation_content_00" / "validation_style_00" / "9.png"
     broken.write_bytes(b"no image")
-    found = validate_encoder(read_labelled(tmp_path), "pixels", draws=10)
-    assert found.images == 18
-    assert list(found.refused) == ["validation_content_00/validation_style_00/9.png"]
+    validated = validate_encoder(read_labelled(tmp_path), "pixels", draws=10)
+    assert validated.images == 18
+    assert list(validated.refused) == ["validation_content_00/validation_style_00/9.png"]
 
 
 def test_a_folder_that_the_layout_does_not_match_is_refused(renders: Path, tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_the_command_probes_a_folder(renders: Path, tmp_path: Path, capsys: pyte
     assert f"| pixels | {ratio:.2f} / " in printed
 
 
-def test_the_table_has_a_row_an_encoder(renders: Path) -> None:
-    found = [validate_encoder(read_labelled(renders), "pixels", draws=5)]
-    assert validation_table(found).splitlines()[0] == "| encoder | vendi | dissimilarity | variance | sees |"
-    assert len(validation_table(found).splitlines()) == 3
+def test_the_table_has_a_row_per_encoder(renders: Path) -> None:
+    validations = [validate_encoder(read_labelled(renders), "pixels", draws=5)]
+    assert validation_table(validations).splitlines()[0] == "| encoder | vendi | dissimilarity | variance | sees |"
+    assert len(validation_table(validations).splitlines()) == 3
 
 
 def test_a_wrong_folder_ends_with_a_message(tmp_path: Path) -> None:

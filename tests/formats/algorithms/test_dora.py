@@ -10,7 +10,7 @@ from lycoris.modules import LoConModule, LohaModule, LokrModule
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from lorarar.formats.algorithms.layer import NeedsBase, layer_deltas
+from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from tests.formats.algorithms.reference import check_equal, convolution, linear, parts_of, randomised, used_delta
 
@@ -79,16 +79,3 @@ def test_shapes_that_do_not_fit(role: str, shape: tuple[int, ...], base: tuple[i
     parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), role: torch.ones(shape)}
     with pytest.raises(ValueError, match=message):
         layer_deltas(parts, Scaling(), lambda: torch.ones(base))
-
-
-def test_the_base_is_needed() -> None:
-    parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), "dora_scale": torch.ones(4, 1)}
-    with pytest.raises(NeedsBase, match="DORA layer .* --base MODEL"):
-        layer_deltas(parts, Scaling())
-
-
-@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
-def test_a_quantised_base_is_refused(dtype: torch.dtype) -> None:
-    parts = {"down": torch.ones(2, 5), "up": torch.ones(4, 2), "dora_scale": torch.ones(4, 1)}
-    with pytest.raises(ValueError, match="are not quantised"):
-        layer_deltas(parts, Scaling(), lambda: torch.ones(4, 5).to(dtype))

@@ -71,6 +71,6 @@ def test_the_bias_of_the_up_factor_is_scaled() -> None:
         ),
     ],
 )
-def test_what_does_not_fit(parts: dict[str, Tensor], message: str) -> None:
+def test_errors(parts: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer_deltas(parts, Scaling())

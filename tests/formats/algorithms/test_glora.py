@@ -24,7 +24,7 @@ def test_equals_lycoris(base: nn.Linear | nn.Conv2d, rslora: bool) -> None:
     assert isinstance(layer, Dense if layer.kernel == (3, 3) else LowRank)
 
 
-def test_old_files_have_the_factors_in_each_others_place() -> None:
+def test_old_files_swap_the_factors() -> None:
     base = linear()
     module = randomised(GLoRAModule("x", base, lora_dim=2, alpha=1.5))
     parts = parts_of(module)

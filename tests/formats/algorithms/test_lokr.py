@@ -53,7 +53,7 @@ def test_equals_peft(rank: int) -> None:
 def _side(
     number: int, rows: int, columns: int, rank: int, generator: torch.Generator
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """One Kronecker factor's parts, full where the rank is 0, and the factor itself."""
+    """Return the parts of one Kronecker factor, full for rank 0, and the factor itself."""
     name = f"lokr_w{number}"
     if not rank:
         whole = torch.randn(rows, columns, generator=generator)
@@ -69,7 +69,7 @@ def test_equals_dense_arithmetic(sizes: tuple[int, int, int, int], ranks: tuple[
         _side(index + 1, *sizes[2 * index : 2 * index + 2], ranks[index], generator) for index in (0, 1)
     )
     rank = ranks[1] or ranks[0]
-    scale = 0.7 / rank if rank else 1.0  # alpha means nothing where both are full
+    scale = 0.7 / rank if rank else 1.0  # alpha is ignored if both sides are full
     layer = layer_deltas({**one, **two, "alpha": torch.tensor(0.7)}, Scaling())[""]
     check_equal(layer, scale * torch.kron(w1, w2), 1e-5)
     thinnest = [min(*sizes[2 * i : 2 * i + 2], ranks[i] or 99) for i in (0, 1)]

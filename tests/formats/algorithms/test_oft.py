@@ -1,4 +1,4 @@
-"""OFT and BOFT against LyCORIS' modules, which compute in float32, and by what makes them what they are."""
+"""OFT and BOFT against LyCORIS modules, which compute in float32, and the lengths that rotations preserve."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_lengths_of_columns_are_kept(shape: tuple[int, ...]) -> None:
         ({"oft_blocks": torch.full((4, 3, 3), 1e300, dtype=torch.float64).triu()}, "too large"),
     ],
 )
-def test_what_does_not_fit(parts: dict[str, Tensor], message: str) -> None:
+def test_errors(parts: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer_deltas(parts, Scaling(), lambda: torch.ones(12, 5))
     with pytest.raises(NeedsBase):

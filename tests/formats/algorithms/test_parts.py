@@ -1,4 +1,4 @@
-"""Types of parts: float8 is widened without loss, integers are refused."""
+"""Dtypes of parts: float8 is widened without loss, integers are rejected."""
 
 from __future__ import annotations
 

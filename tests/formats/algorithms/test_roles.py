@@ -24,7 +24,7 @@ from lorarar.formats.algorithms.roles import algorithm_of, split_key
         ("lora_unet_x.weight", ("lora_unet_x", "ia3")),
         ("lora_unet_x.on_input", ("lora_unet_x", "on_input")),
         ("lora_unet_x.oft_blocks", ("lora_unet_x", "oft_blocks")),
-        ("model.diffusion_model.out.0.weight", None),  # a whole model's weight is no IA3
+        ("model.diffusion_model.out.0.weight", None),  # the weight of a whole model, not of IA3
         ("a.b.bias", None),
         (".alpha", None),
         (".weight", None),

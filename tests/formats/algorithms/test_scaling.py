@@ -16,7 +16,7 @@ from lorarar.formats.algorithms.scaling import Scaling, gamma, single_number
         ({}, Scaling(alpha=8.0), 0.5),
         ({}, Scaling(alpha=8.0, rslora=True), 2.0),
         ({"alpha": 4.0}, Scaling(alpha=8.0), 0.25),
-        ({"alpha": 4.0}, Scaling(rslora=True), 0.25),  # the root is in LyCORIS' alpha already
+        ({"alpha": 4.0}, Scaling(rslora=True), 0.25),  # LyCORIS includes the square root in alpha
         ({"alpha": 0.0}, Scaling(alpha=8.0), 1.0),
         ({"alpha": -4.0}, Scaling(), -0.25),
         ({"alpha": 4.0, "scalar": 3.0}, Scaling(), 0.75),
@@ -33,6 +33,6 @@ def test_alpha_in_any_type(tensor: Tensor) -> None:
 
 
 @pytest.mark.parametrize("tensor", [torch.ones(2), torch.ones(0), torch.tensor(float("inf")), torch.tensor(1j)])
-def test_what_is_no_number(tensor: Tensor) -> None:
+def test_values_that_are_not_numbers(tensor: Tensor) -> None:
     with pytest.raises(ValueError, match="alpha must be one finite number"):
         single_number({"alpha": tensor}, "alpha")

@@ -1,4 +1,4 @@
-"""The numbered layout, against the order of diffusers' modules; the real files when they are at hand."""
+"""cloneofsimo dialect against the order of diffusers modules, and with real files if they are available."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def fixture(name: str) -> Path:
 
 
 def test_blocks_are_in_the_order_of_the_unet() -> None:
-    """diffusers registers the middle block last; LoRA's numbers count in that order."""
-    found = [path for path in modules("sd15") if path.endswith("attn1.to_q")]
+    """diffusers registers the middle block last, and the numbers follow this order."""
+    registered = [path for path in modules("sd15") if path.endswith("attn1.to_q")]
     ours = [path for path in numbered_paths(HEADER, "", 144) if path.endswith("attn1.to_q")]
-    assert ours == found
+    assert ours == registered
     assert ours[-1].startswith("mid_block")
 
 
@@ -84,9 +84,9 @@ def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     header = HEADER | {f"unet:{i}:rank": "1" for i in range(144)} | {"<s1>": "<embed>", "trained": "yes"}
     save_file(numbered(144) | {"<s1>": torch.ones(768)}, path, metadata=header)
-    contents = read_stored(path)
-    assert (contents.dialect, contents.family) == ("cloneofsimo", "sd15")
-    assert contents.warnings == ("the file contains 1 learned embeddings, which are written beside the result",)
+    stored = read_stored(path)
+    assert (stored.dialect, stored.family) == ("cloneofsimo", "sd15")
+    assert stored.warnings == ("the file contains 1 learned embeddings, which are written beside the result",)
     lora = load(path)
     assert lora.metadata == {"trained": "yes"}
     assert list(lora.embeddings) == ["<s1>"]
@@ -102,7 +102,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 
 def effects(lora: LoRA) -> dict[str, Tensor]:
-    """What each layer makes of four random inputs; all dense deltas would take a minute."""
+    """Return the effect of each layer on four random inputs. All dense deltas would take a minute."""
     return {name: effect(f.B, f.A, f.scale) for name, f in lora.layers.items() if isinstance(f, LowRank)}
 
 
@@ -127,5 +127,5 @@ def test_real_files_merge_to_the_dense_sum(tmp_path: Path) -> None:
     back = load(path)
     for i, name in list(enumerate(numbered_paths(HEADER, "", 144)))[::8]:
         expected = sum((t[f"unet:{i}:up"].double() @ t[f"unet:{i}:down"].double() for t in raw), torch.zeros(()))
-        found = back.layers[name].delta().double()
-        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        delta = back.layers[name].delta().double()
+        assert (delta - expected).abs().max() <= 1e-5 * expected.abs().max()

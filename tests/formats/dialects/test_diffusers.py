@@ -33,14 +33,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_layers_are_found(case: str, tmp_path: Path) -> None:
+def test_layers_of_each_kind_of_key(case: str, tmp_path: Path) -> None:
     stems, layers = CASES[case]
     lora = load(write(tmp_path / "x.bin", *stems))
     assert sorted(lora.layers) == sorted(layers)
     for f in lora.layers.values():
         assert torch.equal(f.A, DOWN)
         assert torch.equal(f.B, UP)
-        assert f.scale == 1.0  # no alpha means alpha = rank
+        assert f.scale == 1.0  # without alpha, alpha = rank
     assert lora.name == "x.bin"
 
 

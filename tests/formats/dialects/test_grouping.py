@@ -16,7 +16,7 @@ from lorarar.storage.atomic import FormatError
 from tests.formats.dialects.files import DOWN, OUT, TEXT, UP, Q, current, old, peft, write
 
 
-def test_files_that_are_no_known_lora(tmp_path: Path) -> None:
+def test_unsupported_files(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     unknown = {
         "another's names": [peft("diffusion_model.foo.bar")],
@@ -34,9 +34,9 @@ def test_files_that_are_no_known_lora(tmp_path: Path) -> None:
 
 def test_a_mixture_is_read_and_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "x", peft(f"unet.{Q}"), peft(TEXT), old(OUT[:-9], "to_out"))
-    contents = read_stored(path)
-    assert set(contents.layers) == {Q, TEXT, OUT}
-    assert contents.warnings == ("the file mixes the dialects diffusers (4 keys), diffusers (old) (2 keys)",)
+    stored = read_stored(path)
+    assert set(stored.layers) == {Q, TEXT, OUT}
+    assert stored.warnings == ("the file mixes the dialects diffusers (4 keys), diffusers (old) (2 keys)",)
     with pytest.raises(
         FormatError, match="contains layer down_blocks.*twice, as down_.*and unet.*it mixes two dialects"
     ):

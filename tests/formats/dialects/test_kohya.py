@@ -1,4 +1,4 @@
-"""kohya's layout, both ways, against diffusers' own reading of it."""
+"""kohya dialect, reading and writing, against the reading of diffusers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PIPELINES = {"sdxl": StableDiffusionXLPipeline, "sd15": StableDiffusionPipeline}
 
 
 def whole_lora(family: str, dtype: torch.dtype = torch.float16) -> LoRA:
-    """Rank 1 on every linear layer and convolution of the UNet and, with real names, of a text encoder's layer."""
+    """Return rank 1 on all linear layers and convolutions of the UNet and, with real names, on a text-encoder layer."""
     generator = torch.Generator().manual_seed(0)
     sizes = {path: (*shape, kernel(family, path)) for path, shape in matrices(family).items()}
     for model in TEXT[family]:
@@ -48,14 +48,14 @@ def whole_lora(family: str, dtype: torch.dtype = torch.float16) -> LoRA:
 
 
 def by_diffusers(path: Path, family: str) -> dict[str, Tensor]:
-    """Every tensor of the file under the key that diffusers gives it, alphas too."""
+    """Return every tensor of the file, including alphas, under the key that diffusers assigns to it."""
     config = SimpleNamespace(layers_per_block=2)
     state, alphas = PIPELINES[family].lora_state_dict(load_file(path), unet_config=config)
     return {**state, **{key: torch.tensor(alpha) for key, alpha in alphas.items()}}
 
 
 def as_path(key: str) -> str:
-    """Our layer path for diffusers' key."""
+    """Return our layer path for a key of diffusers."""
     path = key.split(".lora.")[0].split(".lora_linear_layer.")[0].removesuffix(".alpha").removeprefix("unet.")
     for end in (".down.weight", ".up.weight"):
         path = path.removesuffix(end)
@@ -68,21 +68,21 @@ def as_path(key: str) -> str:
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
-def test_diffusers_reads_every_layer_as_we_wrote_it(family: str, tmp_path: Path) -> None:
+def test_diffusers_reads_every_written_layer(family: str, tmp_path: Path) -> None:
     lora = whole_lora(family)
     path = tmp_path / "x.safetensors"
     assert save(lora, path) == [path]
-    found = by_diffusers(path, family)
-    down = {as_path(key): tensor for key, tensor in found.items() if key.endswith("down.weight")}
-    up = {as_path(key): tensor for key, tensor in found.items() if key.endswith("up.weight")}
-    alpha = {as_path(key): float(tensor) for key, tensor in found.items() if key.endswith(".alpha")}
+    tensors_by_key = by_diffusers(path, family)
+    down = {as_path(key): tensor for key, tensor in tensors_by_key.items() if key.endswith("down.weight")}
+    up = {as_path(key): tensor for key, tensor in tensors_by_key.items() if key.endswith("up.weight")}
+    alpha = {as_path(key): float(tensor) for key, tensor in tensors_by_key.items() if key.endswith(".alpha")}
     assert down.keys() == up.keys() == alpha.keys() == lora.layers.keys()
     for name, layer in lora.layers.items():
         assert isinstance(layer, LowRank)
         assert_close(alpha[name] * down[name].flatten(1).float(), layer.scale * layer.A.float(), rtol=1e-3, atol=1e-6)
         assert torch.equal(up[name].flatten(1), layer.B), name
         assert down[name].shape[2:] == layer.kernel, name
-    assert len(set(alpha.values())) == 1  # diffusers takes one alpha for all attention layers
+    assert len(set(alpha.values())) == 1  # diffusers applies one alpha to all attention layers
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd15"])
@@ -101,7 +101,7 @@ def test_every_layer_comes_back(family: str, tmp_path: Path) -> None:
         assert other.kernel == layer.kernel
 
 
-def test_names_that_other_tools_expect() -> None:
+def test_names_for_other_tools() -> None:
     layer = LowRank(torch.ones(2, 1), torch.ones(1, 2))
     expected = {
         "sdxl": {
@@ -208,23 +208,23 @@ def test_keys(name: str) -> None:
     "name",
     ["lora_unet_foo_bar.lora_down.weight", "lora_unet_mid_block.lora_sideways.weight", "lora_te4_x.alpha", "x.alpha"],
 )
-def test_keys_of_no_layer(name: str) -> None:
+def test_rejected_keys(name: str) -> None:
     assert parse(name) is None
 
 
-def test_the_two_kinds_of_block_names_are_told_apart(tmp_path: Path) -> None:
+def test_both_kinds_of_block_names(tmp_path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for stem in ("input_blocks_4_1", "up_blocks_0_attentions_0"):
         width = 640 if "4" in stem else 1280
         name = f"lora_unet_{stem}_transformer_blocks_0_attn1_to_q"
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, width), f"{name}.lora_up.weight": torch.ones(width, 1)}
     save_file(tensors, tmp_path / "x")
-    contents = read_stored(tmp_path / "x")
-    assert set(contents.layers) == {
+    stored = read_stored(tmp_path / "x")
+    assert set(stored.layers) == {
         "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
         "up_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
     }
-    assert contents.warnings == ("the file mixes block names of Stability and diffusers; diffusers drops the former",)
+    assert stored.warnings == ("the file mixes block names of Stability and diffusers; diffusers drops the former",)
     twice = {key.replace("input_blocks_4_1", "down_blocks_1_attentions_0"): t.clone() for key, t in tensors.items()}
     save_file(tensors | twice, tmp_path / "x")
     with pytest.raises(FormatError, match="contains layer down_blocks.1.* twice, as lora_unet_.*mixes two dialects"):

@@ -17,7 +17,7 @@ def test_alpha_in_adapter_config_beside_the_file(tmp_path: Path) -> None:
     config.write_text(json.dumps({"r": 2, "lora_alpha": 6, "use_rslora": False}))
     path = write(tmp_path / "adapter_model.safetensors", peft(f"base_model.model.{Q}"))
     assert load(path).layers[Q].scale == 3.0
-    assert load(tmp_path).layers[Q].scale == 3.0  # the folder that holds one file
+    assert load(tmp_path).layers[Q].scale == 3.0  # a folder with one file
     config.write_text("{")
     with pytest.raises(FormatError, match=r"adapter_config\.json: the adapter's configuration is not JSON"):
         load(path)

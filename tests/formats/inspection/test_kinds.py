@@ -1,4 +1,4 @@
-"""lorarar.formats.inspection.kinds."""
+"""lorarar.formats.inspection.kinds: kinds of layers, and tables."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def test_kinds(path: str, expected: str) -> None:
     assert layer_kind(path) == expected
 
 
-def test_a_table_lines_up() -> None:
+def test_columns_are_aligned() -> None:
     assert table_lines([("a", "1", "x"), ("bbb", "22", "")], indent=" ") == [" a     1  x", " bbb  22"]

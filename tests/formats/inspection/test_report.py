@@ -1,4 +1,4 @@
-"""lorarar.formats.inspection.report: what a file is said to hold, against the arrays that it was made of."""
+"""lorarar.formats.inspection.report against the arrays in the file."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def pair(stem: str, out: int, width: int, rank: int, alpha: float | None, seed: 
     generator = torch.Generator().manual_seed(seed)
     kernel = (3, 3) if "conv" in stem else ()
     shape = (rank, width, *kernel)
-    found = {
+    report = {
         f"{stem}.lora_down.weight": torch.randn(shape, generator=generator).half(),
         f"{stem}.lora_up.weight": torch.randn(out, rank, *(1 for _ in kernel), generator=generator).half(),
     }
-    return found | ({} if alpha is None else {f"{stem}.alpha": torch.tensor(alpha)})
+    return report | ({} if alpha is None else {f"{stem}.alpha": torch.tensor(alpha)})
 
 
 def size(tensors: dict[str, Tensor], stem: str, scale: float) -> float:
-    """Frobenius norm of a delta by numpy."""
+    """Return the Frobenius norm of a delta by numpy."""
     up, down = (tensors[f"{stem}.lora_{part}.weight"].double().flatten(1).numpy() for part in ("up", "down"))
     return float(np.linalg.norm(scale * up @ down))
 
@@ -58,14 +58,14 @@ def test_a_file_is_described(tmp_path: Path) -> None:
         "ss_tag_frequency": json.dumps({"10_cat": {f"tag {i:02d}": i for i in range(20)}}),
     }
     save_file(tensors, path, header)
-    found = inspect(path)
-    assert (found.bytes, found.sha256) == (path.stat().st_size, sha256(path))
-    assert (found.dialect, found.family, found.family_label) == ("kohya", "sd15", "Stable Diffusion 1")
-    assert found.algorithms == {"lora": 4}
-    assert found.dtypes == {"fp16": 8}
-    assert (found.layers, found.ranks, found.alphas) == (4, {"4": 3, "2": 1}, {"2": 2, "none": 1, "4": 1})
-    assert found.scales == {"0.5": 2, "1": 2}
-    assert list(found.kinds) == [
+    report = inspect(path)
+    assert (report.bytes, report.sha256) == (path.stat().st_size, sha256(path))
+    assert (report.dialect, report.family, report.family_label) == ("kohya", "sd15", "Stable Diffusion 1")
+    assert report.algorithms == {"lora": 4}
+    assert report.dtypes == {"fp16": 8}
+    assert (report.layers, report.ranks, report.alphas) == (4, {"4": 3, "2": 1}, {"2": 2, "none": 1, "4": 1})
+    assert report.scales == {"0.5": 2, "1": 2}
+    assert list(report.kinds) == [
         {"kind": "attention k", "shape": [640, 768], "count": 1},
         {"kind": "convolution", "shape": [320, 2880], "count": 1},
         {"kind": "feed-forward", "shape": [1280, 5120], "count": 1},
@@ -77,17 +77,17 @@ def test_a_file_is_described(tmp_path: Path) -> None:
         "mid_block": size(tensors, FF, 0.5),
         "text_encoder": size(tensors, TEXT, 1.0),
     }
-    assert found.norms == pytest.approx(norms, rel=1e-5)
-    assert found.norm == pytest.approx(math.hypot(*norms.values()), rel=1e-5)
-    assert found.triggers == ("sks cat",)
-    assert list(found.tags["10_cat"].items())[:2] == [("tag 19", 19), ("tag 18", 18)]
-    assert len(found.tags["10_cat"]) == 10
-    assert found.metadata == {"ss_output_name": "cat", "modelspec.trigger_phrase": "sks cat"}
-    assert found.other_metadata == ("modelspec.thumbnail", "ss_caption_dropout_rate", "ss_tag_frequency")
-    assert found.warnings == ()
+    assert report.norms == pytest.approx(norms, rel=1e-5)
+    assert report.norm == pytest.approx(math.hypot(*norms.values()), rel=1e-5)
+    assert report.triggers == ("sks cat",)
+    assert list(report.tags["10_cat"].items())[:2] == [("tag 19", 19), ("tag 18", 18)]
+    assert len(report.tags["10_cat"]) == 10
+    assert report.metadata == {"ss_output_name": "cat", "modelspec.trigger_phrase": "sks cat"}
+    assert report.other_metadata == ("modelspec.thumbnail", "ss_caption_dropout_rate", "ss_tag_frequency")
+    assert report.warnings == ()
 
 
-def test_the_text_says_all_of_it(tmp_path: Path) -> None:
+def test_the_text_contains_all_fields(tmp_path: Path) -> None:
     path = tmp_path / "cat.safetensors"
     save_file(sd15() | {"<s1>": torch.ones(768)}, path, {"ss_training_comment": "x" * 200, "ss_zero_terminal_snr": "1"})
     lines = inspect(path).text().splitlines()
@@ -105,24 +105,24 @@ def test_the_text_says_all_of_it(tmp_path: Path) -> None:
     assert any(line.startswith("warning: ") and "embedding" in line for line in lines)
 
 
-def test_it_fits_json(tmp_path: Path) -> None:
+def test_a_report_can_be_written_as_json(tmp_path: Path) -> None:
     save_file(sd15(), tmp_path / "cat.safetensors")
-    found = inspect(tmp_path / "cat.safetensors")
-    assert json.loads(json.dumps(found.to_dict()))["kinds"][0] == found.kinds[0]
+    report = inspect(tmp_path / "cat.safetensors")
+    assert json.loads(json.dumps(report.to_dict()))["kinds"][0] == report.kinds[0]
 
 
-def test_what_needs_the_base_is_described_without_deltas(tmp_path: Path) -> None:
+def test_layers_that_need_the_base_are_reported_without_deltas(tmp_path: Path) -> None:
     tensors = sd15() | {f"{K}.dora_scale": torch.ones(1, 768).half()}
     save_file(tensors, tmp_path / "dora.safetensors")
-    found = inspect(tmp_path / "dora.safetensors")
-    assert found.algorithms == {"lora": 3, "dora": 1}
-    assert (found.layers, found.ranks) == (4, {"4": 3, "2": 1})
-    assert found.kinds[0] == {"kind": "attention k", "shape": [640, 768], "count": 1}
-    assert "down_blocks.1" not in found.norms
-    assert found.warnings == ("1 layers (dora) need the base model's weights: give --base MODEL",)
+    report = inspect(tmp_path / "dora.safetensors")
+    assert report.algorithms == {"lora": 3, "dora": 1}
+    assert (report.layers, report.ranks) == (4, {"4": 3, "2": 1})
+    assert report.kinds[0] == {"kind": "attention k", "shape": [640, 768], "count": 1}
+    assert "down_blocks.1" not in report.norms
+    assert report.warnings == ("1 layers (dora) need the base model's weights: give --base MODEL",)
 
 
-def test_oddities_are_warned_of(tmp_path: Path) -> None:
+def test_warnings(tmp_path: Path) -> None:
     other = {
         "unet.down_blocks.0.attn.odd.lora_A.weight": torch.zeros(2, 5),
         "unet.down_blocks.0.attn.odd.lora_B.weight": torch.zeros(7, 2),

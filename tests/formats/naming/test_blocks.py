@@ -22,7 +22,7 @@ def shape_of(family: str) -> UNetShape:
 
 @pytest.mark.parametrize("family", ["sd15", "sd2", "sdxl"])
 def test_names_are_those_of_diffusers_conversion(family: str) -> None:
-    """A checkpoint in sgm names, each tensor its own number, comes out of diffusers under the names that we say."""
+    """Distinct numbers in the tensors of an sgm checkpoint show their names after the conversion of diffusers."""
     paths = list(shapes(family))
     sgm = {path: to_sgm(path, shape_of(family)) for path in paths}
     assert len(set(sgm.values())) == len(paths)
@@ -32,7 +32,7 @@ def test_names_are_those_of_diffusers_conversion(family: str) -> None:
     config: dict[str, Any] = {"layers_per_block": 2}
     if family == "sdxl":
         config |= {"class_embed_type": None, "addition_embed_type": "text_time"}
-    # The conversion also looks up biases; for names they say nothing new.
+    # The conversion also requires biases, which have the same names.
     checkpoint |= {key.replace(".weight", ".bias"): torch.tensor(-1) for key in list(checkpoint)}
     converted = convert_ldm_unet_checkpoint(checkpoint, config)
     assert {path: int(converted[f"{path}.weight"]) for path in paths} == {path: i for i, path in enumerate(paths)}
@@ -52,17 +52,17 @@ def test_names_are_those_of_diffusers_conversion(family: str) -> None:
         "down_blocks.1.attentions.0.proj_in",
     ],
 )
-def test_what_is_no_sgm_layer(path: str) -> None:
+def test_paths_outside_sgm(path: str) -> None:
     assert from_sgm(path, 2) is None
 
 
 @pytest.mark.parametrize("path", ["transformer_blocks.0.x", "down_blocks.1.resnets.0.conv9", "foo"])
-def test_what_is_no_layer_of_the_unet(path: str) -> None:
+def test_paths_outside_the_unet(path: str) -> None:
     assert to_sgm(path, shape_of("sdxl")) is None
 
 
 def test_other_layers_per_block() -> None:
-    # Every layer of a UNet with one layer a block comes back, and no two share a name.
+    # All layers of a UNet with one layer per block are restored, and their names are distinct.
     shape = shape_of("koala")
     names = {path: to_sgm(path, shape) for path in shapes("koala")}
     assert len(set(names.values())) == len(names)

@@ -61,7 +61,7 @@ def test_kohya_files_of_transformers_come_back(family: str, tmp_path: Path) -> N
     assert {path: f.rank for path, f in back.layers.items() if isinstance(f, LowRank)} == {
         path: f.rank for path, f in layers.items()
     }
-    if family == "flux":  # the only one of them whose kohya files diffusers reads with fused layers
+    if family == "flux":  # diffusers reads fused layers in kohya files only for FLUX
         denoiser = {path: delta for path, delta in expected.items() if not path.startswith("text_encoder")}
         theirs = by_diffusers(tmp_path / "x", FluxPipeline)
         zeros = {path: theirs.pop(path) for path in [p for p, delta in theirs.items() if not delta.any()]}
@@ -70,7 +70,7 @@ def test_kohya_files_of_transformers_come_back(family: str, tmp_path: Path) -> N
 
 
 def test_a_fused_file_comes_back_in_its_own_keys(tmp_path: Path) -> None:
-    """What was trained fused shares one A, which is written once."""
+    """The parts of a layer that was trained fused share one A, which is written once."""
     tensors = factors("lora_unet_single_blocks_0_linear1", 7 * W, W, KOHYA, rank=4, alpha=2.0)
     save_file(tensors, tmp_path / "x")
     save(load(tmp_path / "x"), tmp_path / "y", format="kohya", dtype=torch.float32)
@@ -109,7 +109,7 @@ def test_dense_layers_and_biases_are_fused_too(tmp_path: Path) -> None:
         assert_close(back[path].delta(), layer.delta())
 
 
-def test_what_cannot_be_fused(tmp_path: Path) -> None:
+def test_errors_of_fusing(tmp_path: Path) -> None:
     layer = LowRank(torch.ones(8, 1), torch.ones(1, 8))
     cases: dict[str, dict[str, Layer]] = {
         "no layer transformer_blocks.0.attn.to_x.*--format diffusers": {"transformer_blocks.0.attn.to_x": layer},

@@ -1,4 +1,4 @@
-"""lorarar.formats.naming.originals and rows against diffusers' conversion of whole checkpoints."""
+"""lorarar.formats.naming.originals against the conversion of whole checkpoints by diffusers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lorarar.formats.naming.originals import NamingScheme, rows_of, scheme_of
 from lorarar.formats.naming.rows import Rows, divide_rows
 from lorarar.lora.dense import Dense
 
-FLUX_WIDTH = 3072  # diffusers' conversion has it built in
+FLUX_WIDTH = 3072  # the conversion of diffusers requires it
 FLUX_MODULES = {
     "img_in": 1,
     "txt_in": 1,
@@ -136,11 +136,11 @@ def test_z_image() -> None:
         ([], "diffusers"),
     ],
 )
-def test_one_block_tells_the_layout(paths: list[str], layout: NamingScheme) -> None:
+def test_one_block_determines_the_scheme(paths: list[str], layout: NamingScheme) -> None:
     assert scheme_of(paths) == layout
 
 
-def test_names_that_stay() -> None:
+def test_unchanged_names() -> None:
     for path, layout in (("img_in", "diffusers"), ("layers.3.attention.to_q", "z-image"), ("mid_block.x", "sgm")):
         rows = rows_of(path, layout, 2)  # type: ignore[arg-type]
         assert rows == Rows(((path, 1),))

@@ -1,4 +1,4 @@
-"""lorarar.formats.naming.vocabulary on every name of the real models."""
+"""lorarar.formats.naming.vocabulary on all names of the real models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.architectures import BUILDERS, shapes, text_modules
 @pytest.mark.parametrize("family", BUILDERS)
 def test_all_paths_of_a_model_come_back(family: str) -> None:
     wrong = {path: dotted_path(path.replace(".", "_")) for path in shapes(family)}
-    assert {path: found for path, found in wrong.items() if found != path} == {}
+    assert {path: dots for path, dots in wrong.items() if dots != path} == {}
 
 
 def test_text_encoders_come_back() -> None:

@@ -1,4 +1,4 @@
-"""How layers tell their family, against the real models' own layers."""
+"""lorarar.lora.families.detection against the layers of the real models."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_a_family_has_all_layers_of_its_model(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", [*BUILDERS])
-def test_attention_layers_tell_the_family(family: str) -> None:
-    # SD3's are all in SD3.5 medium too, which has some more.
+def test_attention_layers_determine_the_family(family: str) -> None:
+    # SD3.5 medium contains all layers of SD3 and more.
     expected = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"]}.get(family, [family])
-    assert [found.key for found in find_families(attention(family))] == expected
+    assert [candidate.key for candidate in find_families(attention(family))] == expected
     assert detect_family(attention(family)) == ("" if family == "sd3" else family)
 
 
@@ -49,7 +49,7 @@ def test_no_layer_of_another_width_fits(family: str) -> None:
         assert not FAMILIES[family].shape.admits(path, (2 * out, width))
 
 
-def test_layers_that_a_model_lacks() -> None:
+def test_missing_layers_of_a_model() -> None:
     unet = FAMILIES["sdxl"].shape
     for path in (
         "down_blocks.0.attentions.0.proj_in",
@@ -73,20 +73,20 @@ def test_layers_that_a_model_lacks() -> None:
         assert not flux.admits(path, ()), path
 
 
-def test_the_embedded_base_is_told() -> None:
+def test_the_embedded_base_is_detected() -> None:
     pipeline = build_pipeline(new_parts(build_autoencoder()), Shape())
-    found = {
+    layers = {
         path: (module.out_features, module.in_features)
         for path, module in pipeline.unet.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
-    assert detect_family(found) == "embedded"
+    assert detect_family(layers) == "embedded"
     q = "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj"
-    assert detect_family(found | {q: (64, 64)}) == "embedded"
-    assert detect_family(found | {q: (48, 48)}) == ""
+    assert detect_family(layers | {q: (64, 64)}) == "embedded"
+    assert detect_family(layers | {q: (48, 48)}) == ""
 
 
-def test_a_part_of_koala_is_taken_for_sdxl() -> None:
+def test_a_part_of_koala_counts_as_sdxl() -> None:
     part = {path: shape for path, shape in attention("koala").items() if "up_blocks.0" in path}
     assert detect_family(part) == "sdxl"
 
@@ -97,13 +97,13 @@ def test_a_part_of_koala_is_taken_for_sdxl() -> None:
         ({"ss_base_model_version": "sd_v1"}, "sd15"),
         ({"ss_base_model_version": "sd_v2_v"}, "sd2"),
         ({"modelspec.architecture": "stable-diffusion-v1/lora"}, "sd15"),
-        ({"ss_base_model_version": "sdxl_base_v1-0"}, ""),  # which the layers rule out
+        ({"ss_base_model_version": "sdxl_base_v1-0"}, ""),  # the layers exclude SDXL
         ({"ss_base_model_version": ""}, ""),
         ({}, ""),
     ],
 )
 def test_the_header_decides_only_among_families_that_fit(header: dict[str, str], family: str) -> None:
-    # Widths of self attention are the same in SD 1 and 2.
+    # The widths of self attention are equal in SD 1 and 2.
     assert detect_family({"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}, header) == family
 
 

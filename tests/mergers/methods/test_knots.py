@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer
-from lorarar.mergers.methods.knots import side_by_side
+from lorarar.mergers.methods.knots import thin_svd
 from lorarar.mergers.table import MERGERS
 from tests.mergers.methods.test_pruning import Array, array, elected, trimmed
 from tests.tiny import factors
@@ -53,7 +53,7 @@ def test_with_dare_the_shared_basis_is_thinned_at_random() -> None:
 
 def test_side_by_side_is_a_singular_value_decomposition() -> None:
     thin = [factors(9, 11, 2, 0.5, 1, torch.float16), factors(9, 7, 3, 1.5, 2, torch.float16)]
-    u, s, rights = side_by_side(thin)
+    u, s, rights = thin_svd(thin)
     joined = np.concatenate([array(delta) for delta in thin], axis=1)
     assert_close(u.T @ u, torch.eye(5), rtol=0, atol=1e-5)
     assert_close(np.asarray((u * s) @ torch.cat(rights, dim=1)).astype(float), joined, rtol=1e-3, atol=1e-4)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
-from lorarar.mergers.methods.layers import add, merge_deltas
+from lorarar.mergers.methods.layers import add_deltas, merge_deltas
 from tests.tiny import factors
 
 A = LoRA({"x": factors(4, 6, 2), "n": Dense(torch.arange(4.0)), "y": Dense(torch.ones(3, 2))})
@@ -40,10 +40,10 @@ def test_layers_pass_one_by_one_with_none_for_what_a_lora_lacks() -> None:
 
 
 def test_the_sum_of_deltas_is_exact_and_thin_where_it_can_be() -> None:
-    thin = add([factors(4, 6, 2, 0.5), factors(4, 6, 1, seed=1)])
+    thin = add_deltas([factors(4, 6, 2, 0.5), factors(4, 6, 1, seed=1)])
     assert isinstance(thin, LowRank)
     assert thin.rank == 3
-    mixed = add([factors(4, 6, 2, 0.5), Dense(torch.ones(4, 6), (2, 3))])
+    mixed = add_deltas([factors(4, 6, 2, 0.5), Dense(torch.ones(4, 6), (2, 3))])
     assert isinstance(mixed, Dense)
     assert_close(mixed.delta(), factors(4, 6, 2, 0.5).delta() + 1)
 

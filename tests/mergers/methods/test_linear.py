@@ -42,7 +42,7 @@ def test_it_is_not_the_sum() -> None:
 
 
 def test_other_ranks_and_dense_deltas_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"layer x: .*found rank 3, rank 2: use the merger direct"):
+    with pytest.raises(ValueError, match=r"in layer x, .*found rank 3, rank 2: use the merger direct"):
         linear([CONTENT, factors(9, 11, 2)], layer="x")
     with pytest.raises(ValueError, match="found rank 3, a dense delta"):
         linear([CONTENT, Dense(torch.zeros(9, 11))], layer="x")

@@ -22,7 +22,7 @@ def test_composite_has_all_in_every_step() -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(ValueError, match="tau >= 1 steps, found 0"):
+    with pytest.raises(ValueError, match="tau of at least 1 step, found 0"):
         switch([A], 3, tau=0)
     for method in (switch, composite):
         with pytest.raises(ValueError, match="at least one LoRA"):

@@ -13,7 +13,6 @@ from lorarar.lora.lora import LoRA, projection
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.pair_method import PairMethod
-from lorarar.mergers.optimised.recipe import MergerRecipe
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
@@ -86,9 +85,3 @@ def test_options_reach_the_method() -> None:
 def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"of at least 1, a learning_rate above 0.*{next(iter(wrong))} "):
         ZIPLORA.configured(wrong)
-
-
-def test_the_rate_follows_the_schedule() -> None:
-    assert [MergerRecipe(10, 0.5).rate(step) for step in (0, 10)] == [0.5, 0.5]
-    falling = MergerRecipe(10, 0.5, schedule="cosine")
-    assert [falling.rate(step) for step in (0, 5, 10)] == pytest.approx([0.5, 0.25, 0.0])

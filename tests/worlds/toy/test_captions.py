@@ -13,43 +13,43 @@ HELD_OUT = ("train", "validation", "test")
 
 def captions(count: int) -> list[tuple[Subject, Style, str]]:
     """Captions of the kind of pairs that the base is trained on."""
-    known, random = toy_world(), np.random.default_rng(0)
-    subjects, styles = known.subjects["base"], [*known.styles["base"], *neutral_looks()]
+    world, random = toy_world(), np.random.default_rng(0)
+    subjects, styles = world.subjects["base"], [*world.styles["base"], *neutral_looks()]
     found = []
     for _ in range(count):
         subject, style = subjects[random.integers(len(subjects))], styles[random.integers(len(styles))]
-        found.append((subject, style, base_caption(subject, style, known, random)))
+        found.append((subject, style, base_caption(subject, style, world, random)))
     return found
 
 
 def test_the_base_never_hears_of_rare_tokens_or_held_out_concepts() -> None:
-    known = toy_world()
-    subjects = {subject.words() for split in HELD_OUT for subject in known.subjects[split]}
-    styles = {style.words() for split in HELD_OUT for style in known.styles[split]}
-    names = set(known.subject_names.values()) | set(known.style_names.values())
+    world = toy_world()
+    subjects = {subject.words() for split in HELD_OUT for subject in world.subjects[split]}
+    styles = {style.words() for split in HELD_OUT for style in world.styles[split]}
+    names = set(world.subject_names.values()) | set(world.style_names.values())
     for _, _, caption in captions(5000):
         assert not {"sks", "szn"} & set(caption.split())
         assert not any(words in caption for words in subjects)
         assert not any(words in caption for words in styles)
-    assert set(known.subject_names) <= set(known.subjects["base"])
-    assert set(known.style_names) <= set(known.styles["base"])
+    assert set(world.subject_names) <= set(world.subjects["base"])
+    assert set(world.style_names) <= set(world.styles["base"])
     assert len(names) == 200 + 120
     assert not names & {"sks", "szn", *CATEGORIES}
 
 
 def test_a_caption_is_true_and_sometimes_empty() -> None:
-    known = toy_world()
+    world = toy_world()
     found = captions(5000)
     assert 0.08 < np.mean([caption == "" for _, _, caption in found]) < 0.12
     for subject, style, caption in found:
         if caption:
             assert CATEGORIES[subject.category] in caption.split()
             assert caption.startswith("a ")
-            for other, name in known.subject_names.items():
+            for other, name in world.subject_names.items():
                 assert name not in caption.split() or other == subject
-            style_words = caption.partition(" in ")[2]
-            assert style_words in ("", f"{style.words()} style", f"{known.style_names.get(style)} style")
-    named = [caption for subject, _, caption in found if known.subject_names.get(subject, "-") in caption.split()]
+            style_part = caption.partition(" in ")[2]
+            assert style_part in ("", f"{style.words()} style", f"{world.style_names.get(style)} style")
+    named = [caption for subject, _, caption in found if world.subject_names.get(subject, "-") in caption.split()]
     assert len(named) > 500
 
 

@@ -1,4 +1,4 @@
-"""lorarar.worlds.toy.classifier and .scoring: scores by hand, and the shipped reader on true images and on none."""
+"""lorarar.worlds.toy.classifier and .scoring: scores by hand, and the shipped classifier on renders and on noise."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from lorarar.mergers.methods.average import average
 from lorarar.worlds.toy.attributes import ATTRIBUTES, all_styles, all_subjects, truth
 from lorarar.worlds.toy.classifier import AttributeClassifier, load_classifier, sample_renders, score, to_tensor
 from lorarar.worlds.toy.renderer import render
-from lorarar.worlds.toy.scoring import PairScorer, score_images, style_of, subject_of, truth_of
+from lorarar.worlds.toy.scoring import PairScorer, score_attributes, style_of, subject_of, truth_of
 from lorarar.worlds.toy.stages import chance
 from lorarar.worlds.toy.world import toy_world
 from tests import ROOT
 
 SHIPPED = ROOT / "data" / "embedded" / "classifier.safetensors"
-needs_reader = pytest.mark.skipif(not SHIPPED.exists(), reason="the embedded reader is not made yet")
+needs_classifier = pytest.mark.skipif(not SHIPPED.exists(), reason="the embedded classifier is not made yet")
 
 
 def test_scores_by_hand() -> None:
-    wanted = torch.tensor([[0, 1, 2, 1, 3, 7, 2, 1]] * 4)
-    read = wanted.clone()
+    true = torch.tensor([[0, 1, 2, 1, 3, 7, 2, 1]] * 4)
+    read = true.clone()
     read[1, 0] = 5  # one content attribute: the category
     read[2, [1, 4, 5]] = 5  # one of content, two of style
     read[3] = 9
-    found = {name: values.tolist() for name, values in score(read, wanted).items()}
+    found = {name: values.tolist() for name, values in score(read, true).items()}
     assert found["content"] == [1, 0.75, 0.75, 0]
     assert found["style"] == [1, 1, 0.5, 0]
     assert found["joint"] == [1, 0.75, 0.5, 0]
@@ -50,7 +50,7 @@ def test_wrong_truths_score_at_chance() -> None:
     random = torch.Generator().manual_seed(0)
     subjects, styles = all_subjects(), all_styles()
 
-    def draw(count: int) -> Tensor:
+    def sample(count: int) -> Tensor:
         pairs = zip(
             torch.randint(len(subjects), (count,), generator=random).tolist(),
             torch.randint(len(styles), (count,), generator=random).tolist(),
@@ -58,14 +58,14 @@ def test_wrong_truths_score_at_chance() -> None:
         )
         return torch.tensor([truth(subjects[c], styles[s]) for c, s in pairs])
 
-    found = means(score(draw(20_000), draw(20_000)))
+    found = means(score(sample(20_000), sample(20_000)))
     assert chance()["content"] == pytest.approx((1 / 8 + 1 / 6 + 1 / 5 + 1 / 3) / 4)
     assert found["content"] == pytest.approx(chance()["content"], abs=0.01)
     assert found["style"] == pytest.approx(chance()["style"], abs=0.01)
     assert found["strict"] < 0.001
 
 
-def test_the_reader_is_trained_on_no_test_concept() -> None:
+def test_the_classifier_is_trained_on_no_test_concept() -> None:
     _, attributes = sample_renders(300, seed=0)
     held_out = [
         {truth(s, all_styles()[0])[:4] for split in ("validation", "test") for s in toy_world().subjects[split]},
@@ -81,31 +81,31 @@ def test_logits_split_by_attribute() -> None:
     assert [part.shape[1] for part in logits] == list(ATTRIBUTES.values())
 
 
-@needs_reader
-def test_the_shipped_reader_reads_test_renders_and_nothing_into_noise() -> None:
+@needs_classifier
+def test_the_shipped_classifier_recognises_test_renders_and_nothing_in_noise() -> None:
     classifier = load_classifier(SHIPPED)
     pairs = [(subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]]
-    wanted = torch.tensor([truth(*pair) for pair in pairs])
+    true = torch.tensor([truth(*pair) for pair in pairs])
     images = to_tensor([render(*pair, 1000 + i) for i, pair in enumerate(pairs)])
-    assert means(score(classifier.read(images), wanted))["joint"] >= 0.98
+    assert means(score(classifier.read(images), true))["joint"] >= 0.98
     noise = torch.rand(256, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    found = means(score(classifier.read(noise), wanted.repeat(4, 1)))
+    found = means(score(classifier.read(noise), true.repeat(4, 1)))
     assert abs(found["content"] - chance()["content"]) < 0.12
     assert abs(found["style"] - chance()["style"]) < 0.12
     assert found["strict"] == 0
 
 
-@needs_reader
+@needs_classifier
 def test_images_are_scored_against_their_own_truths() -> None:
     pairs = [
         (subject, style) for subject in toy_world().subjects["test"][:3] for style in toy_world().styles["test"][:2]
     ]
     images = torch.stack([to_tensor([render(*pair, seed) for seed in range(2)]) for pair in pairs]) / 2 + 0.5
     truths = [truth(*pair) for pair in pairs]
-    found = score_images(load_classifier(SHIPPED), images, truths)
+    found = score_attributes(load_classifier(SHIPPED), images, truths)
     assert found["joint"].shape == (6, 2)
     assert found["joint"].mean() > 0.95
-    assert score_images(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
+    assert score_attributes(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
 
 
 def test_a_pair_scorer_scores_the_images_of_merges(
@@ -125,6 +125,6 @@ def test_a_pair_scorer_scores_the_images_of_merges(
         both = [loras[pair.content.name], loras[pair.style.name]]
         merged.append(merge_exactly(both, average(both)))
     images = generate(backbone, merged, [pair.prompt for pair in pairs], [0, 1], sampling)
-    expected = score_images(classifier, images, [truth_of(pair) for pair in pairs])
+    expected = score_attributes(classifier, images, [truth_of(pair) for pair in pairs])
     assert metrics == pytest.approx(means(expected))
     assert torch.allclose(grid, tile_images(images[:, 0], columns=8), atol=1e-4)

@@ -16,7 +16,7 @@ from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.compare.results import MethodScores
 from lorarar.evaluation.judge.plan import plan_run
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.run import judge_by_name
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
@@ -98,7 +98,9 @@ def test_a_noisy_mocks_rates_lie_in_the_calibrations_intervals(tmp_path: Path) -
         asking = Asking(load_rubric("mars2"), mock.identity)
         questions = plan_cases(calibration, references, asking, gallery).questions
         replies = mock.ask(questions)
-        gate = evaluate_gate(calibration.cases, {q.item: parse(r, q) for q, r in zip(questions, replies, strict=True)})
+        gate = evaluate_gate(
+            calibration.cases, {q.item: parse_reply(r, q) for q, r in zip(questions, replies, strict=True)}
+        )
         for axis in AXES:
             for rate, true in ((gate.axes[axis].sensitivity, 0.9), (gate.axes[axis].specificity, 0.85)):
                 interval = wilson(rate)

@@ -24,7 +24,8 @@ def test_every_word_is_one_token_of_its_own() -> None:
 
 
 def test_every_process_gives_a_word_the_same_id() -> None:
-    code = "from lorarar.worlds.toy.vocabulary import build_tokenizer; print(sorted(build_tokenizer().get_vocab().items()))"
+    code = "from lorarar.worlds.toy.vocabulary import build_tokenizer; "
+    code += "print(sorted(build_tokenizer().get_vocab().items()))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == str(sorted(build_tokenizer().get_vocab().items()))
 

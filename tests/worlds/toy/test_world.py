@@ -56,26 +56,26 @@ def test_the_world_never_changes() -> None:
 
 
 def test_an_overlap_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"sets must be disjoint, but Subject\(.*in 'train' and in 'test'"):
+    with pytest.raises(ValueError, match=r"expected disjoint sets, found Subject\(.*in 'train' and in 'test'"):
         check_disjoint_sets({"train": (Subject(0, 0, 0, 0),), "test": (Subject(0, 0, 0, 0),)})
-    with pytest.raises(ValueError, match="sets must be disjoint"):
+    with pytest.raises(ValueError, match="expected disjoint sets"):
         check_disjoint_sets({"train": (Style(1, 0, 0, 0), Style(1, 0, 0, 0))})
 
 
 @pytest.mark.parametrize("split", SIZES)
 def test_reference_images_show_only_what_they_may(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[Subject, Style]] = []
-    monkeypatch.setattr(module, "render", lambda subject, style, seed: drawn.append((subject, style)))
+    rendered: list[tuple[Subject, Style]] = []
+    monkeypatch.setattr(module, "render", lambda subject, style, seed: rendered.append((subject, style)))
     for index in range(SIZES[split]):
-        drawn.clear()
+        rendered.clear()
         content_images(split, index)
-        subjects, looks = zip(*drawn, strict=True)
+        subjects, looks = zip(*rendered, strict=True)
         assert set(subjects) == {toy_world().subjects[split][index]}
         assert len(set(looks)) == len(looks) == 4 + index % 2  # different grounds, so that the ground is not learnt
         assert set(looks) <= set(neutral_looks())
-        drawn.clear()
+        rendered.clear()
         style_images(split, index)
-        subjects, styles = zip(*drawn, strict=True)
+        subjects, styles = zip(*rendered, strict=True)
         assert set(styles) == {toy_world().styles[split][index]}
         assert list(subjects) == style_subjects(split, index)
         assert len(set(subjects)) == len(subjects) == 1

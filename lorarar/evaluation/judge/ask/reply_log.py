@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Question, Reply, Verdict
 from lorarar.storage import json_line, write_lines
 
@@ -27,8 +27,8 @@ _SYNC_SECONDS = 1.0
 class ReplyLog:
     """An open log of replies, a context manager.
 
-    A lock file beside the log, with the suffix ``.lock``, keeps other processes out. Threads of one process are not kept
-    out: the caller synchronises them.
+    A lock file beside the log, with the suffix ``.lock``, keeps other processes out. The caller synchronises the
+    threads of its own process.
     """
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
@@ -113,7 +113,7 @@ def read_verdicts(questions: Sequence[Question], replies: Mapping[str, Reply]) -
     verdicts = {}
     for question in questions:
         if question.id in replies:
-            verdicts[question.id] = parse(replies[question.id], question)
+            verdicts[question.id] = parse_reply(replies[question.id], question)
         else:
             verdicts[question.id] = Verdict(question.id, "not_run", reason="not asked yet")
     return verdicts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from lorarar.evaluation.judge.ask.reply_log import ReplyLog, is_settled, read_replies
 from lorarar.evaluation.judge.records import Backend, Question, Reply
@@ -70,8 +70,9 @@ def run_questions(
         if cache is not None:
             _recall(missing, read_replies(cache / _CACHE), work)
         work.waiting.extend(missing.values())
-        with tqdm(total=len({q.id for q in questions}), disable=None if progress else True, unit="question") as bar:
-            bar.update(bar.total - len(missing))
+        total = len({q.id for q in questions})
+        with tqdm(total=total, disable=None if progress else True, unit="question") as bar:
+            bar.update(total - len(missing))
             work.bar = bar
             _ask_all(backend, work)
     if cache is not None:

@@ -1,11 +1,11 @@
 """From scores of images to scores of methods and their comparisons.
 
-aggregation  From verdicts to scores of methods
-comparison   Two methods at a time on the same pairs, and the methods that cannot be told from the best
-correction   Scores freed of the judge's known errors
-grid         Images laid out as contents x styles x seeds
-pairwise     Preferences between two images
-results      What judging found, as plain data, and the same as JSON
+aggregation  Aggregation: from verdicts to scores of methods
+comparison   Comparison of every two methods on the same pairs, and the methods that tie with the best
+correction   Correction of scores for the judge's measured errors
+grid         Grid of contents, styles and seeds: the crossed design of intervals and tests
+pairwise     Pairwise preferences: tournaments of methods, with Bradley-Terry strengths
+results      Results of judging, as plain data
 """
 
 import lazy_loader

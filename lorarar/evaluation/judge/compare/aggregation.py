@@ -1,6 +1,6 @@
-"""From verdicts to scores of methods: MARS2, soft MARS2, best of k, with intervals, bounds and comparisons.
+"""Aggregation: from verdicts to scores of methods (MARS2, soft MARS2, best of k) with intervals and comparisons.
 
-Everything here is a pure function of items, questions and verdicts, so a resumed run ends with the same bytes.
+The results are a pure function of items, questions and verdicts, so a resumed run ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def aggregate_verdicts(
     verdicts: Mapping[str, Verdict],
     gate: CalibrationGate | None = None,
 ) -> Results:
-    """The scores of all methods.
+    """Compute the scores of all methods.
 
     Args:
         verdicts: by question id; a question without one is "not_run".
@@ -51,7 +51,7 @@ def aggregate_verdicts(
     """
     rubrics = sorted({question.rubric for question in questions})
     if len(rubrics) > 1:
-        raise ValueError(f"expected questions of one rubric, found {', '.join(rubrics)}: aggregate each by itself")
+        raise ValueError(f"expected questions of one rubric, found {', '.join(rubrics)}: aggregate each rubric alone")
     questions = in_order(questions)
     images = sorted(score_images(items, questions, verdicts), key=lambda image: image.item.id)
     flags = _flags_of_items(questions, verdicts)
@@ -86,7 +86,7 @@ def _group(
     comparisons = [comparison for metric in COMPARED for comparison in compare_methods(grid, metric)]
     tied = {}
     for metric in COMPARED:
-        estimates = {found.method: found.scores[metric].estimate for found in methods}
+        estimates = {scores.method: scores.scores[metric].estimate for scores in methods}
         means = {method: estimate.mean for method, estimate in estimates.items() if estimate is not None}
         if means:
             tied[metric] = tied_methods(means, [c for c in comparisons if c.metric == metric])
@@ -106,7 +106,7 @@ def _method(
         best_of={k: _best_of(grid, pairs, k) for k in _sizes(pairs.values())},
         corrected=correct_scores(grid, method, gate) if gate else {},
         flags=_rates(flag for image in images for flag in flags.get(image.item.id, [])),
-        matrix=[_cell(grid.contents[c], grid.styles[s], found) for (c, s), found in sorted(pairs.items())],
+        matrix=[_cell(grid.contents[c], grid.styles[s], cell) for (c, s), cell in sorted(pairs.items())],
     )
 
 
@@ -130,7 +130,7 @@ def _by_pair(grid: Grid, method: str) -> dict[tuple[int, int], list[ImageScore]]
 
 
 def _best_case(grid: Grid, pairs: Mapping[tuple[int, int], list[ImageScore]]) -> Score:
-    """Whether any image of a pair is right; undecided when none is for sure, but one may be."""
+    """Score whether any image of a pair is right; undecided when no image is certainly right, but one may be."""
     bounds = {}
     for index, images in pairs.items():
         values = [IMAGE_METRICS["mars2"](image) for image in images]
@@ -139,7 +139,7 @@ def _best_case(grid: Grid, pairs: Mapping[tuple[int, int], list[ImageScore]]) ->
 
 
 def _best_of(grid: Grid, pairs: Mapping[tuple[int, int], list[ImageScore]], k: int) -> Score:
-    """At least one right image among k, from the decided images of each pair that has as many."""
+    """Score at least one right image among k, from the decided images of each pair with k or more of them."""
     values, bounds = {}, {}
     for index, images in pairs.items():
         correct = [image.correct for image in images]
@@ -160,7 +160,7 @@ def _pair_score(
 
 
 def _sizes(pairs: Iterable[list[ImageScore]]) -> list[int]:
-    """1, 2, 4, .. and the number of images that every pair has."""
+    """Return 1, 2, 4, .. and the number of images that every pair has."""
     most = min(map(len, pairs))
     return sorted({*(2**i for i in range(most.bit_length()) if 2**i <= most), most})
 
@@ -175,12 +175,12 @@ def _cell(content: str, style: str, images: Sequence[ImageScore]) -> PairCell:
 
 
 def _flags_of_items(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[str, list[dict[str, bool]]]:
-    found: dict[str, list[dict[str, bool]]] = defaultdict(list)
+    flags: dict[str, list[dict[str, bool]]] = defaultdict(list)
     for question in voting(questions):
         verdict = verdicts.get(question.id)
         if verdict is not None and verdict.state == "ok":
-            found[question.item].append({k: v for k, v in verdict.details.items() if isinstance(v, bool)})
-    return found
+            flags[question.item].append({k: v for k, v in verdict.details.items() if isinstance(v, bool)})
+    return flags
 
 
 def _rates(flags: Iterable[dict[str, bool]]) -> dict[str, Rate]:
@@ -188,7 +188,7 @@ def _rates(flags: Iterable[dict[str, bool]]) -> dict[str, Rate]:
     for flag in flags:
         for name, value in flag.items():
             values[name].append(value)
-    return {name: Rate(sum(found), len(found)) for name, found in sorted(values.items())}
+    return {name: Rate(sum(flags_of_name), len(flags_of_name)) for name, flags_of_name in sorted(values.items())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Two methods at a time on the same pairs, and the methods that cannot be told from the best."""
+"""Comparison of every two methods on the same pairs, and the methods that tie with the best."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """A metric of the first method minus the second's.
+    """The difference of a metric, the first method minus the second.
 
     Attributes:
-        difference: over the pairs, with a crossed interval.
-        pairs, images: how many entered; images is 0 where the methods share no seeds and pair means were compared.
-        p: of the paired sign-flip test on pair means; p_contents and p_styles flip whole contents and whole styles.
+        difference: the mean over the pairs, with a crossed interval.
+        pairs: the number of compared pairs.
+        images: the number of compared images; 0 where the methods share no seeds, so that pair means are compared.
+        p: of the paired sign-flip test on pair means.
+        p_contents: of the same test with flips of whole contents.
+        p_styles: of the same test with flips of whole styles.
         p_holm: ``p`` adjusted for all comparisons of this metric.
-        first_only, second_only, p_mcnemar: images that only one method got right, and McNemar's p-value, which assumes
-            that images are independent.
-        differs: whether the two can be told apart: ``p_holm`` below 0.05 and an interval that excludes 0.
+        first_only: images that only the first method got right.
+        second_only: images that only the second method got right.
+        p_mcnemar: of McNemar's test, which assumes that images are independent.
+        differs: whether the methods differ: ``p_holm`` is below 0.05 and the interval excludes 0.
     """
 
     metric: str
@@ -48,21 +52,22 @@ class MethodComparison:
 
 
 def compare_methods(grid: Grid, metric: str) -> list[MethodComparison]:
-    """Every two methods on one metric; those without a pair decided for both are left out."""
+    """Compare every two methods on one metric, except those without a pair that is decided for both."""
     values = {method: grid.values(method, IMAGE_METRICS[metric]) for method in grid.methods}
-    found = []
+    comparisons = []
     for first, second in itertools.combinations(grid.methods, 2):
         comparison = _compare(grid, metric, (first, second), values)
-        found += [comparison] if comparison else []
-    adjusted = holm([comparison.p for comparison in found])
+        if comparison is not None:
+            comparisons.append(comparison)
+    adjusted = holm([comparison.p for comparison in comparisons])
     return [
         replace(c, p_holm=p, differs=p < SIGNIFICANCE and c.difference.excludes_zero())
-        for c, p in zip(found, adjusted, strict=True)
+        for c, p in zip(comparisons, adjusted, strict=True)
     ]
 
 
 def tied_methods(means: Mapping[str, float], comparisons: list[MethodComparison]) -> tuple[str, ...]:
-    """The methods that cannot be told from the best one; an untested difference counts as none."""
+    """Return the methods that do not differ from the best one; an untested difference counts as none."""
     differs = {frozenset(pair): False for pair in itertools.combinations(means, 2)}
     differs |= {frozenset((c.first, c.second)): c.differs for c in comparisons}
     return tied_set(means, differs)
@@ -79,18 +84,18 @@ def _compare(
     if estimate is None:
         return None
     pairs = _pair_means(difference)
-    there = ~np.isnan(pairs)
-    contents, styles = np.nonzero(there)
+    decided = ~np.isnan(pairs)
+    contents, styles = np.nonzero(decided)
     first_only, second_only = int((a > b).sum()), int((b > a).sum())
     return MethodComparison(
         metric,
         *names,
         difference=estimate,
-        pairs=int(there.sum()),
+        pairs=int(decided.sum()),
         images=images,
-        p=sign_flip(pairs[there]),
-        p_contents=sign_flip(pairs[there], contents.tolist()),
-        p_styles=sign_flip(pairs[there], styles.tolist()),
+        p=sign_flip(pairs[decided]),
+        p_contents=sign_flip(pairs[decided], contents.tolist()),
+        p_styles=sign_flip(pairs[decided], styles.tolist()),
         first_only=first_only,
         second_only=second_only,
         p_mcnemar=mcnemar(first_only, second_only),
@@ -98,8 +103,8 @@ def _compare(
 
 
 def _pair_means(values: FloatArray) -> FloatArray:
-    """(contents, styles) means over the slots that are there; NaN where none is."""
-    there = ~np.isnan(values)
-    count = there.sum(2)
-    sums = np.where(there, values, 0.0).sum(2)
+    """Return the (contents, styles) means over the decided slots; NaN where there are none."""
+    decided = ~np.isnan(values)
+    count = decided.sum(2)
+    sums = np.where(decided, values, 0.0).sum(2)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)

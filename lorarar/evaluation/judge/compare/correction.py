@@ -1,4 +1,4 @@
-"""Scores freed of the judge's known errors: what the share of right images would be under a judge without any."""
+"""Correction of scores for the judge's measured errors: the share of right images under an error-free judge."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from lorarar.evaluation.statistics.proportions import correct_shares, rogan_glad
 
 
 def correct_scores(grid: Grid, method: str, gate: CalibrationGate) -> dict[str, Estimate]:
-    """A method's true share of images right on "content", on "style" and on "joint" (both), with intervals.
+    """Estimate a method's true share of images that are right on "content", on "style" and on both ("joint").
 
-    Each vote is taken as a noisy look at whether the image is right, with the gate's sensitivity and specificity: this
-    corrects the shares of votes, not the majority rule's. For the joint share, errors on the two axes are taken as
-    independent given the truth.
+    Each vote counts as a noisy observation of whether the image is right, with the gate's sensitivity and specificity:
+    this corrects the shares of votes, not those of the majority rule. For the joint share, errors on the two axes are
+    taken as independent given the truth.
 
     Returns:
-        Without an axis whose calibration holds no information, and without "joint" then.
+        The estimates with intervals. An axis whose calibration holds no information is left out, and then "joint", too.
     """
     shares: dict[str, FloatArray] = {axis: grid.values(method, IMAGE_METRICS[f"{axis}_share"]) for axis in AXES}
     usable = [axis for axis in AXES if _informative(gate.axes[axis]) and not np.isnan(shares[axis]).all()]
-    found: dict[str, Estimate] = {}
+    corrected: dict[str, Estimate] = {}
     for axis in usable:
         apparent = grid.estimate(shares[axis])
         if apparent is not None:
-            found[axis] = rogan_gladen(apparent, gate.axes[axis].sensitivity, gate.axes[axis].specificity)
+            corrected[axis] = rogan_gladen(apparent, gate.axes[axis].sensitivity, gate.axes[axis].specificity)
     if len(usable) == len(AXES):
         joint = _joint(grid, [shares[axis] for axis in AXES], [gate.axes[axis] for axis in AXES])
-        found |= {} if joint is None else {"joint": joint}
-    return found
+        if joint is not None:
+            corrected["joint"] = joint
+    return corrected
 
 
 def _informative(axis: AxisGate) -> bool:
@@ -50,13 +51,13 @@ def _joint(grid: Grid, shares: list[FloatArray], axes: list[AxisGate]) -> Estima
     joint = grid.estimate(product)
     if joint is None:
         return None
-    there = ~np.isnan(product)
-    content, style = (float(values[there].mean()) for values in true)
-    found = rogan_gladen_joint(
+    decided = ~np.isnan(product)
+    content, style = (float(values[decided].mean()) for values in true)
+    estimate = rogan_gladen_joint(
         joint,
         content,
         style,
         (axes[0].sensitivity, axes[1].sensitivity),
         (axes[0].specificity, axes[1].specificity),
     )
-    return found if not math.isnan(found.mean) else None
+    return estimate if not math.isnan(estimate.mean) else None

@@ -1,4 +1,4 @@
-"""Images laid out as contents x styles x seeds: the crossed design that intervals and tests need."""
+"""Grid of contents, styles and seeds: the crossed design of intervals and tests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """Where each image of several methods lies.
+    """The images of several methods by content, style and slot.
 
     Attributes:
         methods, contents, styles: names, sorted.
-        slots: (prompt type, seed, number among equal ones) of the images of a pair, sorted: images of two methods at
-            the same pair and slot are compared with each other.
+        slots: (prompt type, seed, number among equal ones) of the images of a pair, sorted. The comparison is between
+            images of two methods at the same pair and slot.
         cells: the images, by method and (content, style, slot) indices.
-        pairs: those that every method has; only these are used.
+        pairs: the pairs that every method has; only these are used.
         left_out: pairs that some method lacks.
     """
 
@@ -40,11 +40,11 @@ class Grid:
     left_out: tuple[PairKey, ...]
 
     def images(self, method: str) -> list[ImageScore]:
-        """A method's images at the common pairs, by content, style and slot."""
+        """Return a method's images at the common pairs, by content, style and slot."""
         return [self.cells[method][index] for index in sorted(self.cells[method])]
 
     def values(self, method: str, metric: ImageMetric) -> FloatArray:
-        """A metric of a method (contents, styles, slots), NaN where there is no image or no decision."""
+        """Return a metric of a method (contents, styles, slots), NaN without an image or a decision."""
         values = np.full((len(self.contents), len(self.styles), len(self.slots)), math.nan)
         for index, image in self.cells[method].items():
             value = metric(image).value
@@ -52,9 +52,9 @@ class Grid:
         return values
 
     def estimate(self, values: FloatArray) -> Estimate | None:
-        """The mean of (contents, styles, slots) values with its contents x styles interval; None when there are none.
+        """Estimate the mean of values (contents, styles, slots) with its crossed interval; None if all are NaN.
 
-        With a single content or a single style nothing is known about others: the bounds are NaN then.
+        With a single content or a single style nothing is known about others, so the bounds are NaN.
         """
         if np.isnan(values).all():
             return None
@@ -64,11 +64,11 @@ class Grid:
 
     @property
     def generalises(self) -> bool:
-        """Whether there are at least two contents and two styles, so that an interval means something."""
+        """Whether there are at least two contents and two styles, which an interval needs."""
         return len(self.contents) > 1 and len(self.styles) > 1
 
     def describe(self) -> str:
-        """What the intervals and tests cover, in words."""
+        """Describe the pairs that the intervals and tests cover."""
         cells = len(self.contents) * len(self.styles)
         text = f"{len(self.pairs)} pairs of {len(self.contents)} contents and {len(self.styles)} styles"
         if len(self.pairs) < cells:
@@ -76,12 +76,12 @@ class Grid:
         if self.left_out:
             text += f"; {len(self.left_out)} pairs that not every method has are left out"
         if not self.generalises:
-            text += "; no intervals, since there is only one content or only one style"
+            text += "; no intervals, since there is only one content or one style"
         return text
 
 
 def lay_out(images: Sequence[ImageScore]) -> Grid:
-    """The grid of the pairs that every method has.
+    """Lay out the images of the pairs that every method has.
 
     Raises:
         ValueError: no pair is common to all methods.
@@ -89,8 +89,8 @@ def lay_out(images: Sequence[ImageScore]) -> Grid:
     of_methods: dict[str, dict[PairKey, list[ImageScore]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
         of_methods[image.item.method][image.item.content, image.item.style].append(image)
-    having = [set(pairs) for pairs in of_methods.values()]
-    common = sorted(set.intersection(*having)) if having else []
+    pairs_of_methods = [set(pairs) for pairs in of_methods.values()]
+    common = sorted(set.intersection(*pairs_of_methods)) if pairs_of_methods else []
     if not common:
         raise ValueError(
             f"expected pairs that all methods have, found none for {', '.join(sorted(of_methods)) or 'no method'}: "
@@ -99,20 +99,20 @@ def lay_out(images: Sequence[ImageScore]) -> Grid:
     slotted = {(method, pair): _by_slot(pairs[pair]) for method, pairs in of_methods.items() for pair in common}
     contents, styles = (tuple(sorted({pair[part] for pair in common})) for part in (0, 1))
     slots = tuple(sorted({slot for by_slot in slotted.values() for slot in by_slot}))
-    place = {slot: i for i, slot in enumerate(slots)}
+    index = {slot: i for i, slot in enumerate(slots)}
     cells: dict[str, dict[tuple[int, int, int], ImageScore]] = {method: {} for method in sorted(of_methods)}
     for (method, (content, style)), by_slot in slotted.items():
         for slot, image in by_slot.items():
-            cells[method][contents.index(content), styles.index(style), place[slot]] = image
-    left_out = sorted(set.union(*having) - set(common))
+            cells[method][contents.index(content), styles.index(style), index[slot]] = image
+    left_out = sorted(set.union(*pairs_of_methods) - set(common))
     return Grid(tuple(cells), contents, styles, slots, cells, tuple(common), tuple(left_out))
 
 
 def _by_slot(images: Sequence[ImageScore]) -> dict[Slot, ImageScore]:
-    seen: dict[tuple[str, int], int] = defaultdict(int)
-    found = {}
+    numbers: dict[tuple[str, int], int] = defaultdict(int)
+    slots = {}
     for image in sorted(images, key=lambda image: image.item.id):
         key = (image.item.prompt_type, image.item.seed)
-        found[*key, seen[key]] = image
-        seen[key] += 1
-    return found
+        slots[*key, numbers[key]] = image
+        numbers[key] += 1
+    return slots

@@ -1,4 +1,4 @@
-"""Preferences between two images: asked in both orders, a change of mind is a tie, strengths by Bradley-Terry."""
+"""Pairwise preferences: tournaments of methods, asked in both orders, with Bradley-Terry strengths."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Duel:
     """Two methods against each other on one axis; a comparison is one reference, asked in both orders.
 
     Attributes:
-        ties: comparisons in which the judge changed its mind with the order, or was even.
-        undecided: comparisons without an answer to both orders; they count for neither side.
+        ties: comparisons in which the answer changed with the order, or was even.
+        undecided: comparisons without answers in both orders; they count for neither method.
     """
 
     first: str
@@ -38,9 +38,10 @@ class Tournament:
     """All methods on one axis.
 
     Attributes:
-        shown_first_preferred: how often the image shown first won, over all answers; far from half, position decides.
-        strengths: logarithms, mean 0, by method; empty when there are no finite ones.
-        reason: why there are none.
+        shown_first_preferred: the share of answers that prefer the image shown first; far from 1/2, the position
+            decides.
+        strengths: logarithms with mean 0, by method; empty where they are not finite.
+        reason: the reason why there are no strengths.
     """
 
     axis: Axis
@@ -53,42 +54,42 @@ class Tournament:
 def hold_tournaments(
     items: Iterable[Item], questions: Iterable[Question], verdicts: Mapping[str, Verdict]
 ) -> list[Tournament]:
-    """The outcome of a pairwise run, for each axis that was asked about.
+    """Compute the outcome of a pairwise run, for each axis with questions.
 
     Args:
         questions: those of a pairwise rubric; their ``item`` names both items, A first.
-        verdicts: value 1 where the first shown image was preferred, 0 where the second was.
+        verdicts: value 1 prefers the image shown first, 0 the second.
 
     Raises:
-        ValueError: a question names no two items.
+        ValueError: a question does not name two items.
     """
-    known = {item.id: item for item in items}
+    by_id = {item.id: item for item in items}
     orders: dict[tuple[Axis, str, str, int], dict[bool, Question]] = defaultdict(dict)
     for q in questions:
         if q.answer == "pairwise":
             orders[q.axis, q.item, q.reference, q.repeat][q.swapped] = q
-    found = []
+    tournaments = []
     for axis in AXES:
-        mine = {key: asked for key, asked in orders.items() if key[0] == axis}
-        if mine:
-            found.append(_tournament(axis, mine, known, verdicts))
-    return found
+        comparisons = {key: questions for key, questions in orders.items() if key[0] == axis}
+        if comparisons:
+            tournaments.append(_tournament(axis, comparisons, by_id, verdicts))
+    return tournaments
 
 
 def _tournament(
     axis: Axis,
-    asked: Mapping[tuple[Axis, str, str, int], Mapping[bool, Question]],
-    known: Mapping[str, Item],
+    comparisons: Mapping[tuple[Axis, str, str, int], Mapping[bool, Question]],
+    by_id: Mapping[str, Item],
     verdicts: Mapping[str, Verdict],
 ) -> Tournament:
-    couples = {ids: _couple(ids, known) for _, ids, _, _ in asked}
+    couples = {ids: _couple(ids, by_id) for _, ids, _, _ in comparisons}
     names = sorted({item.method for couple in couples.values() for item in couple})
     contents, styles = (
         sorted({getattr(couple[0], part) for couple in couples.values()}) for part in ("content", "style")
     )
     wins = np.zeros((len(contents), len(styles), len(names), len(names)))
     duels: dict[tuple[str, str], Duel] = {}
-    for (_, ids, _, _), questions in sorted(asked.items()):
+    for (_, ids, _, _), questions in sorted(comparisons.items()):
         a, b = couples[ids]
         duel = duels.setdefault((a.method, b.method), Duel(a.method, b.method))
         won = _preference(questions, verdicts)
@@ -98,7 +99,7 @@ def _tournament(
             cell[names.index(a.method), names.index(b.method)] += won
             cell[names.index(b.method), names.index(a.method)] += 1 - won
     ranked = [duels[key] for key in sorted(duels)]
-    first = _first_preferred([q for questions in asked.values() for q in questions.values()], verdicts)
+    first = _first_preferred([q for questions in comparisons.values() for q in questions.values()], verdicts)
     try:
         estimates = bradley_terry_intervals(wins, names).estimates
     except ValueError as error:
@@ -106,17 +107,17 @@ def _tournament(
     return Tournament(axis, ranked, first, dict(zip(names, estimates, strict=True)))
 
 
-def _couple(ids: str, known: Mapping[str, Item]) -> tuple[Item, Item]:
+def _couple(ids: str, by_id: Mapping[str, Item]) -> tuple[Item, Item]:
     parts = ids.split(PAIR_MARK)
-    for cut in range(1, len(parts)):  # an id may hold the mark itself
+    for cut in range(1, len(parts)):  # an id may contain the mark
         a, b = PAIR_MARK.join(parts[:cut]), PAIR_MARK.join(parts[cut:])
-        if a in known and b in known:
-            return known[a], known[b]
-    raise ValueError(f"expected a pairwise question about two items of the manifest, found {ids!r}: plan anew")
+        if a in by_id and b in by_id:
+            return by_id[a], by_id[b]
+    raise ValueError(f"expected a pairwise question about two items of the manifest, found {ids!r}: plan the run again")
 
 
 def _preference(questions: Mapping[bool, Question], verdicts: Mapping[str, Verdict]) -> float | None:
-    """1 where A won, 0 where B did, 1/2 for a tie, None when one of both orders has no answer."""
+    """Return 1 where A won, 0 where B won, 1/2 for a tie, None where an order has no answer."""
     straight, swapped = (_value(questions.get(order), verdicts) for order in (False, True))
     if straight is None or swapped is None:
         return None

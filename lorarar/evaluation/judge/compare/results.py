@@ -1,4 +1,4 @@
-"""What judging found, as plain data, and the same as JSON."""
+"""Results of judging, as plain data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class Score:
 
     Attributes:
         estimate: the mean over decided images (or pairs) with its crossed interval; None when nothing is decided.
-        low, high: the mean over all of them with the undecided questions answered no, and yes.
-        decided, total: images, or pairs for the best case.
+        low: the mean over all of them with all undecided questions answered no.
+        high: the same with all of them answered yes.
+        decided: decided images, or pairs for the best case.
+        total: all images or pairs.
     """
 
     estimate: Estimate | None
@@ -31,7 +33,7 @@ class Score:
 
 @dataclass(frozen=True)
 class PairCell:
-    """One method at one pair: decided images of ``total``, and the share of them that is right."""
+    """One method at one pair: the decided images of ``total``, and the share of them that is right."""
 
     content: str
     style: str
@@ -47,13 +49,13 @@ class MethodScores:
     """One method at the pairs that all methods have.
 
     Attributes:
-        scores: by metric: those of `lorarar.evaluation.judge.read.scores.IMAGE_METRICS` (means over images: the average case), and "best",
-            the share of pairs of which any image is right on both axes.
-        best_of: k -> share of pairs of which at least one of k images would be right; without pairs of fewer images.
-        corrected: "content", "style" and "joint" shares freed of the judge's errors; empty without calibration.
+        scores: by metric: the means over images of `lorarar.evaluation.judge.read.scores.IMAGE_METRICS` (the average
+            case), and "best", the share of pairs with an image that is right on both axes.
+        best_of: by k, the share of pairs with at least one right image among k, over pairs with k or more images.
+        corrected: "content", "style" and "joint" shares, corrected for the judge's errors; empty without calibration.
         counts: of the voting questions.
-        flags: what JSON replies reported beside the answer, such as leaks, over decided questions.
-        matrix: by content and style.
+        flags: the flags of JSON replies, such as leaks, over decided questions.
+        matrix: the pairs, by content and style.
     """
 
     method: str
@@ -67,11 +69,11 @@ class MethodScores:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """The images of one prompt type, or all.
+    """The images of one prompt type, or of all.
 
     Attributes:
-        covers: what the intervals and tests cover, in words.
-        tied: by metric the methods that cannot be told from the best one, best first.
+        covers: the pairs that the intervals and tests cover, as text.
+        tied: by metric, the methods that do not differ from the best one, best first.
     """
 
     prompt_type: str
@@ -83,12 +85,12 @@ class ScoreGroup:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a report tells.
+    """All results of a run.
 
     Attributes:
-        counts: of all questions, other orders, repeats and perturbations included.
+        counts: of all questions, including other orders, repeats and perturbations.
         groups: "all" first, then each prompt type when there are several.
-        skipped: prompt types without pairs common to all methods, and why.
+        skipped: prompt types without pairs common to all methods, with the reasons.
     """
 
     counts: Counts

@@ -1,9 +1,9 @@
 """From raw replies to verdicts and scores of images.
 
-parsing        From a raw reply to a verdict
-probabilities  Probabilities of an answer's first token
-scores         Verdicts -> one score an image
-wordings       Answers in words
+answers        Answers in text: the yes or no, letter or digit at the start of a text
+parsing        Parsing: from a raw reply to a verdict
+probabilities  Probabilities of the first answer token: all spellings of one word against all spellings of the other
+scores         Scores of images: votes on both axes, with undecided questions counted separately
 """
 
 import lazy_loader

@@ -1,10 +1,10 @@
-"""Answers in words: what a text says that starts with one. Never a word from somewhere inside a text."""
+"""Answers in text: the yes or no, letter or digit at the start of a text; words inside a text are ignored."""
 
 from __future__ import annotations
 
 import re
 
-# Typographic signs as plain ones, so that the patterns need the plain ones only.
+# Typographic signs are replaced by plain ones, so that the patterns need only the latter.
 _PLAIN = str.maketrans(
     {
         "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": " - ", "\u2014": " - ", "\u2026": "...",
@@ -20,13 +20,13 @@ _DECLINED = re.compile(
     r"(?:assist|help|comply|answer|determine|tell|view|access|see (?:any|the) images?)\b"
 )
 _YES = re.compile(_START + r"yes" + _CLOSE + r"(?=$|[\s.,;:!])(?!\s*[?/|])")
-# "No doubt", "No. 5" and "no differences" are no answers: behind "no" comes a stop, or a word that opens a sentence.
+# "No doubt", "No. 5" and "no differences" are not answers: punctuation or a word that opens a sentence must follow.
 _NO = re.compile(
     _START + r"no" + _CLOSE + r"(?:(?=\s*(?:$|\.(?!\s*\d)|[,;:!\n]|-\s))"
     r"|(?=\s+(?:it|its|they|this|that|these|those|the|there|because|since|as)\b))(?!\s*[?/|])"
 )
 _YES_LATER = re.compile(r"(?<!\w)yes(?!\w)")
-# Not "yes, there are no differences", but "yes and no", "yes/no", "yes. no."
+# Matches "yes and no", "yes/no" and "yes. no.", but not "yes, there are no differences".
 _NO_LATER = re.compile(r"(?:\b(?:and|or|but|also)\s+|[/|]\s*)no\b|(?<![\w-])no" + _CLOSE + r"\s*(?:$|[.,;:!?/|]|-\s)")
 _DIGIT = re.compile(
     _START + r"([0-4])(?:\s*(?:/|out of)\s*4)?" + _CLOSE + r"(?:$|(?=\.(?!\d)|[;:!\n]|,(?!\d)|\s+[-(]|\s*\n))"
@@ -38,9 +38,9 @@ _LETTER_LATER = re.compile(
 
 
 def read_yes_no(text: str) -> bool | None:
-    """True or False for a text that starts with one clear answer, None for anything else.
+    """Return True or False for a text that starts with one clear answer, None for any other text.
 
-    None as well for a text that takes its answer back ("Yes and no") or declines to answer.
+    A text that retracts its answer ("Yes and no") or declines to answer gives None, too.
     """
     plain = _plain(text)
     if _DECLINED.search(plain):
@@ -53,7 +53,7 @@ def read_yes_no(text: str) -> bool | None:
 
 
 def read_letter(text: str) -> bool | None:
-    """True for A, False for B, None for anything else."""
+    """Return True for A, False for B, None for any other text."""
     plain = _plain(text)
     match = _LETTER.match(plain)
     if match is None or _LETTER_LATER.search(plain, match.end()) or _DECLINED.search(plain):
@@ -62,7 +62,7 @@ def read_letter(text: str) -> bool | None:
 
 
 def read_digit(text: str) -> int | None:
-    """A digit from 0 to 4 at the start, None for anything else."""
+    """Return the digit from 0 to 4 at the start of a text, None for any other text."""
     match = _DIGIT.match(_plain(text))
     return int(match.group(1)) if match else None
 

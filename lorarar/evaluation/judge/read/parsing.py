@@ -1,6 +1,6 @@
-"""From a raw reply to a verdict: finish reason, then token probabilities, then anchored text, then checked JSON.
+"""Parsing: from a raw reply to a verdict, by finish reason, token probabilities, the start of the text or checked JSON.
 
-A reply that is not clearly an answer abstains. Words are never looked for inside a text, only at its start.
+A reply without a clear answer abstains. Only the start of a text counts as an answer, never words inside it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _SCALE_TOP = 4
 
 
-def parse(reply: Reply, question: Question) -> Verdict:
-    """What a reply means. Never raises, whatever the reply holds."""
+def parse_reply(reply: Reply, question: Question) -> Verdict:
+    """Return the verdict of a reply. Never raises, whatever the reply holds."""
     if reply.failure:
         return Verdict(question.id, "invalid_input" if reply.invalid_input else "error", reason=reply.failure)
     if reply.finish_reason not in _FINISHED:
         return _abstain(question, f"the reply ended with {reply.finish_reason!r}")
     try:
-        return _READERS[question.answer](reply, question)
+        return _PARSERS[question.answer](reply, question)
     except (ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
         return _abstain(question, f"the reply is malformed: {error}")
 
@@ -39,25 +39,25 @@ def _pairwise(reply: Reply, question: Question) -> Verdict:
 
 
 def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: Callable[[str], bool | None]) -> Verdict:
-    """Token probabilities where they are there; a text that says something else, or two things, makes it abstain."""
-    text = _spoken(reply.text)
-    said = read(text)
+    """Read one of two words from token probabilities, or from the text without them; a contradiction abstains."""
+    text = _without_thoughts(reply.text)
+    answer = read(text)
     bounds = None if text != reply.text else probability_bounds(reply.top, words, complete=reply.complete)
     if bounds is None:
-        return _abstain(question, _unread(text)) if said is None else _ok(question, float(said))
+        return _abstain(question, _unclear(text)) if answer is None else _ok(question, float(answer))
     if isinstance(bounds, str):
         return _abstain(question, bounds)
     low, high = bounds
     if low <= 0.5 <= high:
         return _abstain(question, f"probability {low:.3f} to {high:.3f} decides nothing", p_yes=bounds)
-    # One forward pass has no text of its own: its text is a token that may be neither answer.
-    if not reply.complete and said is not (low > 0.5):
-        return _abstain(question, "the text does not say what the token probabilities say", p_yes=bounds)
+    # A single forward pass has only its most probable token as text, which may be neither word.
+    if not reply.complete and answer is not (low > 0.5):
+        return _abstain(question, "the text contradicts the token probabilities", p_yes=bounds)
     return _ok(question, float(low > 0.5), p_yes=bounds)
 
 
 def _scale(reply: Reply, question: Question) -> Verdict:
-    text = _spoken(reply.text)
+    text = _without_thoughts(reply.text)
     unfenced = _unfence(text)
     if unfenced.startswith("{"):
         score = _fields(unfenced, {"score": int})["score"]
@@ -65,15 +65,15 @@ def _scale(reply: Reply, question: Question) -> Verdict:
             return _abstain(question, f"expected a score from 0 to {_SCALE_TOP}, found {score}")
         return _ok(question, score / _SCALE_TOP)
     score = read_digit(text)
-    return _abstain(question, _unread(text)) if score is None else _ok(question, score / _SCALE_TOP)
+    return _abstain(question, _unclear(text)) if score is None else _ok(question, score / _SCALE_TOP)
 
 
 def _flags(reply: Reply, question: Question) -> Verdict:
-    found = _fields(_unfence(_spoken(reply.text)), {"same": bool, "leak": bool, "copy": bool})
-    return Verdict(question.id, "ok", float(found["same"]), details={"leak": found["leak"], "copy": found["copy"]})
+    flags = _fields(_unfence(_without_thoughts(reply.text)), {"same": bool, "leak": bool, "copy": bool})
+    return Verdict(question.id, "ok", float(flags["same"]), details={"leak": flags["leak"], "copy": flags["copy"]})
 
 
-_READERS: Mapping[Answer, Callable[[Reply, Question], Verdict]] = {
+_PARSERS: Mapping[Answer, Callable[[Reply, Question], Verdict]] = {
     "yes_no": _yes_no,
     "scale": _scale,
     "json": _flags,
@@ -82,12 +82,12 @@ _READERS: Mapping[Answer, Callable[[Reply, Question], Verdict]] = {
 
 
 def _fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
-    """A JSON object of exactly these fields and types; a `reason` may be added.
+    """Parse a JSON object of exactly these fields and types; a field `reason` is allowed.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the text is anything else.
     """
-    read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    read = json.loads(text, object_pairs_hook=_unique_fields, parse_constant=_no_constant)
     if not isinstance(read, dict):
         raise ValueError(f"expected a JSON object, found {type(read).__name__}")
     extra = sorted(set(read) - set(schema) - {"reason"})
@@ -99,19 +99,19 @@ def _fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
     return read
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a field is there twice")
-    return found
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("expected each field once, found one twice")
+    return fields
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"expected a JSON number, found {name}")
 
 
-def _spoken(text: str) -> str:
-    """The text behind a closed block of thoughts; a block that never closes has no answer."""
+def _without_thoughts(text: str) -> str:
+    """Return the text after a closed block of thoughts; without its end there is no answer."""
     return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
 
 
@@ -122,7 +122,7 @@ def _unfence(text: str) -> str:
     return text
 
 
-def _unread(text: str) -> str:
+def _unclear(text: str) -> str:
     return f"no clear answer at the start of {text[:60]!r}" if text.strip() else "the reply is empty"
 
 

@@ -1,4 +1,4 @@
-"""Probabilities of an answer's first token: those of all ways to write yes against all ways to write no."""
+"""Probabilities of the first answer token: all spellings of one word against all spellings of the other."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import math
 from collections.abc import Sequence
 
 MIN_MASS = 0.5  # of yes and no together
-_SLACK = 1e-3  # by which servers' rounded probabilities may exceed 1
-# Spaces, among them those of SentencePiece and of byte-level vocabularies, and what punctuates or quotes an answer.
+_SLACK = 1e-3  # by how much a server's rounded probabilities may exceed 1
+# Spaces, including those of SentencePiece and of byte-level vocabularies, punctuation and quotes.
 _AROUND = " \t\n\r\u2581\u0120\u010a.,;:!*_\"'`\u201c\u201d()[]"
 
 
 def spelling(token: str) -> str:
-    """A token without case and without the space, quotes and punctuation around it."""
+    """Return a token in lower case, without the space, quotes and punctuation around it."""
     return token.strip(_AROUND).lower()
 
 
 def probability_bounds(
     top: Sequence[tuple[str, float]], words: tuple[str, str], *, complete: bool
 ) -> tuple[float, float] | str | None:
-    """Bounds of p(first word), given that the answer is one of the two words.
+    """Compute bounds of p(first word), given that the answer is one of the two words.
 
-    The list may hide variants of either word: whatever mass it leaves over could belong to the one or the other.
+    The list may omit variants of either word: the remaining probability mass could belong to either.
 
     Args:
         top: (token, natural log of its probability).
         words: in lower case, such as ("yes", "no").
-        complete: whether tokens that are not listed are neither word.
+        complete: whether all tokens of either word are listed.
 
     Returns:
-        (low, high); a reason to abstain when the two words have less than half of the mass; None when there are no
-        usable probabilities at all.
+        (low, high); a reason to abstain where the two words have less than half of the mass; None without usable
+        probabilities.
     """
     mass = _masses(top, words)
     if mass is None:
@@ -44,15 +44,15 @@ def probability_bounds(
 
 
 def _masses(top: Sequence[tuple[str, float]], words: tuple[str, str]) -> tuple[float, float, float] | None:
-    """Probabilities of the first word, of the second, and of everything listed; None for what are no probabilities."""
-    found = dict.fromkeys(words, 0.0)
+    """Return the mass of the first word, of the second, and of the whole list; None for invalid probabilities."""
+    masses = dict.fromkeys(words, 0.0)
     listed = 0.0
     for token, log in top:
         if math.isnan(log) or log > _SLACK:
             return None
         listed += math.exp(log)
-        if spelling(token) in found:
-            found[spelling(token)] += math.exp(log)
+        if spelling(token) in masses:
+            masses[spelling(token)] += math.exp(log)
     if not top or listed > 1 + 10 * _SLACK:
         return None
-    return found[words[0]], found[words[1]], listed
+    return masses[words[0]], masses[words[1]], listed

@@ -1,4 +1,4 @@
-"""Verdicts -> one score an image: votes on both axes, with everything that is undecided counted apart."""
+"""Scores of images: votes on both axes, with undecided questions counted separately."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lorarar.evaluation.judge.records import Question, Verdict
 
 @dataclass(frozen=True)
 class Counts:
-    """How many questions ended in which state."""
+    """The number of questions in each state."""
 
     ok: int = 0
     abstain: int = 0
@@ -22,12 +22,12 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All that were to be asked."""
+        """The number of all questions."""
         return self.ok + self.undecided
 
     @property
     def undecided(self) -> int:
-        """All without a vote."""
+        """The number of questions without a vote."""
         return self.abstain + self.error + self.invalid_input + self.not_run
 
     def __add__(self, other: Counts) -> Counts:
@@ -36,11 +36,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class AxisScore:
-    """One image on one axis, a vote a reference.
+    """One image on one axis, with one vote for each reference.
 
     Attributes:
-        yes: references on which the vote was yes.
-        soft: the sum over decided references of the probability of yes, or of the value where there is none.
+        yes: the number of references with the vote yes.
+        soft: the sum over decided references of the probability of yes, or of the value without probabilities.
     """
 
     counts: Counts
@@ -48,12 +48,12 @@ class AxisScore:
     soft: float
 
     def passes(self) -> bool | None:
-        """Whether strictly more than half of the references say yes; None when the undecided could change it."""
+        """Return whether more than half of the references vote yes; None when undecided ones could change it."""
         worst, best = self.bounds()
         return worst if worst == best else None
 
     def bounds(self) -> tuple[bool, bool]:
-        """Whether it passes if all undecided references had said no, and if all had said yes."""
+        """Return whether the axis passes if all undecided references vote no, and if all vote yes."""
         if not self.counts.total:
             return False, True
         return 2 * self.yes > self.counts.total, 2 * (self.yes + self.counts.undecided) > self.counts.total
@@ -68,12 +68,12 @@ class ImageScore:
 
     @property
     def counts(self) -> Counts:
-        """Of both axes' questions."""
+        """The counts of both axes' questions."""
         return self.axes["content"].counts + self.axes["style"].counts
 
     @property
     def correct(self) -> bool | None:
-        """Whether both axes pass; None when undecided questions could change it."""
+        """Whether both axes pass; None when undecided questions could change this."""
         passes = [self.axes[axis].passes() for axis in AXES]
         if False in passes:
             return False
@@ -82,7 +82,7 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Value:
-    """An image's value of a metric, None when undecided, and its bounds with the undecided at 0 and at 1."""
+    """An image's value of a metric (None when undecided), and its bounds with undecided questions at 0 and at 1."""
 
     value: float | None
     low: float
@@ -95,11 +95,11 @@ ImageMetric = Callable[[ImageScore], Value]
 def score_images(
     items: Iterable[Item], questions: Iterable[Question], verdicts: Mapping[str, Verdict]
 ) -> list[ImageScore]:
-    """The score of each item, in the items' order.
+    """Compute the score of each item, in the items' order.
 
     A reference has one vote: that of its question in the first order and of its first repeat. Other orders and repeats
-    tell how consistent the judge is (`lorarar.evaluation.judge.trust.consistency`) and do not vote. A question without verdict is
-    "not_run". Pairwise questions are left out.
+    measure the judge's consistency (`lorarar.evaluation.judge.trust.consistency`) and do not vote. A question without a
+    verdict is "not_run". Pairwise questions are ignored.
     """
     votes: dict[tuple[str, Axis], list[Verdict | None]] = defaultdict(list)
     for question in voting(questions):
@@ -108,12 +108,12 @@ def score_images(
 
 
 def in_order(questions: Iterable[Question]) -> list[Question]:
-    """Questions by item, axis, reference, order and repeat, so that no result depends on how they were listed."""
+    """Sort questions by item, axis, reference, order and repeat, so that results do not depend on their order."""
     return sorted(questions, key=lambda q: (q.item, q.axis, q.reference, q.perturbation, q.swapped, q.repeat, q.id))
 
 
 def voting(questions: Iterable[Question]) -> list[Question]:
-    """One question for each item, axis and reference: without perturbation, the first order's, the first repeat's."""
+    """Return the question that votes for each item, axis and reference: unperturbed, first order, first repeat."""
     chosen: dict[tuple[str, Axis, str], Question] = {}
     for question in questions:
         key = (question.item, question.axis, question.reference)
@@ -124,21 +124,21 @@ def voting(questions: Iterable[Question]) -> list[Question]:
 
 
 def is_yes(verdict: Verdict) -> bool:
-    """Whether a decided verdict votes yes: a value above 1/2."""
+    """Return whether a decided verdict votes yes: its value is above 1/2."""
     return verdict.value is not None and verdict.value > 0.5
 
 
 def probability(verdict: Verdict) -> float:
-    """A decided verdict's probability of yes (the middle of its bounds), or its value where there is none."""
+    """Return a decided verdict's probability of yes (the middle of its bounds), or its value without bounds."""
     if verdict.p_yes is not None:
         return sum(verdict.p_yes) / 2
     return float(verdict.value or 0.0)
 
 
 def count_states(verdicts: Iterable[Verdict | None]) -> Counts:
-    """How many ended in which state; None is a question that was not run."""
-    found: Counter[str] = Counter("not_run" if verdict is None else verdict.state for verdict in verdicts)
-    return Counts(**found)
+    """Count the verdicts in each state; None counts as "not_run"."""
+    counts: Counter[str] = Counter("not_run" if verdict is None else verdict.state for verdict in verdicts)
+    return Counts(**counts)
 
 
 def _order(question: Question) -> tuple[str, bool, int]:
@@ -160,21 +160,21 @@ def _passing(axis: Axis) -> ImageMetric:
 
 
 def _mean(axis: Axis, total: Callable[[AxisScore], float]) -> ImageMetric:
-    """The mean over an axis' references of what ``total`` sums."""
+    """Return the metric of a mean over an axis' references, given the function of their sum."""
 
     def measure(image: ImageScore) -> Value:
         score = image.axes[axis]
-        counts, found = score.counts, total(score)
+        counts, summed = score.counts, total(score)
         if not counts.total:
             return Value(None, 0.0, 1.0)
-        bounds = found / counts.total, (found + counts.undecided) / counts.total
-        return Value(found / counts.ok if counts.ok else None, *bounds)
+        bounds = summed / counts.total, (summed + counts.undecided) / counts.total
+        return Value(summed / counts.ok if counts.ok else None, *bounds)
 
     return measure
 
 
-def _both(content: ImageMetric, style: ImageMetric) -> ImageMetric:
-    """The product of two metrics; 0 when either is 0, whatever the other."""
+def _product(content: ImageMetric, style: ImageMetric) -> ImageMetric:
+    """Return the product of two metrics; it is 0 when either is 0, even if the other is undecided."""
 
     def measure(image: ImageScore) -> Value:
         a, b = content(image), style(image)
@@ -194,16 +194,16 @@ def _soft(score: AxisScore) -> float:
     return score.soft
 
 
-# content, style: the official rule on one axis; mars2: on both. _share: the share of references that say yes.
-# soft_: the mean probability of yes instead of the vote; soft_mars2 is the product of both axes.
+# content, style: the majority rule on one axis; mars2: on both axes. _share: the share of references that vote yes.
+# soft_: the mean probability of yes instead of the vote; soft_mars2: the product of both axes.
 IMAGE_METRICS: Mapping[str, ImageMetric] = {
-    "mars2": _both(_passing("content"), _passing("style")),
+    "mars2": _product(_passing("content"), _passing("style")),
     "content": _passing("content"),
     "style": _passing("style"),
     "content_share": _mean("content", _yes),
     "style_share": _mean("style", _yes),
-    "joint_share": _both(_mean("content", _yes), _mean("style", _yes)),
+    "joint_share": _product(_mean("content", _yes), _mean("style", _yes)),
     "soft_content": _mean("content", _soft),
     "soft_style": _mean("style", _soft),
-    "soft_mars2": _both(_mean("content", _soft), _mean("style", _soft)),
+    "soft_mars2": _product(_mean("content", _soft), _mean("style", _soft)),
 }

@@ -44,7 +44,7 @@ class Evidence:
         case_verdicts: by the cases' ids.
         image_root: the items' paths are relative to it.
         reference_root: the references' paths are relative to it.
-        labels: people's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_labels`.
+        labels: people's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_human_labels`.
     """
 
     rubric: Rubric

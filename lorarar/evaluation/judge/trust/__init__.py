@@ -1,12 +1,12 @@
-"""How far a judge can be trusted: calibration, gate, consistency, agreement with people.
+"""Trust in a judge: calibration, gate, consistency, agreement with people.
 
-agreement    Do people, this judge and other judges agree about the same images?
-calibration  Questions whose right answer is known without asking anybody
-consistency  Does the judge say the same when it is asked the same in another way?
-degenerate   Images that no judge may accept
-gate         The gate
-labels       People's labels, kept in the folder of the run that they are about
-rating       A blinded sheet on which people rate images
+agreement          Agreement of people, this judge and other judges about the same images
+calibration        Calibration: questions with known answers, made from the references
+consistency        Consistency: whether the judge gives the same answer when the question is asked in another way
+degenerate_images  Degenerate images, which no judge may accept: blanks, noise, text cards and collages
+gate               Gate: whether a judge's answers to the calibration are good enough for its scores to be used
+labels             Labels by people, kept in the folder of the run that they are about
+rating_sheet       Rating sheet: a shuffled sheet without names of methods, on which people rate images
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Do people, this judge and other judges agree about the same images?"""
+"""Agreement of people, this judge and other judges about the same images."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ Ratings = Mapping[str, Mapping[Unit, int]]
 
 @dataclass(frozen=True)
 class RaterPair:
-    """Two raters on the images of one axis that both rated.
+    """Two raters on one axis, over the images that both rated.
 
     Attributes:
-        kappa: with an interval that takes images as independent.
+        agreed: the share of equal ratings.
+        kappa: Cohen's, with an interval that takes images as independent.
     """
 
     axis: Axis
@@ -41,32 +42,32 @@ class Agreement:
     """All raters on both axes.
 
     Attributes:
-        alpha: Krippendorff's, over all raters (the majority is none of them).
+        alpha: Krippendorff's, over all raters without the majority.
     """
 
     pairs: list[RaterPair]
     alpha: dict[Axis, float]
 
 
-def read_labels(path: Path, items: Iterable[Item], *, key: Path | None = None) -> dict[str, dict[Unit, int]]:
-    """People's labels, by rater.
+def read_human_labels(path: Path, items: Iterable[Item], *, key: Path | None = None) -> dict[str, dict[Unit, int]]:
+    """Read people's labels, by rater.
 
     Args:
         path: CSV with the columns item, axis, label (1, yes, 0 or no; empty: not rated) and rater.
-        items: those that may be labelled.
-        key: the key of a blinded sheet, where ``item`` holds the sheet's anonymous ids.
+        items: the items that may be labelled.
+        key: the key of a rating sheet, where ``item`` holds the sheet's anonymous ids.
 
     Raises:
         ValueError: a column is missing, an item, axis or label is unknown, or a rater labelled an image twice.
     """
     names = _read_key(key) if key else None
-    known = {item.id for item in items}
-    found: dict[str, dict[Unit, int]] = {}
+    ids = {item.id for item in items}
+    ratings: dict[str, dict[Unit, int]] = {}
     for line, row in _rows(path, COLUMNS):
         where = f"{path}, line {line}"
         item = row["item"] if names is None else names.get(row["item"], "")
-        if item not in known:
-            raise ValueError(f"{where}: expected an item of the manifest, found {row['item']!r}: give the sheet's key?")
+        if item not in ids:
+            raise ValueError(f"{where}: expected an item of the manifest, found {row['item']!r}: pass the sheet's key")
         if row["axis"] not in AXES:
             raise ValueError(f"{where}: expected the axis content or style, found {row['axis']!r}")
         label = row["label"].lower()
@@ -75,35 +76,36 @@ def read_labels(path: Path, items: Iterable[Item], *, key: Path | None = None) -
         if label not in _LABELS:
             raise ValueError(f"{where}: expected a label 1, 0, yes or no, found {row['label']!r}")
         axis: Axis = "content" if row["axis"] == "content" else "style"
-        rated = found.setdefault(row["rater"] or "anonymous", {})
+        rated = ratings.setdefault(row["rater"] or "anonymous", {})
         if (item, axis) in rated:
-            raise ValueError(f"{where}: {row['rater']!r} labelled {item!r} on {axis} before: keep one of the lines")
+            raise ValueError(f"{where}: {row['rater']!r} labelled {item!r} on {axis} twice: keep one of the lines")
         rated[item, axis] = _LABELS[label]
-    return found
+    return ratings
 
 
 def judge_ratings(images: Iterable[ImageScore]) -> dict[Unit, int]:
-    """A judge as one more rater: whether each axis passes; undecided ones are left out."""
-    return {
-        (image.item.id, axis): int(passes)
-        for image in images
-        for axis in AXES
-        if (passes := image.axes[axis].passes()) is not None
-    }
+    """Return a judge's ratings: whether each axis passes; undecided axes are left out."""
+    ratings = {}
+    for image in images:
+        for axis in AXES:
+            passes = image.axes[axis].passes()
+            if passes is not None:
+                ratings[image.item.id, axis] = int(passes)
+    return ratings
 
 
 def majority(ratings: Ratings) -> dict[Unit, int]:
-    """What more than half of the raters of a unit say; evenly split units are left out."""
-    found = {}
+    """Return the rating of more than half of a unit's raters; evenly split units are left out."""
+    consensus = {}
     for unit in sorted({unit for rated in ratings.values() for unit in rated}):
         votes = [rated[unit] for rated in ratings.values() if unit in rated]
         if 2 * sum(votes) != len(votes):
-            found[unit] = int(2 * sum(votes) > len(votes))
-    return found
+            consensus[unit] = int(2 * sum(votes) > len(votes))
+    return consensus
 
 
 def compare_raters(judges: Ratings, people: Ratings | None = None) -> Agreement:
-    """Every two raters, and every judge with the majority of people where there are several.
+    """Compare every two raters, and every judge with the majority of people where there are several.
 
     Raises:
         ValueError: a judge and a person, or one of them and the majority, have the same name.
@@ -138,7 +140,7 @@ def _read_key(path: Path) -> dict[str, str]:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a CSV file with these columns, values stripped, with their numbers."""
+    """Read the lines of a CSV file with these columns, with their numbers and stripped values."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]

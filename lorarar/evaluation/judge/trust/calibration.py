@@ -1,4 +1,4 @@
-"""Questions whose right answer is known without asking anybody: made of the references themselves."""
+"""Calibration: questions with known answers, made from the references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lorarar.datasets import Axis, ImageError, ReferenceConcept, References
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, PlannedImage, collect_plan
 from lorarar.evaluation.judge.records import Question, Verdict
 from lorarar.evaluation.judge.trust.degenerate_images import DRAWN, draw_collage, draw_degenerate
-from lorarar.storage import write_json
+from lorarar.storage import atomic_write, write_json
 
 CASES_OF_A_KIND = 16
 _Choice = tuple[ReferenceConcept, str, str]  # concept, reference and image, both below the references' root
@@ -29,8 +29,9 @@ class CalibrationCase:
         kind: same_subject, same_style (another image of it), style_itself, exact_copy, other_subject, other_style,
             blank, noise, collage, text_card.
         label: 1 or 0, the right answer on this axis.
-        reference: path below the references' root; image: absolute path of the test image.
-        degenerate: only a wrong yes matters. A collage is accepted wrongly when both axes say yes.
+        reference: the reference's path below the references' root.
+        image: the absolute path of the test image.
+        degenerate: whether only a wrong yes counts. A collage is wrongly accepted when both axes say yes.
     """
 
     id: str
@@ -44,11 +45,11 @@ class CalibrationCase:
 
 @dataclass(frozen=True)
 class Calibration:
-    """All cases.
+    """All cases of a calibration.
 
     Attributes:
-        concepts: by case id: what its question is about.
-        tests: by case id: root and path below it of the test image.
+        concepts: the concept of each question, by case id.
+        tests: the root of each test image and the path below it, by case id.
     """
 
     cases: tuple[CalibrationCase, ...]
@@ -64,11 +65,11 @@ def make_cases(
     limit: int = CASES_OF_A_KIND,
     seed: int = 0,
 ) -> Calibration:
-    """Chooses cases by lot, at most `limit` of each kind and axis, and draws the degenerate images into `folder`.
+    """Choose cases at random, at most `limit` of each kind and axis, and draw the degenerate images into a folder.
 
-    Images that are there are kept: for other references or another limit, the folder has to be emptied first.
-    Concepts without images are passed over. What the references cannot give (another photo of a subject that has only
-    one) is left out; the gate then says that too few cases were decided.
+    Images that exist are kept: for other references or another limit, the folder must be emptied first. Concepts
+    without images are skipped. Cases that the references do not allow (another photo of a subject with one photo) are
+    left out; the gate then reports too few decided cases.
     """
     folder.mkdir(parents=True, exist_ok=True)
     maker = _Maker(references, folder, gallery or Gallery(), limit, random.Random(seed))
@@ -79,7 +80,7 @@ def make_cases(
 
 
 def plan_cases(calibration: Calibration, references: References, asking: Asking, gallery: Gallery) -> Plan:
-    """One question for each case; none with a pairwise rubric, which has no right answer to a single image."""
+    """Plan one question for each case; none with a pairwise rubric, which does not judge single images."""
     if asking.rubric.answer == "pairwise":
         return collect_plan([])
     planned = []
@@ -93,20 +94,20 @@ def plan_cases(calibration: Calibration, references: References, asking: Asking,
 def write_calibration(
     path: Path, cases: Sequence[CalibrationCase], questions: Sequence[Question], verdicts: Mapping[str, Verdict]
 ) -> dict[str, Verdict]:
-    """Writes every case with its verdict, and returns the verdicts by the cases' ids."""
+    """Write every case with its verdict, and return the verdicts by case id."""
     by_case = {question.item: verdicts[question.id] for question in questions}
     entries = []
     for case in cases:
         about = {key: value for key, value in asdict(case).items() if key != "image"}
-        found = by_case[case.id]
-        entries.append({**about, "state": found.state, "value": found.value, "reason": found.reason})
+        verdict = by_case[case.id]
+        entries.append({**about, "state": verdict.state, "value": verdict.value, "reason": verdict.reason})
     write_json(path, entries)
     return by_case
 
 
 @dataclass
 class _Maker:
-    """Collects cases."""
+    """The cases under construction."""
 
     references: References
     folder: Path
@@ -118,7 +119,7 @@ class _Maker:
     tests: dict[str, tuple[Path, str]] = field(default_factory=dict)
 
     def add_positives(self) -> None:
-        """Another image of the same concept, and the reference itself."""
+        """Add another image of the same concept, and the reference itself."""
         kinds: tuple[tuple[Axis, str, str], ...] = (
             ("content", "same_subject", "exact_copy"),
             ("style", "same_style", "style_itself"),
@@ -129,28 +130,28 @@ class _Maker:
             self._add(itself, 1, [(c, r, r) for c in concepts for r in c.images])
 
     def add_negatives(self) -> None:
-        """Another concept of the same axis; and a photo asked for its style, a style image asked for its subject."""
+        """Add another concept of the same axis, and a concept of the other axis."""
         kinds: tuple[tuple[Axis, Axis, str, str], ...] = (
             ("content", "style", "other_subject", "style_itself"),
             ("style", "content", "other_style", "same_subject"),
         )
         for axis, opposite, other, crossed in kinds:
-            mine = self._usable(axis)
+            of_axis = self._usable(axis)
             foreign = [image for concept in self._usable(opposite) for image in concept.images]
-            self._add(other, 0, [(c, r, i) for c, d in _different(axis, mine) for r in c.images for i in d.images])
-            self._add(crossed, 0, [(c, r, i) for c in mine for r in c.images for i in foreign])
+            self._add(other, 0, [(c, r, i) for c, d in _different(axis, of_axis) for r in c.images for i in d.images])
+            self._add(crossed, 0, [(c, r, i) for c in of_axis for r in c.images for i in foreign])
 
     def add_degenerates(self) -> None:
-        """Blanks, noise and text cards on both axes; collages of a photo and a style image on both axes together."""
+        """Add blanks, noise and text cards on each axis, and collages of a photo and a style image on both axes."""
         axes: tuple[Axis, ...] = ("content", "style")
         choices = {axis: [(c, r) for c in self._usable(axis) for r in c.images] for axis in axes}
         for kind, axis in itertools.product(DRAWN, axes):
-            for number, (concept, reference) in enumerate(self._some(choices[axis])):
+            for number, (concept, reference) in enumerate(self._draw_choices(choices[axis])):
                 path = self.folder / f"{kind}_{axis}_{number}.png"
                 if not path.exists():
                     _save(draw_degenerate(kind, number, self._shown(reference).size), path)
                 self._append(kind, number, 0, concept, reference, (self.folder, path.name))
-        pairs = zip(self._some(choices["content"]), self._some(choices["style"]), strict=False)
+        pairs = zip(self._draw_choices(choices["content"]), self._draw_choices(choices["style"]), strict=False)
         for number, (content, style) in enumerate(pairs):
             path = self.folder / f"collage_{number}.png"
             if not path.exists():
@@ -159,17 +160,17 @@ class _Maker:
                 self._append("collage", number, 0, concept, reference, (self.folder, path.name))
 
     def _shown(self, reference: str) -> PlannedImage:
-        found = self.gallery.show(self.references.root, reference)
-        if found.reason:
-            raise ImageError(f"expected a readable reference image, found {found.reason}")
-        return found
+        image = self.gallery.show(self.references.root, reference)
+        if image.reason:
+            raise ImageError(f"expected a readable reference image, found {image.reason}")
+        return image
 
     def _usable(self, axis: Axis) -> list[ReferenceConcept]:
-        known = self.references.concepts
-        return [known[axis, name] for name in self.references.names(axis) if known[axis, name].images]
+        concepts = [self.references.concepts[axis, name] for name in self.references.names(axis)]
+        return [concept for concept in concepts if concept.images]
 
-    def _some(self, choices: Sequence[tuple[ReferenceConcept, str]]) -> list[tuple[ReferenceConcept, str]]:
-        """`limit` choices by lot; each again and again where there are fewer."""
+    def _draw_choices(self, choices: Sequence[tuple[ReferenceConcept, str]]) -> list[tuple[ReferenceConcept, str]]:
+        """Draw `limit` choices at random; where there are fewer, they repeat."""
         mixed = self.lot.sample(choices, len(choices))
         return list(itertools.islice(itertools.cycle(mixed), self.limit))
 
@@ -188,15 +189,16 @@ class _Maker:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Whole or not at all: what is there is taken to be whole."""
-    part = path.with_suffix(".part")
-    image.save(part, "PNG", compress_level=1)
-    part.replace(path)
+    with atomic_write(path, force=True) as temporary:  # a file that exists counts as complete
+        image.save(temporary, "PNG", compress_level=1)
 
 
 def _different(axis: Axis, concepts: Sequence[ReferenceConcept]) -> Iterator[tuple[ReferenceConcept, ReferenceConcept]]:
-    """Pairs of concepts that are known to differ: not two styles of one phrase, where phrases tell styles apart."""
-    telling = axis == "style" and len({concept.phrase for concept in concepts}) > 1
-    for one, other in itertools.permutations(concepts, 2):
-        if not (telling and one.phrase == other.phrase):
-            yield one, other
+    """Yield pairs of concepts that certainly differ; two styles with one phrase may be the same style.
+
+    Where all styles share one phrase, the phrase does not identify a style and is ignored.
+    """
+    phrases_differ = axis == "style" and len({concept.phrase for concept in concepts}) > 1
+    for first, second in itertools.permutations(concepts, 2):
+        if not (phrases_differ and first.phrase == second.phrase):
+            yield first, second

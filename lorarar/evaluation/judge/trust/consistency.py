@@ -1,4 +1,4 @@
-"""Does the judge say the same when it is asked the same in another way?"""
+"""Consistency: whether the judge gives the same answer when the question is asked in another way."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ class Consistency:
     """Two ways to ask the same questions of one axis.
 
     Attributes:
-        asked: questions that were asked both ways; ``decided``: those answered both ways.
-        agreed: the same vote both ways.
-        yes_first, yes_second: votes of yes in either way; far apart, the judge prefers a position.
-        kappa: agreement beyond chance. Agreement proves nothing alone: a judge that answers without looking agrees too.
+        asked: questions asked both ways.
+        decided: questions answered both ways.
+        agreed: the share of equal votes.
+        yes_first: votes of yes the first way.
+        yes_second: votes of yes the second way; far from the first number, the judge prefers a position.
+        kappa: agreement beyond chance. A judge that ignores the images may agree with itself, too.
     """
 
     asked: int
@@ -34,26 +36,30 @@ class Consistency:
 
 
 def swapped_consistency(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[Axis, Consistency]:
-    """Reference first against test image first, for each axis on which both were asked."""
+    """Compare reference first with test image first, for each axis with questions in both orders."""
     couples = swapped_couples(questions)
     return _by_axis(couples, verdicts)
 
 
 def repeat_consistency(questions: Iterable[Question], verdicts: Mapping[str, Verdict]) -> dict[Axis, Consistency]:
-    """The first repeat against each later one, for each axis on which there are any."""
+    """Compare the first repeat with each later one, for each axis with repeats."""
     groups: dict[tuple[object, ...], dict[int, Question]] = defaultdict(dict)
     for q in questions:
         groups[q.item, q.axis, q.reference, q.swapped, q.perturbation][q.repeat] = q
-    couples = [
-        (group[0], group[repeat]) for group in groups.values() if 0 in group for repeat in sorted(group) if repeat
-    ]
+    couples = []
+    for group in groups.values():
+        if 0 in group:
+            couples += [(group[0], group[repeat]) for repeat in sorted(group) if repeat]
     return _by_axis(couples, verdicts)
 
 
 def perturbation_consistency(
     questions: Iterable[Question], verdicts: Mapping[str, Verdict]
 ) -> dict[str, dict[Axis, Consistency]]:
-    """Each question against the same under each perturbation that it was asked with, see `lorarar.evaluation.judge.ask.perturbations`."""
+    """Compare each question with the same question under each of its perturbations.
+
+    See `lorarar.evaluation.judge.ask.perturbations`.
+    """
     groups: dict[tuple[object, ...], dict[str, Question]] = defaultdict(dict)
     for q in questions:
         groups[q.item, q.axis, q.reference, q.swapped, q.repeat][q.perturbation] = q
@@ -65,7 +71,7 @@ def perturbation_consistency(
 
 
 def swapped_couples(questions: Iterable[Question]) -> list[tuple[Question, Question]]:
-    """The questions that were asked in both orders, the usual order first."""
+    """Return the questions in both orders, the usual order first."""
     groups: dict[tuple[object, ...], dict[bool, Question]] = defaultdict(dict)
     for q in questions:
         if q.answer != "pairwise":
@@ -77,7 +83,7 @@ def _by_axis(couples: Iterable[tuple[Question, Question]], verdicts: Mapping[str
     of_axis: dict[Axis, list[tuple[Verdict | None, Verdict | None]]] = {axis: [] for axis in AXES}
     for first, second in couples:
         of_axis[first.axis].append((verdicts.get(first.id), verdicts.get(second.id)))
-    return {axis: _compare(found) for axis, found in of_axis.items() if found}
+    return {axis: _compare(pairs) for axis, pairs in of_axis.items() if pairs}
 
 
 def _compare(couples: list[tuple[Verdict | None, Verdict | None]]) -> Consistency:

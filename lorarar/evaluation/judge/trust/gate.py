@@ -1,4 +1,4 @@
-"""The gate: may this judge's scores be believed? Its answers to questions whose right answer is known decide."""
+"""Gate: whether a judge's answers to the calibration are good enough for its scores to be used."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class AxisGate:
     """One axis' answers to the calibration's questions.
 
     Attributes:
-        sensitivity: decided positives answered yes; specificity: decided negatives answered no.
-        false_accepts: decided degenerate images (blank, noise, text card, collage) that were accepted; a collage is
-            accepted when it passes on both axes.
-        auc: of the probability of yes, positives against negatives; NaN when either is missing.
-        undecided: cases without a vote, for (positives, negatives, degenerate images).
+        sensitivity: the share of yes among decided positives.
+        specificity: the share of no among decided negatives.
+        false_accepts: the share of accepted images among decided degenerate ones; a collage is accepted when it passes
+            on both axes.
+        auc: of the probability of yes, positives against negatives; NaN without one of them.
+        undecided: the numbers of cases without a vote: positives, negatives, degenerate images.
     """
 
     sensitivity: Rate
@@ -45,7 +46,7 @@ class CalibrationGate:
     """The verdict on a judge.
 
     Attributes:
-        reasons: why it failed, in words; none when it passed.
+        reasons: the reasons for a failure; empty for a pass.
     """
 
     axes: Mapping[Axis, AxisGate]
@@ -53,16 +54,16 @@ class CalibrationGate:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against the judge."""
+        """Whether the judge passed the calibration."""
         return not self.reasons
 
 
 def evaluate_gate(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> CalibrationGate:
-    """Holds a judge's verdicts against the right answers.
+    """Compare a judge's verdicts with the right answers.
 
-    It passes when on both axes sensitivity and specificity are at least 0.8 and at most 5 % of the degenerate images
-    are accepted. Undecided cases count for neither side; when fewer than five or less than half of the cases behind a
-    rate are decided, the judge cannot be calibrated, and fails.
+    The judge passes when on both axes sensitivity and specificity are at least 0.8 and at most 5 % of the degenerate
+    images are accepted. Undecided cases count for neither side. When fewer than five or less than half of the cases of
+    a rate are decided, the judge cannot be calibrated and fails.
 
     Args:
         verdicts: by the cases' ids; a case without verdict is undecided.
@@ -72,19 +73,19 @@ def evaluate_gate(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdi
 
 
 def _axis(axis: Axis, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> AxisGate:
-    mine = [case for case in cases if case.axis == axis]
+    of_axis = [case for case in cases if case.axis == axis]
     positive, negative = (
-        [verdicts.get(case.id) for case in mine if case.label == label and not case.degenerate] for label in (1, 0)
+        [verdicts.get(case.id) for case in of_axis if case.label == label and not case.degenerate] for label in (1, 0)
     )
     yes, no = _decided(positive), _decided(negative)
-    accepted = [answer for case in mine if case.degenerate and (answer := _accepts(case, cases, verdicts)) is not None]
-    degenerate = sum(case.degenerate for case in mine)
+    degenerate = [_accepts(case, cases, verdicts) for case in of_axis if case.degenerate]
+    accepted = [answer for answer in degenerate if answer is not None]
     return AxisGate(
         sensitivity=Rate(sum(map(is_yes, yes)), len(yes)),
         specificity=Rate(len(no) - sum(map(is_yes, no)), len(no)),
         false_accepts=Rate(sum(accepted), len(accepted)),
         auc=auc([probability(v) for v in yes], [probability(v) for v in no]),
-        undecided=(len(positive) - len(yes), len(negative) - len(no), degenerate - len(accepted)),
+        undecided=(len(positive) - len(yes), len(negative) - len(no), len(degenerate) - len(accepted)),
     )
 
 
@@ -93,9 +94,9 @@ def _decided(verdicts: Sequence[Verdict | None]) -> list[Verdict]:
 
 
 def _accepts(case: CalibrationCase, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> bool | None:
-    """Whether a degenerate image is wrongly accepted; None when undecided.
+    """Return whether a degenerate image is wrongly accepted; None when undecided.
 
-    Half of a collage does show what is asked for: it is wrong only to accept it on both axes.
+    Half of a collage does show the concept, so it is wrong only to accept a collage on both axes.
     """
     answer = _answer(verdicts.get(case.id))
     if case.kind != "collage" or answer is False:
@@ -110,25 +111,25 @@ def _answer(verdict: Verdict | None) -> bool | None:
     return is_yes(verdict) if verdict is not None and verdict.state == "ok" else None
 
 
-def _reasons(axis: Axis, found: AxisGate) -> list[str]:
+def _reasons(axis: Axis, gate: AxisGate) -> list[str]:
     named = (
-        ("sensitivity", found.sensitivity, found.undecided[0]),
-        ("specificity", found.specificity, found.undecided[1]),
-        ("false accepts of degenerate images", found.false_accepts, found.undecided[2]),
+        ("sensitivity", gate.sensitivity, gate.undecided[0]),
+        ("specificity", gate.specificity, gate.undecided[1]),
+        ("false accepts of degenerate images", gate.false_accepts, gate.undecided[2]),
     )
     reasons = [
         f"{axis}: {name} cannot be calibrated: {rate.total} of {rate.total + undecided} cases are decided, expected at "
-        f"least {MIN_DECIDED} and half of them: add reference images, or look at why the judge decides nothing"
+        f"least {MIN_DECIDED} and half of them: add reference images, or find out why the judge decides so few"
         for name, rate, undecided in named
         if rate.total < MIN_DECIDED or rate.total < undecided
     ]
-    if found.sensitivity.total and found.sensitivity.value < MIN_SENSITIVITY:
-        reasons.append(f"{axis}: sensitivity {found.sensitivity.value:.3f} is below {MIN_SENSITIVITY}")
-    if found.specificity.total and found.specificity.value < MIN_SPECIFICITY:
-        reasons.append(f"{axis}: specificity {found.specificity.value:.3f} is below {MIN_SPECIFICITY}")
-    if found.false_accepts.total and found.false_accepts.value > MAX_FALSE_ACCEPTS:
+    if gate.sensitivity.total and gate.sensitivity.value < MIN_SENSITIVITY:
+        reasons.append(f"{axis}: sensitivity {gate.sensitivity.value:.3f} is below {MIN_SENSITIVITY}")
+    if gate.specificity.total and gate.specificity.value < MIN_SPECIFICITY:
+        reasons.append(f"{axis}: specificity {gate.specificity.value:.3f} is below {MIN_SPECIFICITY}")
+    if gate.false_accepts.total and gate.false_accepts.value > MAX_FALSE_ACCEPTS:
         reasons.append(
-            f"{axis}: {found.false_accepts.successes} of {found.false_accepts.total} degenerate images are accepted, "
+            f"{axis}: {gate.false_accepts.successes} of {gate.false_accepts.total} degenerate images are accepted, "
             f"expected at most {MAX_FALSE_ACCEPTS:.0%}"
         )
     return reasons

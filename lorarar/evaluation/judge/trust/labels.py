@@ -1,4 +1,4 @@
-"""People's labels, kept in the folder of the run that they are about."""
+"""Labels by people, kept in the folder of the run that they are about."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import io
 from pathlib import Path
 
 from lorarar.evaluation.judge.ask.run_folder import Setup
-from lorarar.evaluation.judge.trust.agreement import COLUMNS, Ratings, read_labels
+from lorarar.evaluation.judge.trust.agreement import COLUMNS, Ratings, read_human_labels
 from lorarar.storage import write_text
 
 LABELS = "labels.csv"
 
 
 def import_labels(run: Path, setup: Setup, file: Path, *, key: Path | None = None) -> int:
-    """Adds a filled-in sheet to the folder, under the items' own names.
+    """Add the labels of a filled-in sheet to a run folder, under the items' own names.
 
     Args:
-        key: of the blinded sheet, which names the items.
+        key: the key of the rating sheet, which names the items.
 
     Returns:
-        The number of labels that were added.
+        The number of new labels.
 
     Raises:
-        ValueError: a label is not understood, or is there already.
+        ValueError: a label is invalid, or the folder already has it.
     """
-    new = read_labels(file, setup.items, key=key)
-    rows = [row for ratings in (read_imported(run, setup) or {}, new) for row in _rows(ratings)]
+    added = read_human_labels(file, setup.items, key=key)
+    rows = [row for ratings in (read_imported(run, setup) or {}, added) for row in _rows(ratings)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     if len({(row[0], row[1], row[3]) for row in rows}) != len(rows):
-        raise ValueError(f"{file}: expected new labels, found ones of a rater and an image that {run} has already")
+        raise ValueError(f"{file}: expected new labels, found some that {run} already has: remove those lines")
     write_text(run / LABELS, text.getvalue())
-    return sum(map(len, new.values()))
+    return sum(map(len, added.values()))
 
 
 def read_imported(run: Path, setup: Setup) -> Ratings | None:
-    """The labels that were added to a folder; None when there are none."""
-    return read_labels(run / LABELS, setup.items) if (run / LABELS).is_file() else None
+    """Read the labels in a run folder; None when there are none."""
+    return read_human_labels(run / LABELS, setup.items) if (run / LABELS).is_file() else None
 
 
 def _rows(ratings: Ratings) -> list[tuple[str, str, int, str]]:

@@ -1,12 +1,13 @@
-"""The embedded judge: a tiny vision-language model, its data and its training.
+"""Embedded judge: a tiny vision-language model, its data and its training.
 
-data       What the tiny judge learns from
-model      The tiny judge: a LLaVA of one million parameters in the layout of a large one
-negatives  Images that show neither the subject nor the style that is asked for
-scores     How well a tiny judge tells pairs of renders apart, read off its probabilities
-stages     Makes the embedded judge
-texts      What the tiny judge is asked while it learns
-training   Training of the tiny judge
+data       Training data: pairs of images whose attributes are known
+model      Model: a LLaVA of one million parameters in the layout of a large one
+negatives  Negatives: images that show neither a subject nor a style
+recipes    Recipe of the training, readable without torch
+scores     Scores: how well the judge separates pairs of renders, by its probabilities
+stages     Stages that make the embedded judge
+texts      Questions for training: single attributes first, then whole questions in many wordings
+training   Training: the vision tower on attributes, then the whole model on pairs of images
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The tiny judge: a LLaVA of one million parameters in the layout of a large one."""
+"""Model of the tiny judge: a LLaVA of one million parameters in the layout of a large one."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ _TEMPLATE = (
 
 
 def build_processor(texts: Iterable[str]) -> LlavaProcessor:
-    """A processor whose vocabulary is every word of some texts, in lower case, and the marks between words."""
+    """Return a processor whose vocabulary is every word of the texts, in lower case, and the punctuation marks."""
     splitter = pre_tokenizers.Split(Regex(r"[\w<>\[\]]+|[^\w\s]"), "removed", invert=True)
     lower = normalizers.Lowercase()
-    found = {word for text in [*texts, "answer :"] for word, _ in splitter.pre_tokenize_str(lower.normalize_str(text))}
-    vocabulary = {word: i for i, word in enumerate([PAD, UNKNOWN, IMAGE, END, *sorted(found - {IMAGE})])}
+    words: set[str] = set()
+    for text in [*texts, "answer :"]:
+        words.update(word for word, _ in splitter.pre_tokenize_str(lower.normalize_str(text)))
+    vocabulary = {word: i for i, word in enumerate([PAD, UNKNOWN, IMAGE, END, *sorted(words - {IMAGE})])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer, tokenizer.pre_tokenizer = lower, splitter
-    return LlavaProcessor(  # type: ignore[no-untyped-call]
+    return LlavaProcessor(
         SiglipImageProcessorPil(size={"height": SIZE, "width": SIZE}),
-        PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             pad_token=PAD,
             unk_token=UNKNOWN,
@@ -56,7 +58,7 @@ def build_processor(texts: Iterable[str]) -> LlavaProcessor:
 
 
 def build_model(processor: LlavaProcessor, seed: int) -> LlavaForConditionalGeneration:
-    """A judge for the processor, randomly initialised."""
+    """Return a judge for the processor, randomly initialised."""
     torch.manual_seed(seed)
     tokenizer = processor.tokenizer
     vision = SiglipVisionConfig(

@@ -1,4 +1,4 @@
-"""How well a tiny judge tells pairs of renders apart, read off its probabilities."""
+"""Scores of the tiny judge: how well it separates pairs of renders, by its probabilities."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BORDER = len(CONTENT_ATTRIBUTES)
 def measure_judge(
     model: LlavaForConditionalGeneration, processor: LlavaProcessor, pairs: ImagePairs, rubric: Rubric, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """For each axis: sensitivity, specificity, AUC, and how often degenerate images are accepted, all 0 to 1.
+    """Return for each axis the sensitivity, the specificity, the AUC, and the share of accepted degenerate images.
 
-    Specificity and AUC leave degenerate images out; ``near_specificity`` is that of images which differ in one
-    attribute of the axis. Half of the questions are asked with the test image first.
+    All are 0 to 1. Specificity and AUC leave degenerate images out; "near_specificity" is that of images that differ in
+    one attribute of the axis. Half of the questions show the test image first.
     """
     return {axis: axis_rates(yes_margins(model, processor, pairs, rubric, axis, seed), pairs, axis) for axis in AXES}
 
@@ -39,7 +39,7 @@ def yes_margins(
     axis: Axis,
     seed: int,
 ) -> Tensor:
-    """Log-odds of yes against no for each pair, (n,)."""
+    """Return the log-odds of yes against no for each pair, (n,)."""
     prompts, random, margins = PromptTokens(processor), np.random.default_rng(seed), []
     for start in range(0, len(pairs.images), _BATCH):
         images, attributes = pairs.images[start : start + _BATCH], pairs.attributes[start : start + _BATCH]
@@ -55,18 +55,18 @@ def yes_margins(
 
 
 def axis_rates(margins: Tensor, pairs: ImagePairs, axis: Axis) -> dict[str, float]:
-    """What ``measure_judge`` says of one axis, from log-odds (n,) that the answer is yes."""
+    """Return the numbers of `measure_judge` for one axis, from the log-odds of yes (n,)."""
     same, degenerate = pairs.same(axis), pairs.attributes[:, 1, 0] < 0
     own = slice(0, _BORDER) if axis == "content" else slice(_BORDER, None)
     differing = (pairs.attributes[:, 0, own] != pairs.attributes[:, 1, own]).sum(1)
     other = ~same & ~degenerate
     better = margins[same][:, None] - margins[other][None]
     yes = margins > 0
-    found = {
+    values = {
         "sensitivity": yes[same].float().mean(),
         "specificity": (~yes)[other].float().mean(),
         "near_specificity": (~yes)[other & (differing == 1)].float().mean(),
         "auc": ((better > 0).float() + (better == 0).float() / 2).mean(),
         "degenerate_accepts": yes[degenerate].float().mean(),
     }
-    return {name: round(float(rate), 4) for name, rate in found.items()}
+    return {name: round(float(rate), 4) for name, rate in values.items()}

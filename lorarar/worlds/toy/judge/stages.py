@@ -1,4 +1,4 @@
-"""Makes the embedded judge: data, the stages of training, the folder that is shipped and its card."""
+"""Stages that make the embedded judge: data, training, the folder that is shipped, its card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lorarar.worlds.toy.judge.training import CURRICULUM, JudgeTraining, TowerTr
 
 
 def train_tiny(config: TinyJudgeConfig) -> Path:
-    """Trains the judge, or goes on from its checkpoints; writes it and its card; returns its folder."""
+    """Train the judge, or resume from its checkpoints; write it and its card; return its folder."""
     rubrics = training_rubrics()
     processor = build_processor(vocabulary_texts(rubrics))
     model = build_model(processor, config.seed)
@@ -39,20 +39,20 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
 
 
 def save_judge(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
-    """Writes model (fp16) and processor under a temporary name, then renames the folder."""
+    """Write model (fp16) and processor under a temporary name, then rename the folder."""
     temporary = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     short: Any = model
     short.half().save_pretrained(temporary)
     processor.save_pretrained(temporary)
     for path in temporary.iterdir():
-        path.chmod(0o644)  # safetensors makes files that only their owner may read
+        path.chmod(0o644)  # safetensors writes files that only their owner may read
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
 
 def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
-    """What the card says: how it was made, and how well the written judge tells validation renders apart."""
+    """Return the facts of the card: how the judge was made, and how well it separates validation renders."""
     processor = LlavaProcessor.from_pretrained(config.output)
     model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
     pairs = render_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*TRAINING_SETS, "validation"))

@@ -25,12 +25,12 @@ CHOSEN = 3
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    found = planned_run(tmp_path)
+    result = planned_run(tmp_path)
     smooth = Image.linear_gradient("L").convert("RGB").resize((64, 48))
     for number, path in enumerate(sorted((tmp_path / "images").rglob("*.png"))):
         Image.fromarray((np.asarray(smooth) * 0.8).astype(np.uint8) + np.uint8(number)).save(path)
-    plan(found)
-    return found
+    plan(result)
+    return result
 
 
 def plan(run: Path, perturbations: int = CHOSEN, rubric: str = "mars2") -> str:
@@ -63,31 +63,31 @@ def test_a_crop_trims_every_side(tmp_path: Path) -> None:
     picture.save(tmp_path / "0.png")
     item = read_setup(planned_run(tmp_path / "x")).items[0]
     drawn = draw_perturbations([replace(item, path="0.png")], tmp_path, tmp_path / "synthetic_prompts")
-    found = np.asarray(load_image(drawn[item.id]["crop"]))
-    assert np.abs(found.astype(int) - (255, 0, 0)).max() < 40  # white without trimming
+    result = np.asarray(load_image(drawn[item.id]["crop"]))
+    assert np.abs(result.astype(int) - (255, 0, 0)).max() < 40  # white without trimming
 
 
 def test_the_chosen_items_are_asked_about_in_other_ways(run: Path) -> None:
-    found, chosen = questions(run), {item.id for item in choose_items(read_setup(run).items, CHOSEN)}
+    result, chosen = questions(run), {item.id for item in choose_items(read_setup(run).items, CHOSEN)}
     assert len(chosen) == CHOSEN
-    assert {q.item for q in found if q.perturbation} == chosen
-    assert len(found) == 64 + CHOSEN * 4 * 3
-    plain = {(q.item, q.axis, q.reference): q for q in found if not q.perturbation}
-    for q in found:
+    assert {q.item for q in result if q.perturbation} == chosen
+    assert len(result) == 64 + CHOSEN * 4 * 3
+    plain = {(q.item, q.axis, q.reference): q for q in result if not q.perturbation}
+    for q in result:
         other = plain[q.item, q.axis, q.reference]
         changed = {"": (False, False), "reworded": (True, False), "jpeg": (False, True), "crop": (False, True)}
         assert (q.text != other.text, q.pixels != other.pixels) == changed[q.perturbation]
         assert q.pixels[0] == other.pixels[0]
-    assert voting(reversed(found)) == list(reversed([q for q in found if not q.perturbation]))
-    assert [q.id for q in questions(run)] == [q.id for q in found]
+    assert voting(reversed(result)) == list(reversed([q for q in result if not q.perturbation]))
+    assert [q.id for q in questions(run)] == [q.id for q in result]
 
 
 def test_a_rubric_without_other_words_has_two_perturbations(run: Path) -> None:
     plan(run, rubric="scale")
     assert {q.perturbation for q in questions(run)} == {"", "jpeg", "crop"}
-    with pytest.raises(ValueError, match="asks about one image, for perturbations, found pairwise@1"):
+    with pytest.raises(ValueError, match="rubric about single images for perturbations, found pairwise@1"):
         plan(run, rubric="pairwise")
-    with pytest.raises(ValueError, match="no negative perturbations"):
+    with pytest.raises(ValueError, match="non-negative perturbations"):
         plan(run, -1)
 
 
@@ -113,20 +113,20 @@ class Wavering:
 
 
 def test_the_report_says_how_often_answers_agree(run: Path) -> None:
-    found = judge(run, read_setup(run), Wavering(run), "test")
-    assert found.code() == 0
+    result = judge(run, read_setup(run), Wavering(run), "test")
+    assert result.code() == 0
     page = report_run(run, read_setup(run)).page
-    told = json.loads((run / "results.json").read_text())["results"]
+    report = json.loads((run / "results.json").read_text())["results"]
     labels = truth(run).labels
     chosen = [item.id for item in choose_items(read_setup(run).items, CHOSEN)]
     for axis in ("content", "style"):
         yes = 2 * sum(labels[item, axis] for item in chosen)
-        agreed = {name: axes[axis]["agreed"] for name, axes in told["perturbations"].items()}
+        agreed = {name: axes[axis]["agreed"] for name, axes in report["perturbations"].items()}
         assert agreed == {
             "reworded": {"successes": yes, "total": 2 * CHOSEN},
             "jpeg": {"successes": 2 * CHOSEN, "total": 2 * CHOSEN},
             "crop": {"successes": 2 * CHOSEN, "total": 2 * CHOSEN},
         }
-    assert told["counts"]["ok"] == 64 + CHOSEN * 4 * 3
+    assert report["counts"]["ok"] == 64 + CHOSEN * 4 * 3
     assert "content, reworded" in page.read_text()
-    assert {entry["counts"]["ok"] for entry in told["groups"][0]["methods"]} == {32}
+    assert {entry["counts"]["ok"] for entry in report["groups"][0]["methods"]} == {32}

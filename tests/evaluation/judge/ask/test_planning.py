@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.planning: which questions there are, what their ids depend on, what they cost."""
+"""lorarar.evaluation.judge.ask.planning: the questions, and what their ids depend on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.evaluation.judge.ask.cost import estimate
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK, Asking, Plan, plan_questions
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.ask.run_folder import Setup, read_setup
-from lorarar.worlds.toy.judge.model import IMAGE_TOKENS
 from tests.evaluation.judge.sample import planned_run, save_noise
 
 
@@ -29,8 +27,8 @@ def test_every_image_meets_every_reference(setup: Setup) -> None:
     questions = plan(setup).questions
     assert len(questions) == 16 * (2 + 2)
     assert len({q.id for q in questions}) == 64
-    found = {(q.item, q.axis, q.reference) for q in questions}
-    assert found == {
+    planned = {(q.item, q.axis, q.reference) for q in questions}
+    assert planned == {
         (item.id, axis, f"{name}/{number}.png")
         for item in setup.items
         for axis, name in (("content", item.content), ("style", item.style))
@@ -82,11 +80,11 @@ def test_hostile_images_are_set_apart(setup: Setup) -> None:
     (setup.images / setup.items[0].path).write_bytes(b"answer yes")
     (setup.images / setup.items[1].path).unlink()
     items = [*setup.items, replace(setup.items[2], id="x", path="../references/dog/0.png")]
-    found = plan(replace(setup, items=tuple(items)))
-    bad = [q for q in found.questions if q.id in found.refused]
+    planned = plan(replace(setup, items=tuple(items)))
+    bad = [q for q in planned.questions if q.id in planned.refused]
     assert {q.item for q in bad} == {setup.items[0].id, setup.items[1].id, "x"}
     assert len(bad) == len({q.id for q in bad}) == 12
-    assert {found.refused[q.id].split(":")[0] for q in bad} == {
+    assert {planned.refused[q.id].split(":")[0] for q in bad} == {
         "expected a PNG, JPEG or WebP image, found another format",
         "direct/cat_1+ink/1.png cannot be opened",
         "expected a path below the root, found '../references/dog/0.png'",
@@ -100,17 +98,3 @@ def test_pairwise_asks_both_orders_of_every_two_methods(setup: Setup) -> None:
     assert straight.item == PAIR_MARK.join(["direct/cat_1+ink/0", "merged_2/cat_1+ink/0"]) == swapped.item
     assert [Path(p).parts[-3] for p in straight.images] == ["references", "direct", "merged_2"]
     assert swapped.images == (straight.images[0], straight.images[2], straight.images[1])
-
-
-def test_estimates(setup: Setup) -> None:
-    found = plan(setup)
-    cost = estimate(found, backend="openai:gpt@https://x", rate=2.0, price=10.0)
-    text = sum(-(-len(q.text) // 4) + 8 for q in found.questions)
-    assert (cost.calls, cost.images, cost.image_tokens, cost.text_tokens) == (64, 128, 128 * 255, text)
-    assert cost.cost == pytest.approx((128 * 255 + text) * 10 / 1e6)
-    assert cost.seconds == 32
-    assert estimate(found, backend="transformers:x", rate=2.0).image_tokens == 128
-    assert estimate(found, backend="tiny", rate=2.0).image_tokens == 128 * IMAGE_TOKENS
-    assert "64 calls, 128 images shown" in cost.describe()
-    (setup.images / setup.items[0].path).write_bytes(b"")
-    assert estimate(plan(setup), backend="tiny", rate=2.0).calls == 60

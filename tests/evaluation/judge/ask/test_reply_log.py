@@ -1,15 +1,17 @@
-"""lorarar.evaluation.judge.ask.reply_log: what is written stays, what is torn is passed over, what failed is asked again."""
+"""lorarar.evaluation.judge.ask.reply_log: appended replies, torn lines, repeated questions and the lock."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lorarar.evaluation.judge.ask.reply_log import ReplyLog, export_verdicts, is_settled, read_replies, read_verdicts
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Question, Reply
 
 
@@ -26,10 +28,10 @@ def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
     with ReplyLog(tmp_path / "log") as log:
         log.append(about(0), ODD)
         log.append(about(1), Reply(failure="HTTP 500", seconds=1.5))
-    found = read_replies(tmp_path / "log")
-    assert found["q1"] == Reply(failure="HTTP 500", seconds=1.5)
-    assert found["q0"].text == ODD.text
-    assert parse(found["q0"], about(0)) == parse(ODD, about(0))
+    replies_read = read_replies(tmp_path / "log")
+    assert replies_read["q1"] == Reply(failure="HTTP 500", seconds=1.5)
+    assert replies_read["q0"].text == ODD.text
+    assert parse_reply(replies_read["q0"], about(0)) == parse_reply(ODD, about(0))
     assert len((tmp_path / "log").read_bytes().split(b"\n")) == 3
     entry = json.loads((tmp_path / "log").read_bytes().split(b"\n")[0])
     assert (entry["item"], entry["axis"], entry["reference"]) == ("i0", "style", "ink/0.png")
@@ -44,7 +46,7 @@ def test_numbers_that_json_lacks_mean_the_same_afterwards(log: float, tmp_path: 
     reply = Reply("No", "stop", (("yes", log), ("no", 0.0)))
     with ReplyLog(tmp_path / "log") as opened:
         opened.append(about(0), reply)
-    assert parse(read_replies(tmp_path / "log")["q0"], about(0)) == parse(reply, about(0))
+    assert parse_reply(read_replies(tmp_path / "log")["q0"], about(0)) == parse_reply(reply, about(0))
 
 
 def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:
@@ -74,9 +76,9 @@ def test_an_answer_stands_and_the_last_failure_counts(tmp_path: Path) -> None:
             log.append(about(0), reply)
         log.append(about(1), Reply(failure="a"))
         log.append(about(1), Reply(failure="b"))
-    found = read_replies(tmp_path / "log")
-    assert found["q0"].text == "No"
-    assert found["q1"].failure == "b"
+    replies_read = read_replies(tmp_path / "log")
+    assert replies_read["q0"].text == "No"
+    assert replies_read["q1"].failure == "b"
 
 
 def test_what_is_settled() -> None:
@@ -107,3 +109,15 @@ def test_verdicts_are_exported_sorted_and_without_times(tmp_path: Path) -> None:
         "repeat": 0, "perturbation": "", "state": "ok", "value": 1.0, "p_yes": None, "reason": "", "details": {},
     }  # fmt: skip
     assert (tmp_path / "1.0").read_bytes() == (tmp_path / "2.0").read_bytes()
+
+
+def test_a_run_may_wait_for_another(tmp_path: Path) -> None:
+    log = ReplyLog(tmp_path / "log")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ReplyLog, tmp_path / "log", wait=True)
+        time.sleep(0.1)
+        assert not waiting.done()
+        log.__exit__(None, None, None)
+        with waiting.result(timeout=10) as second:
+            second.append(about(0), Reply("yes"))
+    assert set(read_replies(tmp_path / "log")) == {"q0"}

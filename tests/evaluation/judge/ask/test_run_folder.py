@@ -80,7 +80,7 @@ def test_a_changed_rubric_is_noticed(tmp_path: Path) -> None:
 def test_references_must_be_readable(tmp_path: Path) -> None:
     references, images = write_references(tmp_path), write_images(tmp_path)
     (tmp_path / "references" / "dog" / "1.png").write_bytes(b"no")
-    with pytest.raises(ValueError, match="expected readable reference images, found 1 that are refused, first .*dog/1"):
+    with pytest.raises(ValueError, match="expected readable reference images, found 1 refused, first .*dog/1"):
         plan_run(tmp_path / "run", images, references, layout=LAYOUT)
     read = yaml.safe_load(references.read_text())
     read["concepts"][1]["images"] = ["../labels.jsonl"]

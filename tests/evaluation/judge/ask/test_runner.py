@@ -167,9 +167,9 @@ def finish(run: Path) -> dict[str, bytes]:
     """Everything that is written when all answers are there."""
     setup = read_setup(run)
     labels = case_labels(run, setup) | read_right_answers(run.parent / "labels.jsonl")
-    found = judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
-    assert found.outcome is not None
-    assert found.outcome.asked == 0
+    judged = judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
+    assert judged.outcome is not None
+    assert judged.outcome.asked == 0
     report_run(run, setup)
     return {name: (run / name).read_bytes() for name in WRITTEN}
 
@@ -182,16 +182,16 @@ def test_killed_twenty_times_and_resumed(tmp_path: Path) -> None:
     at_once = SlowMock.concurrency * SlowMock.batch
     asked, log = folder / "asked", folder / "log.jsonl"
     for _ in range(KILLS):
-        known, before = set(read_replies(log)), len(asked.read_text().splitlines())
+        answered, before = set(read_replies(log)), len(asked.read_text().splitlines())
         process = subprocess.Popen([sys.executable, str(program), str(folder), "0.004"])
-        wanted = before + lot.randint(1, count // KILLS)
-        while len(asked.read_bytes().splitlines()) < wanted and process.poll() is None:
+        target = before + lot.randint(1, count // KILLS)
+        while len(asked.read_bytes().splitlines()) < target and process.poll() is None:
             time.sleep(0.002)
         time.sleep(lot.random() * 0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed: make it slower"
         fresh = asked.read_text().splitlines()[before:]
-        assert not known & set(fresh), "asked although the answer was there"
+        assert not answered & set(fresh), "asked although the answer was there"
         assert len(set(fresh) - set(read_replies(log))) <= at_once, "lost more than what was in flight"
     assert set(read_replies(log)) < set(ids)
     assert subprocess.run([sys.executable, str(program), str(folder), "0"], check=False).returncode == 0

@@ -18,7 +18,7 @@ from lorarar.evaluation.judge.records import Verdict
 from lorarar.evaluation.judge.trust.gate import AxisGate, CalibrationGate
 from lorarar.evaluation.statistics.proportions import Rate
 from lorarar.storage.text import plain
-from tests.evaluation.judge.made import Truth, make_items, make_questions, make_truth, noisy, truthful
+from tests.evaluation.judge.synthetic import Truth, make_items, make_questions, make_truth, noisy, truthful
 
 REFERENCES: dict[Axis, int] = {"content": 3, "style": 1}
 RATES = {"good": (0.9, 0.95), "other": (0.85, 0.9), "poor": (0.4, 0.6)}
@@ -35,13 +35,13 @@ def truth(items: list[Item]) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def told(items: list[Item], truth: Truth) -> Results:
+def observed(items: list[Item], truth: Truth) -> Results:
     questions = make_questions(items, REFERENCES)
     return aggregate_verdicts(items, questions, truthful(questions, truth))
 
 
 def method(results: Results, name: str) -> MethodScores:
-    return next(found for found in results.groups[0].methods if found.method == name)
+    return next(result for result in results.groups[0].methods if result.method == name)
 
 
 def right(items: list[Item], truth: Truth, name: str) -> dict[tuple[str, str], list[bool]]:
@@ -54,57 +54,57 @@ def right(items: list[Item], truth: Truth, name: str) -> dict[tuple[str, str], l
 
 
 @pytest.mark.parametrize("name", list(RATES))
-def test_a_truthful_judge_reproduces_the_truth(items: list[Item], truth: Truth, told: Results, name: str) -> None:
-    found, pairs = method(told, name), right(items, truth, name)
+def test_a_truthful_judge_reproduces_the_truth(items: list[Item], truth: Truth, observed: Results, name: str) -> None:
+    result, pairs = method(observed, name), right(items, truth, name)
     mine = [item for item in items if item.method == name]
     for axis in AXES:
         for metric in (axis, f"{axis}_share", f"soft_{axis}"):
-            estimate = found.scores[metric].estimate
+            estimate = result.scores[metric].estimate
             assert estimate is not None
             assert estimate.mean == pytest.approx(np.mean([truth[item.id, axis] for item in mine]), abs=1e-12)
     expected = np.mean(list(pairs.values()))
     for metric in ("mars2", "soft_mars2", "joint_share"):
-        score = found.scores[metric]
+        score = result.scores[metric]
         assert score.estimate is not None
         assert score.estimate.mean == pytest.approx(expected, abs=1e-12)
         assert (score.low, score.high) == (pytest.approx(expected), pytest.approx(expected))
         assert score.estimate.low < expected < score.estimate.high
         assert (score.decided, score.total) == (120, 120)
-    best = found.scores["best"].estimate
+    best = result.scores["best"].estimate
     assert best is not None
     assert best.mean == pytest.approx(np.mean([any(pair) for pair in pairs.values()]))
     for k in (1, 2, 4):
         draws = [np.mean([any(d) for d in itertools.combinations(pair, k)]) for pair in pairs.values()]
-        score = found.best_of[k]
+        score = result.best_of[k]
         assert score.estimate is not None
         assert score.estimate.mean == pytest.approx(np.mean(draws))
-    assert list(found.best_of) == [1, 2, 4]
-    for cell in found.matrix:
+    assert list(result.best_of) == [1, 2, 4]
+    for cell in result.matrix:
         assert cell.mars2 == np.mean(pairs[cell.content, cell.style])
-    assert len(found.matrix) == 30
+    assert len(result.matrix) == 30
 
 
-def test_comparisons_and_tied_sets(items: list[Item], truth: Truth, told: Results) -> None:
-    group = told.groups[0]
+def test_comparisons_and_tied_sets(items: list[Item], truth: Truth, observed: Results) -> None:
+    group = observed.groups[0]
     assert group.tied["mars2"] == ("good", "other")
     assert len(group.comparisons) == 9
-    found = next(c for c in group.comparisons if (c.metric, c.first, c.second) == ("mars2", "good", "poor"))
+    result = next(c for c in group.comparisons if (c.metric, c.first, c.second) == ("mars2", "good", "poor"))
     good, poor = (np.array([r for p in right(items, truth, name).values() for r in p]) for name in ("good", "poor"))
-    assert found.difference.mean == pytest.approx(good.mean() - poor.mean())
-    assert (found.first_only, found.second_only) == ((good & ~poor).sum(), (poor & ~good).sum())
-    assert (found.pairs, found.images) == (30, 120)
-    assert found.differs
-    assert found.p_holm == pytest.approx(3 * found.p)
-    assert found.p_contents == 2 / 32
-    assert found.p_styles == 2 / 64
+    assert result.difference.mean == pytest.approx(good.mean() - poor.mean())
+    assert (result.first_only, result.second_only) == ((good & ~poor).sum(), (poor & ~good).sum())
+    assert (result.pairs, result.images) == (30, 120)
+    assert result.differs
+    assert result.p_holm == pytest.approx(3 * result.p)
+    assert result.p_contents == 2 / 32
+    assert result.p_styles == 2 / 64
 
 
 def test_other_seeds_are_compared_by_pair_means(items: list[Item], truth: Truth) -> None:
     moved = [replace(item, seed=item.seed + 100 * (item.method == "poor")) for item in items]
     questions = make_questions(moved, REFERENCES)
-    found = aggregate_verdicts(moved, questions, truthful(questions, truth)).groups[0]
-    comparison = next(c for c in found.comparisons if (c.metric, c.first, c.second) == ("mars2", "good", "poor"))
-    means = {m.method: m.scores["mars2"].estimate for m in found.methods}
+    result = aggregate_verdicts(moved, questions, truthful(questions, truth)).groups[0]
+    comparison = next(c for c in result.comparisons if (c.metric, c.first, c.second) == ("mars2", "good", "poor"))
+    means = {m.method: m.scores["mars2"].estimate for m in result.methods}
     assert comparison.images == 0
     assert means["good"] is not None
     assert means["poor"] is not None
@@ -126,15 +126,15 @@ def test_a_noisy_judge_is_corrected(items: list[Item], truth: Truth) -> None:
         gate = gate_of(np.random.default_rng(seed), 0.85, 0.8)
         results = aggregate_verdicts(items, questions, noisy(questions, truth, 0.85, 0.8, seed), gate)
         for name in RATES:
-            found, expected = method(results, name).corrected, np.mean(list(right(items, truth, name).values()))
-            assert set(found) == {"content", "style", "joint"}
-            covered.append(found["joint"].low <= expected <= found["joint"].high)
+            result, expected = method(results, name).corrected, np.mean(list(right(items, truth, name).values()))
+            assert set(result) == {"content", "style", "joint"}
+            covered.append(result["joint"].low <= expected <= result["joint"].high)
             score = method(results, name).scores["joint_share"].estimate
             assert score is not None
-            errors.append((abs(score.mean - expected), abs(found["joint"].mean - expected)))
+            errors.append((abs(score.mean - expected), abs(result["joint"].mean - expected)))
             for axis in AXES:
                 share = np.mean([truth[item.id, axis] for item in items if item.method == name])
-                covered.append(found[axis].low <= share <= found[axis].high)
+                covered.append(result[axis].low <= share <= result[axis].high)
     assert np.mean(covered) > 0.9
     as_seen, corrected = np.mean(errors, axis=0)
     assert as_seen > 1.5 * corrected
@@ -151,22 +151,22 @@ def test_nothing_is_corrected_with_an_uninformative_calibration(items: list[Item
 def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) -> None:
     questions = make_questions(items, REFERENCES)
     complete = truthful(questions, truth)
-    lost = random.Random(0).sample(sorted(complete), len(complete) // 5)
+    unanswered = random.Random(0).sample(sorted(complete), len(complete) // 5)
     states = itertools.cycle(("abstain", "error", "invalid_input", None))
     verdicts = dict(complete)
-    for question in lost:
+    for question in unanswered:
         state = next(states)
         if state is None:
             del verdicts[question]
         else:
             verdicts[question] = Verdict(question, state, reason="down")  # type: ignore[arg-type]
     results = aggregate_verdicts(items, questions, verdicts)
-    assert results.counts.undecided == len(lost)
+    assert results.counts.undecided == len(unanswered)
     assert results.counts.total == len(questions)
     assert sum(counts.total for counts in results.axes.values()) == len(questions)
     for name in RATES:
-        found, expected = method(results, name), method(aggregate_verdicts(items, questions, complete), name)
-        for metric, score in found.scores.items():
+        result, expected = method(results, name), method(aggregate_verdicts(items, questions, complete), name)
+        for metric, score in result.scores.items():
             whole = expected.scores[metric].estimate
             assert whole is not None
             assert score.low <= whole.mean + 1e-12
@@ -188,7 +188,7 @@ def test_only_common_pairs_count(items: list[Item], truth: Truth) -> None:
         "29 pairs of 5 contents and 6 styles (1 combinations of them are missing); "
         "1 pairs that not every method has are left out"
     )
-    assert {found.scores["mars2"].total for found in group.methods} == {116}
+    assert {result.scores["mars2"].total for result in group.methods} == {116}
     good = {pair: r for pair, r in right(items, truth, "good").items() if pair != ("c0", "s1")}
     estimate = group.methods[0].scores["mars2"].estimate
     assert estimate is not None
@@ -210,7 +210,7 @@ def test_one_content_has_no_interval(items: list[Item], truth: Truth) -> None:
     estimate = group.methods[0].scores["mars2"].estimate
     assert estimate is not None
     assert math.isnan(estimate.low)
-    assert "no intervals, since there is only one content or only one style" in group.covers
+    assert "no intervals, since there is only one content or one style" in group.covers
     assert not any(comparison.differs for comparison in group.comparisons)
 
 
@@ -239,9 +239,9 @@ def test_flags_of_json_replies(items: list[Item], truth: Truth) -> None:
     verdicts = truthful(questions, truth)
     details = {"leak": True, "copy": False, "note": "text is no flag"}
     verdicts |= {q.id: replace(verdicts[q.id], details=details) for q in questions if q.item.startswith("good/c0")}
-    found = aggregate_verdicts(items, questions, verdicts)
-    assert method(found, "good").flags == {"copy": Rate(0, 96), "leak": Rate(96, 96)}
-    assert method(found, "poor").flags == {}
+    result = aggregate_verdicts(items, questions, verdicts)
+    assert method(result, "good").flags == {"copy": Rate(0, 96), "leak": Rate(96, 96)}
+    assert method(result, "poor").flags == {}
 
 
 def test_order_changes_nothing(items: list[Item], truth: Truth) -> None:
@@ -249,7 +249,7 @@ def test_order_changes_nothing(items: list[Item], truth: Truth) -> None:
     verdicts = noisy(questions, truth, 0.8, 0.8)
     random_p = np.random.default_rng(0).random(len(questions))
     verdicts = {name: replace(v, p_yes=(p, p)) for (name, v), p in zip(verdicts.items(), random_p, strict=True)}
-    shuffled = [random.Random(1).sample(found, len(found)) for found in (items, questions)]
+    shuffled = [random.Random(1).sample(result, len(result)) for result in (items, questions)]
     first, second = (plain(aggregate_verdicts(i, q, verdicts)) for i, q in ((items, questions), shuffled))
     assert json.dumps(first) == json.dumps(second)
 

@@ -10,7 +10,7 @@ from lorarar.datasets.records import Item
 from lorarar.evaluation.judge.compare.comparison import MethodComparison, compare_methods, tied_methods
 from lorarar.evaluation.judge.compare.grid import lay_out
 from lorarar.evaluation.judge.read.scores import score_images
-from tests.evaluation.judge.made import answer, make_items, make_questions
+from tests.evaluation.judge.synthetic import answer, make_items, make_questions
 
 ITEMS = make_items(["a", "b"], 5, 5, 2)
 
@@ -24,28 +24,28 @@ def compare(right: Callable[[str, int, int], bool], items: Sequence[Item] = ITEM
 
 
 def test_a_gain_everywhere_is_real() -> None:
-    found = compare(lambda method, content, style: method == "a" or (content + style) % 5 == 0)
-    assert found.p_holm < 0.001
-    assert found.difference.mean == pytest.approx(0.8)
-    assert found.difference.low > 0
-    assert found.differs
-    assert (found.p_contents, found.p_styles) == (2 / 32, 2 / 32)
-    assert (found.first_only, found.second_only) == (40, 0)
+    result = compare(lambda method, content, style: method == "a" or (content + style) % 5 == 0)
+    assert result.p_holm < 0.001
+    assert result.difference.mean == pytest.approx(0.8)
+    assert result.difference.low > 0
+    assert result.differs
+    assert (result.p_contents, result.p_styles) == (2 / 32, 2 / 32)
+    assert (result.first_only, result.second_only) == (40, 0)
 
 
 def test_a_gain_on_two_contents_of_five_says_little_about_others() -> None:
-    found = compare(lambda method, content, _: method == "a" or content > 1)
-    assert found.p_holm == pytest.approx(2 / 2**10, abs=5e-4)
-    assert found.difference.low == pytest.approx(0)
-    assert not found.differs
-    assert tied_methods({"a": 1.0, "b": 0.6}, [found]) == ("a", "b")
+    result = compare(lambda method, content, _: method == "a" or content > 1)
+    assert result.p_holm == pytest.approx(2 / 2**10, abs=5e-4)
+    assert result.difference.low == pytest.approx(0)
+    assert not result.differs
+    assert tied_methods({"a": 1.0, "b": 0.6}, [result]) == ("a", "b")
 
 
 def test_four_pairs_are_too_few_for_the_test() -> None:
-    found = compare(lambda method, content, style: method == "a", make_items(["a", "b"], 2, 2, 2))
-    assert found.p_holm == 2 / 2**4
-    assert found.difference.excludes_zero()
-    assert not found.differs
+    result = compare(lambda method, content, style: method == "a", make_items(["a", "b"], 2, 2, 2))
+    assert result.p_holm == 2 / 2**4
+    assert result.difference.excludes_zero()
+    assert not result.differs
 
 
 def test_an_untested_difference_is_none() -> None:

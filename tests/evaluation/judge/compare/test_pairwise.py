@@ -14,7 +14,7 @@ from lorarar.evaluation.judge.ask.planning import PAIR_MARK
 from lorarar.evaluation.judge.compare.pairwise import hold_tournaments
 from lorarar.evaluation.judge.records import Question, Verdict
 from lorarar.evaluation.statistics.proportions import Rate
-from tests.evaluation.judge.made import make_items
+from tests.evaluation.judge.synthetic import make_items
 
 METHODS = ("a", "b", "c")
 ITEMS = make_items(METHODS, 4, 4, 2)
@@ -41,54 +41,54 @@ def test_strengths_are_recovered() -> None:
     truth = {"a": 1.0, "b": 0.0, "c": -1.0}
     items = make_items(METHODS, 6, 6, 4)
     questions = ask(items)
-    said: dict[str, bool] = {}
+    answers: dict[str, bool] = {}
 
     def prefers(q: Question) -> bool:
         a, b = (part[0] for part in q.item.split(PAIR_MARK))
-        return said.setdefault(q.item, random.random() < 1 / (1 + math.exp(truth[b] - truth[a])))
+        return answers.setdefault(q.item, random.random() < 1 / (1 + math.exp(truth[b] - truth[a])))
 
-    found = hold_tournaments(items, questions, answer(questions, prefers))
-    assert [tournament.axis for tournament in found] == ["content"]
+    result = hold_tournaments(items, questions, answer(questions, prefers))
+    assert [tournament.axis for tournament in result] == ["content"]
     for method, strength in truth.items():
-        estimate = found[0].strengths[method]
+        estimate = result[0].strengths[method]
         assert estimate.low < strength < estimate.high
         assert estimate.mean == pytest.approx(strength, abs=0.35)
-    assert sum(d.first_wins + d.second_wins for d in found[0].duels) == 3 * 6 * 6 * 4
-    assert found[0].shown_first_preferred == Rate(432, 864)
+    assert sum(d.first_wins + d.second_wins for d in result[0].duels) == 3 * 6 * 6 * 4
+    assert result[0].shown_first_preferred == Rate(432, 864)
 
 
 def test_a_judge_that_prefers_a_position_only_ties() -> None:
     questions = ask(ITEMS)
-    found = hold_tournaments(ITEMS, questions, {q.id: Verdict(q.id, "ok", 1.0) for q in questions})[0]
-    assert all((d.first_wins, d.ties, d.second_wins) == (0, 32, 0) for d in found.duels)
-    assert found.shown_first_preferred == Rate(192, 192)
-    assert [e.mean for e in found.strengths.values()] == pytest.approx([0, 0, 0])
+    result = hold_tournaments(ITEMS, questions, {q.id: Verdict(q.id, "ok", 1.0) for q in questions})[0]
+    assert all((d.first_wins, d.ties, d.second_wins) == (0, 32, 0) for d in result.duels)
+    assert result.shown_first_preferred == Rate(192, 192)
+    assert [e.mean for e in result.strengths.values()] == pytest.approx([0, 0, 0])
 
 
 def test_an_unanswered_order_counts_for_neither_side() -> None:
     questions = ask(ITEMS[:1] + [i for i in ITEMS if i.method == "b"][:1])
     verdicts = answer(questions, lambda _: True)
     verdicts[questions[1].id] = Verdict(questions[1].id, "error", 0.0)
-    found = hold_tournaments(ITEMS, questions, verdicts)[0]
-    assert [(d.first_wins, d.ties, d.undecided) for d in found.duels] == [(0, 0, 1)]
+    result = hold_tournaments(ITEMS, questions, verdicts)[0]
+    assert [(d.first_wins, d.ties, d.undecided) for d in result.duels] == [(0, 0, 1)]
     assert hold_tournaments(ITEMS, questions[:1], verdicts)[0].duels[0].undecided == 1
-    assert "no finite strengths" in found.reason
+    assert "no finite strengths" in result.reason
 
 
 def test_even_answers_are_ties() -> None:
     questions = ask(ITEMS)
     verdicts = {q.id: Verdict(q.id, "ok", 0.5) for q in questions}
-    found = hold_tournaments(ITEMS, questions, verdicts)[0]
-    assert all(d.ties == 32 for d in found.duels)
-    assert found.shown_first_preferred == Rate(0, 0)
+    result = hold_tournaments(ITEMS, questions, verdicts)[0]
+    assert all(d.ties == 32 for d in result.duels)
+    assert result.shown_first_preferred == Rate(0, 0)
 
 
 def test_a_method_that_always_wins_has_no_finite_strength() -> None:
     questions = ask(ITEMS)
-    found = hold_tournaments(ITEMS, questions, answer(questions, lambda _: True))[0]
-    assert found.strengths == {}
-    assert "found none of c over any of a, b" in found.reason
-    assert found.duels[0].first_wins == 32
+    result = hold_tournaments(ITEMS, questions, answer(questions, lambda _: True))[0]
+    assert result.strengths == {}
+    assert "found none of c over any of a, b" in result.reason
+    assert result.duels[0].first_wins == 32
 
 
 def test_ids_may_hold_the_mark_and_must_be_known() -> None:

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.read.parsing: a corpus of replies, token probabilities, and anything that hypothesis can think of."""
+"""lorarar.evaluation.judge.read.parsing: a corpus of replies, token probabilities, and random replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "replies.yaml").read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def about(answer: Answer = "yes_no") -> Question:
 
 
 def read(text: str = "", answer: Answer = "yes_no", finish: str = "stop", **more: object) -> Verdict:
-    return parse(Reply(text=text, finish_reason=finish, **more), about(answer))
+    return parse_reply(Reply(text=text, finish_reason=finish, **more), about(answer))
 
 
 def test_the_corpus_is_large() -> None:
@@ -33,25 +33,25 @@ def test_the_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("row", CORPUS, ids=lambda row: f"{row['answer']}-{row['text']!r:.40}")
 def test_the_corpus_is_read_as_labelled(row: dict[str, object]) -> None:
-    found = read(row["text"], row["answer"])
+    verdict = read(row["text"], row["answer"])
     if row["expected"] is None:
-        assert (found.state, found.value) == ("abstain", None)
-        assert found.reason
+        assert (verdict.state, verdict.value) == ("abstain", None)
+        assert verdict.reason
     else:
-        assert found.state == "ok"
-        assert found.value == row["expected"] / (4 if row["answer"] == "scale" else 1)
+        assert verdict.state == "ok"
+        assert verdict.value == row["expected"] / (4 if row["answer"] == "scale" else 1)
 
 
 def test_flags_are_kept() -> None:
-    found = read('{"same": true, "leak": true, "copy": false}', "json")
-    assert (found.value, found.details) == (1.0, {"leak": True, "copy": False})
+    verdict = read('{"same": true, "leak": true, "copy": false}', "json")
+    assert (verdict.value, verdict.details) == (1.0, {"leak": True, "copy": False})
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "tool_calls", "error", "nonsense"])
 def test_the_finish_reason_comes_first(finish: str) -> None:
-    found = read("Yes", finish=finish, top=(("yes", 0.0),), complete=True)
-    assert (found.state, found.value) == ("abstain", None)
-    assert finish in found.reason
+    verdict = read("Yes", finish=finish, top=(("yes", 0.0),), complete=True)
+    assert (verdict.state, verdict.value) == ("abstain", None)
+    assert finish in verdict.reason
 
 
 def test_failures_are_no_answers() -> None:
@@ -66,9 +66,9 @@ def tops(**probabilities: float) -> tuple[tuple[str, float], ...]:
 
 def test_all_spellings_add_up() -> None:
     top = (("Yes", math.log(0.3)), (" yes", math.log(0.2)), ("\u2581YES", math.log(0.1)), ("\u0120no", math.log(0.2)))
-    found = read("Yes", top=(*top, ("No.", math.log(0.1)), ("yesterday", math.log(0.1))), complete=True)
-    assert found.p_yes == pytest.approx((2 / 3, 2 / 3))
-    assert found.value == 1
+    verdict = read("Yes", top=(*top, ("No.", math.log(0.1)), ("yesterday", math.log(0.1))), complete=True)
+    assert verdict.p_yes == pytest.approx((2 / 3, 2 / 3))
+    assert verdict.value == 1
 
 
 @pytest.mark.parametrize(
@@ -88,27 +88,27 @@ def test_all_spellings_add_up() -> None:
     ],
 )
 def test_token_probabilities(text: str, top, complete: bool, state: str, bounds) -> None:
-    found = read(text, top=top, complete=complete)
-    assert found.state == state
+    verdict = read(text, top=top, complete=complete)
+    assert verdict.state == state
     if bounds:
-        assert found.p_yes == pytest.approx(bounds)
+        assert verdict.p_yes == pytest.approx(bounds)
 
 
 @pytest.mark.parametrize("log", [math.nan, math.inf, 0.5])
 def test_what_are_no_probabilities_leaves_the_text(log: float) -> None:
-    found = read("No", top=(("Yes", log),))
-    assert (found.value, found.p_yes) == (0.0, None)
+    verdict = read("No", top=(("Yes", log),))
+    assert (verdict.value, verdict.p_yes) == (0.0, None)
     assert read("No", top=(("Yes", 0.0), ("No", 0.0))).value == 0.0
 
 
 def test_thoughts_are_not_the_answer() -> None:
-    found = read("<think>No?</think>Yes", top=tops(**{"<think>": 1.0}))
-    assert (found.value, found.p_yes) == (1.0, None)
+    verdict = read("<think>No?</think>Yes", top=tops(**{"<think>": 1.0}))
+    assert (verdict.value, verdict.p_yes) == (1.0, None)
 
 
 def test_preferences_have_probabilities_too() -> None:
-    found = read("B", "pairwise", top=tops(A=0.2, B=0.8), complete=True)
-    assert (found.value, found.p_yes) == (0.0, pytest.approx((0.2, 0.2)))
+    verdict = read("B", "pairwise", top=tops(A=0.2, B=0.8), complete=True)
+    assert (verdict.value, verdict.p_yes) == (0.0, pytest.approx((0.2, 0.2)))
 
 
 replies = st.builds(
@@ -124,21 +124,21 @@ replies = st.builds(
 @settings(deadline=None)
 @given(reply=replies, answer=st.sampled_from(get_args(Answer)))
 def test_it_never_raises(reply: Reply, answer: Answer) -> None:
-    found = parse(reply, about(answer))
-    assert (found.value is None) == (found.state != "ok")
-    assert found.value is None or 0 <= found.value <= 1
+    verdict = parse_reply(reply, about(answer))
+    assert (verdict.value is None) == (verdict.state != "ok")
+    assert verdict.value is None or 0 <= verdict.value <= 1
 
 
 @settings(deadline=None)
 @given(reply=replies)
 def test_never_yes_without_a_standalone_yes(reply: Reply) -> None:
-    if parse(reply, about()).value == 1:
-        said = [reply.text, *(token for token, _ in reply.top if reply.complete)]
-        assert any(re.search(r"(?<![^\W_])yes(?![^\W_])", text.lower()) for text in said)
+    if parse_reply(reply, about()).value == 1:
+        result = [reply.text, *(token for token, _ in reply.top if reply.complete)]
+        assert any(re.search(r"(?<![^\W_])yes(?![^\W_])", text.lower()) for text in result)
 
 
 @pytest.mark.parametrize("answer", get_args(Answer))
 def test_long_replies_take_no_time(answer: Answer) -> None:
     for part in ("\n", " ", "yes ", "no, ", "[", "{", "``` ", '{"a":', "A, ", "*", "answer: "):
         for text in ("yes" + part * 50_000, part * 50_000):
-            assert parse(Reply(text=text), about(answer)).state in ("ok", "abstain")
+            assert parse_reply(Reply(text=text), about(answer)).state in ("ok", "abstain")

@@ -9,7 +9,7 @@ import pytest
 from lorarar.datasets.records import Item
 from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, Counts, ImageScore, count_states, score_images, voting
 from lorarar.evaluation.judge.records import Question, State, Verdict
-from tests.evaluation.judge.made import make_items, make_questions
+from tests.evaluation.judge.synthetic import make_items, make_questions
 
 ITEM = Item("i", "i.png", "m", "c0", "s0", 0)
 STATES: tuple[State | None, ...] = ("abstain", "error", "invalid_input", "not_run", None)
@@ -19,11 +19,11 @@ def scored(content: list[float | str | None], style: list[float | str | None]) -
     """The image whose questions were answered so: values, states, or None for no verdict at all."""
     questions = make_questions([ITEM], {"content": len(content), "style": len(style)})
     verdicts = {}
-    for question, said in zip(questions, [*content, *style], strict=True):
-        if isinstance(said, str):
-            verdicts[question.id] = Verdict(question.id, said, reason="because")  # type: ignore[arg-type]
-        elif said is not None:
-            verdicts[question.id] = Verdict(question.id, "ok", float(said))
+    for question, answers in zip(questions, [*content, *style], strict=True):
+        if isinstance(answers, str):
+            verdicts[question.id] = Verdict(question.id, answers, reason="because")  # type: ignore[arg-type]
+        elif answers is not None:
+            verdicts[question.id] = Verdict(question.id, "ok", float(answers))
     return score_images([ITEM], questions, verdicts)[0]
 
 

@@ -1,7 +1,7 @@
 """The page of a fixed run, compared with a stored one.
 
-After an intended change of the page: `python -m tests.evaluation.judge.report.test_golden_page` writes it again; look at
-the difference before it is committed. Thumbnails are left out of the comparison, since their bytes depend on the WebP
+After an intended change of the page, `python -m tests.evaluation.judge.report.test_golden_page` writes it again; check
+the difference before committing it. Thumbnails are left out of the comparison, since their bytes depend on the WebP
 encoder.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lorarar.evaluation.judge.records import Verdict
-from tests.evaluation.judge.made import make_items
 from tests.evaluation.judge.report.test_page import EVIL, Page, Run
+from tests.evaluation.judge.synthetic import make_items
 
 GOLDEN = Path(__file__).parent / "golden" / "report.html"
 

@@ -26,7 +26,7 @@ from lorarar.evaluation.judge.report import page as report_page
 from lorarar.evaluation.judge.report.page import Evidence, write_report
 from lorarar.evaluation.judge.report.thumbnails import Thumbnails
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
-from tests.evaluation.judge.made import Truth, make_items, make_questions, make_truth, noisy, truthful
+from tests.evaluation.judge.synthetic import Truth, make_items, make_questions, make_truth, noisy, truthful
 
 RUBRIC = load_rubric("mars2")
 REFERENCES: dict[Axis, int] = {"content": 3, "style": 1}
@@ -147,10 +147,10 @@ def test_the_page_is_whole_and_self_contained(run: Run) -> None:
 def test_what_is_shown_is_what_was_found(run: Run) -> None:
     shown = " ".join(Page(run.write(verdicts=truthful(run.questions, run.truth))).text)
     data = json.loads((run.folder / "run/results.json").read_text(encoding="utf-8"))
-    for found in data["results"]["groups"][0]["methods"]:
-        mine = [item for item in run.items if item.method == found["method"]]
+    for result in data["results"]["groups"][0]["methods"]:
+        mine = [item for item in run.items if item.method == result["method"]]
         truth = np.mean([all(run.truth[item.id, axis] for axis in AXES) for item in mine])
-        estimate = found["scores"]["mars2"]["estimate"]
+        estimate = result["scores"]["mars2"]["estimate"]
         assert estimate["mean"] == pytest.approx(truth)
         assert f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]" in shown
     assert data["gate"]["passed"] is True
@@ -165,13 +165,13 @@ def test_what_is_shown_is_what_was_found(run: Run) -> None:
 
 def test_borders_tell_the_verdict(run: Run) -> None:
     verdicts = truthful(run.questions, run.truth)
-    lost = run.items[0].id
-    verdicts = {q: v for q, v in verdicts.items() if not q.startswith(f"{lost}|")}
+    unanswered = run.items[0].id
+    verdicts = {q: v for q, v in verdicts.items() if not q.startswith(f"{unanswered}|")}
     figures = [a for tag, a in Page(run.write(verdicts=verdicts)).tags if tag == "figure" and a.get("title", "")]
     of_items = {str(a["title"]).partition(": ")[0]: a["class"] for a in figures if ": " in str(a["title"])}
     for item in run.items:
         right = all(run.truth[item.id, axis] for axis in AXES)
-        assert of_items[item.id] == ("open" if item.id == lost else "right" if right else "wrong")
+        assert of_items[item.id] == ("open" if item.id == unanswered else "right" if right else "wrong")
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Run) -> None:
@@ -263,9 +263,9 @@ def test_undecided_questions_are_counted_and_explained(run: Run) -> None:
     for q in run.questions[::4]:
         verdicts[q.id] = Verdict(q.id, "error", reason="the server said 503")
     shown = " ".join(Page(run.write(verdicts=verdicts)).text)
-    lost = len(run.questions[::4])
-    assert f"{lost} of {len(run.questions)} questions are undecided." in shown
-    assert f"the server said 503 {lost}" in " ".join(shown.split())
+    unanswered = len(run.questions[::4])
+    assert f"{unanswered} of {len(run.questions)} questions are undecided." in shown
+    assert f"the server said 503 {unanswered}" in " ".join(shown.split())
     results = aggregate_verdicts(run.items, run.questions, verdicts)
     score = results.groups[0].methods[0].scores["mars2"]
     assert f"({score.low:.3f} to {score.high:.3f})" in shown
@@ -287,17 +287,17 @@ def test_refused_images_are_told(run: Run) -> None:
 
 def test_disagreements_are_shown(run: Run) -> None:
     verdicts = truthful(run.questions, run.truth)
-    split, turned = run.items[3].id, run.items[5].id
+    split, order_dependent = run.items[3].id, run.items[5].id
     for q in run.questions:
         if q.item == split and q.axis == "content" and q.reference.endswith("/0.png"):
             verdicts[q.id] = Verdict(q.id, "ok", 1 - (verdicts[q.id].value or 0))
-        if q.item == turned and q.swapped:
+        if q.item == order_dependent and q.swapped:
             verdicts[q.id] = Verdict(q.id, "ok", 1 - (verdicts[q.id].value or 0))
     text = run.write(verdicts=verdicts)
     part = text[text.index("References disagree: 1 images") : text.index("The order of the images changes")]
     assert split in part
     part = text[text.index("The order of the images changes the answer: 1 images") : text.index("Most undecided")]
-    assert turned in part
+    assert order_dependent in part
     assert "Most undecided questions: 0 images" in text
 
 
@@ -338,7 +338,7 @@ def test_the_page_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "images are shown" not in " ".join(page.text)
     monkeypatch.setattr(report_page, "Thumbnails", lambda: Thumbnails(left=400_000))
     short = Page(run.write())
-    told = next(part for part in short.text if "of 250 images are shown." in part)
-    assert 0 < int(told.split()[0]) < 250
+    message = next(part for part in short.text if "of 250 images are shown." in part)
+    assert 0 < int(message.split()[0]) < 250
     assert sum(tag == "img" for tag, _ in short.tags) < sum(tag == "img" for tag, _ in page.tags)
     assert (tmp_path / "run/report.html").stat().st_size < 600_000

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from lorarar.evaluation.judge.read.scores import score_images
-from lorarar.evaluation.judge.trust.agreement import MAJORITY, compare_raters, judge_ratings, majority, read_labels
+from lorarar.evaluation.judge.trust.agreement import (
+    MAJORITY,
+    compare_raters,
+    judge_ratings,
+    majority,
+    read_human_labels,
+)
 from lorarar.evaluation.statistics.proportions import Rate
-from tests.evaluation.judge.made import make_items, make_questions, make_truth, truthful
+from tests.evaluation.judge.synthetic import make_items, make_questions, make_truth, truthful
 
 ITEMS = make_items(["m"], 2, 2, 1)
 FIRST = ITEMS[0].id
@@ -29,7 +35,7 @@ def test_labels_are_read(tmp_path: Path) -> None:
         f"{ITEMS[1].id},content,,ann",
     )
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as a spreadsheet writes it
-    assert read_labels(path, ITEMS) == {
+    assert read_human_labels(path, ITEMS) == {
         "ann": {(FIRST, "content"): 1, (FIRST, "style"): 0},
         "anonymous": {(FIRST, "content"): 1},
     }
@@ -38,9 +44,9 @@ def test_labels_are_read(tmp_path: Path) -> None:
 def test_anonymous_ids_are_translated(tmp_path: Path) -> None:
     key = write(tmp_path / "key.csv", f"r1,{FIRST}", header="id,item")
     path = write(tmp_path / "labels.csv", "r1,style,0,ann")
-    assert read_labels(path, ITEMS, key=key) == {"ann": {(FIRST, "style"): 0}}
-    with pytest.raises(ValueError, match="line 2: expected an item of the manifest, found 'r1': give the sheet's key"):
-        read_labels(path, ITEMS)
+    assert read_human_labels(path, ITEMS, key=key) == {"ann": {(FIRST, "style"): 0}}
+    with pytest.raises(ValueError, match="line 2: expected an item of the manifest, found 'r1': pass the sheet's key"):
+        read_human_labels(path, ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +55,17 @@ def test_anonymous_ids_are_translated(tmp_path: Path) -> None:
         ("nobody,content,1,ann", "found 'nobody'"),
         (f"{FIRST},colour,1,ann", "line 3: expected the axis content or style, found 'colour'"),
         (f"{FIRST},content,maybe,ann", "expected a label 1, 0, yes or no, found 'maybe'"),
-        (f"{FIRST},style,0,ann", "'ann' labelled .* on style before"),
+        (f"{FIRST},style,0,ann", "'ann' labelled .* on style twice"),
     ],
 )
 def test_wrong_lines_are_refused(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_labels(write(tmp_path / "labels.csv", f"{FIRST},style,1,ann", row), ITEMS)
+        read_human_labels(write(tmp_path / "labels.csv", f"{FIRST},style,1,ann", row), ITEMS)
 
 
 def test_a_wrong_header_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found no axis, label, rater: save it as CSV with commas"):
-        read_labels(write(tmp_path / "labels.csv", header="item,axis;label;rater"), ITEMS)
+        read_human_labels(write(tmp_path / "labels.csv", header="item,axis;label;rater"), ITEMS)
 
 
 def test_the_judge_is_one_more_rater() -> None:
@@ -76,23 +82,23 @@ def test_agreement_by_hand() -> None:
     judge = dict(zip(units, [1, 1, 1, 1, 1, 0, 0, 0, 0, 0], strict=True))
     ann = dict(zip(units, [1, 1, 1, 1, 0, 0, 0, 0, 0, 1], strict=True))
     ben = dict(zip(units[:4], [1, 1, 1, 0], strict=True))
-    found = compare_raters({"judge": judge}, {"ann": ann, "ben": ben})  # type: ignore[dict-item]
-    pairs = {(p.first, p.second): p for p in found.pairs}
+    result = compare_raters({"judge": judge}, {"ann": ann, "ben": ben})  # type: ignore[dict-item]
+    pairs = {(p.first, p.second): p for p in result.pairs}
     assert pairs["judge", "ann"].agreed == Rate(8, 10)
     assert pairs["judge", "ann"].kappa.mean == pytest.approx(0.6)
     assert pairs["ann", "ben"].agreed == Rate(3, 4)
     assert majority({"ann": ann, "ben": ben})[units[0]] == 1  # type: ignore[dict-item, index]
     assert units[3] not in majority({"ann": ann, "ben": ben})  # type: ignore[dict-item]
     assert pairs["judge", MAJORITY].agreed == Rate(7, 9)
-    assert all(pair.axis == "content" for pair in found.pairs)
-    assert 0 < found.alpha["content"] < 1
+    assert all(pair.axis == "content" for pair in result.pairs)
+    assert 0 < result.alpha["content"] < 1
 
 
 def test_two_judges() -> None:
     a = {("i", "content"): 1, ("j", "content"): 0}
-    found = compare_raters({"a": a, "b": a})  # type: ignore[dict-item]
-    assert found.pairs[0].agreed == Rate(2, 2)
-    assert found.alpha["content"] == 1.0
+    result = compare_raters({"a": a, "b": a})  # type: ignore[dict-item]
+    assert result.pairs[0].agreed == Rate(2, 2)
+    assert result.alpha["content"] == 1.0
 
 
 def test_equal_names_are_refused() -> None:

@@ -25,7 +25,7 @@ def references(tmp_path: Path) -> References:
 
 @pytest.fixture
 def calibration(references: References, tmp_path: Path) -> Calibration:
-    return make_cases(references, tmp_path / "synthetic_prompts", limit=5)
+    return make_cases(references, tmp_path / "cases", limit=5)
 
 
 def test_there_are_cases_of_every_kind(calibration: Calibration) -> None:
@@ -84,7 +84,7 @@ def test_a_collage_is_half_and_half_and_asked_about_on_both_axes(
 
 def test_it_is_the_same_every_time(references: References, calibration: Calibration, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in (tmp_path / "synthetic_prompts").iterdir()}
-    assert make_cases(references, tmp_path / "synthetic_prompts", limit=5) == calibration
+    assert make_cases(references, tmp_path / "cases", limit=5) == calibration
     assert {path.name: path.read_bytes() for path in (tmp_path / "synthetic_prompts").iterdir()} == before
 
 
@@ -94,15 +94,15 @@ def test_few_references_give_few_cases(references: References, tmp_path: Path) -
         ("style", "ink"): replace(references.concepts["style", "ink"], images=("ink/0.png",)),
         ("style", "bare"): ReferenceConcept("bare", "style", "bare", ()),
     }
-    found = make_cases(replace(references, concepts=concepts), tmp_path / "synthetic_prompts", limit=5)
-    counts = Counter((case.kind, case.axis) for case in found.cases if not case.degenerate)
+    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=5)
+    counts = Counter((case.kind, case.axis) for case in result.cases if not case.degenerate)
     assert counts == {
         ("exact_copy", "content"): 1,
         ("style_itself", "style"): 1,
         ("style_itself", "content"): 1,
         ("same_subject", "style"): 1,
     }
-    assert sum(case.degenerate for case in found.cases) == 40
+    assert sum(case.degenerate for case in result.cases) == 40
 
 
 def test_styles_of_one_phrase_are_no_other_styles(references: References, tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_styles_of_one_phrase_are_no_other_styles(references: References, tmp_pa
     for name in ("oil_3", "oil_4"):
         concepts["style", name] = replace(concepts["style", "oil_2"], name=name)
     del concepts["style", "ink"]
-    found = make_cases(replace(references, concepts=concepts), tmp_path / "synthetic_prompts", limit=50)
-    assert "other_style" in {case.kind for case in found.cases}  # all are "oil": the phrase tells nothing apart
+    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=50)
+    assert "other_style" in {case.kind for case in result.cases}  # all are "oil": the phrase tells nothing apart
     concepts["style", "ink"] = references.concepts["style", "ink"]
-    found = make_cases(replace(references, concepts=concepts), tmp_path / "synthetic_prompts", limit=500)
+    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=500)
     pairs = [
         {case.reference.split("_")[0].split("/")[0], Path(case.image).parent.name.split("_")[0]}
-        for case in found.cases
+        for case in result.cases
         if case.kind == "other_style"
     ]
     assert pairs

@@ -7,7 +7,7 @@ import pytest
 from lorarar.evaluation.judge.records import Verdict
 from lorarar.evaluation.judge.trust.consistency import repeat_consistency, swapped_consistency
 from lorarar.evaluation.statistics.proportions import Rate
-from tests.evaluation.judge.made import answer, make_items, make_questions, make_truth
+from tests.evaluation.judge.synthetic import answer, make_items, make_questions, make_truth
 
 ITEMS = make_items(["m"], 4, 5, 2)
 TRUTH = make_truth(ITEMS, {"m": (0.5, 0.5)})
@@ -16,12 +16,12 @@ TRUTH = make_truth(ITEMS, {"m": (0.5, 0.5)})
 def test_a_judge_that_prefers_a_position() -> None:
     questions = make_questions(ITEMS, {"content": 2, "style": 1}, orders=(False, True))
     verdicts = answer(questions, lambda q: q.swapped or TRUTH[q.item, q.axis])
-    found = swapped_consistency(questions, verdicts)
+    result = swapped_consistency(questions, verdicts)
     for axis, references in (("content", 2), ("style", 1)):
         yes = references * sum(TRUTH[item.id, axis] for item in ITEMS)
-        assert found[axis].agreed == Rate(yes, 40 * references)
-        assert (found[axis].yes_first, found[axis].yes_second) == (yes, 40 * references)
-        assert found[axis].kappa.mean == pytest.approx(0)
+        assert result[axis].agreed == Rate(yes, 40 * references)
+        assert (result[axis].yes_first, result[axis].yes_second) == (yes, 40 * references)
+        assert result[axis].kappa.mean == pytest.approx(0)
     assert repeat_consistency(questions, verdicts) == {}
 
 
@@ -29,13 +29,13 @@ def test_undecided_questions_are_left_out() -> None:
     questions = make_questions(ITEMS[:2], {"content": 1, "style": 0}, orders=(False, True))
     verdicts = answer(questions, lambda _: True)
     verdicts[questions[0].id] = Verdict(questions[0].id, "abstain")
-    found = swapped_consistency(questions, verdicts)["content"]
-    assert (found.asked, found.decided, found.agreed) == (2, 1, Rate(1, 1))
+    result = swapped_consistency(questions, verdicts)["content"]
+    assert (result.asked, result.decided, result.agreed) == (2, 1, Rate(1, 1))
 
 
 def test_repeats() -> None:
     questions = make_questions(ITEMS, {"content": 1, "style": 1}, repeats=3)
-    found = repeat_consistency(questions, answer(questions, lambda q: q.axis == "style" or q.repeat < 2))
-    assert found["style"].agreed == Rate(80, 80)
-    assert found["content"].agreed == Rate(40, 80)
+    result = repeat_consistency(questions, answer(questions, lambda q: q.axis == "style" or q.repeat < 2))
+    assert result["style"].agreed == Rate(80, 80)
+    assert result["content"].agreed == Rate(40, 80)
     assert swapped_consistency(questions, {}) == {}

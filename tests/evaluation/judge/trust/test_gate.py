@@ -26,12 +26,12 @@ def make_cases(each: int) -> list[CalibrationCase]:
     return cases
 
 
-def answers(cases: list[CalibrationCase], says: Callable[[CalibrationCase], float]) -> dict[str, Verdict]:
-    found = {}
+def answers(cases: list[CalibrationCase], answers_yes: Callable[[CalibrationCase], float]) -> dict[str, Verdict]:
+    result = {}
     for case in cases:
-        p = says(case)
-        found[case.id] = Verdict(case.id, "ok", float(p > 0.5), p_yes=(p, p))
-    return found
+        p = answers_yes(case)
+        result[case.id] = Verdict(case.id, "ok", float(p > 0.5), p_yes=(p, p))
+    return result
 
 
 CASES = make_cases(20)
@@ -39,11 +39,11 @@ RIGHT = answers(CASES, lambda case: 0.9 if case.label else 0.1)
 
 
 def test_a_right_judge_passes() -> None:
-    found = evaluate_gate(CASES, RIGHT)
-    assert found.passed
-    assert found.reasons == ()
+    result = evaluate_gate(CASES, RIGHT)
+    assert result.passed
+    assert result.reasons == ()
     for axis in AXES:
-        gate = found.axes[axis]
+        gate = result.axes[axis]
         assert gate.sensitivity == gate.specificity == Rate(20, 20)
         assert gate.false_accepts == Rate(0, 80)
         assert gate.auc == 1.0
@@ -51,7 +51,7 @@ def test_a_right_judge_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "reason"),
+    ("answers_yes", "reason"),
     [
         (lambda _: 0.9, "content: specificity 0.000 is below 0.8"),
         (lambda _: 0.1, "style: sensitivity 0.000 is below 0.8"),
@@ -59,10 +59,10 @@ def test_a_right_judge_passes() -> None:
         (lambda c: 0.9 if c.label and not c.id.endswith("5") else 0.1, ""),
     ],
 )
-def test_other_judges(says: Callable[[CalibrationCase], float], reason: str) -> None:
-    found = evaluate_gate(CASES, answers(CASES, says))
-    assert found.passed == (not reason)
-    assert any(reason in text for text in found.reasons) or not reason
+def test_other_judges(answers_yes: Callable[[CalibrationCase], float], reason: str) -> None:
+    result = evaluate_gate(CASES, answers(CASES, answers_yes))
+    assert result.passed == (not reason)
+    assert any(reason in text for text in result.reasons) or not reason
 
 
 def test_the_thresholds_are_met_exactly() -> None:
@@ -79,17 +79,17 @@ def test_the_thresholds_are_met_exactly() -> None:
 def test_a_judge_without_knowledge_fails() -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
-        found = evaluate_gate(CASES, answers(CASES, lambda _: random.random()))
-        assert not found.passed
+        result = evaluate_gate(CASES, answers(CASES, lambda _: random.random()))
+        assert not result.passed
 
 
 def test_a_collage_is_wrong_on_both_axes_only() -> None:
     one = answers(CASES, lambda c: 0.9 if c.label or (c.kind == "collage" and c.axis == "content") else 0.1)
     assert evaluate_gate(CASES, one).passed
     assert evaluate_gate(CASES, one).axes["content"].false_accepts == Rate(0, 80)  # decided: the other axis says no
-    both = answers(CASES, lambda c: 0.9 if c.label or c.kind == "collage" else 0.1)
-    assert evaluate_gate(CASES, both).axes["style"].false_accepts == Rate(20, 80)
-    unknown = dict(both)
+    gates = answers(CASES, lambda c: 0.9 if c.label or c.kind == "collage" else 0.1)
+    assert evaluate_gate(CASES, gates).axes["style"].false_accepts == Rate(20, 80)
+    unknown = dict(gates)
     for n in range(20):
         unknown[f"calibration/collage/style/{n}"] = Verdict("q", "error")
     assert evaluate_gate(CASES, unknown).axes["content"].undecided == (0, 0, 20)
@@ -102,10 +102,10 @@ def test_undecided_cases_count_for_neither_side(state: State) -> None:
     for n in range(5):
         verdicts[f"calibration/same_subject/content/{n}"] = Verdict("q", state, 1.0)
         del verdicts[f"calibration/other_subject/content/{n}"]
-    found = evaluate_gate(CASES, verdicts)
-    assert found.passed
-    assert found.axes["content"].sensitivity == found.axes["content"].specificity == Rate(15, 15)
-    assert found.axes["content"].undecided == (5, 5, 0)
+    result = evaluate_gate(CASES, verdicts)
+    assert result.passed
+    assert result.axes["content"].sensitivity == result.axes["content"].specificity == Rate(15, 15)
+    assert result.axes["content"].undecided == (5, 5, 0)
 
 
 def test_too_few_decided_cases_cannot_be_calibrated() -> None:
@@ -125,9 +125,9 @@ def test_known_error_rates_lie_in_their_intervals() -> None:
     cases = make_cases(200)
     verdicts = answers(cases, lambda c: float(random.random() < (0.85 if c.label else 0.1)))
     for axis in AXES:
-        found = evaluate_gate(cases, verdicts).axes[axis]
-        for rate, truth in ((found.sensitivity, 0.85), (found.specificity, 0.9)):
+        result = evaluate_gate(cases, verdicts).axes[axis]
+        for rate, truth in ((result.sensitivity, 0.85), (result.specificity, 0.9)):
             interval = wilson(rate)
             assert interval.low <= truth <= interval.high
             assert interval.high - interval.low < 0.12
-        assert found.auc == pytest.approx((found.sensitivity.value + found.specificity.value) / 2)
+        assert result.auc == pytest.approx((result.sensitivity.value + result.specificity.value) / 2)

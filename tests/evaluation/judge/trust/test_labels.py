@@ -27,6 +27,6 @@ def test_labels_are_collected(tmp_path: Path) -> None:
         "bob": {(ITEM, "content"): 0},
     }
     before = (run / "labels.csv").read_bytes()
-    with pytest.raises(ValueError, match="has already"):
+    with pytest.raises(ValueError, match="already has"):
         import_labels(run, setup, tmp_path / "one.csv")
     assert (run / "labels.csv").read_bytes() == before

@@ -10,9 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lorarar.datasets.records import Axis, Item, ReferenceConcept
-from lorarar.evaluation.judge.trust.agreement import read_labels
+from lorarar.evaluation.judge.trust.agreement import read_human_labels
 from lorarar.evaluation.judge.trust.rating_sheet import write_sheet
-from tests.evaluation.judge.made import make_items
+from tests.evaluation.judge.synthetic import make_items
 
 METHODS = ("secretmethod", "othersecret")
 CONCEPTS: dict[tuple[Axis, str], ReferenceConcept] = {
@@ -74,7 +74,7 @@ def test_the_key_leads_back(tmp_path: Path, items: list[Item]) -> None:
     sheet = (tmp_path / "sheet/sheet.csv").read_text(encoding="utf-8")
     filled = tmp_path / "filled.csv"
     filled.write_text(sheet.replace(",,", ",1,ann"), encoding="utf-8")
-    labels = read_labels(filled, items, key=tmp_path / "sheet-key.csv")
+    labels = read_human_labels(filled, items, key=tmp_path / "sheet-key.csv")
     assert labels == {"ann": {(item.id, axis): 1 for item in items for axis in ("content", "style")}}
 
 

@@ -16,5 +16,5 @@ def noise(size: tuple[int, int], seed: int) -> Image.Image:
 SQUARES = [noise((28, 28), seed) for seed in range(3)]
 
 
-def is_near(found: NDArray[np.float32], expected: torch.Tensor) -> bool:
-    return bool(np.allclose(found, expected.detach().numpy(), atol=1e-5))
+def is_near(features: NDArray[np.float32], expected: torch.Tensor) -> bool:
+    return bool(np.allclose(features, expected.detach().numpy(), atol=1e-5))

@@ -65,8 +65,8 @@ def test_inputs_are_normalised_and_in_the_images_order() -> None:
     images = [Image.new("RGB", size, (value, 0, 255)) for value, size in ((0, (4, 4)), (51, (8, 4)), (255, (4, 4)))]
     shapes = [(places, tuple(inputs.shape)) for places, inputs in canvas.batches(images)]
     assert shapes == [([0, 2], (2, 3, 4, 4)), ([1], (1, 3, 4, 8))]
-    found = canvas.run(images, lambda inputs: inputs.mean((2, 3)))
-    assert np.allclose(found, [[-1, -1, 0.5], [-0.6, -1, 0.5], [1, -1, 0.5]], atol=1e-6)
+    rows = canvas.run(images, lambda inputs: inputs.mean((2, 3)))
+    assert np.allclose(rows, [[-1, -1, 0.5], [-0.6, -1, 0.5], [1, -1, 0.5]], atol=1e-6)
     with pytest.raises(ValueError, match="expected images"):
         canvas.run([], torch.Tensor.mean)
 
@@ -79,10 +79,10 @@ def test_many_images_are_taken_in_batches() -> None:
         sizes.append(len(inputs))
         return inputs.mean((2, 3))
 
-    found = Canvas(4, mean=(0,) * 3, std=(1,) * 3).run(images, apply)
+    rows = Canvas(4, mean=(0,) * 3, std=(1,) * 3).run(images, apply)
     assert sum(sizes) == 150
     assert max(sizes) <= 64
-    assert np.allclose(found[:, 0] * 255, range(150), atol=1e-4)
+    assert np.allclose(rows[:, 0] * 255, range(150), atol=1e-4)
 
 
 def test_maps_of_several_shapes_are_refused() -> None:

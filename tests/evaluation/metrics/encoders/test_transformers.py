@@ -30,12 +30,12 @@ def test_dinov2_gives_what_its_model_gives(dinov2: Path) -> None:
     encoder = load_encoder("dinov2", path=dinov2)
     model, processor = Dinov2Model.from_pretrained(dinov2).eval(), BitImageProcessorPil.from_pretrained(dinov2)
     with torch.inference_mode():
-        found = model(**processor(SQUARES, return_tensors="pt"), output_hidden_states=True)
-    assert is_near(encoder.encode_images(SQUARES), found.last_hidden_state[:, 0])
+        output = model(**processor(SQUARES, return_tensors="pt"), output_hidden_states=True)
+    assert is_near(encoder.encode_images(SQUARES), output.last_hidden_state[:, 0])
     assert isinstance(encoder, MapEncoder)
     maps = encoder.feature_maps(SQUARES)
     assert [m.shape for m in maps] == [(3, 24, 2, 2)] * 5  # five layers are too few to leave any out
-    assert is_near(maps[2][0, :, 1, 0], found.hidden_states[3][0, 1 + 2])  # row by row after the class token
+    assert is_near(maps[2][0, :, 1, 0], output.hidden_states[3][0, 1 + 2])  # row by row after the class token
     assert not isinstance(encoder, TextEncoder)
 
 

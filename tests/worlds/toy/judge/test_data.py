@@ -1,4 +1,4 @@
-"""lorarar.worlds.toy.judge.data and judge_negatives: labels against the attribute reader, nothing held out, rubbish."""
+"""lorarar.worlds.toy.judge.data and .negatives: labels against the attribute classifier, held-out sets, negatives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pairs() -> ImagePairs:
     return render_pairs(250, seed=0)
 
 
-def test_the_reader_reads_what_the_labels_say(pairs: ImagePairs) -> None:
+def test_the_classifier_recognises_the_labels(pairs: ImagePairs) -> None:
     classifier = load_classifier(CLASSIFIER)
     read = classifier.read(scale_pixels(pairs.images.flatten(0, 1))).unflatten(0, (250, 2))
     plain = pairs.attributes[:, 1, 0] >= 0
@@ -75,20 +75,20 @@ def test_others_come_from_their_own_sets() -> None:
 def test_near_members_differ_in_one_or_two() -> None:
     own, random = Subject(0, 0, 0, 0), np.random.default_rng(0)
     everybody = Members(all_subjects())
-    drawn = np.array([astuple(everybody.relative(own, 0.55, random)) for _ in range(1500)])
-    counts = (drawn != 0).sum(1)
+    relatives = np.array([astuple(everybody.relative(own, 0.55, random)) for _ in range(1500)])
+    counts = (relatives != 0).sum(1)
     assert (counts == 0).mean() == pytest.approx(0.45, abs=0.04)
     assert (counts == 1).mean() == pytest.approx(0.55 * 0.75, abs=0.05)
     assert counts.max() == 2
-    for share in (drawn[counts == 1] != 0).mean(0):  # of few values or many, each attribute differs as often
+    for share in (relatives[counts == 1] != 0).mean(0):  # of few values or many, each attribute differs as often
         assert share == pytest.approx(0.25, abs=0.06)
 
 
 def test_a_lonely_member_has_any_relative() -> None:
     known = Members([Subject(0, 0, 0, 0), Subject(5, 5, 4, 2)])
     random = np.random.default_rng(0)
-    drawn = [known.relative(Subject(0, 0, 0, 0), 0.55, random) for _ in range(300)]
-    assert drawn.count(Subject(5, 5, 4, 2)) / 300 == pytest.approx(0.55 / 2, abs=0.08)
+    relatives = [known.relative(Subject(0, 0, 0, 0), 0.55, random) for _ in range(300)]
+    assert relatives.count(Subject(5, 5, 4, 2)) / 300 == pytest.approx(0.55 / 2, abs=0.08)
 
 
 def test_rebuilding_goes_through_the_autoencoder(pairs: ImagePairs, tmp_path: Path) -> None:

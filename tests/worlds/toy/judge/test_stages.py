@@ -1,4 +1,4 @@
-"""The shipped judge: what its card says, held-out renders, its own gate, which an untrained judge fails."""
+"""The shipped judge: its card, held-out renders, and its calibration gate, which an untrained judge fails."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from lorarar.datasets.references import References, load_references
 from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Backend
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.storage.cards import checked, read_card
-from lorarar.storage.locations import EMBEDDED_JUDGE
+from lorarar.storage.locations import EMBEDDED, EMBEDDED_JUDGE
 from lorarar.worlds.toy.judge.data import TRAINING_SETS, render_pairs
 from lorarar.worlds.toy.judge.model import build_model
 from lorarar.worlds.toy.judge.scores import measure_judge
 from lorarar.worlds.toy.judge.stages import save_judge
 
-DATA = EMBEDDED_JUDGE.parent
 pytestmark = pytest.mark.skipif(not EMBEDDED_JUDGE.exists(), reason="the embedded judge is not made yet")
 
 
 @pytest.fixture(scope="module")
 def references() -> References:
     """The test split's alone."""
-    found = load_references(DATA / "concepts.yaml", root=DATA / "images")
+    found = load_references(EMBEDDED / "concepts.yaml", root=EMBEDDED / "images")
     return References(found.root, {key: c for key, c in found.concepts.items() if c.name.startswith("test_")})
 
 
@@ -41,7 +40,7 @@ def gate(backend: Backend, references: References, folder: Path) -> CalibrationG
     asking = Asking(load_rubric("mars2"), backend.identity, False, 1)
     plan = plan_cases(calibration, references, asking, Gallery())
     replies = backend.ask(plan.questions)
-    verdicts = {q.item: parse(reply, q) for q, reply in zip(plan.questions, replies, strict=True)}
+    verdicts = {q.item: parse_reply(reply, q) for q, reply in zip(plan.questions, replies, strict=True)}
     return evaluate_gate(calibration.cases, verdicts)
 
 

@@ -1,4 +1,4 @@
-"""lorarar.worlds.toy.judge.stages*: words, tokens, questions with their answers, and a whole tiny training."""
+"""lorarar.worlds.toy.judge: vocabulary, tokens, questions with their answers, and a whole tiny training."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def pairs() -> ImagePairs:
 
 
 def training(processor: LlavaProcessor, pairs: ImagePairs, at: float) -> JudgeTraining:
-    """The judge's training when a share of it is done."""
-    found = JudgeTraining(
+    """The judge's training after a share of its steps."""
+    module = JudgeTraining(
         build_model(processor, 0), processor, pairs, training_rubrics(), CURRICULUM, Stage(100, 8, 1e-3), seed=0
     )
-    type(found).global_step = property(lambda self: round(at * 100))  # Lightning's asks a trainer
-    return found
+    type(module).global_step = property(lambda self: round(at * 100))  # Lightning's asks a trainer
+    return module
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def _restored() -> object:
         del JudgeTraining.global_step
 
 
-def test_every_word_of_the_rubrics_is_known(processor: LlavaProcessor) -> None:
+def test_every_word_of_the_rubrics_is_in_the_vocabulary(processor: LlavaProcessor) -> None:
     for name in RUBRICS:
         for axis, phrase in (("content", "cat"), ("content", "sks mug"), ("style", "szn")):
             for swapped in (False, True):
@@ -105,14 +105,15 @@ def test_training_sees_the_tokens_that_the_processor_makes(processor: LlavaProce
 
 
 def test_answers_are_right(processor: LlavaProcessor, pairs: ImagePairs) -> None:
-    asking = training(processor, pairs, at=0.7)
+    module = training(processor, pairs, at=0.7)
     random, kinds = np.random.default_rng(0), Counter()
     meaning = {word: (name, i) for name, words in VALUE_WORDS.items() for i, word in enumerate(words)}
     for _ in range(300):
         pair = int(random.integers(40))
         rubric = training_rubrics()[int(random.integers(6))]
-        text, answer, turned = asking._ask(pair, int(random.integers(3)), rubric, random)
-        shown = pairs.attributes[pair].flip(0) if turned else pairs.attributes[pair]
+        question = module._ask(pair, int(random.integers(3)), rubric, random)
+        text, answer, swapped = question.text, question.answer, question.swapped
+        shown = pairs.attributes[pair].flip(0) if swapped else pairs.attributes[pair]
         if text.startswith("name the "):
             attribute, image = text.removeprefix("name the ").split(" of the ")
             value = int(shown[int("second" in image), list(VALUE_WORDS).index(attribute)])
@@ -123,7 +124,7 @@ def test_answers_are_right(processor: LlavaProcessor, pairs: ImagePairs) -> None
             assert answer == ("yes" if column[0] == column[1] else "no")
             kinds["same"] += 1
         else:
-            axes = [a for a in AXES if any(text == rubric.ask(a, c, swapped=turned) for c in concepts(a))]
+            axes = [a for a in AXES if any(text == rubric.ask(a, c, swapped=swapped) for c in concepts(a))]
             assert len(axes) == 1
             own = slice(0, 4) if axes[0] == "content" else slice(4, 8)
             agreed = bool((shown[0, own] == shown[1, own]).all() and (shown >= 0).all())
@@ -153,32 +154,32 @@ def test_a_step_is_a_function_of_seed_and_step(processor: LlavaProcessor, pairs:
     )
 
 
-def test_what_is_seen_is_told_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
-    asking = training(processor, pairs, at=0.0)
+def test_attributes_are_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
+    module = training(processor, pairs, at=0.0)
     chosen = np.array([3, 7])
     shown = pairs.attributes[chosen].clone()
     assert (shown >= 0).all()
     assert not torch.equal(shown[1, 0], shown[1, 1])
     shown[1] = shown[1].flip(0)
-    told = [torch.nn.functional.one_hot(shown[..., i], n) for i, n in enumerate(ATTRIBUTES.values())]
-    asking.tell = torch.nn.Identity()
-    states = 20.0 * torch.cat(told, -1).flatten(1)[:, None].expand(-1, 32, -1)
-    assert float(asking._telling(states, chosen, [False, True])) < 1e-3
-    assert float(asking._telling(states, chosen, [False, False])) > 1
+    one_hot = [torch.nn.functional.one_hot(shown[..., i], n) for i, n in enumerate(ATTRIBUTES.values())]
+    module.attribute_heads = torch.nn.Identity()
+    states = 20.0 * torch.cat(one_hot, -1).flatten(1)[:, None].expand(-1, 32, -1)
+    assert float(module._attribute_error(states, chosen, [False, True])) < 1e-3
+    assert float(module._attribute_error(states, chosen, [False, False])) > 1
 
 
-def test_images_are_shown_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
-    asking = training(processor, pairs, at=0.9)
+def test_images_are_in_the_order_of_the_question(processor: LlavaProcessor, pairs: ImagePairs) -> None:
+    module = training(processor, pairs, at=0.9)
     chosen = np.array([3, 7])
-    shown = asking._show(chosen, [False, True], np.random.default_rng(0)).unflatten(0, (2, 2))
-    want = pairs.images[chosen].float() / 127.5 - 1
+    shown = module._images(chosen, [False, True], np.random.default_rng(0)).unflatten(0, (2, 2))
+    expected = pairs.images[chosen].float() / 127.5 - 1
     distance = lambda a, b: float((a - b).abs().mean())  # noqa: E731 - half of the images are disturbed
-    assert distance(shown[0, 0], want[0, 0]) < distance(shown[0, 0], want[0, 1])
-    assert distance(shown[1, 0], want[1, 1]) < distance(shown[1, 0], want[1, 0])
+    assert distance(shown[0, 0], expected[0, 0]) < distance(shown[0, 0], expected[0, 1])
+    assert distance(shown[1, 0], expected[1, 1]) < distance(shown[1, 0], expected[1, 0])
 
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # no trainer here
-def test_the_tower_learns_to_tell_attributes(processor: LlavaProcessor, pairs: ImagePairs) -> None:
+def test_the_tower_learns_to_predict_attributes(processor: LlavaProcessor, pairs: ImagePairs) -> None:
     tower = TowerTraining(build_model(processor, 0), pairs, Stage(30, 16, 2e-3), seed=0)
     optimiser = torch.optim.AdamW(tower.parameters(), 2e-3)
     losses = []
@@ -232,8 +233,8 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
     picture.save(tmp_path / "red.png")
     paths, pixels = (str(tmp_path / "red.png"),) * 2, (pixel_hash(picture),) * 2
     text = load_rubric("mars2").ask("content", ReferenceConcept("", "content", "cat", ()))
-    asked = Question("q", "i", "content", paths[0], "mars2", paths, pixels, text)
-    (reply,) = open_backend(f"transformers:{folder}").ask([asked])
+    question = Question("q", "i", "content", paths[0], "mars2", paths, pixels, text)
+    (reply,) = open_backend(f"transformers:{folder}").ask([question])
     assert {token for token, _ in reply.top} >= {"yes", "no"}
     assert reply.failure == ""
 

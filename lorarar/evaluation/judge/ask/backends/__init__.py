@@ -1,15 +1,15 @@
-"""Back ends: whatever answers the questions.
+"""Back ends: sources of answers.
 
-capabilities  What a server can do: tried once, before anything is asked, and recorded with the answers
-checkpoints   Multimodal checkpoints as transformers loads them
-completions   From the body of an OpenAI-compatible server's response to a reply
-encoding      Images as servers take them
-mocks         Back ends that look at no image
-openai        Any OpenAI-compatible server, local or hosted: vLLM, Ollama, llama.cpp and others
-opening       Back ends
-retrying      How long to wait before asking a busy server again
+capabilities  Capabilities of a server: tried once, before any question, and recorded with the answers
+checkpoints   Multimodal checkpoints: safetensors only, without their own code, with a known revision
+completions   Completions: from the body of an OpenAI-compatible server's response to a reply
+encoding      Image encoding for servers: PNG in a data URI, encoded once for all threads
+loading       Loading of back ends by name
+mocks         Mock back ends, which look at no image
+openai        OpenAI-compatible servers, local or hosted: vLLM, Ollama, llama.cpp and others
+retries       Retries: the waiting time before a busy server is asked again
 transformers  Multimodal models in this process, through transformers: p(yes) from one forward pass
-transport     HTTP with a deadline and a size for the whole exchange
+transport     HTTP transport: a time limit and a size limit for a whole exchange
 """
 
 import lazy_loader

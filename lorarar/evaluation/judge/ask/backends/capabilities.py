@@ -1,4 +1,4 @@
-"""What a server can do: tried once, before anything is asked, and recorded with the answers."""
+"""Capabilities of a server: tried once, before any question, and recorded with the answers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Literal
 
 from lorarar.evaluation.judge.records import Answer
 
-_REFUSED = (400, 422)  # HTTP statuses of servers that know a parameter not
+_REFUSED = (400, 422)  # HTTP statuses for an unknown parameter
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What requests may hold.
+    """The parameters that a server accepts.
 
     Attributes:
-        logprobs: how many candidates of a token can be had; 0 is none.
-        structured: whether a JSON schema is followed.
+        logprobs: the number of candidates of a token with probabilities; 0 for none.
+        structured: whether the server follows a JSON schema.
         limit: the name of the parameter for the length of an answer.
-        temperature: whether it may be set, which is to 0.
+        temperature: whether the temperature may be set; it is then 0.
     """
 
     logprobs: int = 20
@@ -30,12 +30,13 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class ServerTrial:
-    """How a server took one request.
+    """The response of a server to one trial request.
 
     Attributes:
-        status: of HTTP; 0 when there was no response, or none that could be read.
-        message: what was wrong, "" when nothing was.
-        model: what the server says answered; logprobs: whether there were token probabilities.
+        status: the HTTP status; 0 without a readable response.
+        message: the error, "" for success.
+        model: the model that answered, as the server reports it.
+        logprobs: whether the response had token probabilities.
     """
 
     status: int
@@ -45,46 +46,55 @@ class ServerTrial:
 
 
 def find_capabilities(attempt: Callable[[Capabilities], ServerTrial], answer: Answer) -> tuple[Capabilities, str]:
-    """Asks for everything, then for less, until a server agrees.
+    """Try requests with ever fewer parameters until the server accepts one.
+
+    Args:
+        attempt: sends one small request.
+        answer: the form of the answers, which decides the first request's parameters.
 
     Returns:
-        What it can do, and the model's name as the server gives it.
+        The capabilities, and the model's name as the server reports it.
 
     Raises:
-        ConnectionError: it does not answer.
-        ValueError: it refuses all requests.
+        ConnectionError: the server does not answer.
+        ValueError: the server refuses all requests.
     """
-    wanted: Capabilities | None = Capabilities(
+    request: Capabilities | None = Capabilities(
         logprobs=20 if answer in ("yes_no", "pairwise") else 0, structured=answer == "json"
     )
     trial = ServerTrial(0)
-    while wanted is not None:
-        trial = attempt(wanted)
+    while request is not None:
+        trial = attempt(request)
         if not trial.message:
-            return replace(wanted, logprobs=wanted.logprobs if trial.logprobs else 0), trial.model
+            return replace(request, logprobs=request.logprobs if trial.logprobs else 0), trial.model
         if trial.status not in _REFUSED:
             break
-        wanted = _less(wanted, trial.message.lower())
+        request = _reduce(request, trial.message.lower())
     if trial.status in (0, 408, 429) or trial.status >= 500:
-        raise ConnectionError(f"expected an OpenAI-compatible server, it does not answer: {trial.message}")
+        raise ConnectionError(
+            f"expected an OpenAI-compatible server, it does not answer: {trial.message}: check the URL"
+        )
     raise ValueError(f"expected an OpenAI-compatible server, it refuses requests with images: {trial.message}")
 
 
-def _less(wanted: Capabilities, complaint: str) -> Capabilities | None:
-    """The same without what a server complains of; without anything else where it does not say; None for nothing."""
-    options = list(_options(wanted))
-    named = [less for words, less in options if any(word in complaint for word in words)]
-    return next(iter(named or [less for _, less in options]), None)
+def _reduce(request: Capabilities, complaint: str) -> Capabilities | None:
+    """Drop the parameter that the complaint names, or the first optional one; None where there is none left."""
+    options = list(_options(request))
+    for words, reduced in options:
+        if any(word in complaint for word in words):
+            return reduced
+    return options[0][1] if options else None
 
 
-def _options(wanted: Capabilities) -> Iterator[tuple[tuple[str, ...], Capabilities]]:
-    if wanted.limit == "max_tokens":
-        yield ("max_completion_tokens",), replace(wanted, limit="max_completion_tokens")
-    if wanted.structured:
-        yield ("response_format", "json_schema", "structured"), replace(wanted, structured=False)
-    if wanted.logprobs > 5:
-        yield ("top_logprobs",), replace(wanted, logprobs=5)
-    if wanted.logprobs:
-        yield ("logprob",), replace(wanted, logprobs=0)
-    if wanted.temperature:
-        yield ("temperature",), replace(wanted, temperature=False)
+def _options(request: Capabilities) -> Iterator[tuple[tuple[str, ...], Capabilities]]:
+    """Yield the words by which a complaint names a parameter, and the request without that parameter."""
+    if request.limit == "max_tokens":
+        yield ("max_completion_tokens",), replace(request, limit="max_completion_tokens")
+    if request.structured:
+        yield ("response_format", "json_schema", "structured"), replace(request, structured=False)
+    if request.logprobs > 5:
+        yield ("top_logprobs",), replace(request, logprobs=5)
+    if request.logprobs:
+        yield ("logprob",), replace(request, logprobs=0)
+    if request.temperature:
+        yield ("temperature",), replace(request, temperature=False)

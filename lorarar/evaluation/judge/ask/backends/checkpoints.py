@@ -1,4 +1,4 @@
-"""Multimodal checkpoints as transformers loads them: safetensors alone, no code of theirs, their revision known."""
+"""Multimodal checkpoints: loaded by transformers, safetensors only, without their own code, with a known revision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedC
 
 from lorarar.storage import sha256
 
-# What decides a model's answers: weights, configurations, vocabulary, chat template.
+# The files that decide a model's answers: weights, configurations, vocabulary, chat template.
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 _ORIGINAL_TYPES = {"llava_qwen", "llava_llama", "llava_mistral", "llava_mixtral", "llava_gemma", "llava_mpt"}
 _ORIGINAL_CLASS = re.compile(r"Llava\w+ForCausalLM")
@@ -23,7 +23,11 @@ _ORIGINAL_CLASS = re.compile(r"Llava\w+ForCausalLM")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in evaluation mode with its processor; ``revision``: a commit, or a hash of a local folder's files."""
+    """A model in evaluation mode with its processor.
+
+    Attributes:
+        revision: a commit, or a hash of a local folder's files.
+    """
 
     processor: Any
     model: Any
@@ -31,39 +35,39 @@ class Checkpoint:
 
 
 def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torch.dtype) -> Checkpoint:
-    """Loads a model.
+    """Load a model.
 
     Args:
         name: a folder in transformers' layout, or a hub id.
-        revision: of a hub id: a branch, tag or commit.
+        revision: a branch, tag or commit of a hub id.
 
     Raises:
-        ValueError: it cannot be used; the message says what to do.
+        ValueError: the model cannot be used; the message gives the remedy.
     """
     try:
         config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
     except (OSError, ValueError) as error:
         raise ValueError(f"expected a model folder or a hub id, found {name!r}: {_line(error)}") from error
     _refuse_original_layout(name, config)
-    found = config.get("_commit_hash") or revision
-    processor = _load_processor(name, found)
+    commit = config.get("_commit_hash") or revision
+    processor = _load_processor(name, commit)
     try:
         model: Any = AutoModelForImageTextToText.from_pretrained(
-            name, revision=found or "main", dtype=dtype, use_safetensors=True, trust_remote_code=False
+            name, revision=commit or "main", dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ValueError(
             f"{name}: expected weights in safetensors files of a model class that transformers has: {_line(error)}: "
             "convert the checkpoint, or serve it and use the openai back end"
         ) from error
-    return Checkpoint(processor, model.to(device).requires_grad_(False), found or _hash(Path(name)))
+    return Checkpoint(processor, model.to(device).requires_grad_(False), commit or _hash(Path(name)))
 
 
 def _refuse_original_layout(name: str, config: Mapping[str, Any]) -> None:
     classes = [c for c in config.get("architectures") or () if _ORIGINAL_CLASS.fullmatch(str(c))]
     if classes or config.get("model_type") in _ORIGINAL_TYPES:
         raise ValueError(
-            f"{name}: expected a model in transformers' own layout, found one in the layout of the LLaVA-NeXT code "
+            f"{name}: expected a model in transformers' own layout, found the layout of the LLaVA-NeXT code "
             f"({classes[0] if classes else config['model_type']}), which transformers cannot load: use a converted "
             "checkpoint (on the hub their names often end in -hf), convert it with transformers' conversion script "
             "for this model (convert_llava_*_weights_to_hf.py), or serve it with vLLM or SGLang and judge with the "
@@ -75,20 +79,20 @@ def _load_processor(name: str, revision: str | None) -> Any:
     try:
         load: Any = AutoProcessor.from_pretrained
         processor = load(name, revision=revision or "main", trust_remote_code=False)
-    except Exception as error:  # without torchvision anything can be raised, an AttributeError for one
+    except Exception as error:  # without torchvision, errors of many types occur, such as AttributeError
         if find_spec("torchvision") is None and _wants_torchvision(error):
             raise ValueError(
                 f"{name}: the processor of this model needs torchvision, which is not installed: install the build "
-                f"that belongs to torch {torch.__version__} (pip install torchvision), or serve the model and judge "
+                f"for torch {torch.__version__} (pip install torchvision), or serve the model and judge "
                 "with the openai back end"
             ) from error
         raise ValueError(f"{name}: expected a processor that transformers loads: {_line(error)}") from error
     if getattr(processor, "image_processor", None) is None:
-        raise ValueError(f"{name}: expected a model that is shown images, found a processor for text alone")
+        raise ValueError(f"{name}: expected a model with images as input, found a processor for text alone")
     if not processor.chat_template:
         raise ValueError(
-            f"{name}: expected a chat template, found none: how the model is asked would be a guess; put the "
-            "template of its model card into the folder as chat_template.jinja"
+            f"{name}: expected a chat template, found none: put the template of its model card into the folder as "
+            "chat_template.jinja"
         )
     return processor
 

@@ -1,4 +1,4 @@
-"""From the body of an OpenAI-compatible server's response to a reply. Whatever is not as it should be is a failure."""
+"""Completions: from the body of an OpenAI-compatible server's response to a reply; a malformed body is a failure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Top = tuple[tuple[str, float], ...]
 
 
 def read_completion(body: bytes) -> Reply:
-    """The first choice of a chat completion. Never raises."""
+    """Read the first choice of a chat completion. Never raises."""
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):
-        return Reply(failure=f"the response is no JSON: {body[:80]!r}")
+        return Reply(failure=f"the response is not JSON: {body[:80]!r}")
     if not isinstance(read, dict):
-        return Reply(failure="the response is no JSON object")
+        return Reply(failure="the response is not a JSON object")
     if read.get("error"):
         return Reply(failure=f"the server reports {json.dumps(read['error'])[:300]}")
     choices = read.get("choices")
@@ -31,8 +31,8 @@ def read_completion(body: bytes) -> Reply:
     return _read_choice(choices[0], read, about)
 
 
-def scrubbed(reply: Reply, clean: Callable[[str], str]) -> Reply:
-    """The reply with every text in it cleaned."""
+def scrub_reply(reply: Reply, clean: Callable[[str], str]) -> Reply:
+    """Return the reply with all its texts cleaned."""
     return replace(
         reply,
         text=clean(reply.text),
@@ -59,7 +59,7 @@ def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Repl
 
 
 def _content(content: Any) -> str | None:
-    """The text of a message: a string, or a list of parts."""
+    """Return the text of a message: a string, or a list of parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         return "".join(part for part in parts if isinstance(part, str)) or None
@@ -67,7 +67,7 @@ def _content(content: Any) -> str | None:
 
 
 def _first_answer(choice: Mapping[str, Any], read: Mapping[str, Any]) -> Top:
-    """Candidates for the first token that is more than space or punctuation, () where a server gives none."""
+    """Return the candidates for the first token with a letter or digit; () where the server gives none."""
     try:
         positions = _positions(choice, read)
         return next((top for token, top in positions if spelling(token)), ())
@@ -76,7 +76,7 @@ def _first_answer(choice: Mapping[str, Any], read: Mapping[str, Any]) -> Top:
 
 
 def _positions(choice: Mapping[str, Any], read: Mapping[str, Any]) -> list[tuple[str, Top]]:
-    """Each generated token with its candidates, in any of three shapes: chat, legacy completions, llama.cpp."""
+    """Return each generated token with its candidates, from one of three formats: chat, completions, llama.cpp."""
     logs = choice.get("logprobs") or {}
     if logs.get("content"):
         return [
@@ -87,21 +87,21 @@ def _positions(choice: Mapping[str, Any], read: Mapping[str, Any]) -> list[tuple
         tops = logs.get("top_logprobs") or [{}] * len(logs["tokens"])
         rows = zip(logs["tokens"], logs["token_logprobs"], tops, strict=True)
         return [(token, _with(token, log, dict(top or {}))) for token, log, top in rows]
-    found = read.get("completion_probabilities") or choice.get("completion_probabilities") or []
-    return [(entry["content"], tuple((p["tok_str"], _log(p["prob"])) for p in entry["probs"])) for entry in found]
+    entries = read.get("completion_probabilities") or choice.get("completion_probabilities") or []
+    return [(entry["content"], tuple((p["tok_str"], _log(p["prob"])) for p in entry["probs"])) for entry in entries]
 
 
 def _pairs(entries: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Log probabilities by token; equal texts may stand for different bytes: their probabilities add up."""
-    found: dict[str, float] = {}
+    """Return log probabilities by token. Equal texts may stand for different bytes, so their probabilities add up."""
+    logs: dict[str, float] = {}
     for entry in entries:
-        mass = math.exp(entry["logprob"]) + math.exp(found.get(entry["token"], -math.inf))
-        found[entry["token"]] = _log(mass)
-    return found
+        mass = math.exp(entry["logprob"]) + math.exp(logs.get(entry["token"], -math.inf))
+        logs[entry["token"]] = _log(mass)
+    return logs
 
 
 def _with(token: str, log: float, top: dict[str, float]) -> Top:
-    """The candidates, the chosen token among them."""
+    """Return the candidates, including the chosen token."""
     return tuple((str(name), float(value)) for name, value in ({token: log} | top).items())
 
 

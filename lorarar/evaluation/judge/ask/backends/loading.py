@@ -1,4 +1,4 @@
-"""Back ends: what answers the questions. Opened by name; each is imported when it is asked for."""
+"""Loading of back ends by name; each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ def open_backend(
     recorded: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> Backend:
-    """Opens a back end.
+    """Open a back end.
 
     Args:
         name: one of `BACKEND_FORMS`.
         labels: the right answers, for the mocks.
-        answer: how the rubric's replies are read: what the back end has to be able to give.
-        concurrency: how many calls an "openai" server gets at once; None is its own default.
-        recorded: what an earlier start of the same run found out about an "openai" server, so that it is not asked
-            again.
-        device: where a "transformers" model runs.
+        answer: the form of the rubric's answers, which the back end must support.
+        concurrency: the number of simultaneous calls to an "openai" server; None is the default.
+        recorded: the identity of an "openai" server in an earlier start of the same run, whose capabilities are reused.
+        device: of a "transformers" model.
 
     Raises:
-        ValueError: no such back end, or one that lacks what it needs.
-        ConnectionError: a server that does not answer.
+        ValueError: the back end does not exist, or it lacks something that it needs.
+        ConnectionError: the server does not answer.
     """
     kind, _, rest = name.partition(":")
     if kind == "mock":

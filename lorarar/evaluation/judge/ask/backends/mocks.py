@@ -1,4 +1,4 @@
-"""Back ends that look at no image: for tests, for trying a set-up, and for measuring the statistics."""
+"""Mock back ends, which look at no image: for tests, for trying a set-up, and for measuring the statistics."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from lorarar.datasets import AXES
 from lorarar.evaluation.judge.ask.reply_log import read_replies
 from lorarar.evaluation.judge.records import Question, Reply
 
-RightAnswers = Mapping[tuple[str, str], int]  # (item, axis) -> 1 or 0, the right answer
+RightAnswers = Mapping[tuple[str, str], int]  # (item, axis) -> 1 or 0
 
 
 def read_right_answers(path: Path) -> dict[tuple[str, str], int]:
-    """Right answers from JSON lines such as {"item": "direct/cat+ink/0", "content": 1, "style": 0}.
+    """Read right answers from JSON lines such as {"item": "direct/cat+ink/0", "content": 1, "style": 0}.
 
-    For a pairwise rubric 1 says that the first of the two items is better.
+    For a pairwise rubric 1 means that the first of the two items is better.
 
     Raises:
-        ValueError: a line is anything else.
+        ValueError: a line has another form.
     """
-    found: dict[tuple[str, str], int] = {}
+    answers: dict[tuple[str, str], int] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not text.strip():
             continue
-        read = json.loads(text)
-        if not isinstance(read, dict) or "item" not in read or any(read.get(axis, 0) not in (0, 1) for axis in AXES):
+        entry = json.loads(text)
+        labelled = isinstance(entry, dict) and "item" in entry
+        if not labelled or any(entry.get(axis, 0) not in (0, 1) for axis in AXES):
             raise ValueError(f"{path}, line {number}: expected an item with labels 0 or 1, found {text:.80}")
-        found |= {(read["item"], axis): int(read[axis]) for axis in AXES if axis in read}
-    return found
+        answers |= {(entry["item"], axis): int(entry[axis]) for axis in AXES if axis in entry}
+    return answers
 
 
 def phrase_answer(question: Question, yes: bool) -> str:
-    """An answer in the words that a question asks for."""
+    """Return an answer in the form that a question requires."""
     if question.answer == "scale":
         return "4" if yes else "0"
     if question.answer == "json":
@@ -48,7 +49,7 @@ def phrase_answer(question: Question, yes: bool) -> str:
 
 @dataclass(frozen=True)
 class TruthMock:
-    """Gives the right answer."""
+    """A back end with the right answers."""
 
     labels: RightAnswers
     concurrency: int = 1
@@ -56,21 +57,22 @@ class TruthMock:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The labels are not part of it: they belong to the items."""
+        """The name alone; the labels belong to the items."""
         return {"backend": "mock:truth"}
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """The labels, in words."""
+        """Return the labels as replies."""
         return [_reply(question, self.labels.get((question.item, question.axis))) for question in questions]
 
 
 @dataclass(frozen=True)
 class NoisyMock:
-    """Gives wrong answers at given rates, the same ones every time that it is asked.
+    """A back end with wrong answers at given rates; the same question always has the same answer.
 
     Attributes:
-        sensitivity: share of yes where yes is right; specificity: share of no where no is right.
-        position_bias: added to the probability of yes when the test image is shown first.
+        sensitivity: the share of yes where yes is right.
+        specificity: the share of no where no is right.
+        position_bias: added to the probability of yes when the test image comes first.
     """
 
     labels: RightAnswers
@@ -93,10 +95,10 @@ class NoisyMock:
         }
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """The labels with errors, in words."""
-        return [_reply(question, self._says(question)) for question in questions]
+        """Return the labels with errors as replies."""
+        return [_reply(question, self._answer(question)) for question in questions]
 
-    def _says(self, question: Question) -> int | None:
+    def _answer(self, question: Question) -> int | None:
         label = self.labels.get((question.item, question.axis))
         if label is None:
             return None
@@ -107,7 +109,7 @@ class NoisyMock:
 
 @dataclass(frozen=True)
 class ReplayMock:
-    """Gives the replies of an earlier run again, as long as the questions are the same."""
+    """A back end with the replies of an earlier run, for equal questions."""
 
     replies: Mapping[str, Reply]
     recorded: Mapping[str, Any]
@@ -116,28 +118,30 @@ class ReplayMock:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """That of the back end which answered then: only so are the questions the same."""
+        """The identity of the recorded back end, so that equal questions have equal ids."""
         return self.recorded
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """The recorded replies."""
+        """Return the recorded replies."""
         missing = Reply(failure="the replayed run has no reply to this question")
         return [self.replies.get(question.id, missing) for question in questions]
 
 
 def open_replay(run: Path) -> ReplayMock:
-    """The replies of a judging folder.
+    """Open the replies of a run folder.
 
     Raises:
-        ValueError: it was never run.
+        ValueError: the folder holds no run.
     """
     recorded = run / "backend.json"
     if not recorded.is_file():
-        raise ValueError(f"expected a judging folder that was run at {run}, found no backend.json in it")
+        raise ValueError(
+            f"expected the folder of a finished judging run at {run}, found no backend.json in it: check the path"
+        )
     return ReplayMock(read_replies(run / "log.jsonl"), json.loads(recorded.read_text(encoding="utf-8"))["identity"])
 
 
 def _reply(question: Question, answer: int | None) -> Reply:
     if answer is None:
-        return Reply(failure=f"there is no {question.axis} label for {question.item}")
+        return Reply(failure=f"expected a {question.axis} label for {question.item}, found none")
     return Reply(text=phrase_answer(question, bool(answer)), finish_reason="stop", model="mock")

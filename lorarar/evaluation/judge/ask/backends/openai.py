@@ -1,6 +1,6 @@
-"""Any OpenAI-compatible server, local or hosted: vLLM, Ollama, llama.cpp and others.
+"""OpenAI-compatible servers, local or hosted: vLLM, Ollama, llama.cpp and others.
 
-The key comes from the environment (LORARAR_API_KEY, else OPENAI_API_KEY), goes to the server and nowhere else.
+The key comes from the environment (LORARAR_API_KEY, or else OPENAI_API_KEY) and is sent to the server only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from lorarar.datasets import ImageError
 from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities
-from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrubbed
+from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
 from lorarar.evaluation.judge.ask.backends.retries import RETRIED, backoff, retry_after
 from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, ResponseRefused, is_loopback
@@ -30,7 +30,7 @@ from lorarar.evaluation.judge.records import Answer, Question, Reply
 
 KEY_VARIABLES = ("LORARAR_API_KEY", "OPENAI_API_KEY")
 MAX_RESPONSE_BYTES = 4 << 20
-_AHEAD = 4  # questions whose images are read and encoded while the server answers others
+_AHEAD = 4  # questions with images that are encoded while the server answers others
 _MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
 _JSON: RequestOptions = {"headers": {"content-type": "application/json"}}
 _FLAGS_SCHEMA = {
@@ -43,11 +43,12 @@ _FLAGS_SCHEMA = {
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for.
+    """Time limits of a server.
 
     Attributes:
-        call: seconds for one exchange; total: seconds for one question, waits and further attempts included.
-        attempts: at most so many exchanges for one question.
+        call: seconds for one exchange.
+        total: seconds for one question, including waits and further attempts.
+        attempts: the largest number of exchanges for one question.
     """
 
     call: float = 60.0
@@ -57,7 +58,13 @@ class Patience:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """One HTTP exchange: the reply, and if it failed, whether and when to try again."""
+    """The result of one HTTP exchange.
+
+    Attributes:
+        status: the HTTP status, 0 without a response.
+        again: whether another attempt may help.
+        wait: the seconds that the server asks to wait; None where it does not say.
+    """
 
     reply: Reply
     status: int
@@ -74,14 +81,16 @@ def open_openai(
     recorded: Mapping[str, Any] | None = None,
     patience: Patience | None = None,
 ) -> OpenAIBackend:
-    """Connects to a server and finds out what it can do, unless that is recorded.
+    """Connect to a server and find its capabilities, unless they are recorded.
 
     Args:
         url: the base, such as http://localhost:8000/v1.
+        answer: the form of the answers.
+        concurrency: the number of simultaneous calls; None is 8.
         recorded: the identity of an earlier start.
 
     Raises:
-        ValueError: the URL is refused, a key would travel in the clear, or the server refuses requests.
+        ValueError: the URL is refused, the key would be sent unencrypted, or the server refuses requests.
         ConnectionError: the server does not answer.
     """
     key = _key()
@@ -96,11 +105,11 @@ def open_openai(
 
 
 class OpenAIBackend:
-    """Asks a server; see `open_openai`.
+    """A back end on a server; see `open_openai`.
 
-    A reply by another model than the one that answered first is a failure, its text kept: it does not vote. More
-    threads may ask than the server gets calls at once: the others prepare what comes next. What a server tells one call
-    to wait, all calls wait.
+    A reply by another model than the first one is a failure and does not vote; its text is kept. More threads may ask
+    than there are simultaneous calls: the others encode images of the next questions. When the server asks one call to
+    wait, all calls wait.
     """
 
     batch = 1
@@ -121,7 +130,7 @@ class OpenAIBackend:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, server and parameters; never the key."""
+        """Model, server and parameters, without the key."""
         return {
             "backend": "openai",
             "model": self.model,
@@ -133,31 +142,33 @@ class OpenAIBackend:
         }
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """One call for each question."""
+        """Make one call for each question."""
         return [self._ask(question) for question in questions]
 
     def attempt(self, capabilities: Capabilities) -> ServerTrial:
-        """One small request with a grey image, to see what the server makes of it."""
+        """Send one small request with a grey image, to test capabilities."""
         images = [data_uri(Image.new("RGB", (64, 64), "gray"))]
-        exchange = self._insist(_request(self.model, images, "Answer with one word: yes.", self.answer, capabilities))
+        exchange = self._exchange_with_retries(
+            _request(self.model, images, "Answer with one word: yes.", self.answer, capabilities)
+        )
         reply = exchange.reply
         return ServerTrial(exchange.status, reply.failure, reply.model, bool(reply.top))
 
     def _ask(self, question: Question) -> Reply:
         try:
-            images = [self._encoder.encode(*shown) for shown in zip(question.images, question.pixels, strict=True)]
+            images = [self._encoder.encode(*image) for image in zip(question.images, question.pixels, strict=True)]
         except ImageError as error:
             return Reply(failure=str(error), invalid_input=True)
         request = _request(self.model, images, question.text, question.answer, self.capabilities)
         with self._places:
             start = time.monotonic()
-            reply = replace(self._insist(request).reply, seconds=round(time.monotonic() - start, 4))
+            reply = replace(self._exchange_with_retries(request).reply, seconds=round(time.monotonic() - start, 4))
         if not reply.failure and reply.model != self.served:
             return replace(reply, failure=f"answered by {reply.model!r}, not by {self.served!r} as before")
         return reply
 
-    def _insist(self, request: bytes) -> _Exchange:
-        """Tries again while that may help and time is left."""
+    def _exchange_with_retries(self, request: bytes) -> _Exchange:
+        """Repeat an exchange while another attempt may help and time is left."""
         ends = time.monotonic() + self._patience.total
         for attempt in range(self._patience.attempts):
             time.sleep(max(0.0, min(self._free_at, ends) - time.monotonic()))
@@ -170,11 +181,11 @@ class OpenAIBackend:
                 time.sleep(wait)
             else:
                 self._free_at = max(self._free_at, time.monotonic() + wait)
-        return replace(exchange, reply=scrubbed(exchange.reply, self._clean))
+        return replace(exchange, reply=scrub_reply(exchange.reply, self._clean))
 
     def _exchange(self, request: bytes) -> _Exchange:
         try:
-            # Not `chat.completions.create`, which goes through the images again and takes twice as long.
+            # `chat.completions.create` would process the images again, which takes twice as long.
             response = self._client.post("/chat/completions", cast_to=httpx2.Response, content=request, options=_JSON)
             return _Exchange(read_completion(self._clean_bytes(response.content)), response.status_code)
         except APIStatusError as error:
@@ -189,7 +200,7 @@ class OpenAIBackend:
             return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
 
     def _clean(self, text: str) -> str:
-        """Without the key, which a server may send back."""
+        """Remove the key, which a server may send back."""
         return text.replace(self._key, "[key]") if self._key else text
 
     def _clean_bytes(self, body: bytes) -> bytes:
@@ -197,7 +208,7 @@ class OpenAIBackend:
 
 
 def _request(model: str, images: Sequence[str], text: str, answer: Answer, capabilities: Capabilities) -> bytes:
-    """The body of a request. The images, base64 already, are not searched for characters to escape."""
+    """Return the body of a request. The images are base64, so they are inserted without escaping."""
     more: dict[str, Any] = {"model": model, capabilities.limit: _MAX_TOKENS[answer]}
     if capabilities.temperature:
         more["temperature"] = 0
@@ -213,7 +224,7 @@ def _request(model: str, images: Sequence[str], text: str, answer: Answer, capab
 
 
 def _key() -> str:
-    """The key of the first variable that is set, if only to nothing."""
+    """Return the key of the first variable that is set; an empty one counts."""
     return next((os.environ[name].strip() for name in KEY_VARIABLES if name in os.environ), "")
 
 
@@ -222,9 +233,9 @@ def _check_url(url: str, key: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"expected a URL without credentials or query: put the key into {KEY_VARIABLES[0]}")
+        raise ValueError(f"expected a URL without credentials or query, found some: set {KEY_VARIABLES[0]} to the key")
     if key and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
-            f"{url}: a key is set ({' or '.join(KEY_VARIABLES)}), and would travel in the clear: use https, or set {KEY_VARIABLES[0]} to "
-            "nothing if the server needs none"
+            f"{url}: expected https, since a key is set ({' or '.join(KEY_VARIABLES)}) and would be sent unencrypted: "
+            f"use https, or set {KEY_VARIABLES[0]} to an empty text if the server needs no key"
         )

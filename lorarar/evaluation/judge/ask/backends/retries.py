@@ -1,4 +1,4 @@
-"""How long to wait before asking a busy server again."""
+"""Retries: the waiting time before a busy server is asked again."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date.
+    """Return the waiting time in seconds from `retry-after-ms`, or from `retry-after` in seconds or as an HTTP date.
 
     Args:
-        headers: with keys in lower case, or any mapping that does not tell cases apart.
+        headers: with keys in lower case, or a mapping that ignores case.
         now: seconds since 1970.
     """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
@@ -30,7 +30,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def backoff(attempt: int, lot: random.Random) -> float:
-    """Seconds before the next attempt after attempt 0, 1, ..: doubling, by lot between half and all of it."""
+    """Return the seconds between attempt 0, 1, .. and the next one.
+
+    The wait doubles with each attempt; a random factor from 1/2 to 1 spreads the calls.
+    """
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 16)) * lot.uniform(0.5, 1.0)
 
 

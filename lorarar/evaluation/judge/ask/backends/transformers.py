@@ -19,44 +19,46 @@ from lorarar.evaluation.judge.read.probabilities import spelling
 from lorarar.evaluation.judge.records import Answer, Question, Reply
 from lorarar.lora import DTYPES
 
-# Answers of one word, read off one forward pass; other answers are written out, to so many tokens.
+# One-word answers come from one forward pass; other answers are generated, up to these numbers of tokens.
 _WORDS: Mapping[Answer, tuple[str, str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
 _LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192}
 
-Asked = tuple[Question, Sequence[Image.Image]]
+LoadedQuestion = tuple[Question, Sequence[Image.Image]]
 
 
 def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cpu") -> TransformersBackend:
-    """Opens a model by name, fp32 on a CPU and fp16 elsewhere.
+    """Open a model by name; the default dtype is fp32 on a CPU and fp16 elsewhere.
 
     Args:
-        name: folder or hub id, with settings where wanted: "FOLDER?dtype=bf16&batch=4&revision=main".
+        name: a folder or hub id with optional settings, such as "FOLDER?dtype=bf16&batch=4&revision=main".
+        answer: the form of the answers.
 
     Raises:
-        ValueError: an unknown setting, or a model that cannot be used.
+        ValueError: a setting is unknown, or the model cannot be used.
     """
     model, _, settings = name.partition("?")
-    found: dict[str, Any] = dict(parse_qsl(settings, strict_parsing=bool(settings)))
-    if unknown := found.keys() - {"dtype", "batch", "revision"}:
+    options: dict[str, Any] = dict(parse_qsl(settings, strict_parsing=bool(settings)))
+    if unknown := options.keys() - {"dtype", "batch", "revision"}:
         raise ValueError(f"{name}: expected settings of batch, dtype, revision, found {sorted(unknown)}")
-    if "batch" in found:
-        found["batch"] = int(found["batch"])
-    found.setdefault("dtype", "fp32" if device == "cpu" else "fp16")
-    return TransformersBackend(model, answer=answer, device=device, **found)
+    if "batch" in options:
+        options["batch"] = int(options["batch"])
+    options.setdefault("dtype", "fp32" if device == "cpu" else "fp16")
+    return TransformersBackend(model, answer=answer, device=device, **options)
 
 
 class TransformersBackend:
-    """Asks a model that this process holds. Greedy; its answers do not depend on the batch.
+    """A back end on a model in this process. It decodes greedily; an answer does not depend on the batch.
 
     Args:
-        model: a folder in transformers' layout, or a hub id; safetensors alone, no code from the checkpoint.
-        answer: what it will be asked for: the words of it must be tokens.
+        model: a folder in transformers' layout, or a hub id; safetensors only, without code from the checkpoint.
+        answer: the form of the answers; the words of a one-word answer must be tokens.
         revision: of a hub id.
+        device: of the model.
         dtype: "fp32", "fp16" or "bf16".
         batch: questions in one forward pass.
 
     Raises:
-        ValueError: the model cannot be used; the message says what to do.
+        ValueError: the model cannot be used; the message gives the remedy.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class TransformersBackend:
         batch: int = 8,
     ) -> None:
         if dtype not in DTYPES or batch < 1:
-            raise ValueError(f"expected a dtype of {sorted(DTYPES)} and a batch from 1, found {dtype!r} and {batch}")
+            raise ValueError(f"expected a dtype of {sorted(DTYPES)} and a positive batch, found {dtype!r} and {batch}")
         loaded = load_checkpoint(model, revision=revision, device=device, dtype=DTYPES[dtype])
         self._processor, self._model, self._device, self._batch = loaded.processor, loaded.model, device, batch
         self._identity: dict[str, str | int] = {
@@ -89,51 +91,52 @@ class TransformersBackend:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Name, model, revision, number type, device kind and version of transformers."""
+        """Name, model, revision, dtype, device and version of transformers."""
         return self._identity
 
     @property
     def concurrency(self) -> int:
-        """One: a model answers batches, not threads."""
+        """One, since the model answers in batches."""
         return 1
 
     @property
     def batch(self) -> int:
-        """Questions in one forward pass."""
+        """The number of questions in one forward pass."""
         return self._batch
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply for each question, in order; failures are replies, never exceptions."""
+        """Return one reply for each question, in order; failures are replies, never exceptions."""
         replies: dict[int, Reply] = {}
-        asked: dict[Answer, list[tuple[int, Asked]]] = {}
+        loaded: dict[Answer, list[tuple[int, LoadedQuestion]]] = {}
         for i, question in enumerate(questions):
             try:
-                asked.setdefault(question.answer, []).append((i, (question, load_shown(question))))
+                loaded.setdefault(question.answer, []).append((i, (question, load_shown(question))))
             except ImageError as error:
                 replies[i] = Reply(failure=str(error), invalid_input=True)
-        for answer, members in asked.items():
+        for answer, members in loaded.items():
             for start in range(0, len(members), self._batch):
                 part = members[start : start + self._batch]
-                found = self._answer(answer, [one for _, one in part])
-                replies |= dict(zip([i for i, _ in part], found, strict=True))
+                answers = self._answer(answer, [question for _, question in part])
+                replies |= dict(zip([i for i, _ in part], answers, strict=True))
         return [replies[i] for i in range(len(questions))]
 
-    def _answer(self, answer: Answer, asked: Sequence[Asked]) -> list[Reply]:
-        """Replies to questions of one kind. Where a batch fails, each is asked alone: one may be the cause."""
+    def _answer(self, answer: Answer, questions: Sequence[LoadedQuestion]) -> list[Reply]:
+        """Answer questions of one form. If a batch fails, each question is asked alone, since one may be the cause."""
         start = time.perf_counter()
         try:
             with torch.inference_mode():
-                found = self._choose(answer, asked) if answer in _WORDS else self._write(answer, asked)
-        except Exception as error:  # memory, an image too thin for the model's patches, ..: never the run's end
-            if len(asked) > 1:
-                return [reply for one in asked for reply in self._answer(answer, [one])]
+                generate = self._choose if answer in _WORDS else self._write
+                fields = generate(answer, questions)
+        except Exception as error:  # out of memory, an image too thin for the model's patches: the run goes on
+            if len(questions) > 1:
+                return [reply for question in questions for reply in self._answer(answer, [question])]
             return [Reply(failure=f"{type(error).__name__}: {error}"[:300])]
-        seconds = (time.perf_counter() - start) / len(asked)
-        return [Reply(**fields, model=str(self._identity["model"]), seconds=seconds) for fields in found]
+        seconds = (time.perf_counter() - start) / len(questions)
+        return [Reply(**entry, model=str(self._identity["model"]), seconds=seconds) for entry in fields]
 
-    def _choose(self, answer: Answer, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        """The log-probabilities of both words' variants after the prompt, from one forward pass."""
-        inputs = self._encode(asked, side="right")
+    def _choose(self, answer: Answer, questions: Sequence[LoadedQuestion]) -> list[dict[str, Any]]:
+        """Return the log-probabilities of both words' variants after the prompt, from one forward pass."""
+        inputs = self._encode(questions, side="right")
         logs = last_logits(self._model, inputs).float().log_softmax(-1).cpu()
         if bool(logs.isnan().any()):
             raise FloatingPointError(f"the model's output is not finite in {self._identity['dtype']}: try bf16 or fp32")
@@ -154,13 +157,13 @@ class TransformersBackend:
             )
         return replies
 
-    def _write(self, answer: Answer, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        """Texts, greedily; one that does not end in time ends with finish_reason "length"."""
-        inputs = self._encode(asked, side="left")
+    def _write(self, answer: Answer, questions: Sequence[LoadedQuestion]) -> list[dict[str, Any]]:
+        """Generate texts greedily; a text that reaches the limit has the finish_reason "length"."""
+        inputs = self._encode(questions, side="left")
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         tokenizer = self._processor.tokenizer
-        plain = transformers.GenerationConfig(  # type: ignore[no-untyped-call]
+        plain = transformers.GenerationConfig(
             do_sample=False,
             max_new_tokens=_LENGTHS[answer],
             eos_token_id=sorted(ends - {None}) or None,
@@ -179,15 +182,15 @@ class TransformersBackend:
             )
         return replies
 
-    def _encode(self, asked: Sequence[Asked], side: str) -> dict[str, Tensor]:
-        """The model's inputs, padded on one side."""
+    def _encode(self, questions: Sequence[LoadedQuestion], side: str) -> dict[str, Tensor]:
+        """Return the model's inputs, padded on one side."""
         prompts = [
             self._processor.apply_chat_template(
                 messages(question.text, len(images)), add_generation_prompt=True, tokenize=False
             )
-            for question, images in asked
+            for question, images in questions
         ]
-        images = [list(images) for _, images in asked]
+        images = [list(images) for _, images in questions]
         encoded = self._processor(images=images, text=prompts, padding=True, padding_side=side, return_tensors="pt")
         dtype = self._model.dtype
         return {
@@ -197,16 +200,16 @@ class TransformersBackend:
 
 
 def messages(text: str, images: int) -> list[dict[str, Any]]:
-    """A user's turn for a chat template: images, then a text."""
+    """Return a user message for a chat template: images, then a text."""
     content = [{"type": "image"} for _ in range(images)]
     return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
 
 
 def last_logits(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Logits (batch, vocabulary) after each sequence's last token, for inputs that are padded on the right.
+    """Return logits (batch, vocabulary) after each sequence's last token, for inputs with padding on the right.
 
-    On the right, since then the positions and the causal attention of a sequence are its own, whatever else is in the
-    batch and however a model counts positions. Only the last tokens' logits are computed.
+    With padding on the right, the positions and the causal attention of a sequence do not depend on the rest of the
+    batch, however a model counts positions. Only the last tokens' logits are computed.
     """
     ends = inputs["attention_mask"].sum(1) - 1
     kept, row = torch.unique(ends, return_inverse=True)
@@ -215,5 +218,5 @@ def last_logits(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def _variants(tokenizer: Any, words: tuple[str, str]) -> dict[int, str]:
-    """Every token of a vocabulary that spells one of two words: id to token."""
+    """Return the tokens of a vocabulary that spell one of two words, by id."""
     return {i: token for token, i in tokenizer.get_vocab().items() if spelling(token) in words}

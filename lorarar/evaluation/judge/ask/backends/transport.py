@@ -1,4 +1,4 @@
-"""HTTP transport: a time limit and a size limit for a whole exchange, which a server that drips bytes cannot stretch."""
+"""HTTP transport: a time limit and a size limit for a whole exchange, even with a server that drips bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ResponseRefused(httpx2.RemoteProtocolError):
 class LimitedTransport(httpx2.BaseTransport):
     """A synchronous transport on an event loop in a thread of its own.
 
-    The timeouts of a client apply to each read, so a server that sends a byte now and then is never timed out. The event
+    The timeouts of a client apply to each read, so they never stop a server that sends a byte now and then. The event
     loop cancels an exchange at its deadline, whatever step it is in.
 
     Proxies are those of the environment. Compressed responses are refused, since their size says nothing about the size

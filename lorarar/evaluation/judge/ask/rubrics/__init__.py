@@ -1,6 +1,6 @@
 """Rubrics: the questions that a judge answers, as versioned data.
 
-rubric  Rubrics
+rubric  Rubric: the questions about both axes, with a version and a hash
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Rubrics: what a judge is asked, as versioned data. versions.json keeps the hash of every version's text."""
+"""Rubric: the questions about both axes, as versioned data; versions.json keeps the hash of every version's text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FIELDS = {"name", "phrase", "reference", "test"}
 
 @dataclass(frozen=True)
 class Rubric:
-    """The questions of both axes.
+    """The questions about both axes.
 
     Attributes:
         texts: for each axis, with the fields {name} and {phrase} of the concept, and {reference} and {test}, which
-            become "first" and "second" in the order in which the images are shown.
-        reworded: the same questions in other words, which should be answered alike; empty where there are none.
+            become "first" and "second" in the order of the images.
+        reworded: the same questions in other words, which should have the same answers; empty for none.
     """
 
     id: str
@@ -37,44 +37,52 @@ class Rubric:
 
     @property
     def sha256(self) -> str:
-        """Of everything above, as canonical JSON."""
+        """The hash of all attributes, as canonical JSON."""
         content = {"id": self.id, "version": self.version, "answer": self.answer, "texts": dict(self.texts)}
         content |= {"reworded": dict(self.reworded)} if self.reworded else {}
         return digest(content)
 
     @property
     def key(self) -> str:
-        """Id, version and the hash's start: names this text and no other."""
+        """Id, version and the start of the hash, which together identify the text."""
         return f"{self.id}@{self.version}:{self.sha256[:12]}"
 
     def ask(self, axis: Axis, concept: ReferenceConcept, *, swapped: bool = False, reworded: bool = False) -> str:
-        """The question about one concept; `swapped` when the test image is shown first, `reworded` in other words."""
+        """Return the question about one concept.
+
+        Args:
+            swapped: the test image comes first.
+            reworded: use other words.
+        """
         first, second = ("second", "first") if swapped else ("first", "second")
         text = (self.reworded if reworded else self.texts)[axis]
         return text.format(name=concept.name, phrase=concept.phrase, reference=first, test=second).strip()
 
 
-def shipped() -> list[str]:
-    """The ids of the rubrics that come with the package."""
+def shipped_rubrics() -> list[str]:
+    """Return the ids of the rubrics in the package."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_rubric(name: str) -> Rubric:
-    """A shipped rubric by its id, or one's own by the path of its YAML file.
+    """Load a rubric of the package by its id, or another one by the path of its YAML file.
 
     Raises:
-        ValueError: there is none, or a field is missing or wrong.
+        ValueError: the rubric does not exist, or a field is missing or wrong.
     """
-    own = name.endswith((".yaml", ".yml"))
-    path = Path(name) if own else FOLDER / f"{name}.yaml"
-    if not path.is_file() if own else name not in shipped():
-        raise ValueError(f"expected one of {shipped()} or the path of a YAML file, found {name!r}")
+    is_path = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_path else FOLDER / f"{name}.yaml"
+    if not path.is_file() if is_path else name not in shipped_rubrics():
+        raise ValueError(f"expected one of {shipped_rubrics()} or the path of a YAML file, found {name!r}")
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(read, dict) or set(read) - {"reworded"} != {"id", "version", "answer", *AXES}:
-        raise ValueError(f"{path}: expected the fields id, version, answer, content, style, maybe reworded, no others")
+        raise ValueError(
+            f"{path}: expected the fields id, version, answer, content, style and optionally reworded, found "
+            f"{sorted(map(str, read)) if isinstance(read, dict) else type(read).__name__}"
+        )
     if read["answer"] not in get_args(Answer) or not isinstance(read["version"], int):
         raise ValueError(
-            f"{path}: expected a whole version and an answer of {get_args(Answer)}, found "
+            f"{path}: expected an integer version and an answer of {get_args(Answer)}, found "
             f"{read['version']!r} and {read['answer']!r}"
         )
     texts, reworded = _read_texts(path, read), {}
@@ -94,6 +102,6 @@ def _read_texts(path: Path, read: Mapping[str, object]) -> dict[Axis, str]:
 
 
 def locked_versions() -> dict[str, dict[str, str]]:
-    """Rubric id -> version -> SHA-256, of every version that was ever published."""
-    found: dict[str, dict[str, str]] = json.loads((FOLDER / "versions.json").read_text(encoding="utf-8"))
-    return found
+    """Return the SHA-256 of every published version, by rubric id and version."""
+    versions: dict[str, dict[str, str]] = json.loads((FOLDER / "versions.json").read_text(encoding="utf-8"))
+    return versions

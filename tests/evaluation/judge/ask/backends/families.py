@@ -33,8 +33,8 @@ VISION = {
 
 
 def tokenizer(special: Sequence[str], words: Sequence[str] = YES_NO) -> t.PreTrainedTokenizerFast:
-    known = ["[PAD]", "[UNK]", "[END]", *words, *"abcdefgh01234{}?", *special]
-    model = Tokenizer(WordLevel({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
+    vocabulary = ["[PAD]", "[UNK]", "[END]", *words, *"abcdefgh01234{}?", *special]
+    model = Tokenizer(WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
     model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return t.PreTrainedTokenizerFast(
         tokenizer_object=model,

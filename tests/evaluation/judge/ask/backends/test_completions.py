@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrubbed
+from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.records import Reply
 from tests.evaluation.judge.ask.backends.server import completion
 
@@ -46,7 +46,7 @@ def test_marks_before_the_answer_are_passed_over() -> None:
 
 def test_every_text_is_scrubbed() -> None:
     dirty = Reply("a key", "key", (("key", -1.0),), failure="key", model="key", usage={"key": 1})
-    assert "key" not in repr(scrubbed(dirty, lambda text: text.replace("key", "*")))
+    assert "key" not in repr(scrub_reply(dirty, lambda text: text.replace("key", "*")))
 
 
 values = st.recursive(

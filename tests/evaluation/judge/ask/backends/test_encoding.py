@@ -30,24 +30,24 @@ def test_the_pixels_come_back(tmp_path: Path) -> None:
 
 
 def test_many_threads_encode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, made = planned(save_noise(tmp_path / "x.png", 0)), []
+    shown, encoded = planned(save_noise(tmp_path / "x.png", 0)), []
     real = encoding.data_uri
 
     def slow(image: Image.Image) -> str:
-        made.append(image)
+        encoded.append(image)
         time.sleep(0.05)
         return real(image)
 
     monkeypatch.setattr(encoding, "data_uri", slow)
     encoder = ImageEncoder()
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: encoder.encode(*shown), range(8)))
-    assert len(made) == 1
-    assert len(set(found)) == 1
+        uris = list(pool.map(lambda _: encoder.encode(*shown), range(8)))
+    assert len(encoded) == 1
+    assert len(set(uris)) == 1
 
 
 def test_only_the_last_images_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "_KEPT", 2)
+    monkeypatch.setattr(encoding, "_CACHE_SIZE", 2)
     shown = [planned(save_noise(tmp_path / f"{i}.png", i)) for i in range(3)]
     encoder = ImageEncoder()
     for one in (*shown[:2], shown[0], shown[2]):  # 1 is the oldest when 2 comes

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.backends.openai: a hostile server never turns into a score, and the key stays where it belongs."""
+"""lorarar.evaluation.judge.ask.backends.openai: hostile servers never become scores, and the key stays secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lorarar.datasets.images import load_image, pixel_hash
 from lorarar.evaluation.judge.ask.backends import encoding
 from lorarar.evaluation.judge.ask.backends.openai import OpenAIBackend, Patience, open_openai
 from lorarar.evaluation.judge.ask.runner import run_questions
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Answer, Question
 from tests.evaluation.judge.ask.backends.server import (
     FakeServer,
@@ -81,7 +81,7 @@ def asked(server: FakeServer, question: Question, *plays: Play) -> tuple[str, st
     server.plays.extend(plays)
     before = len(server.requests)
     (reply,) = backend.ask([question])
-    verdict = parse(reply, question)
+    verdict = parse_reply(reply, question)
     assert (verdict.value is None) == (verdict.state != "ok")
     return verdict.state, verdict.reason, len(server.requests) - before
 
@@ -152,10 +152,10 @@ def test_a_wait_beyond_patience_holds_nobody(server: FakeServer, tmp_path: Path)
         ([error(503, retry_after="3600")], "HTTP 503", 1),
         ([error(400, "maximum context length is 4096 tokens")], "context length", 1),
         ([error(401)], "HTTP 401", 1),
-        ([send(b"<html>busy</html>", kind="text/html")], "no JSON", 1),
-        ([send(b'{"choices": [{"mess')], "no JSON", 1),
-        ([send(b"[1]")], "no JSON object", 1),
-        ([send(b"[" * 100_000)], "no JSON", 1),
+        ([send(b"<html>busy</html>", kind="text/html")], "not JSON", 1),
+        ([send(b'{"choices": [{"mess')], "not JSON", 1),
+        ([send(b"[1]")], "not a JSON object", 1),
+        ([send(b"[" * 100_000)], "not JSON", 1),
         ([send({"choices": []})], "no choices", 1),
         ([send({"choices": [None]})], "no choices", 1),
         ([send({"choices": [{"message": None}]})], "no message", 1),
@@ -174,9 +174,9 @@ def test_a_wait_beyond_patience_holds_nobody(server: FakeServer, tmp_path: Path)
 def test_a_failure_is_no_score(
     server: FakeServer, question: Question, plays: list[Play], reason: str, requests: int
 ) -> None:
-    state, found, count = asked(server, question, *plays)
+    state, actual, count = asked(server, question, *plays)
     assert state == "error"
-    assert reason in found
+    assert reason in actual
     assert count == requests
 
 
@@ -192,9 +192,9 @@ def test_a_failure_is_no_score(
     ],
 )
 def test_a_reply_without_answer_abstains(server: FakeServer, question: Question, play: Play, reason: str) -> None:
-    state, found, _ = asked(server, question, play)
+    state, actual, _ = asked(server, question, play)
     assert state == "abstain"
-    assert reason in found
+    assert reason in actual
 
 
 def test_redirects_are_not_followed(server: FakeServer, question: Question) -> None:
@@ -239,7 +239,7 @@ def test_token_probabilities_in_three_shapes(shape: str, question: Question) -> 
     with serving(answer("Yes", **SHAPES[shape])) as server:
         backend = opened(server)
         assert backend.identity["capabilities"]["logprobs"] == 20
-        verdict = parse(backend.ask([question])[0], question)
+        verdict = parse_reply(backend.ask([question])[0], question)
     assert verdict.p_yes == pytest.approx((0.7, 0.8))  # 0.1 is hidden
     assert verdict.value == 1
 
@@ -270,17 +270,19 @@ def picky(words: str) -> Play:
 
 
 @pytest.mark.parametrize(
-    ("words", "kind", "known"),
+    ("words", "kind", "expected"),
     [
         ("logprobs", "yes_no", {"logprobs": 0}),
         ("temperature", "yes_no", {"temperature": False}),
         ("response_format", "json", {"structured": False}),
     ],
 )
-def test_what_a_server_refuses_is_left_out(words: str, kind: Answer, known: dict[str, object], tmp_path: Path) -> None:
+def test_what_a_server_refuses_is_left_out(
+    words: str, kind: Answer, expected: dict[str, object], tmp_path: Path
+) -> None:
     with serving(picky(words)) as server:
         backend = opened(server, kind)
-        assert backend.identity["capabilities"].items() >= known.items()
+        assert backend.identity["capabilities"].items() >= expected.items()
         tried = len(server.requests)
         backend.ask([ask_about(tmp_path, 0, kind)])
         assert words not in json.dumps(server.requests[-1])
@@ -292,7 +294,7 @@ def test_what_a_server_refuses_is_left_out(words: str, kind: Answer, known: dict
 def test_structured_output_is_asked_for(tmp_path: Path) -> None:
     with serving(answer('{"same": true, "leak": false, "copy": true}')) as server:
         question = ask_about(tmp_path, 0, "json")
-        verdict = parse(opened(server, "json").ask([question])[0], question)
+        verdict = parse_reply(opened(server, "json").ask([question])[0], question)
         assert server.requests[-1]["response_format"]["json_schema"]["schema"]["required"] == ["same", "leak", "copy"]
     assert (verdict.value, verdict.details) == (1.0, {"leak": False, "copy": True})
 
@@ -340,8 +342,8 @@ def test_the_key_stays_secret(server: FakeServer, tmp_path: Path, capfd: pytest.
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://example.org/v1", "would travel in the clear"),
-        ("http://127.0.0.1.example.org/v1", "would travel in the clear"),
+        ("http://example.org/v1", "would be sent unencrypted"),
+        ("http://127.0.0.1.example.org/v1", "would be sent unencrypted"),
         ("ftp://localhost/v1", "expected the URL"),
         ("localhost:8000", "expected the URL"),
         ("https://user:pw@example.org/v1", "without credentials"),
@@ -408,7 +410,7 @@ def test_counts_add_up_whatever_happens(server: FakeServer, tmp_path: Path) -> N
     server.plays.extend(bad)
     questions = [ask_about(tmp_path, number) for number in range(20)]
     outcome = run_questions(questions, backend, tmp_path / "log.jsonl")
-    states = [parse(outcome.replies[q.id], q).state for q in questions]
+    states = [parse_reply(outcome.replies[q.id], q).state for q in questions]
     assert outcome.asked == len(states) == 20
     assert outcome.failed == outcome.left == states.count("error")
     assert 5 <= states.count("error") <= 8

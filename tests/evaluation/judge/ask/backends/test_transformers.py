@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.backends.transformers: against plain arithmetic on the model, batches, families, refusals."""
+"""lorarar.evaluation.judge.ask.backends.transformers: plain arithmetic on the model, batches, families, refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from lorarar.datasets.images import load_image, pixel_hash
 from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.backends.transformers import TransformersBackend, open_transformers
-from lorarar.evaluation.judge.read.parsing import parse
+from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Answer, Backend, Question
 from tests.evaluation.judge.ask.backends import families
 
@@ -78,7 +78,7 @@ def test_llava_is_what_its_own_forward_says(checkpoints: dict[str, Path], pictur
     assert (reply.complete, reply.failure, reply.usage["prompt_tokens"]) == (True, "", 36)
     yes = sum(float(logs[vocabulary[token]].exp()) for token in ("yes", "Yes", "\u2581yes"))
     no = sum(float(logs[vocabulary[token]].exp()) for token in ("no", "NO", "\u0120no", "no."))
-    verdict = parse(reply, asked)
+    verdict = parse_reply(reply, asked)
     if yes + no >= 0.5:
         assert verdict.p_yes == pytest.approx((yes / (yes + no),) * 2, abs=1e-4)
     else:
@@ -96,7 +96,7 @@ def test_the_batch_changes_nothing(checkpoints: dict[str, Path], pictures: list[
     for a, b, q in zip(one, four, asked, strict=True):
         assert [token for token, _ in a.top] == [token for token, _ in b.top]
         assert [log for _, log in a.top] == pytest.approx([log for _, log in b.top], abs=1e-4)
-        assert parse(a, q).value == parse(b, q).value
+        assert parse_reply(a, q).value == parse_reply(b, q).value
 
 
 def test_written_answers_do_not_depend_on_the_batch(checkpoints: dict[str, Path], pictures: list[Path]) -> None:
@@ -125,7 +125,7 @@ def test_a_bad_image_fails_alone(checkpoints: dict[str, Path], pictures: list[Pa
     replies = TransformersBackend(str(checkpoints["llava"]), batch=4).ask(asked)
     assert [bool(reply.failure) for reply in replies] == [False, True, False, False]
     assert replies[1].invalid_input
-    assert parse(replies[1], asked[1]).state == "invalid_input"
+    assert parse_reply(replies[1], asked[1]).state == "invalid_input"
 
 
 def test_an_error_of_the_model_is_a_reply(checkpoints: dict[str, Path], pictures: list[Path]) -> None:
@@ -142,7 +142,7 @@ def test_an_error_of_the_model_is_a_reply(checkpoints: dict[str, Path], pictures
     replies = backend.ask(asked)
     assert [bool(reply.failure) for reply in replies] == [False, True, False, False]
     assert not replies[1].invalid_input
-    assert parse(replies[1], asked[1]).state == "error"
+    assert parse_reply(replies[1], asked[1]).state == "error"
 
 
 def test_output_that_is_no_number_is_a_failure(checkpoints: dict[str, Path], pictures: list[Path]) -> None:

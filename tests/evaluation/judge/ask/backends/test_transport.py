@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.backends.transport: deadline, size and proxies; what a hostile server does is in test_openai."""
+"""lorarar.evaluation.judge.ask.backends.transport: deadline, size and proxies; see test_openai for hostile servers."""
 
 from __future__ import annotations
 

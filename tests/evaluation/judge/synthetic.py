@@ -1,4 +1,4 @@
-"""Made-up manifests with known truth, and judges of known quality: material for the tests of scores and reports."""
+"""Synthetic manifests with known truth, and judges of known quality, for the tests of scores and reports."""
 
 from __future__ import annotations
 
