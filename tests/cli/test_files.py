@@ -1,4 +1,4 @@
-"""lorarar.cli.files: inspect, convert and mergers as they are typed."""
+"""lorarar.cli.files: the commands inspect, convert and mergers."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def test_inspect(files: tuple[Path, Path], capsys: Output) -> None:
 
 
 def test_inspect_compare(files: tuple[Path, Path], capsys: Output) -> None:
-    words, comparison = ["inspect", str(files[0]), "--compare", str(files[1])], compare_files(*files)
-    assert main(words) == 0
+    argv, comparison = ["inspect", str(files[0]), "--compare", str(files[1])], compare_files(*files)
+    assert main(argv) == 0
     assert capsys.readouterr().out == comparison.text() + "\n"
-    assert main([*words, "--json"]) == 0
+    assert main([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cosine"] == comparison.cosine
 
 
 def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> None:
     output = tmp_path / "out.safetensors"
-    words = ["convert", str(files[0]), "-o", str(output), "--format", "diffusers", "--dtype", "fp32", "--rank", "2"]
-    assert main(words) == 0
+    argv = ["convert", str(files[0]), "-o", str(output), "--format", "diffusers", "--dtype", "fp32", "--rank", "2"]
+    assert main(argv) == 0
     assert "8 layers, truncated with relative error" in capsys.readouterr().out
     layers = load(output).layers.values()
     assert {layer.rank for layer in layers if isinstance(layer, LowRank)} == {2}
     assert {layer.B.dtype for layer in layers if isinstance(layer, LowRank)} == {torch.float32}
-    assert main(words) == 1
+    assert main(argv) == 1
     assert "exists already" in capsys.readouterr().err
-    assert main([*words[:-2], "--energy", "1.0", "--force"]) == 0
+    assert main([*argv[:-2], "--energy", "1.0", "--force"]) == 0
     assert main(["convert", str(files[0]), "-o", str(tmp_path / "x"), "--energy", "2"]) == 1
     assert "expected an energy above 0 and at most 1" in capsys.readouterr().err
 
@@ -65,7 +65,7 @@ def test_mergers_are_listed(capsys: Output) -> None:
     assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
 
 
-def test_a_rank_and_an_energy_are_one_too_many(files: tuple[Path, Path], capsys: Output) -> None:
+def test_a_rank_and_an_energy_exclude_each_other(files: tuple[Path, Path], capsys: Output) -> None:
     with pytest.raises(SystemExit):
         main(["convert", str(files[0]), "-o", "x.safetensors", "--rank", "2", "--energy", "0.5"])
     assert "not allowed with argument" in capsys.readouterr().err

@@ -16,7 +16,7 @@ _HEAVY = "bool({'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules
 
 
 def commands(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and all parsers of its sub-commands."""
+    """Yield a parser and all parsers of its sub-commands."""
     yield top
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -25,7 +25,7 @@ def commands(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
 
 
 def options(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Options of a command that take a value and may be left out."""
+    """Yield the options of a command that take a value and may be left out."""
     needed = [a for group in command._mutually_exclusive_groups if group.required for a in group._group_actions]
     for action in command._actions:
         if action.option_strings and action.nargs != 0 and not action.required and action not in needed:

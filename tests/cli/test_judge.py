@@ -14,21 +14,21 @@ from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise, write
 
 def planned(folder: Path, *more: str) -> int:
     references, images = write_references(folder), write_images(folder)
-    words = ["judge", "plan", str(images), "--references", str(references), "-o", str(folder / "run"), "--cases", "6"]
-    return main([*words, *(more or ("--layout", LAYOUT))])
+    argv = ["judge", "plan", str(images), "--references", str(references), "-o", str(folder / "run"), "--cases", "6"]
+    return main([*argv, *(more or ("--layout", LAYOUT))])
 
 
 def run(folder: Path, backend: str = "mock:truth", *more: str, step: str = "run") -> int:
     write_labels(folder / "labels.jsonl", read_setup(folder / "run"))
-    words = ["judge", step, str(folder / "run"), "--backend", backend, "--labels", str(folder / "labels.jsonl")]
-    return main([*words, *more])
+    argv = ["judge", step, str(folder / "run"), "--backend", backend, "--labels", str(folder / "labels.jsonl")]
+    return main([*argv, *more])
 
 
 def test_from_images_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(tmp_path) == 0
-    said = capsys.readouterr().out
-    assert "16 images, rubric mars2@2:" in said
-    assert "images: 64 calls, 128 images shown" in said
+    printed = capsys.readouterr().out
+    assert "16 images, rubric mars2@2:" in printed
+    assert "images: 64 calls, 128 images shown" in printed
     assert not (tmp_path / "run" / "log.jsonl").exists()
     assert run(tmp_path) == 0
     assert "64 questions: 64 ok" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""lorarar.cli.main: what a user types, from zoo to images; mistakes end with one line."""
+"""lorarar.cli.main: commands from zoo to images; mistakes end with one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, **values: object) -> str:
     return str(path)
 
 
-def test_the_whole_way_from_concepts_to_images(
+def test_the_pipeline_from_concepts_to_images(
     base: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest, loras = str(folder / "concepts.yaml"), tmp_path / "loras"
@@ -59,7 +59,7 @@ def test_the_whole_way_from_concepts_to_images(
     )
     content, style = loras / "train_content_00.safetensors", loras / "train_style_00.safetensors"
     alone, prompt = tmp_path / "alone", "a sks cat in szn style"
-    for words, said in (
+    for argv, expected in (
         (["zoo", zoo, "group=6"], f"6 LoRAs in {loras}"),
         (["dreambooth", zoo, "concept=train_style_01", f"output={alone}"], str(alone / "train_style_01.safetensors")),
         (["train", train], str(merger)),
@@ -69,10 +69,10 @@ def test_the_whole_way_from_concepts_to_images(
             f"{images / '1.png'}\n{images / '2.png'}",
         ),
     ):
-        code = main(words)
+        code = main(argv)
         out, err = capsys.readouterr()
         assert code == 0, err
-        assert said in out
+        assert expected in out
     assert len(list(images.glob("*.png"))) == 2
     assert (alone / "train_style_01.card.json").is_file()
 
@@ -92,7 +92,7 @@ def test_mistakes_end_with_one_line(
     broken = tmp_path / "broken.yaml"
     broken.write_text("base: [")
     out = str(tmp_path / "out.safetensors")
-    for words, said in (
+    for argv, expected in (
         (["merge", cat, "nowhere.safetensors", "-o", out], "nowhere.safetensors does not exist"),
         (["merge", cat, oil, "-o", cat], "exists already: choose another name"),
         (["merge", cat, oil, "-o", f"{oil}/x.safetensors"], "does not exist, create it first"),
@@ -103,17 +103,17 @@ def test_mistakes_end_with_one_line(
         (["generate", "--base", str(tmp_path), "--prompt", "x", "-o", out], "folder with model_index.json"),
         (["generate", "--base", str(base), "--prompt", "x", "--steps", "1", "-o", f"{oil}/x"], "oil.safetensors"),
     ):
-        assert main(words) == 1, words
+        assert main(argv) == 1, argv
         printed, err = capsys.readouterr()
         assert printed == ""
         assert err.startswith("lorarar: ")
-        assert said in err
+        assert expected in err
         assert err.count("\n") == 1
         assert "Traceback" not in err
     assert not Path(out).exists()
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_closed_output_pipe_is_not_reported_as_an_error() -> None:
     command = [
         sys.executable,
         "-c",
@@ -135,17 +135,17 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, files: tuple
 
 
 def test_force_and_format_reach_the_merge(files: tuple[Path, Path], tmp_path: Path) -> None:
-    words = ["merge", *map(str, files), "-o", str(tmp_path / "x"), "--format", "peft", "--dtype", "fp32"]
-    assert main(words) == 0
+    argv = ["merge", *map(str, files), "-o", str(tmp_path / "x"), "--format", "peft", "--dtype", "fp32"]
+    assert main(argv) == 0
     assert (tmp_path / "x" / "adapter_config.json").is_file()
-    assert main(words) == 1
-    assert main([*words, "--force"]) == 0
+    assert main(argv) == 1
+    assert main([*argv, "--force"]) == 0
 
 
-@pytest.mark.parametrize("words", [[], ["unknown"], ["merge"], ["world"]])
-def test_wrong_usage_is_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("argv", [[], ["unknown"], ["merge"], ["world"]])
+def test_wrong_usage_is_shown(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(words)
+        main(argv)
     assert caught.value.code == 2
     assert "usage: lorarar" in capsys.readouterr().err
 
@@ -188,8 +188,8 @@ def test_loras_that_clash_are_named(
 def test_every_setting_reaches_the_merge(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = "--merger ties --option density=0.3 --weights 0.5 2 --block mid_block=0,1 --rank 1 --json --dtype bf16"
-    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *words.split()]) == 0
+    argv = "--merger ties --option density=0.3 --weights 0.5 2 --block mid_block=0,1 --rank 1 --json --dtype bf16"
+    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *argv.split()]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["method"]["options"] == {"density": 0.3}
     assert [entry["weight"] for entry in found["inputs"]] == [0.5, 2.0]
@@ -201,10 +201,10 @@ def test_every_setting_reaches_the_merge(
     assert_close(merged.layers[layer].delta(), alone.layers[layer].delta(), rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("words", ["--option density", "--block mid_block", "--weights 1 2 3", "--rank 0"])
-def test_a_setting_that_makes_no_sense_is_refused(
-    files: tuple[Path, Path], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("argv", ["--option density", "--block mid_block", "--weights 1 2 3", "--rank 0"])
+def test_a_setting_out_of_its_form_or_range_is_refused(
+    files: tuple[Path, Path], argv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *words.split()]) == 1
+    assert main(["merge", *map(str, files), "-o", str(tmp_path / "x.safetensors"), *argv.split()]) == 1
     assert "expected" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()

@@ -47,7 +47,7 @@ def test_equal_mergers_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_files_that_are_no_merger(tmp_path: Path) -> None:
+def test_files_that_are_not_mergers(tmp_path: Path) -> None:
     path, weights = tmp_path / "x.safetensors", {"values": torch.zeros(2, 2)}
     headers = {
         "is not a learned merger: expected 'lorarar_merger' in its header, found 1 tensors, first .*'values'": {},
@@ -64,7 +64,7 @@ def test_files_that_are_no_merger(tmp_path: Path) -> None:
         load_network(tmp_path / "absent")
 
 
-def test_what_cannot_be_saved(tmp_path: Path) -> None:
+def test_modules_and_files_that_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="learned merger of kind paper, .*, found Linear"):
         save_merger(nn.Linear(2, 2), tmp_path / "x")
     save_merger(MERGERS["constant"], tmp_path / "x")

@@ -1,4 +1,4 @@
-"""lorarar.hypernetwork.features: against dense deltas, and what they do not depend on."""
+"""lorarar.hypernetwork.features: compared with dense deltas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of_layers(*deltas: object) -> LoRA:
 
 
 def expected(own: Tensor, other: Tensor) -> Tensor:
-    """The same in float64 from dense matrices."""
+    """Return the first seven features, in float64 from dense matrices."""
     w, o = own.norm(), other.norm()
 
     def effective_rank(delta: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def test_orthogonal_deltas_share_nothing_and_equal_ones_everything() -> None:
     assert float(apart[[5, 6]].max()) < -4
 
 
-def test_a_description_tells_projection_attention_and_depth() -> None:
+def test_position_features_are_projection_attention_and_depth() -> None:
     unet = "{}.attentions.0.transformer_blocks.{}.{}.{}"
     layers = [
         unet.format("up_blocks.0", 0, "attn2", "to_k"),
@@ -90,7 +90,7 @@ def test_a_description_tells_projection_attention_and_depth() -> None:
     assert_close(depth, torch.tensor([2 / 3, 0.0, 1 / 3, 1.0]), atol=1e-3, rtol=0)
 
 
-def test_joint_attention_is_told_by_its_names() -> None:
+def test_joint_attention_is_recognised_by_its_names() -> None:
     layers = ["transformer_blocks.0.attn.to_q", "transformer_blocks.1.attn.add_k_proj"]
     layers += ["transformer_blocks.1.attn.to_add_out", "single_transformer_blocks.0.attn.to_v"]
     found = position_features(layers)

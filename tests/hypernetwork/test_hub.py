@@ -1,4 +1,4 @@
-"""lorarar.hypernetwork.hub: folders, cards, and uploads to a hub that is not there."""
+"""lorarar.hypernetwork.hub: folders, cards, and uploads to a mock of the hub."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_folder_gives_back_the_merger(file: Path, tmp_path: Path) -> None:
+def test_a_saved_folder_opens_as_the_merger(file: Path, tmp_path: Path) -> None:
     folder = save_pretrained(file, tmp_path / "a" / "network")
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "merger.safetensors"]
     assert network_file(folder).read_bytes() == file.read_bytes()
@@ -39,7 +39,7 @@ def test_a_folder_gives_back_the_merger(file: Path, tmp_path: Path) -> None:
     save_pretrained(network_file(folder), folder)  # a card made anew
 
 
-def test_the_card_says_what_the_file_says(file: Path, tmp_path: Path) -> None:
+def test_the_card_states_what_the_header_states(file: Path, tmp_path: Path) -> None:
     text = (save_pretrained(file, tmp_path / "n", name="me/network", licence="mit") / "README.md").read_text()
     for part in (
         "license: mit\n",

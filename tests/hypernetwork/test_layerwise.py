@@ -1,4 +1,4 @@
-"""lorarar.hypernetwork.layerwise: where it starts, what it does not depend on, and whom it serves."""
+"""lorarar.hypernetwork.layerwise: initial coefficients, invariances, and the LoRAs that it takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYERS = list(CONTENT.layers)
 
 
 def network(moved: bool = True, **config: object) -> LayerwiseHypernetwork:
-    """With ``moved``, as after some training: every parameter is random."""
+    """Return a network; with `moved` every parameter is random, as after some training."""
     torch.manual_seed(0)
     net = LayerwiseHypernetwork(LayerwiseConfig(width=8, **config))  # type: ignore[arg-type]
     if moved:
@@ -55,7 +55,7 @@ def folded(f: LowRank) -> LowRank:
 
 
 def wider(f: LowRank) -> LowRank:
-    """On twice the rows and columns, with entries of the same root mean square."""
+    """Return a delta of twice the rows and columns, with entries of the same root mean square."""
     return replace(f, B=f.B.repeat(2, 1), A=f.A.repeat(1, 2))
 
 
@@ -68,13 +68,13 @@ def changed(lora: LoRA, change: Callable[[LowRank], LowRank]) -> LoRA:
 
 
 @pytest.mark.parametrize("change", [turned, padded, folded, wider])
-def test_neither_factors_nor_rank_nor_width_matter(change: Callable[[LowRank], LowRank]) -> None:
+def test_coefficients_depend_on_neither_factors_nor_rank_nor_width(change: Callable[[LowRank], LowRank]) -> None:
     net = network()
     before = values(net([CONTENT, STYLE]))
     assert_close(values(net([changed(CONTENT, change), changed(STYLE, change)])), before, rtol=1e-4, atol=1e-4)
 
 
-def test_strength_and_role_do_matter() -> None:
+def test_coefficients_depend_on_strength_and_kind() -> None:
     net = network()
     before = values(net([CONTENT, STYLE]))
     assert (values(net([changed(CONTENT, tripled), STYLE])) - before).abs().max() > 0.01
@@ -122,7 +122,7 @@ def test_predicted_layers_may_be_dense_and_vectors_are_not_predicted() -> None:
     assert LAYERS[1] not in net.predicted(norms)
 
 
-def test_an_untrained_lora_gives_finite_answers_and_gradients() -> None:
+def test_a_lora_of_zeros_gives_finite_coefficients_and_gradients() -> None:
     zero = changed(STYLE, lambda f: replace(f, B=torch.zeros_like(f.B)))
     for loras in ([CONTENT, zero], [zero, zero]):
         net = network()

@@ -29,7 +29,7 @@ def network(config: PaperConfig = CONFIG) -> PaperHypernetwork:
 
 
 def reference(net: PaperHypernetwork, content: LowRank, style: LowRank) -> Tensor:
-    """The paper's network on the dense deltas, in float64: (in, 2)."""
+    """Return the coefficients (in, 2) of the paper's network on the dense deltas, in float64."""
     net = copy.deepcopy(net).double()
     columns = torch.cat([dense(content), dense(style)]).T
     first = net.input[str(content.shape[0])]
@@ -132,7 +132,7 @@ def test_errors() -> None:
         PaperHypernetwork(PaperConfig(widths=()))
 
 
-def test_the_released_weights_give_the_released_answers() -> None:
+def test_the_released_weights_give_the_released_coefficients() -> None:
     folder = os.environ.get("LORARAR_FIXTURES")
     if not folder:
         pytest.skip(

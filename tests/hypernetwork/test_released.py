@@ -27,7 +27,7 @@ SHAPES = {"attn1.to_q": 0, "attn1.to_out.0": 0, "attn2.to_k": 2048}
 
 
 def sdxl_lora(ranks: tuple[int, int], seed: int) -> LoRA:
-    """fp16 factors of trained size: entries of the deltas are near 1e-3."""
+    """Return a LoRA of fp16 factors whose deltas have entries near 1e-3, as trained ones have."""
     generator = torch.Generator().manual_seed(seed)
     layers = {}
     for (out, block), rank in zip(BLOCKS.items(), ranks, strict=True):
@@ -49,7 +49,7 @@ def released(name: str) -> Path:
 
 
 def dense_answer(state: dict[str, Tensor], content: LowRank, style: LowRank) -> Tensor:
-    """The released network on dense columns in float64, from its own keys: (in, 2)."""
+    """Return the coefficients (in, 2) of the released network, in float64 on dense columns, from its own keys."""
     first = "input_1" if content.shape[0] == 640 else "input_2"
     deltas = [d.scale * (d.B.double() @ d.A.double()) for d in (content, style)]
     hidden = torch.cat(deltas).T @ state[f"{first}.weight"].double().T + state[f"{first}.bias"].double()
@@ -89,7 +89,7 @@ def test_released_networks_equal_the_dense_computation(
 
 
 def tiny_state(width: int = 6) -> dict[str, Tensor]:
-    """A file of the release's layout for out widths 6 and 12."""
+    """Return the tensors of a file in the layout of the release, for out widths 6 and 12."""
     torch.manual_seed(0)
     shapes = {"input_1": (5, 2 * width), "input_2": (5, 24), "output.1": (2, 5)}
     state = {f"{name}.weight": torch.randn(shape) for name, shape in shapes.items()}
@@ -117,7 +117,7 @@ def test_widths_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 class Surprise:
-    """What must never be built from a file."""
+    """Class of an object that loading must never create."""
 
 
 def test_other_pickled_files_are_refused(tmp_path: Path) -> None:

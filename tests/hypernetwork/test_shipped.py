@@ -19,7 +19,7 @@ def embedded_loras() -> list[str]:
 
 
 def test_a_merge_opens_the_shipped_network_once(embedded_loras: list[str], tmp_path: Path) -> None:
-    """Python opens the file once, for its first bytes, and safetensors maps it once; no other network is opened."""
+    """Check that Python opens the file once, safetensors maps it once, and no other network is opened."""
     code = f"""
 import collections, json, sys
 import safetensors

@@ -38,12 +38,12 @@ def neutral(name: str) -> Mapping[str, float]:
 
 
 def attention_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
-    """Linear layers of two widths and nothing else."""
+    """Return a LoRA of linear layers of two widths."""
     return two_block_lora(rank, scale, seed)
 
 
 def mixed_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
-    """Everything that a layer can be: linear, convolution, dense, dense convolution, norm, bias, text encoder."""
+    """Return a LoRA of every sort of layer: linear, convolution, dense, dense convolution, norm, bias, text encoder."""
     generator = torch.Generator().manual_seed(seed)
     extra: dict[str, Layer] = {
         "mid_block.resnets.0.conv1": replace(factors(5, 18, rank, scale, seed + 90), kernel=(3, 3)),
@@ -57,14 +57,14 @@ def mixed_lora(rank: int, scale: float = 1.0, seed: int = 0) -> LoRA:
 
 
 def moved(net: nn.Module) -> nn.Module:
-    """As after some training: every parameter is random."""
+    """Return the network with random parameters, as after some training."""
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.3)
     return net
 
 
 def learned_file(name: str, folder: Path) -> Path:
-    """A learned merger's file for LoRAs of out widths 6 and 12."""
+    """Write a learned merger for LoRAs of out widths 6 and 12, and return its file."""
     torch.manual_seed(0)
     networks = {
         "constant": lambda: constant_merger({"6": [0.3, 0.6], "12": [0.9, 0.2]}),
@@ -79,7 +79,7 @@ def learned_file(name: str, folder: Path) -> Path:
 def run(
     name: str, loras: Sequence[LoRA], folder: Path, options: Mapping[str, float] | None = None
 ) -> dict[str, Tensor]:
-    """The merged deltas, whatever the kind; of a runtime method those of each step's LoRAs."""
+    """Return the merged deltas for any kind of merger; for a runtime method those of each step's LoRAs."""
     merger = MERGERS[name]
     settings = merger.settings(options or {})
     if merger.kind == "delta":
@@ -103,7 +103,7 @@ def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]
 
 
 def fractions(loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
-    """In place of an optimiser: a coefficient between 0 and 1 for each LoRA and layer or column that is optimised."""
+    """Stand in for an optimiser: return a coefficient between 0 and 1 for each LoRA and optimised layer or column."""
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}")
     start = method.initial([replace(lora, layers=dict(sorted(lora.layers.items()))) for lora in loras])
@@ -118,7 +118,7 @@ def deltas(lora: LoRA) -> dict[str, Tensor]:
 
 
 def regauged(lora: LoRA, seed: int = 5) -> LoRA:
-    """The same deltas from other factors: (B G, G^-1 A)."""
+    """Return the same deltas with other factors, (B G, G^-1 A)."""
 
     def change(delta: Layer) -> Layer:
         if isinstance(delta, Dense):
@@ -134,7 +134,7 @@ def regauged(lora: LoRA, seed: int = 5) -> LoRA:
 
 
 def times(lora: LoRA, number: float) -> LoRA:
-    """Every delta times a number, without touching the factors of thin ones."""
+    """Return every delta times a number; the factors of low-rank deltas stay as they are."""
 
     def scaled(delta: Layer) -> Layer:
         if isinstance(delta, Dense):

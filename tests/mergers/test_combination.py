@@ -36,7 +36,7 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_package_gives_the_four_names() -> None:
+def test_the_package_exports_load_merge_and_save() -> None:
     assert lorarar.merge is merge
     assert lorarar.mergers.MERGERS is MERGERS
     assert callable(lorarar.load)
@@ -78,13 +78,13 @@ def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> No
     assert_close(delta(found.lora), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_a_method_it_is_direct_and_says_so() -> None:
+def test_without_a_method_loras_are_summed_with_a_note() -> None:
     found = combine([CONTENT, STYLE])
     assert found.method.name == "direct"
     assert "--hypernetwork" in found.notes[0]
 
 
-def test_without_a_method_the_network_of_the_family_is_taken() -> None:
+def test_without_a_method_the_network_of_the_family_is_used() -> None:
     shipped = lorarar.load("data/embedded/loras/test_content_00.safetensors")
     found = combine([shipped, lorarar.load("data/embedded/loras/test_style_00.safetensors")])
     assert found.method.name == "layerwise"
@@ -93,7 +93,7 @@ def test_without_a_method_the_network_of_the_family_is_taken() -> None:
     assert combine([shipped] * 3).method.name == "layerwise"
 
 
-def test_a_network_is_told_contents_from_styles() -> None:
+def test_kinds_reach_a_network() -> None:
     names = ("test_content_00", "test_content_01", "test_style_00")
     loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
     told = combine(loras, MergeRequest(kinds=["content", "content", "style"]))
@@ -111,7 +111,7 @@ def test_a_network_is_told_contents_from_styles() -> None:
         combine(loras, MergeRequest(merger="direct", kinds=["content", "content", "style"]))
 
 
-def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_taken() -> None:
+def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_used() -> None:
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
     found = combine(loras)
@@ -129,7 +129,7 @@ def test_all_strengths_at_zero_change_nothing_also_in_the_file(name: str, tmp_pa
     assert not any(layer.delta().any() for layer in back.layers.values())
 
 
-def test_more_than_two_and_one_alone() -> None:
+def test_three_loras_and_a_single_one() -> None:
     three = merge(CONTENT, STYLE, CONTENT, merger="average")
     expected = (2 * dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER])) / 3  # type: ignore[arg-type]
     assert_close(delta(three), expected, rtol=1e-5, atol=1e-6)
@@ -149,7 +149,7 @@ def test_a_layer_of_one_input_and_dense_layers_are_kept() -> None:
             assert found.layers["norm"].shape == (3,)
 
 
-def test_learned_tokens_are_carried_and_keep_apart() -> None:
+def test_learned_tokens_are_kept_under_distinct_names() -> None:
     a, b = (replace(lora, embeddings={"<s1>": torch.full((3,), float(i))}) for i, lora in enumerate((CONTENT, STYLE)))
     found = merge(a, b, merger="direct").embeddings
     assert {name: float(tensor[0]) for name, tensor in found.items()} == {"<s1>": 0.0, "1.<s1>": 1.0}
@@ -168,7 +168,7 @@ def test_learned_tokens_are_carried_and_keep_apart() -> None:
         ({"merger": "peft_linear"}, "rank"),
     ],
 )
-def test_what_cannot_be_done_is_said(given: dict[str, object], message: str) -> None:
+def test_requests_that_cannot_be_executed_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         combine([CONTENT, STYLE], MergeRequest(**given))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one LoRA"):

@@ -1,4 +1,4 @@
-"""What every merger of the table holds to, by kind."""
+"""lorarar.mergers: properties that every merger of the table has, by kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
 
 def inputs(name: str) -> list[LoRA]:
-    """LoRAs of different ranks and alphas with every sort of layer, as far as the method takes them."""
+    """Return LoRAs of different ranks and alphas, with every sort of layer that the method takes."""
     if name in FACTORS_MATTER:
         return [attention_lora(3, 0.5), attention_lora(3, 2.0, seed=300)]
     return [CONTENT, STYLE]
@@ -92,7 +92,7 @@ def test_loras_of_zeros(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in OPTIMISED])
-def test_a_layer_that_only_one_lora_has_is_made_of_that(name: str, tmp_path: Path) -> None:
+def test_a_layer_that_only_one_lora_has_is_its_own(name: str, tmp_path: Path) -> None:
     first, second = inputs(name)
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v"
     short = LoRA({la: delta for la, delta in second.layers.items() if la != layer})
@@ -146,7 +146,7 @@ def test_shapes_that_clash_are_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "layerwise", "constant", *OPTIMISED])
-def test_learned_mergers_say_which_layers_they_predict(name: str, tmp_path: Path) -> None:
+def test_learned_mergers_name_the_layers_that_they_predict(name: str, tmp_path: Path) -> None:
     merger = MERGERS[name]
     given = needs(merger, [CONTENT, STYLE], tmp_path)
     predicted = merger.predicted([CONTENT, STYLE], given.get("network"))

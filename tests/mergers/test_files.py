@@ -68,7 +68,7 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
         assert_close((fused - before).double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: Path, tmp_path: Path) -> None:
+def test_the_summary_states_the_role_of_each_file(files: Files, network: Path, tmp_path: Path) -> None:
     found = merge_files(
         FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network, weights=[0.5, 1], rank=2))
     )
@@ -91,7 +91,7 @@ def test_the_summary_tells_which_file_was_taken_as_what(files: Files, network: P
         assert part in text
 
 
-def test_the_file_says_how_it_was_made(files: Files, network: Path, tmp_path: Path) -> None:
+def test_the_header_states_how_the_file_was_made(files: Files, network: Path, tmp_path: Path) -> None:
     merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network)))
     facts = load(tmp_path / "merged.safetensors").metadata
     assert facts["lorarar.method"] == "paper"
@@ -132,7 +132,7 @@ def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp
 
 
 def test_names_of_saved_coefficients(tmp_path: Path) -> None:
-    """Text encoders, convolutions, norms and biases are there too, with the coefficient that they got."""
+    """Check text encoders, convolutions, norms and biases too: they have the coefficient that was applied."""
     text, norm = "text_model.encoder.layers.0.self_attn.q_proj", "mid_block.resnets.0.norm1"
     extra: dict[str, Layer] = {
         f"text_encoder.{text}": factors(48, 48, 2),
@@ -197,7 +197,7 @@ def test_equal_inputs_give_equal_bytes(files: Files, tmp_path: Path) -> None:
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_a_folder_with_one_file_is_as_good_as_the_file(files: Files, tmp_path: Path) -> None:
+def test_a_folder_with_one_file_is_read_as_the_file(files: Files, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     save(load(files[0]), folder, format="peft", dtype=torch.float32)
     found = merge_files(FileMerge((folder, files[1]), tmp_path / "merged.safetensors"))
@@ -263,7 +263,7 @@ def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, 
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_merger_and_a_network_are_one_too_many(files: Files, network: Path, tmp_path: Path) -> None:
+def test_a_merger_and_a_network_exclude_each_other(files: Files, network: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a merger or a hypernetwork, found both"):
         merge_files(
             FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct", hypernetwork=network))

@@ -21,7 +21,7 @@ _CONVOLUTION = "down_blocks.0.resnets.0.conv1"
 
 
 def _lora(name: str, seed: int, rank: int, scale: float) -> LoRA:
-    """A LoRA for Stable Diffusion 1 whose weights are multiples of 1/64 in [-1, 1], which fp16 holds exactly."""
+    """Return a LoRA for Stable Diffusion 1 whose weights are multiples of 1/64 in [-1, 1], which fp16 holds exactly."""
     # RandomState's stream never changes between versions of numpy; that of a Generator may.
     integers = np.random.RandomState(seed)
 

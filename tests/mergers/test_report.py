@@ -1,4 +1,4 @@
-"""lorarar.mergers.report: what people and programs are told of a merge."""
+"""lorarar.mergers.report: the summary of a merge, as data and as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lorarar.mergers.request import MergeRequest
 from tests.tiny import two_block_lora
 
 
-def test_strengths_of_parts_and_summed_vectors_are_told() -> None:
+def test_weights_of_parts_and_summed_vectors_are_reported() -> None:
     loras = [replace(two_block_lora(2, seed=i), name=f"{i}.safetensors") for i in (0, 50)]
     loras[0] = replace(loras[0], layers={**loras[0].layers, "mid_block.norm": Dense(torch.ones(3))})
     merged = combine(loras, MergeRequest(merger="ties", blocks={"mid_block": [0.5, 1]}, text_encoder=0))

@@ -94,7 +94,7 @@ def load_case(
     return SpeedCase(base, backbone, _random_batches(backbone, pairs, images))
 
 
-def content_images(pair: PairBatch) -> NoisyBatch:
+def content_batch(pair: PairBatch) -> NoisyBatch:
     """Return the noisy images of a pair's content, which every case has."""
     return cast(NoisyBatch, pair.content)
 

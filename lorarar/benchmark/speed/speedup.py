@@ -18,7 +18,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, content_images, load_case
+from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, content_batch, load_case
 from lorarar.benchmark.speed.machine import describe_machine, machine_line, timed
 from lorarar.hypernetwork import ConstantMerger, load_network, new_merger
 from lorarar.lora import LoRA, one_thread
@@ -125,7 +125,7 @@ def pass_operations(case: SpeedCase) -> int:
     """Count the operations of one image's forward pass on a model without weights: nothing is computed."""
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(case.backbone.pipeline.unet.config)
-    images = content_images(case.batches(0)[0])
+    images = content_batch(case.batches(0)[0])
     noisy, timesteps, embeddings, pooled = (
         part[:1].to("meta", torch.float32)
         for part in (
@@ -174,7 +174,7 @@ def _networks(base: str, lora: LoRA) -> dict[str, nn.Module]:
 def _measure(case: SpeedCase, networks: Mapping[str, nn.Module], config: SpeedupConfig) -> dict[str, list[float]]:
     """Return the seconds of every prediction, pass and step, and the losses of the steps."""
     first = case.batches(0)[0]
-    images, loras = content_images(first), first.loras
+    images, loras = content_batch(first), first.loras
     quick: dict[str, Callable[[], object]] = {name: partial(network, loras) for name, network in networks.items()}
     one = (images.noisy[:1], images.timesteps[:1], images.conditioning[:1])
     quick["pass"] = lambda: case.backbone.predict(*one)

@@ -36,7 +36,7 @@ def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, densi
         KnOTS, arXiv 2410.19735. (The published code prunes S V_i^T by default; here V_i is pruned, as in the paper.)
     """
     factors = {i: factorise(delta) for i, delta in enumerate(deltas) if delta is not None}
-    u, s, rights = thin_svd(list(factors.values()))
+    u, s, rights = joint_svd(list(factors.values()))
     first = next(iter(factors.values()))
     if not len(s):
         return LowRank(torch.zeros_like(first.B[:, :1]), torch.zeros_like(first.A[:1]), kernel=first.kernel)
@@ -46,7 +46,7 @@ def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, densi
     )
 
 
-def thin_svd(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor]]:
+def joint_svd(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return the thin SVD of [dW_1 .. dW_n], through the factors: U (out, k), S (k,) and V_i^T (k, in) for each delta.
 
     k is the number of singular values that are not zero to rounding. The SVD is computed in float64, because the

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lorarar.lora import Dense, Layer, LowRank, factorise
-from lorarar.mergers.methods.knots import thin_svd
+from lorarar.mergers.methods.knots import joint_svd
 from lorarar.mergers.methods.layers import add_deltas, present
 
 
@@ -49,4 +49,4 @@ def np_lora(deltas: Sequence[Layer | None], *, layer: str, mu: float = 0.5) -> L
 def row_space(deltas: Sequence[LowRank]) -> Tensor:
     """Return an orthonormal basis (in, k) of all deltas' rows, without the directions that are zero to rounding."""
     transposed = [LowRank(delta.A.T, delta.B.T, delta.scale) for delta in deltas]
-    return thin_svd(transposed)[0]
+    return joint_svd(transposed)[0]

@@ -1,4 +1,4 @@
-"""lorarar benchmark quality: killed again and again, it ends with the results of a run that was left alone."""
+"""lorarar benchmark quality: a run that is killed repeatedly ends with the results of an undisturbed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lorarar.benchmark.speed.merge: shapes as in the models, the dense formulation equal to ours, every number there."""
+"""lorarar.benchmark.speed.merge, once, synthetic, floor: shapes of models, dense merges equal to ours, all numbers."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_floor_writes_the_sum(tmp_path: Path, pair: list[LoRA], format: str)
         assert_close(merged.delta(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_process_that_fails_is_no_measurement() -> None:
+def test_a_failed_process_gives_no_measurement() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         _run([sys.executable, "-c", "raise SystemExit(3)"])
 

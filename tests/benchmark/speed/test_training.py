@@ -1,4 +1,4 @@
-"""lorarar.benchmark.speed.training: what is measured, of what, and how it is told."""
+"""lorarar.benchmark.speed.training: measurements, their inputs and their table; cases and machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_run_on_the_embedded_base(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| 2.50 |" in text
 
 
-def test_a_formulation_that_computes_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_formulation_that_computes_something_else_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     right = training.released_losses
 
     def other(backbone: Any, pairs: list[PairBatch], *rest: Any, **more: Any) -> dict[str, float]:
@@ -110,7 +110,7 @@ def test_the_embedded_pairs_share_no_concept() -> None:
         (["--pairs", "1000"], "pairs, as many as there are concepts, found 1000"),
     ],
 )
-def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert lorarar(["benchmark", "training", *words]) == 1
     assert message in capsys.readouterr().err
 

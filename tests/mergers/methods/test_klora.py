@@ -20,7 +20,7 @@ STYLE = LoRA({f"b.{i}.to_q": factors(9, 11, 2, 0.8, 100 + i) for i in range(8)})
 
 
 def chosen(alpha: float, beta: float, wrapped: bool = False) -> list[dict[str, str]]:
-    """The rule as it is written, with gamma and K, in numpy."""
+    """Apply the rule of the paper, with gamma and K, in numpy."""
     dense = [{layer: np.abs(array(delta)) for layer, delta in lora.layers.items()} for lora in (CONTENT, STYLE)]
     gamma = sum(x.sum() for x in dense[0].values()) / sum(x.sum() for x in dense[1].values())
     steps = []
@@ -56,7 +56,7 @@ def test_content_comes_first_and_style_last() -> None:
     assert shares[0] > shares[-1]
 
 
-def test_what_is_not_contested() -> None:
+def test_layers_of_one_lora_and_summed_layers() -> None:
     text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
     content = LoRA({"a": factors(4, 5, 2), text: factors(4, 4, 2), "n": Dense(torch.ones(4))})
     style = LoRA({"b": factors(4, 5, 1), text: factors(4, 4, 1, seed=1), "n": Dense(torch.ones(4))})

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer
-from lorarar.mergers.methods.knots import thin_svd
+from lorarar.mergers.methods.knots import joint_svd
 from lorarar.mergers.table import MERGERS
 from tests.mergers.methods.test_pruning import Array, array, elected, trimmed
 from tests.tiny import factors
@@ -18,7 +18,7 @@ DELTAS: list[Layer] = [factors(9, 11, rank, scale, seed) for rank, scale, seed i
 
 
 def reference(deltas: list[Layer], density: float) -> Array:
-    """KnOTS with TIES as the paper words it, on the dense deltas side by side."""
+    """Return the merge by KnOTS with TIES as the paper states it, on the dense deltas side by side."""
     arrays = [array(delta) for delta in deltas]
     u, s, vh = np.linalg.svd(np.concatenate(arrays, axis=1), full_matrices=False)
     k = int((s > 1e-5 * s[0]).sum())
@@ -42,7 +42,7 @@ def test_dense_deltas_and_equal_deltas() -> None:
     assert found.rank == 2  # the two deltas are one: no directions of rounding errors
 
 
-def test_with_dare_the_shared_basis_is_thinned_at_random() -> None:
+def test_with_dare_the_shared_basis_is_pruned_at_random() -> None:
     call = MERGERS["knots_dare"].call
     found = [array(call(DELTAS[:2], layer="x", density=0.5, seed=seed)) for seed in range(300)]
     assert np.abs(found[0] - found[1]).max() > 0.01
@@ -51,9 +51,9 @@ def test_with_dare_the_shared_basis_is_thinned_at_random() -> None:
     assert np.abs(np.mean(runs, axis=0) - whole).mean() < 0.15 * np.abs(whole).mean()
 
 
-def test_side_by_side_is_a_singular_value_decomposition() -> None:
+def test_the_joint_svd_is_a_singular_value_decomposition() -> None:
     thin = [factors(9, 11, 2, 0.5, 1, torch.float16), factors(9, 7, 3, 1.5, 2, torch.float16)]
-    u, s, rights = thin_svd(thin)
+    u, s, rights = joint_svd(thin)
     joined = np.concatenate([array(delta) for delta in thin], axis=1)
     assert_close(u.T @ u, torch.eye(5), rtol=0, atol=1e-5)
     assert_close(np.asarray((u * s) @ torch.cat(rights, dim=1)).astype(float), joined, rtol=1e-3, atol=1e-4)

@@ -18,7 +18,7 @@ A = LoRA({"x": factors(4, 6, 2), "n": Dense(torch.arange(4.0)), "y": Dense(torch
 B = LoRA({"n": Dense(torch.ones(4)), "x": factors(4, 6, 1, seed=1), "z": factors(3, 2, 1)})
 
 
-def test_layers_pass_one_by_one_with_none_for_what_a_lora_lacks() -> None:
+def test_each_layer_is_merged_with_none_for_a_lora_that_lacks_it() -> None:
     seen: list[tuple[str, list[Layer | None]]] = []
 
     def call(deltas: Sequence[Layer | None], *, layer: str) -> Layer:
@@ -39,7 +39,7 @@ def test_layers_pass_one_by_one_with_none_for_what_a_lora_lacks() -> None:
     assert float(merged["z"].delta()[0, 0]) == 3.0
 
 
-def test_the_sum_of_deltas_is_exact_and_thin_where_it_can_be() -> None:
+def test_the_sum_of_deltas_is_exact_and_low_rank_if_possible() -> None:
     thin = add_deltas([factors(4, 6, 2, 0.5), factors(4, 6, 1, seed=1)])
     assert isinstance(thin, LowRank)
     assert thin.rank == 3

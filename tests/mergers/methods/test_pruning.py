@@ -30,7 +30,7 @@ def array(delta: Layer) -> Array:
 
 
 def trimmed(x: Array, density: float) -> Array:
-    """Keeps the int(density n) entries of largest magnitude, by sorting."""
+    """Keep the int(density n) entries of largest magnitude, by sorting."""
     order = np.argsort(np.abs(x), axis=None)[::-1][: int(density * x.size)]
     kept = np.zeros(x.size)
     kept[order] = x.flat[order]
@@ -47,7 +47,7 @@ def without_extremes(x: Array, density: float, gamma: float) -> Array:
 
 
 def elected(parts: list[Array]) -> Array:
-    """TIES' election and disjoint mean, one entry at a time."""
+    """Return the elected sign's mean of TIES, one entry at a time."""
     result = np.zeros(parts[0].shape)
     for index in np.ndindex(*result.shape):
         values = [part[index] for part in parts if part[index] != 0]
@@ -86,8 +86,8 @@ def test_breadcrumbs_keeps_the_density_where_both_shares_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_random_methods_merge_what_each_lora_gives_alone(name: str) -> None:
-    """The masks depend on the LoRA's place, not on the other LoRAs, so each can be seen alone."""
+def test_random_methods_merge_the_masked_deltas_of_each_lora(name: str) -> None:
+    """Compare with merges of single LoRAs: a mask depends on the LoRA's place, not on the other LoRAs."""
     alone = [merged(name, [CONTENT, None], seed=3), merged(name, [None, STYLE], seed=3)]
     together = merged(name, [CONTENT, STYLE], seed=3)
     combine = elected if PRUNINGS[name].elect else added
@@ -103,7 +103,7 @@ def test_dare_keeps_a_share_and_rescales_it() -> None:
         assert kept.mean() == pytest.approx(density, abs=5 * (density * (1 - density) / kept.size) ** 0.5)
 
 
-def test_della_keeps_large_entries_more_often_and_makes_up_for_it() -> None:
+def test_della_keeps_large_entries_more_often_and_rescales_them() -> None:
     x = array(CONTENT)
     ranks = np.argsort(np.argsort(np.abs(x), axis=1), axis=1)
     p = 0.5 - 0.3 + 0.6 * ranks / (x.shape[1] - 1)
@@ -123,7 +123,7 @@ def test_masks_depend_on_seed_layer_and_lora_only(name: str) -> None:
         assert (first != other).any()
 
 
-def test_ties_at_the_edge_all_stay_and_zeros_have_no_vote() -> None:
+def test_entries_of_equal_magnitude_are_all_kept_and_zeros_have_no_vote() -> None:
     tensor = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
     kept = PRUNINGS["ties"].mask(tensor, 0.5, torch.Generator())
     assert kept.tolist() == [[1, 1, 1, 0]]

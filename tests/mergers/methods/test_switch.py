@@ -11,7 +11,7 @@ from tests.tiny import factors
 A, B, C = (LoRA({"x": factors(3, 4, 1, seed=seed)}) for seed in range(3))
 
 
-def test_switch_takes_turns_of_tau_steps() -> None:
+def test_switch_activates_each_lora_for_tau_steps() -> None:
     assert switch([A, B], 7, tau=2) == [(A,), (A,), (B,), (B,), (A,), (A,), (B,)]
     assert switch([A, B, C], 4, tau=1) == [(A,), (B,), (C,), (A,)]
     assert switch([A, B], 3) == [(A,)] * 3

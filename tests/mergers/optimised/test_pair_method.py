@@ -30,7 +30,7 @@ def test_the_published_settings() -> None:
 
 
 @pytest.mark.parametrize(("method", "count"), [(ZIPLORA, 4 * (6 + 12)), (CAT, 8)])
-def test_a_pair_starts_at_the_direct_merge_with_one_number_a_column_or_layer(method: PairMethod, count: int) -> None:
+def test_a_pair_starts_at_the_direct_merge(method: PairMethod, count: int) -> None:
     start = method.initial(LORAS)
     assert start.values.shape == (count, 2)
     found, expected = merge_exactly(LORAS, start(LORAS)), merge_exactly(LORAS, direct(LORAS))

@@ -48,7 +48,7 @@ def test_labels_are_right(calibration: Calibration, references: References) -> N
     for case in calibration.cases:
         concept, name = case.reference.split("/")[0], Path(case.image).parent.name
         assert calibration.concepts[case.id].name == concept
-        assert case.degenerate == (name == "synthetic_prompts")
+        assert case.degenerate == (name == "cases")
         if case.kind in ("exact_copy", "same_style", "other_subject", "other_style") or case.label:
             assert (name == concept) == bool(case.label)
         same = (references.root / case.reference).read_bytes() == Path(case.image).read_bytes()
@@ -83,9 +83,9 @@ def test_a_collage_is_half_and_half_and_asked_about_on_both_axes(
 
 
 def test_it_is_the_same_every_time(references: References, calibration: Calibration, tmp_path: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (tmp_path / "synthetic_prompts").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "cases").iterdir()}
     assert make_cases(references, tmp_path / "cases", limit=5) == calibration
-    assert {path.name: path.read_bytes() for path in (tmp_path / "synthetic_prompts").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "cases").iterdir()} == before
 
 
 def test_few_references_give_few_cases(references: References, tmp_path: Path) -> None:
