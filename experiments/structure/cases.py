@@ -164,9 +164,9 @@ def zoos(_: Path) -> list[Case]:
 
 
 def judging(_: Path) -> list[Case]:
-    """The embedded judge on sixteen images, in both orders, with repeats and nuisances."""
+    """The embedded judge on sixteen images, in both orders, with repeats and perturbations."""
     named = ("--layout", LAYOUT, "--references", f"{EMBEDDED}/concepts.yaml", "--splits", "embedded")
-    asked = ("--cases", "4", "--swapped", "--repeats", "2", "--nuisances", "2")
+    asked = ("--cases", "4", "--swapped", "--repeats", "2", "--perturbations", "2")
     steps: tuple[tuple[str, ...], ...] = (
         ("plan", "shared/images", *named, *asked, "-o", "out/run"),
         ("run", "out/run", "--backend", "tiny", "--uncalibrated"),

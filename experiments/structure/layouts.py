@@ -34,6 +34,9 @@ NAMES: Mapping[str, str] = {
     "loss_weights": "weights",
     "distillation": "described",
     "true_descriptions": "told",
+    "--perturbations": "--nuisances",
+    "perturbations": "nuisances",
+    "perturbation": "nuisance",
     # keys of manifests and of headers
     "synthetic_prompts": "drawn",
     "init_sha256": "start_sha256",

@@ -18,9 +18,10 @@ from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
 from .locations import is_hub_id as is_hub_id
 from .locations import local_path as local_path
-from .old_names import KEYS as KEYS
+from .old_names import RENAMED_KEYS as RENAMED_KEYS
 from .old_names import RENAMED_MERGERS as RENAMED_MERGERS
 from .old_names import old_arguments as old_arguments
+from .old_names import renamed_settings as renamed_settings
 from .run_folder import ConfigError as ConfigError
 from .run_folder import claim_run as claim_run
 from .run_folder import stated as stated

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lorarar.storage.old_names import old_names
+from lorarar.storage.old_names import find_old_names
 from lorarar.storage.run_folder import ConfigError
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -42,7 +42,7 @@ def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
         ) from error
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{path}: expected keys with values, found a list: see configs/ for examples")
-    for old, new in [*old_names(loaded, kind.__name__), *old_names(given, kind.__name__)]:
+    for old, new in [*find_old_names(loaded, kind.__name__), *find_old_names(given, kind.__name__)]:
         raise ConfigError(f"{path}: expected {new}, found its old name {old}: rename it")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), loaded, given)

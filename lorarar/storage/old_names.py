@@ -13,10 +13,12 @@ from typing import Any
 RENAMED_MERGERS = {"invariant": "layerwise", "words": "text_guided"}
 # Commands and options of the command line.
 RENAMED_COMMANDS = {"imagine": "synthesise", "toyworld": "world"}
-RENAMED_OPTIONS = {"--start": "--init"}
+RENAMED_OPTIONS = {"--start": "--init", "--nuisances": "--perturbations"}
+# Commands that are scripts of experiments/metrics now.
+_MOVED_STEPS = {"validate": "validate_encoder.py", "effects": "effects.py"}
 
-# Class of a configuration -> old key -> new key; dots lead into nested keys.
-KEYS: Mapping[str, Mapping[str, str]] = {
+# Class of a configuration, or kind of file -> old key -> new key; dots lead into nested keys.
+RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {
     "TrainConfig": {
         "start": "init",
         "spread": "weight_jitter",
@@ -28,7 +30,8 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "QualityConfig": {"reader": "classifier"},
     "WorldConfig": {"reader": "classifier"},
-    "GatesConfig": {},
+    "PairSettings": {"told": "true_descriptions", "start": "init"},
+    "JudgePlan": {"nuisances": "perturbations"},
 }
 
 
@@ -37,9 +40,9 @@ def renamed_settings(found: Mapping[str, Any], config: str) -> dict[str, Any]:
 
     Args:
         found: Plain data, one level or nested.
-        config: The class of the configuration, a key of `KEYS`; others have no old names.
+        config: The class of the configuration, a key of `RENAMED_KEYS`; others have no old names.
     """
-    names = KEYS.get(config, {})
+    names = RENAMED_KEYS.get(config, {})
     renamed: dict[str, Any] = {}
     for key, value in found.items():
         nested = {old.partition(".")[2]: new for old, new in names.items() if old.startswith(f"{key}.")}
@@ -51,9 +54,9 @@ def renamed_settings(found: Mapping[str, Any], config: str) -> dict[str, Any]:
     return renamed
 
 
-def old_names(found: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]]:
+def find_old_names(found: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]]:
     """Yield every old name in settings that a user wrote, with its new one; keys are dotted."""
-    for old, new in KEYS.get(config, {}).items():
+    for old, new in RENAMED_KEYS.get(config, {}).items():
         outer, _, inner = old.partition(".")
         if outer in found and (not inner or (isinstance(found[outer], Mapping) and inner in found[outer])):
             yield old, new
@@ -66,6 +69,8 @@ def old_arguments(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield every old name of a command, an option or a merger on a command line, with its new name."""
     if argv and argv[0] in RENAMED_COMMANDS:
         yield argv[0], RENAMED_COMMANDS[argv[0]]
+    if len(argv) > 1 and argv[0] == "metrics" and argv[1] in _MOVED_STEPS:
+        yield f"metrics {argv[1]}", f"python experiments/metrics/{_MOVED_STEPS[argv[1]]}"
     for argument, following in zip(argv, [*argv[1:], ""], strict=False):
         option, _, value = argument.partition("=")
         if option in RENAMED_OPTIONS:

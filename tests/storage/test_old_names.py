@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorarar.storage.config import load_config
-from lorarar.storage.old_names import KEYS, RENAMED_MERGERS, old_names, renamed_settings
+from lorarar.storage.old_names import RENAMED_KEYS, RENAMED_MERGERS, find_old_names, old_arguments, renamed_settings
 from lorarar.storage.run_folder import ConfigError, claim_run
 from lorarar.workflows.schemas import TrainConfig
 from tests import ROOT
@@ -26,8 +26,8 @@ def test_settings_of_an_earlier_version_get_todays_names() -> None:
 
 def test_every_new_name_is_one_of_its_configuration() -> None:
     fields = TrainConfig.__dataclass_fields__
-    assert {new.partition(".")[0] for new in KEYS["TrainConfig"].values()} <= set(fields)
-    assert not set(fields) & {old for old in KEYS["TrainConfig"] if "." not in old}
+    assert {new.partition(".")[0] for new in RENAMED_KEYS["TrainConfig"].values()} <= set(fields)
+    assert not set(fields) & {old for old in RENAMED_KEYS["TrainConfig"] if "." not in old}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_an_old_name_in_a_configuration_is_refused(override: str, new: str, old:
 
 
 def test_nothing_new_is_taken_for_old() -> None:
-    assert list(old_names(NEW, "TrainConfig")) == []
+    assert list(find_old_names(NEW, "TrainConfig")) == []
     assert set(RENAMED_MERGERS) & set(RENAMED_MERGERS.values()) == set()
 
 
@@ -79,3 +79,23 @@ def test_other_settings_keep_their_names(tmp_path: Path) -> None:
     claim_run(tmp_path, TrainConfigLike())
     with pytest.raises(ConfigError, match="another configuration"):
         claim_run(tmp_path, TrainConfigLike(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("argv", "old", "new"),
+    [
+        (["imagine", "x.yaml"], "imagine", "synthesise"),
+        (["merge", "a", "b", "--start", "n"], "--start", "--init"),
+        (["judge", "plan", "--nuisances=5"], "--nuisances", "--perturbations"),
+        (["merge", "--merger", "words"], "--merger words", "--merger text_guided"),
+        (["metrics", "effects", "x.csv"], "metrics effects", "python experiments/metrics/effects.py"),
+    ],
+)
+def test_old_arguments_are_found(argv: list[str], old: str, new: str) -> None:
+    assert list(old_arguments(argv)) == [(old, new)]
+
+
+def test_todays_arguments_are_not_old() -> None:
+    assert list(old_arguments(["merge", "a", "b", "--init", "n", "--merger", "ties"])) == []
+    assert list(old_arguments(["metrics", "configs/metrics/embedded.yaml"])) == []
+    assert list(old_arguments([])) == []

@@ -13,14 +13,13 @@ from lorarar.benchmark.ceiling import Fit
 from lorarar.benchmark.quality.config import RowKind
 from lorarar.mergers import MergerInfo, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
-from lorarar.storage import KEYS, load_config, unknown_name
+from lorarar.storage import RENAMED_KEYS, load_config, unknown_name
 from lorarar.training import Recipe
 from lorarar.workflows import TrainConfig
 
 Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
 D = TypeVar("D")
 _PAIR_KEYS = ("predicted", "true_descriptions", "init")
-_OLD_PAIR_KEYS = {"told": "true_descriptions", "start": "init"}
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
     if merger.pair is None:
         raise ValueError(f"expected {_SOURCES['pair']}, found {source!r}")
     for key in stated:
-        _refuse_old_name(key, _OLD_PAIR_KEYS)
+        _refuse_old_name(key, RENAMED_KEYS["PairSettings"])
     _refuse_unknown(stated, (*merger.options, *_PAIR_KEYS), f"a setting of {source}")
     method = merger.pair.configured(
         merger.settings({key: value for key, value in stated.items() if key not in _PAIR_KEYS})
@@ -181,7 +180,7 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
 def _read_trained(source: str, stated: Stated) -> TrainedSettings:
     overrides = {key: value for key, value in stated.items() if key != "other_pair"}
     for key in overrides:
-        _refuse_old_name(key, KEYS[TrainConfig.__name__])
+        _refuse_old_name(key, RENAMED_KEYS[TrainConfig.__name__])
         _check_training_key(key)
     texts = [f"{key}={_override_text(value)}" for key, value in overrides.items()]
     config = load_config(TrainConfig, Path(source), [*texts, "wandb=disabled"])

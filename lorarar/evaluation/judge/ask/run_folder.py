@@ -26,7 +26,7 @@ from lorarar.datasets import (
 )
 from lorarar.evaluation.judge.ask.planning import Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric, load_rubric
-from lorarar.storage import write_json
+from lorarar.storage import renamed_settings, write_json
 
 MANIFEST, PLAN, LOG, VERDICTS = "manifest.jsonl", "plan.json", "log.jsonl", "verdicts.jsonl"
 CALIBRATION, CASES, BACKEND, PERTURBATIONS = "calibration.json", "calibration", "backend.json", "perturbations"
@@ -115,7 +115,7 @@ def read_setup(run: Path) -> Setup:
     """
     if not (run / PLAN).is_file():
         raise FileNotFoundError(f"expected a planned folder at {run}, found no {PLAN} in it: run `lorarar judge plan`")
-    plan = json.loads((run / PLAN).read_text(encoding="utf-8"))
+    plan = renamed_settings(json.loads((run / PLAN).read_text(encoding="utf-8")), "JudgePlan")
     items, images = read_manifest(run / MANIFEST), run / plan["images"]
     references = load_references(run / plan["references"], root=run / plan["reference_root"])
     name = plan["rubric"]
