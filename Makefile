@@ -6,22 +6,19 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
 
-.PHONY: demo test test-all coverage lint artefacts install
+.PHONY: demo test test-all lint artefacts install
 
 demo: install
 	$(BIN)/lorarar demo
 
 install: $(VENV)/.installed
+# Continuous integration (CI set) also prints which lines the tests do not run.
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(CI),--cov --cov-report term:skip-covered)
 
 # The slow tests too.
 test-all: $(VENV)/.tested
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not network"
-
-# The tests of `make test` with the share of the package's lines that they run.
-coverage: $(VENV)/.tested
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report term:skip-covered
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .

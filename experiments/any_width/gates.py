@@ -19,7 +19,7 @@ import torch
 
 from lorarar.datasets import load_concepts, load_splits, save_image, tile_images
 from lorarar.diffusion import load_backbone
-from lorarar.mergers.methods import direct
+from lorarar.mergers import MERGERS
 from lorarar.storage import read_card
 from lorarar.training import load_loras
 from lorarar.worlds.toy import (
@@ -94,7 +94,7 @@ def alone(backbone, classifier, folder: Path, split: str) -> dict[str, dict[str,
             scored = generate_and_score(backbone, classifier, used, prompts, truths, SEEDS)
             scores[f"{kind} {who} alone"] = rounded({kind: scored.means()[kind]})
     scorer = PairScorer(backbone, classifier, members.pairs(concepts), loras, SEEDS)
-    scored = scorer.scored(scorer.merged(direct))
+    scored = scorer.scored(scorer.merged(MERGERS["direct"].call))
     save_image(tile_images(scored.images[:, 0], columns=len(members.styles)), folder / f"direct_{split}.png")
     return scores | {"direct": rounded(scored.means())}
 

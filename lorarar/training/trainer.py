@@ -67,6 +67,13 @@ def manual_optimiser(module: lightning.LightningModule) -> torch.optim.Optimizer
     return cast(torch.optim.Optimizer, module.optimizers())
 
 
+def _prepare_process(devices: int) -> None:
+    """Silence Lightning's tips and lists of devices; on the CPU give each of several processes one thread."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    if devices > 1 and not torch.cuda.is_available():
+        torch.set_num_threads(1)
+
+
 def fit(
     module: lightning.LightningModule,
     *,
@@ -84,7 +91,7 @@ def fit(
     """Train for `steps` optimiser steps; resume from `folder/last.ckpt` if it exists.
 
     Args:
-        module: What is trained.
+        module: The module to train.
         steps: Optimiser steps, those before a resumption included.
         folder: Folder for checkpoints.
         accelerator: "cpu", "cuda" or "mps", where the module's frozen base is; "auto" chooses the best device.
@@ -96,9 +103,7 @@ def fit(
         val_check_interval: Steps between validations; None for no validation.
         precision: Lightning's name of the precision.
     """
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # no tips, no device lists
-    if devices > 1 and not torch.cuda.is_available():
-        torch.set_num_threads(1)
+    _prepare_process(devices)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = lightning.Trainer(
         max_steps=steps,

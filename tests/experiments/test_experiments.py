@@ -196,6 +196,7 @@ def test_the_main_table_of_the_readme_is_that_of_the_results(monkeypatch: pytest
     assert readme.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_tables_are_written_from_raw_results(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands at the end of the speed experiments' scripts reproduce the tables that are kept."""
     for name, results in (("speedup", "results.json"), ("training_speed", "results.jsonl")):

@@ -215,6 +215,7 @@ def test_a_concept_without_a_lora_is_named(backbone: Backbone, pairs: list[Pair]
         optimise(backbone, pairs[:1], {name: loras[name] for name in loras if "style" not in name}, SHORT)
 
 
+@pytest.mark.slow
 def test_on_the_embedded_default_the_own_loss_falls_below_a_third_of_direct_merging() -> None:
     """Image quality is another matter: see the benchmark."""
     embedded = load_embedded(["validation"])

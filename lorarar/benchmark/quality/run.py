@@ -45,7 +45,7 @@ def run_quality(config: QualityConfig) -> str:
     Raises:
         ArtefactError: A LoRA is missing, or an artefact differs from its card.
         ConfigError: The configuration cannot be used, or the folder holds a run of another one.
-        FloatingPointError: An optimisation diverged.
+        DivergenceError: An optimisation diverged.
         ValueError: A concept is in two splits.
     """
     read_rows(config)  # a wrong row is refused before the folder is claimed

@@ -59,6 +59,7 @@ def test_the_difference_is_relative_to_the_released() -> None:
     assert difference(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_ours_takes_no_more_memory() -> None:
     ours, released = (training._extra_bytes(SMALL, kind) for kind in FORMULATIONS)
     assert 1e6 < ours < released
