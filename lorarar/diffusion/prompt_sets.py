@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lorarar.datasets import TYPES, Item, Prompt, read_manifest, save_image, write_manifest
 from lorarar.diffusion.sampling import Sampler
 
-MANIFEST = "manifest.jsonl"
+_MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
     Raises:
         ValueError: The folder's manifest cannot be read; nothing is sampled then.
     """
-    manifest = output / MANIFEST
+    manifest = output / _MANIFEST
     own = {item.id for item in items}
     others = [item for item in read_manifest(manifest) if item.id not in own] if manifest.exists() else []
     with tqdm(total=len(items), desc="images", unit="image") as bar:

@@ -18,7 +18,7 @@ from lorarar.mergers.optimised import ZIPLORA
 from lorarar.storage import EMBEDDED, checked
 from lorarar.training import NoisyBatch, PairBatch, PairSampler, load_loras
 
-DEFAULT_BASE, SDXL = "embedded", "sdxl"
+DEFAULT_BASE, SDXL_BASE = "embedded", "sdxl"
 _RANK = 64  # the paper's
 _TOKENS = 77
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -81,7 +81,7 @@ def load_case(
     """
     if dtype not in _DTYPES:
         raise ValueError(f"expected a dtype among {', '.join(_DTYPES)}, found {dtype!r}")
-    if base == SDXL:
+    if base == SDXL_BASE:
         backbone = random_sdxl(device, _DTYPES[dtype])
     else:
         folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base

@@ -14,7 +14,7 @@ from lorarar.datasets import AXES, ImageError, load_image
 from lorarar.evaluation.judge.read.scores import ImageScore
 
 SIDE = 80  # pixels
-BUDGET = 3_000_000  # characters of all figures
+PAGE_BUDGET = 3_000_000  # characters of all figures
 _MARKUP = 120  # characters of a figure's own markup, about
 _QUALITY = 70
 
@@ -71,7 +71,7 @@ class Thumbnails:
         omitted: images that the budget did not allow.
     """
 
-    left: int = BUDGET
+    left: int = PAGE_BUDGET
     omitted: int = 0
     _encoded: dict[tuple[Path, str], tuple[str, str]] = field(default_factory=dict)
 
