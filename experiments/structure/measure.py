@@ -63,7 +63,9 @@ def measure_source(checkout: Checkout, moved: dict[str, str]) -> dict[str, Any]:
     """What can be read off the files."""
     package = checkout.root / "lorarar"
     modules = read_package(package)
-    places = {module.path: moved.get(module.path, module.path) if checkout.is_old else module.path for module in modules}
+    if not checkout.is_old:
+        moved = {}  # its files are in their places
+    places = {module.path: moved.get(module.path, module.path) for module in modules}
     lines = sum(module.lines for module in modules)
     arrows, twice = upward(modules, places), defined_twice(modules)
     return {
@@ -82,7 +84,7 @@ def measure_source(checkout: Checkout, moved: dict[str, str]) -> dict[str, Any]:
         "details": {
             "arrows_that_point_up": arrows,
             "names_defined_twice": twice,
-            "files_without_a_new_path": sorted(m.path for m in modules if moved and checkout.is_old and m.path not in moved),
+            "files_without_a_new_path": sorted(m.path for m in modules if moved and m.path not in moved),
         },
     }
 

@@ -25,7 +25,7 @@ EMBEDDED = package_path().parent / "data" / "embedded"
 def is_hub_id(name: str | Path) -> bool:
     """Tell whether a name is a hub id (`owner/name` or `name`) rather than a path.
 
-    A `Path`, a name that begins like a path or has a suffix of weights, and one whose first folder exists here are paths.
+    A `Path`, a name that begins like a path or has a suffix of weights, and one whose first folder exists are paths.
     """
     if isinstance(name, Path) or name.startswith((".", "/", "~")) or name.endswith((".safetensors", ".pth", ".ckpt")):
         return False
@@ -55,6 +55,6 @@ def local_path(name: str | Path, patterns: list[str] | None = None) -> Path:
         return Path(snapshot_download(str(name), allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
         raise FileNotFoundError(
-            f"expected {name} as a folder or on the hub, could not get it ({str(error).splitlines()[0]}): check the name "
-            "and the network, or give a local path"
+            f"expected {name} as a folder or on the hub, could not get it ({str(error).splitlines()[0]}): check the "
+            "name and the network, or give a local path"
         ) from error

@@ -56,6 +56,7 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_planning_a_judgement_takes_no_torch() -> None:
-    code = "import sys, lorarar.storage.atomic, lorarar.evaluation.judge.plan, lorarar.evaluation.judge.trust.rating_sheet; print('torch' in sys.modules)"
+    modules = "lorarar.storage.atomic, lorarar.evaluation.judge.plan, lorarar.evaluation.judge.trust.rating_sheet"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
