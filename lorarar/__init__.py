@@ -2,21 +2,21 @@
 
 `from lorarar import load, merge, save, mergers`: read files, merge them by any method, write the result.
 
-The package is a house of rooms; each room's docstring maps its files. A room imports only from rooms above it:
+The package consists of rooms; the docstring of each room maps its files. A room imports only from rooms above it:
 
-storage       files on disk: atomic writing, hashes, run folders, configurations
-lora          a LoRA in memory: layers, factors, coefficients and the exact merge
-formats       LoRA files in every dialect, read, written, converted and inspected
-hypernetwork  learned mergers: networks and constants that yield the coefficients of a merge
-mergers       the catalogue of methods; merging in memory and from files to a file
-datasets      concepts with their images, splits, prompts and manifests
-evaluation    a multimodal judge, feature metrics, statistics, reports
-diffusion     the frozen base model: load, adapt with LoRAs, add noise, predict, sample
-training      training of LoRAs and of mergers
-worlds        the embedded default: a small world with known truth
-workflows     from a configuration or a request to a finished run
-benchmark     measurements: quality, speed, gates, demo
-cli           the command line
+storage       Files on disk: atomic writing, hashes, run folders, configurations
+lora          LoRA in memory: layers, factors, coefficients and the exact merge
+formats       LoRA files in every dialect: reading, writing, conversion and inspection
+hypernetwork  Learned mergers: networks and constants that compute the coefficients of a merge
+mergers       Mergers: the catalogue of methods, and merging in memory and from files to a file
+datasets      Data sets: concepts with their images, splits, prompts and manifests
+evaluation    Evaluation of images: a multimodal judge, feature metrics, statistics, reports
+diffusion     Frozen base model: loading, adaptation with LoRAs, noise, predictions, sampling
+training      Training of LoRAs and of mergers
+worlds        Worlds: the embedded default, a small world with known truth
+workflows     Workflows: from a configuration or a request to a finished run
+benchmark     Benchmark: quality, speed, gates, demo
+cli           Command line
 """
 
 import lazy_loader

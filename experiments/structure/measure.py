@@ -73,6 +73,8 @@ def measure_source(checkout: Checkout, moved: dict[str, str]) -> dict[str, Any]:
         "modules_at_the_root": sum(m.path.count("/") == 1 and m.stem != "__init__" for m in modules),
         "rooms": len({m.path.split("/")[1] for m in modules if m.path.count("/") > 1}),
         "lines": lines,
+        "lines_of_code": sum(m.code_lines for m in modules),
+        "lines_of_docstrings": sum(m.docstring_lines for m in modules),
         "lines_by_room": lines_by_room(modules, places),
         "lines_of_other_files": other_lines(package),
         "arrows_that_point_up": len(arrows),

@@ -28,6 +28,26 @@ class Module:
         return len(self.text.splitlines())
 
     @property
+    def docstring_lines(self) -> int:
+        """Lines of all docstrings."""
+        documented = (ast.Module, ast.ClassDef, *_FUNCTIONS)
+        nodes = [node for node in ast.walk(self.tree) if isinstance(node, documented) and ast.get_docstring(node)]
+        first = [node.body[0] for node in nodes]
+        return sum((line.end_lineno or line.lineno) - line.lineno + 1 for line in first)
+
+    @property
+    def code_lines(self) -> int:
+        """Lines that are neither blank, nor a comment, nor part of a docstring."""
+        texts = [text.strip() for text in self.text.splitlines()]
+        blank_in_docstrings = sum(
+            sum(not line.strip() for line in (ast.get_docstring(node, clean=False) or "").splitlines()[:-1])
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS))
+        )
+        filled = sum(bool(text) and not text.startswith("#") for text in texts)
+        return filled - self.docstring_lines + blank_in_docstrings
+
+    @property
     def stem(self) -> str:
         """The file's name without its suffix."""
         return Path(self.path).stem

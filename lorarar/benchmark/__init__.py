@@ -1,12 +1,12 @@
 """Benchmark: mergers by their images, speed side by side, gates of the embedded default, the demo.
 
-ceiling   The best that coefficients can reach, fitted to true renders
-demo      The main job on the embedded default
-embedded  The embedded default as shipped, each part checked against its card
-gates     Whether the embedded default can rank merge methods
-judged    A judge's scores of the images of methods
+ceiling   Ceiling: the best that coefficients can reach, fitted to true renders
+demo      Demo: the main job on the embedded default
+embedded  Embedded default as shipped, each part checked against its card
+gates     Gates: whether the embedded default can rank merge methods
+judged    Judged scores: a judge's scores of the images of methods
 methods   Scores of merge methods on the pairs of a split
-quality/  `lorarar benchmark quality`: every merger on the pairs of a split, scored by its images
+quality/  Quality: every merger on the pairs of a split, scored by its images
 speed/    Speed, measured side by side in one run: merging, training, prediction, the LoRA zoo
 """
 

@@ -87,7 +87,7 @@ def run_demo(output: Path, *, seeds: int, data: Path = EMBEDDED) -> DemoReport:
     """Write ``merged.safetensors``, ``contact_sheet.png`` and ``report.json`` to a folder, and print a table.
 
     Args:
-        output: The folder; made if missing.
+        output: The folder, created if missing.
         seeds: Images of each pair and method.
         data: The embedded default.
 

@@ -214,7 +214,7 @@ def _fitted(
 
 
 def _room_gates(embedded: Embedded, config: GatesConfig, methods: dict[str, ScoredImages]) -> list[WorldGate]:
-    """Return the gates of the room between the ceiling and what needs no network."""
+    """Return the gates of the room between the ceiling and the methods that need no network."""
     gates = []
     for other, metric, bound in _ROOM:
         ceiling, value = (

@@ -1,4 +1,4 @@
-"""Judged scores: what a judge says about the images of methods, beside the attribute classifier's scores."""
+"""Judged scores: a judge's scores of the images of methods, beside the attribute classifier's scores."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def judge_methods(
 
     Args:
         split: The split of the results' pairs.
-        folder: Gets images/ and judge/ with report.html; what an earlier run left there is replaced.
+        folder: Folder for images/ and judge/ with report.html; results of an earlier run there are replaced.
         data: The embedded default, whose reference images are used.
     """
     images, run = folder / "images", folder / "judge"

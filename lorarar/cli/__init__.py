@@ -7,7 +7,7 @@ help            Help: parsers whose help shows the default of every option
 images          Image commands: generate, demo
 judge           Judge commands: score images by a multimodal model
 main            Command line: the parser of all commands, errors and exit codes
-merge           Merge command
+merge           Merge command: merge LoRA files into one LoRA file
 metrics         Metrics command: score images with an encoder
 options         Options that several commands share
 training        Training commands: synthesise, dreambooth, zoo, train

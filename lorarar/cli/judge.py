@@ -67,7 +67,7 @@ def _add_plan(steps: Commands) -> None:
         "with the image slightly cropped"
     )
     plan.add_argument("--perturbations", type=int, default=0, metavar="COUNT", help=perturbations)
-    plan.add_argument("--backend", default="tiny", help="backend whose image tokens are estimated")
+    plan.add_argument("--backend", default="tiny", help="back end whose image tokens are estimated")
     plan.add_argument("--rate", type=float, default=2.0, help="assumed calls per second")
     plan.add_argument(
         "--price-per-million", type=float, help="price of a million tokens; default: the cost is not estimated"
@@ -82,7 +82,7 @@ def _add_run(steps: Commands, name: str, text: str, *, calibrate_only: bool) -> 
     run.add_argument("--labels", type=Path, help="correct labels, for mock:truth and mock:noisy; default: none")
     add_device(run)
     run.add_argument(
-        "--concurrency", type=int, help="concurrent calls to an openai server; default: that of the backend"
+        "--concurrency", type=int, help="concurrent calls to an openai server; default: that of the back end"
     )
     run.add_argument("--cache", type=Path, help="folder of replies that several runs share; default: none")
     run.add_argument(

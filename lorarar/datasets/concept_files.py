@@ -21,8 +21,8 @@ def read_entries(path: Path) -> list[Entry]:
     """Read the entries of the list ``concepts``; each has a name and a kind, "content" or "style".
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: there is no list ``concepts``, or an entry has no name or no valid kind.
+        FileNotFoundError: The file does not exist.
+        ValueError: There is no list ``concepts``, or an entry has no name or no valid kind.
     """
     content = _read_yaml(path)
     entries = content.get("concepts") if isinstance(content, Mapping) else None
@@ -42,7 +42,7 @@ def read_split_tables(path: Path) -> Mapping[str, SplitTable]:
     """Read the tables ``splits`` by name; empty where the file has none.
 
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: The file does not exist.
     """
     content = _read_yaml(path)
     tables: Mapping[str, SplitTable] = (content.get("splits") if isinstance(content, Mapping) else None) or {}

@@ -24,10 +24,10 @@ class Concept:
     """A content or a style.
 
     Attributes:
-        phrase: its name in a combined prompt: "a sks cat" (content), "oil painting style" (style).
-        images: its reference images, sorted by name.
-        captions: one for each image.
-        description: its description for a base model that has not learned it, in the form of a combined prompt: "a red
+        phrase: Its name in a combined prompt: "a sks cat" (content), "oil painting style" (style).
+        images: Its reference images, sorted by name.
+        captions: One for each image.
+        description: Its description for a base model that has not learned it, in the form of a combined prompt: "a red
             cat with white stripes", "light blue grid style"; "" without a description.
     """
 
@@ -41,11 +41,11 @@ class Concept:
 
 @dataclass(frozen=True)
 class SyntheticConcept:
-    """A concept whose reference images the base model draws.
+    """A concept whose reference images the base model samples.
 
     Attributes:
-        folder: the folder of its images.
-        prompts: the prompt of each image.
+        folder: The folder of its images.
+        prompts: The prompt of each image.
     """
 
     name: str
@@ -81,12 +81,12 @@ def load_concepts(manifests: Sequence[Path], images: Path, names: Sequence[str] 
     """Read concepts from concept files; their images lie in ``images/<folder>/``.
 
     Args:
-        names: the concepts to read; the others then need no images. None reads all.
+        names: The concepts to read; the others then need no images. None reads all.
 
     Raises:
-        KeyError: a name is in none of the files.
-        FileNotFoundError: a file does not exist, or a concept has no images on disk.
-        ValueError: a concept is listed twice, or it does not have one caption for each image.
+        KeyError: A name is in none of the files.
+        FileNotFoundError: A file does not exist, or a concept has no images on disk.
+        ValueError: A concept is listed twice, or it does not have one caption for each image.
     """
     concepts: dict[str, Concept] = {}
     for manifest in manifests:
@@ -107,8 +107,8 @@ def load_synthetic(manifests: Sequence[Path], images: Path) -> list[SyntheticCon
     """Read the concepts that have prompts for synthetic images, ``synthetic_prompts``.
 
     Raises:
-        FileNotFoundError: a file does not exist.
-        ValueError: no concept has such prompts.
+        FileNotFoundError: A file does not exist.
+        ValueError: No concept has such prompts.
     """
     concepts: list[SyntheticConcept] = []
     for manifest in manifests:
@@ -127,7 +127,7 @@ def load_images(paths: Sequence[Path], resolution: int) -> Tensor:
     """Read images as (n, 3, resolution, resolution), -1 to 1: upright, RGB, resized and cropped at the centre.
 
     Raises:
-        ValueError: a file is not a readable image.
+        ValueError: A file is not a readable image.
     """
     images = []
     for path in paths:

@@ -36,10 +36,10 @@ def contact_sheet(
     """Draw rows of images with labels into a PNG.
 
     Args:
-        cells: for each row its images (3, h, w), 0 to 1.
-        columns: a label for each column, of one or more lines. A label wider than its column gets a smaller font.
-        rows: a label for each row, or none.
-        cell: the side of a drawn image in pixels. Small images are enlarged without smoothing.
+        cells: For each row its images (3, h, w), 0 to 1.
+        columns: A label for each column, of one or more lines. A label wider than its column gets a smaller font.
+        rows: A label for each row, or none.
+        cell: The side of a drawn image in pixels. Small images are enlarged without smoothing.
     """
     size = max(11, cell // 8)
     font = cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=size))  # a size selects the scalable font

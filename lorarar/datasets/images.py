@@ -33,7 +33,7 @@ def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     """List the PNG, JPEG and WebP files of a folder, sorted by path; none where the folder does not exist.
 
     Args:
-        recursive: include the folders below it.
+        recursive: Include the folders below it.
     """
     paths = folder.rglob("*") if recursive else folder.glob("*")
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
@@ -43,7 +43,7 @@ def resolve_path(root: Path, relative: str) -> Path:
     """Return the real path of a file below a root, with all links followed.
 
     Raises:
-        ImageError: the path is not relative with forward slashes, it or a link on it leaves the root, or it does not
+        ImageError: The path is not relative with forward slashes, it or a link on it leaves the root, or it does not
             lead to a regular file.
     """
     if not relative or "\\" in relative or not relative.isprintable() or "://" in relative:
@@ -77,11 +77,11 @@ def load_image(path: Path, *, root: Path | None = None, longest: int | None = LO
     Colour profiles are not applied. Of the pictures in a phone's JPEG the first is used.
 
     Args:
-        path: the file; relative to `root` where a root is given.
-        longest: the longest side in pixels after shrinking; None keeps the size.
+        path: The file; relative to `root` where a root is given.
+        longest: The longest side in pixels after shrinking; None keeps the size.
 
     Raises:
-        ImageError: the path leaves the root, or the file is not a single PNG, JPEG or WebP picture within the limits.
+        ImageError: The path leaves the root, or the file is not a single PNG, JPEG or WebP picture within the limits.
     """
     image = _decode(_read_bytes(path if root is None else resolve_path(root, path.as_posix())))
     return image if longest is None else _shrink(image, longest)
@@ -96,10 +96,10 @@ def load_planned(path: str, pixels: str) -> Image.Image:
     """Decode an image and check that its pixels are those that a question was planned with.
 
     Args:
-        pixels: the hash of the planned pixels, see `pixel_hash`.
+        pixels: The hash of the planned pixels, see `pixel_hash`.
 
     Raises:
-        ImageError: the image is refused, or its pixels have changed.
+        ImageError: The image is refused, or its pixels have changed.
     """
     image = load_image(Path(path))
     if pixel_hash(image) != pixels:

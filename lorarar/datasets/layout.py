@@ -26,7 +26,7 @@ class PathLayout:
     """A pattern that must match a whole relative path.
 
     Attributes:
-        names: the values of content, style and prompt_type; other fields match any text without a slash.
+        names: The values of content, style and prompt_type; other fields match any text without a slash.
     """
 
     pieces: tuple[Piece, ...]
@@ -64,10 +64,10 @@ def parse_layout(pattern: str, names: Mapping[str, Sequence[str]]) -> PathLayout
     """Parse a pattern.
 
     Args:
-        names: the values of fields, see `PathLayout`.
+        names: The values of fields, see `PathLayout`.
 
     Raises:
-        ValueError: a field is unknown, or content or style is missing.
+        ValueError: A field is unknown, or content or style is missing.
     """
     parts = re.split(r"\{(\w*)\}", pattern)
     pieces = tuple(Piece(text, bool(i % 2)) for i, text in enumerate(parts) if text or i % 2)

@@ -25,11 +25,11 @@ def build_items(root: Path, pattern: str, references: References, *, ignore: Seq
     """Build a manifest from the paths below a folder. Hidden files are skipped; any other file must match.
 
     Args:
-        pattern: such as "{method}/{content}+{style}/{seed}.png", see `lorarar.datasets.layout`.
-        ignore: shell patterns of relative paths that are not images to judge.
+        pattern: Such as "{method}/{content}+{style}/{seed}.png", see `lorarar.datasets.layout`.
+        ignore: Shell patterns of relative paths that are not images to judge.
 
     Raises:
-        ValueError: a path does not match the pattern, matches it in two ways, or names a content or style without
+        ValueError: A path does not match the pattern, matches it in two ways, or names a content or style without
             references.
     """
     names = {"content": references.names("content"), "style": references.names("style")}
@@ -55,8 +55,8 @@ def read_manifest(path: Path) -> list[Item]:
     """Read JSON lines, one item each.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: a line is not an item; the message lists the first such lines.
+        FileNotFoundError: The file does not exist.
+        ValueError: A line is not an item; the message lists the first such lines.
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a manifest at {path}, found none: run `lorarar judge plan` first")
@@ -79,7 +79,7 @@ def check_items(items: Sequence[Item], references: References) -> None:
     """Refuse a manifest that would give wrong scores.
 
     Raises:
-        ValueError: there are no items; an id, a path or (method, content, style, seed, prompt type) is repeated; a
+        ValueError: There are no items; an id, a path or (method, content, style, seed, prompt type) is repeated; a
             concept has no reference images, or something was trained on it.
     """
     if not items:

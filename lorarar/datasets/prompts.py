@@ -31,9 +31,9 @@ class PromptSet:
     """Templates of prompts, a file of data/prompts.
 
     Attributes:
-        kind: the LoRA that it is for: of a "content", of a "style", or of a merged "pair".
-        fields: the names of the fields that the templates hold.
-        templates: for each type one or more, with fields in braces.
+        kind: The LoRA that it is for: of a "content", of a "style", or of a merged "pair".
+        fields: The names of the fields that the templates hold.
+        templates: For each type one or more, with fields in braces.
 
     Reference: Yeh et al., "Navigating Text-To-Image Customization", arXiv 2309.14859, for the four types.
     """
@@ -47,10 +47,10 @@ class PromptSet:
         """Return the prompts of all types without repetitions, in the order of the file.
 
         Args:
-            words: the texts of each field; a field with several texts gives a prompt for each.
+            words: The texts of each field; a field with several texts gives a prompt for each.
 
         Raises:
-            ValueError: a field is missing, unknown or empty.
+            ValueError: A field is missing, unknown or empty.
         """
         filled = {name for name, texts in words.items() if texts and all(text.strip() for text in texts)}
         if missing := sorted(set(self.fields) - filled):
@@ -71,8 +71,8 @@ def load_prompt_set(path: Path) -> PromptSet:
     """Read a prompt set.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it is not a prompt set; the message names the fault.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not a prompt set; the message names the fault.
     """
     if not path.is_file():
         raise FileNotFoundError(

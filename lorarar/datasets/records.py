@@ -14,12 +14,12 @@ class Item:
     """One generated image, a line of the manifest.
 
     Attributes:
-        id: unique in the manifest.
-        path: relative to the manifest's root, with forward slashes.
-        content: the name of the content concept that the image should show.
-        style: the name of the style concept that the image should have.
+        id: Unique in the manifest.
+        path: Relative to the manifest's root, with forward slashes.
+        content: The name of the content concept that the image should show.
+        style: The name of the style concept that the image should have.
         prompt_type: "combined", or one of the metrics' types.
-        sha256: of the file's bytes in a locked manifest, otherwise "".
+        sha256: Of the file's bytes in a locked manifest, otherwise "".
     """
 
     id: str
@@ -38,8 +38,8 @@ class ReferenceConcept:
     """A content or style with its reference images.
 
     Attributes:
-        phrase: its name in a question: "cat" (content), "oil painting" (style).
-        images: paths relative to the references' root, sorted.
+        phrase: Its name in a question: "cat" (content), "oil painting" (style).
+        images: Paths relative to the references' root, sorted.
     """
 
     name: str

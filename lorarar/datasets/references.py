@@ -25,8 +25,8 @@ class References:
     """The reference images that generated images are judged against.
 
     Attributes:
-        root: the images' paths are relative to it.
-        training: names of concepts that something was trained on: judging them would be a leak.
+        root: The images' paths are relative to it.
+        training: Names of concepts that something was trained on: judging them would be a leak.
     """
 
     root: Path
@@ -42,13 +42,13 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
     """Read concepts and list their images.
 
     Args:
-        root: the folder of the images and of the concepts' folders. By default the file's folder, or `images` in it if
+        root: The folder of the images and of the concepts' folders. By default the file's folder, or `images` in it if
             the file's folder has none of them.
-        splits: the name of splits in the file whose training part must not be judged.
+        splits: The name of splits in the file whose training part must not be judged.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it is not a concept file, names a concept twice, or has no splits of that name.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not a concept file, names a concept twice, or has no splits of that name.
     """
     entries = read_entries(path)
     root = root or _find_root(entries, path)

@@ -27,9 +27,9 @@ def load_splits(path: Path, name: str) -> dict[str, Split]:
     """Read the splits of one name and check that they are disjoint.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        KeyError: the file has no splits of that name.
-        ValueError: a concept is in two splits.
+        FileNotFoundError: The file does not exist.
+        KeyError: The file has no splits of that name.
+        ValueError: A concept is in two splits.
     """
     tables = read_split_tables(path)
     if name not in tables:

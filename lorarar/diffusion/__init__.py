@@ -1,11 +1,11 @@
-"""The frozen diffusion model: load, adapt with LoRAs, add noise, predict, sample.
+"""Frozen base model: loading, adaptation with LoRAs, noise, predictions, sampling.
 
 adaptation    LoRAs in a frozen model: temporary forward hooks, one LoRA or one for each share of the batch
 architecture  Architecture of a pipeline's class, as names and functions
 backbone      Backbone: the parts of a pipeline as functions of tensors, whatever its family
 composition   Composition of LoRAs while sampling, a new schedule entry at each step
 conditioning  Conditioning: encoded prompts in the form that every family's denoiser takes
-loading       Base models from folders and hubs
+loading       Loading of base models from folders and hubs
 noise         Noise schedule: how noise is added and what the model predicts
 prompt_sets   Images of a whole prompt set, and their manifest
 sampling      Images of (LoRA, prompt, seed): deterministic, many LoRAs in one batch

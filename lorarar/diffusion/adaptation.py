@@ -64,7 +64,7 @@ class _Stacked:
     scale: float | Tensor
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """The forward hook: x is (batch, .., in), output is (batch, .., out)."""
+        """Return the adapted output, as a forward hook: x is (batch, .., in), output is (batch, .., out)."""
         x, n = inputs[0], self.A.shape[0]
         _check_batch(x, n)
         a, b = self.A.to(x.dtype), self.B.to(x.dtype)
@@ -90,7 +90,7 @@ class _EachShare:
     terms: Sequence[Callable[[Tensor], Tensor] | None]
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """The forward hook: the batch is the first dimension of input and output."""
+        """Return the adapted output, as a forward hook: the batch is the first dimension of input and output."""
         x, n = inputs[0], len(self.terms)
         _check_batch(x, n)
         shares = zip(x.chunk(n), output.chunk(n), self.terms, strict=True)

@@ -1,4 +1,4 @@
-"""Base models from folders and hubs."""
+"""Loading of base models from folders and hubs."""
 
 from __future__ import annotations
 

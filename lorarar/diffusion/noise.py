@@ -66,16 +66,16 @@ class Diffusion:
 
     @property
     def steps(self) -> int:
-        """As in `Noise`."""
+        """Return the number of timesteps."""
         return len(self.alphas_cumprod)
 
     def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the noisy latents."""
         signal, noisy = self._weights(latents, timesteps)
         return signal * latents + noisy * noise
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return what the model should predict."""
         if self.prediction == "epsilon":
             return noise
         if self.prediction == "sample":
@@ -84,7 +84,7 @@ class Diffusion:
         return signal * noise - noisy * latents
 
     def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the clean latents that a prediction implies."""
         if self.prediction == "sample":
             return predicted
         signal, weight = self._weights(noisy, timesteps)
@@ -93,7 +93,7 @@ class Diffusion:
         return signal * noisy - weight * predicted
 
     def level(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the noise's share of the variance, (n,)."""
         return 1 - self.alphas_cumprod.to(timesteps.device)[timesteps]
 
     def weight(self, timesteps: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Diffusion:
         return torch.ones_like(timesteps, dtype=torch.float32)
 
     def model_timesteps(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the timesteps unchanged."""
         return timesteps
 
     def _weights(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,24 +125,24 @@ class Flow:
 
     @property
     def steps(self) -> int:
-        """As in `Noise`."""
+        """Return the number of timesteps."""
         return len(self.sigmas)
 
     def add(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the noisy latents."""
         sigma = self.sigmas.to(latents)[timesteps].view(-1, 1, 1, 1)
         return (1 - sigma) * latents + sigma * noise
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return what the model should predict."""
         return noise - latents
 
     def clean(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the clean latents that a prediction implies."""
         return noisy - self.sigmas.to(noisy)[timesteps].view(-1, 1, 1, 1) * predicted
 
     def level(self, timesteps: Tensor) -> Tensor:
-        """As in `Noise`."""
+        """Return the noise's share of the variance, (n,)."""
         square = self.sigmas.to(timesteps.device)[timesteps] ** 2
         return square / (square + (1 - square**0.5) ** 2)
 

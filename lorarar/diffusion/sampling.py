@@ -59,15 +59,11 @@ def generate(
     with torch.no_grad(), ExitStack() as stack:
         stack.enter_context(adapted_encoders(backbone, loras))
         stack.enter_context(adapted(backbone.denoiser, denoisers * backbone.passes(sampling.guidance)))
-        images = _sample(backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling)
+        images = sample_prompts(
+            backbone, [prompt for prompt in prompts for _ in seeds], list(seeds) * len(loras), sampling
+        )
     by_lora: Tensor = images.unflatten(0, (len(loras), len(seeds)))
     return by_lora
-
-
-@torch.no_grad()
-def sample_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-    """Return one image of the base alone for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU."""
-    return _sample(backbone, prompts, seeds, sampling)
 
 
 def generate_composed(
@@ -109,7 +105,7 @@ def generate_composed(
         schedule = merger.call([denoiser_part(lora) for lora in placed], calls, **merger.settings(options or {}))
         stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
         stack.enter_context(scheduled(backbone.denoiser, schedule))
-        return _sample(backbone, [prompt] * len(seeds), seeds, sampling)
+        return sample_prompts(backbone, [prompt] * len(seeds), seeds, sampling)
 
 
 def denoiser_part(lora: LoRA) -> LoRA:
@@ -145,8 +141,12 @@ def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:
     return LoRA({layer: add_deltas([lora.layers[layer] for lora in loras if layer in lora.layers]) for layer in layers})
 
 
-def _sample(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-    """Return one image for each prompt and seed, with the models as adapted now: (n, 3, height, width) on the CPU."""
+@torch.no_grad()
+def sample_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    """Return one image for each prompt and its seed, (n, 3, height, width), 0 to 1, on the CPU.
+
+    The images are of the base alone, or of the LoRAs that a context adapts it with.
+    """
     latents = starting_latents(backbone, seeds)
     images = backbone.sample(backbone.encode_prompts(prompts), latents, sampling.steps, sampling.guidance)
     return images.float().cpu()

@@ -31,7 +31,7 @@ _LAYOUT_FIELDS = {
 class Conversion:
     """Result of a conversion.
 
-    Args:
+    Attributes:
         files: The written files; the weights come first.
         lora: The LoRA before rounding to the dtype of the file.
         losses: Truncation loss of each layer; empty without truncation.

@@ -36,7 +36,7 @@ _EXAMPLES = 3
 class StoredLoRA:
     """Content of a LoRA file, before its deltas are computed. It is complete even if the deltas need the base model.
 
-    Args:
+    Attributes:
         path: The file.
         dialect: Dialect of most keys.
         family: A key of `lorarar.lora.families.FAMILIES`, or "".

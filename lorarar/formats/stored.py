@@ -28,7 +28,7 @@ _KERNELS = dict.fromkeys(("conv1", "conv2", "conv", "conv_in", "conv_out"), (3, 
 class StoredLayer:
     """One layer as a file stores it.
 
-    Args:
+    Attributes:
         rows: The diffusers layers in its rows.
         parts: Role -> tensor.
         algorithm: "lora", "loha", "dora", ...

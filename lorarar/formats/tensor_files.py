@@ -35,7 +35,7 @@ _DTYPES = {
 class TensorFile:
     """Content of a safetensors file.
 
-    Args:
+    Attributes:
         tensors: Key -> tensor, a view of the mapped file.
         header: Metadata of the file.
         sha256: SHA-256 of the file, 64 hexadecimal digits.

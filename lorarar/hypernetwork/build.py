@@ -1,4 +1,4 @@
-"""Construction: new learned mergers, sized_config for a base model."""
+"""Construction: new learned mergers, sized for a base model."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def save_merger(
 
     Raises:
         FormatError: The file exists and force is False, or it cannot be written.
-        ValueError: The merger is not of a known kind.
+        ValueError: The merger is of another class than those of `LEARNED_MERGERS`.
     """
     kind = _kind(merger)
     config: Any = merger.config

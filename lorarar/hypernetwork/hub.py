@@ -162,7 +162,7 @@ def _usage(name: str) -> list[str]:
 
 
 def _front_matter(licence: str, base: str) -> list[str]:
-    """Return the metadata that the hub indexes; the path of a local base is left out, for it means nothing there."""
+    """Return the metadata that the hub indexes; a local path is left out: it is valid on one machine only."""
     base_model = [f"base_model: {base}"] if base.count("/") == 1 and not Path(base).exists() else []
     return ["---", f"license: {licence}", "library_name: lorarar", "tags: [lora, lora-merging]", *base_model, "---", ""]
 

@@ -49,7 +49,7 @@ class LayerwiseHypernetwork(nn.Module):
 
         t = silu(W_t [p; f] + b_t)                              the token of the layer, (width,)
         [g; h] = W_2 silu(W_1 [t; mean of t over layers] + b_1) + b_2      gain and shift
-        c = initial + W_4 silu(W_3 p + b_3) + b_4               the constant, which does not look at the deltas
+        c = initial + W_4 silu(W_3 p + b_3) + b_4               the constant, which does not depend on the deltas
         m_i = exp(g) (c + h)
 
     W_2, b_2, W_4 and b_4 start at zero, so training starts from m_i = initial. One coefficient serves all columns of a

@@ -19,7 +19,7 @@ CoefficientSummary = dict[str, dict[str, list[dict[str, float]]]]
 class Coefficients:
     """Factors that scale the columns of each input's deltas in a merge.
 
-    Args:
+    Attributes:
         layers: Layer path -> one tensor for each input LoRA, in order: a vector (in,), or a scalar () for all columns.
             The tensor has shape (n,) or () for a norm or bias of n entries. A LoRA without the layer keeps its place
             in the tuple; the value at this place is ignored.

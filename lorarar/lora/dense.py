@@ -14,7 +14,7 @@ from lorarar.lora.lowrank import LowRank, check_kernel
 class Dense:
     """Delta of one weight, stored entry by entry.
 
-    Args:
+    Attributes:
         tensor: (out, in) for a linear layer; (out, channels * height * width) for a flattened convolution; (n,) for the
             weight of a norm or for any bias.
         kernel: (height, width) of a convolution's kernel, else ().

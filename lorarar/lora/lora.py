@@ -21,7 +21,7 @@ _EXAMPLES = 3
 class LoRA:
     """Set of deltas for one base model.
 
-    Args:
+    Attributes:
         layers: Dotted module path -> delta. Paths of the denoiser have no prefix
             ("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"). Paths of a text encoder start with
             "text_encoder." or "text_encoder_2.". The weight of a norm has the path of its module. A bias has its own

@@ -20,7 +20,7 @@ class LowRank:
 
     The scale stays beside the factors because folding alpha / rank into fp16 factors would round them.
 
-    Args:
+    Attributes:
         B: Up factor, (out, rank).
         A: Down factor, (rank, in). For a convolution in = channels * height * width of its flattened kernel.
         scale: alpha / rank, or alpha / sqrt(rank) for rsLoRA.

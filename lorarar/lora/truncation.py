@@ -17,7 +17,7 @@ from lorarar.lora.lowrank import LowRank, from_svd, norm, thin_svd
 class TruncationLoss:
     """Part of one layer that a truncation removed.
 
-    Args:
+    Attributes:
         lost: Frobenius norm of the removed part.
         total: Frobenius norm of the whole delta.
     """

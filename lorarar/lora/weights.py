@@ -18,7 +18,7 @@ from lorarar.lora.lora import Layer, LoRA, block, is_text_encoder
 class InputWeights:
     """Factors for the inputs of a merge. All factors that apply to a layer are multiplied.
 
-    Args:
+    Attributes:
         weights: One factor for each input.
         blocks: Start of a layer path, up to a dot ("up_blocks.1", "mid_block.attentions.0") -> one factor for each
             input. If several starts match a layer, the longest applies.

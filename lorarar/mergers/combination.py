@@ -47,7 +47,7 @@ class Merged:
         options: Options of the method, defaults included.
         predicted: Layers whose coefficients a learned merger predicted, the others being fixed; None for other methods.
         coefficients: Coefficients that were applied, weights included; None for methods of another kind.
-        losses: Truncated layer -> what truncation removed from it.
+        losses: Truncated layer -> the part that truncation removed.
         seconds: Time from loaded to merged tensors.
         notes: Notes for the user.
     """
@@ -248,7 +248,7 @@ def _device(name: torch.device | str) -> torch.device:
 
 
 def _family(loras: Sequence[LoRA]) -> str:
-    """Return the first family that is known among the LoRAs."""
+    """Return the family of the first LoRA that has one, or ""."""
     return next((lora.family for lora in loras if lora.family), "")
 
 

@@ -76,6 +76,9 @@ def check_outputs(job: FileMerge) -> None:
 def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     """Return every coefficient that a merge applied, weights included.
 
+    Args:
+        merged: A merge by a method of the kind "coefficients".
+
     Returns:
         For every merged layer "{layer}.content" and "{layer}.style" for two inputs, else "{layer}.0", "{layer}.1", ..;
         each is float32 (in,), one number for each column of the layer's delta or each entry of a norm or bias.

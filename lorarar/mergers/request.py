@@ -40,7 +40,11 @@ class PairInputs:
     runs: Path | None = None
 
     def values(self, needs: Literal["images", "descriptions", "init"]) -> dict[str, object]:
-        """Return the values of one sort of input, by attribute."""
+        """Return the values of one sort of input, by attribute.
+
+        Args:
+            needs: The sort of input.
+        """
         names = {
             "images": ("content_images", "style_images"),
             "descriptions": ("content_description", "style_description"),

@@ -47,7 +47,7 @@ class Merger(MergerInfo):
 
 
 def apply_network(loras: Sequence[LoRA], *, network: Network, kinds: Sequence[str] | None = None) -> Coefficients:
-    """Return the coefficients that a learned merger yields.
+    """Return the coefficients that a learned merger predicts.
 
     Args:
         loras: The inputs, on one device; the network is moved there.
@@ -66,7 +66,7 @@ def apply_network(loras: Sequence[LoRA], *, network: Network, kinds: Sequence[st
 def optimise_pair(
     method: PairMethod, loras: Sequence[LoRA], *, optimiser: Optimiser, **options: float | int
 ) -> Coefficients:
-    """Return the coefficients that an optimiser finds for two LoRAs with a method's settings."""
+    """Return the coefficients of two LoRAs, optimised with a method's settings."""
     return optimiser(loras, method.configured(options))
 
 

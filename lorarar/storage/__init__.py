@@ -1,15 +1,15 @@
 """Files on disk: atomic writing, text formats, hashes, caches, run folders, cards, configurations, locations.
 
-atomic       atomic writing: a file appears whole or not at all
-cache        a cache on disk: results under the digest of all that they depend on
-cards        cards: how an artefact was made, and the hash that it must have
-config       configurations: dataclasses filled from YAML and key=value overrides
-hashing      hashes of files (sha256) and of plain data (digest)
-locations    files inside the package, the embedded default, paths and hub ids
-old_names    one table of renamed keys, for files of earlier versions
-run_folder   the settings that a run was started with; only the same run resumes
-suggestions  errors about unknown names: "did you mean .."
-text         text, JSON, JSON lines and CSV, each written in one step
+atomic       Atomic writing: a file appears whole or not at all
+cache        Cache on disk: results under the digest of all that they depend on
+cards        Cards: how an artefact was made, and the hash that it must have
+config       Configurations: dataclasses filled from YAML and key=value overrides
+hashing      Hashes of files (sha256) and of plain data (digest)
+locations    Locations: files inside the package, the embedded default, paths and hub ids
+old_names    Old names: one table of renamed keys, for files of earlier versions
+run_folder   Run folder: the settings that a run was started with, so that only the same run resumes
+suggestions  Suggestions: errors about unknown names with "did you mean .."
+text         Text files: text, JSON, JSON lines and CSV, each written in one step
 """
 
 import lazy_loader

@@ -17,7 +17,7 @@ class FormatError(ValueError):
 def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Write to the yielded temporary path; it becomes `path` in one step when the block ends well.
 
-    Nobody ever reads half a file, and a failure leaves neither a temporary file nor a damaged old one.
+    A reader sees the whole file or none, and a failure leaves neither a temporary file nor a damaged old one.
 
     Args:
         path: The file to write; its folder must exist.
@@ -45,6 +45,10 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
 
 def check_target(path: Path, force: bool) -> None:
     """Check that a file can be written, before any work is done.
+
+    Args:
+        path: The file to write.
+        force: Whether an existing file may be replaced.
 
     Raises:
         FormatError: It exists and force is False, it is a folder, or its folder does not exist.

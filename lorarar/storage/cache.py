@@ -1,4 +1,4 @@
-"""A cache on disk: results under the digest of all that they depend on."""
+"""Cache on disk: results under the digest of all that they depend on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lorarar.storage.hashing import digest
 
 
 def cached_path(folder: Path, identity: object, suffix: str) -> Path:
-    """Return the place of a result, whether it exists yet or not; its folder is made.
+    """Return the place of a result, whether it exists yet or not, and create its folder.
 
     Args:
         folder: The cache.

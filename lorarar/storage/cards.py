@@ -21,7 +21,7 @@ def lorarar_version() -> str:
 
 
 class ArtefactError(ValueError):
-    """An artefact is missing or is not what its card says."""
+    """An artefact is missing or differs from its card."""
 
 
 def card_path(artefact: Path) -> Path:
@@ -30,7 +30,15 @@ def card_path(artefact: Path) -> Path:
 
 
 def write_card(artefact: Path, **facts: Any) -> None:
-    """Write the card of a finished file or folder: facts, today's date and the hashes of its files."""
+    """Write the card of a finished file or folder: facts, today's date and the hashes of its files.
+
+    Args:
+        artefact: The finished file or folder.
+        facts: Plain data about how it was made.
+
+    Raises:
+        FormatError: The card cannot be written.
+    """
     card = facts | {"date": datetime.date.today().isoformat(), "sha256": _hashes(artefact)}
     write_json(card_path(artefact), card)
 
@@ -52,13 +60,13 @@ def checked(artefact: Path) -> Path:
     """Return the path of an artefact whose hashes match its card.
 
     Raises:
-        ArtefactError: A file is missing, is not on the card or differs from it.
+        ArtefactError: There is no card, or a file is missing, is not on the card or differs from it.
     """
-    expected, found = read_card(artefact)["sha256"], _hashes(artefact)
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    expected, actual = read_card(artefact)["sha256"], _hashes(artefact)
+    wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if wrong:
         raise ArtefactError(
-            f"{artefact} is not what its card says: {len(wrong)} files are missing, new or changed, first "
+            f"{artefact} differs from its card: {len(wrong)} files are missing, new or changed, first "
             f"{wrong[:3]}: restore it from git, or make it anew with `make artefacts`"
         )
     return artefact

@@ -23,7 +23,7 @@ def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
 
     Args:
         kind: A dataclass, such as one of `lorarar.workflows.schemas`.
-        path: the YAML file.
+        path: The YAML file.
         overrides: `key=value`, with dots for nested keys.
 
     Raises:

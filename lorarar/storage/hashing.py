@@ -1,4 +1,4 @@
-"""Hashes of files and of plain data: they tell whether two pieces of work are the same."""
+"""Hashes of files and of plain data: equal hashes mean the same piece of work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     hashed = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -22,6 +26,6 @@ def digest(data: object) -> str:
     """Return the SHA-256 of plain data as 64 hexadecimal digits.
 
     Args:
-        data: Whatever JSON holds. Keys are sorted first; anything else, such as a path, counts as its text.
+        data: Values that JSON holds. Keys are sorted first; other values, such as a path, count as their text.
     """
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()

@@ -35,16 +35,16 @@ RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def renamed_settings(found: Mapping[str, Any], config: str) -> dict[str, Any]:
+def renamed_settings(settings: Mapping[str, Any], config: str) -> dict[str, Any]:
     """Return settings that an earlier version kept, under today's names.
 
     Args:
-        found: Plain data, one level or nested.
+        settings: Plain data, one level or nested.
         config: The class of the configuration, a key of `RENAMED_KEYS`; others have no old names.
     """
     names = RENAMED_KEYS.get(config, {})
     renamed: dict[str, Any] = {}
-    for key, value in found.items():
+    for key, value in settings.items():
         nested = {old.partition(".")[2]: new for old, new in names.items() if old.startswith(f"{key}.")}
         if isinstance(value, Mapping) and nested:
             value = {nested.get(inner, f".{inner}").rpartition(".")[2]: entry for inner, entry in value.items()}
@@ -54,13 +54,18 @@ def renamed_settings(found: Mapping[str, Any], config: str) -> dict[str, Any]:
     return renamed
 
 
-def find_old_names(found: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]]:
-    """Yield every old name in settings that a user wrote, with its new one; keys are dotted."""
+def find_old_names(settings: Mapping[str, Any], config: str) -> Iterator[tuple[str, str]]:
+    """Yield every old name in settings that a user wrote, with its new one; keys are dotted.
+
+    Args:
+        settings: Plain data, one level or nested.
+        config: The class of the configuration, a key of `RENAMED_KEYS`; others have no old names.
+    """
     for old, new in RENAMED_KEYS.get(config, {}).items():
         outer, _, inner = old.partition(".")
-        if outer in found and (not inner or (isinstance(found[outer], Mapping) and inner in found[outer])):
+        if outer in settings and (not inner or (isinstance(settings[outer], Mapping) and inner in settings[outer])):
             yield old, new
-    merger = found.get("merger")
+    merger = settings.get("merger")
     if merger in RENAMED_MERGERS:
         yield f"merger={merger}", f"merger={RENAMED_MERGERS[merger]}"
 

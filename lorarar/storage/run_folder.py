@@ -1,4 +1,4 @@
-"""The folder of a run: it keeps the settings that the run was started with, so that only the same run resumes in it."""
+"""Run folder: the settings that a run was started with, kept in its folder, so that only the same run resumes there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def claim_run(folder: Path, settings: Any, advice: str = _ADVICE, *, ignored: Co
     """Write `folder/config.json`, or check that the folder holds a run of the same settings.
 
     Args:
-        folder: Made if missing.
+        folder: Folder of the run, created if missing.
         settings: A dataclass or a mapping; what JSON cannot hold is kept as text. Where the run computes and how it
             logs is left out: that may change.
         advice: What to do about a difference, the end of the message.
@@ -36,15 +36,15 @@ def claim_run(folder: Path, settings: Any, advice: str = _ADVICE, *, ignored: Co
     """
     named = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
     kept = {key: value for key, value in named.items() if key not in (*_FREE, *ignored)}
-    path, wanted = folder / _FILE, json.loads(json.dumps(kept, default=str))
+    path, current = folder / _FILE, json.loads(json.dumps(kept, default=str))
     if path.exists():
-        found = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
-        changed = {k: (found.get(k), wanted.get(k)) for k in found | wanted if found.get(k) != wanted.get(k)}
+        earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
+        changed = {k: (earlier.get(k), current.get(k)) for k in earlier | current if earlier.get(k) != current.get(k)}
         if changed:
             raise ConfigError(f"{folder} holds a run of another configuration (there, here): {changed}: {advice}")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
+    write_json(path, current)
 
 
 def stated(settings: Any) -> Any:

@@ -17,7 +17,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file's text in one step: nobody ever reads half of it.
+    """Replace a file's text in one step, so that it is never read half written.
 
     Args:
         path: The file; its folder must exist.
@@ -31,7 +31,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: object, *, indent: int | None = 1, sort_keys: bool = False) -> None:
-    """Replace a file by data as JSON, see `plain` for what JSON does not know.
+    """Replace a file by data as JSON, see `plain` for values that JSON has no type for.
 
     Args:
         path: The file; its folder must exist.
@@ -52,12 +52,28 @@ def json_line(entry: Mapping[str, Any]) -> str:
 
 
 def write_lines(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Replace a file by JSON lines in one step, see `write_text`."""
+    """Replace a file by JSON lines in one step.
+
+    Args:
+        path: The file; its folder must exist.
+        entries: Plain data, one line each, with sorted keys.
+
+    Raises:
+        FormatError: The system refuses.
+    """
     write_text(path, "".join(map(json_line, entries)))
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str | int | float | None]]) -> None:
-    """Replace a file by rows in one step; text that a spreadsheet would take for a formula gets an apostrophe first."""
+    """Replace a file by rows of CSV in one step.
+
+    Args:
+        path: The file; its folder must exist.
+        rows: Cells. Text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Raises:
+        FormatError: The system refuses.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in rows:

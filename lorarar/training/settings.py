@@ -36,7 +36,7 @@ class Recipe:
     seed: int = 0
     lengths: tuple[float, ...] = (1.0,)
 
-    # Several alphas and lengths make a zoo whose LoRAs differ in strength, as downloaded ones do.
+    # Several alphas and lengths make a zoo whose LoRAs differ in the size of their deltas, as downloaded ones do.
 
     def steps_of(self, name: str) -> int:
         """Return the optimiser steps of a concept's LoRA."""

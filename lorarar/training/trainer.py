@@ -32,7 +32,7 @@ def check_finite(losses: Mapping[str, float], *, step: int, unit: str, advice: s
     Args:
         losses: Loss of each unit by name.
         step: Number of the step, for the message.
-        unit: What the names are, in the plural, such as "pairs".
+        unit: The sort of the units, in the plural, such as "pairs".
         advice: What to do about it, the end of the message.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From a configuration or a request to a finished run.
+"""Workflows: from a configuration or a request to a finished run.
 
 merge    Merges that need a base model: pair optimisation of a request
 schemas  Configurations of the commands that train, readable without torch

@@ -62,13 +62,24 @@ def run_dreambooth(config: ZooConfig) -> Path:
 
 
 def run_synthesis(config: ZooConfig) -> list[Path]:
-    """Sample reference images of the manifests' concepts that have prompts for them; return the concepts' folders."""
+    """Sample reference images of the manifests' concepts that have prompts for them; return the concepts' folders.
+
+    Raises:
+        FileNotFoundError: A manifest or the base model does not exist.
+        ValueError: No concept has such prompts.
+    """
     concepts = load_synthetic(config.manifests, config.images)
     return synthesise_concepts(_backbone(config), concepts, sampling=config.sampling)
 
 
 def run_zoo(config: ZooConfig) -> list[Path]:
-    """Train a LoRA for every concept of the splits; return the LoRAs' files."""
+    """Train a LoRA for every concept of the splits; return the LoRAs' files.
+
+    Raises:
+        ArtefactError: The output folder holds a LoRA of another recipe, or one that differs from its card.
+        DivergenceError: A loss is not finite.
+        FileNotFoundError, KeyError, ValueError: As `zoo_concepts`.
+    """
     return train_zoo(
         _backbone(config),
         zoo_concepts(config),
@@ -104,7 +115,16 @@ def run_train(config: TrainConfig) -> Path:
 
 
 def merger_training(config: TrainConfig) -> MergerTraining:
-    """Return the training module of a configuration, before the first step."""
+    """Return the training module of a configuration, before the first step.
+
+    Raises:
+        ConfigError: `config.init` names a merger of another kind.
+        FileNotFoundError: A file, a concept's images or the base model do not exist.
+        FormatError: A LoRA is missing or damaged.
+        KeyError: The file has no splits of this name, or a concept is in none of the manifests.
+        ValueError: The splits share a concept, the LoRAs hold different layers, or a pair lacks a description that
+            its synthetic image needs.
+    """
     splits = load_splits(config.splits, config.split)
     names = [n for split in ("train", "validation") for n in (*splits[split].contents, *splits[split].styles)]
     concepts = load_concepts(config.manifests, config.images, names)
@@ -169,7 +189,13 @@ def _synthetic(
 
 
 def zoo_concepts(config: ZooConfig) -> list[Concept]:
-    """Return all concepts of the configured splits."""
+    """Return all concepts of the configured splits.
+
+    Raises:
+        FileNotFoundError: A file does not exist, or a concept has no images.
+        KeyError: The file has no splits of this name, or a concept is in none of the manifests.
+        ValueError: A concept is in two splits, is listed twice, or lacks a caption for an image.
+    """
     splits = load_splits(config.splits, config.split)
     names = [name for split in splits.values() for name in (*split.contents, *split.styles)]
     return list(load_concepts(config.manifests, config.images, names).values())

@@ -1,4 +1,4 @@
-"""The embedded default: a small world whose images have a known truth.
+"""Worlds: the embedded default, a small world whose images have a known truth.
 
 toy/  Toy world: rendered subjects and styles, 32 x 32 pixels, with a known truth
 """

@@ -37,7 +37,7 @@ def test_a_changed_artefact_is_refused(tmp_path: Path) -> None:
     content = bytearray(lora.read_bytes())
     content[-1] ^= 1
     lora.write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"test_style_03.safetensors is not what its card says"):
+    with pytest.raises(ArtefactError, match=r"test_style_03.safetensors differs from its card"):
         load_embedded(["test"], folder)
 
 

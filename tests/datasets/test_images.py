@@ -25,7 +25,7 @@ from lorarar.datasets.images import (
     to_bytes,
 )
 from lorarar.datasets.records import ReferenceConcept
-from lorarar.evaluation.judge.ask.backends.encoding import load_shown
+from lorarar.evaluation.judge.ask.backends.encoding import load_question_images
 from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.read.parsing import parse_reply
@@ -248,10 +248,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_is_shown_is_what_was_planned(tmp_path: Path) -> None:
     path = save_noise(tmp_path / "x.png", 0)
     question = Question("q", "i", "content", "r", "m", (str(path),), (pixel_hash(load_image(path)),), "?")
-    assert [image.size for image in load_shown(question)] == [(12, 8)]
+    assert [image.size for image in load_question_images(question)] == [(12, 8)]
     save_noise(path, 1)
     with pytest.raises(ImageError, match="x.png has changed since"):
-        load_shown(question)
+        load_question_images(question)
 
 
 def test_images_are_listed_by_suffix_and_sorted(tmp_path: Path) -> None:

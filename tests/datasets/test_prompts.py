@@ -1,4 +1,4 @@
-"""Prompt sets: those that come along are sound, words are filled in, wrong files are named."""
+"""Prompt sets: the shipped sets are valid, fields are filled in, wrong files are refused by name."""
 
 from __future__ import annotations
 

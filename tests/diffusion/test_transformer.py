@@ -20,7 +20,7 @@ def test_tokens_are_those_of_the_pipeline() -> None:
 
 
 @torch.no_grad()
-def test_a_model_without_guidance_is_not_told_any() -> None:
+def test_a_model_without_guidance_gets_none() -> None:
     backbone = Backbone(shrunken_flux(guidance=False))
     latents = torch.randn(1, *backbone.latent_shape)
     found = backbone.predict(latents, torch.tensor([500]), backbone.encode_prompts(["a cat"]))

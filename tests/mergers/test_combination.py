@@ -96,15 +96,15 @@ def test_without_a_method_the_network_of_the_family_is_used() -> None:
 def test_kinds_reach_a_network() -> None:
     names = ("test_content_00", "test_content_01", "test_style_00")
     loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
-    told = combine(loras, MergeRequest(kinds=["content", "content", "style"]))
-    assert told.coefficients is not None
-    layer = next(iter(told.coefficients.layers))
-    said = combine(loras)  # by their files
-    assert said.coefficients is not None
+    by_request = combine(loras, MergeRequest(kinds=["content", "content", "style"]))
+    assert by_request.coefficients is not None
+    layer = next(iter(by_request.coefficients.layers))
+    by_file = combine(loras)
+    assert by_file.coefficients is not None
     other = combine(loras, MergeRequest(kinds=["content", "style", "style"]))
     assert other.coefficients is not None
-    rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (told, said, other)]  # type: ignore[union-attr]
-    assert said.notes[-1] == "merged as content, content, style"
+    rows = [[float(m[0]) for m in found.coefficients.layers[layer]] for found in (by_request, by_file, other)]  # type: ignore[union-attr]
+    assert by_file.notes[-1] == "merged as content, content, style"
     assert rows[0] == rows[1]
     assert rows[0] != rows[2]
     with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):

@@ -53,7 +53,7 @@ def test_a_file_that_differs_or_is_gone_is_refused(tmp_path: Path) -> None:
     write_card(path)
     assert checked(path) == path
     path.write_text("bad")
-    with pytest.raises(ArtefactError, match=r"classifier.safetensors is not what its card says"):
+    with pytest.raises(ArtefactError, match=r"classifier.safetensors differs from its card"):
         checked(path)
     path.unlink()
     with pytest.raises(ArtefactError, match=r"first \['classifier.safetensors'\]"):

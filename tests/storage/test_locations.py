@@ -1,4 +1,4 @@
-"""lorarar.storage.locations: package data from any folder; paths told from hub ids."""
+"""lorarar.storage.locations: package data from any folder; paths distinguished from hub ids."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def test_local_paths_are_returned_and_missing_ones_named(tmp_path: Path) -> None
         local_path("./absent")
 
 
-def test_a_hub_that_cannot_be_reached_is_told() -> None:
+def test_an_unreachable_hub_is_an_error() -> None:
     with pytest.raises(FileNotFoundError, match="expected owner/absent as a folder or on the hub, could not get it"):
         local_path("owner/absent")

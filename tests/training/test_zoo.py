@@ -142,5 +142,5 @@ def test_finished_loras_are_kept_and_checked(
     with pytest.raises(ArtefactError, match=r"found one of another recipe.*'learning_rate': \(0.01, 0.02\)"):
         run(backbone, three, tmp_path, dataclasses.replace(RECIPE, learning_rate=2e-2))
     paths[2].write_bytes(paths[2].read_bytes() + b"x")
-    with pytest.raises(ArtefactError, match="train_style_01.safetensors is not what its card says"):
+    with pytest.raises(ArtefactError, match="train_style_01.safetensors differs from its card"):
         run(backbone, three, tmp_path)

@@ -92,7 +92,11 @@ def config(base: Callable[[str], Path], zoo: Callable[[str], Path], folder: Path
     return made
 
 
-@pytest.mark.parametrize("family", SHRUNKEN)
+# SD1.5 and KOALA are UNets like SDXL.
+FAMILIES = [pytest.param(f, marks=[pytest.mark.slow] if f in ("sd15", "koala") else []) for f in SHRUNKEN]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_from_concepts_to_images(
     family: str,
     base: Callable[[str], Path],

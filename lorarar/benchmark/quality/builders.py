@@ -69,11 +69,11 @@ def build_method(inputs: QualityInputs, settings: RowSettings, training_seed: in
 
 def _reference(inputs: QualityInputs, settings: ReferenceSettings) -> RowMethod:
     def merge(pairs: Sequence[Pair]) -> list[MeasuredMerge]:
-        if settings.shown == "base":
+        if settings.source == "base":
             return [MeasuredMerge(None) for _ in pairs]
-        return [MeasuredMerge(inputs.loras[getattr(pair, settings.shown).name]) for pair in pairs]
+        return [MeasuredMerge(inputs.loras[getattr(pair, settings.source).name]) for pair in pairs]
 
-    return RowMethod({"kind": settings.shown}, merge, partial(draw_merged, inputs))
+    return RowMethod({"kind": settings.source}, merge, partial(draw_merged, inputs))
 
 
 def _merger(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:

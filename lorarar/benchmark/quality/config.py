@@ -1,4 +1,4 @@
-"""Configuration of `lorarar benchmark quality`: the rows of the table and what they share, as the YAML states them."""
+"""Configuration of `lorarar benchmark quality`: the rows of the table and their common settings, as in the YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods: what a row does with pairs: merge them, measured, and sample their images."""
+"""Methods: each merges the pairs of a row, measured, and samples their images."""
 
 from __future__ import annotations
 

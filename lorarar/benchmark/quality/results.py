@@ -29,7 +29,7 @@ class RowOutcome:
 
     Attributes:
         chosen: The settings of the row, after tuning.
-        trials: What was tried for it.
+        trials: The trials of its tuning.
         cells: For each training seed the cells of all pairs.
     """
 

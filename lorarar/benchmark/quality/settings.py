@@ -27,7 +27,7 @@ class ReferenceSettings:
     """A reference: the base model, or the content or the style LoRA of each pair alone. It has no settings."""
 
     competes: ClassVar[bool] = False
-    shown: Literal["base", "content", "style"]
+    source: Literal["base", "content", "style"]
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,10 @@ def _existing(path: str) -> Path:
     return Path(path)
 
 
-def _refuse_unknown(stated: Stated, names: Collection[str], what: str) -> None:
+def _refuse_unknown(stated: Stated, names: Collection[str], kind: str) -> None:
     for key in stated:
         if key not in names:
-            raise ValueError(unknown_name(what, key, names))
+            raise ValueError(unknown_name(kind, key, names))
 
 
 def _refuse_old_name(key: str, renamed: Mapping[str, str]) -> None:
@@ -226,9 +226,9 @@ def _refuse_old_name(key: str, renamed: Mapping[str, str]) -> None:
 
 def _filled(kind: type[D], stated: Stated) -> D:
     """Return a dataclass with the stated values; lists become tuples."""
-    known = fields(kind)  # type: ignore[arg-type]  # a TypeVar cannot say "a dataclass"
-    _refuse_unknown(stated, [field.name for field in known], "a setting")
-    required = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
+    declared = fields(kind)  # type: ignore[arg-type]  # a TypeVar cannot say "a dataclass"
+    _refuse_unknown(stated, [field.name for field in declared], "a setting")
+    required = [field.name for field in declared if field.default is MISSING and field.default_factory is MISSING]
     missing = [name for name in required if name not in stated]
     if missing:
         raise ValueError(f"expected the settings {', '.join(required)}, found no {', '.join(missing)}: add them")

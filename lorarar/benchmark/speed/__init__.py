@@ -1,16 +1,16 @@
-"""Speed: measured side by side in one run: merging, training, prediction, the LoRA zoo.
+"""Speed, measured side by side in one run: merging, training, prediction, the LoRA zoo.
 
-cases          Base model, pairs of LoRAs and noisy images that the benchmarks run on
-floor          The least work that merges two files
-launch         Seconds and peak memory of a command, measured from a small process
-machine        What a measurement was taken on; clocks and memory
-merge          Merging against the released code's dense formulation and against the speed of the disk
-once           One merge of two loaded LoRAs, measured in a process of its own
-released_step  A training step of LoRA.rar as its authors' release computes it
-speedup        A hypernetwork's prediction against ZipLoRA's optimisation
-synthetic      Random LoRAs in the shapes of real ones
-training       Our training step against the released formulation's
-zoo            Many LoRAs in one batch against one by one with peft, on the CPU
+cases          Cases: base model, pairs of LoRAs and noisy images that the benchmarks run on
+floor          Floor: the least work that merges two files
+launch         Launcher: seconds and peak memory of a command, measured from a small process
+machine        Machine: hardware and versions of a measurement; clocks and memory
+merge          Merge benchmark: merging against the released code's dense formulation and the speed of the disk
+once           Single measurement: one merge of two loaded LoRAs in a process of its own
+released_step  Released step: a training step of LoRA.rar as its authors' release computes it
+speedup        Speedup: a hypernetwork's prediction against ZipLoRA's optimisation
+synthetic      Synthetic LoRAs: random factors in the shapes of real LoRAs
+training       Training speed: our training step against the released formulation's
+zoo            Zoo: many LoRAs in one batch against one by one with peft, on the CPU
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Cases: what the speed benchmarks run on: a base model, pairs of LoRAs and noisy images, all in memory."""
+"""Cases: base model, pairs of LoRAs and noisy images that the benchmarks run on, all in memory."""
 
 from __future__ import annotations
 
@@ -165,12 +165,12 @@ def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
 def _random_pair(backbone: Backbone, loras: tuple[LoRA, LoRA], images: int, random: torch.Generator) -> PairBatch:
     """Return one step's random inputs of a pair, with the same timesteps for both concepts."""
     timesteps = torch.randint(1000, (images,), generator=random)
-    content, style = (_random_draw(backbone, timesteps, random) for _ in range(2))
+    content, style = (_random_batch(backbone, timesteps, random) for _ in range(2))
     prompt = content.conditioning[:1]
     return PairBatch("random", loras, content, style, prompt, prompt)
 
 
-def _random_draw(backbone: Backbone, timesteps: torch.Tensor, random: torch.Generator) -> NoisyBatch:
+def _random_batch(backbone: Backbone, timesteps: torch.Tensor, random: torch.Generator) -> NoisyBatch:
     config, count = backbone.pipeline.unet.config, len(timesteps)
     pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
     shapes = (

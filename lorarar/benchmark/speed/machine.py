@@ -1,4 +1,4 @@
-"""Machine: what a measurement was taken on, and its clocks: seconds and memory of a piece of work."""
+"""Machine: hardware and versions of a measurement; clocks and memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 def describe_machine() -> dict[str, str | int | None]:
-    """Return platform, processor, cores, threads, memory and versions: a time means nothing without them."""
+    """Return platform, processor, cores, threads, memory and versions, on which every time depends."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),

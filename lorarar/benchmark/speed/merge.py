@@ -35,7 +35,7 @@ def run_merge_benchmark(
     Args:
         family: One of `lorarar.benchmark.speed.synthetic.SIZES`.
         rank: Rank of both LoRAs.
-        folder: Gets the files: both LoRAs, a random network of the paper's kind, the merges.
+        folder: Folder for the files: both LoRAs, a random network of the paper's kind, the merges.
         devices: "cpu", "cuda"; by default the CPU, and the GPU where there is one.
         repetitions: Repetitions of each measurement.
 
@@ -73,22 +73,22 @@ def merge_table(results: Mapping[str, Any]) -> str:
         "| from loaded to merged tensors | ms | extra memory, MB | dense: ms | dense: MB | times faster | times less |",
         "|---|---|---|---|---|---|---|",
     ]
-    for device, found in results["devices"].items():
-        part = "" if found["every"] == 1 else f", every {found['every']}th layer"
-        for method, ratio in found["ratios"].items():
-            ours, dense = found[method], found[f"dense {method}"]
+    for device, result in results["devices"].items():
+        part = "" if result["every"] == 1 else f", every {result['every']}th layer"
+        for method, ratio in result["ratios"].items():
+            ours, dense = result[method], result[f"dense {method}"]
             lines.append(
                 f"| {method}, {device}{part} | {ours['seconds'] * 1e3:.1f} | {ours['extra_bytes'] / 1e6:.0f} | "
                 f"{dense['seconds'] * 1e3:.0f} | {dense['extra_bytes'] / 1e6:.0f} | {ratio['seconds']:.1f} | "
                 f"{ratio['extra_bytes']:.1f} |"
             )
-    for device, found in results["devices"].items():
-        seconds = found["network"]["coefficient_seconds"]
+    for device, result in results["devices"].items():
+        seconds = result["network"]["coefficient_seconds"]
         lines.append(f"\nThe network's coefficients alone, {device}: {seconds * 1e3:.1f} ms.")
     lines += ["", "| whole process | s | peak memory, MB | times the floor |", "|---|---|---|---|"]
-    for name, found in results["process"].items():
+    for name, result in results["process"].items():
         lines.append(
-            f"| {name} | {found['seconds']:.2f} | {found['peak_bytes'] / 1e6:.0f} | {found['times_the_floor']:.2f} |"
+            f"| {name} | {result['seconds']:.2f} | {result['peak_bytes'] / 1e6:.0f} | {result['times_the_floor']:.2f} |"
         )
     return "\n".join(lines)
 
@@ -113,9 +113,9 @@ def _on_device(device: str, family: str, files: Mapping[str, Path], repetitions:
     every = max(1, -int(-_numbers(family) * _DENSE_BYTES // free))
     runs: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     for _ in range(repetitions):
-        for method, found in runs.items():
-            found.append(_once(files, method, device, every))
-    medians = {method: _medians(found) for method, found in runs.items()}
+        for method, values in runs.items():
+            values.append(_once(files, method, device, every))
+    medians = {method: _medians(values) for method, values in runs.items()}
     ratios = {
         method: {
             key: medians[f"dense {method}"][key] / max(medians[method][key], 1e-9) for key in ("seconds", "extra_bytes")
@@ -148,11 +148,11 @@ def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any
     for _ in range(repetitions):
         for name, command in commands.items():
             runs[name].append(_run(command))
-    medians = {name: _medians(found) for name, found in runs.items()}
+    medians = {name: _medians(values) for name, values in runs.items()}
     least = medians["floor"]["seconds"]
     return {
-        name: {**found, "times_the_floor": found["seconds"] / least, "all": runs[name]}
-        for name, found in medians.items()
+        name: {**values, "times_the_floor": values["seconds"] / least, "all": runs[name]}
+        for name, values in medians.items()
     }
 
 

@@ -66,21 +66,21 @@ def measure_merge(
     with torch.no_grad():
         _run(few, method, network, device)  # the first product starts threads and loads kernels
         before = held_bytes(device)
-        seconds, coefficient_seconds, kept = _run(placed, method, network, device)
+        seconds, coefficient_seconds, merge = _run(placed, method, network, device)
         extra = peak_bytes(device) - before
-    del kept
+    del merge
     return {"seconds": seconds, "coefficient_seconds": coefficient_seconds, "extra_bytes": max(extra, 0)}
 
 
-def print_measurement(words: Sequence[str] | None = None) -> None:
-    """Run the command of the module's first lines."""
+def print_measurement(argv: Sequence[str] | None = None) -> None:
+    """Measure one merge by command-line arguments, and print the result as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("files", type=Path, nargs=2)
     parser.add_argument("--method", choices=METHODS, required=True)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--every", type=int, default=1, help="merge only every n-th layer")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     loras = [_thinned(load(file), arguments.every) for file in arguments.files]
     network: PaperHypernetwork | None = None
     if arguments.method.endswith("network"):

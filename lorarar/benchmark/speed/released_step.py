@@ -116,17 +116,17 @@ def _terms(backbone: Backbone, pair: PairBatch, deltas: DensePair, weights: Loss
     # The benchmark's pairs have images of both concepts.
     content, style = cast(NoisyBatch, pair.content), cast(NoisyBatch, pair.style)
     terms = {}
-    for name, drawn, side in (("content", content, CONTENT), ("style", style, STYLE)):
+    for name, batch, side in (("content", content, CONTENT), ("style", style, STYLE)):
         with deltas.merged():
-            merged = _predict(backbone, drawn)
+            merged = _predict(backbone, batch)
         with deltas.alone(side), torch.no_grad():
-            target = _predict(backbone, drawn)
+            target = _predict(backbone, batch)
         terms[name] = fidelity_loss(merged, target)
     return {**terms, "similarity": similarity(deltas.coefficients(), weights.kind)}
 
 
-def _predict(backbone: Backbone, drawn: NoisyBatch) -> Tensor:
-    return backbone.predict(drawn.noisy, drawn.timesteps, drawn.conditioning)
+def _predict(backbone: Backbone, batch: NoisyBatch) -> Tensor:
+    return backbone.predict(batch.noisy, batch.timesteps, batch.conditioning)
 
 
 def _adding(layer: str, delta: Callable[[str], Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:

@@ -141,24 +141,24 @@ def pass_operations(case: SpeedCase) -> int:
 
 def speedup_table(results: Mapping[str, Any]) -> str:
     """Return the results as text for people."""
-    config, ziplora, arithmetic, one = (results[key] for key in ("config", "ziplora", "arithmetic", "pass"))
-    taken = f"{config['steps']} of {arithmetic['steps']} steps taken" if config["steps"] else "not run: arithmetic only"
+    config, ziplora, arithmetic, cost = (results[key] for key in ("config", "ziplora", "arithmetic", "pass"))
+    note = f"{config['steps']} of {arithmetic['steps']} steps taken" if config["steps"] else "not run: arithmetic only"
     lines = [
         machine_line(results["machine"]),
         f"Base {config['base']} ({config['device']}, {config['dtype']}), {results['layers']} adapted layers; a forward "
-        f"pass of one image: {one['seconds'] * 1e3:.1f} ms, {one['operations'] / 1e9:.2f} GFLOP.",
+        f"pass of one image: {cost['seconds'] * 1e3:.1f} ms, {cost['operations'] / 1e9:.2f} GFLOP.",
         "",
         "| from loaded LoRAs to coefficients | seconds | GFLOP | ZipLoRA takes, times |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| network, {name} | {found['seconds']:.4g} | {found['operations'] / 1e9:.3g} | {found['times_faster']:.0f} |"
-        for name, found in results["networks"].items()
+        f"| network, {name} | {speed['seconds']:.4g} | {speed['operations'] / 1e9:.3g} | {speed['times_faster']:.0f} |"
+        for name, speed in results["networks"].items()
     ]
     lines += [
-        f"| ZipLoRA, {taken} | {ziplora['seconds']:.4g} | {arithmetic['operations'] / 1e9:.3g} | 1 |",
+        f"| ZipLoRA, {note} | {ziplora['seconds']:.4g} | {arithmetic['operations'] / 1e9:.3g} | 1 |",
         "",
-        f"Arithmetic: {arithmetic['steps']} steps x {arithmetic['passes']} passes x {one['seconds'] * 1e3:.1f} ms = "
+        f"Arithmetic: {arithmetic['steps']} steps x {arithmetic['passes']} passes x {cost['seconds'] * 1e3:.1f} ms = "
         f"{arithmetic['seconds']:.4g} s; measured over that: {arithmetic['measured_over_it']:.2f}.",
     ]
     return "\n".join(lines)
@@ -201,13 +201,13 @@ def _results(
 ) -> dict[str, Any]:
     steps = ZIPLORA.recipe.steps
     passes = _CHECKPOINTED_PASSES if config.gradient_checkpointing else _PASSES
-    one = median(measured["pass"])
-    expected = steps * passes * one
-    taken = measured["step"]
-    total = sum(measured["start"]) + sum(taken) * steps / len(taken) if taken else expected
+    pass_seconds = median(measured["pass"])
+    expected = steps * passes * pass_seconds
+    step_seconds = measured["step"]
+    total = sum(measured["start"]) + sum(step_seconds) * steps / len(step_seconds) if step_seconds else expected
     return {
         "config": asdict(config),
-        "pass": {"seconds": one, "operations": pass_flops},
+        "pass": {"seconds": pass_seconds, "operations": pass_flops},
         "networks": {
             name: {
                 "seconds": median(measured[name]),
@@ -218,9 +218,9 @@ def _results(
         },
         "ziplora": {
             "seconds": total,
-            "step_seconds": median(taken) if taken else None,
-            "first_losses": mean(measured["loss"][:_ENDS]) if taken else None,
-            "last_losses": mean(measured["loss"][-_ENDS:]) if taken else None,
+            "step_seconds": median(step_seconds) if step_seconds else None,
+            "first_losses": mean(measured["loss"][:_ENDS]) if step_seconds else None,
+            "last_losses": mean(measured["loss"][-_ENDS:]) if step_seconds else None,
         },
         "arithmetic": {
             "steps": steps,

@@ -78,12 +78,12 @@ def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
         over ours; "gradient_difference", |g_ours - g_released| / |g_released| over all parameters; "all" single values.
     """
     with one_thread():
-        found = _one_process(config)
+        result = _one_process(config)
     memory: dict[str, list[int]] = {kind: [] for kind in FORMULATIONS}
     for _ in range(config.processes):
         for kind in FORMULATIONS:
             memory[kind].append(_extra_bytes(config, kind))
-    seconds, losses = found.pop("seconds"), found.pop("losses")
+    seconds, losses = result.pop("seconds"), result.pop("losses")
     medians = {
         kind: {"seconds": median(seconds[kind]), "extra_bytes": median(memory[kind]), "loss": losses[kind]}
         for kind in FORMULATIONS
@@ -93,7 +93,7 @@ def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
         "config": asdict(config),
         **medians,
         "ratios": ratios,
-        **found,
+        **result,
         "all": {"seconds": seconds, "extra_bytes": memory},
     }
 
@@ -117,13 +117,14 @@ def training_table(results: Sequence[Mapping[str, Any]]) -> str:
         "| ours, MB | released, MB | times less | gradients differ by |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for found in results:
-        config, ratios = found["config"], found["ratios"]
+    for result in results:
+        config, ratios = result["config"], result["ratios"]
         cells = [config["base"], f"{config['pairs']} x {config['images']}"]
         cells += ["yes" if config["gradient_checkpointing"] else "no"]
-        cells += [f"{found[kind]['seconds'] * 1e3:.1f}" for kind in FORMULATIONS] + [f"{ratios['seconds']:.2f}"]
-        cells += [f"{found[kind]['extra_bytes'] / 1e6:.0f}" for kind in FORMULATIONS] + [f"{ratios['extra_bytes']:.2f}"]
-        cells += [f"{found['gradient_difference']:.0e}"]
+        cells += [f"{result[kind]['seconds'] * 1e3:.1f}" for kind in FORMULATIONS] + [f"{ratios['seconds']:.2f}"]
+        cells += [f"{result[kind]['extra_bytes'] / 1e6:.0f}" for kind in FORMULATIONS]
+        cells += [f"{ratios['extra_bytes']:.2f}"]
+        cells += [f"{result['gradient_difference']:.0e}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -181,14 +182,14 @@ def _seconds(
     steps: Mapping[str, Step], network: PaperHypernetwork, config: TrainingSpeedConfig
 ) -> dict[str, list[float]]:
     """Time steps of both formulations in turn, after some that do not count."""
-    found: dict[str, list[float]] = {kind: [] for kind in steps}
+    durations: dict[str, list[float]] = {kind: [] for kind in steps}
     for number in range(_WARM_STEPS + config.repetitions):
         for kind, step in steps.items():
             network.zero_grad()
             seconds, _ = timed(step, config.device)
             if number >= _WARM_STEPS:
-                found[kind].append(seconds)
-    return found
+                durations[kind].append(seconds)
+    return durations
 
 
 def _extra_bytes(config: TrainingSpeedConfig, kind: str) -> int:
@@ -209,12 +210,12 @@ def measure_memory(config: TrainingSpeedConfig, kind: str) -> int:
         return peak_bytes(config.device) - before
 
 
-def print_memory(words: Sequence[str] | None = None) -> None:
+def print_memory(argv: Sequence[str] | None = None) -> None:
     """Print `measure_memory` of a formulation and of a configuration in JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=FORMULATIONS)
     parser.add_argument("config")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     print(measure_memory(TrainingSpeedConfig(**json.loads(arguments.config)), arguments.kind))
 
 

@@ -1,10 +1,10 @@
 """Judge: a multimodal model answers questions about images, and every reply is kept.
 
-ask/            From a manifest to replies: questions, run folder, log of replies, back ends
-compare/        From scores of images to scores of methods and their comparisons
+ask/            Asking, from a manifest to replies: questions, run folder, log of replies, back ends
+compare/        Comparison of methods: from scores of images to scores of methods, with tests
 embedded/       The embedded judge: weights, tokenizer and processor
 plan            Plan of a judging run: the questions about a folder of images, their number and their cost
-read/           From raw replies to verdicts and scores of images
+read/           Reading of replies: from raw replies to verdicts and scores of images
 records         Records of the judge: questions, replies and verdicts
 report/         Report of a judging run
 run             Judging run: calibrate, ask, parse the verdicts and write the report, all in one folder

@@ -47,19 +47,19 @@ def plan_run(
     """List, check and lock the images to judge in a run folder, and estimate the number and cost of the questions.
 
     Args:
-        images: the folder of the images.
-        references: the concept file of the references.
-        layout: the pattern of the images' paths, from which the manifest is built.
-        manifest: the file that lists the images, where there is no layout.
-        reference_root, splits: see `lorarar.datasets.references.load_references`.
-        rubric, swapped, repeats, cases, perturbations: see `lorarar.evaluation.judge.ask.run_folder.Setup`.
-        backend, rate, price: see `lorarar.evaluation.judge.ask.cost.estimate`.
+        images: The folder of the images.
+        references: The concept file of the references.
+        layout: The pattern of the images' paths, from which the manifest is built.
+        manifest: The file that lists the images, where there is no layout.
+        reference_root, splits: See `lorarar.datasets.references.load_references`.
+        rubric, swapped, repeats, cases, perturbations: See `lorarar.evaluation.judge.ask.run_folder.Setup`.
+        backend, rate, price: See `lorarar.evaluation.judge.ask.cost.estimate`.
 
     Returns:
         The estimate as text.
 
     Raises:
-        ValueError: an image, a name, a reference or a number is wrong.
+        ValueError: An image, a name, a reference or a number is wrong.
     """
     if min(repeats, cases) < 1 or rate <= 0 or perturbations < 0:
         raise ValueError(
@@ -86,7 +86,7 @@ def plan_all(run: Path, setup: Setup, identity: Mapping[str, Any]) -> Planned:
     """Plan all questions to one judge; draw the degenerate images and the perturbed ones into the folder.
 
     Args:
-        identity: of the judge's back end, a part of each question's id.
+        identity: Of the judge's back end, a part of each question's id.
     """
     asking = Asking(setup.rubric, identity, setup.swapped, setup.repeats)
     gallery = setup.gallery

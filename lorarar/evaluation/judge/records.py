@@ -22,14 +22,14 @@ class Question:
 
     Attributes:
         id: SHA-256 of everything that the answer depends on, including the back end's identity; the key of the cache.
-        item: the item's id, or a calibration case's id.
-        images: absolute paths in the order in which the model receives them.
+        item: The item's id, or a calibration case's id.
+        images: Absolute paths in the order in which the model receives them.
         pixels: SHA-256 of each decoded image, same order.
-        text: the prompt without image markers; the images come before it.
-        answer: the form of the answer.
-        swapped: whether the test image comes before the reference.
+        text: The prompt without image markers; the images come before it.
+        answer: The form of the answer.
+        swapped: Whether the test image comes before the reference.
         repeat: 0, 1, .. where a question is asked several times on purpose.
-        perturbation: a change that should not change the answer, "" for none; see
+        perturbation: A change that should not change the answer, "" for none; see
             `lorarar.evaluation.judge.ask.perturbations`.
     """
 
@@ -52,15 +52,15 @@ class Reply:
     """The raw answer of a back end.
 
     Attributes:
-        text: the completion, "" without one.
+        text: The completion, "" without one.
         finish_reason: "stop", "length", "content_filter", ..; "" where the back end gives none.
-        top: the most probable candidates for the first answer token: (token, natural log of its probability).
-        complete: whether the answer tokens missing from ``top`` have no probability.
-        failure: the reason why there is no answer (a failed request, a refused input); "" with an answer.
-        invalid_input: whether the input caused the failure (an unreadable image), so that another attempt is useless.
-        model: the model that answered, as the back end reports it.
-        seconds: wall time of the call.
-        usage: numbers of tokens as reported.
+        top: The most probable candidates for the first answer token: (token, natural log of its probability).
+        complete: Whether the answer tokens missing from ``top`` have no probability.
+        failure: The reason why there is no answer (a failed request, a refused input); "" with an answer.
+        invalid_input: Whether the input caused the failure (an unreadable image), so that another attempt is useless.
+        model: The model that answered, as the back end reports it.
+        seconds: Wall time of the call.
+        usage: Numbers of tokens as reported.
     """
 
     text: str = ""
@@ -82,8 +82,8 @@ class Verdict:
         value: 0 to 1 when the state is "ok", else None. Yes is 1; a scale's 0-4 is divided by 4; a pairwise 1 prefers
             the image that was shown first.
         p_yes: (low, high) bounds of the probability of yes; None without token probabilities.
-        reason: the reason why the state is not "ok", in a few words.
-        details: parsed fields of JSON replies (leak and copy flags).
+        reason: The reason why the state is not "ok", in a few words.
+        details: Parsed fields of JSON replies (leak and copy flags).
     """
 
     question: str

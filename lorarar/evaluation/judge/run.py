@@ -27,10 +27,10 @@ class Judged:
     """The state of a run after asking.
 
     Attributes:
-        verdicts: by question id.
-        case_verdicts: by case id.
+        verdicts: By question id.
+        case_verdicts: By case id.
         gate: None where the rubric has no calibration.
-        outcome: what was asked; None when the folder was only read.
+        outcome: What was asked; None when the folder was only read.
     """
 
     planned: Planned
@@ -43,8 +43,8 @@ class Judged:
         """Return the exit code of the most serious problem.
 
         Args:
-            uncalibrated: a failed calibration is not a problem.
-            calibrate_only: only the calibration's questions count.
+            uncalibrated: A failed calibration is not a problem.
+            calibrate_only: Only the calibration's questions count.
         """
         if self.outcome is not None and self.outcome.stopped == "budget":
             return BUDGET
@@ -75,8 +75,8 @@ class ReportedRun:
     """A run with its report.
 
     Attributes:
-        results: the scores of the methods; None with a pairwise rubric.
-        page: the path of the page, beside results.json and results.csv.
+        results: The scores of the methods; None with a pairwise rubric.
+        page: The path of the page, beside results.json and results.csv.
     """
 
     judged: Judged
@@ -100,10 +100,10 @@ def judge_by_name(
     """Open a back end and judge, see `judge`.
 
     Args:
-        name: the back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
-        labels: a file of right answers for the mocks.
-        device: of a model that runs in this process.
-        concurrency: simultaneous calls to a server; None is the back end's default.
+        name: The back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
+        labels: A file of right answers for the mocks.
+        device: Of a model that runs in this process.
+        concurrency: Simultaneous calls to a server; None is the back end's default.
     """
     answers = None
     if name.startswith("mock:"):
@@ -144,16 +144,16 @@ def judge(
     """Ask all missing questions: first the calibration, then, if the judge passes it, the rest.
 
     Args:
-        name: the name by which the back end was opened.
-        cache: a folder of replies that several runs share.
-        budget: the largest number of calls.
-        uncalibrated: ask the rest even if the calibration fails.
-        calibrate_only: ask the calibration alone.
-        progress: show a progress bar on a terminal.
+        name: The name by which the back end was opened.
+        cache: A folder of replies that several runs share.
+        budget: The largest number of calls.
+        uncalibrated: Ask the rest even if the calibration fails.
+        calibrate_only: Ask the calibration alone.
+        progress: Show a progress bar on a terminal.
 
     Raises:
-        ValueError: another judge answered in this folder.
-        OSError: the folder cannot be written, or another run uses it.
+        ValueError: Another judge answered in this folder.
+        OSError: The folder cannot be written, or another run uses it.
     """
     planned = plan_all(run, setup, backend.identity)
     write_backend(run, name, backend.identity)
@@ -183,7 +183,7 @@ def reread(run: Path, setup: Setup) -> Judged:
     """Parse the replies of a folder again with the current parser.
 
     Raises:
-        ValueError: the folder holds no replies yet.
+        ValueError: The folder holds no replies yet.
     """
     backend = read_backend(run)
     if backend is None:

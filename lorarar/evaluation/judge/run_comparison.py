@@ -18,7 +18,7 @@ def compare_judges(runs: Sequence[Path]) -> Agreement:
     Each judge is named by its folder.
 
     Raises:
-        ValueError: there are fewer than two folders, they are about different images, or one has no replies.
+        ValueError: There are fewer than two folders, they are about different images, or one has no replies.
     """
     if len({run.resolve() for run in runs}) < max(2, len(runs)):
         raise ValueError(f"expected two or more different folders, found {', '.join(map(str, runs)) or 'none'}")

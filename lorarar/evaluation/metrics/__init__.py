@@ -1,6 +1,6 @@
 """Metrics from the features of an encoder: fidelity, controllability, diversity, base preservation.
 
-cleaning   Prompt cleaning: removal of trigger words, which a text encoder does not know
+cleaning   Prompt cleaning: removal of trigger words, which have no meaning for a text encoder
 encoders/  Encoders of images and texts
 encoding   Encoding: features of all images, references and prompts that are to be scored
 export     Export of a measurement: metrics.json, metrics.csv, metrics.md and one plot per prompt type
@@ -11,7 +11,7 @@ plots      Plots of results: one picture per prompt type
 ranking    Ranks: methods compared within each pair, so that metrics on different scales can be averaged
 reasons    Reasons for gaps: why a metric was not measured, and what to do about it
 results    Results of methods: means with intervals, ranks and shares of flagged images
-run        The command `lorarar metrics`: from a configuration to the files of a measurement
+run        Run of `lorarar metrics`: from a configuration to the files of a measurement
 scoring    Scoring: from features to the scores of images and of pairs
 """
 

@@ -1,4 +1,4 @@
-"""Prompt cleaning: removal of trigger words, which a text encoder does not know."""
+"""Prompt cleaning: removal of trigger words, which have no meaning for a text encoder."""
 
 from __future__ import annotations
 

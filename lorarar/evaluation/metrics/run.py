@@ -1,4 +1,4 @@
-"""The command `lorarar metrics`: from a configuration to metrics.json, metrics.csv, metrics.md and plots."""
+"""Run of `lorarar metrics`: from a configuration to metrics.json, metrics.csv, metrics.md and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts that the pages and tables of the judge and of the metrics share.
+"""Report parts that the judge and the metrics share: pages, tables, names of metrics.
 
 metric_names     Feature metrics: name, direction and number format of each
 metrics_section  Metrics section: the part of a judge's report with the results of `lorarar metrics` on the same images

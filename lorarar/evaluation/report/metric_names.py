@@ -11,9 +11,9 @@ class FeatureMetric:
     """A metric of encoder features.
 
     Attributes:
-        better: the direction of a better value.
-        whole: whether it is a property of all images of a pair together, not a mean over single images.
-        form: the format of its numbers; a Gram loss may be of any magnitude.
+        better: The direction of a better value.
+        whole: Whether it is a property of all images of a pair together, not a mean over single images.
+        form: The format of its numbers; a Gram loss may be of any magnitude.
     """
 
     title: str

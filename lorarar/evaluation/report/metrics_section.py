@@ -37,9 +37,9 @@ class MetricsSection:
     """The content of the section.
 
     Attributes:
-        warning: the reason why the metrics are not shown, "" when they are.
-        missing: metrics that were not measured, with the reasons.
-        refused: images that were refused, with the reasons.
+        warning: The reason why the metrics are not shown, "" when they are.
+        missing: Metrics that were not measured, with the reasons.
+        refused: Images that were refused, with the reasons.
     """
 
     warning: str = ""
@@ -54,7 +54,7 @@ def read_metrics_section(run: Path, items: Iterable[Item]) -> MetricsSection | N
     """Read the metrics of a run's folder.
 
     Args:
-        items: the judged images; metrics of other images are replaced by a warning.
+        items: The judged images; metrics of other images are replaced by a warning.
 
     Returns:
         The section's content; None where the folder has no metrics.

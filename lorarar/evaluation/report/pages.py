@@ -11,9 +11,9 @@ def render_page(template: str, *packages: str, **values: object) -> str:
     """Render a template into HTML.
 
     Args:
-        template: the name of a template in the folder `templates` of one of the packages, or of this one.
-        packages: dotted names of packages that have templates of their own.
-        values: the template's variables. Text in them is escaped.
+        template: The name of a template in the folder `templates` of one of the packages, or of this one.
+        packages: Dotted names of packages that have templates of their own.
+        values: The template's variables. Text in them is escaped.
     """
     loaders = [PackageLoader(package) for package in (*packages, _SHARED)]
     environment = Environment(

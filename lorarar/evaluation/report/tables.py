@@ -17,7 +17,7 @@ class ReportTable:
     """A table of text.
 
     Attributes:
-        starred: rows whose first cell is one of these names get a star.
+        starred: Rows whose first cell is one of these names get a star.
     """
 
     header: Sequence[str]

@@ -11,7 +11,7 @@ lora     LoRA and LoCon, dW = gamma up down, and LoCon's Tucker form, dW = gamma
 oft      OFT and BOFT, dW = rescale R W0 - W0 with an orthogonal R: a rotation of the base's rows
 parts    Parts of a layer: their preparation for arithmetic, and checks for all algorithms
 roles    Roles of the parts in files, and the sets of parts that each algorithm needs
-scaling  gamma, the factor of a layer's delta
+scaling  Scaling: gamma, the factor of a layer's delta
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""gamma, the factor of a layer's delta."""
+"""Scaling: gamma, the factor of a layer's delta."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 class Scaling:
     """Scaling of a layer in a configuration, for parts without alpha.
 
-    Args:
+    Attributes:
         alpha: None or 0 means alpha = rank.
         rslora: Whether gamma = alpha / sqrt(rank) instead of alpha / rank (rsLoRA, arXiv 2312.03732).
         rank: Rank for LoKr with two full factors, whose shapes do not determine it.

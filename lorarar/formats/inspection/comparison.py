@@ -25,7 +25,7 @@ _EXAMPLES = 3
 class Overlap:
     """Alignment of two deltas of one layer.
 
-    Args:
+    Attributes:
         layer: Layer path.
         cosine: <dW_a, dW_b> / (|dW_a| |dW_b|), -1 to 1; 0 if one of them is zero.
         share: <dW_a, dW_b> / (|a| |b|) with the norms of the whole LoRAs. The shares of all layers add up to the
@@ -51,7 +51,7 @@ class Overlap:
 class LoRAComparison:
     """Comparison of two LoRAs, layer by layer.
 
-    Args:
+    Attributes:
         names: Names of the two LoRAs.
         norms: Frobenius norm of each LoRA over all its layers.
         cosine: Cosine of the two LoRAs as a whole. Layers of only one LoRA count in its norm.

@@ -41,7 +41,7 @@ _LONGEST_VALUE = 100  # characters
 class Report:
     """Properties of a LoRA file as plain data.
 
-    Args:
+    Attributes:
         file: Path of the file.
         bytes: Size of the file.
         sha256: SHA-256 of the file.

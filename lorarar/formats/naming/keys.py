@@ -12,7 +12,7 @@ from lorarar.lora import TEXT_ENCODERS
 class Key:
     """Meaning of one key in a LoRA file.
 
-    Args:
+    Attributes:
         dialect: Dialect of the key.
         model: "" for the denoiser, else "text_encoder", "text_encoder_2" or "text_encoder_3".
         path: Dotted path of the layer in this model, with the file's names.

@@ -14,7 +14,7 @@ from lorarar.lora import Layer, LowRank
 class Rows:
     """diffusers layers in the rows of a stored layer.
 
-    Args:
+    Attributes:
         shares: (layer path, its share of the rows), from the top.
         halves: Whether the halves of the layer are swapped. The authors store a last modulation as shift and scale,
             diffusers stores it as scale and shift. A modulation with more parts (out > 2 in) stays unchanged.

@@ -27,7 +27,7 @@ _SD3_OUTSIDE = modules("pos_embed.proj", "context_embedder", "norm_out.linear", 
 class Family:
     """Base models with the same layers.
 
-    Args:
+    Attributes:
         key: Name in code and metadata.
         label: Name in messages.
         base_model_version: Value of `ss_base_model_version` in files of kohya's trainer; "" if it has none.

@@ -16,7 +16,7 @@ _SQUARE = re.compile(r"(?:attn2?|attention)\.(?:to_(?:q|k|v|out\.0|add_out)|add_
 class Stack:
     """Blocks of one kind.
 
-    Args:
+    Attributes:
         count: Number of blocks.
         modules: Modules in each block.
     """
@@ -29,7 +29,7 @@ class Stack:
 class TransformerShape:
     """Properties that distinguish the LoRAs of one transformer from those of another.
 
-    Args:
+    Attributes:
         width: Input and output width of every attention projection.
         stacks: Name of a stack of blocks -> its blocks.
         outside: Modules outside the blocks.

@@ -25,7 +25,7 @@ _TEXT = re.compile(r"(?:text_model\.)?encoder\.layers\.\d+\.self_attn\.(?:q|k|v|
 class UNetShape:
     """Properties that distinguish the LoRAs of one UNet from those of another.
 
-    Args:
+    Attributes:
         channels: Width of each down block, outermost first. The up blocks mirror them.
         depths: Transformer blocks in each attention of each down block; 0 for a block without attention.
         middle: Transformer blocks in the attention of the middle block; 0 without attention.

@@ -47,6 +47,9 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
     """Return a mask that keeps an entry with a probability p by the rank of its magnitude in its row, divided by p.
 
     p grows evenly from density - epsilon to density + epsilon (arXiv 2406.11617, "MagPrune").
+
+    Raises:
+        ValueError: epsilon is out of range.
     """
     if density == 1:
         return torch.ones_like(delta)
@@ -62,8 +65,10 @@ def keep_ranked(delta: Tensor, density: float, generator: Generator, epsilon: fl
 
 
 def keep_middle(delta: Tensor, density: float, generator: Generator, gamma: float) -> Tensor:
-    """Return a mask that drops the share `gamma` of largest magnitude, then the smallest entries until `density` is
-    left.
+    """Return a mask that drops the largest entries, a share `gamma`, then the smallest until a share `density` is left.
+
+    Raises:
+        ValueError: gamma is out of range.
 
     Reference:
         Model Breadcrumbs, arXiv 2312.06795.
@@ -120,6 +125,9 @@ def prune_and_merge(
     """Return the sum or the elected mean of masked tensors of one shape; `tensors` has the number of the LoRA as key.
 
     `prune` calls it with deltas, KnOTS with the factors V_i^T of its shared basis.
+
+    Raises:
+        ValueError: The density or an option of the mask is out of range.
     """
     if not 0 < density <= 1:
         raise ValueError(f"expected a density above 0 and at most 1, found {density}: choose another share")

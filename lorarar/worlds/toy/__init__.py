@@ -15,7 +15,7 @@ renderer     Renderer: a subject in a style, 32 x 32 pixels, deterministic from 
 scoring      Scoring of images of toy pairs by the attribute classifier
 stages       Stages that make the embedded default's classifier, autoencoder and base
 vocabulary   Tokenizer of the toy base: every word of the world is one token
-world        Sets of subjects and styles, disjoint, with their ids, names and images
+world        World: sets of subjects and styles, disjoint, with their ids, names and images
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Sets of subjects and styles, disjoint, with their ids, names and images.
+"""World: sets of subjects and styles, disjoint, with their ids, names and images.
 
 The diffusion model is pre-trained on the base set. LoRAs are trained on the train, validation and test sets, which the
 base set excludes; no two sets share a subject or a style.

@@ -28,8 +28,8 @@ WEIGHTS = LossWeights(similarity=0.03)
 
 
 def in_double(drawn: NoisyBatch) -> NoisyBatch:
-    told = Conditioning(drawn.conditioning.embeddings.double(), drawn.conditioning.pooled.double())
-    return replace(drawn, noisy=drawn.noisy.double(), conditioning=told)
+    conditioning = Conditioning(drawn.conditioning.embeddings.double(), drawn.conditioning.pooled.double())
+    return replace(drawn, noisy=drawn.noisy.double(), conditioning=conditioning)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From a manifest to replies: questions, run folder, log of replies, back ends.
+"""Asking, from a manifest to replies: questions, run folder, log of replies, back ends.
 
 backends/      Back ends: sources of answers
 cost           Cost of a plan: calls, images, tokens, price and time
@@ -7,7 +7,7 @@ planning       Planning: from a manifest, references and a rubric to questions
 reply_log      Reply log: replies on disk as JSON lines, and the verdicts that are parsed from them
 rubrics/       Rubrics: the questions that a judge answers, as versioned data
 run_folder     Run folder: the plan of a judging run, locked with hashes, and the identity of its judge
-runner         Runner: asks the missing questions in threads, and stores every reply at once
+runner         Runner: it sends the missing questions in threads and stores every reply at once
 """
 
 import lazy_loader

@@ -17,9 +17,9 @@ class CallEstimate:
     """The estimated cost of a plan. Tokens are rough, since each server counts in its own way.
 
     Attributes:
-        calls: the largest number of calls; equal questions are asked once.
-        images: the number of images in all calls.
-        cost: in the price's currency; None without a price.
+        calls: The largest number of calls; equal questions are asked once.
+        images: The number of images in all calls.
+        cost: In the price's currency; None without a price.
     """
 
     calls: int
@@ -42,10 +42,10 @@ def estimate(plan: Plan, *, backend: str, rate: float, price: float | None = Non
     """Estimate the cost of asking all questions of a plan.
 
     Args:
-        backend: decides the tokens of an image: "openai" counts tiles of 512 pixels, "transformers" patches of 28
+        backend: Decides the tokens of an image: "openai" counts tiles of 512 pixels, "transformers" patches of 28
             pixels; all others count as the tiny judge, which shrinks every image to 32 pixels.
-        rate: the assumed calls per second.
-        price: of a million tokens.
+        rate: The assumed calls per second.
+        price: Of a million tokens.
     """
     questions = {question.id: question for question in plan.questions if question.id not in plan.refused}
     kind = backend.partition(":")[0]

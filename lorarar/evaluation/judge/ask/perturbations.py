@@ -29,7 +29,7 @@ def draw_perturbations(items: Sequence[Item], root: Path, folder: Path) -> dict[
     """Draw the perturbed images of all items into a folder; files that exist are kept.
 
     Args:
-        root: the items' paths are relative to it.
+        root: The items' paths are relative to it.
 
     Returns:
         For each item id the files by perturbation. An item with a refused image is left out: its plain questions give

@@ -22,9 +22,9 @@ class PlannedImage:
     """An image of a question.
 
     Attributes:
-        pixels: the hash of its pixels.
-        size: width and height in pixels.
-        reason: the reason why it is refused, "" where it is not.
+        pixels: The hash of its pixels.
+        size: Width and height in pixels.
+        reason: The reason why it is refused, "" where it is not.
     """
 
     path: str
@@ -38,8 +38,8 @@ class Gallery:
     """All images of a run, each decoded once.
 
     Attributes:
-        images: by root and relative path.
-        recorded: hash of the pixels, width and height by the file's SHA-256, for images that an earlier plan decoded.
+        images: By root and relative path.
+        recorded: Hash of the pixels, width and height by the file's SHA-256, for images that an earlier plan decoded.
     """
 
     images: dict[tuple[Path, str], PlannedImage] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Gallery:
         """Return an image below a root, or the reason why it is refused.
 
         Args:
-            sha256: of the file, if it is unchanged since the plan; "" decodes the image.
+            sha256: Of the file, if it is unchanged since the plan; "" decodes the image.
         """
         key = (root, relative)
         if key not in self.images:
@@ -68,8 +68,8 @@ class Plan:
     """The questions to ask.
 
     Attributes:
-        refused: the reasons why questions cannot be asked, by question id.
-        sizes: width and height in pixels of each question's images, by path.
+        refused: The reasons why questions cannot be asked, by question id.
+        sizes: Width and height in pixels of each question's images, by path.
     """
 
     questions: tuple[Question, ...]
@@ -82,9 +82,9 @@ class Asking:
     """The settings that all questions of a run share.
 
     Attributes:
-        identity: of the back end: part of every question's id.
-        swapped: also ask with the test image first.
-        repeats: how often each question is asked.
+        identity: Of the back end: part of every question's id.
+        swapped: Also ask with the test image first.
+        repeats: How often each question is asked.
     """
 
     rubric: Rubric
@@ -106,7 +106,7 @@ class Asking:
         """Build one question.
 
         Args:
-            images: in the order reference, test; or reference, A, B.
+            images: In the order reference, test; or reference, A, B.
         """
         rubric, axis = self.rubric, concept.axis
         if swapped:
@@ -145,9 +145,9 @@ def plan_questions(
     With a pairwise rubric, plan every two methods' items of the same pair, seed and prompt type, in both orders.
 
     Args:
-        root: the items' paths are relative to it.
-        gallery: the decoded images; pass the same one to plan several times.
-        perturbed: the perturbed images by item id and perturbation, see
+        root: The items' paths are relative to it.
+        gallery: The decoded images; pass the same one to plan several times.
+        perturbed: The perturbed images by item id and perturbation, see
             `lorarar.evaluation.judge.ask.perturbations.draw_perturbations`.
     """
     gallery = gallery or Gallery()

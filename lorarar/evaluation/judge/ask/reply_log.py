@@ -35,10 +35,10 @@ class ReplyLog:
         """Open a log, or create it. A torn last line is closed, so that the next reply starts a line of its own.
 
         Args:
-            wait: wait for another process that has the log open, instead of raising an error.
+            wait: Wait for another process that has the log open, instead of raising an error.
 
         Raises:
-            OSError: the log cannot be written, or another process has it open.
+            OSError: The log cannot be written, or another process has it open.
         """
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._lock = FileLock(path.with_name(f"{path.name}.lock"))

@@ -37,13 +37,13 @@ class Setup:
     """The plan of a run.
 
     Attributes:
-        images: the items' paths are relative to this folder.
-        swapped: also ask with the test image first.
-        repeats: how often each question is asked.
-        cases: the largest number of calibration cases of a kind and axis.
-        perturbations: the number of items that are also asked about under perturbations, see
+        images: The items' paths are relative to this folder.
+        swapped: Also ask with the test image first.
+        repeats: How often each question is asked.
+        cases: The largest number of calibration cases of a kind and axis.
+        perturbations: The number of items that are also asked about under perturbations, see
             `lorarar.evaluation.judge.ask.perturbations`.
-        gallery: the hashes of the items' and references' pixels, once they are locked.
+        gallery: The hashes of the items' and references' pixels, once they are locked.
     """
 
     images: Path
@@ -67,14 +67,14 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
     """Check a set-up, lock it with hashes and write the folder; a plan without replies is replaced.
 
     Args:
-        references: the file of the references.
-        rubric: the name or path from which the rubric was loaded.
+        references: The file of the references.
+        rubric: The name or path from which the rubric was loaded.
 
     Returns:
         The set-up with the hashes of the items.
 
     Raises:
-        ValueError: the items or references are refused, or the folder already holds replies.
+        ValueError: The items or references are refused, or the folder already holds replies.
     """
     if (run / LOG).exists():
         raise ValueError(
@@ -100,7 +100,7 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         "perturbations": setup.perturbations,
         "manifest_sha256": fingerprint(run, MANIFEST),
         "reference_sha256": hashes,
-        "shown": {"longest_side": LONGEST_SIDE, "images": _shown(locked, hashes)},
+        "shown": {"longest_side": LONGEST_SIDE, "images": _decode_all(locked, hashes)},
     }
     write_json(run / PLAN, plan)
     return locked
@@ -110,8 +110,8 @@ def read_setup(run: Path) -> Setup:
     """Read a planned folder.
 
     Raises:
-        FileNotFoundError: the folder has no plan, or a file is missing.
-        ValueError: an image, a reference, the manifest or the rubric has changed since the plan.
+        FileNotFoundError: The folder has no plan, or a file is missing.
+        ValueError: An image, a reference, the manifest or the rubric has changed since the plan.
     """
     if not (run / PLAN).is_file():
         raise FileNotFoundError(f"expected a planned folder at {run}, found no {PLAN} in it: run `lorarar judge plan`")
@@ -127,7 +127,7 @@ def read_setup(run: Path) -> Setup:
     numbers = {name: plan[name] for name in ("swapped", "repeats", "cases", "perturbations")}
     setup = Setup(images, tuple(items), references, rubric, **numbers, gallery=gallery)
     _check_unchanged(run, setup, plan)
-    _shown(setup, plan["reference_sha256"])
+    _decode_all(setup, plan["reference_sha256"])
     return setup
 
 
@@ -141,7 +141,7 @@ def write_backend(run: Path, name: str, identity: Mapping[str, Any]) -> None:
     """Write the name and identity of the judge.
 
     Raises:
-        ValueError: another judge answered in this folder before.
+        ValueError: Another judge answered in this folder before.
     """
     previous = read_backend(run)
     if previous is not None and previous["identity"] != json.loads(json.dumps(dict(identity))):
@@ -178,7 +178,7 @@ def _check_references(setup: Setup) -> None:
         raise ValueError(f"expected readable reference images, found {len(refused)} refused, first {refused[:3]}")
 
 
-def _shown(setup: Setup, hashes: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
+def _decode_all(setup: Setup, hashes: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
     """Decode all items and references into the gallery.
 
     Args:

@@ -1,4 +1,4 @@
-"""Runner: asks the missing questions in threads, and stores every reply at once."""
+"""Runner: it sends the missing questions in threads and stores every reply at once."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Outcome:
     """The result of asking.
 
     Attributes:
-        replies: all stored replies, by question id.
-        asked: the number of calls.
-        cached: replies from the cache.
-        failed: calls without an answer.
-        left: questions that still have to be asked, or asked again.
-        stopped: the reason for an early end, "" without one.
+        replies: All stored replies, by question id.
+        asked: The number of calls.
+        cached: Replies from the cache.
+        failed: Calls without an answer.
+        left: Questions that still have to be asked, or asked again.
+        stopped: The reason for an early end, "" without one.
     """
 
     replies: dict[str, Reply]
@@ -54,14 +54,14 @@ def run_questions(
     """Ask every question that has no settled reply yet. Equal questions are asked once.
 
     Args:
-        log: the file of replies.
-        refused: the reasons why questions cannot be asked, by question id.
-        cache: a folder of replies that several runs share.
-        budget: the largest number of calls.
-        progress: show a progress bar on a terminal.
+        log: The file of replies.
+        refused: The reasons why questions cannot be asked, by question id.
+        cache: A folder of replies that several runs share.
+        budget: The largest number of calls.
+        progress: Show a progress bar on a terminal.
 
     Raises:
-        OSError: the log cannot be written, or another run uses it.
+        OSError: The log cannot be written, or another run uses it.
     """
     with ReplyLog(log) as opened:
         work = _Work(Outcome(read_replies(log)), opened, budget=budget)

@@ -1,4 +1,4 @@
-"""From scores of images to scores of methods and their comparisons.
+"""Comparison of methods: from scores of images to scores of methods, with tests.
 
 aggregation  Aggregation: from verdicts to scores of methods
 comparison   Comparison of every two methods on the same pairs, and the methods that tie with the best

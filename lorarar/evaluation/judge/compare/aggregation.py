@@ -43,11 +43,11 @@ def aggregate_verdicts(
     """Compute the scores of all methods.
 
     Args:
-        verdicts: by question id; a question without one is "not_run".
-        gate: the judge's calibration, for corrected scores.
+        verdicts: By question id; a question without one is "not_run".
+        gate: The judge's calibration, for corrected scores.
 
     Raises:
-        ValueError: the questions come from several rubrics, or no pair is common to all methods.
+        ValueError: The questions come from several rubrics, or no pair is common to all methods.
     """
     rubrics = sorted({question.rubric for question in questions})
     if len(rubrics) > 1:

@@ -22,17 +22,17 @@ class MethodComparison:
     """The difference of a metric, the first method minus the second.
 
     Attributes:
-        difference: the mean over the pairs, with a crossed interval.
-        pairs: the number of compared pairs.
-        images: the number of compared images; 0 where the methods share no seeds, so that pair means are compared.
-        p: of the paired sign-flip test on pair means.
-        p_contents: of the same test with flips of whole contents.
-        p_styles: of the same test with flips of whole styles.
+        difference: The mean over the pairs, with a crossed interval.
+        pairs: The number of compared pairs.
+        images: The number of compared images; 0 where the methods share no seeds, so that pair means are compared.
+        p: Of the paired sign-flip test on pair means.
+        p_contents: Of the same test with flips of whole contents.
+        p_styles: Of the same test with flips of whole styles.
         p_holm: ``p`` adjusted for all comparisons of this metric.
-        first_only: images that only the first method got right.
-        second_only: images that only the second method got right.
-        p_mcnemar: of McNemar's test, which assumes that images are independent.
-        differs: whether the methods differ: ``p_holm`` is below 0.05 and the interval excludes 0.
+        first_only: Images that only the first method got right.
+        second_only: Images that only the second method got right.
+        p_mcnemar: Of McNemar's test, which assumes that images are independent.
+        differs: Whether the methods differ: ``p_holm`` is below 0.05 and the interval excludes 0.
     """
 
     metric: str

@@ -23,11 +23,11 @@ class Grid:
     """The images of several methods by content, style and slot.
 
     Attributes:
-        methods, contents, styles: names, sorted.
+        methods, contents, styles: Names, sorted.
         slots: (prompt type, seed, number among equal ones) of the images of a pair, sorted. The comparison is between
             images of two methods at the same pair and slot.
-        cells: the images, by method and (content, style, slot) indices.
-        pairs: the pairs that every method has; only these are used.
+        cells: The images, by method and (content, style, slot) indices.
+        pairs: The pairs that every method has; only these are used.
         left_out: pairs that some method lacks.
     """
 
@@ -84,7 +84,7 @@ def lay_out(images: Sequence[ImageScore]) -> Grid:
     """Lay out the images of the pairs that every method has.
 
     Raises:
-        ValueError: no pair is common to all methods.
+        ValueError: No pair is common to all methods.
     """
     of_methods: dict[str, dict[PairKey, list[ImageScore]]] = defaultdict(lambda: defaultdict(list))
     for image in images:

@@ -21,8 +21,8 @@ class Duel:
     """Two methods against each other on one axis; a comparison is one reference, asked in both orders.
 
     Attributes:
-        ties: comparisons in which the answer changed with the order, or was even.
-        undecided: comparisons without answers in both orders; they count for neither method.
+        ties: Comparisons in which the answer changed with the order, or was even.
+        undecided: Comparisons without answers in both orders; they count for neither method.
     """
 
     first: str
@@ -38,10 +38,10 @@ class Tournament:
     """All methods on one axis.
 
     Attributes:
-        shown_first_preferred: the share of answers that prefer the image shown first; far from 1/2, the position
+        shown_first_preferred: The share of answers that prefer the image shown first; far from 1/2, the position
             decides.
-        strengths: logarithms with mean 0, by method; empty where they are not finite.
-        reason: the reason why there are no strengths.
+        strengths: Logarithms with mean 0, by method; empty where they are not finite.
+        reason: The reason why there are no strengths.
     """
 
     axis: Axis
@@ -57,11 +57,11 @@ def hold_tournaments(
     """Compute the outcome of a pairwise run, for each axis with questions.
 
     Args:
-        questions: those of a pairwise rubric; their ``item`` names both items, A first.
-        verdicts: value 1 prefers the image shown first, 0 the second.
+        questions: Those of a pairwise rubric; their ``item`` names both items, A first.
+        verdicts: Value 1 prefers the image shown first, 0 the second.
 
     Raises:
-        ValueError: a question does not name two items.
+        ValueError: A question does not name two items.
     """
     by_id = {item.id: item for item in items}
     orders: dict[tuple[Axis, str, str, int], dict[bool, Question]] = defaultdict(dict)

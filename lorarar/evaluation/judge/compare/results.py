@@ -17,11 +17,11 @@ class Score:
     """One metric of one method.
 
     Attributes:
-        estimate: the mean over decided images (or pairs) with its crossed interval; None when nothing is decided.
-        low: the mean over all of them with all undecided questions answered no.
-        high: the same with all of them answered yes.
-        decided: decided images, or pairs for the best case.
-        total: all images or pairs.
+        estimate: The mean over decided images (or pairs) with its crossed interval; None when nothing is decided.
+        low: The mean over all of them with all undecided questions answered no.
+        high: The same with all of them answered yes.
+        decided: Decided images, or pairs for the best case.
+        total: All images or pairs.
     """
 
     estimate: Estimate | None
@@ -49,13 +49,13 @@ class MethodScores:
     """One method at the pairs that all methods have.
 
     Attributes:
-        scores: by metric: the means over images of `lorarar.evaluation.judge.read.scores.IMAGE_METRICS` (the average
+        scores: By metric: the means over images of `lorarar.evaluation.judge.read.scores.IMAGE_METRICS` (the average
             case), and "best", the share of pairs with an image that is right on both axes.
-        best_of: by k, the share of pairs with at least one right image among k, over pairs with k or more images.
+        best_of: By k, the share of pairs with at least one right image among k, over pairs with k or more images.
         corrected: "content", "style" and "joint" shares, corrected for the judge's errors; empty without calibration.
-        counts: of the voting questions.
-        flags: the flags of JSON replies, such as leaks, over decided questions.
-        matrix: the pairs, by content and style.
+        counts: Of the voting questions.
+        flags: The flags of JSON replies, such as leaks, over decided questions.
+        matrix: The pairs, by content and style.
     """
 
     method: str
@@ -72,8 +72,8 @@ class ScoreGroup:
     """The images of one prompt type, or of all.
 
     Attributes:
-        covers: the pairs that the intervals and tests cover, as text.
-        tied: by metric, the methods that do not differ from the best one, best first.
+        covers: The pairs that the intervals and tests cover, as text.
+        tied: By metric, the methods that do not differ from the best one, best first.
     """
 
     prompt_type: str
@@ -88,9 +88,9 @@ class Results:
     """All results of a run.
 
     Attributes:
-        counts: of all questions, including other orders, repeats and perturbations.
+        counts: Of all questions, including other orders, repeats and perturbations.
         groups: "all" first, then each prompt type when there are several.
-        skipped: prompt types without pairs common to all methods, with the reasons.
+        skipped: Prompt types without pairs common to all methods, with the reasons.
     """
 
     counts: Counts

@@ -1,4 +1,4 @@
-"""From raw replies to verdicts and scores of images.
+"""Reading of replies: from raw replies to verdicts and scores of images.
 
 answers        Answers in text: the yes or no, letter or digit at the start of a text
 parsing        Parsing: from a raw reply to a verdict

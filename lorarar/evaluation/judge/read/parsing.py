@@ -85,7 +85,7 @@ def _fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
     """Parse a JSON object of exactly these fields and types; a field `reason` is allowed.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: The text is anything else.
     """
     read = json.loads(text, object_pairs_hook=_unique_fields, parse_constant=_no_constant)
     if not isinstance(read, dict):

@@ -25,8 +25,8 @@ def probability_bounds(
 
     Args:
         top: (token, natural log of its probability).
-        words: in lower case, such as ("yes", "no").
-        complete: whether all tokens of either word are listed.
+        words: In lower case, such as ("yes", "no").
+        complete: Whether all tokens of either word are listed.
 
     Returns:
         (low, high); a reason to abstain where the two words have less than half of the mass; None without usable

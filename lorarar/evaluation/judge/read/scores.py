@@ -39,8 +39,8 @@ class AxisScore:
     """One image on one axis, with one vote for each reference.
 
     Attributes:
-        yes: the number of references with the vote yes.
-        soft: the sum over decided references of the probability of yes, or of the value without probabilities.
+        yes: The number of references with the vote yes.
+        soft: The sum over decided references of the probability of yes, or of the value without probabilities.
     """
 
     counts: Counts

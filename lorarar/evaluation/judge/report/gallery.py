@@ -22,8 +22,8 @@ class Disagreement:
     """One kind of uncertain images.
 
     Attributes:
-        count: how many there are; the first of them are in `images`.
-        images: each with its references.
+        count: How many there are; the first of them are in `images`.
+        images: Each with its references.
     """
 
     title: str

@@ -38,13 +38,13 @@ class Evidence:
     """All inputs of a report.
 
     Attributes:
-        concepts: by axis and name.
-        verdicts: by question id.
-        cases: of the calibration; empty when it was not run, which the report shows in red.
-        case_verdicts: by the cases' ids.
-        image_root: the items' paths are relative to it.
-        reference_root: the references' paths are relative to it.
-        labels: people's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_human_labels`.
+        concepts: By axis and name.
+        verdicts: By question id.
+        cases: Of the calibration; empty when it was not run, which the report shows in red.
+        case_verdicts: By the cases' ids.
+        image_root: The items' paths are relative to it.
+        reference_root: The references' paths are relative to it.
+        labels: People's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_human_labels`.
     """
 
     rubric: Rubric
@@ -91,7 +91,7 @@ def write_report(run: Path, evidence: Evidence) -> Findings:
     """Write results.json, results.csv and report.html into a run's folder.
 
     Raises:
-        ValueError: the questions come from several rubrics, or the methods have no pair in common.
+        ValueError: The questions come from several rubrics, or the methods have no pair in common.
     """
     questions = in_order(evidence.questions)
     cases = sorted(evidence.cases, key=lambda case: case.id)

@@ -51,9 +51,9 @@ class ScoreSections:
     """The content of the sections.
 
     Attributes:
-        questions: the number of questions, of which `undecided` are undecided.
-        reasons: why questions are undecided.
-        skipped: prompt types that are left out, with the reasons.
+        questions: The number of questions, of which `undecided` are undecided.
+        reasons: Why questions are undecided.
+        skipped: Prompt types that are left out, with the reasons.
     """
 
     questions: int

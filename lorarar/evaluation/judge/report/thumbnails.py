@@ -26,10 +26,10 @@ class Figure:
     """A thumbnail with a caption.
 
     Attributes:
-        path: the image's path, its text alternative.
-        uri: a data URI, "" where the image is not shown.
-        reason: the reason why it is not shown.
-        verdict: the class of its border: right, wrong or open; "" for none.
+        path: The image's path, its text alternative.
+        uri: A data URI, "" where the image is not shown.
+        reason: The reason why it is not shown.
+        verdict: The class of its border: right, wrong or open; "" for none.
     """
 
     path: str
@@ -53,8 +53,8 @@ class ContactSheets:
     """The figures of all methods.
 
     Attributes:
-        methods: for each method its rows, one for each pair.
-        shown: images that are shown, of `total`.
+        methods: For each method its rows, one for each pair.
+        shown: Images that are shown, of `total`.
     """
 
     methods: tuple[tuple[str, tuple[FigureRow, ...]], ...]
@@ -67,8 +67,8 @@ class Thumbnails:
     """Thumbnails until a budget is spent.
 
     Attributes:
-        left: characters that may still be spent.
-        omitted: images that the budget did not allow.
+        left: Characters that may still be spent.
+        omitted: Images that the budget did not allow.
     """
 
     left: int = PAGE_BUDGET

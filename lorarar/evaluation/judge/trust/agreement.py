@@ -26,7 +26,7 @@ class RaterPair:
     """Two raters on one axis, over the images that both rated.
 
     Attributes:
-        agreed: the share of equal ratings.
+        agreed: The share of equal ratings.
         kappa: Cohen's, with an interval that takes images as independent.
     """
 
@@ -54,11 +54,11 @@ def read_human_labels(path: Path, items: Iterable[Item], *, key: Path | None = N
 
     Args:
         path: CSV with the columns item, axis, label (1, yes, 0 or no; empty: not rated) and rater.
-        items: the items that may be labelled.
-        key: the key of a rating sheet, where ``item`` holds the sheet's anonymous ids.
+        items: The items that may be labelled.
+        key: The key of a rating sheet, where ``item`` holds the sheet's anonymous ids.
 
     Raises:
-        ValueError: a column is missing, an item, axis or label is unknown, or a rater labelled an image twice.
+        ValueError: A column is missing, an item, axis or label is unknown, or a rater labelled an image twice.
     """
     names = _read_key(key) if key else None
     ids = {item.id for item in items}
@@ -108,7 +108,7 @@ def compare_raters(judges: Ratings, people: Ratings | None = None) -> Agreement:
     """Compare every two raters, and every judge with the majority of people where there are several.
 
     Raises:
-        ValueError: a judge and a person, or one of them and the majority, have the same name.
+        ValueError: A judge and a person, or one of them and the majority, have the same name.
     """
     people = people or {}
     if twice := sorted({*judges, MAJORITY} & {*people} | {*judges} & {MAJORITY}):

@@ -13,7 +13,7 @@ from PIL import Image
 from lorarar.datasets import Axis, ImageError, ReferenceConcept, References
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, PlannedImage, collect_plan
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.trust.degenerate_images import DRAWN, draw_collage, draw_degenerate
+from lorarar.evaluation.judge.trust.degenerate_images import DEGENERATE_KINDS, draw_collage, draw_degenerate
 from lorarar.storage import atomic_write, write_json
 
 CASES_OF_A_KIND = 16
@@ -29,9 +29,9 @@ class CalibrationCase:
         kind: same_subject, same_style (another image of it), style_itself, exact_copy, other_subject, other_style,
             blank, noise, collage, text_card.
         label: 1 or 0, the right answer on this axis.
-        reference: the reference's path below the references' root.
-        image: the absolute path of the test image.
-        degenerate: whether only a wrong yes counts. A collage is wrongly accepted when both axes say yes.
+        reference: The reference's path below the references' root.
+        image: The absolute path of the test image.
+        degenerate: Whether only a wrong yes counts. A collage is wrongly accepted when both axes say yes.
     """
 
     id: str
@@ -48,8 +48,8 @@ class Calibration:
     """All cases of a calibration.
 
     Attributes:
-        concepts: the concept of each question, by case id.
-        tests: the root of each test image and the path below it, by case id.
+        concepts: The concept of each question, by case id.
+        tests: The root of each test image and the path below it, by case id.
     """
 
     cases: tuple[CalibrationCase, ...]
@@ -72,11 +72,11 @@ def make_cases(
     left out; the gate then reports too few decided cases.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    maker = _Maker(references, folder, gallery or Gallery(), limit, random.Random(seed))
-    maker.add_positives()
-    maker.add_negatives()
-    maker.add_degenerates()
-    return Calibration(tuple(maker.cases), maker.concepts, maker.tests)
+    builder = _CaseBuilder(references, folder, gallery or Gallery(), limit, random.Random(seed))
+    builder.add_positives()
+    builder.add_negatives()
+    builder.add_degenerates()
+    return Calibration(tuple(builder.cases), builder.concepts, builder.tests)
 
 
 def plan_cases(calibration: Calibration, references: References, asking: Asking, gallery: Gallery) -> Plan:
@@ -106,7 +106,7 @@ def write_calibration(
 
 
 @dataclass
-class _Maker:
+class _CaseBuilder:
     """The cases under construction."""
 
     references: References
@@ -145,21 +145,21 @@ class _Maker:
         """Add blanks, noise and text cards on each axis, and collages of a photo and a style image on both axes."""
         axes: tuple[Axis, ...] = ("content", "style")
         choices = {axis: [(c, r) for c in self._usable(axis) for r in c.images] for axis in axes}
-        for kind, axis in itertools.product(DRAWN, axes):
+        for kind, axis in itertools.product(DEGENERATE_KINDS, axes):
             for number, (concept, reference) in enumerate(self._draw_choices(choices[axis])):
                 path = self.folder / f"{kind}_{axis}_{number}.png"
                 if not path.exists():
-                    _save(draw_degenerate(kind, number, self._shown(reference).size), path)
+                    _save(draw_degenerate(kind, number, self._readable(reference).size), path)
                 self._append(kind, number, 0, concept, reference, (self.folder, path.name))
         pairs = zip(self._draw_choices(choices["content"]), self._draw_choices(choices["style"]), strict=False)
         for number, (content, style) in enumerate(pairs):
             path = self.folder / f"collage_{number}.png"
             if not path.exists():
-                _save(draw_collage(Path(self._shown(content[1]).path), Path(self._shown(style[1]).path)), path)
+                _save(draw_collage(Path(self._readable(content[1]).path), Path(self._readable(style[1]).path)), path)
             for concept, reference in (content, style):
                 self._append("collage", number, 0, concept, reference, (self.folder, path.name))
 
-    def _shown(self, reference: str) -> PlannedImage:
+    def _readable(self, reference: str) -> PlannedImage:
         image = self.gallery.show(self.references.root, reference)
         if image.reason:
             raise ImageError(f"expected a readable reference image, found {image.reason}")
@@ -182,7 +182,7 @@ class _Maker:
         self, kind: str, number: int, label: int, concept: ReferenceConcept, reference: str, test: tuple[Path, str]
     ) -> None:
         name = f"calibration/{kind}/{concept.axis}/{number}"
-        degenerate = kind in (*DRAWN, "collage")
+        degenerate = kind in (*DEGENERATE_KINDS, "collage")
         image = str((test[0] / test[1]).absolute())
         self.cases.append(CalibrationCase(name, kind, concept.axis, label, reference, image, degenerate))
         self.concepts[name], self.tests[name] = concept, test

@@ -19,12 +19,12 @@ class Consistency:
     """Two ways to ask the same questions of one axis.
 
     Attributes:
-        asked: questions asked both ways.
-        decided: questions answered both ways.
-        agreed: the share of equal votes.
-        yes_first: votes of yes the first way.
-        yes_second: votes of yes the second way; far from the first number, the judge prefers a position.
-        kappa: agreement beyond chance. A judge that ignores the images may agree with itself, too.
+        asked: Questions asked both ways.
+        decided: Questions answered both ways.
+        agreed: The share of equal votes.
+        yes_first: Votes of yes the first way.
+        yes_second: Votes of yes the second way; far from the first number, the judge prefers a position.
+        kappa: Agreement beyond chance. A judge that ignores the images may agree with itself, too.
     """
 
     asked: int

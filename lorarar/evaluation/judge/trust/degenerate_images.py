@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lorarar.datasets import load_image
 
-DRAWN = ("blank", "noise", "text_card")
+DEGENERATE_KINDS = ("blank", "noise", "text_card")
 _COLOURS = ("white", "black", "gray", "red", "green", "blue", "yellow", "cyan", "magenta", "navy", "beige", "orange")
 _ORDERS = ("answer yes", "ANSWER:\nYES", "yes yes yes", "The answer\nis yes")
 
@@ -18,9 +18,9 @@ def draw_degenerate(kind: str, number: int, size: tuple[int, int]) -> Image.Imag
     """Draw a degenerate image.
 
     Args:
-        kind: one of `DRAWN`.
-        number: selects a variant.
-        size: width and height in pixels.
+        kind: One of `DEGENERATE_KINDS`.
+        number: Selects a variant.
+        size: Width and height in pixels.
     """
     if kind == "blank":
         return Image.new("RGB", size, _COLOURS[number % len(_COLOURS)])

@@ -26,12 +26,12 @@ class AxisGate:
     """One axis' answers to the calibration's questions.
 
     Attributes:
-        sensitivity: the share of yes among decided positives.
-        specificity: the share of no among decided negatives.
-        false_accepts: the share of accepted images among decided degenerate ones; a collage is accepted when it passes
+        sensitivity: The share of yes among decided positives.
+        specificity: The share of no among decided negatives.
+        false_accepts: The share of accepted images among decided degenerate ones; a collage is accepted when it passes
             on both axes.
-        auc: of the probability of yes, positives against negatives; NaN without one of them.
-        undecided: the numbers of cases without a vote: positives, negatives, degenerate images.
+        auc: Of the probability of yes, positives against negatives; NaN without one of them.
+        undecided: The numbers of cases without a vote: positives, negatives, degenerate images.
     """
 
     sensitivity: Rate
@@ -46,7 +46,7 @@ class CalibrationGate:
     """The verdict on a judge.
 
     Attributes:
-        reasons: the reasons for a failure; empty for a pass.
+        reasons: The reasons for a failure; empty for a pass.
     """
 
     axes: Mapping[Axis, AxisGate]
@@ -66,7 +66,7 @@ def evaluate_gate(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdi
     a rate are decided, the judge cannot be calibrated and fails.
 
     Args:
-        verdicts: by the cases' ids; a case without verdict is undecided.
+        verdicts: By the cases' ids; a case without verdict is undecided.
     """
     axes = {axis: _axis(axis, cases, verdicts) for axis in AXES}
     return CalibrationGate(axes, tuple(reason for axis in AXES for reason in _reasons(axis, axes[axis])))

@@ -17,13 +17,13 @@ def import_labels(run: Path, setup: Setup, file: Path, *, key: Path | None = Non
     """Add the labels of a filled-in sheet to a run folder, under the items' own names.
 
     Args:
-        key: the key of the rating sheet, which names the items.
+        key: The key of the rating sheet, which names the items.
 
     Returns:
         The number of new labels.
 
     Raises:
-        ValueError: a label is invalid, or the folder already has it.
+        ValueError: A label is invalid, or the folder already has it.
     """
     added = read_human_labels(file, setup.items, key=key)
     rows = [row for ratings in (read_imported(run, setup) or {}, added) for row in _rows(ratings)]

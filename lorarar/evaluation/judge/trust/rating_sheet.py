@@ -58,15 +58,15 @@ def write_sheet(
     files may carry prompts and names of methods.
 
     Args:
-        key: a CSV file (id, item) outside the folder; raters must not see it.
-        concepts: by axis and name, for the references.
-        seed: of the shuffle.
+        key: A CSV file (id, item) outside the folder; raters must not see it.
+        concepts: By axis and name, for the references.
+        seed: Of the shuffle.
 
     Returns:
         For the id of each item that is left out, the reason why its image is refused.
 
     Raises:
-        ValueError: the key would lie in the folder, or a reference is refused.
+        ValueError: The key would lie in the folder, or a reference is refused.
     """
     if key.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"expected the key outside of {folder}, found {key}: raters must not see it")

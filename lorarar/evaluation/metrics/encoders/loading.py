@@ -29,7 +29,7 @@ def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None
             without a path.
 
     Raises:
-        ValueError: The name is unknown, a path is missing or not wanted, or the weights do not fit.
+        ValueError: The name is unknown, a path is missing or superfluous, or the weights do not fit.
         OSError: There is no model at the path.
     """
     # Each encoder is imported when it is loaded: pixels needs no transformers.

@@ -45,8 +45,8 @@ def yes_margins(
         images, attributes = pairs.images[start : start + _BATCH], pairs.attributes[start : start + _BATCH]
         turned = random.random(len(images)) < 0.5
         texts = [
-            rubric.ask(axis, questioned_concept(axis, int(shown[0, 0]), random), swapped=bool(turn))
-            for shown, turn in zip(attributes, turned, strict=True)
+            rubric.ask(axis, questioned_concept(axis, int(values[0, 0]), random), swapped=bool(turn))
+            for values, turn in zip(attributes, turned, strict=True)
         ]
         images = torch.where(torch.from_numpy(turned)[:, None, None, None, None], images.flip(1), images)
         logits = last_logits(model, prompts.encode(texts) | {"pixel_values": scale_pixels(images.flatten(0, 1))})

@@ -28,11 +28,11 @@ _ATTRIBUTES_AT, _AGREEMENT_AT = 1, 2
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A part of the training, with its mixture of tasks.
+class TrainingPhase:
+    """A phase of the training, with its mixture of tasks.
 
     Attributes:
-        until: End of the part, as a share of all steps, 0 to 1.
+        until: End of the phase, as a share of all steps, 0 to 1.
         silent: Share of steps without a question: the model only compares, which is much faster.
         kinds: Among questions, the shares of naming an attribute, of one attribute's agreement, of whole questions.
     """
@@ -51,7 +51,11 @@ class _TrainingQuestion:
     swapped: bool
 
 
-CURRICULUM = (Lesson(0.4, 1, (0.15, 0.25, 0.6)), Lesson(0.5, 0, (0.15, 0.25, 0.6)), Lesson(1, 0, (0.05, 0.05, 0.9)))
+CURRICULUM = (
+    TrainingPhase(0.4, 1, (0.15, 0.25, 0.6)),
+    TrainingPhase(0.5, 0, (0.15, 0.25, 0.6)),
+    TrainingPhase(1, 0, (0.05, 0.05, 0.9)),
+)
 
 
 class TowerTraining(lightning.LightningModule):
@@ -100,13 +104,13 @@ class JudgeTraining(lightning.LightningModule):
         processor: LlavaProcessor,
         pairs: ImagePairs,
         rubrics: Sequence[Rubric],
-        lessons: Sequence[Lesson],
+        phases: Sequence[TrainingPhase],
         stage: Stage,
         seed: int,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.stage, self.seed, self.lessons = stage, seed, lessons
+        self.stage, self.seed, self.phases = stage, seed, phases
         self.model, self.pairs, self.rubrics = model, pairs, rubrics
         model.model.vision_tower.requires_grad_(False)
         self.agreement_head = nn.Sequential(nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, len(ATTRIBUTES)))
@@ -120,13 +124,13 @@ class JudgeTraining(lightning.LightningModule):
         """Return the loss of a batch that is a function of (seed, step)."""
         random = np.random.default_rng((self.seed, self.global_step))
         chosen = random.integers(len(self.pairs.images), size=self.stage.batch)
-        lesson = next(lesson for lesson in self.lessons if self.global_step < lesson.until * self.stage.steps)
+        phase = next(phase for phase in self.phases if self.global_step < phase.until * self.stage.steps)
         # All questions of a step are of one kind and rubric, so that short ones need no padding.
-        kind, rubric = random.choice(3, p=lesson.kinds), self.rubrics[int(random.integers(len(self.rubrics)))]
+        kind, rubric = random.choice(3, p=phase.kinds), self.rubrics[int(random.integers(len(self.rubrics)))]
         questions = [self._ask(int(i), int(kind), rubric, random) for i in chosen]
         swapped = [question.swapped for question in questions]
         images = self._images(chosen, swapped, random)
-        comparing = bool(random.random() < lesson.silent)
+        comparing = bool(random.random() < phase.silent)
         inputs = self.prompts.images(len(chosen)) if comparing else self.prompts.encode([q.text for q in questions])
         inputs = {k: v.to(self.device) for k, v in (inputs | {"pixel_values": images}).items()}
         states = self.model.model(**inputs, output_hidden_states=True, use_cache=False)

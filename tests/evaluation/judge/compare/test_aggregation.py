@@ -214,7 +214,7 @@ def test_one_content_has_no_interval(items: list[Item], truth: Truth) -> None:
     assert not any(comparison.differs for comparison in group.comparisons)
 
 
-def test_prompt_types_are_told_apart(items: list[Item], truth: Truth) -> None:
+def test_prompt_types_are_kept_apart(items: list[Item], truth: Truth) -> None:
     typed = [replace(item, prompt_type="alter" if item.seed % 2 else "trigger") for item in items]
     apart = [replace(items[0], id="x", prompt_type="style"), replace(items[-1], id="y", prompt_type="style")]
     questions = make_questions(typed, REFERENCES)

@@ -277,7 +277,7 @@ def test_a_report_without_any_verdict_is_written(run: Run) -> None:
     assert "cannot be calibrated" in " ".join(page.text)
 
 
-def test_refused_images_are_told(run: Run) -> None:
+def test_refused_images_are_listed(run: Run) -> None:
     (run.folder / "images" / run.items[0].path).write_text("no image", encoding="utf-8")
     items = [run.items[0], replace(run.items[1], path="../../etc/passwd"), *run.items[2:]]
     shown = " ".join(Page(run.write(items=items)).text)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lorarar.evaluation.judge.trust.degenerate_images import DRAWN, draw_collage, draw_degenerate
+from lorarar.evaluation.judge.trust.degenerate_images import DEGENERATE_KINDS, draw_collage, draw_degenerate
 
 
-@pytest.mark.parametrize("kind", DRAWN)
+@pytest.mark.parametrize("kind", DEGENERATE_KINDS)
 def test_degenerate_images_have_the_size_and_vary_with_the_number(kind: str) -> None:
     images = [draw_degenerate(kind, number, (40, 30)) for number in (0, 1)]
     assert [image.size for image in images] == [(40, 30), (40, 30)]

@@ -5,7 +5,7 @@ checkpoints   Multimodal checkpoints: safetensors only, without their own code, 
 completions   Completions: from the body of an OpenAI-compatible server's response to a reply
 encoding      Image encoding for servers: PNG in a data URI, encoded once for all threads
 loading       Loading of back ends by name
-mocks         Mock back ends, which look at no image
+mocks         Mock back ends, which use no image
 openai        OpenAI-compatible servers, local or hosted: vLLM, Ollama, llama.cpp and others
 retries       Retries: the waiting time before a busy server is asked again
 transformers  Multimodal models in this process, through transformers: p(yes) from one forward pass

@@ -16,10 +16,10 @@ class Capabilities:
     """The parameters that a server accepts.
 
     Attributes:
-        logprobs: the number of candidates of a token with probabilities; 0 for none.
-        structured: whether the server follows a JSON schema.
-        limit: the name of the parameter for the length of an answer.
-        temperature: whether the temperature may be set; it is then 0.
+        logprobs: The number of candidates of a token with probabilities; 0 for none.
+        structured: Whether the server follows a JSON schema.
+        limit: The name of the parameter for the length of an answer.
+        temperature: Whether the temperature may be set; it is then 0.
     """
 
     logprobs: int = 20
@@ -33,10 +33,10 @@ class ServerTrial:
     """The response of a server to one trial request.
 
     Attributes:
-        status: the HTTP status; 0 without a readable response.
-        message: the error, "" for success.
-        model: the model that answered, as the server reports it.
-        logprobs: whether the response had token probabilities.
+        status: The HTTP status; 0 without a readable response.
+        message: The error, "" for success.
+        model: The model that answered, as the server reports it.
+        logprobs: Whether the response had token probabilities.
     """
 
     status: int
@@ -49,15 +49,15 @@ def find_capabilities(attempt: Callable[[Capabilities], ServerTrial], answer: An
     """Try requests with ever fewer parameters until the server accepts one.
 
     Args:
-        attempt: sends one small request.
-        answer: the form of the answers, which decides the first request's parameters.
+        attempt: Sends one small request.
+        answer: The form of the answers, which decides the first request's parameters.
 
     Returns:
         The capabilities, and the model's name as the server reports it.
 
     Raises:
-        ConnectionError: the server does not answer.
-        ValueError: the server refuses all requests.
+        ConnectionError: The server does not answer.
+        ValueError: The server refuses all requests.
     """
     request: Capabilities | None = Capabilities(
         logprobs=20 if answer in ("yes_no", "pairwise") else 0, structured=answer == "json"

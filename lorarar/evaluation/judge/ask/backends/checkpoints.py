@@ -26,7 +26,7 @@ class Checkpoint:
     """A model in evaluation mode with its processor.
 
     Attributes:
-        revision: a commit, or a hash of a local folder's files.
+        revision: A commit, or a hash of a local folder's files.
     """
 
     processor: Any
@@ -38,11 +38,11 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
     """Load a model.
 
     Args:
-        name: a folder in transformers' layout, or a hub id.
-        revision: a branch, tag or commit of a hub id.
+        name: A folder in transformers' layout, or a hub id.
+        revision: A branch, tag or commit of a hub id.
 
     Raises:
-        ValueError: the model cannot be used; the message gives the remedy.
+        ValueError: The model cannot be used; the message gives the remedy.
     """
     try:
         config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)

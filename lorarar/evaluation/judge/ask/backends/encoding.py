@@ -35,10 +35,10 @@ class ImageEncoder:
         """Return the data URI of an image.
 
         Args:
-            pixels: the hash of its pixels, see `lorarar.datasets.images.load_planned`.
+            pixels: The hash of its pixels, see `lorarar.datasets.images.load_planned`.
 
         Raises:
-            ImageError: the image is refused, or it has changed.
+            ImageError: The image is refused, or it has changed.
         """
         key = (path, pixels)
         with self._lock:
@@ -60,6 +60,6 @@ class ImageEncoder:
         return future.result()
 
 
-def load_shown(question: Question) -> list[Image.Image]:
+def load_question_images(question: Question) -> list[Image.Image]:
     """Load all images of a question, see `lorarar.datasets.images.load_planned`."""
     return [load_planned(path, pixels) for path, pixels in zip(question.images, question.pixels, strict=True)]

@@ -30,16 +30,16 @@ def open_backend(
     """Open a back end.
 
     Args:
-        name: one of `BACKEND_FORMS`.
-        labels: the right answers, for the mocks.
-        answer: the form of the rubric's answers, which the back end must support.
-        concurrency: the number of simultaneous calls to an "openai" server; None is the default.
-        recorded: the identity of an "openai" server in an earlier start of the same run, whose capabilities are reused.
-        device: of a "transformers" model.
+        name: One of `BACKEND_FORMS`.
+        labels: The right answers, for the mocks.
+        answer: The form of the rubric's answers, which the back end must support.
+        concurrency: The number of simultaneous calls to an "openai" server; None is the default.
+        recorded: The identity of an "openai" server in an earlier start of the same run, whose capabilities are reused.
+        device: Of a "transformers" model.
 
     Raises:
-        ValueError: the back end does not exist, or it lacks something that it needs.
-        ConnectionError: the server does not answer.
+        ValueError: The back end does not exist, or it lacks something that it needs.
+        ConnectionError: The server does not answer.
     """
     kind, _, rest = name.partition(":")
     if kind == "mock":

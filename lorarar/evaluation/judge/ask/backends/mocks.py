@@ -1,4 +1,4 @@
-"""Mock back ends, which look at no image: for tests, for trying a set-up, and for measuring the statistics."""
+"""Mock back ends, which use no image: for tests, for trying a set-up, and for measuring the statistics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_right_answers(path: Path) -> dict[tuple[str, str], int]:
     For a pairwise rubric 1 means that the first of the two items is better.
 
     Raises:
-        ValueError: a line has another form.
+        ValueError: A line has another form.
     """
     answers: dict[tuple[str, str], int] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
@@ -70,9 +70,9 @@ class NoisyMock:
     """A back end with wrong answers at given rates; the same question always has the same answer.
 
     Attributes:
-        sensitivity: the share of yes where yes is right.
-        specificity: the share of no where no is right.
-        position_bias: added to the probability of yes when the test image comes first.
+        sensitivity: The share of yes where yes is right.
+        specificity: The share of no where no is right.
+        position_bias: Added to the probability of yes when the test image comes first.
     """
 
     labels: RightAnswers
@@ -131,7 +131,7 @@ def open_replay(run: Path) -> ReplayMock:
     """Open the replies of a run folder.
 
     Raises:
-        ValueError: the folder holds no run.
+        ValueError: The folder holds no run.
     """
     recorded = run / "backend.json"
     if not recorded.is_file():

@@ -46,9 +46,9 @@ class Patience:
     """Time limits of a server.
 
     Attributes:
-        call: seconds for one exchange.
-        total: seconds for one question, including waits and further attempts.
-        attempts: the largest number of exchanges for one question.
+        call: Seconds for one exchange.
+        total: Seconds for one question, including waits and further attempts.
+        attempts: The largest number of exchanges for one question.
     """
 
     call: float = 60.0
@@ -61,9 +61,9 @@ class _Exchange:
     """The result of one HTTP exchange.
 
     Attributes:
-        status: the HTTP status, 0 without a response.
-        again: whether another attempt may help.
-        wait: the seconds that the server asks to wait; None where it does not say.
+        status: The HTTP status, 0 without a response.
+        again: Whether another attempt may help.
+        wait: The seconds that the server asks to wait; None where it does not say.
     """
 
     reply: Reply
@@ -84,14 +84,14 @@ def open_openai(
     """Connect to a server and find its capabilities, unless they are recorded.
 
     Args:
-        url: the base, such as http://localhost:8000/v1.
-        answer: the form of the answers.
-        concurrency: the number of simultaneous calls; None is 8.
-        recorded: the identity of an earlier start.
+        url: The base, such as http://localhost:8000/v1.
+        answer: The form of the answers.
+        concurrency: The number of simultaneous calls; None is 8.
+        recorded: The identity of an earlier start.
 
     Raises:
-        ValueError: the URL is refused, the key would be sent unencrypted, or the server refuses requests.
-        ConnectionError: the server does not answer.
+        ValueError: The URL is refused, the key would be sent unencrypted, or the server refuses requests.
+        ConnectionError: The server does not answer.
     """
     key = _key()
     _check_url(url, key)

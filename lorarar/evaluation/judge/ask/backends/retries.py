@@ -15,8 +15,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the waiting time in seconds from `retry-after-ms`, or from `retry-after` in seconds or as an HTTP date.
 
     Args:
-        headers: with keys in lower case, or a mapping that ignores case.
-        now: seconds since 1970.
+        headers: With keys in lower case, or a mapping that ignores case.
+        now: Seconds since 1970.
     """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lorarar.datasets import LONGEST_SIDE, ImageError
 from lorarar.evaluation.judge.ask.backends.checkpoints import load_checkpoint
-from lorarar.evaluation.judge.ask.backends.encoding import load_shown
+from lorarar.evaluation.judge.ask.backends.encoding import load_question_images
 from lorarar.evaluation.judge.read.probabilities import spelling
 from lorarar.evaluation.judge.records import Answer, Question, Reply
 from lorarar.lora import DTYPES
@@ -30,11 +30,11 @@ def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cp
     """Open a model by name; the default dtype is fp32 on a CPU and fp16 elsewhere.
 
     Args:
-        name: a folder or hub id with optional settings, such as "FOLDER?dtype=bf16&batch=4&revision=main".
-        answer: the form of the answers.
+        name: A folder or hub id with optional settings, such as "FOLDER?dtype=bf16&batch=4&revision=main".
+        answer: The form of the answers.
 
     Raises:
-        ValueError: a setting is unknown, or the model cannot be used.
+        ValueError: A setting is unknown, or the model cannot be used.
     """
     model, _, settings = name.partition("?")
     options: dict[str, Any] = dict(parse_qsl(settings, strict_parsing=bool(settings)))
@@ -50,15 +50,15 @@ class TransformersBackend:
     """A back end on a model in this process. It decodes greedily; an answer does not depend on the batch.
 
     Args:
-        model: a folder in transformers' layout, or a hub id; safetensors only, without code from the checkpoint.
-        answer: the form of the answers; the words of a one-word answer must be tokens.
-        revision: of a hub id.
-        device: of the model.
+        model: A folder in transformers' layout, or a hub id; safetensors only, without code from the checkpoint.
+        answer: The form of the answers; the words of a one-word answer must be tokens.
+        revision: Of a hub id.
+        device: Of the model.
         dtype: "fp32", "fp16" or "bf16".
-        batch: questions in one forward pass.
+        batch: Questions in one forward pass.
 
     Raises:
-        ValueError: the model cannot be used; the message gives the remedy.
+        ValueError: The model cannot be used; the message gives the remedy.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class TransformersBackend:
         loaded: dict[Answer, list[tuple[int, LoadedQuestion]]] = {}
         for i, question in enumerate(questions):
             try:
-                loaded.setdefault(question.answer, []).append((i, (question, load_shown(question))))
+                loaded.setdefault(question.answer, []).append((i, (question, load_question_images(question))))
             except ImageError as error:
                 replies[i] = Reply(failure=str(error), invalid_input=True)
         for answer, members in loaded.items():

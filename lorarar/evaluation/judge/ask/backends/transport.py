@@ -30,10 +30,10 @@ class LimitedTransport(httpx2.BaseTransport):
         """Create a transport to one server.
 
         Args:
-            url: of the server, to find its proxy.
-            connections: the largest number of simultaneous exchanges.
-            seconds: the time limit of an exchange, from connecting to the last byte of the body.
-            max_bytes: the largest body of a response.
+            url: Of the server, to find its proxy.
+            connections: The largest number of simultaneous exchanges.
+            seconds: The time limit of an exchange, from connecting to the last byte of the body.
+            max_bytes: The largest body of a response.
         """
         self._seconds, self._max_bytes = seconds, max_bytes
         limits = httpx2.Limits(
@@ -50,9 +50,9 @@ class LimitedTransport(httpx2.BaseTransport):
         """Send a request and read the whole response.
 
         Raises:
-            ResponseRefused: the response is too long or compressed.
-            httpx2.ReadTimeout: the exchange took too long.
-            httpx2.TransportError: anything else went wrong.
+            ResponseRefused: The response is too long or compressed.
+            httpx2.ReadTimeout: The exchange took too long.
+            httpx2.TransportError: Anything else went wrong.
         """
         exchange = asyncio.run_coroutine_threadsafe(self._exchange(request), self._loop)
         try:

@@ -24,9 +24,9 @@ class Rubric:
     """The questions about both axes.
 
     Attributes:
-        texts: for each axis, with the fields {name} and {phrase} of the concept, and {reference} and {test}, which
+        texts: For each axis, with the fields {name} and {phrase} of the concept, and {reference} and {test}, which
             become "first" and "second" in the order of the images.
-        reworded: the same questions in other words, which should have the same answers; empty for none.
+        reworded: The same questions in other words, which should have the same answers; empty for none.
     """
 
     id: str
@@ -51,8 +51,8 @@ class Rubric:
         """Return the question about one concept.
 
         Args:
-            swapped: the test image comes first.
-            reworded: use other words.
+            swapped: The test image comes first.
+            reworded: Use other words.
         """
         first, second = ("second", "first") if swapped else ("first", "second")
         text = (self.reworded if reworded else self.texts)[axis]
@@ -68,7 +68,7 @@ def load_rubric(name: str) -> Rubric:
     """Load a rubric of the package by its id, or another one by the path of its YAML file.
 
     Raises:
-        ValueError: the rubric does not exist, or a field is missing or wrong.
+        ValueError: The rubric does not exist, or a field is missing or wrong.
     """
     is_path = name.endswith((".yaml", ".yml"))
     path = Path(name) if is_path else FOLDER / f"{name}.yaml"

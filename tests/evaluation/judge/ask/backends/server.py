@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that misbehaves as it is told."""
+"""A local OpenAI-compatible server with faults that a test chooses."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_a_busy_server_is_asked_again(server: FakeServer, question: Question, bu
     assert server.times[-1] - server.times[-2] >= least
 
 
-def test_what_one_call_is_told_to_wait_all_calls_wait(server: FakeServer, tmp_path: Path) -> None:
+def test_the_wait_of_one_call_delays_all_calls(server: FakeServer, tmp_path: Path) -> None:
     backend = opened(server, patience=Patience(call=20, total=20, attempts=3))
     server.plays.append(error(429, retry_after="0.8"))
     with ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""lorarar.evaluation.judge.ask.backends.retries: three ways to be told to wait, and what to do without."""
+"""lorarar.evaluation.judge.ask.backends.retries: three forms of a waiting time, and the wait without one."""
 
 from __future__ import annotations
 
