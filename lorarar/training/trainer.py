@@ -128,14 +128,10 @@ def fit(
         default_root_dir=folder,
     )
     last = folder / "last.ckpt"
+    loader = None if datamodule else DataLoader(StepNumbers(steps), batch_size=None)
     with _expected_warnings_ignored():
-        trainer.fit(
-            module,
-            train_dataloaders=None if datamodule else DataLoader(StepNumbers(steps), batch_size=None),
-            datamodule=datamodule,
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+        checkpoint = last if last.exists() else None
+        trainer.fit(module, loader, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     return trainer
 
 
