@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -178,11 +179,13 @@ def check_source(path: Path) -> None:
     Raises:
         FormatError: The path is not such a file.
     """
-    open_source(path).close()
+    with open_source(path):
+        pass
 
 
-def open_source(path: Path) -> BinaryIO:
-    """Open a file with content that is not a git-LFS pointer, at its first byte.
+@contextmanager
+def open_source(path: Path) -> Iterator[BinaryIO]:
+    """Open a file with content that is not a git-LFS pointer, at its first byte, and close it with the context.
 
     Raises:
         FormatError: The path is not such a file.
@@ -191,18 +194,17 @@ def open_source(path: Path) -> BinaryIO:
         raise FormatError(f"{path} does not exist: check the path")
     if not path.is_file():
         raise FormatError(f"{path} is not a file: give the .safetensors file itself")
-    try:
-        file = open(path, "rb")  # noqa: SIM115  # the caller closes it
-        start = file.read(len(_LFS_MAGIC))
-        file.seek(0)
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}: check its permissions") from error
-    if not start:
-        file.close()
-        raise FormatError(f"{path} is empty (0 bytes): download it again")
-    if start == _LFS_MAGIC:
-        file.close()
-        raise FormatError(
-            f"{path} is a git-LFS pointer, not the weights: run `git lfs pull`, or download the file itself"
-        )
-    return file
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            start = file.read(len(_LFS_MAGIC))
+            file.seek(0)
+        except OSError as error:
+            raise FormatError(f"{path} cannot be read: {error.strerror or error}: check its permissions") from error
+        if not start:
+            raise FormatError(f"{path} is empty (0 bytes): download it again")
+        if start == _LFS_MAGIC:
+            raise FormatError(
+                f"{path} is a git-LFS pointer, not the weights: run `git lfs pull`, or download the file itself"
+            )
+        yield file

@@ -18,6 +18,7 @@ from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
 from .locations import is_hub_id as is_hub_id
 from .locations import local_path as local_path
+from .locations import package_path as package_path
 from .old_names import RENAMED_KEYS as RENAMED_KEYS
 from .old_names import RENAMED_MERGERS as RENAMED_MERGERS
 from .old_names import old_arguments as old_arguments

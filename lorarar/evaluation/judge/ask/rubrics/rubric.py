@@ -13,9 +13,9 @@ import yaml
 
 from lorarar.datasets import AXES, Axis, ReferenceConcept
 from lorarar.evaluation.judge.records import Answer
-from lorarar.storage import digest
+from lorarar.storage import digest, package_path
 
-FOLDER = Path(__file__).parent
+FOLDER = package_path("evaluation", "judge", "ask", "rubrics")
 _FIELDS = {"name", "phrase", "reference", "test"}
 
 
