@@ -1,9 +1,11 @@
 """Reading of replies: from raw replies to verdicts and scores of images.
 
-answers        Answers in text: the yes or no, letter or digit at the start of a text
+answers        Answers in text: one clear yes or no, letter or digit
+doubts         Doubts: reasons why a text that begins with an answer does not vote
 parsing        Parsing: from a raw reply to a verdict
 probabilities  Probabilities of the first answer token: all spellings of one word against all spellings of the other
 scores         Scores of images: votes on both axes, with undecided questions counted separately
+text           Text of a reply: the answer without thoughts, special tokens and markup around it
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 """Parsing: from a raw reply to a verdict, by finish reason, token probabilities, the start of the text or checked JSON.
 
-A reply without a clear answer abstains. Only the start of a text counts as an answer, never words inside it.
+A reply without a clear answer abstains: one that hedges, contradicts itself or says that an image was not seen, too.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lorarar.evaluation.judge.read.answers import read_digit, read_letter, read_yes_no
+from lorarar.evaluation.judge.read.doubts import is_unseen
 from lorarar.evaluation.judge.read.probabilities import probability_bounds
+from lorarar.evaluation.judge.read.text import json_parts, plain_text, without_thoughts
 from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 _FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _SCALE_TOP = 4
+_COMMENTS = ("reason", "explanation")  # text fields of a JSON reply that carry no answer
 
 
 def parse_reply(reply: Reply, question: Question) -> Verdict:
@@ -40,7 +43,7 @@ def _pairwise(reply: Reply, question: Question) -> Verdict:
 
 def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: Callable[[str], bool | None]) -> Verdict:
     """Read one of two words from token probabilities, or from the text without them; a contradiction abstains."""
-    text = _without_thoughts(reply.text)
+    text = without_thoughts(reply.text)
     answer = read(text)
     bounds = None if text != reply.text else probability_bounds(reply.top, words, complete=reply.complete)
     if bounds is None:
@@ -57,19 +60,18 @@ def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: C
 
 
 def _scale(reply: Reply, question: Question) -> Verdict:
-    text = _without_thoughts(reply.text)
-    unfenced = _unfence(text)
-    if unfenced.startswith("{"):
-        score = _fields(unfenced, {"score": int})["score"]
+    text = without_thoughts(reply.text)
+    if "{" in text:
+        score = _json_fields(text, {"score": int})["score"]
         if not 0 <= score <= _SCALE_TOP:
             return _abstain(question, f"expected a score from 0 to {_SCALE_TOP}, found {score}")
-        return _ok(question, score / _SCALE_TOP)
-    score = read_digit(text)
+    else:
+        score = read_digit(text)
     return _abstain(question, _unclear(text)) if score is None else _ok(question, score / _SCALE_TOP)
 
 
 def _flags(reply: Reply, question: Question) -> Verdict:
-    flags = _fields(_unfence(_without_thoughts(reply.text)), {"same": bool, "leak": bool, "copy": bool})
+    flags = _json_fields(without_thoughts(reply.text), {"same": bool, "leak": bool, "copy": bool})
     return Verdict(question.id, "ok", float(flags["same"]), details={"leak": flags["leak"], "copy": flags["copy"]})
 
 
@@ -81,26 +83,34 @@ _PARSERS: Mapping[Answer, Callable[[Reply, Question], Verdict]] = {
 }
 
 
-def _fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
-    """Parse a JSON object of exactly these fields and types; a field `reason` is allowed.
+def _json_fields(text: str, schema: Mapping[str, type]) -> dict[str, Any]:
+    """Parse the one JSON object of a reply, with exactly these fields and types.
+
+    Words around the object and the text fields `reason` and `explanation` are allowed, where they do not say that an
+    image was not seen. The case of field names is ignored.
 
     Raises:
         ValueError: The text is anything else.
     """
-    read = json.loads(text, object_pairs_hook=_unique_fields, parse_constant=_no_constant)
+    json_text, around = json_parts(text)
+    read = json.loads(json_text, object_pairs_hook=_unique_fields, parse_constant=_no_constant)
     if not isinstance(read, dict):
         raise ValueError(f"expected a JSON object, found {type(read).__name__}")
-    extra = sorted(set(read) - set(schema) - {"reason"})
-    if extra or set(schema) - set(read):
+    comments = [read.pop(name) for name in _COMMENTS if isinstance(read.get(name), str)]
+    if set(read) != set(schema):
         raise ValueError(f"expected the fields {sorted(schema)}, found {sorted(read)}")
     for name, kind in schema.items():
         if type(read[name]) is not kind:
             raise ValueError(f"expected {name} to be a JSON {kind.__name__}, found {read[name]!r:.40}")
+    if any(is_unseen(plain_text(comment)) for comment in [around, *comments]):
+        raise ValueError("the words around the answer say that an image was not seen")
+    if read_yes_no(around) is not None:
+        raise ValueError("expected one answer, found a second one beside the JSON object")
     return read
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
+    fields = {name.lower(): value for name, value in pairs}
     if len(fields) != len(pairs):
         raise ValueError("expected each field once, found one twice")
     return fields
@@ -108,18 +118,6 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"expected a JSON number, found {name}")
-
-
-def _without_thoughts(text: str) -> str:
-    """Return the text after a closed block of thoughts; without its end there is no answer."""
-    return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
-
-
-def _unfence(text: str) -> str:
-    text = text.strip()
-    if len(text) > 6 and text.startswith("```") and text.endswith("```"):
-        return text[3:-3].removeprefix("json").removeprefix("JSON").strip()
-    return text
 
 
 def _unclear(text: str) -> str:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lorarar.evaluation.judge.read.probabilities import spelling
-from lorarar.evaluation.judge.records import Reply
+from lorarar.evaluation.judge.records import Answer, Reply
 
 Top = tuple[tuple[str, float], ...]
+# Form of an answer -> words that it consists of; of other forms no probabilities are used.
+_WORDS: Mapping[Answer, Sequence[str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
 
 
-def read_completion(body: bytes) -> Reply:
-    """Read the first choice of a chat completion. Never raises."""
+def read_completion(body: bytes, answer: Answer = "yes_no") -> Reply:
+    """Read the one choice of a chat completion. Never raises.
+
+    Args:
+        body: The response.
+        answer: The form of the answer, which tells which token's probabilities are kept.
+    """
     try:
-        read = json.loads(body)
+        read = json.loads(body, object_pairs_hook=_unique_keys)
+    except _DoubledKeyError as error:
+        return Reply(failure=str(error))
     except (ValueError, RecursionError):
         return Reply(failure=f"the response is not JSON: {body[:80]!r}")
     if not isinstance(read, dict):
@@ -27,8 +36,23 @@ def read_completion(body: bytes) -> Reply:
     choices = read.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return Reply(failure="the response has no choices")
+    if len(choices) > 1:
+        return Reply(failure=f"expected one choice in the response, found {len(choices)}")
+    if choices[0].get("error"):
+        return Reply(failure=f"the server reports {json.dumps(choices[0]['error'])[:300]}")
     about = Reply(model=_text(read.get("model")), usage=_usage(read.get("usage")))
-    return _read_choice(choices[0], read, about)
+    return _read_choice(choices[0], read, about, _WORDS.get(answer, ()))
+
+
+class _DoubledKeyError(Exception):
+    """A JSON object holds one key twice, so that readers differ about its value."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise _DoubledKeyError(f"expected each key of the response once, found {len(pairs) - len(read)} of them again")
+    return read
 
 
 def scrub_reply(reply: Reply, clean: Callable[[str], str]) -> Reply:
@@ -44,7 +68,7 @@ def scrub_reply(reply: Reply, clean: Callable[[str], str]) -> Reply:
     )
 
 
-def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Reply) -> Reply:
+def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Reply, words: Sequence[str]) -> Reply:
     message = choice.get("message")
     if not isinstance(message, dict):
         return replace(about, failure="the response has no message")
@@ -54,7 +78,7 @@ def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Repl
     content = _content(message.get("content"))
     if content is None and finish in ("", "stop"):
         return replace(about, failure="the message has no content")
-    top = _first_answer(choice, read)
+    top = _answer_candidates(choice, read, content or "", words)
     return replace(about, text=content or "", finish_reason=finish, top=top)
 
 
@@ -66,13 +90,56 @@ def _content(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _first_answer(choice: Mapping[str, Any], read: Mapping[str, Any]) -> Top:
-    """Return the candidates for the first token with a letter or digit; () where the server gives none."""
+def _answer_candidates(choice: Mapping[str, Any], read: Mapping[str, Any], content: str, words: Sequence[str]) -> Top:
+    """Return the candidates for the token that begins the answer; () where the server gives no probabilities.
+
+    The answer begins at the first of `words`, else at the first token with a letter or digit. Tokens of thoughts, which
+    some servers list before those of the message, are left out.
+    """
     try:
-        positions = _positions(choice, read)
-        return next((top for token, top in positions if spelling(token)), ())
+        positions = _of_message(_positions(choice, read), content)
+        starts = [place for place, (token, _) in enumerate(positions) if spelling(token)]
+        chosen = next((place for place in starts if spelling(_word(positions, place)) in words), None)
+        if chosen is None:
+            chosen = starts[0]
+        return _whole_words(positions[chosen], _word(positions, chosen), words)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError):
         return ()
+
+
+def _of_message(positions: list[tuple[str, Top]], content: str) -> list[tuple[str, Top]]:
+    """Return the last tokens that spell the message; all where none do."""
+    rest = content.strip()
+    for place in range(len(positions) - 1, -1, -1):
+        token = positions[place][0].strip()
+        if not rest.endswith(token):
+            break
+        rest = rest.removesuffix(token).rstrip()
+        if not rest:
+            return positions[place:]
+    return positions
+
+
+def _word(positions: list[tuple[str, Top]], place: int) -> str:
+    """Return the token at a place with the tokens that continue its word: "Y" and "es"."""
+    word = positions[place][0]
+    for token, _ in positions[place + 1 :]:
+        if not (word[-1:].isalpha() and token[:1].isalpha()):
+            break
+        word += token
+    return word
+
+
+def _whole_words(position: tuple[str, Top], word: str, words: Sequence[str]) -> Top:
+    """Return candidates with the chosen token as its whole word, and other beginnings as the word that they begin."""
+    chosen, top = position
+    if word == chosen:
+        return top
+    whole = []
+    for token, log in top:
+        begun = [other for other in words if spelling(token) and other.startswith(spelling(token))]
+        whole.append((word if token == chosen else begun[0] if len(begun) == 1 else token, log))
+    return tuple(whole)
 
 
 def _positions(choice: Mapping[str, Any], read: Mapping[str, Any]) -> list[tuple[str, Top]]:

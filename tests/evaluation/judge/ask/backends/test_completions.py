@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
-from lorarar.evaluation.judge.records import Reply
+from lorarar.evaluation.judge.read.parsing import parse_reply
+from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 from tests.evaluation.judge.ask.backends.server import completion
 
 
@@ -79,3 +80,63 @@ def test_any_json_is_survived(choice: object, message: object, logprobs: object,
 @given(st.binary())
 def test_any_bytes_are_survived(body: bytes) -> None:
     assert read_completion(body).failure
+
+
+def tokens(text: str, *pairs: tuple[str, dict[str, float]], answer: Answer = "yes_no") -> Verdict:
+    """Return the verdict of a completion with this text and these tokens, each with its candidates."""
+    content = [
+        {
+            "token": token,
+            "logprob": math.log(candidates.get(token, 0.9)),
+            "top_logprobs": [{"token": name, "logprob": math.log(p)} for name, p in candidates.items()],
+        }
+        for token, candidates in pairs
+    ]
+    choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": {"content": content}}
+    reply = read_completion(json.dumps({"model": "m", "choices": [choice]}).encode(), answer)
+    return parse_reply(reply, Question("q", "i", "content", "r", "mars2", (), (), "t", answer))
+
+
+YES, NO = {"Yes": 0.9, "No": 0.08}, {"No": 0.95, "Yes": 0.04}
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs", "value"),
+    [
+        ("Answer: Yes", [("Answer", {"Answer": 0.9}), (":", {}), (" Yes", {" Yes": 0.9, " No": 0.1})], 1.0),
+        ("Yes", [("Y", {"Y": 0.97, "N": 0.02}), ("es", {"es": 1.0})], 1.0),
+        ("Yes", [("<|im_start|>", {}), ("Yes", YES)], 1.0),
+        # Servers with a thinking parser list the thoughts' tokens before those of the message.
+        ("Yes", [("No", NO), ("</think>", {}), ("Yes", YES)], 1.0),
+        ("No", [("Yes", YES), ("</think>", {}), ("No", NO)], 0.0),
+        ("No", [("Yes", YES)], None),
+        ("No doubt", [("No", NO), (" doubt", {})], None),
+        ("Nope", [("No", NO), ("pe", {})], None),
+        ("No, the second image is missing.", [("No", NO), (",", {})], None),
+    ],
+)
+def test_probabilities_are_those_of_the_answer(
+    text: str, pairs: list[tuple[str, dict[str, float]]], value: float | None
+) -> None:
+    verdict = tokens(text, *pairs)
+    assert verdict.value == value
+    assert verdict.state == ("abstain" if value is None else "ok")
+
+
+def test_the_letter_of_a_preference_is_its_token() -> None:
+    verdict = tokens("B", ("B", {"B": 0.8, "A": 0.2}), answer="pairwise")
+    assert (verdict.value, verdict.p_yes) == (0.0, pytest.approx((0.2, 0.2)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": {"content": "Yes"}}, {"message": {"content": "No"}}]}',
+        b'{"choices": [{"message": {"content": "Yes"}, "error": {"message": "overloaded"}}]}',
+        b'{"choices": [{"message": {"content": "No", "content": "Yes"}}]}',
+    ],
+)
+def test_what_a_server_sends_beside_the_answer_is_no_vote(body: bytes) -> None:
+    reply = read_completion(body)
+    assert reply.failure
+    assert reply.text == ""
