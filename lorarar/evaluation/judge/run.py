@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorarar.evaluation.judge.ask.backends.loading import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import BackendSettings, open_backend
 from lorarar.evaluation.judge.ask.backends.mocks import read_right_answers
 from lorarar.evaluation.judge.ask.planning import Plan
 from lorarar.evaluation.judge.ask.reply_log import export_verdicts, read_replies, read_verdicts
@@ -20,6 +22,7 @@ from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
 COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5  # exit codes
+_SHOWN_REASONS = 4
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,23 @@ class Judged:
             )
             if self.outcome.stopped:
                 lines.append(f"stopped: {self.outcome.stopped}")
+        lines += _describe_undecided([*self.verdicts.values(), *self.case_verdicts.values()])
         if self.gate is not None:
             lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
             lines += [f"  {reason}" for reason in self.gate.reasons]
         return "\n".join(lines)
+
+
+def _describe_undecided(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a line for each frequent reason why questions have no answer, with the number of such questions."""
+    # Reasons quote the reply: the text before the quotation tells the sort of reason.
+    reasons = Counter((v.state, re.split(r"[:'\"]", v.reason)[0].strip()) for v in verdicts if v.reason)
+    examples = {(v.state, re.split(r"[:'\"]", v.reason)[0].strip()): v.reason for v in reversed(verdicts) if v.reason}
+    lines = []
+    for key, count in reasons.most_common(_SHOWN_REASONS):
+        what = "undecided" if key[0] == "abstain" else "failed"
+        lines.append(f"  {count} {what}, such as: {' '.join(examples[key].split()):.200}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -90,14 +106,14 @@ def judge_by_name(
     name: str,
     *,
     labels: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     concurrency: int | None = None,
     cache: Path | None = None,
     budget: int | None = None,
     uncalibrated: bool = False,
     calibrate_only: bool = False,
 ) -> Judged:
-    """Open a back end and judge, see `judge`.
+    """Open a back end and judge, see `run_judge`.
 
     Args:
         name: The back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
@@ -108,15 +124,15 @@ def judge_by_name(
     answers = None
     if name.startswith("mock:"):
         answers = case_labels(run, setup) | (read_right_answers(labels) if labels else {})
-    backend = open_backend(
-        name,
-        labels=answers,
+    settings = BackendSettings(
+        labels=answers or {},
         answer=setup.rubric.answer,
         concurrency=concurrency,
         recorded=(read_backend(run) or {}).get("identity"),
         device=device,
     )
-    return judge(
+    backend = open_backend(name, settings)
+    return run_judge(
         run,
         setup,
         backend,
@@ -125,11 +141,10 @@ def judge_by_name(
         budget=budget,
         uncalibrated=uncalibrated,
         calibrate_only=calibrate_only,
-        progress=True,
     )
 
 
-def judge(
+def run_judge(
     run: Path,
     setup: Setup,
     backend: Backend,
@@ -139,7 +154,6 @@ def judge(
     budget: int | None = None,
     uncalibrated: bool = False,
     calibrate_only: bool = False,
-    progress: bool = False,
 ) -> Judged:
     """Ask all missing questions: first the calibration, then, if the judge passes it, the rest.
 
@@ -149,7 +163,6 @@ def judge(
         budget: The largest number of calls.
         uncalibrated: Ask the rest even if the calibration fails.
         calibrate_only: Ask the calibration alone.
-        progress: Show a progress bar on a terminal.
 
     Raises:
         ValueError: Another judge answered in this folder.
@@ -157,13 +170,13 @@ def judge(
     """
     planned = plan_all(run, setup, backend.identity)
     write_backend(run, name, backend.identity)
-    first = _ask(run, planned.calibration, backend, cache, budget, progress)
+    first = _ask(run, planned.calibration, backend, cache, budget, "calibrate the judge")
     calibrated = read_run(run, planned)
     passed = calibrated.gate is None or calibrated.gate.passed or uncalibrated
     if calibrate_only or not passed or first.stopped:
         return replace(calibrated, outcome=first)
     left = None if budget is None else budget - first.asked
-    second = _ask(run, planned.main, backend, cache, left, progress)
+    second = _ask(run, planned.main, backend, cache, left, "ask the judge")
     return replace(read_run(run, planned), outcome=_sum(first, second))
 
 
@@ -215,9 +228,9 @@ def report_run(run: Path, setup: Setup) -> ReportedRun:
     return ReportedRun(judged, findings.results, run / "report.html")
 
 
-def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, progress: bool) -> Outcome:
+def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, stage: str) -> Outcome:
     return run_questions(
-        plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, progress=progress
+        plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, stage=stage
     )
 
 

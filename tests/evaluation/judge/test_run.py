@@ -14,7 +14,7 @@ from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, re
 from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
-from lorarar.evaluation.judge.run import Judged, judge, judge_by_name, report_run, reread
+from lorarar.evaluation.judge.run import Judged, judge_by_name, report_run, reread, run_judge
 from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile
 from tests.evaluation.judge.sample import planned_run, save_noise
 
@@ -49,7 +49,7 @@ def yes_sayer(run: Path) -> NoisyMock:
 
 
 def judged(run: Path, backend: Backend, **more: object) -> Judged:
-    return judge(run, read_setup(run), backend, "test", **more)
+    return run_judge(run, read_setup(run), backend, "test", **more)
 
 
 def files(run: Path) -> dict[str, bytes]:

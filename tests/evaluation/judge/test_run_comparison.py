@@ -10,7 +10,7 @@ import pytest
 from lorarar.cli.main import main
 from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import plan_run
-from lorarar.evaluation.judge.run import judge
+from lorarar.evaluation.judge.run import run_judge
 from lorarar.evaluation.judge.run_comparison import compare_judges, describe_agreement
 from lorarar.evaluation.statistics.agreement import cohen_kappa, krippendorff_alpha
 from lorarar.evaluation.statistics.proportions import Rate
@@ -20,7 +20,7 @@ from tests.evaluation.judge.test_run import truth, yes_sayer
 
 def judged(folder: Path, specificity: float) -> Path:
     run = planned_run(folder, images=1)
-    judge(run, read_setup(run), replace(yes_sayer(run), specificity=specificity), "test", uncalibrated=True)
+    run_judge(run, read_setup(run), replace(yes_sayer(run), specificity=specificity), "test", uncalibrated=True)
     return run
 
 

@@ -64,7 +64,9 @@ class Setup:
 
 
 def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Setup:
-    """Check a set-up, lock it with hashes and write the folder; a plan without replies is replaced.
+    """Check a set-up, lock it with hashes and write the folder.
+
+    A plan without replies is replaced. A folder with replies keeps its plan, which must be the same.
 
     Args:
         references: The file of the references.
@@ -74,21 +76,12 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         The set-up with the hashes of the items.
 
     Raises:
-        ValueError: The items or references are refused, or the folder already holds replies.
+        ValueError: The items or references are refused, or the folder holds replies to another plan.
     """
-    if (run / LOG).exists():
-        raise ValueError(
-            f"expected a folder without replies, {run} holds replies to another plan: choose another folder, or delete "
-            f"{run / LOG}"
-        )
     check_items(setup.items, setup.references)
     _check_references(setup)
     locked, hashes = replace(setup, items=tuple(lock_items(setup.items, setup.images))), _hashes(setup)
-    run.mkdir(parents=True, exist_ok=True)
-    for folder in (CASES, PERTURBATIONS):  # images that were drawn for an earlier plan
-        shutil.rmtree(run / folder, ignore_errors=True)
-    write_manifest(run / MANIFEST, locked.items)
-    plan = {
+    settings = {
         "images": _relative(setup.images, run),
         "references": _relative(references, run),
         "reference_root": _relative(setup.references.root, run),
@@ -98,11 +91,17 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         "repeats": setup.repeats,
         "cases": setup.cases,
         "perturbations": setup.perturbations,
-        "manifest_sha256": fingerprint(run, MANIFEST),
         "reference_sha256": hashes,
-        "shown": {"longest_side": LONGEST_SIDE, "images": _decode_all(locked, hashes)},
     }
-    write_json(run / PLAN, plan)
+    if (run / LOG).exists():
+        _check_same_plan(run, locked, settings)
+        return locked
+    run.mkdir(parents=True, exist_ok=True)
+    for folder in (CASES, PERTURBATIONS):  # images that were drawn for an earlier plan
+        shutil.rmtree(run / folder, ignore_errors=True)
+    write_manifest(run / MANIFEST, locked.items)
+    shown = {"longest_side": LONGEST_SIDE, "images": _decode_all(locked, hashes)}
+    write_json(run / PLAN, {**settings, "manifest_sha256": fingerprint(run, MANIFEST), "shown": shown})
     return locked
 
 
@@ -150,6 +149,20 @@ def write_backend(run: Path, name: str, identity: Mapping[str, Any]) -> None:
             "another folder for another judge"
         )
     write_json(run / BACKEND, {"name": name, "identity": dict(identity)})
+
+
+def _check_same_plan(run: Path, setup: Setup, settings: Mapping[str, Any]) -> None:
+    """Refuse a plan that differs from that of a folder with replies."""
+    text = (run / PLAN).read_text(encoding="utf-8") if (run / PLAN).is_file() else "{}"
+    earlier = renamed_settings(json.loads(text), "JudgePlan")
+    differing = [name for name, value in settings.items() if earlier.get(name) != value]
+    if not (run / MANIFEST).is_file() or read_manifest(run / MANIFEST) != list(setup.items):
+        differing.append("manifest")
+    if differing:
+        raise ValueError(
+            f"expected a folder without replies, {run} holds replies to another plan, which differs in "
+            f"{', '.join(differing)}: choose another folder, or delete {run / LOG}"
+        )
 
 
 def _check_unchanged(run: Path, setup: Setup, plan: Mapping[str, Any]) -> None:

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from lorarar.evaluation.judge.ask.reply_log import ReplyLog, is_settled, read_replies
 from lorarar.evaluation.judge.records import Backend, Question, Reply
+from lorarar.storage import Stage, progress
 
 # After this many failures in a row the server is taken to be down, and the run stops.
-MAX_FAILURES_IN_A_ROW = 32
+MAX_FAILURES_IN_A_ROW = 16
+# After this many replies in a row that end before the answer, the run stops, since each of them is paid.
+MAX_CUT_IN_A_ROW = 8
 _CACHE = "replies.jsonl"
 
 
@@ -49,7 +49,7 @@ def run_questions(
     refused: Mapping[str, str] | None = None,
     cache: Path | None = None,
     budget: int | None = None,
-    progress: bool = False,
+    stage: str = "ask the judge",
 ) -> Outcome:
     """Ask every question that has no settled reply yet. Equal questions are asked once.
 
@@ -58,7 +58,7 @@ def run_questions(
         refused: The reasons why questions cannot be asked, by question id.
         cache: A folder of replies that several runs share.
         budget: The largest number of calls.
-        progress: Show a progress bar on a terminal.
+        stage: Name of the work beside the progress bar.
 
     Raises:
         OSError: The log cannot be written, or another run uses it.
@@ -71,9 +71,9 @@ def run_questions(
             _recall(missing, read_replies(cache / _CACHE), work)
         work.waiting.extend(missing.values())
         total = len({q.id for q in questions})
-        with tqdm(total=total, disable=None if progress else True, unit="question") as bar:
-            bar.update(total - len(missing))
-            work.bar = bar
+        with progress(stage, total, "questions") as advance:
+            advance(total - len(missing))
+            work.advance = advance
             _ask_all(backend, work)
     if cache is not None:
         _remember(cache, questions, work.outcome.replies)
@@ -89,7 +89,8 @@ class _Work:
     budget: int | None
     waiting: deque[Question] = field(default_factory=deque)
     failures_in_a_row: int = 0
-    bar: Any = None
+    cut_in_a_row: int = 0
+    advance: Stage | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, count: int) -> list[Question]:
@@ -110,15 +111,17 @@ class _Work:
         with self.lock:
             self.store(question, reply)
             self.outcome.failed += bool(reply.failure)
-            if reply.failure and not reply.invalid_input:
-                self.failures_in_a_row += 1
-            else:
-                self.failures_in_a_row = 0
+            self.failures_in_a_row = self.failures_in_a_row + 1 if reply.failure and not reply.invalid_input else 0
+            self.cut_in_a_row = self.cut_in_a_row + 1 if reply.finish_reason == "length" else 0
             if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
                 self.outcome.stopped = f"{MAX_FAILURES_IN_A_ROW} failures in a row, the last: {reply.failure}"
-            if self.bar is not None:
-                self.bar.update()
-                self.bar.set_postfix(failed=self.outcome.failed, refresh=False)
+            elif self.cut_in_a_row >= MAX_CUT_IN_A_ROW:
+                self.outcome.stopped = (
+                    f"{MAX_CUT_IN_A_ROW} replies in a row were cut off before an answer: plan another run, and give the "
+                    "model more tokens or less effort (?max_tokens=NUMBER&effort=low after the server's URL)"
+                )
+            if self.advance is not None:
+                self.advance(note=f"{self.outcome.failed} failed" if self.outcome.failed else None)
 
     def store(self, question: Question, reply: Reply) -> None:
         """Store a reply in the log and in the outcome."""

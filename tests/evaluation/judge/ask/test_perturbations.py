@@ -16,7 +16,7 @@ from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import plan_all, plan_run
 from lorarar.evaluation.judge.read.scores import voting
 from lorarar.evaluation.judge.records import Question
-from lorarar.evaluation.judge.run import judge, report_run
+from lorarar.evaluation.judge.run import report_run, run_judge
 from tests.evaluation.judge.sample import LAYOUT, planned_run
 from tests.evaluation.judge.test_run import truth, yes_sayer
 
@@ -113,7 +113,7 @@ class Wavering:
 
 
 def test_the_report_says_how_often_answers_agree(run: Path) -> None:
-    result = judge(run, read_setup(run), Wavering(run), "test")
+    result = run_judge(run, read_setup(run), Wavering(run), "test")
     assert result.code() == 0
     page = report_run(run, read_setup(run)).page
     report = json.loads((run / "results.json").read_text())["results"]

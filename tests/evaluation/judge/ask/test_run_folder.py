@@ -95,8 +95,13 @@ def test_a_plan_that_was_asked_about_is_not_replaced(run: Path, tmp_path: Path) 
     plan_run(run, tmp_path / "images", tmp_path / "references" / "references.yaml", **again)
     assert read_setup(run).cases == 2
     (run / "log.jsonl").touch()
-    with pytest.raises(ValueError, match="holds replies to another plan"):
-        plan_run(run, tmp_path / "images", tmp_path / "references" / "references.yaml", **again)
+    before = (run / "plan.json").read_bytes()
+    plan_run(run, tmp_path / "images", tmp_path / "references" / "references.yaml", **again)  # the same plan
+    assert (run / "plan.json").read_bytes() == before
+    for change in ({"cases": 3}, {"ignore": ["*/dog+ink/0.png"]}):
+        named = "manifest" if "ignore" in change else "cases"
+        with pytest.raises(ValueError, match=f"holds replies to another plan, which differs in {named}: choose"):
+            plan_run(run, tmp_path / "images", tmp_path / "references" / "references.yaml", **again | change)
 
 
 def test_unplanned_folders(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ import pytest
 from lorarar.evaluation.judge.ask.backends.mocks import TruthMock, read_right_answers
 from lorarar.evaluation.judge.ask.reply_log import read_replies
 from lorarar.evaluation.judge.ask.run_folder import read_setup
-from lorarar.evaluation.judge.ask.runner import MAX_FAILURES_IN_A_ROW, run_questions
+from lorarar.evaluation.judge.ask.runner import MAX_CUT_IN_A_ROW, MAX_FAILURES_IN_A_ROW, run_questions
 from lorarar.evaluation.judge.plan import case_labels, plan_all
 from lorarar.evaluation.judge.records import Question, Reply
-from lorarar.evaluation.judge.run import judge, report_run
+from lorarar.evaluation.judge.run import report_run, run_judge
 from tests.evaluation.judge.ask.slow_run import SlowMock, make_questions, run, write_questions
 from tests.evaluation.judge.sample import planned_run
 
@@ -116,7 +116,7 @@ def test_a_server_that_has_gone_is_not_asked_on(tmp_path: Path) -> None:
     assert MAX_FAILURES_IN_A_ROW <= len(backend.asked) < MAX_FAILURES_IN_A_ROW + 4
     assert outcome.left == 200
     assert "failures in a row, the last: HTTP 503" in outcome.stopped
-    mixed = Answers(lambda q: yes(q) if int(q.id[1:]) % 30 == 0 else Reply(failure="HTTP 503"))
+    mixed = Answers(lambda q: yes(q) if int(q.id[1:]) % 12 == 0 else Reply(failure="HTTP 503"))
     assert run_questions(make_questions(200), mixed, tmp_path / "2").asked == 200
     bad_images = Answers(lambda q: Reply(failure="bad image", invalid_input=True))
     assert run_questions(make_questions(200), bad_images, tmp_path / "3").asked == 200
@@ -167,7 +167,7 @@ def finish(run: Path) -> dict[str, bytes]:
     """Everything that is written when all answers are there."""
     setup = read_setup(run)
     labels = case_labels(run, setup) | read_right_answers(run.parent / "labels.jsonl")
-    judged = judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
+    judged = run_judge(run, setup, SlowMock(run, labels, 0), "slow", uncalibrated=True)
     assert judged.outcome is not None
     assert judged.outcome.asked == 0
     report_run(run, setup)
@@ -205,5 +205,14 @@ def test_killed_twenty_times_and_resumed(tmp_path: Path) -> None:
 
 def test_the_bar_is_silent_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mock = TruthMock({(q.item, "content"): 1 for q in make_questions(3)})
-    run_questions(make_questions(3), mock, tmp_path / "log", progress=True)
+    run_questions(make_questions(3), mock, tmp_path / "log")
     assert capsys.readouterr() == ("", "")
+
+
+def test_replies_that_are_cut_off_stop_the_run(tmp_path: Path) -> None:
+    backend = Answers(lambda q: Reply(text="", finish_reason="length"))
+    outcome = run_questions(make_questions(200), backend, tmp_path / "log")
+    assert len(backend.asked) == MAX_CUT_IN_A_ROW
+    assert "cut off before an answer" in outcome.stopped
+    mixed = Answers(lambda q: yes(q) if int(q.id[1:]) % 5 == 0 else Reply(text="", finish_reason="length"))
+    assert run_questions(make_questions(50), mixed, tmp_path / "2").asked == 50

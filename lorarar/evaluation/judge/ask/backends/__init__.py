@@ -7,6 +7,7 @@ encoding      Image encoding for servers: PNG in a data URI, encoded once for al
 loading       Loading of back ends by name
 mocks         Mock back ends, which use no image
 openai        OpenAI-compatible servers, local or hosted: vLLM, Ollama, llama.cpp and others
+redaction     Redaction: removal of a key from texts that a server sends back
 retries       Retries: the waiting time before a busy server is asked again
 transformers  Multimodal models in this process, through transformers: p(yes) from one forward pass
 transport     HTTP transport: a time limit and a size limit for a whole exchange

@@ -9,6 +9,9 @@ from typing import Literal
 from lorarar.evaluation.judge.records import Answer
 
 _REFUSED = (400, 422)  # HTTP statuses for an unknown parameter
+_KEY_REFUSED = (401, 403)
+# Largest numbers of tokens that are tried in turn, where a model spends many tokens on thoughts before it answers.
+_LONGER = (4096, 16384)
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,16 @@ class Capabilities:
         structured: Whether the server follows a JSON schema.
         limit: The name of the parameter for the length of an answer.
         temperature: Whether the temperature may be set; it is then 0.
+        max_tokens: The largest number of tokens of a reply, thoughts included; 0 is the default of the answer's form.
+        effort: The reasoning effort that the server is asked for, such as "low"; "" leaves it to the server.
     """
 
     logprobs: int = 20
     structured: bool = False
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     temperature: bool = True
+    max_tokens: int = 0
+    effort: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,44 +44,85 @@ class ServerTrial:
         message: The error, "" for success.
         model: The model that answered, as the server reports it.
         logprobs: Whether the response had token probabilities.
+        cut: Whether the reply ended at the largest number of tokens.
     """
 
     status: int
     message: str = ""
     model: str = ""
     logprobs: bool = False
+    cut: bool = False
 
 
-def find_capabilities(attempt: Callable[[Capabilities], ServerTrial], answer: Answer) -> tuple[Capabilities, str]:
-    """Try requests with ever fewer parameters until the server accepts one.
+def find_capabilities(
+    attempt: Callable[[Capabilities], ServerTrial],
+    answer: Answer,
+    *,
+    url: str,
+    max_tokens: int = 0,
+    effort: str = "",
+) -> tuple[Capabilities, str]:
+    """Try requests with ever fewer parameters, and then more tokens, until the server answers one.
 
     Args:
         attempt: Sends one small request.
         answer: The form of the answers, which decides the first request's parameters.
+        url: Address of the server, for messages.
+        max_tokens: The largest number of tokens of a reply; 0 finds one that suffices.
+        effort: The reasoning effort to ask for; "" leaves it to the server.
 
     Returns:
         The capabilities, and the model's name as the server reports it.
 
     Raises:
         ConnectionError: The server does not answer.
-        ValueError: The server refuses all requests.
+        ValueError: The server refuses the key or all requests, or cuts off its replies.
     """
     request: Capabilities | None = Capabilities(
-        logprobs=20 if answer in ("yes_no", "pairwise") else 0, structured=answer == "json"
+        logprobs=20 if answer in ("yes_no", "pairwise") else 0,
+        structured=answer == "json",
+        max_tokens=max_tokens,
+        effort=effort,
     )
     trial = ServerTrial(0)
     while request is not None:
         trial = attempt(request)
-        if not trial.message:
+        if not trial.message and not trial.cut:
             return replace(request, logprobs=request.logprobs if trial.logprobs else 0), trial.model
+        if trial.cut:
+            request = _lengthen(request, given=max_tokens > 0)
+            continue
         if trial.status not in _REFUSED:
             break
         request = _reduce(request, trial.message.lower())
+    if trial.status in _KEY_REFUSED:
+        raise ValueError(
+            f"expected a server that accepts the key, found {trial.message}: set LORARAR_API_KEY to a key of this server"
+        )
     if trial.status in (0, 408, 429) or trial.status >= 500:
         raise ConnectionError(
-            f"expected an OpenAI-compatible server, it does not answer: {trial.message}: check the URL"
+            f"expected an OpenAI-compatible server at {url}, found none that answers ({trial.message}): start the "
+            "server, or check the URL"
         )
-    raise ValueError(f"expected an OpenAI-compatible server, it refuses requests with images: {trial.message}")
+    raise ValueError(
+        f"expected an OpenAI-compatible server at {url}, it refuses requests with images ({trial.message}): choose a "
+        "model that takes images"
+    )
+
+
+def _lengthen(request: Capabilities, *, given: bool) -> Capabilities:
+    """Return the request with more tokens for a reply.
+
+    Raises:
+        ValueError: The number of tokens is the user's or the largest one.
+    """
+    longer = [tokens for tokens in _LONGER if tokens > request.max_tokens]
+    if given or not longer:
+        raise ValueError(
+            f"expected a reply to a short question within {request.max_tokens} tokens, found one that is cut off there: "
+            "the model may think at length; add ?max_tokens=NUMBER or ?effort=low to the server's URL"
+        )
+    return replace(request, max_tokens=longer[0])
 
 
 def _reduce(request: Capabilities, complaint: str) -> Capabilities | None:
@@ -98,3 +146,4 @@ def _options(request: Capabilities) -> Iterator[tuple[tuple[str, ...], Capabilit
         yield ("logprob",), replace(request, logprobs=0)
     if request.temperature:
         yield ("temperature",), replace(request, temperature=False)
+    # A server whose models do not think refuses an effort: that is the user's mistake, so it is not dropped.

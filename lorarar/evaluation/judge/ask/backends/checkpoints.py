@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
-from lorarar.storage import sha256
+from lorarar.storage import quiet_libraries, sha256
 
 # The files that decide a model's answers: weights, configurations, vocabulary, chat template.
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
@@ -44,6 +44,7 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
     Raises:
         ValueError: The model cannot be used; the message gives the remedy.
     """
+    quiet_libraries()
     try:
         config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
     except (OSError, ValueError) as error:

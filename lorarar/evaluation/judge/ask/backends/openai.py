@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, RequestOptions
@@ -24,6 +24,7 @@ from lorarar.datasets import ImageError
 from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
+from lorarar.evaluation.judge.ask.backends.redaction import Redactor
 from lorarar.evaluation.judge.ask.backends.retries import RETRIED, backoff, retry_after
 from lorarar.evaluation.judge.ask.backends.transport import LimitedTransport, ResponseRefused, is_loopback
 from lorarar.evaluation.judge.records import Answer, Question, Reply
@@ -84,7 +85,8 @@ def open_openai(
     """Connect to a server and find its capabilities, unless they are recorded.
 
     Args:
-        url: The base, such as http://localhost:8000/v1.
+        url: The base, such as http://localhost:8000/v1. For models that think, it may end with settings:
+            "?max_tokens=8192" (of a whole reply), "?effort=low", or both joined by "&".
         answer: The form of the answers.
         concurrency: The number of simultaneous calls; None is 8.
         recorded: The identity of an earlier start.
@@ -94,13 +96,17 @@ def open_openai(
         ConnectionError: The server does not answer.
     """
     key = _key()
+    url, max_tokens, effort = _read_settings(url)
     _check_url(url, key)
     backend = OpenAIBackend(model, url, key, answer, concurrency or 8, patience or Patience())
     if recorded and (recorded.get("model"), recorded.get("url"), recorded.get("answer")) == (model, url, answer):
-        backend.capabilities = Capabilities(**recorded["capabilities"])
-        backend.served = recorded["served"]
-    else:
-        backend.capabilities, backend.served = find_capabilities(backend.attempt, answer)
+        earlier = Capabilities(**recorded["capabilities"])
+        if effort == earlier.effort and max_tokens in (0, earlier.max_tokens):
+            backend.capabilities, backend.served = earlier, recorded["served"]
+            return backend
+    backend.capabilities, backend.served = find_capabilities(
+        backend.attempt, answer, url=url, max_tokens=max_tokens, effort=effort
+    )
     return backend
 
 
@@ -118,7 +124,7 @@ class OpenAIBackend:
         self.model, self.url, self.answer = model, url, answer
         self.concurrency, self._places = concurrency + _AHEAD, threading.Semaphore(concurrency)
         self.capabilities, self.served = Capabilities(), ""
-        self._key, self._patience = key, patience
+        self._redactor, self._patience = Redactor(key), patience
         self._lot, self._encoder = random.Random(), ImageEncoder()
         self._free_at = 0.0  # when the server may be asked again, monotonic
         transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
@@ -137,7 +143,7 @@ class OpenAIBackend:
             "url": self.url,
             "served": self.served,
             "answer": self.answer,
-            "max_tokens": _MAX_TOKENS[self.answer],
+            "max_tokens": self.capabilities.max_tokens or _MAX_TOKENS[self.answer],
             "capabilities": asdict(self.capabilities),
         }
 
@@ -152,7 +158,8 @@ class OpenAIBackend:
             _request(self.model, images, "Answer with one word: yes.", self.answer, capabilities)
         )
         reply = exchange.reply
-        return ServerTrial(exchange.status, reply.failure, reply.model, bool(reply.top))
+        cut = reply.finish_reason == "length"
+        return ServerTrial(exchange.status, reply.failure, reply.model, bool(reply.top), cut)
 
     def _ask(self, question: Question) -> Reply:
         try:
@@ -181,35 +188,31 @@ class OpenAIBackend:
                 time.sleep(wait)
             else:
                 self._free_at = max(self._free_at, time.monotonic() + wait)
-        return replace(exchange, reply=scrub_reply(exchange.reply, self._clean))
+        return replace(exchange, reply=scrub_reply(exchange.reply, self._redactor.clean))
 
     def _exchange(self, request: bytes) -> _Exchange:
         try:
             # `chat.completions.create` would process the images again, which takes twice as long.
             response = self._client.post("/chat/completions", cast_to=httpx2.Response, content=request, options=_JSON)
-            return _Exchange(read_completion(self._clean_bytes(response.content)), response.status_code)
+            reply = read_completion(self._redactor.clean_bytes(response.content), self.answer)
+            return _Exchange(reply, response.status_code)
         except APIStatusError as error:
             status, headers = error.status_code, error.response.headers
-            failure = Reply(failure=f"HTTP {status}: {self._clean(error.response.text)[:300]}")
+            failure = Reply(failure=f"HTTP {status}: {self._redactor.clean(error.response.text)[:300]}")
             return _Exchange(failure, status, status in RETRIED, retry_after(headers, time.time()))
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            failure = Reply(failure=f"no response: {type(cause).__name__}: {self._clean(str(cause))}"[:300])
+            failure = Reply(failure=f"no response: {type(cause).__name__}: {self._redactor.clean(str(cause))}"[:300])
             return _Exchange(failure, 0, again=not isinstance(cause, ResponseRefused))
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
-            return _Exchange(Reply(failure=f"{type(error).__name__}: {self._clean(str(error))}"[:300]), 0)
-
-    def _clean(self, text: str) -> str:
-        """Remove the key, which a server may send back."""
-        return text.replace(self._key, "[key]") if self._key else text
-
-    def _clean_bytes(self, body: bytes) -> bytes:
-        return body.replace(self._key.encode(), b"[key]") if self._key else body
+            return _Exchange(Reply(failure=f"{type(error).__name__}: {self._redactor.clean(str(error))}"[:300]), 0)
 
 
 def _request(model: str, images: Sequence[str], text: str, answer: Answer, capabilities: Capabilities) -> bytes:
     """Return the body of a request. The images are base64, so they are inserted without escaping."""
-    more: dict[str, Any] = {"model": model, capabilities.limit: _MAX_TOKENS[answer]}
+    more: dict[str, Any] = {"model": model, capabilities.limit: capabilities.max_tokens or _MAX_TOKENS[answer]}
+    if capabilities.effort:
+        more["reasoning_effort"] = capabilities.effort
     if capabilities.temperature:
         more["temperature"] = 0
     if capabilities.logprobs:
@@ -228,12 +231,29 @@ def _key() -> str:
     return next((os.environ[name].strip() for name in KEY_VARIABLES if name in os.environ), "")
 
 
+def _read_settings(url: str) -> tuple[str, int, str]:
+    """Return a URL without its query, and the settings max_tokens (0 for none) and effort ("" for none) of the query.
+
+    Raises:
+        ValueError: The query holds anything else.
+    """
+    parts = urlsplit(url)
+    try:
+        settings = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        tokens, effort = int(settings.pop("max_tokens", 0)), settings.pop("effort", "")
+    except ValueError as error:
+        raise ValueError(f"expected settings such as ?max_tokens=8192&effort=low, found ?{parts.query}") from error
+    if settings or tokens < 0:
+        raise ValueError(f"expected the settings max_tokens and effort after the URL, found ?{parts.query}")
+    return urlunsplit(parts._replace(query="")), tokens, effort
+
+
 def _check_url(url: str, key: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected the URL of a server such as http://localhost:8000/v1, found {url!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"expected a URL without credentials or query, found some: set {KEY_VARIABLES[0]} to the key")
+    if parts.username or parts.password or parts.fragment:
+        raise ValueError(f"expected a URL without credentials, found some: set {KEY_VARIABLES[0]} to the key")
     if key and parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
             f"{url}: expected https, since a key is set ({' or '.join(KEY_VARIABLES)}) and would be sent unencrypted: "

@@ -17,7 +17,8 @@ from lorarar.evaluation.judge.ask.backends.checkpoints import load_checkpoint
 from lorarar.evaluation.judge.ask.backends.encoding import load_question_images
 from lorarar.evaluation.judge.read.probabilities import spelling
 from lorarar.evaluation.judge.records import Answer, Question, Reply
-from lorarar.lora import DTYPES
+from lorarar.lora import DTYPES, pick_device
+from lorarar.storage import say_device
 
 # One-word answers come from one forward pass; other answers are generated, up to these numbers of tokens.
 _WORDS: Mapping[Answer, tuple[str, str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
@@ -26,7 +27,7 @@ _LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192}
 LoadedQuestion = tuple[Question, Sequence[Image.Image]]
 
 
-def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cpu") -> TransformersBackend:
+def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "auto") -> TransformersBackend:
     """Open a model by name; the default dtype is fp32 on a CPU and fp16 elsewhere.
 
     Args:
@@ -42,8 +43,9 @@ def open_transformers(name: str, *, answer: Answer = "yes_no", device: str = "cp
         raise ValueError(f"{name}: expected settings of batch, dtype, revision, found {sorted(unknown)}")
     if "batch" in options:
         options["batch"] = int(options["batch"])
-    options.setdefault("dtype", "fp32" if device == "cpu" else "fp16")
-    return TransformersBackend(model, answer=answer, device=device, **options)
+    place = str(pick_device(device))
+    options.setdefault("dtype", "fp32" if place == "cpu" else "fp16")
+    return TransformersBackend(model, answer=answer, device=place, **options)
 
 
 class TransformersBackend:
@@ -53,7 +55,7 @@ class TransformersBackend:
         model: A folder in transformers' layout, or a hub id; safetensors only, without code from the checkpoint.
         answer: The form of the answers; the words of a one-word answer must be tokens.
         revision: Of a hub id.
-        device: Of the model.
+        device: Of the model, a name for `lorarar.lora.pick_device`.
         dtype: "fp32", "fp16" or "bf16".
         batch: Questions in one forward pass.
 
@@ -67,12 +69,14 @@ class TransformersBackend:
         *,
         answer: Answer = "yes_no",
         revision: str | None = None,
-        device: str = "cpu",
+        device: str = "auto",
         dtype: str = "fp32",
         batch: int = 8,
     ) -> None:
         if dtype not in DTYPES or batch < 1:
             raise ValueError(f"expected a dtype of {sorted(DTYPES)} and a positive batch, found {dtype!r} and {batch}")
+        device = str(pick_device(device))  # what ran is the identity, not "auto"
+        say_device(device, dtype)
         loaded = load_checkpoint(model, revision=revision, device=device, dtype=DTYPES[dtype])
         self._processor, self._model, self._device, self._batch = loaded.processor, loaded.model, device, batch
         self._identity: dict[str, str | int] = {

@@ -12,7 +12,7 @@ import pytest
 
 from lorarar.evaluation.judge.ask.backends.openai import Patience, open_openai
 from lorarar.evaluation.judge.ask.run_folder import read_setup
-from lorarar.evaluation.judge.run import judge, report_run
+from lorarar.evaluation.judge.run import report_run, run_judge
 from tests.evaluation.judge.ask.backends.server import (
     Handler,
     Play,
@@ -76,11 +76,11 @@ def test_every_fault_in_one_run(
     setup = read_setup(run)
     with serving(answer()) as server:
         backend = open_openai("m", server.url, concurrency=1, patience=PATIENCE)
-        judge(run, setup, backend, "faulty", calibrate_only=True)
+        run_judge(run, setup, backend, "faulty", calibrate_only=True)
         before = len(server.requests)
         plays = [play for behaviour, _ in FAULTS for play in behaviour]
         server.plays.extend(plays)
-        judged = judge(run, setup, backend, "faulty", uncalibrated=True)
+        judged = run_judge(run, setup, backend, "faulty", uncalibrated=True)
         assert len(server.requests) - before == 64 + len(plays) - len(FAULTS)
     print(judged.describe())
     report_run(run, setup)

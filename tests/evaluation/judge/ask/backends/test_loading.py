@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorarar.evaluation.judge.ask.backends.loading import open_backend
+from lorarar.evaluation.judge.ask.backends.loading import BackendSettings, open_backend
 from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock
 
 LABELS = {("i0", "content"): 1}
@@ -12,9 +12,9 @@ LABELS = {("i0", "content"): 1}
 
 def test_backends_by_name() -> None:
     assert isinstance(open_backend("mock:truth"), TruthMock)
-    noisy = open_backend("mock:noisy?sensitivity=0.75&seed=3", labels=LABELS)
+    noisy = open_backend("mock:noisy?sensitivity=0.75&seed=3", BackendSettings(LABELS))
     assert noisy == NoisyMock(LABELS, sensitivity=0.75, seed=3)
-    assert open_backend("mock:noisy", labels=LABELS) == NoisyMock(LABELS)
+    assert open_backend("mock:noisy", BackendSettings(LABELS)) == NoisyMock(LABELS)
 
 
 @pytest.mark.parametrize(

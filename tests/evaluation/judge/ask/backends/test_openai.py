@@ -311,16 +311,50 @@ def test_the_length_parameter_of_newer_models(tmp_path: Path) -> None:
 
 def test_servers_that_cannot_be_used(server: FakeServer) -> None:
     server.default = error(503)
-    with pytest.raises(ConnectionError, match="does not answer: HTTP 503"):
+    with pytest.raises(ConnectionError, match="found none that answers .HTTP 503"):
         opened(server)
     server.default = error(401, "wrong key")
-    with pytest.raises(ValueError, match="refuses requests with images: HTTP 401"):
+    with pytest.raises(ValueError, match="expected a server that accepts the key, found HTTP 401"):
         opened(server)
     server.default = error(400, "images are not supported")
     with pytest.raises(ValueError, match="images are not supported"):
         opened(server)
-    with pytest.raises(ConnectionError, match="does not answer: no response"):
+    with pytest.raises(ConnectionError, match="found none that answers .no response"):
         open_openai("m", "http://127.0.0.1:9", patience=QUICK)
+
+
+def thinking(tokens: int) -> Play:
+    """Answer only where the reply may have this many tokens, as a model that thinks first."""
+
+    def play(handler: Handler) -> None:
+        cut = handler.server.requests[-1]["max_tokens"] < tokens
+        answer("" if cut else "Yes", finish="length" if cut else "stop")(handler)
+
+    return play
+
+
+def test_a_model_that_thinks_gets_more_tokens(server: FakeServer, question: Question) -> None:
+    server.default = thinking(900)
+    backend = opened(server)
+    assert backend.capabilities.max_tokens == 4096
+    assert backend.ask([question])[0].text == "Yes"
+    assert [request["max_tokens"] for request in server.requests] == [64, 4096, 4096]
+    again = open_openai("m", server.url, patience=QUICK, recorded=dict(backend.identity))
+    assert again.capabilities == backend.capabilities
+    assert len(server.requests) == 3
+
+
+def test_tokens_and_effort_of_the_user(server: FakeServer, question: Question) -> None:
+    server.default = thinking(900)
+    backend = open_openai("m", f"{server.url}?max_tokens=1000&effort=low", patience=QUICK)
+    assert backend.ask([question])[0].text == "Yes"
+    assert server.requests[-1]["reasoning_effort"] == "low"
+    assert backend.identity["url"] == server.url
+    with pytest.raises(ValueError, match=r"within 500 tokens, found one that is cut off there"):
+        open_openai("m", f"{server.url}?max_tokens=500", patience=QUICK)
+    server.default = thinking(100_000)
+    with pytest.raises(ValueError, match=r"within 16384 tokens.*effort=low"):
+        opened(server)
 
 
 def test_the_key_stays_secret(server: FakeServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -347,7 +381,8 @@ def test_the_key_stays_secret(server: FakeServer, tmp_path: Path, capfd: pytest.
         ("ftp://localhost/v1", "expected the URL"),
         ("localhost:8000", "expected the URL"),
         ("https://user:pw@example.org/v1", "without credentials"),
-        ("https://example.org/v1?key=1", "without credentials"),
+        ("https://example.org/v1?key=1", "expected the settings max_tokens and effort"),
+        ("https://example.org/v1?max_tokens=many", "expected settings such as"),
     ],
 )
 def test_urls_that_are_refused(url: str, message: str) -> None:
