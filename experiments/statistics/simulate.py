@@ -109,9 +109,9 @@ def rejections(size: int, interaction: tuple[float, float, float], gain: float) 
         first, second = (images(random, shared + change + g) for change, g in zip(changes, (0, gain), strict=True))
         pairs = (second - first).mean(2).ravel()
         p = {
-            "pairs": sign_flip(pairs, draws=FLIPS, seed=repeat),
-            "contents": sign_flip(pairs, list(contents), draws=FLIPS, seed=repeat),
-            "styles": sign_flip(pairs, list(styles), draws=FLIPS, seed=repeat),
+            "pairs": sign_flip(pairs, draws=FLIPS, seed=repeat).p,
+            "contents": sign_flip(pairs, list(contents), draws=FLIPS, seed=repeat).p,
+            "styles": sign_flip(pairs, list(styles), draws=FLIPS, seed=repeat).p,
         }
         low, high = crossed(second - first, repeat)
         differs = {name: value < 0.05 for name, value in p.items()}

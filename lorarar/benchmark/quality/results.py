@@ -74,6 +74,8 @@ class RowComparison:
 
     Attributes:
         p_holm: P value of a sign-flip test, after Holm's correction.
+        p_error: Standard error of the p value before the correction, where sign patterns were drawn; 0 where it is
+            exact.
         differs: Whether `p_holm` is below 0.05 and the interval excludes 0.
     """
 
@@ -84,6 +86,7 @@ class RowComparison:
     high: float
     p_holm: float
     differs: bool
+    p_error: float = 0.0
 
 
 Comparisons = Mapping[str, Sequence[RowComparison]]  # metric -> comparisons
@@ -203,12 +206,19 @@ def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
 
 def _compare(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[RowComparison]:
     estimates = [paired_interval(values[first], values[second]) for first, second in pairs]
-    p = [sign_flip((values[first] - values[second]).mean(2).reshape(-1)) for first, second in pairs]
+    tests = [sign_flip((values[first] - values[second]).mean(2).reshape(-1)) for first, second in pairs]
+    adjusted = holm([test.p for test in tests])
     comparisons = []
-    for (first, second), estimate, p_holm in zip(pairs, estimates, holm(p), strict=True):
-        differs = p_holm < _SIGNIFICANCE and estimate.excludes_zero()
+    for (first, second), estimate, test, p_holm in zip(pairs, estimates, tests, adjusted, strict=True):
         comparisons.append(
-            RowComparison(first, second, **asdict(_rounded(estimate)), p_holm=round(p_holm, 6), differs=differs)
+            RowComparison(
+                first,
+                second,
+                **asdict(_rounded(estimate)),
+                p_holm=round(p_holm, 6),
+                differs=p_holm < _SIGNIFICANCE and estimate.excludes_zero(),
+                p_error=round(test.error, 6),
+            )
         )
     return comparisons
 

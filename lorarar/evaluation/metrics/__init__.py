@@ -13,6 +13,8 @@ reasons    Reasons for gaps: why a metric was not measured, and what to do about
 results    Results of methods: means with intervals, ranks and shares of flagged images
 run        Run of `lorarar metrics`: from a configuration to the files of a measurement
 scoring    Scoring: from features to the scores of images and of pairs
+settings   Settings of `lorarar metrics`, readable without torch
+table      Table: every metric with its function
 """
 
 import lazy_loader

@@ -8,7 +8,10 @@ from .features import image_features as image_features
 from .measures import cosine_fidelity as cosine_fidelity
 from .measures import normalise as normalise
 from .measures import vendi as vendi
-from .run import MetricsConfig as MetricsConfig
 from .run import measure_metrics as measure_metrics
 from .run import run_metrics as run_metrics
 from .scoring import score_all as score_all
+from .settings import MetricsConfig as MetricsConfig
+from .table import METRICS as METRICS
+from .table import Metric as Metric
+from .table import PairFeatures as PairFeatures

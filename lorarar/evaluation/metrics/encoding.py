@@ -84,7 +84,6 @@ def encode_items(
     *,
     triggers: Iterable[str] = (),
     cache: Path | None = None,
-    progress: bool = False,
 ) -> EncodedItems:
     """Encode items, the references of their concepts and their prompts.
 
@@ -95,7 +94,6 @@ def encode_items(
         encoders: The encoder of each metric.
         triggers: Words that are removed from prompts, see `lorarar.evaluation.metrics.cleaning`.
         cache: Folder of features, see `lorarar.evaluation.metrics.features.image_features`.
-        progress: Whether to show a progress bar.
     """
     concepts = sorted({(axis, getattr(item, axis)) for item in items for axis in AXES})
     reference_sets = [[ImageFile(references.root, p) for p in references.concepts[key].images] for key in concepts]
@@ -105,13 +103,13 @@ def encode_items(
 
     def encode_once(encoder: VisionEncoder) -> Features:
         if id(encoder) not in by_encoder:
-            by_encoder[id(encoder)] = image_features(files, encoder, cache=cache, progress=progress)
+            by_encoder[id(encoder)] = image_features(files, encoder, cache=cache)
         return by_encoder[id(encoder)]
 
     content, style = encode_once(encoders.content), encode_once(encoders.style)
     grams, text, texts = None, None, dict[str, Float64Array]()
     if isinstance(encoders.gram, MapEncoder):
-        grams = gram_features(files, encoders.gram, cache=cache, progress=progress)
+        grams = gram_features(files, encoders.gram, cache=cache)
     if isinstance(encoders.text, TextEncoder):
         texts = _encode_prompts({item.prompt for item in items}, triggers, encoders.text)
         text = encode_once(encoders.text)

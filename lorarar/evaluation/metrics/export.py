@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import Item, manifest_key
+from lorarar.evaluation.metrics.encoders.loading import ENCODERS
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
 from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
+from lorarar.evaluation.metrics.table import METRICS
+from lorarar.evaluation.report.flag_names import FLAGS
 from lorarar.evaluation.report.metrics_section import METRICS_FILE, METRICS_LIMITATION
 from lorarar.evaluation.report.tables import DASH, show_estimate, show_number, show_rate
 from lorarar.storage import lorarar_version, plain, write_csv, write_json, write_text
@@ -59,7 +61,7 @@ class Measurement:
         ]
         lines += [f"refused {name}: {reason}" for _, name, reason in self.refusals()]
         lines += [
-            f"not measured: {FEATURE_METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()
+            f"not measured: {METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()
         ]
         return "\n".join(lines)
 
@@ -97,6 +99,11 @@ def _json(measurement: Measurement) -> dict[str, Any]:
             part: {"name": encoder.name, "sha256": encoder.sha256, "resize": encoder.resize}
             for part, encoder in measurement.encoders.items()
         },
+        "metrics": [
+            {"name": name, "title": metric.title, "better": metric.better, "form": metric.form}
+            for name, metric in METRICS.items()
+        ],
+        "plugins": _plugins(measurement),
         "copy_threshold": measurement.threshold,
         "refused": measurement.refused,
         "not_measured": measurement.not_measured,
@@ -105,9 +112,14 @@ def _json(measurement: Measurement) -> dict[str, Any]:
     }
 
 
+def _plugins(measurement: Measurement) -> dict[str, str]:
+    """Return the plugins that had a part in a measurement, each with its SHA-256."""
+    return METRICS.plugins(METRICS) | ENCODERS.plugins(encoder.name for encoder in measurement.encoders.values())
+
+
 def _rows(images: Sequence[ImageScores]) -> Iterator[list[str | int | float | None]]:
     """Yield the rows of metrics.csv: a header, then one row per image."""
-    metrics = [name for name, metric in FEATURE_METRICS.items() if not metric.whole]
+    metrics = [name for name, metric in METRICS.items() if not metric.whole]
     yield ["item", "path", *_LABELS, "seed", "prompt", "refused", *metrics, *FLAGS]
     for image in images:
         item = image.item
@@ -123,40 +135,42 @@ def _markdown(measurement: Measurement) -> str:
         lines += [f"## Prompt type: {_cell(group.prompt_type)}", "", f"Intervals (95 %) cover {group.covers}.", ""]
         lines += [*_scores(group), "", *_ranks(group), "", *_flags(group), "", *_classes(group), ""]
     if measurement.not_measured:
-        gaps = [(FEATURE_METRICS[name].title, reason) for name, reason in measurement.not_measured.items()]
+        gaps = [(METRICS[name].title, reason) for name, reason in measurement.not_measured.items()]
         lines += [*_table(("not measured", "why"), gaps), ""]
     if refusals := list(measurement.refusals()):
         lines += [*_table(("refused", "which", "why"), refusals), ""]
     encoders = [(part, e.name, e.resize, f"`{e.sha256}`") for part, e in measurement.encoders.items()]
     lines += _table(("part", "encoder", "resizing", "SHA-256 of its weights"), encoders)
+    if plugins := [(name, f"`{sha256}`") for name, sha256 in _plugins(measurement).items()]:
+        lines += ["", *_table(("plugin", "SHA-256"), plugins)]
     return "\n".join(lines) + "\n"
 
 
 def _scores(group: PromptTypeResults) -> list[str]:
-    header = ("method", "images", *(f"{metric.title} ({metric.better})" for metric in FEATURE_METRICS.values()))
+    header = ("method", "images", *(f"{metric.title} ({metric.better})" for metric in METRICS.values()))
     rows = []
     for result in group.methods:
-        cells = [show_estimate(result.scores[name], metric.form) for name, metric in FEATURE_METRICS.items()]
+        cells = [show_estimate(result.scores[name], metric.form) for name, metric in METRICS.items()]
         rows.append((result.method, str(result.images), *cells))
     return _table(header, rows)
 
 
 def _ranks(group: PromptTypeResults) -> list[str]:
     rows = [
-        (result.method, *(show_number(result.ranks[name].overall) for name in FEATURE_METRICS))
+        (result.method, *(show_number(result.ranks[name].overall) for name in METRICS))
         for result in group.methods
         if result.ranks
     ]
-    return _table(("mean rank, 1 is best", *(metric.title for metric in FEATURE_METRICS.values())), rows)
+    return _table(("mean rank, 1 is best", *(metric.title for metric in METRICS.values())), rows)
 
 
 def _classes(group: PromptTypeResults) -> list[str]:
     rows = []
     for result in group.methods:
         for name, values in result.classes.items():
-            cells = [_number(values[metric], definition.form) for metric, definition in FEATURE_METRICS.items()]
+            cells = [_number(values[metric], definition.form) for metric, definition in METRICS.items()]
             rows.append((result.method, name, *cells))
-    return _table(("method", "class", *(metric.title for metric in FEATURE_METRICS.values())), rows)
+    return _table(("method", "class", *(metric.title for metric in METRICS.values())), rows)
 
 
 def _flags(group: PromptTypeResults) -> list[str]:

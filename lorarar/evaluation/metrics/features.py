@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from lorarar.datasets import LONGEST_SIDE, ImageError, fingerprint, load_image
+from lorarar.evaluation.metrics.encoders.loading import ENCODERS
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray, MapEncoder, VisionEncoder
 from lorarar.evaluation.metrics.measures import gram
-from lorarar.storage import atomic_write, digest, write_json
+from lorarar.storage import atomic_write, digest, progress, write_json
 
 _Encode = Callable[[Sequence[Image.Image]], FeatureArray]
 _VERSION = 1  # of the computation in this file; a new number makes older caches invalid
@@ -51,9 +51,7 @@ class Features:
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
 
-def image_features(
-    files: Iterable[ImageFile], encoder: VisionEncoder, *, cache: Path | None = None, progress: bool = False
-) -> Features:
+def image_features(files: Iterable[ImageFile], encoder: VisionEncoder, *, cache: Path | None = None) -> Features:
     """Encode image files.
 
     Args:
@@ -61,23 +59,19 @@ def image_features(
         encoder: The encoder.
         cache: Folder of features. A row is found by the SHA-256 of its file, the encoder, the encoder's weights and
             the way of resizing; None caches nothing.
-        progress: Whether to show a progress bar.
     """
-    return _collect(files, encoder, "image", encoder.encode_images, cache, progress)
+    return _collect(files, encoder, "image", encoder.encode_images, cache)
 
 
-def gram_features(
-    files: Iterable[ImageFile], encoder: MapEncoder, *, cache: Path | None = None, progress: bool = False
-) -> Features:
+def gram_features(files: Iterable[ImageFile], encoder: MapEncoder, *, cache: Path | None = None) -> Features:
     """Encode image files as Gram matrices, see `gram_vectors`.
 
     Args:
         files: The image files.
         encoder: An encoder with feature maps.
         cache: As for `image_features`.
-        progress: Whether to show a progress bar.
     """
-    return _collect(files, encoder, "gram", lambda images: gram_vectors(encoder, images), cache, progress)
+    return _collect(files, encoder, "gram", lambda images: gram_vectors(encoder, images), cache)
 
 
 def gram_vectors(encoder: MapEncoder, images: Sequence[Image.Image]) -> FeatureArray:
@@ -119,7 +113,6 @@ def _collect(
     kind: str,
     encode: _Encode,
     cache: Path | None,
-    progress: bool,
 ) -> Features:
     features, folder = Features(), None if cache is None else _cache_folder(cache, encoder, kind)
     missing = []
@@ -130,16 +123,15 @@ def _collect(
         else:
             features.cached += 1
             features.rows.update(dict.fromkeys(content.files, row))
-    # tqdm: None shows the bar on a terminal only.
-    with tqdm(
-        total=len(missing), disable=None if progress else True, unit="image", desc=f"{encoder.name} {kind}"
-    ) as bar:
+    with progress(
+        f"encode by {encoder.name}" + (" (Gram)" if kind == "gram" else ""), len(missing), "images"
+    ) as advance:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
             results = _encode_files([content.files[0] for content in chunk], encode)
             for content, result in zip(chunk, results, strict=True):
                 _add(features, content, result, folder)
-            bar.update(len(chunk))
+            advance(len(chunk))
     return features
 
 
@@ -193,6 +185,7 @@ def _cache_folder(cache: Path, encoder: VisionEncoder, kind: str) -> Path:
     """Return the folder of the features of one encoder; about.json there describes them."""
     about = {"encoder": encoder.name, "sha256": encoder.sha256, "resize": encoder.resize, "features": kind}
     about |= {"longest_side": str(LONGEST_SIDE), "version": str(_VERSION)}
+    about |= {f"plugin {name}": sha256 for name, sha256 in ENCODERS.plugins([encoder.name]).items()}
     folder = cache / f"{encoder.name}_{kind}_{digest(about)[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "about.json", about)

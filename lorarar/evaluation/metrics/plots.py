@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lorarar.evaluation.metrics.results import PromptTypeResults
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FeatureMetric
+from lorarar.evaluation.metrics.table import METRICS, Metric
 from lorarar.evaluation.statistics.bootstrap import Estimate
 
 # Okabe and Ito's palette for colour-blind readers, without its yellow, which is too pale for lines on white.
@@ -63,7 +63,7 @@ def plot_group(group: PromptTypeResults) -> Figure:
 def _draw(group: PromptTypeResults) -> Figure:
     methods = [result.method for result in group.methods]
     panels = {}
-    for name in FEATURE_METRICS:
+    for name in METRICS:
         estimates = [result.scores[name] for result in group.methods]
         if any(estimates):
             panels[name] = estimates
@@ -74,7 +74,7 @@ def _draw(group: PromptTypeResults) -> Figure:
     )
     axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for index, (name, estimates) in enumerate(panels.items()):
-        _draw_panel(axes[index], FEATURE_METRICS[name], methods, estimates)
+        _draw_panel(axes[index], METRICS[name], methods, estimates)
         if index % _COLUMNS:
             axes[index].set_yticklabels([])
     for unused in axes[len(panels) :]:
@@ -83,7 +83,7 @@ def _draw(group: PromptTypeResults) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes, metric: FeatureMetric, methods: Sequence[str], estimates: Sequence[Estimate | None]
+    axes: Axes, metric: Metric, methods: Sequence[str], estimates: Sequence[Estimate | None]
 ) -> None:
     for row, estimate in enumerate(estimates):
         if estimate is None:

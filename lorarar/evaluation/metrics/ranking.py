@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lorarar.evaluation.metrics.measures import mean, rank_normalise
 from lorarar.evaluation.metrics.scoring import PairScores
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS
+from lorarar.evaluation.metrics.table import METRICS
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def rank_methods(
     """
     methods = sorted({pair.method for pair in pairs})
     ranks: dict[str, dict[str, Ranks]] = {method: {} for method in methods}
-    for metric in FEATURE_METRICS:
+    for metric in METRICS:
         of_pairs = _rank_pairs(pairs, metric)
         for method in methods:
             ranks[method][metric] = average_ranks(of_pairs[method], content_classes)
@@ -82,7 +82,7 @@ def _rank_pairs(pairs: Sequence[PairScores], metric: str) -> dict[str, dict[tupl
         by_pair[pair.content, pair.style].append(pair)
     ranks: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for key, compared in by_pair.items():
-        values = [FEATURE_METRICS[metric].sign * pair.values.get(metric, math.nan) for pair in compared]
+        values = [METRICS[metric].sign * pair.values.get(metric, math.nan) for pair in compared]
         for pair, rank in zip(compared, rank_normalise(values), strict=True):
             ranks[pair.method][key] = float(rank)
     return ranks

@@ -9,7 +9,7 @@ from lorarar.datasets import Item
 from lorarar.evaluation.metrics.encoders.protocols import MapEncoder, TextEncoder
 from lorarar.evaluation.metrics.encoding import Encoders
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS
+from lorarar.evaluation.metrics.table import METRICS
 
 
 def explain_gaps(
@@ -24,7 +24,7 @@ def explain_gaps(
         encoders: The encoders that scored them.
         base: The method whose images come from the base model alone.
     """
-    missing = [name for name in FEATURE_METRICS if all(math.isnan(pair.values.get(name, math.nan)) for pair in pairs)]
+    missing = [name for name in METRICS if all(math.isnan(pair.values.get(name, math.nan)) for pair in pairs)]
     if all(image.refused for image in images):
         return dict.fromkeys(missing, "no image could be read")
     return {name: _reason(name, items, encoders, base) for name in missing}
@@ -41,7 +41,9 @@ def _reason(name: str, items: Sequence[Item], encoders: Encoders, base: str) -> 
         return f"no image has one of {base!r} at the same pair, prompt and seed"
     if name == "diversity":
         return "no prompt has two readable images of one method and pair"
-    return "no reference of any concept could be read"
+    if name in METRICS.own():
+        return "no reference of any concept could be read"
+    return "its plugin has no value for any pair"
 
 
 def _reason_for_text(items: Sequence[Item], encoders: Encoders) -> str:

@@ -13,7 +13,8 @@ from lorarar.datasets import PROMPT_TYPES
 from lorarar.evaluation.metrics.measures import Float64Array, mean
 from lorarar.evaluation.metrics.ranking import ContentClass, Ranks, rank_methods
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
+from lorarar.evaluation.metrics.table import METRICS
+from lorarar.evaluation.report.flag_names import FLAGS
 from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
 from lorarar.evaluation.statistics.proportions import Rate
 
@@ -140,7 +141,7 @@ def _summarise_method(
     content_classes: Mapping[str, ContentClass],
 ) -> MethodMetrics:
     scores = {}
-    for metric, definition in FEATURE_METRICS.items():
+    for metric, definition in METRICS.items():
         cells = _cells_of_pairs(pairs, metric) if definition.whole else _cells_of_images(images, metric)
         scores[metric] = _estimate(cells)
     refused = sum(bool(image.refused) for image in images)
@@ -162,7 +163,7 @@ def _means_by_class(
     for pair in pairs:
         by_class[content_classes[pair.content].class_].append(pair)
     return {
-        name: {metric: mean(pair.values.get(metric, math.nan) for pair in members) for metric in FEATURE_METRICS}
+        name: {metric: mean(pair.values.get(metric, math.nan) for pair in members) for metric in METRICS}
         for name, members in sorted(by_class.items())
     }
 

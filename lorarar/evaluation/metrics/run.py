@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorarar.datasets import (
@@ -17,70 +16,16 @@ from lorarar.datasets import (
     read_entries,
     read_manifest,
 )
+from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
-from lorarar.evaluation.metrics.encoders.resizing import Resize
 from lorarar.evaluation.metrics.encoding import Encoders, encode_items
 from lorarar.evaluation.metrics.export import Measurement, write_measurement
 from lorarar.evaluation.metrics.ranking import ContentClass
 from lorarar.evaluation.metrics.reasons import explain_gaps
 from lorarar.evaluation.metrics.results import summarise_methods
 from lorarar.evaluation.metrics.scoring import score_all
-
-
-@dataclass(frozen=True)
-class EncoderChoice:
-    """The choice of an encoder, see `lorarar.evaluation.metrics.encoders.load_encoder` for the values.
-
-    Attributes:
-        name: Name of the encoder.
-        path: Weights of the encoder; None where it needs none.
-        resize: How images are brought to its size.
-    """
-
-    name: str
-    path: str | None = None
-    resize: Resize = "scale"
-
-
-@dataclass(frozen=True)
-class MetricsConfig:
-    """Configuration of ``lorarar metrics``.
-
-    Attributes:
-        images: Folder of the images.
-        references: YAML file of concepts and their images. The `category` of a content there groups classes for ranks.
-        output: Folder for the results. In the folder of a judging run they become a section of its report.
-        layout: Pattern of the image paths, from which the manifest is built.
-        manifest: File that lists the images. With neither a layout nor a manifest, the manifest is the one that
-            `lorarar judge plan` wrote into output.
-        ignore: Patterns of paths that the layout skips.
-        reference_root: Folder of the reference images; None is the folder of that file, or `images` in it.
-        splits: Name of the splits in the file of references whose training part must not be scored.
-        content: Encoder for content fidelity, diversity and copies.
-        style: Encoder for style fidelity.
-        gram: Encoder for Gram losses.
-        text: Encoder for controllability; None leaves controllability out.
-        triggers: Words and phrases that are removed from prompts before prompts are compared with images.
-        base: The method whose images come from the base model alone.
-        cache: Folder of features, which runs may share.
-    """
-
-    images: Path
-    references: Path
-    output: Path
-    layout: str | None = None
-    manifest: Path | None = None
-    ignore: tuple[str, ...] = ()
-    reference_root: Path | None = None
-    splits: str | None = None
-    content: EncoderChoice = field(default_factory=lambda: EncoderChoice("tower"))
-    style: EncoderChoice = field(default_factory=lambda: EncoderChoice("tower"))
-    gram: EncoderChoice = field(default_factory=lambda: EncoderChoice("tower"))
-    text: EncoderChoice | None = None
-    triggers: tuple[str, ...] = ()
-    base: str = "base"
-    cache: Path = Path("runs/metrics_cache")
+from lorarar.evaluation.metrics.settings import MetricsConfig
 
 
 def run_metrics(config: MetricsConfig) -> str:
@@ -106,7 +51,6 @@ def run_metrics(config: MetricsConfig) -> str:
         base=config.base,
         content_classes=read_content_classes(config.references, references),
         cache=config.cache,
-        progress=True,
     )
     return write_measurement(config.output, measurement)
 
@@ -121,7 +65,6 @@ def measure_metrics(
     base: str = "base",
     content_classes: Mapping[str, ContentClass] | None = None,
     cache: Path | None = None,
-    progress: bool = False,
 ) -> Measurement:
     """Measure all metrics of some images. Images that cannot be read are counted with a reason.
 
@@ -134,7 +77,6 @@ def measure_metrics(
         base: The method whose images come from the base model alone.
         content_classes: The class of each content; by default its phrase, all in one category.
         cache: Folder of features; None caches nothing.
-        progress: Whether to show a progress bar.
 
     Raises:
         ValueError: The manifest is refused, see `lorarar.datasets.manifest.check_items`.
@@ -142,7 +84,7 @@ def measure_metrics(
     check_items(items, references)
     start = time.perf_counter()
     locked = lock_items(items, root)
-    encoded = encode_items(locked, references, root, encoders, triggers=triggers, cache=cache, progress=progress)
+    encoded = encode_items(locked, references, root, encoders, triggers=triggers, cache=cache)
     images, pairs = score_all(locked, encoded, base=base)
     classes = content_classes or _default_classes(references)
     refusals = encoded.content.refused

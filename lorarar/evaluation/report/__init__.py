@@ -1,6 +1,6 @@
-"""Report parts that the judge and the metrics share: pages, tables, names of metrics.
+"""Report parts that the judge and the metrics share: pages, tables, names of flags.
 
-metric_names     Feature metrics: name, direction and number format of each
+flag_names       Flags of images: what each means
 metrics_section  Metrics section: the part of a judge's report with the results of `lorarar metrics` on the same images
 pages            HTML pages from Jinja templates: all text is escaped, and an unknown name in a template is an error
 tables           Tables of a report, and their numbers as text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import Item, manifest_key
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS, FLAGS
+from lorarar.evaluation.report.flag_names import FLAGS
 from lorarar.evaluation.report.tables import ReportTable, show_estimate, show_number, show_rate
 from lorarar.evaluation.statistics.bootstrap import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
@@ -21,6 +21,7 @@ METRICS_LIMITATION = (
     "in, a content similarity when no style was applied. Read the two together with their harmonic mean and the flags."
 )
 _HASH_LENGTH = 12  # of a hash in the table
+_Definitions = Mapping[str, Mapping[str, str]]  # metric -> its title, direction and number format
 _NO_ROWS = ReportTable((), ())
 
 
@@ -66,25 +67,29 @@ def read_metrics_section(run: Path, items: Iterable[Item]) -> MetricsSection | N
         return MetricsSection(
             f"{METRICS_FILE} is about other images than the judged ones: run `lorarar metrics` again."
         )
+    definitions = {metric["name"]: metric for metric in data.get("metrics", ())}
+    if not definitions:
+        return MetricsSection(f"{METRICS_FILE} is of an earlier version: run `lorarar metrics` again.")
     encoders = [
         (part, encoder["name"], encoder["resize"], encoder["sha256"][:_HASH_LENGTH])
         for part, encoder in sorted(data["encoders"].items())
     ]
     return MetricsSection(
-        groups=tuple(MetricsGroup(group["prompt_type"], _tables(group)) for group in data["groups"]),
-        missing=_missing(data["not_measured"]),
+        groups=tuple(MetricsGroup(group["prompt_type"], _tables(group, definitions)) for group in data["groups"]),
+        missing=_missing(data["not_measured"], definitions),
         encoders=ReportTable(("part", "encoder", "resizing", "SHA-256 of its weights"), encoders),
         refused=_refused(data["refused"]),
     )
 
 
-def _tables(group: Mapping[str, Any]) -> tuple[ReportTable, ...]:
+def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[ReportTable, ...]:
     methods: Sequence[Mapping[str, Any]] = group["methods"]
-    measured = [name for name in FEATURE_METRICS if any(method["scores"].get(name) for method in methods)]
-    header = ("method", *(f"{FEATURE_METRICS[name].title} ({FEATURE_METRICS[name].better})" for name in measured))
+    measured = [name for name in definitions if any(method["scores"].get(name) for method in methods)]
+    header = ("method", *(f"{definitions[name]['title']} ({definitions[name]['better']})" for name in measured))
     scores, ranks, flags = [], [], []
     for method in methods:
-        scores.append((method["method"], *(_show_score(method["scores"][name], name) for name in measured)))
+        shown = [_show_score(method["scores"][name], definitions[name]["form"]) for name in measured]
+        scores.append((method["method"], *shown))
         overall = [method["ranks"].get(name, {}).get("overall") for name in measured]
         ranks.append((method["method"], *map(show_number, overall)))
         flags.append((method["method"], *(show_rate(Rate(**method["flags"][name])) for name in FLAGS)))
@@ -97,15 +102,15 @@ def _tables(group: Mapping[str, Any]) -> tuple[ReportTable, ...]:
     )
 
 
-def _show_score(score: Mapping[str, float | None] | None, metric: str) -> str:
+def _show_score(score: Mapping[str, float | None] | None, form: str) -> str:
     if not score:
         return show_estimate(None)
     values = [score[key] for key in ("mean", "low", "high")]
-    return show_estimate(Estimate(*(math.nan if v is None else float(v) for v in values)), FEATURE_METRICS[metric].form)
+    return show_estimate(Estimate(*(math.nan if v is None else float(v) for v in values)), form)
 
 
-def _missing(reasons: Mapping[str, str]) -> ReportTable:
-    rows = [(FEATURE_METRICS[name].title, reason) for name, reason in sorted(reasons.items())]
+def _missing(reasons: Mapping[str, str], definitions: _Definitions) -> ReportTable:
+    rows = [(definitions[name]["title"], reason) for name, reason in sorted(reasons.items())]
     return ReportTable(("not measured", "reason"), rows)
 
 

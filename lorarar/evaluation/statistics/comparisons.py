@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_EXACT_UNITS = 14  # up to this number of units all sign patterns are enumerated, at most 2^14
+_EXACT_UNITS = 24  # up to this number of units every sign pattern counts, 2^24 of them in two halves
+_LARGEST_SUM = 100_000  # of differences on a common grid, up to which all patterns count, for any number of units
+_DENOMINATORS = range(1, 4097)
 _SLACK = 1e-9  # relative; sums that differ by rounding only count as equal
+
+
+class FlipTest(NamedTuple):
+    """Result of a sign-flip test.
+
+    Attributes:
+        p: The two-sided p-value.
+        error: Standard error of the p-value from random sign patterns; 0 for an exact one.
+    """
+
+    p: float
+    error: float = 0.0
 
 
 def sign_flip(
@@ -19,13 +33,15 @@ def sign_flip(
     *,
     draws: int = 20000,
     seed: int = 0,
-) -> float:
-    """Return the two-sided p-value of a paired sign-flip permutation test.
+) -> FlipTest:
+    """Run a two-sided paired sign-flip permutation test.
 
     Under the null hypothesis that two methods are equal, each difference is as likely as its negative. The p-value is
-    the share of sign patterns whose absolute sum is at least the observed one. Up to 14 units all patterns are
-    enumerated, so n units give at least 2 / 2^n. For more units, ``draws`` random patterns are used, and the observed
-    pattern counts as one of them: (1 + count) / (1 + draws).
+    the share of sign patterns whose absolute sum is at least the observed one. Units without a difference are dropped,
+    since their sign changes no sum. The p-value is exact up to 24 units, and for more where the differences are
+    multiples of a common number, such as 1/16 for four votes of quarters: then dynamic programming counts the patterns
+    of each sum. Otherwise ``draws`` random patterns are used, the observed one counts as one of them,
+    p = (1 + count) / (1 + draws), and the standard error sqrt(p (1 - p) / draws) is returned with it.
 
     Args:
         differences: Differences (n,), one per pair: the mean over the images of the pair, first method minus second.
@@ -44,12 +60,65 @@ def sign_flip(
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"expected finite differences (n,), found shape {values.shape} or values that are not finite")
     sums = _group_sums(values, groups)
+    sums = sums[np.abs(sums) > _SLACK * np.abs(sums).max()]
     observed = abs(sums.sum()) - _SLACK * np.abs(sums).sum()
+    if observed <= 0:  # no differences, or differences that cancel: every pattern reaches the observed sum
+        return FlipTest(1.0)
+    steps = _on_grid(sums)
+    if steps is not None:
+        return FlipTest(_count_by_sum(steps))
     if len(sums) <= _EXACT_UNITS:
-        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums))))
-        return float(np.mean(np.abs(signs @ sums) >= observed))
+        return FlipTest(_count_by_halves(sums, observed))
     signs = np.random.default_rng(seed).integers(0, 2, (draws, len(sums))) * 2.0 - 1
-    return float((1 + np.sum(np.abs(signs @ sums) >= observed)) / (1 + draws))
+    p = float((1 + np.sum(np.abs(signs @ sums) >= observed)) / (1 + draws))
+    return FlipTest(p, math.sqrt(p * (1 - p) / draws))
+
+
+def _on_grid(sums: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Return the sums as multiples of a common number; None without one, or where they are too many steps."""
+    ratios = sums / np.abs(sums).min()
+    for denominator in _DENOMINATORS:
+        scaled = ratios * denominator
+        steps = np.rint(scaled)
+        if np.abs(scaled - steps).max() < 1e-6:
+            whole: NDArray[np.int64] = steps.astype(np.int64) // np.gcd.reduce(steps.astype(np.int64))
+            return whole if np.abs(whole).sum() <= _LARGEST_SUM else None
+    return None
+
+
+def _count_by_sum(steps: NDArray[np.int64]) -> float:
+    """Return the share of sign patterns with an absolute sum of at least the observed one, by dynamic programming."""
+    # shares[k]: share of patterns with the sum k - (total of the steps so far); a step moves it up or down.
+    shares = np.ones(1)
+    for step in np.abs(steps):
+        moved = np.zeros(len(shares) + 2 * step)
+        moved[: len(shares)] += shares / 2
+        moved[2 * step :] += shares / 2
+        shares = moved
+    total, observed = int(np.abs(steps).sum()), abs(int(steps.sum()))
+    return min(1.0, float(shares[np.abs(np.arange(-total, total + 1)) >= observed].sum()))
+
+
+def _count_by_halves(sums: NDArray[np.float64], observed: float) -> float:
+    """Return the share of all sign patterns with an absolute sum of at least `observed`.
+
+    The patterns of either half are enumerated; for each sum of one half, the sums of the other that reach the threshold
+    are counted in their sorted order.
+    """
+    middle = len(sums) // 2
+    first, second = (_pattern_sums(half) for half in (sums[:middle], sums[middle:]))
+    second.sort()
+    high = len(second) - np.searchsorted(second, observed - first, side="left")
+    low = np.searchsorted(second, -observed - first, side="right")
+    return min(1.0, float(high.sum() + low.sum()) / (len(first) * len(second)))
+
+
+def _pattern_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums (2^n,) of all sign patterns of n values."""
+    totals = np.zeros(1)
+    for value in values:
+        totals = np.concatenate((totals - value, totals + value))
+    return totals
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.export import Measurement, write_measurement
-from lorarar.evaluation.report.metric_names import FLAGS
+from lorarar.evaluation.report.flag_names import FLAGS
 
 
 def test_files_hold_what_was_measured(measurement: Measurement, tmp_path: Path) -> None:

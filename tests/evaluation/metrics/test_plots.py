@@ -13,18 +13,18 @@ from matplotlib.figure import Figure
 
 from lorarar.evaluation.metrics.plots import plot_group, plot_svg
 from lorarar.evaluation.metrics.results import MethodMetrics, PromptTypeResults
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS
+from lorarar.evaluation.metrics.table import METRICS
 from lorarar.evaluation.statistics.bootstrap import Estimate
 
 Scores = dict[str, list[Estimate | None]]
-ALL: Scores = {name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in FEATURE_METRICS}
+ALL: Scores = {name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in METRICS}
 
 
 def group_of(scores: Scores, names: Sequence[str]) -> PromptTypeResults:
     """Results of methods with these scores; the other metrics were not measured."""
     methods = []
     for i, name in enumerate(names):
-        of_method = {metric: scores.get(metric, [None] * len(names))[i] for metric in FEATURE_METRICS}
+        of_method = {metric: scores.get(metric, [None] * len(names))[i] for metric in METRICS}
         methods.append(MethodMetrics(name, 1, 0, of_method, {}, {}, {}))
     return PromptTypeResults("train", "", methods)
 
@@ -39,7 +39,7 @@ def means(axes: Axes) -> list[float]:
 
 def test_each_metric_has_a_panel_with_all_methods() -> None:
     drawn = panels(plot_group(group_of(ALL, "ab")))
-    assert list(drawn) == [metric.title for metric in FEATURE_METRICS.values()]
+    assert list(drawn) == [metric.title for metric in METRICS.values()]
     for axes in drawn.values():
         assert means(axes) == [0.5, -2.0]
         low, high = axes.get_xlim()
@@ -61,7 +61,7 @@ def test_missing_values_leave_gaps() -> None:
     nan = math.nan
     scores: Scores = {"diversity": [Estimate(1.0, nan, nan), None], "harmonic": [Estimate(0.2, 0.1, 0.3)] * 2}
     drawn = panels(plot_group(group_of(scores, "ab")))
-    assert list(drawn) == [FEATURE_METRICS[name].title for name in ("harmonic", "diversity")]
+    assert list(drawn) == [METRICS[name].title for name in ("harmonic", "diversity")]
     assert means(drawn["diversity, Vendi"]) == [1.0]
     assert len(drawn["diversity, Vendi"].lines) == 1  # a mean without an interval
     assert ET.fromstring(plot_svg(group_of({}, "ab"))).tag.endswith("svg")

@@ -19,12 +19,12 @@ from lorarar.evaluation.metrics.encoding import Encoders
 from lorarar.evaluation.metrics.export import write_measurement
 from lorarar.evaluation.metrics.ranking import ContentClass
 from lorarar.evaluation.metrics.run import (
-    MetricsConfig,
     load_encoders,
     measure_metrics,
     read_content_classes,
     run_metrics,
 )
+from lorarar.evaluation.metrics.settings import MetricsConfig
 from lorarar.storage.config import load_config
 from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
 

@@ -15,7 +15,7 @@ from lorarar.evaluation.metrics.encoding import Encoders
 from lorarar.evaluation.metrics.export import Measurement
 from lorarar.evaluation.metrics.features import gram_vectors
 from lorarar.evaluation.metrics.measures import centroid_distance, cosine_fidelity, harmonic_mean, normalise, vendi
-from lorarar.evaluation.report.metric_names import FEATURE_METRICS
+from lorarar.evaluation.metrics.table import METRICS
 from tests.evaluation.metrics.hash_encoder import HashEncoder
 
 
@@ -64,4 +64,4 @@ def test_each_value_equals_its_measure(
         p for p in measurement.pairs if (p.method, p.content, p.style) == ("right", chosen[0].content, chosen[0].style)
     )
     assert pair_scores.values == pytest.approx(expected, rel=1e-5)
-    assert set(expected) == set(FEATURE_METRICS)
+    assert set(expected) == set(METRICS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -22,28 +23,52 @@ def enumerated(values: np.ndarray, groups: list[str]) -> float:
 
 def test_few_pairs_are_enumerated() -> None:
     values = np.array([0.3, 0.1, -0.2, 0.4, 0.0, 0.25, -0.05])
-    assert sign_flip(values) == enumerated(values, list("abcdefg"))
-    assert sign_flip(values, list("aabbccd")) == enumerated(values, list("aabbccd"))
+    assert sign_flip(values).p == pytest.approx(enumerated(values, list("abcdefg")), abs=1e-12)
+    assert sign_flip(values, list("aabbccd")).p == pytest.approx(enumerated(values, list("aabbccd")), abs=1e-12)
     assert sign_flip(-values) == sign_flip(values)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e7])
+def test_every_pattern_counts_with_and_without_a_common_step(scale: float) -> None:
+    random = np.random.default_rng(0)
+    for size in (1, 2, 9, 13):
+        for values in (random.normal(0.15, 1, size), random.integers(-4, 5, size) / 16):
+            test = sign_flip(values * scale)
+            assert test.p == pytest.approx(enumerated(values, [str(i) for i in range(size)]), abs=1e-12)
+            assert test.error == 0
+
+
+def test_pairs_without_a_difference_change_nothing() -> None:
+    values = np.random.default_rng(1).normal(0.3, 1, 12)
+    assert sign_flip(np.concatenate((values, np.zeros(200)))) == sign_flip(values)
+
+
+def test_many_pairs_on_a_grid_are_exact() -> None:
+    # 64 pairs of four images with quarter votes: as many ups as a binomial needs, whose tail is known.
+    values = np.repeat([1 / 16, -1 / 16], [44, 20])
+    tail = sum(math.comb(64, k) for k in range(21)) / 2**64
+    assert sign_flip(values).p == pytest.approx(2 * tail, rel=1e-9)
+    assert sign_flip(values).error == 0
+    assert sign_flip(np.ones(60)).p == pytest.approx(2.0**-59)
+
+
 def test_five_groups_cannot_go_below_one_in_sixteen() -> None:
-    assert sign_flip(np.ones(25), [i // 5 for i in range(25)]) == 2 / 32
-    assert sign_flip(np.ones(25)) < 0.001
+    assert sign_flip(np.ones(25), [i // 5 for i in range(25)]).p == 2 / 32
+    assert sign_flip(np.ones(25)).p == 2.0**-24
 
 
 def test_equal_methods_have_p_1_whatever_the_rounding() -> None:
-    assert sign_flip(np.zeros(5)) == 1.0
-    assert sign_flip(np.array([0.1, 0.2, -0.3])) == 1.0  # the sum is 0 up to rounding
+    assert sign_flip(np.zeros(5)).p == 1.0
+    assert sign_flip(np.array([0.1, 0.2, -0.3])).p == 1.0  # the sum is 0 up to rounding
 
 
-def test_many_pairs_are_drawn() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(0.15, 1, 16)
-    exact = enumerated(values, [str(i) for i in range(16)])
-    assert sign_flip(values) == pytest.approx(exact, abs=0.015)
-    assert sign_flip(values) == sign_flip(values)
-    assert sign_flip(np.ones(60)) == 1 / 20001
+def test_many_pairs_without_a_common_step_are_drawn() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1, 40)
+    test = sign_flip(values)
+    assert test == sign_flip(values)
+    assert test.error == pytest.approx(math.sqrt(test.p * (1 - test.p) / 20000))
+    precise = sign_flip(values, draws=400_000, seed=1)
+    assert abs(test.p - precise.p) < 4 * test.error
 
 
 def test_sign_flip_refuses() -> None:

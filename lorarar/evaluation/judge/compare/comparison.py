@@ -26,6 +26,7 @@ class MethodComparison:
         pairs: The number of compared pairs.
         images: The number of compared images; 0 where the methods share no seeds, so that pair means are compared.
         p: Of the paired sign-flip test on pair means.
+        p_error: The standard error of `p` where sign patterns are drawn; 0 where it is exact.
         p_contents: Of the same test with flips of whole contents.
         p_styles: Of the same test with flips of whole styles.
         p_holm: ``p`` adjusted for all comparisons of this metric.
@@ -47,6 +48,7 @@ class MethodComparison:
     first_only: int
     second_only: int
     p_mcnemar: float
+    p_error: float = 0.0
     p_holm: float = 1.0
     differs: bool = False
 
@@ -87,15 +89,17 @@ def _compare(
     decided = ~np.isnan(pairs)
     contents, styles = np.nonzero(decided)
     first_only, second_only = int((a > b).sum()), int((b > a).sum())
+    flipped = sign_flip(pairs[decided])
     return MethodComparison(
         metric,
         *names,
         difference=estimate,
         pairs=int(decided.sum()),
         images=images,
-        p=sign_flip(pairs[decided]),
-        p_contents=sign_flip(pairs[decided], contents.tolist()),
-        p_styles=sign_flip(pairs[decided], styles.tolist()),
+        p=flipped.p,
+        p_error=flipped.error,
+        p_contents=sign_flip(pairs[decided], contents.tolist()).p,
+        p_styles=sign_flip(pairs[decided], styles.tolist()).p,
         first_only=first_only,
         second_only=second_only,
         p_mcnemar=mcnemar(first_only, second_only),

@@ -1,5 +1,6 @@
 """Encoders of images and texts.
 
+choice        Choice of an encoder, readable without torch
 loading       Loading of encoders by name
 pixels        Pixel statistics: an encoder without a network, as a baseline for the other encoders
 protocols     Protocols of encoders: images, texts, feature maps

@@ -1,4 +1,9 @@
+from .choice import RESIZES as RESIZES
+from .choice import EncoderChoice as EncoderChoice
+from .choice import Resize as Resize
+from .loading import ENCODERS as ENCODERS
+from .loading import EncoderKind as EncoderKind
 from .loading import load_encoder as load_encoder
 from .protocols import MapEncoder as MapEncoder
-from .resizing import RESIZES as RESIZES
-from .resizing import Resize as Resize
+from .protocols import TextEncoder as TextEncoder
+from .protocols import VisionEncoder as VisionEncoder

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lorarar.evaluation.metrics.encoders.choice import Resize
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
-from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
+from lorarar.evaluation.metrics.encoders.resizing import Canvas
 
 _SIZE, _LEVELS = 32, 4
 # Its hash stands for the weights: another text would make caches and recorded hashes invalid.

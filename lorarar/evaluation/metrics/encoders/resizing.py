@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,11 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from lorarar.datasets import ImageError
+from lorarar.evaluation.metrics.encoders.choice import RESIZES, Resize
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.storage import unknown_name
 
-Resize = Literal["scale", "letterbox", "crop", "stretch"]
-RESIZES: tuple[Resize, ...] = get_args(Resize)
 MAX_ASPECT = 4  # longer over shorter side; `scale` fixes the shorter side, so a thin strip would become a huge input
 _BATCH = 64
 _PADDING = "black"

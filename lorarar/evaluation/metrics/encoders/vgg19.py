@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lorarar.evaluation.metrics.encoders.choice import Resize
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
-from lorarar.evaluation.metrics.encoders.resizing import Canvas, Resize
+from lorarar.evaluation.metrics.encoders.resizing import Canvas
 from lorarar.storage import sha256
 
 STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)

@@ -52,5 +52,5 @@ def test_oblong_images_are_encoded_whole_and_in_order(name: str, request: pytest
 
 @pytest.mark.parametrize("name", ["tower", "dinov2", "clip"])
 def test_a_missing_model_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="expected a file or folder at .*none"):
+    with pytest.raises(FileNotFoundError, match="expected a file, a folder or a hub id at .*none"):
         load_encoder(name, path=tmp_path / "none")

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lorarar.datasets.images import ImageError
-from lorarar.evaluation.metrics.encoders.resizing import MAX_ASPECT, RESIZES, Canvas, Resize
+from lorarar.evaluation.metrics.encoders.choice import RESIZES, Resize
+from lorarar.evaluation.metrics.encoders.resizing import MAX_ASPECT, Canvas
 
 
 def halves(width: int, height: int) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
-from lorarar.storage import quiet_libraries, sha256
+from lorarar.storage import MissingPackage, quiet_libraries, sha256
 
 # The files that decide a model's answers: weights, configurations, vocabulary, chat template.
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
@@ -42,6 +42,7 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
         revision: A branch, tag or commit of a hub id.
 
     Raises:
+        MissingPackage: The model's processor needs torchvision.
         ValueError: The model cannot be used; the message gives the remedy.
     """
     quiet_libraries()
@@ -82,10 +83,12 @@ def _load_processor(name: str, revision: str | None) -> Any:
         processor = load(name, revision=revision or "main", trust_remote_code=False)
     except Exception as error:  # without torchvision, errors of many types occur, such as AttributeError
         if find_spec("torchvision") is None and _wants_torchvision(error):
-            raise ValueError(
-                f"{name}: the processor of this model needs torchvision, which is not installed: install the build "
-                f"for torch {torch.__version__} (pip install torchvision), or serve the model and judge "
-                "with the openai back end"
+            raise MissingPackage(
+                "torchvision",
+                "",
+                f"the processor of {name}",
+                f"install the build for torch {torch.__version__} (pip install torchvision), or serve the model and "
+                "judge with the openai back end",
             ) from error
         raise ValueError(f"{name}: expected a processor that transformers loads: {_line(error)}") from error
     if getattr(processor, "image_processor", None) is None:

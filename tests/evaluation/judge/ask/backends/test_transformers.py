@@ -18,6 +18,7 @@ from lorarar.evaluation.judge.ask.backends.loading import open_backend
 from lorarar.evaluation.judge.ask.backends.transformers import TransformersBackend, open_transformers
 from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Answer, Backend, Question
+from lorarar.storage import MissingPackage
 from tests.evaluation.judge.ask.backends import families
 
 needs_no_torchvision = pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
@@ -163,7 +164,7 @@ def test_output_that_is_no_number_is_a_failure(checkpoints: dict[str, Path], pic
 )
 def test_what_needs_torchvision_says_so(model, processor: str, image_processor: str, tmp_path: Path) -> None:
     folder = families.save_without_processor(model(), processor, image_processor, tmp_path)
-    with pytest.raises(ValueError, match="needs torchvision.*pip install torchvision.*openai back end"):
+    with pytest.raises(MissingPackage, match="the package torchvision for the processor of .*pip install torchvision.*openai back end"):
         TransformersBackend(str(folder))
 
 
@@ -175,7 +176,7 @@ def test_a_misleading_error_says_so_too(checkpoints: dict[str, Path], monkeypatc
         raise AttributeError("type object 'VIDEO_PROCESSOR_MAPPING' has no attribute '_extra_content'")
 
     monkeypatch.setattr(t.AutoProcessor, "from_pretrained", load)
-    with pytest.raises(ValueError, match="needs torchvision"):
+    with pytest.raises(MissingPackage, match="the package torchvision for the processor of"):
         TransformersBackend(str(checkpoints["llava"]))
 
 
