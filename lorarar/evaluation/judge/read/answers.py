@@ -12,17 +12,20 @@ from lorarar.evaluation.judge.read.text import plain_text
 
 _OPEN = r"[\s\"'`*_>#\[({]*"
 _CLOSE = r"[\"'`*_\])}]*"
-_LABEL = r"(?:final |my |the |so the )?(?:answer|score|rating|verdict)[*_`]*(?:\s+is\b\s*:?|\s*[:=-]|\s*\n)"
+_LABEL = (
+    r"(?:(?:final |my |the |so the )*(?:answer|score|rating|verdict)[*_`]*(?:\s+is\b\s*:?|\s*[:=-]|\s*\n)"
+    r"|(?:overall|conclusion|result)[*_`]*\s*:)"
+)
 _START = _OPEN + r"(?:" + _LABEL + _OPEN + ")?"
 # Words before a yes or no that say nothing: the role of a transcript, a list mark, a filler.
 _BEFORE = re.compile(
-    r"(?:(?:a|assistant|response|output)\s*:\s*|(?:[-*+]|\d{1,2}[.)])\s+"
+    r"(?:(?:a|assistant|response|output)\s*:\s*|assistant\s*\n\s*|(?:[-*+]|\d{1,2}[.)])\s+"
     r"|(?:sure|certainly|well|hm+)[,.!]+\s*|looking at (?:both|the) images,\s*|based on [^.,\n]{1,60},\s*"
     r"|in one word:\s*|i(?:'d| would) say\s+|it is a\s+)"
 )
 _MARKS = {"\u2705": True, "\U0001f44d": True, "\u2714": True, "\u274c": False, "\U0001f44e": False, "\u2716": False}
 _SYMBOL = r"[\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]"
-_SYMBOLS = re.compile(rf"^(?:{_SYMBOL}\s*)+|(?:\s*{_SYMBOL})+$")
+_SYMBOLS = re.compile(rf"^(?:{_SYMBOL}\s*)+|(?:\s*{_SYMBOL})+(?=$|\s)")
 _YES = re.compile(_START + r"(?:yes|yep|yeah)" + _CLOSE + r"(?=$|[\s.,;:!(])(?!\s*[?/|])")
 # "No doubt", "No. 5" and "no differences" are not answers: punctuation or a word that opens a sentence must follow.
 _NO = re.compile(
@@ -49,7 +52,7 @@ _DIGIT = re.compile(
 # Another number that could be a score, or the top of another scale: lists, ranges, "out of 10".
 _NUMBER_LATER = re.compile(r"(?<![\w.])\d{1,3}(?![\w%])")
 _LIST = re.compile(r"\s*\d[.)]\s+(?!i\b)\w[^\n]*(?:\n|$)")
-_LAST = re.compile(r"(?:^|[\n.!?;)])[\s*_#]*" + _LABEL + r"([^\n]*)$")
+_LAST = re.compile(r"(?:^|[\n.!?;,)])[\s*_#]*(?:so |thus |therefore,? )?" + _LABEL + r"([^\n]*)$")
 
 
 def read_yes_no(text: str) -> bool | None:
@@ -62,7 +65,7 @@ def read_yes_no(text: str) -> bool | None:
     if is_unseen(plain):
         return None
     marks = {_MARKS[sign] for sign in plain if sign in _MARKS}
-    plain = _SYMBOLS.sub("", plain)
+    plain = _SYMBOLS.sub(".", plain).lstrip(". ") if marks or _SYMBOLS.search(plain) else plain
     answer = _leading_word(plain)
     if answer is None and not plain.startswith(("yes", "no")) and (last := _LAST.search(plain)):
         answer = _leading_word(last.group(1))
@@ -88,6 +91,9 @@ def read_digit(text: str) -> int | None:
     """
     plain = plain_text(text)
     match = _DIGIT.match(plain)
+    if match is None and (last := _LAST.search(plain)):
+        plain = last.group(1)
+        match = _DIGIT.match(plain)
     if match is None or is_unseen(plain) or is_retracted(plain):
         return None
     is_list = _LIST.match(plain) is not None or re.match(r"\s*\d\)", plain) is not None

@@ -43,23 +43,28 @@ _RETRACTED = re.compile(
 _CONDITIONAL = re.compile(r"\bwould (?:be|have|match)\b[^.\n]{0,200}\bif\b|\bif one\b|\botherwise\b")
 _NEXT_TURN = re.compile(r"\n\s*(?:user|human|assistant)\s*:")
 _CLAUSE_END = re.compile(r"[.;\n!]+")
-# A clause with one of these words weighs both sides.
-_BALANCED = re.compile(r"\b(?:but|although|though|however|yet|except|only|while|another|other)\b")
-_PAIR = r"(?:it|this|that|they|these|those|both(?: \w+)?|the (?:two )?images|the two \w+)"
+# A clause with one of these words weighs both sides; after a no, "the same cat in another style" does so too.
+_BALANCED = re.compile(r"\b(?:but|although|though|however|yet|except|only|while)\b")
+_ANOTHER = re.compile(r"\b(?:another|other)\b")
 _BE = r"(?:'s|'re|\s+is|\s+are|\s+looks?|\s+shows?|\s+depicts?)"
-_ADVERBS = r"(?:\s+(?:clearly|indeed|exactly|both|certainly|obviously|in fact))*"
+_ADVERBS = r"(?:\s+(?:clearly|indeed|exactly|both|certainly|obviously|quite|very|completely|in fact))*"
+# What may stay or change without a change of the answer: as a subject, or after "same" and "different".
+_INCIDENTAL = (
+    r"(?:breed|class|kind|type|species|colou?rs?|pose|position|size|shape|category|sort|background|angle|setting|scene"
+    r"|lighting|surroundings|medium|style)\b"
+)
 _SAME = re.compile(
-    rf"\b{_PAIR}{_BE}{_ADVERBS}\s+(?:(?:the|this|that|one|exactly|very)\s+)*(?:same|identical)\b"
-    r"(?!\s+(?:breed|class|kind|type|species|colou?rs?|pose|size|shape|category|sort))"
+    rf"\b(?!{_INCIDENTAL})\w+{_BE}{_ADVERBS}\s+(?:(?:the|this|that|one|very)\s+)*(?:same|identical)\b"
+    rf"(?!\s+{_INCIDENTAL})"
     r"|\bthere(?:'s|\s+is|\s+are)\s+(?:no|nothing|not any)\b[^,]{0,60}(?:differ|chang|mismatch)"
     r"|\b(?:lo stesso|la stessa|el mismo|la misma)\b"
 )
 _NEGATED = re.compile(r"\bnot\b|n't\b|\bnon\b|\bhardly\b|\bno (?:es|son)\b")
+_DIFFERENCE = re.compile(r"\bdiffer|\bnot\b|n't\b|\bnon\b|\banother\b|\bother\b|\bmissing\b|\blacks?\b|\binstead\b")
 _DIFFERENT = re.compile(
-    rf"\b{_PAIR}{_BE}?(?:\s+not|n't)\s+(?:\w+\s+){{0,2}}same\b"
-    rf"|\b(?:is|are)n't\s+(?:\w+\s+){{0,2}}same\b"
-    rf"|\b(?:they|these|those|the (?:two )?images|the two \w+)(?:\s+are|'re|\s+look)?{_ADVERBS}"
-    r"\s+(?:two\s+|quite\s+|very\s+|completely\s+)*(?:different|differ)\b"
+    rf"\b(?!{_INCIDENTAL})\w+(?:{_BE}?(?:\s+not|n't)\s+(?:\w+\s+){{0,2}}same\b"
+    rf"|{_BE}{_ADVERBS}\s+(?:a\s+|an\s+|two\s+)?{_ADVERBS}\s*different\b(?!\s+{_INCIDENTAL}))"
+    rf"|\b(?:they|these|those|(?:images|\w+ images|the two \w+))\s+(?:clearly\s+|completely\s+)?differ\b"
 )
 
 
@@ -83,6 +88,7 @@ def contradicts(text: str, answer: bool) -> bool:
             continue
         if answer and _DIFFERENT.search(clause):
             return True
-        if not answer and _SAME.search(clause) and not _NEGATED.search(clause):
-            return True
+        if not answer and _SAME.search(clause) and not (_NEGATED.search(clause) or _ANOTHER.search(clause)):
+            # "There is no difference" contains the word; elsewhere a named difference explains the no.
+            return _DIFFERENCE.search(text.replace(clause, " ")) is None
     return False

@@ -6,6 +6,7 @@ A reply without a clear answer abstains: one that hedges, contradicts itself or 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 PARSER_VERSION = 2
 _FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _SCALE_TOP = 4
+_JSON_OBJECT = re.compile(r"\{\s*(?:[\"'}]|$)")
 _COMMENTS = ("reason", "explanation")  # text fields of a JSON reply that carry no answer
 
 
@@ -61,7 +63,7 @@ def _two_sided(reply: Reply, question: Question, words: tuple[str, str], read: C
 
 def _scale(reply: Reply, question: Question) -> Verdict:
     text = without_thoughts(reply.text)
-    if "{" in text:
+    if _JSON_OBJECT.search(text):
         score = _json_fields(text, {"score": int})["score"]
         if not 0 <= score <= _SCALE_TOP:
             return _abstain(question, f"expected a score from 0 to {_SCALE_TOP}, found {score}")

@@ -17,7 +17,8 @@ _PLAIN = str.maketrans(
 # Zero-width characters and NUL; between two letters they stay, because they make another word.
 _INVISIBLE = re.compile(r"(?<![^\W\d_])[\u200b-\u200d\u2060\ufeff\x00]+|[\u200b-\u200d\u2060\ufeff\x00]+(?![^\W\d_])")
 _SPECIAL = r"(?:<\|[^|<>]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn|end_of_utterance)>)"
-_SPECIAL_AROUND = re.compile(rf"^(?:\s*{_SPECIAL})+|(?:{_SPECIAL}\s*)+$")
+_SPECIAL_TOKEN = re.compile(_SPECIAL)
+_CONCLUSION = re.compile(r"<conclusion>(.*?)</conclusion>", re.DOTALL | re.IGNORECASE)
 # Long runs of one sign carry nothing, and would make searches slow.
 _RUN = re.compile(r"([^\w])\1{3,}")
 _FINAL_CHANNEL = "<|channel|>final<|message|>"
@@ -28,7 +29,7 @@ _THOUGHTS = re.compile(
 _OPENED = re.compile(rf"\s*(?:<{_TAG}>|\[THINK\]|\u25c1think\u25b7)")
 _CLOSED = re.compile(rf"</{_TAG}>|\[/THINK\]|\u25c1/think\u25b7")
 _FENCE = re.compile(r"```[\w-]*\n(.*?)\n?\s*```", re.DOTALL)
-_BOXED = re.compile(r"\$*\\boxed\{(?:\\text\{)?([^{}]*)\}{1,2}\$*")
+_BOXED = re.compile(r"\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]*)\}{1,2}\$*")
 _MARKUP = re.compile(r"</?(?:answer|final_answer|final|b|strong|i|em|p)>")
 _TABLE = re.compile(r"\|[^|\n]*\|\n\|[-: ]+\|\n\|([^|\n]*)\|")
 
@@ -41,6 +42,8 @@ def without_thoughts(text: str) -> str:
     """
     if _FINAL_CHANNEL in text:
         return text.rpartition(_FINAL_CHANNEL)[2]
+    if conclusion := _CONCLUSION.search(text):
+        return conclusion.group(1)
     rest = text
     while block := _THOUGHTS.match(rest):
         rest = rest[block.end() :]
@@ -59,7 +62,7 @@ def plain_text(text: str) -> str:
     Code fences, boxes, answer tags and a table of one cell are removed; list marks and headings stay.
     """
     text = _RUN.sub(r"\1\1\1", _INVISIBLE.sub("", text).translate(_PLAIN))
-    text = _SPECIAL_AROUND.sub("", text).strip()
+    text = _SPECIAL_TOKEN.sub(" ", text).strip()
     for pattern in (_FENCE, _TABLE):
         if block := pattern.fullmatch(text):
             text = block.group(1)
@@ -71,7 +74,7 @@ def json_parts(text: str) -> Iterator[str]:
 
     The JSON is the only fenced block, or else the text from the first brace to the last one.
     """
-    text = _SPECIAL_AROUND.sub("", _INVISIBLE.sub("", text)).strip()
+    text = _SPECIAL_TOKEN.sub(" ", _INVISIBLE.sub("", text)).strip()
     fences = _FENCE.findall(text)
     if len(fences) == 1:
         yield fences[0].strip()
