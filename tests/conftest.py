@@ -14,7 +14,6 @@ import diffusers
 import pytest
 import torch
 import transformers
-from lightning.pytorch.callbacks import TQDMProgressBar
 
 from lorarar.datasets.concepts import Concept, load_concepts
 from lorarar.datasets.splits import Split, load_splits
@@ -45,7 +44,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def backbone(base: Path) -> Backbone:
     """The toy base, loaded anew, so that a test may change it."""
-    return load_backbone(base)
+    return load_backbone(base, device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +69,3 @@ def splits(folder: Path) -> dict[str, Split]:
 def loras(backbone: Backbone, concepts: dict[str, Concept]) -> dict[str, LoRA]:
     """A random LoRA of the toy base for each concept."""
     return {name: lora_for(backbone.denoiser, (2,), seed=1000 * i, name=name) for i, name in enumerate(concepts)}
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide progress bars: one that an expected failure leaves open would appear after pytest's last line."""
-    monkeypatch.setattr(
-        "lorarar.training.trainer.TQDMProgressBar", lambda refresh_rate: TQDMProgressBar(refresh_rate=0)
-    )

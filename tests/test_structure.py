@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,20 @@ LIGHT = {"torch", "numpy", "safetensors", "lorarar", "lazy_loader", *sys.stdlib_
 # Files of the core that need more; they are loaded only when they are asked for.
 HEAVY = {
     "storage/config.py": {"omegaconf", "yaml"},
+    "storage/config_check.py": {"omegaconf"},
     "storage/locations.py": {"huggingface_hub"},
+    "storage/progress_bar.py": {"rich"},
     "hypernetwork/hub.py": {"huggingface_hub"},
+}
+# Modules outside cli with options of commands in their texts, and why.
+FLAGS = {
+    "benchmark/speed/merge.py": "starts commands",
+    "benchmark/speed/once.py": "is a command, which that module starts",
+    "hypernetwork/hub.py": "the card of a network shows how the command uses it",
+    "storage/config_check.py": "a key of a configuration is given on the command line or in a file",
+    "storage/old_names.py": "the table of renamed options",
+    "workflows/doctor/diagnosis.py": "the remedy is a command of pip",
+    "workflows/doctor/packages.py": "names a script of the experiments",
 }
 
 
@@ -57,6 +70,14 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     """Hold a checkout's package against the contracts of pyproject.toml."""
     code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports())"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def flags_in(source: str) -> list[str]:
+    """Texts with an option of the command line, docstrings aside."""
+    tree = ast.parse(source)
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose]
+    return [str(node.value) for node in texts if re.search(r"(?:^|[\s`(\[])--[a-z]", str(node.value))]
 
 
 def test_only_the_door_is_at_the_root() -> None:
@@ -120,9 +141,22 @@ def test_the_core_needs_torch_numpy_and_safetensors_alone(path: Path) -> None:
     assert found <= LIGHT | HEAVY.get(relative(path), set())
 
 
-@pytest.mark.parametrize("module", ["lorarar.mergers.combination", "lorarar.cli.main", "lorarar.evaluation.statistics"])
+@pytest.mark.parametrize("module", ["lorarar.workflows.merges", "lorarar.cli.main", "lorarar.evaluation.statistics"])
 def test_merging_starts_light(module: str) -> None:
     heavy = ("diffusers", "lightning", "transformers", "peft", "omegaconf", "wandb", "huggingface_hub", "PIL")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_messages_name_arguments_of_python() -> None:
+    """The command line's printer turns them into options, so that one text serves both."""
+    outside = [path for path in MODULES if relative(path).split("/")[0] != "cli"]
+    found = {relative(path): flags_in(path.read_text(encoding="utf-8")) for path in outside}
+    assert {path: texts for path, texts in found.items() if texts and path not in FLAGS} == {}
+    assert sorted(path for path in FLAGS if not found[path]) == [], "these need no exception any more"
+
+
+def test_an_option_in_a_message_is_caught() -> None:
+    source = '"""For --rank."""\nraise ValueError(f"{path} exists: use --force, a -- b")\n'
+    assert flags_in(source) == [" exists: use --force, a -- b"]

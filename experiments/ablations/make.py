@@ -81,7 +81,7 @@ def train(name: str, recipe: Recipe) -> None:
     concepts = load_concepts([DATA / "concepts.yaml"], DATA / "images", names_of("test"))
     folder = RUNS / "loras" / name
     train_zoo(
-        load_backbone(DATA / "base"),
+        load_backbone(DATA / "base", device="cpu"),
         list(concepts.values()),
         recipe,
         folder=folder,

@@ -42,7 +42,10 @@ DESCRIBED = 48
 def main(name: str, split: str = "validation") -> None:
     """Score a base and, where they exist, its LoRAs."""
     folder, start = Path("runs") / name, time.perf_counter()
-    backbone, classifier = load_backbone(folder / "base"), load_classifier(DATA / "classifier.safetensors")
+    backbone, classifier = (
+        load_backbone(folder / "base", device="cpu"),
+        load_classifier(DATA / "classifier.safetensors"),
+    )
     scores = {"described": described(backbone, classifier, folder / "described.png")}
     members = load_splits(HERE / "splits.yaml", "any_width")[split]
     if all((folder / "loras" / f"{name}.safetensors").is_file() for name in (*members.contents, *members.styles)):

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/lorarar benchmark quality configs/benchmark/quality.yaml "$@"
-.venv/bin/python experiments/main/fill.py
+.venv/bin/python experiments/tables.py
 .venv/bin/python experiments/main/blind.py

@@ -79,7 +79,7 @@ def main() -> None:
     """Train every missing configuration."""
     torch.set_num_threads(1)
     concepts = load_studied()
-    backbone = load_backbone(str(EMBEDDED / "base"))
+    backbone = load_backbone(str(EMBEDDED / "base"), device="cpu")
     for configuration in configurations():
         start = time.perf_counter()
         chosen = [shortened(concepts[name], int(configuration["images"])) for name in (*CONTENTS, *STYLES)]

@@ -1,4 +1,4 @@
-"""Tables of the two READMEs: python experiments/metrics/fill.py, the last line of run.sh, fills them with the results.
+"""Tables of README.md here and of docs/results/instruments.md: the last line of run.sh fills them with the results.
 
 A table stands between the lines <!-- NAME --> and <!-- /NAME -->; the text around it is written by hand. The script
 refuses results that belong to another base, other LoRAs or another judge than the shipped ones.
@@ -20,7 +20,7 @@ from probe import DIVERSITIES
 from lorarar.datasets import TYPES
 from lorarar.evaluation.metrics.encoders import load_encoder
 
-MAIN = Path("README.md")
+MAIN = Path("docs/results/instruments.md")
 FACTORS = ("rank", "steps", "rate", "images")
 AGREEMENT = (
     "content cosine, tower",
@@ -161,7 +161,7 @@ def fill(path: Path, tables: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Fill both READMEs."""
+    """Fill both pages."""
     if wrong := stale():
         raise SystemExit(
             f"expected results of the shipped artefacts, found others in {wrong}: run experiments/metrics/run.sh"

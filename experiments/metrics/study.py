@@ -91,7 +91,7 @@ class Study:
 
     def __init__(self) -> None:
         self.concepts = load_studied()
-        self.backbone = load_backbone(checked(EMBEDDED / "base"))
+        self.backbone = load_backbone(checked(EMBEDDED / "base"), device="cpu")
         self.classifier = load_classifier(checked(EMBEDDED / "classifier.safetensors"))
         self.encoder = load_encoder("tower")
         self.plan = plan(self.concepts)

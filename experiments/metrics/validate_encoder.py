@@ -103,9 +103,9 @@ def validate_encoder(
         raise ValueError(f"expected an encoder NAME, NAME:gram or either with =PATH, found {choice!r}")
     encoder = load_encoder(plain_name, resize=resize, path=path or None)
     if not kind:
-        features = image_features(labelled.files, encoder, progress=progress)
+        features = image_features(labelled.files, encoder)
     elif isinstance(encoder, MapEncoder):
-        features = gram_features(labelled.files, encoder, progress=progress)
+        features = gram_features(labelled.files, encoder)
     else:
         raise ValueError(f"expected an encoder with feature maps for {choice!r}, found {plain_name}: leave :gram out")
     refused = {file.path: reason for file, reason in features.refused.items()}
@@ -166,9 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             labelled = read_labelled(options.images or write_crossed_renders(Path(folder)), options.layout)
-            validations = [
-                validate_encoder(labelled, choice, resize=options.resize, progress=True) for choice in options.encoder
-            ]
+            validations = [validate_encoder(labelled, choice, resize=options.resize) for choice in options.encoder]
     except (ValueError, OSError) as error:
         raise SystemExit(f"validate_encoder: {error}") from error
     for validated in validations:

@@ -1,7 +1,8 @@
 from .demo import run_demo as run_demo
 from .embedded import Embedded as Embedded
 from .embedded import load_embedded as load_embedded
-from .gates import GatesConfig as GatesConfig
+from .gate_settings import Fit as Fit
+from .gate_settings import GatesConfig as GatesConfig
 from .gates import run_gates as run_gates
 from .judged import JUDGED_LAYOUT as JUDGED_LAYOUT
 from .judged import judge_methods as judge_methods

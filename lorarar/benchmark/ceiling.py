@@ -7,12 +7,12 @@ best coefficients, and whether column scaling or the objective is the limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from lorarar.benchmark.gate_settings import Fit
 from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.lora import Coefficients, LoRA, LowRank, merge_exactly
@@ -20,23 +20,6 @@ from lorarar.training import EncodedConcept, noisy_batch, sample_noise, step_gen
 from lorarar.worlds.toy import render, style_of, subject_of, to_tensor
 
 _RENDERS = 16
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How coefficients, or a free LoRA, are fitted to a pair's renders with Adam.
-
-    Attributes:
-        steps: Optimiser steps; the learning rate falls linearly to 0 over them.
-        learning_rate: Of the first step.
-        images: Renders a step.
-        seed: Of renders, timesteps and noise.
-    """
-
-    steps: int
-    learning_rate: float
-    images: int
-    seed: int = 0
 
 
 def fit_coefficients(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from lorarar.benchmark.ceiling import true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
@@ -19,13 +19,13 @@ from lorarar.benchmark.methods import MethodResult, estimate_scores, run_method,
 from lorarar.datasets import contact_sheet, load_images
 from lorarar.evaluation.statistics import Estimate
 from lorarar.mergers import FileMerge, MergeRequest, describe_merge, merge_files
-from lorarar.storage import EMBEDDED, NETWORKS, checked, load_config, write_json
+from lorarar.storage import EMBEDDED, NETWORKS, checked, load_config, progress, write_json
 from lorarar.training import MergerTraining, fit
 from lorarar.workflows import TrainConfig, merger_training
 
 _SPLIT = "test"
 _SHEET_PAIRS = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, chosen beforehand
-_TRAINING = Path("configs/train/embedded.yaml")
+_TRAINING = "train/embedded"  # a shipped configuration
 _DEFAULT = "hypernetwork"
 _STEPS = 20
 _JUDGED = ("mars2", "mars2_interval")
@@ -57,7 +57,7 @@ class DemoReport:
     Attributes:
         pairs: Test pairs.
         images: Images of all methods together.
-        seeds: Images of each pair and method.
+        seeds: Seeds of the images of each pair and method.
         forward_seconds: Median time of a forward pass of the base at batch 1.
         methods: Scores by method.
         judge: The calibration of the judge.
@@ -65,7 +65,7 @@ class DemoReport:
 
     pairs: int
     images: int
-    seeds: int
+    seeds: Sequence[int]
     forward_seconds: float
     methods: Mapping[str, DemoMethod]
     judge: CalibrationVerdict
@@ -75,35 +75,34 @@ class DemoReport:
         return {
             "pairs": self.pairs,
             "images": self.images,
-            "seed": 0,
-            "seeds": self.seeds,
+            "seeds": list(self.seeds),
             "forward_seconds": round(self.forward_seconds, 5),
             "methods": {name: method.record() for name, method in self.methods.items()},
             "judge": self.judge,
         }
 
 
-def run_demo(output: Path, *, seeds: int, data: Path = EMBEDDED) -> DemoReport:
+def run_demo(output: Path, *, seeds: Sequence[int] = (0,), data: Path = EMBEDDED) -> DemoReport:
     """Write ``merged.safetensors``, ``contact_sheet.png`` and ``report.json`` to a folder, and print a table.
 
     Args:
         output: The folder, created if missing.
-        seeds: Images of each pair and method.
+        seeds: Seeds of the images of each pair and method.
         data: The embedded default.
 
     Raises:
         ArtefactError: A shipped part is missing or differs from its card.
     """
     started = time.perf_counter()
-    output.mkdir(parents=True, exist_ok=True)
     embedded = load_embedded([_SPLIT], data)
     for path in sorted(NETWORKS.glob("*.safetensors")):
         checked(path)
+    output.mkdir(parents=True, exist_ok=True)
     print(_merge_first_pair(embedded, data, output))
     methods = shipped_methods(NETWORKS)
-    scorer = embedded.scorer(_SPLIT, range(seeds))
-    with tqdm(total=len(scorer.pairs) * seeds * len(methods), desc="images", unit="image") as bar:
-        results = {name: run_method(scorer, method, bar.update) for name, method in methods.items()}
+    scorer = embedded.scorer(_SPLIT, seeds)
+    with progress("merge and sample", len(scorer.pairs) * len(seeds) * len(methods), "images") as advance:
+        results = {name: run_method(scorer, method, advance) for name, method in methods.items()}
     forward_seconds = _forward_seconds(embedded)
     judged = judge_methods(embedded, _SPLIT, results, output, data=data)
     report = _report(embedded, results, judged, seeds, forward_seconds)
@@ -113,7 +112,7 @@ def run_demo(output: Path, *, seeds: int, data: Path = EMBEDDED) -> DemoReport:
     print(_speed(report))
     print(f"the embedded judge {report.judge.verdict} its calibration; its report: {judged.report}")
     print(f"pictures: {output / 'contact_sheet.png'}   scores: {output / 'report.json'}")
-    print(_train_a_little(output / "train"))
+    print(_train_a_little(output / "train", data))
     print(f"{time.perf_counter() - started:.0f} s in all")
     return report
 
@@ -143,12 +142,16 @@ def _merge_first_pair(embedded: Embedded, data: Path, output: Path) -> str:
     """Merge the first pair from its files into an ordinary LoRA file, by the shipped hypernetwork."""
     members = embedded.splits[_SPLIT]
     content, style = (data / "loras" / f"{name}.safetensors" for name in (members.contents[0], members.styles[0]))
-    request = MergeRequest(hypernetwork=NETWORKS / f"{_DEFAULT}.safetensors")
+    request = MergeRequest(network=NETWORKS / f"{_DEFAULT}.safetensors")
     return describe_merge(merge_files(FileMerge((content, style), output / "merged.safetensors", request, force=True)))
 
 
 def _report(
-    embedded: Embedded, results: Mapping[str, MethodResult], judged: JudgeRecord, seeds: int, forward_seconds: float
+    embedded: Embedded,
+    results: Mapping[str, MethodResult],
+    judged: JudgeRecord,
+    seeds: Sequence[int],
+    forward_seconds: float,
 ) -> DemoReport:
     methods = {}
     for name, result in results.items():
@@ -156,7 +159,7 @@ def _report(
         scores = judged.methods[name]
         methods[name] = DemoMethod(estimates, scores.mars2, scores.mars2_interval, result.merge_seconds)
     pairs = len(embedded.pairs(_SPLIT))
-    return DemoReport(pairs, pairs * seeds * len(results), seeds, forward_seconds, methods, judged.calibration)
+    return DemoReport(pairs, pairs * len(seeds) * len(results), seeds, forward_seconds, methods, judged.calibration)
 
 
 @torch.no_grad()
@@ -185,14 +188,26 @@ def _draw(embedded: Embedded, results: Mapping[str, MethodResult], path: Path) -
     contact_sheet(cells, path, columns=["content", "style", "true", *labels])
 
 
-def _train_a_little(output: Path) -> str:
-    """Train a fresh hypernetwork for twenty steps, by the shipped configuration."""
-    overrides = [f"recipe.steps={_STEPS}", "recipe.schedule=constant", "wandb=disabled", "classifier=null"]
-    overrides += [f"synthetic_pairs={_STEPS}", f"runs={output}"]
+def _train_a_little(output: Path, data: Path) -> str:
+    """Train a fresh hypernetwork for twenty steps, by the shipped configuration, on the embedded default."""
+    concepts = json.dumps(str(data / "concepts.yaml"))
+    overrides = [
+        f"base={json.dumps(str(data / 'base'))}",
+        f"manifests=[{concepts}]",
+        f"splits={concepts}",
+        f"images={json.dumps(str(data / 'images'))}",
+        f"loras={json.dumps(str(data / 'loras'))}",
+        f"recipe.steps={_STEPS}",
+        "recipe.schedule=constant",
+        "wandb=disabled",
+        "classifier=null",
+        "device=cpu",
+    ]
+    overrides += [f"synthetic_pairs={_STEPS}", f"runs={json.dumps(str(output))}"]
     module = merger_training(load_config(TrainConfig, _TRAINING, overrides))
     before = _validation_loss(module)
     shutil.rmtree(output, ignore_errors=True)
-    fit(module, steps=_STEPS, folder=output, accelerator=module.backbone.device.type)
+    fit(module, steps=_STEPS, folder=output, accelerator=module.backbone.device.type, stage="train a new hypernetwork")
     after = _validation_loss(module)
     return f"{_STEPS} steps of training a new hypernetwork: validation loss {before:.4f} -> {after:.4f}"
 

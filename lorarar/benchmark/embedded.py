@@ -34,7 +34,7 @@ class Embedded:
 
 
 def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED) -> Embedded:
-    """Load the shipped parts, with the LoRAs of the given splits.
+    """Load the shipped parts, with the LoRAs of the given splits, on the CPU, where the published numbers are from.
 
     Raises:
         ArtefactError: A part is missing or differs from its card.
@@ -45,7 +45,7 @@ def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED) -> Embedded:
     for name in names:
         checked(folder / "loras" / f"{name}.safetensors")
     return Embedded(
-        load_backbone(checked(folder / "base")),
+        load_backbone(checked(folder / "base"), device="cpu"),
         load_classifier(checked(folder / "classifier.safetensors")),
         concepts,
         members,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
+from lorarar.benchmark.ceiling import fit_coefficients, fit_free, true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
+from lorarar.benchmark.gate_settings import Fit, GatesConfig
 from lorarar.benchmark.methods import by_concept
 from lorarar.datasets import contact_sheet
 from lorarar.evaluation.statistics import paired_interval
 from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
-from lorarar.storage import EMBEDDED, NETWORKS, checked, write_json
+from lorarar.storage import NETWORKS, checked, progress, write_json
 from lorarar.worlds.toy import (
     AttributeClassifier,
     PairScorer,
@@ -44,29 +43,6 @@ _ROOM = (
 )
 _DESCRIBED = 64  # pairs of the base's own sets that are described in words
 PromptTruth = tuple[str, tuple[int, ...]]  # a prompt, and the attribute values that its images should show
-
-
-@dataclass(frozen=True)
-class GatesConfig:
-    """Configuration of ``lorarar benchmark gates``.
-
-    Attributes:
-        output: Folder for results.json and the contact sheet.
-        fit: How coefficients are fitted to true renders.
-        free: How free LoRAs of rank 2 r are fitted.
-        split: Split whose pairs are fitted and compared.
-        seeds: Noise seeds.
-        group: Pairs that are fitted at once.
-        data: The embedded default.
-    """
-
-    output: Path
-    fit: Fit
-    free: Fit
-    split: str = "test"
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-    group: int = 8
-    data: Path = EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -206,10 +182,10 @@ def _fitted(
 ) -> list[LoRA]:
     loras = [(scorer.loras[pair.content.name], scorer.loras[pair.style.name]) for pair in scorer.pairs]
     merged: list[LoRA] = []
-    with tqdm(total=fit.steps * -(-len(loras) // config.group), desc=name) as bar:
+    with progress(f"fit {name}", fit.steps * -(-len(loras) // config.group), "steps") as advance:
         for start in range(0, len(loras), config.group):
             part = slice(start, start + config.group)
-            merged += function(scorer.backbone, scorer.pairs[part], loras[part], fit, bar.update)
+            merged += function(scorer.backbone, scorer.pairs[part], loras[part], fit, advance)
     return merged
 
 

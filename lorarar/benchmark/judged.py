@@ -87,20 +87,21 @@ def judge_methods(
                 save_image(image, place / f"{seed}.png")
     references = data / "concepts.yaml"
     plan_run(run, images, references, layout=JUDGED_LAYOUT, reference_root=data / "images", splits="embedded")
-    return judge_planned(run, "tiny")
+    return judge_planned(run, "tiny", device="cpu")
 
 
-def judge_planned(run: Path, backend: str, cache: Path | None = None) -> JudgeRecord:
+def judge_planned(run: Path, backend: str, cache: Path | None = None, *, device: str = "auto") -> JudgeRecord:
     """Let a judge answer what was planned in a folder, and write its report there.
 
     Args:
         cache: Folder of replies that runs share; None shares none.
+        device: Of a judge in this process, a name for `lorarar.lora.pick_device`.
 
     Raises:
         ValueError: The rubric compares images in pairs, which gives no scores.
     """
     setup = read_setup(run)
-    judge_by_name(run, setup, backend, uncalibrated=True, cache=cache)
+    judge_by_name(run, setup, backend, uncalibrated=True, cache=cache, device=device)
     report = report_run(run, setup)
     if report.results is None:
         raise ValueError("expected a rubric with scores, found a pairwise one: plan the run with another rubric")

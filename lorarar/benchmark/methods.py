@@ -66,4 +66,7 @@ def by_concept(values: Tensor, embedded: Embedded, split: str) -> NDArray[np.flo
 
 def estimate_scores(scores: Mapping[str, Tensor], embedded: Embedded, split: str) -> dict[str, Estimate]:
     """Return the mean of each of `REPORTED_METRICS` with its crossed interval."""
-    return {metric: crossed_interval(by_concept(scores[metric], embedded, split)) for metric in REPORTED_METRICS}
+    return {
+        metric: crossed_interval(by_concept(scores[metric], embedded, split), shares=True)
+        for metric in REPORTED_METRICS
+    }

@@ -1,16 +1,23 @@
 """Command line: parse, call one core function, print what it returns.
 
 benchmark       Benchmark commands: gates, quality, and speed
+commands        Commands: classes of commands and groups
+configs         Configuration commands: list, copy and check
 configurations  Configured commands: a YAML file and key=value arguments
+doctor          Doctor command: what works here, and what is missing for what
+errors          Errors: one line for each, and the exit code
+exit_codes      Exit codes: what the number means that a command ends with
 files           File commands: inspect, convert, mergers
-help            Help: parsers whose help shows the default of every option
+help            Help: the pages that --help prints
 images          Image commands: generate, demo
 judge           Judge commands: score images by a multimodal model
-main            Command line: the parser of all commands, errors and exit codes
+main            Command line: the group of all commands, and the way from an error to an exit code
 merge           Merge command: merge LoRA files into one LoRA file
 metrics         Metrics command: score images with an encoder
 options         Options that several commands share
 training        Training commands: synthesise, dreambooth, zoo, train
+usage           Usage errors: what is wrong with a command line
+values          Values: what the value of an option may be
 world           World commands: the stages that create the embedded default
 """
 

@@ -2,119 +2,132 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
-from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated
 
-from lorarar.cli.configurations import Commands, add_configured
-from lorarar.cli.options import add_device, add_json
+import typer
 
-ConfigT = TypeVar("ConfigT")
+import lorarar.benchmark as benchmark
+import lorarar.benchmark.quality as quality
+import lorarar.benchmark.speed as speed
+import lorarar.workflows as workflows
+from lorarar.cli.commands import command, new_app
+from lorarar.cli.configurations import Overrides, Source, add_configured, configured, read
+from lorarar.cli.options import FLAG, REPRODUCE, BaseDtype, Device, Json, option
+from lorarar.cli.values import whole_number
 
 
-def add(commands: Commands) -> None:
+def _count(name: str, text: str) -> object:
+    return option(name, value="N", text=text, parser=whole_number)
+
+
+Base = Annotated[
+    str,
+    option(
+        "--base",
+        value="MODEL",
+        text='"embedded", "sdxl" (its denoiser with random weights), a folder or a hub id.',
+    ),
+]
+Checkpointing = Annotated[
+    bool, option("--gradient-checkpointing", value=FLAG, text="Recompute activations in the backward pass.")
+]
+Repetitions = Annotated[int, _count("--repetitions", "Repetitions of each measurement.")]
+
+
+def add(app: typer.Typer) -> None:
     """Add `benchmark` and its kinds."""
-    benchmark = commands.add_parser("benchmark", help="measure quality and speed")
-    kinds = benchmark.add_subparsers(required=True, metavar="KIND")
-    add_configured(kinds, "gates", _gates, "check that the embedded default can rank mergers")
-    quality = add_configured(kinds, "quality", _quality, "compare mergers on the pairs of a split, by their images")
-    quality.add_argument(
-        "--plan", action="store_true", help="print the images, hours and GB that a run takes, without running"
+    kinds = new_app(help="Measure the quality and the speed of mergers.")
+    add_configured(
+        kinds,
+        "gates",
+        lambda: benchmark.GatesConfig,
+        lambda config: print(benchmark.run_gates(config)),
+        "Check that the embedded default can rank mergers.",
     )
-    _add_merge(kinds)
-    _add_training(kinds)
-    _add_speedup(kinds)
-    add_configured(kinds, "zoo", _zoo_speed, "compare training many LoRAs in one batch with training one by one")
-
-
-def _add_merge(kinds: Commands) -> None:
-    merge = kinds.add_parser("merge", help="compare merging with the dense formulation and the speed of the disk")
-    merge.add_argument("--family", default="sdxl", help="family whose layers are merged: sdxl, sd15, koala, flux")
-    merge.add_argument("--rank", type=int, default=64, help="rank of both LoRAs")
-    merge.add_argument("--repetitions", type=int, default=5, help="repetitions of each measurement")
-    add_json(merge)
-    merge.set_defaults(run=_merge)
-
-
-def _add_training(kinds: Commands) -> None:
-    training = kinds.add_parser("training", help="compare a training step with the released formulation")
-    _add_base(training)
-    training.add_argument("--pairs", type=int, default=2, help="pairs per step")
-    training.add_argument("--images", type=int, default=2, help="images per step of each concept of a pair")
-    training.set_defaults(run=_training)
-
-
-def _add_speedup(kinds: Commands) -> None:
-    speedup = kinds.add_parser("speedup", help="compare the prediction of a hypernetwork with ZipLoRA")
-    _add_base(speedup)
-    speedup.add_argument("--steps", type=int, default=100, help="how many of ZipLoRA's 100 steps are run")
-    speedup.set_defaults(run=_speedup)
-
-
-def _add_base(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--base", default="embedded", help='"embedded", "sdxl" (its denoiser with random weights), a folder or a hub id'
+    command(kinds, "quality", configured(lambda: quality.QualityConfig))(_quality)
+    command(kinds, "merge")(_merge)
+    command(kinds, "training")(_training)
+    command(kinds, "speedup")(_speedup)
+    add_configured(
+        kinds,
+        "zoo",
+        lambda: workflows.ZooConfig,
+        lambda config: print(speed.run_zoo_speed(config)),
+        "Compare training many LoRAs in one batch with training one by one.",
     )
-    add_device(command)
-    command.add_argument("--dtype", default="float32", help="precision of the base: float32, bfloat16, float16")
-    command.add_argument(
-        "--gradient-checkpointing", action="store_true", help="recompute activations in the backward pass"
-    )
-    command.add_argument("--repetitions", type=int, default=20, help="repetitions of each measurement")
-    add_json(command)
+    app.add_typer(kinds, name="benchmark", rich_help_panel=REPRODUCE)
 
 
-def _training(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.speed import TrainingSpeedConfig, run_training_benchmark, training_table
-
-    results = run_training_benchmark(_config(TrainingSpeedConfig, arguments))
-    print(json.dumps(results) if arguments.json else training_table([results]))
-
-
-def _speedup(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.speed import SpeedupConfig, run_speedup_benchmark, speedup_table
-
-    results = run_speedup_benchmark(_config(SpeedupConfig, arguments))
-    print(json.dumps(results, indent=1) if arguments.json else speedup_table(results))
+def _quality(
+    source: Source,
+    overrides: Overrides = None,
+    plan: Annotated[
+        bool, option("--plan", value=FLAG, text="Print the images, hours and GB that a run takes, without running.")
+    ] = False,
+) -> None:
+    """Compare mergers on the pairs of a split, by their images."""
+    config = read(quality.QualityConfig, source, overrides or ())
+    print(quality.plan_quality(config) if plan else quality.run_quality(config))
 
 
-def _config(kind: type[ConfigT], arguments: argparse.Namespace) -> ConfigT:
-    """Return a configuration from the arguments that bear the names of its fields."""
-    values, names = vars(arguments), [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
-    return kind(**{name: values[name] for name in names if name in values})
-
-
-def _merge(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.speed import merge_table, run_merge_benchmark
-
+def _merge(
+    family: Annotated[
+        str, option("--family", value="NAME", text="Family whose layers are merged: sdxl, sd15, koala, flux.")
+    ] = "sdxl",
+    rank: Annotated[int, _count("--rank", "Rank of both LoRAs.")] = 64,
+    repetitions: Repetitions = 5,
+    json_: Json = False,
+) -> None:
+    """Compare merging with the dense formulation and the speed of the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        results = run_merge_benchmark(
-            arguments.family, arguments.rank, folder=Path(folder), repetitions=arguments.repetitions
-        )
-    print(json.dumps(results, indent=1) if arguments.json else merge_table(results))
+        results = speed.run_merge_benchmark(family, rank, folder=Path(folder), repetitions=repetitions)
+    print(json.dumps(results, indent=1) if json_ else speed.merge_table(results))
 
 
-def _gates(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark import GatesConfig, run_gates
-    from lorarar.storage import load_config
+def _training(
+    base: Base = "embedded",
+    pairs: Annotated[int, _count("--pairs", "Pairs per step.")] = 2,
+    images: Annotated[int, _count("--images", "Images per step of each concept of a pair.")] = 2,
+    repetitions: Repetitions = 20,
+    device: Device = "auto",
+    dtype: BaseDtype = "fp32",
+    gradient_checkpointing: Checkpointing = False,
+    json_: Json = False,
+) -> None:
+    """Compare a training step with the released formulation."""
+    config = speed.TrainingSpeedConfig(
+        base=base,
+        pairs=pairs,
+        images=images,
+        repetitions=repetitions,
+        device=device,
+        dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    results = speed.run_training_benchmark(config)
+    print(json.dumps(results) if json_ else speed.training_table([results]))
 
-    print(run_gates(load_config(GatesConfig, arguments.config, arguments.overrides)))
 
-
-def _quality(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.quality import QualityConfig, plan_quality, run_quality
-    from lorarar.storage import load_config
-
-    config = load_config(QualityConfig, arguments.config, arguments.overrides)
-    print(plan_quality(config) if arguments.plan else run_quality(config))
-
-
-def _zoo_speed(arguments: argparse.Namespace) -> None:
-    from lorarar.benchmark.speed import run_zoo_speed
-    from lorarar.storage import load_config
-    from lorarar.workflows import ZooConfig
-
-    print(run_zoo_speed(load_config(ZooConfig, arguments.config, arguments.overrides)))
+def _speedup(
+    base: Base = "embedded",
+    steps: Annotated[int, _count("--steps", "How many of ZipLoRA's 100 steps are run.")] = 100,
+    repetitions: Repetitions = 20,
+    device: Device = "auto",
+    dtype: BaseDtype = "fp32",
+    gradient_checkpointing: Checkpointing = False,
+    json_: Json = False,
+) -> None:
+    """Compare the prediction of a hypernetwork with ZipLoRA."""
+    config = speed.SpeedupConfig(
+        base=base,
+        steps=steps,
+        repetitions=repetitions,
+        device=device,
+        dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    results = speed.run_speedup_benchmark(config)
+    print(json.dumps(results, indent=1) if json_ else speed.speedup_table(results))

@@ -1,60 +1,99 @@
-"""Command line: parse, call one core function, print what it returns."""
+"""Command line: the group of all commands, and the way from an error to an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
+from typing import Annotated, Any
 
-from lorarar.cli.help import Parser
-from lorarar.storage import old_arguments
+import typer
+from typer.main import get_command
+
+from lorarar.cli.commands import GENERAL, new_app
+from lorarar.cli.errors import report
+from lorarar.cli.exit_codes import ExitCode
+from lorarar.cli.options import FLAG
+from lorarar.storage import old_arguments, scoped_plugins
 
 # Each module adds its commands with `add`. A command imports what it needs when it runs, so that help is fast.
-_MODULES = ("merge", "files", "images", "training", "judge", "metrics", "world", "benchmark")
-_ERRORS = (ValueError, OSError, KeyError, FloatingPointError)
-_USAGE = 2
+_MODULES = ("merge", "files", "images", "judge", "training", "metrics", "world", "benchmark", "configs", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; a user's mistake ends with a message and exit code 1, not with a traceback.
+    """Run one command; a user's mistake ends with a message of one line, not with a traceback.
 
     Args:
         argv: Arguments; None takes those of the process.
 
     Returns:
-        Exit code: the one that the command returned, else 0; 2 for an old name of a command, an option or a merger.
+        The exit code that the command returned, else one of `ExitCode`.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    for old, new in old_arguments(argv):
+    words = list(sys.argv[1:] if argv is None else argv)
+    for old, new in old_arguments(words):
         print(f"lorarar: expected {new}, found its old name {old}: use the new name", file=sys.stderr)
-        return _USAGE
-    arguments = parser().parse_args(argv)
+        return ExitCode.USAGE
+    group = commands()
     try:
-        code: int = arguments.run(arguments) or 0
+        with scoped_plugins(), group.make_context("lorarar", list(words)) as context:
+            code: int = group.invoke(context) or ExitCode.SUCCESS
         sys.stdout.flush()
-        return code
+    except typer.Exit as ended:
+        return ended.exit_code
     except BrokenPipeError:  # the program that reads the output has closed it: `lorarar inspect .. | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except _ERRORS as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"lorarar: {message}", file=sys.stderr)
-        return 1
+        return ExitCode.FAILED
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, KeyboardInterrupt):  # after which Lightning leaves the process
+            raise
+        return report(ended.__context__, *find_command(words), debug="--debug" in words)
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, *find_command(words), debug="--debug" in words)
+    return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    top = Parser(prog="lorarar", description="Merge content and style LoRAs by a hypernetwork.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+@cache
+def commands() -> Any:
+    """Return the group of all commands."""
+    codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+    app = new_app(
+        help="Merge content and style LoRAs for text-to-image models by a trained network, and score the images.",
+        epilog=f"`lorarar COMMAND --help` describes a command.\n\nExit codes: {codes}.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_top)
     for module in _MODULES:
-        import_module(f"lorarar.cli.{module}").add(commands)
-    return top
+        import_module(f"lorarar.cli.{module}").add(app)
+    return get_command(app)
+
+
+def find_command(words: Sequence[str]) -> tuple[Any, str]:
+    """Return the command that a command line names, and its full name, such as "lorarar judge plan"."""
+    found, name = commands(), "lorarar"
+    for word in words:
+        inner = getattr(found, "commands", {}).get(word)
+        if inner is not None:
+            found, name = inner, f"{name} {word}"
+    return found, name
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", metavar=FLAG, help="Print the version.", rich_help_panel=GENERAL)
+    ] = False,
+) -> None:
+    from lorarar.storage import lorarar_version
+
+    if version:
+        print(f"lorarar {lorarar_version()}")
+        raise typer.Exit
 
 
 def entry() -> None:
     """Run the console script."""
-    # At import transformers announces that torchvision is missing, which nothing here needs.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from lorarar.storage import quiet_libraries
+
+    quiet_libraries()
     sys.exit(main())

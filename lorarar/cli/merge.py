@@ -2,182 +2,178 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-from lorarar.cli.configurations import Commands
+import typer
+
+from lorarar.cli.commands import Resumable, command
 from lorarar.cli.options import (
-    add_device,
-    add_file_format,
-    add_force,
-    add_json,
-    add_merger_option,
-    add_truncation,
-    assignment,
-    merger_options,
+    FLAG,
+    MERGE,
+    METHOD,
+    OUTPUT,
+    STRENGTH,
+    Device,
+    Energy,
+    FileDtype,
+    FileFormat,
+    Force,
+    Json,
+    Merger,
+    NetworkFile,
+    Options,
+    OutputFile,
+    Rank,
+    Weights,
+    at_most_one,
+    option,
 )
-from lorarar.mergers import CATALOGUE
+from lorarar.cli.values import Block, Numbers, Words, block, kinds, numbers, settings
+from lorarar.mergers import MERGERS
 
-if TYPE_CHECKING:
-    from lorarar.mergers import MergeRequest, PairInputs
+BASE = f"On a base model (for {', '.join(name for name, info in MERGERS.own().items() if info.pair)})"
 
 
-def add(commands: Commands) -> None:
+def add(app: typer.Typer) -> None:
     """Add `merge`."""
-    merge = commands.add_parser("merge", help="merge LoRA files into one ordinary LoRA file")
-    merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CONTENT STYLE, or any number of LoRA files")
-    merge.add_argument("-o", "--output", type=Path, required=True, help="file to write")
-    _add_method(merge)
-    _add_weights(merge)
-    add_truncation(merge)
-    merge.add_argument(
-        "--base",
-        metavar="MODEL",
-        help="base model, for DoRA, IA3, OFT and GLoRA files and for mergers that optimise each pair; default: none",
+    command(app, "merge", Resumable, MERGE)(_merge)
+
+
+def _pair(name: str, value: str, text: str, default: str = "none") -> Any:
+    return option(name, value=value, text=text, panel=BASE, default=default)
+
+
+def _merge(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="LoRA files: CONTENT STYLE, or any number of files.")
+    ],
+    output: OutputFile,
+    merger: Merger = None,
+    network: NetworkFile = None,
+    options: Options = None,
+    kinds_: Annotated[
+        Words | None,
+        option(
+            "--kinds",
+            value="KIND,KIND",
+            text="Kind of each file, content or style, for networks that take any number of files.",
+            panel=METHOD,
+            default="what the files state, else the first is the content",
+            parser=kinds,
+        ),
+    ] = None,
+    weights: Weights = None,
+    blocks: Annotated[
+        list[Block] | None,
+        option(
+            "--block",
+            value="PATH=W[,W]",
+            text="Weight of a block, such as up_blocks.1, for all files or for each; repeatable.",
+            panel=STRENGTH,
+            default="1",
+            parser=block,
+        ),
+    ] = None,
+    text_encoder: Annotated[
+        Numbers | None,
+        option(
+            "--text-encoder",
+            value="W[,W]",
+            text="Weight of the text encoders, for all files or for each.",
+            panel=STRENGTH,
+            default="1",
+            parser=numbers,
+        ),
+    ] = None,
+    format: FileFormat = None,
+    dtype: FileDtype = "fp16",
+    rank: Rank = None,
+    energy: Energy = None,
+    save_coefficients: Annotated[
+        Path | None,
+        option(
+            "--save-coefficients",
+            value="FILE",
+            text="Also write every coefficient, as safetensors.",
+            panel=OUTPUT,
+            default="none",
+        ),
+    ] = None,
+    force: Force = False,
+    dry_run: Annotated[
+        bool,
+        option("--dry-run", value=FLAG, text="Say what would be done and how large the file will be.", panel=OUTPUT),
+    ] = False,
+    json_: Json = False,
+    base: Annotated[
+        str | None, _pair("--base", "MODEL", "Base model; DoRA, IA3, OFT and GLoRA files need it too.")
+    ] = None,
+    content_images: Annotated[Path | None, _pair("--content-images", "DIR", "Images of the content.")] = None,
+    style_images: Annotated[Path | None, _pair("--style-images", "DIR", "Images of the style.")] = None,
+    content_prompt: Annotated[
+        str | None,
+        _pair("--content-prompt", "TEXT", "Prompt of the content's LoRA.", "the trigger words in its file"),
+    ] = None,
+    style_prompt: Annotated[
+        str | None, _pair("--style-prompt", "TEXT", "Prompt of the style's LoRA.", "the trigger words in its file")
+    ] = None,
+    content_description: Annotated[
+        str, _pair("--content-description", "TEXT", "Description of the content that the base understands.")
+    ] = "",
+    style_description: Annotated[
+        str, _pair("--style-description", "TEXT", "Description of the style that the base understands.")
+    ] = "",
+    init: Annotated[
+        str | None, _pair("--init", "NETWORK", "Trained merger whose coefficients the optimisation starts from.", "1")
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        _pair("--runs", "DIR", "Folder for checkpoints until the merge is written.", "the folder of the output"),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Merge LoRA files into one ordinary LoRA file.
+
+    Two files are a content and a style. Without --merger and --network the network that is shipped for their family
+    predicts the coefficients; where none is shipped, the files are summed.
+
+    Example: lorarar merge content.safetensors style.safetensors -o merged.safetensors --weights 1,0.8
+    """
+    from lorarar.mergers import FileMerge, MergeRequest, PairInputs, describe_merge, describe_plan, plan_merge
+    from lorarar.workflows import merge_to_file
+
+    at_most_one(merger=merger, network=network)
+    at_most_one(rank=rank, energy=energy)
+    pair = PairInputs(
+        content_images=content_images,
+        style_images=style_images,
+        content_prompt=content_prompt,
+        style_prompt=style_prompt,
+        content_description=content_description,
+        style_description=style_description,
+        init=init,
+        runs=(runs or output.parent) / f"{output.stem}.run",
     )
-    _add_pair(merge)
-    add_file_format(merge)
-    add_device(merge)
-    merge.add_argument(
-        "--save-coefficients",
-        type=Path,
-        metavar="FILE",
-        help="safetensors file for every coefficient; default: they are not saved",
+    request = MergeRequest(
+        merger=merger,
+        network=network,
+        kinds=kinds_,
+        weights=weights,
+        blocks=dict(blocks or ()),
+        text_encoder=text_encoder,
+        options=settings(options),
+        rank=rank,
+        energy=energy,
+        base=base,
+        pair=pair,
+        device=device,
     )
-    add_json(merge)
-    add_force(merge)
-    merge.set_defaults(run=_merge)
-
-
-def _add_method(merge: argparse.ArgumentParser) -> None:
-    merge.add_argument(
-        "--merger",
-        choices=list(CATALOGUE),
-        metavar="NAME",
-        help="method, see `lorarar mergers`; default: the network that is shipped for the files' family, else direct",
-    )
-    merge.add_argument(
-        "--hypernetwork",
-        metavar="NETWORK",
-        help="trained merger: a file, a folder that save_pretrained wrote, or a hub id (owner/name); default: the one "
-        "that is shipped for the files' family",
-    )
-    merge.add_argument(
-        "--kinds",
-        nargs="+",
-        choices=["content", "style"],
-        metavar="KIND",
-        help="kind of each file, for networks that take any number of files; default: what the files state, else the "
-        "first is the content",
-    )
-    add_merger_option(merge)
-
-
-def _add_weights(merge: argparse.ArgumentParser) -> None:
-    merge.add_argument("--weights", type=float, nargs="+", metavar="W", help="weight of each file; default: 1")
-    merge.add_argument(
-        "--block",
-        action="append",
-        default=[],
-        metavar="PATH=W[,W..]",
-        help="weight of a block, such as up_blocks.1, for all files or for each, repeatable; default: 1",
-    )
-    merge.add_argument(
-        "--text-encoder",
-        type=float,
-        nargs="+",
-        metavar="W",
-        help="weight of the text encoders, for all files or for each; default: 1",
-    )
-
-
-def _add_pair(merge: argparse.ArgumentParser) -> None:
-    names = ", ".join(name for name, info in CATALOGUE.items() if info.pair)
-    pair = merge.add_argument_group(f"for mergers that optimise each pair on a base: {names}")
-    for kind in ("content", "style"):
-        pair.add_argument(f"--{kind}-images", type=Path, metavar="DIR", help=f"images of the {kind}; default: none")
-        pair.add_argument(
-            f"--{kind}-description",
-            default="",
-            metavar="TEXT",
-            help=f"description of the {kind} that the base understands, for text_guided, which needs no images; "
-            "default: none",
-        )
-        pair.add_argument(
-            f"--{kind}-prompt",
-            metavar="TEXT",
-            help=f"prompt that the LoRA of the {kind} was trained with; default: the trigger words in its file",
-        )
-    pair.add_argument(
-        "--init",
-        metavar="NETWORK",
-        help="trained merger, as for --hypernetwork, whose coefficients the optimisation starts from; default: 1",
-    )
-    pair.add_argument(
-        "--runs",
-        type=Path,
-        metavar="DIR",
-        help="folder for checkpoints until the merge is written; default: the folder of the output",
-    )
-
-
-def _merge(arguments: argparse.Namespace) -> None:
-    from lorarar.mergers import FileMerge, describe_merge, merge_files
-
-    request = _request(arguments)
-    job = FileMerge(
-        arguments.files,
-        arguments.output,
-        request,
-        arguments.format,
-        arguments.dtype,
-        arguments.save_coefficients,
-        arguments.force,
-    )
-    if request.optimises:
-        from lorarar.workflows import merge_on_base
-
-        summary = merge_on_base(job)
-    else:
-        summary = merge_files(job)
-    print(json.dumps(summary, indent=1) if arguments.json else describe_merge(summary))
-
-
-def _request(arguments: argparse.Namespace) -> MergeRequest:
-    from lorarar.mergers import MergeRequest
-
-    return MergeRequest(
-        merger=arguments.merger,
-        hypernetwork=arguments.hypernetwork,
-        kinds=arguments.kinds,
-        weights=arguments.weights,
-        blocks={path: _numbers(text) for path, text in map(assignment, arguments.block)},
-        text_encoder=arguments.text_encoder,
-        options=merger_options(arguments),
-        rank=arguments.rank,
-        energy=arguments.energy,
-        base=arguments.base,
-        pair=_pair_inputs(arguments),
-        device=arguments.device,
-    )
-
-
-def _pair_inputs(arguments: argparse.Namespace) -> PairInputs:
-    from lorarar.mergers import PairInputs
-
-    return PairInputs(
-        content_images=arguments.content_images,
-        style_images=arguments.style_images,
-        content_prompt=arguments.content_prompt,
-        style_prompt=arguments.style_prompt,
-        content_description=arguments.content_description,
-        style_description=arguments.style_description,
-        init=arguments.init,
-        runs=(arguments.runs or arguments.output.parent) / f"{arguments.output.stem}.run",
-    )
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in text.split(",")]
+    job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
+    if dry_run:
+        plan = plan_merge(job)
+        print(json.dumps(plan, indent=1) if json_ else describe_plan(plan))
+        return
+    summary = merge_to_file(job)
+    print(json.dumps(summary, indent=1) if json_ else describe_merge(summary))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
+import typer
 
-from lorarar.cli.configurations import Commands, add_configured
+import lorarar.evaluation.metrics as metrics
+from lorarar.cli.configurations import add_configured
+from lorarar.cli.options import IMAGES
 
 
-def add(commands: Commands) -> None:
+def add(app: typer.Typer) -> None:
     """Add `metrics`."""
     add_configured(
-        commands, "metrics", _run, "measure fidelity, controllability, diversity and base preservation of images"
+        app,
+        "metrics",
+        lambda: metrics.MetricsConfig,
+        lambda config: print(metrics.run_metrics(config)),
+        "Measure fidelity, controllability, diversity and base preservation of images.",
+        IMAGES,
     )
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    from lorarar.evaluation.metrics import MetricsConfig, run_metrics
-    from lorarar.storage import load_config
-
-    print(run_metrics(load_config(MetricsConfig, arguments.config, arguments.overrides)))

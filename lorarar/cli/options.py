@@ -1,87 +1,183 @@
-"""Options: arguments that several commands share, and arguments of the form NAME=VALUE."""
+"""Options that several commands share, as types of parameters."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Any
 
-_FORMATS = ["kohya", "diffusers", "peft"]
-_PRECISIONS = ["fp16", "bf16", "fp32"]
+import typer
+
+from lorarar.cli.values import (
+    DTYPES,
+    FORMATS,
+    Dtype,
+    Format,
+    Numbers,
+    Setting,
+    choice,
+    device,
+    file_format,
+    merger_name,
+    numbers,
+    positive,
+    setting,
+    share,
+)
+
+# Placeholder of an option that takes no value.
+FLAG = ""
+# Sections of the list of commands.
+MERGE, IMAGES, TRAIN = "Merge files", "Generate and score images", "Train"
+REPRODUCE, SET_UP = "Reproduce", "Set up"
+# Sections of the list of options.
+METHOD, STRENGTH, OUTPUT, COMPUTE = "Method", "Strength", "Output", "Compute"
 
 
-def add_merger_option(command: argparse.ArgumentParser) -> None:
-    """Add --option NAME=NUMBER, which may be repeated."""
-    command.add_argument(
+def option(
+    *names: str, value: str, text: str, panel: str | None = None, default: str | bool = True, **more: Any
+) -> Any:
+    """Return the description of an option.
+
+    Args:
+        names: "-o", "--output".
+        value: Placeholder of the value, `FLAG` for none.
+        text: Help.
+        panel: Heading of the help under which it stands.
+        default: What the help says of the default, where it is None; True shows the default.
+        more: As `typer.Option` takes it, such as the parser.
+    """
+    return typer.Option(*names, metavar=value, help=text, rich_help_panel=panel, show_default=default, **more)
+
+
+Merger = Annotated[
+    str | None,
+    option(
+        "--merger",
+        value="NAME",
+        text="Method, see `lorarar mergers`.",
+        panel=METHOD,
+        default="the network shipped for the files' family, else direct",
+        parser=merger_name,
+    ),
+]
+NetworkFile = Annotated[
+    str | None,
+    option(
+        "--network",
+        value="NETWORK",
+        text="Trained merger: a file, a folder that save_pretrained wrote, or a hub id (owner/name).",
+        panel=METHOD,
+        default="the one shipped for the files' family",
+    ),
+]
+Options = Annotated[
+    list[Setting] | None,
+    option(
         "--option",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="setting of the merger, repeatable; default: those of `lorarar mergers`",
-    )
-
-
-def add_truncation(command: argparse.ArgumentParser) -> None:
-    """Add --rank and --energy, of which one may be given."""
-    size = command.add_mutually_exclusive_group()
-    size.add_argument("--rank", type=int, help="truncate every layer to this rank; default: keep the full rank")
-    size.add_argument(
+        value="NAME=NUMBER",
+        text="Setting of the merger; repeatable.",
+        panel=METHOD,
+        default="those of `lorarar mergers`",
+        parser=setting,
+    ),
+]
+Weights = Annotated[
+    Numbers | None,
+    option(
+        "--weights",
+        value="W,W",
+        text="Weight of each LoRA, as in 0.8,1.",
+        panel=STRENGTH,
+        default="1 for each",
+        parser=numbers,
+    ),
+]
+Rank = Annotated[
+    int | None,
+    option(
+        "--rank",
+        value="N",
+        text="Truncate every layer to this rank.",
+        panel=OUTPUT,
+        default="keep the full rank",
+        parser=positive,
+    ),
+]
+Energy = Annotated[
+    float | None,
+    option(
         "--energy",
-        type=float,
-        help="truncate to the rank that keeps this share of the squared norm; default: keep the full rank",
-    )
+        value="SHARE",
+        text="Truncate to the rank that keeps this share of the squared norm, 0 to 1.",
+        panel=OUTPUT,
+        default="keep the full rank",
+        parser=share,
+    ),
+]
+FileFormat = Annotated[
+    Format | None,
+    option(
+        "--format",
+        value="|".join(FORMATS),
+        text="Format of the file.",
+        panel=OUTPUT,
+        default="the one that the family's tools read",
+        parser=file_format,
+    ),
+]
+FileDtype = Annotated[
+    Dtype,
+    option(
+        "--dtype",
+        value="|".join(DTYPES),
+        text="Precision of the weights in the file.",
+        panel=OUTPUT,
+        parser=choice("a dtype", *DTYPES),
+    ),
+]
+BaseDtype = Annotated[
+    Dtype,
+    option(
+        "--dtype",
+        value="|".join(DTYPES),
+        text="Precision of the base.",
+        panel=COMPUTE,
+        parser=choice("a dtype", *DTYPES),
+    ),
+]
+OutputFile = Annotated[Path, option("-o", "--output", value="FILE", text="File to write.", panel=OUTPUT)]
+BaseWeights = Annotated[
+    Path | None,
+    option(
+        "--base",
+        value="MODEL",
+        text="Base model: a file or a folder, for DoRA, IA3, OFT and GLoRA files.",
+        default="none",
+    ),
+]
+Device = Annotated[
+    str,
+    option(
+        "--device",
+        value="DEVICE",
+        text="Device to compute on: auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1 or mps.",
+        panel=COMPUTE,
+        parser=device,
+    ),
+]
+Force = Annotated[bool, option("--force", value=FLAG, text="Replace existing files.", panel=OUTPUT)]
+Json = Annotated[bool, option("--json", value=FLAG, text="Print JSON.", panel=OUTPUT)]
 
 
-def add_file_format(command: argparse.ArgumentParser) -> None:
-    """Add --format and --dtype of a LoRA file that is written."""
-    command.add_argument(
-        "--format", choices=_FORMATS, help="dialect of the file; default: the one that the family's tools read"
-    )
-    add_dtype(command, "fp16", "precision of the weights in the file")
+def at_most_one(**values: object) -> None:
+    """Check that at most one of several options is given.
 
-
-def add_dtype(command: argparse.ArgumentParser, default: str, text: str) -> None:
-    """Add --dtype."""
-    command.add_argument("--dtype", choices=_PRECISIONS, default=default, help=text)
-
-
-def add_base_weights(command: argparse.ArgumentParser) -> None:
-    """Add --base for files whose deltas depend on the weights of the base model."""
-    command.add_argument(
-        "--base", type=Path, metavar="MODEL", help="base model, for DoRA, IA3, OFT and GLoRA files; default: none"
-    )
-
-
-def add_device(command: argparse.ArgumentParser) -> None:
-    """Add --device."""
-    command.add_argument("--device", default="cpu", help="device to compute on, cpu or cuda")
-
-
-def add_force(command: argparse.ArgumentParser) -> None:
-    """Add --force."""
-    command.add_argument("--force", action="store_true", help="replace existing files")
-
-
-def add_json(command: argparse.ArgumentParser) -> None:
-    """Add --json."""
-    command.add_argument("--json", action="store_true", help="print JSON")
-
-
-def merger_options(arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the values of --option by name.
+    Args:
+        values: The options' values by their Python names.
 
     Raises:
-        ValueError: A value is not of the form NAME=NUMBER.
+        typer.BadParameter: More than one is given.
     """
-    return {name: float(number) for name, number in map(assignment, arguments.option)}
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """Return name and value of NAME=VALUE.
-
-    Raises:
-        ValueError: The text has no "=".
-    """
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"expected NAME=VALUE, found {text!r}: put a = between name and value")
-    return name, value
+    given = [f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"expected {' or '.join(given)}, found both: drop one")

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
+import typer
 
-from lorarar.cli.configurations import Commands, add_configured
+import lorarar.workflows as workflows
+from lorarar.cli.configurations import add_configured
+from lorarar.cli.options import TRAIN
 
 
-def add(commands: Commands) -> None:
+def add(app: typer.Typer) -> None:
     """Add the commands."""
-    add_configured(commands, "synthesise", _synthesise, "sample images of a zoo's concepts that have only descriptions")
-    add_configured(commands, "dreambooth", _dreambooth, "train one LoRA with peft; needs concept=NAME")
-    add_configured(commands, "zoo", _zoo, "train a LoRA for each concept of a manifest, many in one batch")
-    add_configured(commands, "train", _train, "train a merger on the pairs of a manifest")
+    zoo = lambda: workflows.ZooConfig  # noqa: E731  # read when a command runs: schemas load slowly
+    add_configured(
+        app, "synthesise", zoo, _synthesise, "Sample images of a zoo's concepts that have only descriptions.", TRAIN
+    )
+    add_configured(app, "dreambooth", zoo, _dreambooth, "Train one LoRA with peft; needs concept=NAME.", TRAIN)
+    add_configured(app, "zoo", zoo, _zoo, "Train a LoRA for each concept of a manifest, many in one batch.", TRAIN)
+    add_configured(
+        app,
+        "train",
+        lambda: workflows.TrainConfig,
+        _train,
+        "Train a merger on the pairs of a manifest.\n\nExample: lorarar train train/embedded recipe.steps=100",
+        TRAIN,
+    )
 
 
-def _synthesise(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import load_config
-    from lorarar.workflows import ZooConfig, run_synthesis
-
-    config = load_config(ZooConfig, arguments.config, arguments.overrides)
-    print(f"images of {len(run_synthesis(config))} concepts in {config.images}")
+def _synthesise(config: workflows.ZooConfig) -> None:
+    print(f"images of {len(workflows.run_synthesis(config))} concepts in {config.images}")
 
 
-def _dreambooth(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import load_config
-    from lorarar.workflows import ZooConfig, run_dreambooth
-
-    print(run_dreambooth(load_config(ZooConfig, arguments.config, arguments.overrides)))
+def _dreambooth(config: workflows.ZooConfig) -> None:
+    print(workflows.run_dreambooth(config))
 
 
-def _zoo(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import load_config
-    from lorarar.workflows import ZooConfig, run_zoo
-
-    paths = run_zoo(load_config(ZooConfig, arguments.config, arguments.overrides))
+def _zoo(config: workflows.ZooConfig) -> None:
+    paths = workflows.run_zoo(config)
     print(f"{len(paths)} LoRAs in {paths[0].parent}")
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import load_config
-    from lorarar.workflows import TrainConfig, run_train
-
-    print(run_train(load_config(TrainConfig, arguments.config, arguments.overrides)))
+def _train(config: workflows.TrainConfig) -> None:
+    print(workflows.run_train(config))

@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from typing import TypeVar
+import os
 
-from lorarar.cli.configurations import Commands, add_configured
+import typer
 
-RecipeT = TypeVar("RecipeT")
+import lorarar.worlds.toy as toy
+from lorarar.cli.commands import new_app
+from lorarar.cli.configurations import add_configured
+from lorarar.cli.options import REPRODUCE
 
 
-def add(commands: Commands) -> None:
+def add(app: typer.Typer) -> None:
     """Add `world` and its stages."""
-    world = commands.add_parser("world", help="create the parts of the embedded default")
-    stages = world.add_subparsers(required=True, metavar="STAGE")
-    add_configured(stages, "concepts", _concepts, "write the concepts' images and manifest")
-    add_configured(stages, "classifier", _classifier, "train the attribute classifier")
-    add_configured(stages, "autoencoder", _autoencoder, "train the autoencoder")
-    add_configured(stages, "base", _base, "train the base model")
+    world = new_app(help="Create the parts of the embedded default, one stage at a time.")
+    stages = (
+        ("concepts", _concepts, "Write the concepts' images and manifest."),
+        ("classifier", _classifier, "Train the attribute classifier."),
+        ("autoencoder", _autoencoder, "Train the autoencoder."),
+        ("base", _base, "Train the base model."),
+    )
+    for name, run, text in stages:
+        add_configured(world, name, lambda: toy.WorldConfig, run, text)
+    app.add_typer(world, name="world", rich_help_panel=REPRODUCE)
 
 
-def _concepts(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import load_config
-    from lorarar.worlds.toy import WorldConfig, export_concepts
-
-    export_concepts(load_config(WorldConfig, arguments.config, arguments.overrides).output)
+def _concepts(config: toy.WorldConfig) -> None:
+    toy.export_concepts(config.output)
 
 
-def _classifier(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import claim_run, load_config, read_card
-    from lorarar.worlds.toy import WorldConfig, make_classifier
+def _classifier(config: toy.WorldConfig) -> None:
+    from lorarar.storage import read_card
 
-    config = load_config(WorldConfig, arguments.config, arguments.overrides)
-    recipe = _required("classifier", config.classifier)
-    claim_run(config.runs / "classifier", recipe)
-    path = make_classifier(recipe, output=config.output, runs=config.runs)
-    print(json.dumps(read_card(path), indent=1))
+    print(json.dumps(read_card(toy.run_classifier(config)), indent=1))
 
 
-def _autoencoder(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import claim_run, load_config
-    from lorarar.worlds.toy import WorldConfig, make_autoencoder
-
-    config = load_config(WorldConfig, arguments.config, arguments.overrides)
-    recipe = _required("autoencoder", config.autoencoder)
-    claim_run(config.runs / "autoencoder", recipe)
-    print(make_autoencoder(recipe, runs=config.runs))
+def _autoencoder(config: toy.WorldConfig) -> None:
+    print(toy.run_autoencoder(config))
 
 
-def _required(stage: str, recipe: RecipeT | None) -> RecipeT:
-    if recipe is None:
-        raise ValueError(f"expected a recipe for the {stage}, found none: add {stage}: to the configuration")
-    return recipe
-
-
-def _base(arguments: argparse.Namespace) -> None:
-    from lorarar.storage import claim_run, load_config
-    from lorarar.worlds.toy import WorldConfig, make_base
-
-    config = load_config(WorldConfig, arguments.config, arguments.overrides)
-    claim_run(config.runs / "base", config.base)
-    print(make_base(config.base, output=config.output, runs=config.runs, devices=config.devices))
+def _base(config: toy.WorldConfig) -> None:
+    path = toy.run_base(config)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes speaks
+        print(path)

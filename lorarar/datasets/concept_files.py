@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lorarar.datasets.records import AXES
+from lorarar.storage import missing_path
 
 Entry = Mapping[str, Any]
 SplitTable = Mapping[str, Mapping[str, list[str]]]  # split -> "contents" or "styles" -> names
@@ -56,5 +57,5 @@ def entry_folder(entry: Entry) -> str:
 
 def _read_yaml(path: Path) -> Any:
     if not path.is_file():
-        raise FileNotFoundError(f"expected a concept file at {path}, found none: check the path")
+        raise FileNotFoundError(missing_path("a concept file", path))
     return yaml.safe_load(path.read_text(encoding="utf-8"))

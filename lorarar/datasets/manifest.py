@@ -14,7 +14,7 @@ from lorarar.datasets.images import fingerprint
 from lorarar.datasets.layout import LAYOUT_FIELDS, PROMPT_TYPES, parse_layout
 from lorarar.datasets.records import Axis, Item
 from lorarar.datasets.references import References
-from lorarar.storage import json_line, write_lines
+from lorarar.storage import json_line, missing_path, write_lines
 
 _TYPES = {field.name: int if field.name == "seed" else str for field in fields(Item)}
 _REQUIRED = ("id", "path", "method", "content", "style", "seed")
@@ -123,7 +123,7 @@ def list_changed(items: Iterable[Item], root: Path) -> list[str]:
 def _paths(root: Path, ignore: Sequence[str]) -> list[str]:
     """List the visible files below a folder, and links to folders, as relative paths, sorted."""
     if not root.is_dir():
-        raise ValueError(f"expected a folder of images at {root}, found none")
+        raise ValueError(missing_path("a folder of images", root))
     paths = []
     for folder, folders, names in os.walk(root):
         here = Path(folder).relative_to(root)

@@ -11,6 +11,8 @@ from typing import Any, Literal, cast
 
 import yaml
 
+from lorarar.storage import missing_path
+
 PromptType = Literal["train", "trigger", "alter", "style"]
 TYPES: tuple[PromptType, ...] = ("train", "trigger", "alter", "style")
 PROMPT_SET_KINDS = ("content", "style", "pair")
@@ -56,7 +58,7 @@ class PromptSet:
         if missing := sorted(set(self.fields) - filled):
             raise ValueError(
                 f"prompt set {self.name!r}: expected words for {list(self.fields)}, found none for {missing}: "
-                f"add --word {missing[0]}=TEXT"
+                f"give its text in `words`"
             )
         if unknown := sorted(words.keys() - set(self.fields)):
             raise ValueError(f"prompt set {self.name!r}: expected words for {list(self.fields)} only, found {unknown}")
@@ -75,9 +77,7 @@ def load_prompt_set(path: Path) -> PromptSet:
         ValueError: It is not a prompt set; the message names the fault.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"expected a prompt set at {path}, found none: see data/prompts/ for those of this project"
-        )
+        raise FileNotFoundError(missing_path("a prompt set", path))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

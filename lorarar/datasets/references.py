@@ -99,6 +99,8 @@ def _training(splits: str | None, path: Path) -> frozenset[str]:
         return frozenset()
     tables = read_split_tables(path)
     if splits not in tables or "train" not in tables[splits]:
-        raise ValueError(f"{path}: expected splits {splits!r} with a part train, found {sorted(tables)}")
+        raise ValueError(
+            f"{path}: expected splits {splits!r} with a part train, found {sorted(tables)}: name one of these"
+        )
     part = tables[splits]["train"]
     return frozenset([*part.get("contents", ()), *part.get("styles", ())])

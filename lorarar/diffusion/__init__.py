@@ -5,6 +5,7 @@ architecture  Architecture of a pipeline's class, as names and functions
 backbone      Backbone: the parts of a pipeline as functions of tensors, whatever its family
 composition   Composition of LoRAs while sampling, a new schedule entry at each step
 conditioning  Conditioning: encoded prompts in the form that every family's denoiser takes
+generation    Generation: images of a prompt by a base and LoRAs, in memory or as files
 loading       Loading of base models from folders and hubs
 noise         Noise schedule: how noise is added and what the model predicts
 prompt_sets   Images of a whole prompt set, and their manifest
@@ -16,5 +17,9 @@ unet          Pipelines with a UNet: Stable Diffusion 1.5, and Stable Diffusion 
 """
 
 import lazy_loader
+
+from lorarar.storage import quiet_libraries
+
+quiet_libraries()  # here, since diffusers and transformers print notices while they are imported
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -205,7 +205,7 @@ def _check_fit(modules: dict[str, nn.Module], lora: LoRA, name: str) -> None:
     if text:
         raise ValueError(
             f"expected layers of the denoiser alone, found {len(text)} text-encoder layers in {name}, first "
-            f"{text[:_FIRST]}: drop those layers, or generate with `lorarar.diffusion.generate`, which adapts the text "
+            f"{text[:_FIRST]}: drop those layers, or use `lorarar.diffusion.sample_loras`, which adapts the text "
             "encoders too"
         )
     checked = (_problem(modules.get(_path(layer)), lora, layer) for layer in lora.layers)

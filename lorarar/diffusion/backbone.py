@@ -42,14 +42,14 @@ class Backbone:
         latent_shape: (channels, height, width) of an image's latents.
 
     Raises:
-        TypeError: The pipeline is of another class.
+        ValueError: The pipeline is of another class.
     """
 
     def __init__(self, pipeline: DiffusionPipeline, *, frozen: bool = True) -> None:
         if type(pipeline) not in ARCHITECTURES:
             classes = ", ".join(kind.__name__ for kind in ARCHITECTURES)
-            raise TypeError(
-                f"expected a pipeline among {classes}, found {type(pipeline).__name__}: give --base such a model"
+            raise ValueError(
+                f"expected a pipeline among {classes}, found {type(pipeline).__name__}: give one of these as `base`"
             )
         self.pipeline = pipeline
         self.architecture = ARCHITECTURES[type(pipeline)]

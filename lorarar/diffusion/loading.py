@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +10,40 @@ import torch
 from diffusers import DiffusionPipeline
 
 from lorarar.diffusion.backbone import Backbone
-from lorarar.storage import is_hub_id
+from lorarar.lora import dtype_name, pick_device
+from lorarar.storage import is_hub_id, local_path, path_remedy, progress, quiet_libraries, say_device
 
 
 def load_backbone(
-    base: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32, gradient_checkpointing: bool = False
+    base: str | Path, *, device: str = "auto", dtype: torch.dtype = torch.float32, gradient_checkpointing: bool = False
 ) -> Backbone:
     """Load a base model from a folder or a hub id by diffusers' `from_pretrained`.
 
     Args:
         base: Folder or hub id.
-        device: Where to load the model to.
+        device: Where to load the model to, a name for `lorarar.lora.pick_device`.
         dtype: What the model computes in.
         gradient_checkpointing: Whether the denoiser computes activations again in backward, to save memory.
 
     Raises:
-        FileNotFoundError: `base` is a path, and there is no model in it.
-        TypeError: The model is of a family that `Backbone` does not support.
+        FileNotFoundError: `base` is a path, and there is no model in it, or a hub id that cannot be got.
+        ValueError: The model is of a family that `Backbone` does not support.
     """
     if not is_hub_id(base):
         base = Path(base).expanduser()
         if not (base / "model_index.json").is_file():
+            remedy = "check `base`" if base.exists() else path_remedy(base)
             raise FileNotFoundError(
-                f"expected a diffusers model (a folder with model_index.json) at {base}, found none: "
-                "check --base, or give a hub id such as stabilityai/stable-diffusion-xl-base-1.0"
+                f"expected a diffusers model (a folder with model_index.json) at {base}, found none: {remedy}, "
+                "or give a hub id such as stabilityai/stable-diffusion-xl-base-1.0"
             )
-    # diffusers fetches from a hub only the files that it needs; `storage.local_path` would fetch every variant.
-    pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype, **_left_out(base)).to(device)
+    quiet_libraries()
+    place = pick_device(device)
+    say_device(str(place), dtype_name(dtype))
+    with progress(f"load {base}"):
+        left_out = _left_out(base)
+        # diffusers fetches from a hub only the files that it needs; `storage.local_path` would fetch every variant.
+        pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype, **left_out).to(place)
     pipeline.set_progress_bar_config(disable=True)
     backbone = Backbone(pipeline)
     if gradient_checkpointing:
@@ -51,6 +59,6 @@ def _left_out(base: str | Path) -> dict[str, None]:
     diffusers expects the missing ones by name. The checker would black out some images: comparisons need the images as
     they were sampled.
     """
-    index = DiffusionPipeline.load_config(base)
+    index = json.loads((local_path(base, ["model_index.json"]) / "model_index.json").read_text(encoding="utf-8"))
     parts = {name: value for name, value in index.items() if isinstance(value, list | tuple)}
     return {name: None for name, value in parts.items() if value[0] is None or name == "safety_checker"}

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lorarar.datasets import TYPES, Item, Prompt, read_manifest, save_image, write_manifest
 from lorarar.diffusion.sampling import Sampler
+from lorarar.storage import progress
 
 _MANIFEST = "manifest.jsonl"
 
@@ -20,13 +19,13 @@ class ImageLabels:
 
     Attributes:
         method: Name of the method.
-        content: Name of the content that the images should show.
-        style: Name of the style that the images should show.
+        content: Name of the content that the images should show; None cannot be planned.
+        style: Name of the style that the images should show; None cannot be planned.
     """
 
     method: str
-    content: str
-    style: str
+    content: str | None
+    style: str | None
 
 
 def plan_items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[int]) -> list[Item]:
@@ -37,9 +36,13 @@ def plan_items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[i
     base alone, share prompt and seed.
 
     Raises:
-        ValueError: There are no prompts, a seed occurs twice or is below 0, or a label is empty or cannot be part of a
-            path.
+        ValueError: A label is missing, empty or cannot be part of a path, there are no prompts, or a seed occurs twice
+            or is below 0.
     """
+    if not (labels.content and labels.style):
+        raise ValueError(
+            "expected `content` and `style`, found none: the manifest states what each image should show, give both"
+        )
     if not prompts or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(
             f"expected prompts, and different seeds from 0, found {len(prompts)} prompts and seeds {list(seeds)}: "
@@ -50,7 +53,7 @@ def plan_items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[i
             raise ValueError(
                 f"expected labels that can name a folder, found {label!r}: take out slashes, colons and a leading dot"
             )
-    return list(_items(prompts, labels, seeds))
+    return list(_items(prompts, labels.method, labels.content, labels.style, seeds))
 
 
 def _can_name_a_folder(label: str) -> bool:
@@ -58,15 +61,14 @@ def _can_name_a_folder(label: str) -> bool:
     return bool(label) and not label.startswith(".") and not forbidden
 
 
-def _items(prompts: Sequence[Prompt], labels: ImageLabels, seeds: Sequence[int]) -> Iterator[Item]:
-    pair = f"{labels.content}+{labels.style}"
+def _items(prompts: Sequence[Prompt], method: str, content: str, style: str, seeds: Sequence[int]) -> Iterator[Item]:
     for kind in TYPES:
         texts = [prompt.text for prompt in prompts if prompt.type == kind]
         for i, text in enumerate(texts):
             for seed in seeds:
                 own = len(texts) * seed + i
-                name = f"{labels.method}/{pair}/{kind}/{own}"
-                yield Item(name, f"{name}.png", labels.method, labels.content, labels.style, own, text, kind)
+                name = f"{method}/{content}+{style}/{kind}/{own}"
+                yield Item(name, f"{name}.png", method, content, style, own, text, kind)
 
 
 def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
@@ -89,13 +91,13 @@ def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
     manifest = output / _MANIFEST
     own = {item.id for item in items}
     others = [item for item in read_manifest(manifest) if item.id not in own] if manifest.exists() else []
-    with tqdm(total=len(items), desc="images", unit="image") as bar:
+    with progress("sample", len(items), "images") as advance:
         for prompt in dict.fromkeys(item.prompt for item in items):
             members = [item for item in items if item.prompt == prompt]
             for item, image in zip(members, sampler(prompt, [item.seed for item in members]), strict=True):
                 path = output / item.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_image(image, path)
-            bar.update(len(members))
+            advance(len(members))
     write_manifest(manifest, [*others, *items])
     return manifest

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import save_image
 from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
-from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.settings import Sampling
-from lorarar.formats import load
-from lorarar.lora import DTYPES, LoRA, input_weights, is_text_encoder, weight_loras
-from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
+from lorarar.lora import LoRA, is_text_encoder
+from lorarar.mergers import Merger
 from lorarar.mergers.methods import add_deltas
 
 Sampler = Callable[[str, Sequence[int]], Tensor]
@@ -30,7 +26,7 @@ def starting_latents(backbone: Backbone, seeds: Sequence[int]) -> Tensor:
     return torch.stack(noise).to(backbone.device, backbone.dtype)
 
 
-def generate(
+def sample_loras(
     backbone: Backbone,
     loras: Sequence[LoRA | None],
     prompts: Sequence[str],
@@ -66,7 +62,7 @@ def generate(
     return by_lora
 
 
-def generate_composed(
+def sample_composed(
     backbone: Backbone,
     loras: Sequence[LoRA],
     merger: Merger,
@@ -152,7 +148,7 @@ def sample_prompts(backbone: Backbone, prompts: Sequence[str], seeds: Sequence[i
     return images.float().cpu()
 
 
-def generate_batches(
+def sample_batches(
     backbone: Backbone,
     loras: Sequence[LoRA | None],
     prompts: Sequence[str],
@@ -161,102 +157,7 @@ def generate_batches(
     *,
     batch: int,
 ) -> Iterator[Tensor]:
-    """Yield the images of `batch` LoRAs at a time, see `generate`: memory is bounded, and callers can show progress."""
+    """Yield the images of `batch` LoRAs at a time, see `sample_loras`, so that memory is bounded."""
     for start in range(0, len(loras), batch):
         part = slice(start, start + batch)
-        yield generate(backbone, loras[part], prompts[part], seeds, sampling)
-
-
-def generate_files(
-    base: str,
-    loras: Sequence[Path],
-    prompt: str,
-    seeds: Sequence[int],
-    sampling: Sampling,
-    output: Path,
-    *,
-    merger: str | None = None,
-    weights: Sequence[float] | None = None,
-    options: Mapping[str, float] | None = None,
-    device: str = "cpu",
-    dtype: str = "fp32",
-) -> list[Path]:
-    """Write `output/<seed>.png` for each seed.
-
-    Args:
-        base: Folder or hub id of the base model.
-        loras: LoRA files: none for the base alone; several need a merger, in the order that it expects.
-        prompt: One prompt for all images.
-        seeds: Seeds of the starting noise.
-        sampling: Steps and guidance.
-        output: Folder for the images.
-        merger: A name in `lorarar.mergers.MERGERS`. Mergers of the kind "runtime" act while sampling; the others merge
-            in memory first.
-        weights: One number for each LoRA.
-        options: The merger's own settings.
-        device: Where to compute.
-        dtype: What the base computes in: fp32, fp16 or bf16.
-
-    Returns:
-        The images' paths, in the order of the seeds.
-
-    Raises:
-        FormatError: A LoRA's file cannot be read.
-        FileNotFoundError: There is no base model.
-        ValueError: There are several LoRAs and no merger, or a LoRA does not fit the base.
-    """
-    sample = open_sampler(
-        base, loras, sampling, merger=merger, weights=weights, options=options, device=device, dtype=dtype
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for seed in seeds:
-        paths.append(output / f"{seed}.png")
-        save_image(sample(prompt, [seed])[0], paths[-1])
-    return paths
-
-
-def open_sampler(
-    base: str,
-    loras: Sequence[Path],
-    sampling: Sampling,
-    *,
-    merger: str | None = None,
-    weights: Sequence[float] | None = None,
-    options: Mapping[str, float] | None = None,
-    device: str = "cpu",
-    dtype: str = "fp32",
-) -> Sampler:
-    """Load a base and LoRAs, merged where there are several, once for many prompts; see `generate_files`.
-
-    Returns:
-        A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
-    """
-    loaded, runtime = _prepare([load(path) for path in loras], merger, weights, options)
-    backbone = load_backbone(base, device=device, dtype=DTYPES[dtype])
-
-    def sample(prompt: str, seeds: Sequence[int]) -> Tensor:
-        if runtime:
-            return generate_composed(backbone, loaded, runtime, prompt, seeds, sampling, options)
-        return generate(backbone, [loaded[0] if loaded else None], [prompt], seeds, sampling)[0]
-
-    return sample
-
-
-def _prepare(
-    loras: list[LoRA], merger: str | None, weights: Sequence[float] | None, options: Mapping[str, float] | None
-) -> tuple[list[LoRA], Merger | None]:
-    """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
-    row = MERGERS.get(merger or "")
-    if row and row.kind == "runtime":
-        return weight_loras(loras, input_weights(loras, weights)), row
-    if merger or weights:
-        request = MergeRequest(merger=merger or "direct", weights=weights, options=options or {})
-        return [combine(loras, request).lora], None
-    if len(loras) > 1:
-        runtime = ", ".join(name for name, row in MERGERS.items() if row.kind == "runtime")
-        raise ValueError(
-            f"expected a merger for {len(loras)} LoRAs, found none: name one, such as direct, or {runtime}, which act "
-            "while sampling"
-        )
-    return loras, None
+        yield sample_loras(backbone, loras[part], prompts[part], seeds, sampling)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lorarar.storage import NonNegativeFloat, PositiveInt
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -14,8 +16,8 @@ class Sampling:
         guidance: Scale of classifier-free guidance; 1 is without guidance. FLUX takes it as an input.
     """
 
-    steps: int = 50
-    guidance: float = 5.0
+    steps: PositiveInt = 50
+    guidance: NonNegativeFloat = 5.0
 
 
 # Of synthetic images, and of the images that score a merger on the toy world.

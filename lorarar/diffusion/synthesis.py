@@ -12,13 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from lorarar.datasets import Pair, SyntheticConcept, save_image, seed_of
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.sampling import generate, sample_prompts
+from lorarar.diffusion.sampling import sample_loras, sample_prompts
 from lorarar.diffusion.settings import SAMPLING, Sampling
-from lorarar.storage import atomic_write
+from lorarar.storage import atomic_write, progress, track
 
 _BATCH = 32
 
@@ -51,9 +50,12 @@ def synthesise_pairs(
         cached = load_file(cache)
         return {pair.name: cached[pair.name] for pair in pairs}
     latents: dict[str, Tensor] = {}
-    for start in tqdm(range(0, len(pairs), _BATCH), desc="synthetic images", unit="batch"):
-        batch = pairs[start : start + _BATCH]
-        latents |= zip([pair.name for pair in batch], _synthesise_batch(backbone, batch, start, sampling), strict=True)
+    with progress("synthesise pairs", len(pairs), "images") as advance:
+        for start in range(0, len(pairs), _BATCH):
+            batch = pairs[start : start + _BATCH]
+            encoded = _synthesise_batch(backbone, batch, start, sampling)
+            latents |= zip([pair.name for pair in batch], encoded, strict=True)
+            advance(len(batch))
     if cache:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cache, force=True) as temporary:
@@ -65,7 +67,7 @@ def synthesise_pairs(
 def _synthesise_batch(backbone: Backbone, pairs: Sequence[Pair], seed: int, sampling: Sampling) -> list[Tensor]:
     """Return the latents of one batch of pairs, all from one starting noise."""
     prompts = [pair.description for pair in pairs]
-    images = generate(backbone, [None] * len(pairs), prompts, [seed], sampling)[:, 0]
+    images = sample_loras(backbone, [None] * len(pairs), prompts, [seed], sampling)[:, 0]
     latents = backbone.encode_images(images * 2 - 1).cpu()
     return [latent[None].contiguous() for latent in latents]
 
@@ -81,7 +83,7 @@ def synthesise_concepts(
     Returns:
         The folders of all concepts, including those that existed.
     """
-    for concept in tqdm(concepts, desc="synthetic images", unit="concept"):
+    for concept in track(concepts, "synthesise images", unit="concepts"):
         if concept.folder.exists():
             continue
         seeds = [seed_of(concept.name, i) for i in range(len(concept.prompts))]

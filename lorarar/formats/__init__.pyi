@@ -1,6 +1,7 @@
 from .base_weights import BaseWeights as BaseWeights
 from .conversion import convert_file as convert_file
 from .loading import load as load
+from .loading import load_all as load_all
 from .metadata import metadata_for as metadata_for
 from .metadata import token_names as token_names
 from .metadata import trigger_phrases as trigger_phrases
@@ -8,4 +9,7 @@ from .tensor_files import TensorFile as TensorFile
 from .tensor_files import read_tensor_file as read_tensor_file
 from .tensor_files import write_tensors as write_tensors
 from .writing import Format as Format
+from .writing import PlannedFile as PlannedFile
+from .writing import check_lora_target as check_lora_target
+from .writing import plan_file as plan_file
 from .writing import save as save

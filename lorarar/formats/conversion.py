@@ -10,9 +10,8 @@ from typing import Any
 from lorarar.formats.loading import load
 from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.formats.tensor_files import HASH_KEY
-from lorarar.formats.writing import Format, save
+from lorarar.formats.writing import Format, check_lora_target, save
 from lorarar.lora import LoRA, TruncationLoss, relative_error, torch_dtype, truncate_lora
-from lorarar.storage import check_target
 
 # Header fields about the layout of the old file. Writing adds those of the new file.
 _LAYOUT_FIELDS = {
@@ -81,8 +80,7 @@ def convert_file(
         ValueError: The rank or energy is out of range, both are given, or the dtype is unknown.
     """
     file_dtype = torch_dtype(dtype)
-    if format != "peft":  # the output of peft can be a folder
-        check_target(Path(output), force)
+    check_lora_target(Path(output), format, force)
     lora = load(source, base=base)
     losses: dict[str, TruncationLoss] = {}
     if rank is not None or energy is not None:

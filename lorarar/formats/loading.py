@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +12,13 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
+from lorarar.formats.dialects.table import DIALECTS
 from lorarar.formats.reading import StoredLoRA, read_stored
 from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.stored import with_kernel
-from lorarar.lora import Layer, LoRA
+from lorarar.lora import Layer, LoRA, one_thread
 from lorarar.lora.families import detect_family
-from lorarar.storage import FormatError
+from lorarar.storage import FormatError, with_plugins
 
 _EXAMPLES = 3
 
@@ -54,12 +56,13 @@ def assemble(stored: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
         algorithms = sorted({stored.layers[path].algorithm for path in needing})
         raise FormatError(
             f"{stored.path}: {len(needing)} of {len(stored.layers)} layers ({', '.join(algorithms)}) need the base "
-            f"model's weights, first {needing[:_EXAMPLES]}: give --base MODEL (base=...), the model of the training"
+            f"model's weights, first {needing[:_EXAMPLES]}: give `base`, the model of the training"
         )
     layout = {key for key in stored.header if key in (ADAPTER_METADATA_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
     metadata = {key: value for key, value in stored.header.items() if key not in layout}
     # The base determines the shapes of IA3, OFT and GLoRA, which may determine the family in turn.
     family = stored.family or detect_family(layers, stored.header)
+    metadata = with_plugins(metadata, DIALECTS.plugins([stored.dialect]))
     return LoRA(layers, metadata, stored.path.name, family, stored.embeddings, stored.sha256)
 
 
@@ -67,7 +70,7 @@ def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA
     """Read a LoRA file of any supported dialect.
 
     Args:
-        path: A safetensors file, or a folder with exactly one.
+        path: A safetensors file, a folder with exactly one, or a hub id (owner/name) of such a folder.
         base: The base model, or its folder or file, for algorithms whose deltas depend on its weights (DoRA, IA3, OFT,
             GLoRA).
 
@@ -78,6 +81,32 @@ def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA
     Raises:
         FormatError: The file is missing, damaged, incomplete, inconsistent, not finite, or of no supported dialect; or
             it needs the weights of the base model and `base` is None.
+        FileNotFoundError: The hub has no such LoRA, or cannot be reached.
+
+    Examples:
+        >>> load("data/embedded/loras/test_content_00.safetensors")  # doctest: +SKIP
+        LoRA(embedded, 56 layers: 56 unet, rank 8, norm 7.95, 'test_content_00.safetensors')
     """
     stored = read_stored(path)
     return assemble(stored, BaseWeights(base) if isinstance(base, str | Path) else base)
+
+
+def load_all(loras: Sequence[LoRA | str | Path], base: str | Path | None = None) -> list[LoRA]:
+    """Return LoRAs in the order given; those that are named by a path or a hub id are read, two at a time.
+
+    Args:
+        loras: LoRAs, or paths or hub ids, see `load`.
+        base: Folder or file of the base model, for files whose deltas depend on its weights.
+
+    Raises:
+        FormatError, FileNotFoundError: As `load`.
+        TypeError: An entry is neither a LoRA nor a path or hub id.
+    """
+    for lora in loras:
+        if not isinstance(lora, LoRA | str | Path):
+            raise TypeError(
+                f"expected LoRAs, paths or hub ids, found {type(lora).__name__}: give LoRAs one by one or in a list"
+            )
+    weights = BaseWeights(base) if base else None
+    with one_thread(), ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda lora: lora if isinstance(lora, LoRA) else load(lora, weights), loras))

@@ -18,6 +18,7 @@ from lorarar.lora.families import FAMILIES
 
 OWN = "lorarar."
 _SPEC = "modelspec."
+IMPLEMENTATION = f"{_SPEC}implementation"
 _DIGITS = 6
 
 
@@ -117,7 +118,7 @@ def _model_spec(
 ) -> dict[str, str]:
     fields = {
         "sai_model_spec": "1.0.1",
-        "implementation": _implementation(family, format),
+        "implementation": implementation(family, format),
         "title": title,
         "merged_from": ", ".join(inputs) if len(inputs) > 1 else "",
         "trigger_phrase": ", ".join(dict.fromkeys(triggers)),
@@ -142,7 +143,7 @@ def _spec_of_family(key: str) -> dict[str, str]:
     return {"architecture": f"{family.architecture}/lora", "resolution": f"{size}x{size}"}
 
 
-def _implementation(family: str, format: str | None) -> str:
+def implementation(family: str, format: str | None) -> str:
     """Return the origin of the tensors' names in the form that ModelSpec requires."""
     sgm = family == "sdxl" and format in (None, "kohya")
     return "https://github.com/Stability-AI/generative-models" if sgm else "diffusers"

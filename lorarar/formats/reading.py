@@ -27,9 +27,10 @@ from lorarar.formats.scaling import (
 from lorarar.formats.stored import MATRICES, StoredLayer
 from lorarar.formats.tensor_files import read_tensor_file
 from lorarar.lora.families import FAMILIES, choose_family, find_families
-from lorarar.storage import FormatError
+from lorarar.storage import FormatError, is_hub_id, local_path
 
 _EXAMPLES = 3
+_HUB_FILES = ["*.safetensors", "adapter_config.json"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +82,13 @@ def read_stored(path: str | Path) -> StoredLoRA:
     """Read a LoRA file of any supported dialect without computing deltas.
 
     Args:
-        path: A safetensors file, or a folder with exactly one.
+        path: A safetensors file, a folder with exactly one, or a hub id (owner/name) of such a folder.
 
     Raises:
         FormatError: The file is missing, damaged, not finite, incomplete, or of no supported dialect.
+        FileNotFoundError: The hub has no such LoRA, or cannot be reached.
     """
-    path = weights_file(Path(path))
+    path = weights_file(local_path(path, _HUB_FILES) if _is_on_hub(path) else Path(path))
     file = read_tensor_file(path)
     try:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
@@ -171,6 +173,11 @@ def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iter
         yield f"the file contains {len(embeddings)} learned embeddings, which are written beside the result"
 
 
+def _is_on_hub(path: str | Path) -> bool:
+    """Return whether a name is a LoRA's hub id, which always has an owner."""
+    return is_hub_id(path) and "/" in str(path)
+
+
 def weights_file(path: Path) -> Path:
     """Return the file itself, or the only safetensors file in a folder.
 
@@ -181,6 +188,6 @@ def weights_file(path: Path) -> Path:
         return path
     files = sorted(path.glob("*.safetensors"))
     if len(files) != 1:
-        names = [file.name for file in files]
-        raise FormatError(f"{path} is a folder with {len(files)} safetensors files {names[:3]}: give the file itself")
+        names = f"several safetensors files, first {files[0].name}" if files else "no safetensors file"
+        raise FormatError(f"expected the file of a LoRA, found the folder {path} with {names}: give the file itself")
     return files[0]

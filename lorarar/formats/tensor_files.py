@@ -15,9 +15,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lorarar.storage import FormatError, atomic_write
+from lorarar.storage import FormatError, atomic_write, path_remedy
 
 _LFS_MAGIC = b"version https://git-lfs"
+# First bytes of files that are often taken for a LoRA -> what they are, and what to do.
+_CONVERT = "convert it to safetensors with the tool that wrote it; a pickle can run any code when it is opened"
+_OTHER_FILES = {
+    b"PK\x03\x04": ("a pickled checkpoint or another ZIP archive", _CONVERT),
+    b"\x80\x02": ("a pickled checkpoint", _CONVERT),
+    b"\x89PNG": ("a PNG image", "give the LoRA itself"),
+    b"\xff\xd8\xff": ("a JPEG image", "give the LoRA itself"),
+    b"RIFF": ("a WebP image", "give the LoRA itself"),
+    b"<": ("a web page", "download the file itself; the site may ask you to log in"),
+}
 HASH_KEY = "modelspec.hash_sha256"
 # Names of the written dtypes in safetensors.
 _DTYPES = {
@@ -69,21 +79,28 @@ def write_tensors(
     Raises:
         FormatError: The file cannot be written (see `atomic_write`), or a weight is not finite in this dtype.
     """
-    types = {key: _written_dtype(tensor, dtype) for key, tensor in tensors.items()}
-    # Wide dtypes come first, so that every tensor starts at a multiple of its element size.
-    ordered = sorted(tensors, key=lambda key: (-types[key].itemsize, key))
-    layout = [(key, types[key], tuple(tensors[key].shape)) for key in ordered]
+    layout = _layout(tensors, dtype)
     digest = hashlib.sha256()
     with atomic_write(path, force=force) as temporary, open(temporary, "wb") as file:
         file.write(_header(layout, header, digest=""))
-        for key in ordered:
-            data = _bytes(_cast(tensors[key], types[key], path, key))
+        for key, written, _ in layout:
+            data = _bytes(_cast(tensors[key], written, path, key))
             file.write(data)
             if HASH_KEY in header:
                 digest.update(data)
         if HASH_KEY in header:
             file.seek(0)
             file.write(_header(layout, header, digest=digest.hexdigest()))
+
+
+def file_size(tensors: Mapping[str, Tensor], header: Mapping[str, str], *, dtype: torch.dtype | None = None) -> int:
+    """Return the number of bytes that `write_tensors` would write.
+
+    Args:
+        tensors, header, dtype: As for `write_tensors`.
+    """
+    layout = _layout(tensors, dtype)
+    return len(_header(layout, header, digest="")) + sum(math.prod(shape) * kind.itemsize for _, kind, shape in layout)
 
 
 def read_tensor_file(path: str | Path) -> TensorFile:
@@ -105,10 +122,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
                     bad.append(key)
             header = dict(file.metadata() or {})
     except SafetensorError as error:
-        raise FormatError(
-            f"{path} is not a complete safetensors file ({path.stat().st_size} bytes; {error}): download it again, or "
-            f"convert a pickled .bin or .pt file to safetensors first"
-        ) from error
+        raise FormatError(f"{path} is {_other_file(path, error)}") from error
     if not tensors:
         raise FormatError(f"{path} contains no tensors: save it again")
     if bad:
@@ -117,6 +131,26 @@ def read_tensor_file(path: str | Path) -> TensorFile:
             f": its training diverged; use an earlier checkpoint"
         )
     return TensorFile(tensors, header, digest.hexdigest())
+
+
+def _layout(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+    """Return key, written dtype and shape of each tensor, in the order of the file."""
+    types = {key: _written_dtype(tensor, dtype) for key, tensor in tensors.items()}
+    # Wide dtypes come first, so that every tensor starts at a multiple of its element size.
+    ordered = sorted(tensors, key=lambda key: (-types[key].itemsize, key))
+    return [(key, types[key], tuple(tensors[key].shape)) for key in ordered]
+
+
+def _other_file(path: Path, error: SafetensorError) -> str:
+    """Return what a file is that safetensors cannot read, and what to do."""
+    with open(path, "rb") as file:
+        start = file.read(16)
+    for first, (sort, advice) in _OTHER_FILES.items():
+        if start.startswith(first):
+            return f"{sort}, not a safetensors file: {advice}"
+    if start.isascii() and start.decode().isprintable():
+        return "a text file, not a safetensors file: give the LoRA itself"
+    return f"not a complete safetensors file ({path.stat().st_size} bytes; {error}): download it again"
 
 
 def _written_dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -191,7 +225,7 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
         FormatError: The path is not such a file.
     """
     if not path.exists():
-        raise FormatError(f"{path} does not exist: check the path")
+        raise FormatError(f"{path} does not exist: {path_remedy(path)}")
     if not path.is_file():
         raise FormatError(f"{path} is not a file: give the .safetensors file itself")
     with ExitStack() as stack:

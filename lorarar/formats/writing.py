@@ -1,29 +1,69 @@
-"""Writing: from a LoRA to a file in one of three dialects."""
+"""Writing: from a LoRA to a file in one of the dialects that are written."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeAlias
 
 import torch
-from torch import Tensor
 
-from lorarar.formats.dialects import diffusers, kohya, peft
+from lorarar.formats.dialects import peft
+from lorarar.formats.dialects.table import DIALECTS, Encoded
 from lorarar.formats.embeddings import embeddings_file
+from lorarar.formats.metadata import IMPLEMENTATION, implementation
 from lorarar.formats.scaling import ADAPTER_METADATA_KEY
-from lorarar.formats.tensor_files import write_tensors
-from lorarar.lora import TEXT_ENCODERS, LoRA, LowRank
+from lorarar.formats.tensor_files import file_size, write_tensors
+from lorarar.lora import LoRA, LowRank, torch_dtype
 from lorarar.lora.families import FAMILIES, Family, detect_family, find_families
-from lorarar.storage import FormatError, atomic_write, lorarar_version, unknown_name
+from lorarar.storage import (
+    FormatError,
+    atomic_write,
+    check_target,
+    lorarar_version,
+    plugins_in,
+    unknown_name,
+    with_plugins,
+)
 
-Format = Literal["kohya", "diffusers", "peft"]
-_FORMATS = ("kohya", "diffusers", "peft")
+Format: TypeAlias = str  # a name in `lorarar.formats.dialects.DIALECTS`
 _KOHYA_FAMILIES = ("sd15", "sd2", "sdxl")
-_UNET = {"down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding", "add_embedding"}
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A LoRA file that would be written.
+
+    Attributes:
+        path: The file of the weights.
+        format: Its dialect.
+        bytes: Its size without metadata that describe the LoRA's origin, a few kB.
+    """
+
+    path: Path
+    format: Format
+    bytes: int
+
+
+def check_lora_target(path: Path, format: str | None, force: bool) -> None:
+    """Check that a LoRA file can be written under a name that other tools read, before any work.
+
+    Args:
+        path: The file to write.
+        format: Its dialect; the output of "peft" may be a folder and is not checked.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        FormatError: It exists and force is False, its folder does not exist, or its name has another ending.
+    """
+    if format == "peft":
+        return
+    check_target(path, force)
+    if path.suffix != ".safetensors":
+        raise FormatError(f"expected a name that ends in .safetensors, found {path}: give it that ending")
 
 
 def save(
@@ -31,7 +71,7 @@ def save(
     path: str | Path,
     *,
     format: Format | None = None,
-    dtype: torch.dtype = torch.float16,
+    dtype: str | torch.dtype = "fp16",
     metadata: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> list[Path]:
@@ -42,10 +82,11 @@ def save(
         path: The file. With "peft", a path that does not end in .safetensors is a folder for
             adapter_model.safetensors, which is created if necessary; adapter_config.json is always written beside
             the weights.
-        format: Dialect of the file. By default the dialect that most tools read: "kohya" for Stable Diffusion 1, 2 and
-            XL (with sgm block names for XL), "diffusers" for all other families.
-        dtype: Dtype of the weights in the file. Other tools write float16; float32 doubles the size and loses nothing.
-            alpha is always a float32 number.
+        format: Dialect of the file: "kohya", "diffusers", "peft" or one of a plugin. By default the dialect that most
+            tools read: "kohya" for Stable Diffusion 1, 2 and XL (with sgm block names for XL), "diffusers" for all
+            other families.
+        dtype: Dtype of the weights in the file, "fp16", "bf16", "fp32" or one of torch. Other tools write fp16; fp32
+            doubles the size and loses nothing. alpha is always a float32 number.
         metadata: Description of the LoRA's origin, added to the LoRA's metadata.
         force: Whether to replace existing files.
 
@@ -56,20 +97,63 @@ def save(
     Raises:
         FormatError: A file exists and force is False, the folder cannot be written, the LoRA has no layers, the dialect
             cannot hold a layer, or a weight is not finite in this dtype.
+        ValueError: There is no dtype of this name.
+
+    Examples:
+        >>> save(merged, "merged.safetensors", dtype="bf16")  # doctest: +SKIP
+        [PosixPath('merged.safetensors')]
     """
-    path = Path(path)
-    if format is not None and format not in _FORMATS:
-        raise FormatError(unknown_name("a format", format, _FORMATS))
+    dtype = torch_dtype(dtype) if isinstance(dtype, str) else dtype
+    path, encoded = _encode(lora, Path(path), format, metadata)
+    return _write(path, encoded, lora, dtype, force)
+
+
+def plan_file(
+    lora: LoRA, path: str | Path, *, format: Format | None = None, dtype: torch.dtype = torch.float16
+) -> PlannedFile:
+    """Return what `save` would write, without writing it.
+
+    Args:
+        lora: The LoRA; of its tensors only shapes and dtypes matter.
+        path, format, dtype: As for `save`.
+
+    Raises:
+        FormatError: The LoRA has no layers, or the dialect cannot hold a layer.
+    """
+    path, encoded = _encode(lora, Path(path), format, None)
+    return PlannedFile(path, format or default_format(lora), file_size(encoded.tensors, encoded.header, dtype=dtype))
+
+
+def _encode(lora: LoRA, path: Path, format: Format | None, metadata: Mapping[str, str] | None) -> tuple[Path, Encoded]:
+    """Return the file of the weights and its content."""
+    if format:
+        find_writer(format)
     if not lora.layers:
         raise FormatError(f"{path} was not written: expected a LoRA with layers, found none: check how it was made")
     family = FAMILIES.get(lora.family or detect_family(lora.layers, lora.metadata))
     dialect = format or default_format(lora)
     try:
-        tensors, header, sidecar = _encode(_without_zero_scales(lora), dialect, family)
+        encoded = find_writer(dialect)(_without_zero_scales(lora), family)
     except FormatError as error:
         raise FormatError(f"{path} was not written: {error}") from error
-    header = _with_metadata(header, lora, metadata)
-    return _write(peft.weights_path(path) if dialect == "peft" else path, tensors, header, sidecar, lora, dtype, force)
+    plugins = {**plugins_in(lora.metadata), **plugins_in(metadata or {}), **DIALECTS.plugins([dialect])}
+    header = with_plugins(_with_metadata(encoded.header, lora, metadata), plugins)
+    if IMPLEMENTATION in header:  # of the file that the LoRA came from, or of the default dialect
+        header[IMPLEMENTATION] = implementation(lora.family, dialect)
+    return peft.weights_path(path) if dialect == "peft" else path, encoded._replace(header=header)
+
+
+def find_writer(format: Format) -> Callable[[LoRA, Family | None], Encoded]:
+    """Return the function that writes a dialect.
+
+    Raises:
+        FormatError: There is no dialect of this name, or it is only read.
+    """
+    write = DIALECTS[format].write if format in DIALECTS else None
+    if write is None:
+        written = [name for name, dialect in DIALECTS.items() if dialect.write]
+        raise FormatError(unknown_name("a format", format, written))
+    return write
 
 
 def default_format(lora: LoRA) -> Format:
@@ -79,35 +163,15 @@ def default_format(lora: LoRA) -> Format:
     return "kohya" if families and families <= set(_KOHYA_FAMILIES) else "diffusers"
 
 
-def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:
-    """Return the name in diffusers of the denoiser with these layers; "unet" without layers."""
-    roots = {layer.partition(".")[0] for layer in layers} - set(TEXT_ENCODERS)
-    return "unet" if not roots or roots & _UNET else "transformer"
-
-
 def _with_metadata(header: Mapping[str, str], lora: LoRA, metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Add the LoRA's metadata, without an old configuration, and the given metadata to the dialect's header."""
     kept = {key: value for key, value in lora.metadata.items() if key != ADAPTER_METADATA_KEY}
     return {**kept, **(metadata or {}), **header, "lorarar_version": lorarar_version(), "format": "pt"}
 
 
-def _encode(
-    lora: LoRA, format: Format, family: Family | None
-) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any] | None]:
-    """Return the tensors, the header, and for peft the content of adapter_config.json."""
-    if format == "kohya":
-        return kohya.write(lora, family), {}, None
-    if format == "peft":
-        return peft.write(lora)
-    denoiser = family.denoiser if family else denoiser_of(list(lora.layers))
-    return *diffusers.write(lora, denoiser), None
-
-
 def _write(
     path: Path,
-    tensors: Mapping[str, Tensor],
-    header: Mapping[str, str],
-    sidecar: Mapping[str, Any] | None,
+    encoded: Encoded,
     lora: LoRA,
     dtype: torch.dtype,
     force: bool,
@@ -115,15 +179,15 @@ def _write(
     """Write all files of one LoRA or none. The other files take their place only after the weights are complete."""
     written = [path]
     with ExitStack() as stack:
-        if sidecar is not None:
+        if encoded.sidecar is not None:
             written.append(path.with_name(peft.CONFIG_NAME))
             temporary = stack.enter_context(atomic_write(written[-1], force=force))
-            temporary.write_text(json.dumps(sidecar, indent=2, sort_keys=True), encoding="utf-8")
+            temporary.write_text(json.dumps(encoded.sidecar, indent=2, sort_keys=True), encoding="utf-8")
         if lora.embeddings:
             written.append(embeddings_file(path))
             temporary = stack.enter_context(atomic_write(written[-1], force=force))
             write_tensors(temporary, lora.embeddings, {"format": "pt"})
-        write_tensors(path, tensors, header, dtype=dtype, force=force)
+        write_tensors(path, encoded.tensors, encoded.header, dtype=dtype, force=force)
     return written
 
 

@@ -5,6 +5,7 @@ checkpoint  Checkpoints: files of learned mergers, with the kind and the configu
 constant    Constant merger: learned coefficients that do not depend on the LoRAs
 features    Features: inputs of our own network, from layer paths and deltas
 hub         Hub: learned mergers in folders and on the Hugging Face hub
+kinds       Kinds of learned mergers: one table, readable without torch
 layerwise   Layerwise network: our hypernetwork, one coefficient for each layer and LoRA
 networks/   Shipped networks: weights and cards
 paper       Paper network: the hypernetwork of LoRA.rar, one coefficient for each column

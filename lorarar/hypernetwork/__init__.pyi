@@ -9,6 +9,9 @@ from .hub import network_file as network_file
 from .hub import open_network as open_network
 from .hub import push_to_hub as push_to_hub
 from .hub import save_pretrained as save_pretrained
+from .kinds import NETWORK_KINDS as NETWORK_KINDS
+from .kinds import NetworkKind as NetworkKind
+from .kinds import NetworkParts as NetworkParts
 from .layerwise import LayerwiseConfig as LayerwiseConfig
 from .layerwise import LayerwiseHypernetwork as LayerwiseHypernetwork
 from .layerwise import kinds_of as kinds_of

@@ -11,21 +11,12 @@ from typing import Any
 from torch import nn
 
 from lorarar.formats import TensorFile, read_tensor_file, write_tensors
-from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
-from lorarar.hypernetwork.layerwise import LayerwiseConfig, LayerwiseHypernetwork
-from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
+from lorarar.hypernetwork.kinds import NETWORK_KINDS
 from lorarar.hypernetwork.released import is_pickled, load_released
 from lorarar.lora import LoRA
-from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, sha256, unknown_name
+from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, plugins_in, sha256, with_plugins
 
 HEADER_KEY = "lorarar_merger"
-
-# Kind -> class and class of its configuration.
-LEARNED_MERGERS: Mapping[str, tuple[type[nn.Module], type[Any]]] = {
-    "paper": (PaperHypernetwork, PaperConfig),
-    "layerwise": (LayerwiseHypernetwork, LayerwiseConfig),
-    "constant": (ConstantMerger, ConstantConfig),
-}
 
 
 def save_merger(
@@ -34,19 +25,20 @@ def save_merger(
     """Write the weights and the configuration of a learned merger, atomically.
 
     Args:
-        merger: An instance of one of `LEARNED_MERGERS`.
+        merger: An instance of a class in `lorarar.hypernetwork.NETWORK_KINDS`.
         path: The safetensors file.
         metadata: How the merger was made.
         force: Whether an existing file may be replaced.
 
     Raises:
         FormatError: The file exists and force is False, or it cannot be written.
-        ValueError: The merger is of another class than those of `LEARNED_MERGERS`.
+        ValueError: The merger is of another class.
     """
     kind = _kind(merger)
     config: Any = merger.config
     description = json.dumps({"kind": kind, "config": asdict(config)}, sort_keys=True)
     header = {**(metadata or {}), HEADER_KEY: description, "lorarar_version": lorarar_version(), "format": "pt"}
+    header = with_plugins(header, NETWORK_KINDS.plugins([kind]))
     write_tensors(path, merger.state_dict(), header, force=force)
 
 
@@ -56,7 +48,7 @@ class Network:
 
     Attributes:
         module: The merger in evaluation mode, on the CPU when loaded: a call on LoRAs returns coefficients.
-        kind: A key of `LEARNED_MERGERS`.
+        kind: A name in `lorarar.hypernetwork.NETWORK_KINDS`.
         file: The file.
         sha256: SHA-256 of the file's bytes.
         metadata: Header of the file, which says how the merger was made; empty for released files of LoRA.rar.
@@ -103,25 +95,28 @@ def _load_module(path: Path, contents: TensorFile) -> nn.Module:
         module = _build(json.loads(contents.header[HEADER_KEY]))
         module.load_state_dict(contents.tensors)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise FormatError(
-            f"{path} cannot be read as a learned merger: {error}: update lorarar, or train again"
-        ) from error
+        plugins = ", ".join(plugins_in(contents.header))
+        advice = f"load the plugin that trained it ({plugins})" if plugins else "update lorarar, or train again"
+        raise FormatError(f"{path} cannot be read as a learned merger: {error}: {advice}") from error
     return module
 
 
 def _kind(merger: nn.Module) -> str:
-    for kind, (cls, _) in LEARNED_MERGERS.items():
-        if type(merger) is cls:
-            return kind
-    raise ValueError(f"expected a learned merger of kind {', '.join(LEARNED_MERGERS)}, found {type(merger).__name__}")
+    # The package's own kinds come first, so that saving one of them loads no plugin.
+    for kind in NETWORK_KINDS.values():
+        if type(merger) is kind.load().module:
+            return kind.name
+    raise ValueError(f"expected a learned merger of kind {', '.join(NETWORK_KINDS)}, found {type(merger).__name__}")
 
 
 def _build(description: Mapping[str, Any]) -> nn.Module:
     """Return an untrained merger of the kind and configuration that a header states."""
+    """Return an untrained merger of the kind and configuration that a header states."""
+    """Return an untrained merger of the kind and configuration that a header states."""
+    """Return an untrained merger of the kind and configuration that a header states."""
+    """Return an untrained merger of the kind and configuration that a header states."""
     kind = RENAMED_MERGERS.get(description["kind"], description["kind"])
-    if kind not in LEARNED_MERGERS:
-        raise ValueError(unknown_name("a kind", kind, LEARNED_MERGERS))
-    cls, config = LEARNED_MERGERS[kind]
+    parts = NETWORK_KINDS.find(kind).load()
     # JSON has no tuples.
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in description["config"].items()}
-    return cls(config(**values))
+    return parts.module(parts.config(**values))

@@ -33,7 +33,7 @@ class ConstantConfig:
         columns: For "column", the number of columns of each group's layer; else empty.
     """
 
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     group: Group = "width"
     n_loras: int = 2
     initial: float = 1.0

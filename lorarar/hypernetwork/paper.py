@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,12 @@ class PaperConfig:
     hidden: int = 128
     predicted: tuple[str, ...] = ("to_q", "to_out")
     fixed: float = 1.0
+
+
+def sized_paper(config: PaperConfig, lora: LoRA) -> PaperConfig:
+    """Return the configuration with the widths of a LoRA's predicted layers."""
+    widths = {factors.shape[0] for layer, factors in lora.layers.items() if projection(layer) in config.predicted}
+    return replace(config, widths=tuple(sorted(widths)))
 
 
 class PaperHypernetwork(nn.Module):
@@ -94,7 +100,7 @@ class PaperHypernetwork(nn.Module):
         """Return the coefficients of every column of layers of one shape.
 
         The input layer factors, so that dW is never formed:
-        W [dW_c; dW_s] = [s_c W_c B_c, s_s W_s B_s] [A_c; A_s], with W = [W_c, W_s] and the scales s_c and s_s.
+        `W [dW_c; dW_s] = [s_c W_c B_c, s_s W_s B_s] [A_c; A_s]`, with `W = [W_c, W_s]` and the scales s_c and s_s.
 
         Args:
             content: Deltas (out, in) of the content LoRA, all of one rank.

@@ -2,6 +2,8 @@
 
 coefficients  Coefficients: a factor for each column of each input, and the exact merge that they define
 dense         Dense deltas: full-rank updates, norms and biases
+devices       Devices: the accelerator or CPU that a name means on this machine
+display       Display of a LoRA: one line for a terminal, a small table for a notebook
 dtypes        Floating-point types in which weights are stored, by name
 families/     Families of base models, and the detection of a LoRA's family from its layers
 lora          LoRA: a mapping from layer path to delta, independent of the file format

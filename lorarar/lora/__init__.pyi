@@ -3,7 +3,10 @@ from .coefficients import merge_exactly as merge_exactly
 from .coefficients import summarise_coefficients as summarise_coefficients
 from .dense import Dense as Dense
 from .dense import factorise as factorise
+from .devices import available_devices as available_devices
+from .devices import pick_device as pick_device
 from .dtypes import DTYPES as DTYPES
+from .dtypes import dtype_name as dtype_name
 from .dtypes import torch_dtype as torch_dtype
 from .lora import TEXT_ENCODERS as TEXT_ENCODERS
 from .lora import Layer as Layer

@@ -32,7 +32,7 @@ def merge_exactly(loras: Sequence[LoRA], coefficients: Coefficients) -> LoRA:
     """Return the LoRA with dW_m = sum_i dW_i diag(m_i) in each layer.
 
     Column coefficients scale only the input side, so the sum is exactly a product of two thin factors:
-    sum_i s_i B_i A_i diag(m_i) = [B_1 .. B_n] [s_1 A_1 diag(m_1); ..; s_n A_n diag(m_n)], of rank sum(rank_i).
+    `sum_i s_i B_i A_i diag(m_i) = [B_1 .. B_n] [s_1 A_1 diag(m_1); ..; s_n A_n diag(m_n)]`, of rank sum(rank_i).
 
     Args:
         loras: One or more LoRAs for one base model, of any ranks and alphas.

@@ -18,3 +18,8 @@ def torch_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise ValueError(unknown_name("a dtype", name, DTYPES))
     return DTYPES[name]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a torch dtype: the one in `DTYPES`, else torch's own, such as "float64"."""
+    return next((name for name, known in DTYPES.items() if known == dtype), str(dtype).removeprefix("torch."))

@@ -40,6 +40,16 @@ class LoRA:
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
     sha256: str = ""
 
+    def __repr__(self) -> str:
+        from lorarar.lora.display import describe_lora  # here, since it is seldom needed and imports this module
+
+        return describe_lora(self)
+
+    def _repr_html_(self) -> str:
+        from lorarar.lora.display import lora_html
+
+        return lora_html(self)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LoRA:
         """Return the same LoRA with all factors on another device or in another dtype."""
         return replace(self, layers={layer: delta.to(device, dtype) for layer, delta in self.layers.items()})

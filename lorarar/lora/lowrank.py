@@ -106,7 +106,7 @@ def scale_columns(factors: LowRank, m: Tensor) -> LowRank:
 def concat(factors: Sequence[LowRank]) -> LowRank:
     """Return the exact sum of deltas as one low-rank delta.
 
-    sum_i s_i B_i A_i = [B_1 .. B_n] [s_1 A_1; ..; s_n A_n].
+    `sum_i s_i B_i A_i = [B_1 .. B_n] [s_1 A_1; ..; s_n A_n]`.
 
     Args:
         factors: One or more deltas of equal shape (out, in), of any ranks and scales.

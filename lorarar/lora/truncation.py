@@ -107,9 +107,7 @@ def _rank_that_keeps(squares: Tensor, energy: float) -> int:
 
 def _check_target(rank: int | None, energy: float | None) -> None:
     if (rank is None) == (energy is None):
-        raise ValueError(
-            f"expected either a rank or an energy, found rank {rank} and energy {energy}: give one of them"
-        )
+        raise ValueError(f"expected either `rank` or `energy`, found rank {rank} and energy {energy}: give one of them")
     if rank is not None and rank < 1:
         raise ValueError(f"expected a rank of at least 1, found {rank}: give a larger one")
     if energy is not None and not 0 < energy <= 1:

@@ -67,13 +67,13 @@ def input_weights(
     for name in blocks or {}:
         if not any(f"{layer}.".startswith(f"{name}.") for layer in layers):
             raise ValueError(
-                f"block {name!r} contains no layer: give the start of a layer path, such as "
+                f"expected the start of layer paths in `blocks`, found {name!r}, which starts none: name one such as "
                 f"{', '.join(sorted({block(layer) for layer in layers})[:8])}"
             )
     return InputWeights(
-        _each("weights", weights, count),
+        _each("`weights`", weights, count),
         {name: _each(f"block {name}", value, count) for name, value in (blocks or {}).items()},
-        _each("text-encoder weights", text_encoder, count),
+        _each("`text_encoder`", text_encoder, count),
     )
 
 
@@ -105,9 +105,11 @@ def _each(name: str, value: float | Sequence[float] | None, count: int) -> tuple
         value = 1.0
     numbers = [value] if isinstance(value, int | float) else list(value)
     if len(numbers) not in (1, count):
-        raise ValueError(f"expected {name} with one number or one for each of {count} inputs, found {numbers}")
+        raise ValueError(
+            f"expected {name} with one number or one for each of {count} inputs, found {numbers}: give one for each"
+        )
     if not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"expected finite numbers for {name}, found {numbers}")
+        raise ValueError(f"expected finite numbers for {name}, found {numbers}: give numbers such as 0.8")
     if len(numbers) != count:
         numbers = numbers * count
     return tuple(float(number) for number in numbers)

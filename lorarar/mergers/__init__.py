@@ -1,15 +1,16 @@
-"""Mergers: the catalogue of methods, and merging in memory and from file to file.
+"""Mergers: the table of methods, and merging in memory and from file to file.
 
-catalogue     Catalogue: every merger as data, readable without torch
+choice        Choice: the method that merges LoRAs, its network, and the reason
 combination   Combination: merge LoRAs in memory, by any method of the table
 files         Files: merge LoRA files into a file
 loss_weights  Loss weights: weights of the objective's terms
 methods/      Closed-form mergers, and mergers that act while sampling
 objective     Objective: the losses that learned mergers minimise
 optimised/    Mergers that optimise the coefficients of each pair, as data
+plan          Plan: what a merge of files would do, without doing it
 report        Report: what a merge of files did, as plain data and as text
 request       Requests: what a merge does, as data
-table         Table: every merger with its function
+table         Table: every merger with its function, readable without torch
 """
 
 import lazy_loader

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.formats import BaseWeights, load, metadata_for, save, trigger_phrases, write_tensors
+from lorarar.formats import check_lora_target, load_all, metadata_for, save, trigger_phrases, write_tensors
 from lorarar.lora import LoRA, one_thread, relative_error, summarise_coefficients, torch_dtype
+from lorarar.mergers.choice import check_has_coefficients
 from lorarar.mergers.combination import Merged, combine
 from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
 from lorarar.mergers.request import FileMerge
@@ -25,7 +25,7 @@ def merge_files(
 
     Args:
         job: Files, output and how they are merged.
-        optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_on_base` creates it from a request.
+        optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_to_file` creates it from a request.
         facts: Further facts for the header of the file, such as the inputs of an optimiser.
 
     Returns:
@@ -39,17 +39,13 @@ def merge_files(
     job.request.check()
     dtype = torch_dtype(job.dtype)
     start = time.perf_counter()
-    # The base of an optimiser may be a hub id, but the weights that some files need are read from a local base.
-    local_base = job.request.base and (optimiser is None or Path(job.request.base).is_dir())
-    base = BaseWeights(Path(job.request.base)) if local_base and job.request.base else None
-    with one_thread(), ThreadPoolExecutor(2) as pool:
-        loras = list(pool.map(lambda file: load(file, base=base), job.files))
+    loras = load_all(job.files, job.request.weights_base)
     read = time.perf_counter() - start
     merged = combine(loras, job.request, optimiser)
     coefficients = coefficient_tensors(merged) if job.save_coefficients else {}
     start = time.perf_counter()
     with one_thread():
-        metadata = _metadata(loras, merged, job.format, facts or {})
+        metadata = merge_metadata(loras, merged, job.format, facts)
         written = save(merged.lora, job.output, format=job.format, dtype=dtype, metadata=metadata, force=job.force)
         if job.save_coefficients:
             write_tensors(job.save_coefficients, coefficients, {"format": "pt"}, force=job.force)
@@ -65,8 +61,7 @@ def check_outputs(job: FileMerge) -> None:
         FormatError: An output exists and may not be replaced, or its folder does not exist.
         ValueError: The merge and its coefficients would be the same file.
     """
-    if job.format != "peft":  # whose output can be a folder
-        check_target(job.output, job.force)
+    check_lora_target(job.output, job.format, job.force)
     if job.save_coefficients:
         check_target(job.save_coefficients, job.force)
     if job.save_coefficients and job.save_coefficients.resolve() == job.output.resolve():
@@ -86,22 +81,28 @@ def coefficient_tensors(merged: Merged) -> dict[str, Tensor]:
     Raises:
         ValueError: The method does not work by coefficients.
     """
-    if merged.coefficients is None:
-        raise ValueError(
-            f"expected a merger with coefficients to save, found {merged.method.name}, which works on the entries of "
-            "the deltas: drop --save-coefficients (save_coefficients=)"
-        )
+    check_has_coefficients(merged.method)
+    coefficients = merged.coefficients.layers if merged.coefficients else {}
     tensors = {}
-    for layer, vectors in merged.coefficients.layers.items():
+    for layer, vectors in coefficients.items():
         width = merged.lora.layers[layer].shape[-1]
         for role, m in zip(input_names(len(vectors)), vectors, strict=True):
             tensors[f"{layer}.{role}"] = m.detach().float().cpu().expand(width).contiguous()
     return tensors
 
 
-def _metadata(loras: Sequence[LoRA], merged: Merged, format: str | None, facts: dict[str, object]) -> dict[str, str]:
-    """Return the header of the merged file, with how the merge was made."""
-    details: dict[str, object] = {**merged.options, **facts, **merged.weights.facts()}
+def merge_metadata(
+    loras: Sequence[LoRA], merged: Merged, format: str | None = None, facts: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """Return the header of a merge, which says how it was made.
+
+    Args:
+        loras: The inputs, in order.
+        merged: The merge.
+        format: Dialect of the file.
+        facts: Further facts, such as the inputs of an optimiser.
+    """
+    details: dict[str, object] = {**merged.options, **(facts or {}), **merged.weights.facts()}
     if merged.network:
         details["merger_sha256"] = merged.network.sha256
     if merged.coefficients:

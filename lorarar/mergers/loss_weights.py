@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from lorarar.storage import NonNegativeFloat
 
 SimilarityKind = Literal["cos", "dot", "product"]
 
@@ -19,15 +21,19 @@ class LossWeights:
         distillation: Weight of the term on the combined prompt, against the base's prediction for both descriptions.
         similarity: Lambda, the weight of the summed overlap of m_c and m_s.
         kind: How the overlap is measured, see `lorarar.mergers.objective.similarity`.
+        extra: Name of a plugin's term -> its weight.
     """
 
-    fidelity: float = 1.0
-    combined: float = 0.0
+    fidelity: NonNegativeFloat = 1.0
+    combined: NonNegativeFloat = 0.0
     strengths: tuple[float, float] = (1.0, 1.0)
-    distillation: float = 0.0
-    similarity: float = 0.01
+    distillation: NonNegativeFloat = 0.0
+    similarity: NonNegativeFloat = 0.01
     kind: SimilarityKind = "cos"
+    extra: dict[str, float] = field(default_factory=dict)
 
     def of(self, term: str) -> float:
         """Return the weight of a term by name; the paper's two terms share one."""
+        if term in self.extra:
+            return self.extra[term]
         return self.fidelity if term in ("content", "style") else float(getattr(self, term))

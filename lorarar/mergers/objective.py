@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import get_args
 
@@ -12,7 +14,62 @@ from torch import Tensor
 
 from lorarar.lora import Coefficients
 from lorarar.mergers.loss_weights import LossWeights, SimilarityKind
-from lorarar.storage import unknown_name
+from lorarar.storage import Table, unknown_name
+
+
+@dataclass(frozen=True)
+class TermInputs:
+    """What a term of the objective is computed from, for one pair.
+
+    Attributes:
+        predictions: Predictions of the merged model, (n, channels, height/8, width/8), by the name of what it was
+            given: "content", "style", "combined", "distillation". Only those are there whose term has a weight.
+        targets: Predictions of the teachers for the same inputs, by the same names.
+        coefficients: Coefficients of the pair's LoRAs.
+        weights: Weights of all terms.
+    """
+
+    predictions: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
+    coefficients: Coefficients
+    weights: LossWeights
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the objective.
+
+    Attributes:
+        name: Name of the term, under which it is logged; that of a plugin's term is a key of `LossWeights.extra`.
+        call: Function of `TermInputs` -> a scalar tensor (), differentiable in the coefficients.
+    """
+
+    name: str
+    call: Callable[[TermInputs], Tensor]
+
+
+def terms_of(inputs: TermInputs) -> dict[str, Tensor]:
+    """Return the terms of one pair by name: those with a weight, and the similarity.
+
+    Raises:
+        ValueError: No plugin has a term that the extra weights name.
+    """
+    names = [*inputs.predictions, "similarity", *(name for name, weight in inputs.weights.extra.items() if weight)]
+    return {name: TERMS.find(name).call(inputs) for name in names}
+
+
+def check_terms(weights: LossWeights) -> None:
+    """Check that plugins have the terms that extra weights name.
+
+    Raises:
+        ValueError: There is no such term, or lorarar's own weight is meant.
+    """
+    for name in weights.extra:
+        if name in TERMS.own():
+            raise ValueError(
+                f"expected a plugin's term in loss_weights.extra, found {name!r} of lorarar: set its weight"
+            )
+        TERMS.find(name)
 
 
 def weighted_total(weights: LossWeights, terms: Mapping[str, Tensor]) -> Tensor:
@@ -80,6 +137,21 @@ def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:
             f"set the weight of the similarity to 0 for a single LoRA"
         )
     return torch.stack(overlaps).sum()
+
+
+def _prediction_error(name: str, inputs: TermInputs) -> Tensor:
+    return fidelity_loss(inputs.predictions[name], inputs.targets[name])
+
+
+TERMS: Table[Term] = Table(
+    "TERMS",
+    Term,
+    "a term of the objective",
+    [
+        *(Term(name, partial(_prediction_error, name)) for name in ("content", "style", "combined", "distillation")),
+        Term("similarity", lambda inputs: similarity(inputs.coefficients, inputs.weights.kind)),
+    ],
+)
 
 
 def _overlap(m_c: Tensor, m_s: Tensor, kind: SimilarityKind) -> Tensor:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lorarar.formats import token_names
 from lorarar.lora import LoRA, LowRank, TruncationLoss, relative_error, summarise_coefficients
 from lorarar.mergers.combination import Merged
+from lorarar.mergers.table import Merger, Options
+from lorarar.storage import plugins_in
+
+if TYPE_CHECKING:
+    from lorarar.hypernetwork import Network
 
 
 class InputSummary(TypedDict):
@@ -56,7 +61,9 @@ class MergeSummary(TypedDict):
         coefficients: Moments of the coefficients, see `lorarar.lora.summarise_coefficients`; None without any.
         truncation: Errors of the truncation; None without a truncation.
         milliseconds: Time of each step: read, merge, write.
+        device: Where it was merged, such as "cpu".
         notes: Notes for the user.
+        plugins: Plugins that had a part in the merge, each with its SHA-256.
     """
 
     inputs: list[InputSummary]
@@ -70,7 +77,9 @@ class MergeSummary(TypedDict):
     coefficients: dict[str, dict[str, list[dict[str, float]]]] | None
     truncation: TruncationSummary | None
     milliseconds: dict[str, float]
+    device: str
     notes: list[str]
+    plugins: dict[str, str]
 
 
 def summarise_merge(
@@ -84,30 +93,31 @@ def summarise_merge(
         written: Files that were written.
         durations: Name of a step -> seconds.
     """
-    method = merged.method
     return {
-        "inputs": _inputs(loras, merged.weights.weights),
-        "method": {
-            "name": method.name,
-            "kind": method.kind,
-            "citation": method.citation,
-            "options": dict(merged.options),
-            "file": str(merged.network.file) if merged.network else None,
-        },
+        "inputs": summarise_inputs(loras, merged.weights.weights),
+        "method": summarise_method(merged.method, merged.options, merged.network),
         "strengths": merged.weights.facts(),
         "files": [str(path) for path in written],
         "family": merged.lora.family,
         "layers": len(merged.lora.layers),
         "predicted_layers": None if merged.predicted is None else len(merged.predicted),
-        "rank": _largest_rank(merged.lora),
+        "rank": largest_rank(merged.lora),
         "coefficients": summarise_coefficients(merged.coefficients) if merged.coefficients else None,
         "truncation": _truncation(merged.losses),
+        "device": merged.device,
         "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in durations.items()},
-        "notes": [*merged.notes, *_vector_notes(merged), *_embedding_notes(merged.lora)],
+        "notes": [*merged.notes, *_vector_notes(merged), *embedding_notes(merged.lora)],
+        "plugins": plugins_in(merged.lora.metadata),
     }
 
 
-def _inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[InputSummary]:
+def summarise_inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[InputSummary]:
+    """Return the summary of each input.
+
+    Args:
+        loras: The inputs, in order.
+        weights: LoRA weight of each.
+    """
     return [
         {
             "role": role,
@@ -115,11 +125,28 @@ def _inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[InputSummar
             "sha256": lora.sha256,
             "family": lora.family,
             "layers": len(lora.layers),
-            "rank": _largest_rank(lora),
+            "rank": largest_rank(lora),
             "weight": weight,
         }
         for role, lora, weight in zip(input_names(len(loras)), loras, weights, strict=True)
     ]
+
+
+def summarise_method(method: Merger, options: Options, network: Network | None) -> MethodSummary:
+    """Return the summary of the method.
+
+    Args:
+        method: The merger's row of the table.
+        options: Its options, defaults included.
+        network: The learned merger, or None.
+    """
+    return {
+        "name": method.name,
+        "kind": method.kind,
+        "citation": method.citation,
+        "options": dict(options),
+        "file": str(network.file) if network else None,
+    }
 
 
 def _truncation(losses: Mapping[str, TruncationLoss]) -> TruncationSummary | None:
@@ -131,14 +158,9 @@ def _truncation(losses: Mapping[str, TruncationLoss]) -> TruncationSummary | Non
 
 def describe_merge(summary: MergeSummary) -> str:
     """Return a summary as text."""
-    method, truncation, milliseconds = summary["method"], summary["truncation"], summary["milliseconds"]
-    lines = [
-        f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
-        f"rank {entry['rank']}, weight {entry['weight']:g})"
-        for entry in summary["inputs"]
-    ]
-    lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
-    lines += [f"  {note}" for note in [*summary["notes"], *_weight_notes(summary["strengths"])]]
+    truncation, milliseconds = summary["truncation"], summary["milliseconds"]
+    lines = describe_method(summary["inputs"], summary["method"], summary["notes"], summary["strengths"])
+    lines += [f"  plugin: {name}, SHA-256 {sha256}" for name, sha256 in summary["plugins"].items()]
     if summary["predicted_layers"] is not None:
         lines.append(
             f"  predicted: {summary['predicted_layers']} layers; summed with fixed coefficients: the other "
@@ -151,9 +173,29 @@ def describe_merge(summary: MergeSummary) -> str:
         )
     lines.append(
         f"written: {', '.join(summary['files'])}: {summary['layers']} layers, rank {summary['rank']}; read "
-        f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms, written {milliseconds['write']:.0f} ms"
+        f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms on {summary['device']}, written "
+        f"{milliseconds['write']:.0f} ms"
     )
     return "\n".join(lines)
+
+
+def describe_method(
+    inputs: Sequence[InputSummary], method: MethodSummary, notes: Sequence[str], strengths: Mapping[str, Any]
+) -> list[str]:
+    """Return the lines about the inputs and the method of a merge.
+
+    Args:
+        inputs, method: Their summaries.
+        notes: Notes for the user.
+        strengths: Weights that differ from 1, see `MergeSummary`.
+    """
+    lines = [
+        f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
+        f"rank {entry['rank']}, weight {entry['weight']:g})"
+        for entry in inputs
+    ]
+    lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
+    return lines + [f"  {note}" for note in [*notes, *_weight_notes(strengths)]]
 
 
 def input_names(count: int) -> list[str]:
@@ -167,7 +209,8 @@ def _vector_notes(merged: Merged) -> list[str]:
     return [f"{count} norms and biases are summed: {merged.method.name} is for matrices"] if by_sum else []
 
 
-def _embedding_notes(lora: LoRA) -> list[str]:
+def embedding_notes(lora: LoRA) -> list[str]:
+    """Return a note on the learned embeddings of a LoRA, if it has some."""
     names = token_names(lora.embeddings)
     return [f"learned embeddings are written beside the result: {', '.join(names)}"] if names else []
 
@@ -180,6 +223,6 @@ def _weight_notes(weights: Mapping[str, Any]) -> list[str]:
     return [f"weight of {name}: {', '.join(f'{number:g}' for number in numbers)}" for name, numbers in parts.items()]
 
 
-def _largest_rank(lora: LoRA) -> int:
-    """Return the largest rank of the low-rank layers; 0 if there are none."""
+def largest_rank(lora: LoRA) -> int:
+    """Return the largest rank of the low-rank layers of a LoRA; 0 if there are none."""
     return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=0)

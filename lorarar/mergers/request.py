@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lorarar.mergers.catalogue import CATALOGUE, Options, find_merger
+from lorarar.mergers.table import MERGERS, Options, find_merger
 
 if TYPE_CHECKING:
     from lorarar.formats import Format
@@ -58,9 +58,9 @@ class MergeRequest:
     """How LoRAs are merged.
 
     Attributes:
-        merger: A name in the catalogue. None: the network given as `hypernetwork`, else the one that is shipped for the
-            LoRAs' family, else "direct".
-        hypernetwork: A learned merger: a file, a folder that `save_pretrained` wrote, a hub id, or a loaded network.
+        merger: A name in `lorarar.mergers.MERGERS`. None: the network given as `network`, else the one that is shipped
+            for the LoRAs' family, else "direct".
+        network: A learned merger: a file, a folder that `save_pretrained` wrote, a hub id, or a loaded network.
         kinds: "content" or "style" for each LoRA, for networks that take any number of them. With None two LoRAs are
             content and style; of more, each is what its file states; where one file states nothing, the first is the
             content.
@@ -74,11 +74,13 @@ class MergeRequest:
         base: The base model: a folder, a file or a hub id. For files whose delta depends on its weights (DoRA, IA3,
             OFT, GLoRA) and for mergers that optimise each pair.
         pair: Inputs of mergers that optimise each pair.
-        device: Where to compute.
+        device: Where to compute: "cpu", "cuda", "mps", or "auto" for CUDA where it is present, else the CPU; mergers
+            that optimise each pair also take MPS. The merge itself is returned on the CPU. On another device the last
+            bits of a result can differ.
     """
 
     merger: str | None = None
-    hypernetwork: str | Path | Network | None = None
+    network: str | Path | Network | None = None
     kinds: Sequence[str] | None = None
     weights: Sequence[float] | None = None
     blocks: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
@@ -88,12 +90,17 @@ class MergeRequest:
     energy: float | None = None
     base: str | Path | None = None
     pair: PairInputs = PairInputs()
-    device: str = "cpu"
+    device: str = "auto"
 
     @property
     def optimises(self) -> bool:
         """Whether the merger optimises each pair on the base model."""
         return bool(self.merger and find_merger(self.merger).pair)
+
+    @property
+    def weights_base(self) -> str | Path | None:
+        """The base whose weights some files need; None for a hub id, which an optimiser loads but files cannot use."""
+        return None if self.optimises and self.base and not Path(self.base).is_dir() else self.base
 
     def check(self) -> None:
         """Check what can be checked before any file is read.
@@ -101,9 +108,9 @@ class MergeRequest:
         Raises:
             ValueError: The merger is unknown, or the request has an input that the merger does not use.
         """
-        if self.merger and self.hypernetwork:
+        if self.merger and self.network:
             raise ValueError(
-                f"expected a merger or a hypernetwork, found both ({self.merger}, {self.hypernetwork}): drop one"
+                f"expected `merger` or `network`, found both ({self.merger}, {self.network}): drop one of them"
             )
         method = find_merger(self.merger).pair if self.merger else None
         self._check_pair_inputs(method.needs if method else None)
@@ -118,7 +125,7 @@ class MergeRequest:
         if method is None:
             return
         inputs = {"base": self.base, **self.pair.values(method.needs)}
-        missing = [option(name) for name, value in inputs.items() if not value]
+        missing = [f"`{name}`" for name, value in inputs.items() if not value]
         if missing:
             raise ValueError(
                 f"{self.merger} optimises each pair with the base model and the concepts' {method.needs}, and not all "
@@ -127,7 +134,7 @@ class MergeRequest:
 
     def _check_pair_inputs(self, needs: str | None) -> None:
         """Refuse inputs that the merger would ignore."""
-        pairs = {name: info.pair for name, info in CATALOGUE.items() if info.pair}
+        pairs = {name: info.pair for name, info in MERGERS.items() if info.pair}
         by_input: dict[Literal["images", "descriptions", "init"], list[str]] = {
             "images": [name for name, pair in pairs.items() if pair.needs == "images"],
             "descriptions": [name for name, pair in pairs.items() if pair.needs == "descriptions"],
@@ -138,8 +145,8 @@ class MergeRequest:
             used = needs == kind or (kind == "init" and needs is not None)
             if given and not used:
                 raise ValueError(
-                    f"expected {option(given[0])} with --merger {', '.join(users)} alone, found --merger "
-                    f"{self.merger}: drop it"
+                    f"expected `{given[0]}` only with the mergers {', '.join(users)}, found the merger "
+                    f"{self.merger or 'None'}: drop it"
                 )
 
 
@@ -148,7 +155,7 @@ class FileMerge:
     """A merge from files to a file.
 
     Attributes:
-        files: One or more LoRA files; two are content and style, in this order.
+        files: One or more LoRA files or hub ids; two are content and style, in this order.
         output: File to write.
         request: How the LoRAs are merged.
         format: "kohya", "diffusers" or "peft"; None is the dialect that the tools of the LoRAs' family read.
@@ -157,15 +164,10 @@ class FileMerge:
         force: Whether existing files may be replaced.
     """
 
-    files: Sequence[Path]
+    files: Sequence[str | Path]
     output: Path
     request: MergeRequest = MergeRequest()
     format: Format | None = None
     dtype: str = "fp16"
     save_coefficients: Path | None = None
     force: bool = False
-
-
-def option(name: str) -> str:
-    """Return the command-line option of an attribute: "--content-images"."""
-    return "--" + name.replace("_", "-")

@@ -1,33 +1,36 @@
-"""Table: every merger with its function. Callers ask for the kind of a merger, never for its name."""
+"""Table: every merger with its function, readable without torch.
+
+Callers ask for the kind of a merger, never for its name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from lorarar.hypernetwork import Network
-from lorarar.lora import Coefficients, LoRA
-from lorarar.mergers.catalogue import CATALOGUE, MergerInfo
-from lorarar.mergers.methods.average import average
-from lorarar.mergers.methods.direct import direct
-from lorarar.mergers.methods.klora import klora
-from lorarar.mergers.methods.knots import knots
-from lorarar.mergers.methods.linear import linear
-from lorarar.mergers.methods.np_lora import np_lora
-from lorarar.mergers.methods.pruning import PRUNINGS, prune
-from lorarar.mergers.methods.svd import svd
-from lorarar.mergers.methods.switch import composite, switch
+from lorarar.hypernetwork import NETWORK_KINDS, NetworkKind
+from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.pair_method import PairMethod
+from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
+from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
+from lorarar.storage import RENAMED_MERGERS, Plugin, Table, unknown_name
 
+if TYPE_CHECKING:
+    from lorarar.hypernetwork import Network
+    from lorarar.lora import Coefficients, LoRA
+
+MergerKind = Literal["coefficients", "delta", "runtime"]
+Options = Mapping[str, float | int]
 # Function that optimises the coefficients of two LoRAs, with the base model and the inputs that it holds.
-Optimiser = Callable[[Sequence[LoRA], PairMethod], Coefficients]
+Optimiser = Callable[[Sequence["LoRA"], PairMethod], "Coefficients"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Merger(MergerInfo):
-    """A merger with its function. The kind decides how the function is called.
+@dataclass(frozen=True)
+class Merger:
+    """A merger. The kind decides how its function is called.
 
     * "coefficients": call(loras, **options) -> Coefficients, then `lorarar.lora.merge_exactly`. A learned merger also
       takes network=, and kinds= where `takes_kinds`; a merger that is optimised for each pair takes optimiser=.
@@ -35,9 +38,51 @@ class Merger(MergerInfo):
       `lorarar.mergers.methods.layers.merge_deltas`.
     * "runtime": call(loras, steps, **options) -> for each sampling step the LoRAs whose guided predictions are
       averaged; there is nothing to save.
+
+    Attributes:
+        name: Key in the table; for a learned merger the kind that its file states.
+        kind: "coefficients", "delta" or "runtime".
+        citation: Paper or project that describes it.
+        call: Its function.
+        options: Own settings and their defaults.
+        learned: Whether it needs a trained network.
+        pair: How its coefficients are optimised for each pair; None for a merger that is not optimised.
+        pairs_only: Whether it merges exactly two LoRAs, a content and a style.
     """
 
-    call: Callable[..., Any]
+    name: str
+    kind: MergerKind
+    citation: str
+    call: Callable[..., Any] = field(compare=False)
+    options: Options = field(default_factory=dict)
+    learned: bool = False
+    pair: PairMethod | None = None
+    pairs_only: bool = False
+
+    @property
+    def takes_kinds(self) -> bool:
+        """Whether it takes any number of LoRAs and distinguishes contents from styles among them."""
+        return self.learned and not self.pairs_only
+
+    @property
+    def needs(self) -> str:
+        """What it needs besides the LoRAs: "network", "base images", "base descriptions" or nothing."""
+        if self.pair:
+            return f"base {self.pair.needs}"
+        return "network" if self.learned else ""
+
+    def settings(self, values: Options) -> dict[str, float | int]:
+        """Return all options, the chosen ones in place of their defaults.
+
+        Raises:
+            ValueError: An option is unknown, or is not a whole number where one is needed.
+        """
+        for key, value in values.items():
+            if key not in self.options:
+                raise ValueError(unknown_name(f"an option of {self.name}", key, self.options))
+            if isinstance(self.options[key], int) and not float(value).is_integer():
+                raise ValueError(f"expected a whole number for option {key} of {self.name}, found {value}: round it")
+        return {key: type(default)(values.get(key, default)) for key, default in self.options.items()}
 
     def predicted(self, loras: Sequence[LoRA], network: Network | None = None) -> frozenset[str] | None:
         """Return the layers whose coefficients are learned or optimised, the others being fixed; None without any."""
@@ -70,31 +115,131 @@ def optimise_pair(
     return optimiser(loras, method.configured(options))
 
 
-_CALLS: Mapping[str, Callable[..., Any]] = {
-    "direct": direct,
-    "average": average,
-    "peft_linear": linear,
-    "svd": svd,
-    "knots": partial(knots, PRUNINGS["ties"]),
-    "knots_dare": partial(knots, PRUNINGS["dare_ties"]),
-    "np_lora": np_lora,
-    "klora": klora,
-    "klora_wrapped": partial(klora, wrapped=True),
-    "switch": switch,
-    "composite": composite,
-    **{name: partial(prune, pruning) for name, pruning in PRUNINGS.items()},
-}
+def optimised_merger(name: str, method: PairMethod, citation: str) -> Merger:
+    """Return the row of a merger that optimises the coefficients of each pair."""
+    call = partial(optimise_pair, method)
+    return Merger(name, "coefficients", citation, call, method.options(), pair=method, pairs_only=True)
 
 
-def _function(info: MergerInfo) -> Callable[..., Any]:
-    if info.learned:
-        return apply_network
-    return partial(optimise_pair, info.pair) if info.pair else _CALLS[info.name]
+def _learned(network: NetworkKind) -> Merger:
+    pairs_only = network.pairs_only
+    return Merger(network.name, "coefficients", network.citation, apply_network, learned=True, pairs_only=pairs_only)
 
 
-def _merger(info: MergerInfo) -> Merger:
-    data = {field.name: getattr(info, field.name) for field in fields(info)}
-    return Merger(**data, call=_function(info))
+def _method(file: str, name: str = "") -> Callable[..., Any]:
+    """Return a function of `lorarar.mergers.methods`, whose file is imported, with torch, when it is first called."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        return getattr(import_module(f"lorarar.mergers.methods.{file}"), name or file)(*inputs, **options)
+
+    return call
 
 
-MERGERS: Mapping[str, Merger] = {name: _merger(info) for name, info in CATALOGUE.items()}
+def _pruning(name: str, citation: str, **options: float | int) -> Merger:
+    def call(deltas: Any, **settings: Any) -> Any:
+        from lorarar.mergers.methods.pruning import PRUNINGS, prune
+
+        return prune(PRUNINGS[name], deltas, **settings)
+
+    return Merger(name, "delta", citation, call, {"density": 0.5, **options})
+
+
+def _knots(name: str, pruning: str, **options: int) -> Merger:
+    def call(deltas: Any, **settings: Any) -> Any:
+        from lorarar.mergers.methods.knots import knots
+        from lorarar.mergers.methods.pruning import PRUNINGS
+
+        return knots(PRUNINGS[pruning], deltas, **settings)
+
+    return Merger(name, "delta", "KnOTS, arXiv 2410.19735", call, {"density": 0.5, **options})
+
+
+def _klora(name: str, citation: str, beta: float, *, wrapped: bool) -> Merger:
+    call = partial(_method("klora"), wrapped=wrapped)
+    options = {"alpha": 1.5, "beta": beta}
+    return Merger(name, "runtime", f"K-LoRA, arXiv 2502.18461{citation}", call, options, pairs_only=True)
+
+
+class _Mergers(Table[Merger]):
+    """The mergers; a network that a plugin adds is a merger too."""
+
+    def rows_of(self, plugin: Plugin) -> Sequence[Merger]:
+        return [*super().rows_of(plugin), *map(_learned, NETWORK_KINDS.rows_of(plugin))]
+
+
+_TIES, _DARE, _DELLA = "TIES, arXiv 2306.01708", "DARE, arXiv 2311.03099", "DELLA, arXiv 2406.11617"
+_BREADCRUMBS, _ZIPLORA = "Model Breadcrumbs, arXiv 2312.06795", "ZipLoRA, arXiv 2311.13600"
+_PEFT = "peft add_weighted_adapter, factor-wise; for comparison"
+
+MERGERS: Table[Merger] = _Mergers(
+    "MERGERS",
+    Merger,
+    "a merger",
+    [
+        Merger("direct", "coefficients", "arXiv 2311.13600, baseline", _method("direct")),
+        Merger("average", "coefficients", "arXiv 2203.05482", _method("average")),
+        *map(_learned, NETWORK_KINDS.own().values()),
+        optimised_merger("ziplora", ZIPLORA, _ZIPLORA),
+        optimised_merger("ziplora_pytorch", ZIPLORA_PYTORCH, f"{_ZIPLORA}, as in ziplora-pytorch"),
+        optimised_merger("cat", CAT, "CAT (LoRA Soups), arXiv 2410.13025"),
+        optimised_merger("text_guided", TEXT_GUIDED, "lorarar: the distillation objective, for a single pair"),
+        Merger("peft_linear", "delta", _PEFT, _method("linear")),
+        _pruning("ties", _TIES),
+        _pruning("dare", _DARE, seed=0),
+        _pruning("dare_ties", f"{_DARE}, with TIES", seed=0),
+        _pruning("magnitude_prune", "mergekit; trim of arXiv 2306.01708, then sum"),
+        _pruning("della", _DELLA, epsilon=0.15, seed=0),
+        _pruning("della_linear", f"{_DELLA}, without election", epsilon=0.15, seed=0),
+        _pruning("breadcrumbs", _BREADCRUMBS, gamma=0.01),
+        _pruning("breadcrumbs_ties", f"{_BREADCRUMBS}, with TIES", gamma=0.01),
+        Merger("svd", "delta", "Eckart-Young: the sum, truncated", _method("svd"), {"rank": 0}),
+        _knots("knots", "ties"),
+        _knots("knots_dare", "dare_ties", seed=0),
+        Merger("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", _method("np_lora"), {"mu": 0.5}),
+        _klora("klora", "", 0.5, wrapped=False),
+        _klora("klora_wrapped", ", variant s*", 0.85 * 1.5, wrapped=True),
+        Merger("switch", "runtime", "LoRA switch, arXiv 2402.16843", _method("switch"), {"tau": 5}),
+        Merger("composite", "runtime", "LoRA composite, arXiv 2402.16843", _method("switch", "composite")),
+    ],
+)
+
+
+def find_merger(name: str) -> Merger:
+    """Return the row of a merger.
+
+    Raises:
+        ValueError: No merger has the name; the message suggests the nearest one.
+    """
+    if name in RENAMED_MERGERS:
+        raise ValueError(f"expected {RENAMED_MERGERS[name]!r}, found its old name {name!r}: rename it")
+    return MERGERS.find(name)
+
+
+def mergers_data() -> list[dict[str, object]]:
+    """Return all mergers as plain data: name, kind, number of LoRAs (None for any), needs, options, citation."""
+    return [
+        {
+            "name": row.name,
+            "kind": row.kind,
+            "loras": 2 if row.pairs_only else None,
+            "needs": row.needs or None,
+            "options": dict(row.options),
+            "citation": row.citation,
+        }
+        for row in MERGERS.values()
+    ]
+
+
+def mergers_table() -> str:
+    """Return all mergers as text, one per line: name, kind, number of LoRAs, needs, options, citation."""
+    rows = [("name", "kind", "LoRAs", "needs", "options", "citation")]
+    for info in MERGERS.values():
+        options = " ".join(f"{key}={value}" for key, value in info.options.items())
+        count = "2" if info.pairs_only else "any"
+        rows.append((info.name, info.kind, count, info.needs or "-", options or "-", info.citation))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -56,6 +56,6 @@ def check_target(path: Path, force: bool) -> None:
     if path.is_dir():
         raise FormatError(f"{path} is a folder: give a file name inside it")
     if path.exists() and not force:
-        raise FormatError(f"{path} exists already: choose another name, or allow overwriting with --force (force=True)")
+        raise FormatError(f"{path} exists already: choose another name, or allow overwriting with `force=True`")
     if not path.parent.is_dir():
         raise FormatError(f"{path} cannot be written: its folder {path.parent} does not exist, create it first")

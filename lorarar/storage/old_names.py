@@ -11,14 +11,22 @@ from typing import Any
 
 # Kinds of learned mergers and names of methods.
 RENAMED_MERGERS = {"invariant": "layerwise", "words": "text_guided"}
+# Values of renamed keys: Lightning's and torch's names of types.
+RENAMED_DTYPES = {"32-true": "fp32", "bf16-mixed": "bf16", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 # Commands and options of the command line.
 RENAMED_COMMANDS = {"imagine": "synthesise", "toyworld": "world"}
-RENAMED_OPTIONS = {"--start": "--init", "--nuisances": "--perturbations"}
+RENAMED_OPTIONS = {
+    "--start": "--init",
+    "--nuisances": "--perturbations",
+    "--hypernetwork": "--network",
+    "--seed": "--seeds",
+}
 # Commands that are scripts of experiments/metrics now.
 _MOVED_STEPS = {"validate": "validate_encoder.py", "effects": "effects.py"}
 
 # Class of a configuration, or kind of file -> old key -> new key; dots lead into nested keys.
 RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {
+    "ZooConfig": {"precision": "dtype"},
     "TrainConfig": {
         "start": "init",
         "spread": "weight_jitter",
@@ -27,6 +35,7 @@ RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {
         "weights": "loss_weights",
         "weights.described": "loss_weights.distillation",
         "loss_weights.described": "loss_weights.distillation",
+        "precision": "dtype",
     },
     "QualityConfig": {"reader": "classifier"},
     "WorldConfig": {"reader": "classifier"},
@@ -50,6 +59,8 @@ def renamed_settings(settings: Mapping[str, Any], config: str) -> dict[str, Any]
             value = {nested.get(inner, f".{inner}").rpartition(".")[2]: entry for inner, entry in value.items()}
         if key == "merger":
             value = RENAMED_MERGERS.get(value, value)
+        if key == "precision":
+            value = RENAMED_DTYPES.get(value, value)
         renamed[names.get(key, key)] = value
     return renamed
 
@@ -64,7 +75,9 @@ def find_old_names(settings: Mapping[str, Any], config: str) -> Iterator[tuple[s
     for old, new in RENAMED_KEYS.get(config, {}).items():
         outer, _, inner = old.partition(".")
         if outer in settings and (not inner or (isinstance(settings[outer], Mapping) and inner in settings[outer])):
-            yield old, new
+            value = settings.get(old)
+            dtype = RENAMED_DTYPES.get(value) if isinstance(value, str) else None
+            yield (f"{old}={value}", f"{new}={dtype}") if dtype else (old, new)
     merger = settings.get("merger")
     if merger in RENAMED_MERGERS:
         yield f"merger={merger}", f"merger={RENAMED_MERGERS[merger]}"
@@ -83,3 +96,5 @@ def old_arguments(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
         merger = value or following
         if option == "--merger" and merger in RENAMED_MERGERS:
             yield f"--merger {merger}", f"--merger {RENAMED_MERGERS[merger]}"
+        if option == "--dtype" and merger in RENAMED_DTYPES:
+            yield f"--dtype {merger}", f"--dtype {RENAMED_DTYPES[merger]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,14 @@ class ConfigError(ValueError):
     """A configuration cannot be used; the message names the file, the key and what was expected."""
 
 
-def claim_run(folder: Path, settings: Any, advice: str = _ADVICE, *, ignored: Collection[str] = ()) -> None:
+def claim_run(
+    folder: Path,
+    settings: Any,
+    advice: str = _ADVICE,
+    *,
+    ignored: Collection[str] = (),
+    plugins: Mapping[str, str] | None = None,
+) -> None:
     """Write `folder/config.json`, or check that the folder holds a run of the same settings.
 
     Args:
@@ -30,12 +37,14 @@ def claim_run(folder: Path, settings: Any, advice: str = _ADVICE, *, ignored: Co
             logs is left out: that may change.
         advice: What to do about a difference, the end of the message.
         ignored: Further keys that may differ between the start of the run and its resumption.
+        plugins: Plugins that have a part in the run, each with its SHA-256.
 
     Raises:
         ConfigError: The folder holds a run of other settings; the message shows both values of each difference.
     """
     named = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
     kept = {key: value for key, value in named.items() if key not in (*_FREE, *ignored)}
+    kept |= {"plugins": dict(plugins)} if plugins else {}
     path, current = folder / _FILE, json.loads(json.dumps(kept, default=str))
     if path.exists():
         earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)

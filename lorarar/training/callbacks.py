@@ -27,9 +27,11 @@ def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger 
     if mode == "disabled":
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
-        project="lorarar", name=folder.name, save_dir=folder, offline=mode == "offline", config=dict(config)
-    )
+    # Lightning's own call passes a deprecated setting, about which wandb warns.
+    run = wandb.init(project="lorarar", name=folder.name, dir=folder, mode=mode, config=dict(config))
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(experiment=run)
 
 
 class BestMerger(Callback):
@@ -38,6 +40,7 @@ class BestMerger(Callback):
     def __init__(self, path: Path, monitor: str, mode: Literal["min", "max"], metadata: Mapping[str, str]) -> None:
         self.path, self.monitor, self.mode, self.metadata = path, monitor, mode, dict(metadata)
         self.best: float | None = None
+        self.step = 0
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the file if this is the best value."""
@@ -46,7 +49,7 @@ class BestMerger(Callback):
             return  # a diverged merger never replaces a good one
         if self.best is not None and (value >= self.best if self.mode == "min" else value <= self.best):
             return
-        self.best = value
+        self.best, self.step = value, trainer.global_step
         facts = {
             name: f"{float(metric):.6g}"
             for name, metric in sorted(trainer.callback_metrics.items())
@@ -56,12 +59,12 @@ class BestMerger(Callback):
         save_merger(pl_module.merger, self.path, header, force=True)  # type: ignore[arg-type]  # a module of our own
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, for resuming."""
-        return {"best": self.best}
+        """Return the best value and its step, for resuming."""
+        return {"best": self.best, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best value of a checkpoint."""
-        self.best = state_dict["best"]
+        self.best, self.step = state_dict["best"], state_dict.get("step", 0)
 
 
 class ValidationImages(Callback):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lorarar.diffusion import Backbone
 from lorarar.mergers import LossWeights, weighted_total
 from lorarar.mergers.optimised import MergerRecipe
-from lorarar.storage import Precision
+from lorarar.storage import Dtype, say
 from lorarar.training.callbacks import BestMerger, ValidationImages
 from lorarar.training.pairs import PairBatch, PairData, Predictor
 from lorarar.training.targets import objective_terms
@@ -121,7 +121,7 @@ def train_merger(
     patience: int,
     metadata: Mapping[str, str],
     logger: Logger | None = None,
-    precision: Precision = "32-true",
+    dtype: Dtype = "fp32",
 ) -> Path:
     """Train until the recipe's steps are done or validation stops improving; resume from `folder/last.ckpt`.
 
@@ -134,7 +134,7 @@ def train_merger(
         patience: Validations without improvement before training stops.
         metadata: How the merger was made, for the header of its file.
         logger: Where to log.
-        precision: Lightning's name of the precision.
+        dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
 
     Returns:
         `folder/merger.safetensors`, the best merger on validation pairs.
@@ -143,6 +143,7 @@ def train_merger(
         DivergenceError: A loss is not finite.
     """
     path = folder / "merger.safetensors"
+    best = BestMerger(path, monitor, mode, metadata)
     fit(
         module,
         steps=module.recipe.steps,
@@ -150,13 +151,16 @@ def train_merger(
         accelerator=module.backbone.device.type,
         checkpoint_every=validate_every,
         callbacks=[
-            BestMerger(path, monitor, mode, metadata),
+            best,
             ValidationImages(folder),
             EarlyStopping(monitor, patience=patience, mode=mode),
         ],
         logger=logger,
         datamodule=module.data,
         val_check_interval=validate_every,
-        precision=precision,
+        dtype=dtype,
+        stage="train the merger",
     )
+    if best.best is not None:
+        say(f"best {monitor} {best.best:.4g}, after step {best.step} of {module.trainer.global_step}")
     return path

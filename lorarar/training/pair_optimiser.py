@@ -17,8 +17,8 @@ from lorarar.datasets import Concept, ConceptKind, Pair, list_images, load_image
 from lorarar.diffusion import Backbone, Sampling, denoiser_part, load_backbone, synthesise_pairs
 from lorarar.formats import trigger_phrases
 from lorarar.hypernetwork import Network, open_network
-from lorarar.lora import Coefficients, LoRA
-from lorarar.mergers import PairInputs
+from lorarar.lora import Coefficients, LoRA, pick_device
+from lorarar.mergers import TERMS, PairInputs
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import claim_run, sha256
 from lorarar.training.pair_training import OptimisedPair, optimise
@@ -33,12 +33,13 @@ class PairOptimiser:
     Attributes:
         base: Folder or hub id of the base model.
         inputs: Images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
-        device: Where to compute; on a GPU in bfloat16 and with gradient checkpointing.
+        device: Where to compute, a name for `lorarar.lora.pick_device`; on a GPU in bf16 and with gradient
+            checkpointing.
     """
 
     base: str | Path
     inputs: PairInputs
-    device: str = "cpu"
+    device: str = "auto"
 
     @cached_property
     def init(self) -> Network | None:
@@ -57,11 +58,13 @@ class PairOptimiser:
         if len(loras) != 2:
             raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
         pair = Pair(*self._concepts(loras, method))
-        init = self.init.module.to(self.device) if self.init else None
-        backbone = self._backbone()
+        place = pick_device(self.device)
+        init = self.init.module.to(place) if self.init else None
+        backbone = self._backbone(place)
         if self.inputs.runs:
             settings = self._settings(loras, pair, method)
-            claim_run(self.inputs.runs, settings, "name another folder with --runs, or delete this one")
+            advice = "name another folder as `runs`, or delete this one"
+            claim_run(self.inputs.runs, settings, advice, plugins=TERMS.plugins(method.weights.extra))
         members = {c.name: denoiser_part(lora) for c, lora in zip((pair.content, pair.style), loras, strict=True)}
         with torch.enable_grad(), redirect_stdout(sys.stderr):  # the command's own output is on stdout
             synthetic = None
@@ -75,7 +78,7 @@ class PairOptimiser:
                 runs=self.inputs.runs,
                 init=init,
                 synthetic=synthetic,
-                precision="32-true" if self.device == "cpu" else "bf16-mixed",
+                dtype="fp32" if place.type == "cpu" else "bf16",
             )
         print(describe_optimisation(result), file=sys.stderr)
         coefficients: Coefficients = result.merger(loras)
@@ -127,10 +130,10 @@ class PairOptimiser:
         settings: Mapping[str, Any] = asdict(method)
         return {**self.facts(), **captions, **hashes, **settings, **settings["recipe"], **settings["weights"]}
 
-    def _backbone(self) -> Backbone:
-        gpu = self.device != "cpu"
+    def _backbone(self, place: torch.device) -> Backbone:
+        gpu = place.type != "cpu"
         dtype = torch.bfloat16 if gpu else torch.float32
-        return load_backbone(self.base, device=self.device, dtype=dtype, gradient_checkpointing=gpu)
+        return load_backbone(self.base, device=str(place), dtype=dtype, gradient_checkpointing=gpu)
 
 
 def concept_of(
@@ -157,7 +160,7 @@ def concept_of(
     if not phrase:
         raise ValueError(
             f"expected a prompt for the {kind}, found no trigger words in {lora.name or 'its LoRA'}: give "
-            f"--{kind}-prompt, the words that it was trained with"
+            f"`{kind}_prompt`, the words that it was trained with"
         )
     captions = tuple(_caption(path, phrase) for path in paths)
     return Concept(name, kind, phrase, tuple(paths), captions, description)

@@ -17,9 +17,9 @@ from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone
 from lorarar.hypernetwork import ConstantMerger
 from lorarar.lora import Coefficients, LoRA
-from lorarar.mergers import weighted_total
+from lorarar.mergers import TERMS, check_terms, weighted_total
 from lorarar.mergers.optimised import PairMethod
-from lorarar.storage import Precision, digest, stated
+from lorarar.storage import Dtype, digest, stated
 from lorarar.training.pairs import PairSampler, Predictor
 from lorarar.training.targets import objective_terms
 from lorarar.training.trainer import check_finite, fit, manual_optimiser
@@ -148,7 +148,7 @@ def optimise(
     group: int = 16,
     runs: Path | None = None,
     checkpoint_every: int = 25,
-    precision: Precision = "32-true",
+    dtype: Dtype = "fp32",
     held_out: int = 8,
     init: Predictor | None = None,
     synthetic: Mapping[str, Tensor] | None = None,
@@ -163,7 +163,7 @@ def optimise(
         group: Pairs in one batch.
         runs: Folder for checkpoints, from which an interrupted run resumes; None keeps none.
         checkpoint_every: Steps between checkpoints.
-        precision: Lightning's name of the precision.
+        dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
         held_out: Number of batches, of `method.images` images of each concept, that measure the objective.
         init: Predicts the coefficients that each pair starts from, such as a hypernetwork; None starts from 1.
         synthetic: As in `PairSampler`, for methods whose objective has the distillation term.
@@ -173,6 +173,7 @@ def optimise(
         ValueError: The LoRAs of a pair do not fit each other or the base, or have no layer to optimise.
         DivergenceError: A loss is not finite; the message names step and pairs.
     """
+    check_terms(method.weights)
     sampler = PairSampler(backbone, [c for pair in pairs for c in (pair.content, pair.style)], loras, synthetic)
     results: list[OptimisedPair] = []
     for first in range(0, len(pairs), group):
@@ -186,7 +187,10 @@ def optimise(
                 folder=folder,
                 accelerator=backbone.device.type,
                 checkpoint_every=checkpoint_every if runs else method.recipe.steps + 1,
-                precision=precision,
+                dtype=dtype,
+                stage=f"optimise {len(module.pairs)} pairs"
+                if len(module.pairs) > 1
+                else f"optimise {module.pairs[0].name}",
             )
             if runs:  # keep the end too: if a later part of the command fails, it need not optimise again
                 trainer.save_checkpoint(folder / "last.ckpt")
@@ -230,4 +234,6 @@ def _run_name(module: PairTraining) -> str:
         hashes = [lora.sha256 for lora in module.sampler.loras_of(pair)]
         members.append([pair.name, pair.description, hashes, module.merger(i).values.tolist()])
     identity = {"method": stated(module.method), "pairs": members}
+    if plugins := TERMS.plugins(module.method.weights.extra):
+        identity["plugins"] = plugins
     return f"{module.pairs[0].name[:80]}_{len(module.pairs)}_{digest(identity)[:16]}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lorarar.storage import NonNegativeFloat, PositiveFloat, PositiveInt
+
 WandbMode = Literal["offline", "online", "disabled"]
 
 
@@ -25,16 +27,16 @@ class Recipe:
         lengths: A LoRA is trained for one of these shares of `steps`, by its concept's name.
     """
 
-    rank: int
-    alphas: tuple[float, ...]
-    steps: int
-    images: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    clip: float = 1.0
+    rank: PositiveInt
+    alphas: tuple[PositiveFloat, ...]
+    steps: PositiveInt
+    images: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 1e-4
+    clip: PositiveFloat = 1.0
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     seed: int = 0
-    lengths: tuple[float, ...] = (1.0,)
+    lengths: tuple[PositiveFloat, ...] = (1.0,)
 
     # Several alphas and lengths make a zoo whose LoRAs differ in the size of their deltas, as downloaded ones do.
 

@@ -6,7 +6,7 @@ with both concepts' descriptions, for distillation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lorarar.diffusion import Backbone, Conditioning, adapted, join_conditionings
 from lorarar.lora import Coefficients, merge_exactly
-from lorarar.mergers import LossWeights, combined_target, fidelity_loss, similarity
+from lorarar.mergers import LossWeights, TermInputs, combined_target, terms_of
 from lorarar.training.batches import NoisyBatch
 from lorarar.training.pairs import PairBatch
 
@@ -131,26 +131,23 @@ def objective_terms(
     # In float32 as when files are merged, whatever dtype the base computes in.
     with torch.autocast(backbone.device.type, enabled=False):
         merged = [merge_exactly(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
-        overlap = torch.stack([similarity(m, weights.kind) for m in coefficients])
     inputs = [term_inputs(pair, weights) for pair in pairs]
     joined = join_inputs([term for of_pair in inputs for term in of_pair.values()])
     with adapted(backbone.denoiser, merged):
         predictions = predict_weighted(backbone, joined).chunk(len(pairs))
-        yield _errors(predictions, inputs, targets) | {"similarity": overlap}
+        with torch.autocast(backbone.device.type, enabled=False):
+            computed = [
+                terms_of(TermInputs(_by_term(prediction, of_pair), target, m, weights))
+                for prediction, of_pair, target, m in zip(predictions, inputs, targets, coefficients, strict=True)
+            ]
+            terms = {name: torch.stack([of_pair[name] for of_pair in computed]) for name in computed[0]}
+        yield terms
 
 
-def _errors(
-    predictions: Sequence[Tensor],
-    inputs: Sequence[dict[str, DenoiserInputs]],
-    targets: Sequence[dict[str, Tensor]],
-) -> dict[str, Tensor]:
-    """Return each term's mean squared error for each pair, (n,)."""
-    errors: dict[str, list[Tensor]] = {}
-    for prediction, terms, target in zip(predictions, inputs, targets, strict=True):
-        parts = torch.split(prediction, [len(term.noisy) for term in terms.values()])
-        for name, part in zip(terms, parts, strict=True):
-            errors.setdefault(name, []).append(fidelity_loss(part, target[name]))
-    return {name: torch.stack(values) for name, values in errors.items()}
+def _by_term(prediction: Tensor, inputs: Mapping[str, DenoiserInputs]) -> dict[str, Tensor]:
+    """Divide the prediction for one pair among its terms."""
+    parts = torch.split(prediction, [len(of_term.noisy) for of_term in inputs.values()])
+    return dict(zip(inputs, parts, strict=True))
 
 
 @torch.no_grad()

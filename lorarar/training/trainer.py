@@ -5,21 +5,25 @@ Every module here computes its batch from (seed, step), so its loader only count
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, Literal, cast
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader, Dataset
 
-from lorarar.storage import Precision
+from lorarar.lora import pick_device
+from lorarar.storage import Dtype, Stage, progress, quiet_libraries, say_device
+
+_EVERY = 10  # steps between two readings of the loss
+# Lightning's names. The mixed precision keeps what is trained in fp32.
+_PRECISIONS: Mapping[Dtype, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 class DivergenceError(FloatingPointError):
@@ -67,9 +71,28 @@ def manual_optimiser(module: lightning.LightningModule) -> torch.optim.Optimizer
     return cast(torch.optim.Optimizer, module.optimizers())
 
 
+class _Steps(Callback):
+    """Callback that counts a stage's steps, those before a resumption included, and shows the loss beside them."""
+
+    def __init__(self, advance: Stage) -> None:
+        self.advance = advance
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Count the steps of earlier runs."""
+        self.advance(trainer.global_step - self.advance.done)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Count the step."""
+        # Reading a loss from a GPU waits for it.
+        is_read = trainer.global_step % _EVERY == 0 or trainer.global_step == self.advance.total
+        loss = trainer.callback_metrics.get("loss") if is_read else None
+        note = None if loss is None else f"loss {float(loss):.4g}"
+        self.advance(trainer.global_step - self.advance.done, note=note)
+
+
 def _prepare_process(devices: int) -> None:
     """Silence Lightning's tips and lists of devices; on the CPU give each of several processes one thread."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    quiet_libraries()
     if devices > 1 and not torch.cuda.is_available():
         torch.set_num_threads(1)
 
@@ -86,7 +109,8 @@ def fit(
     logger: Logger | None = None,
     datamodule: lightning.LightningDataModule | None = None,
     val_check_interval: int | None = None,
-    precision: Precision = "32-true",
+    dtype: Dtype = "fp32",
+    stage: str = "train",
 ) -> lightning.Trainer:
     """Train for `steps` optimiser steps; resume from `folder/last.ckpt` if it exists.
 
@@ -101,35 +125,39 @@ def fit(
         logger: Where to log.
         datamodule: Data of a module that validates; without it a loader counts steps.
         val_check_interval: Steps between validations; None for no validation.
-        precision: Lightning's name of the precision.
+        dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
+        stage: Name of the work beside the progress bar.
     """
     _prepare_process(devices)
+    accelerator = pick_device(accelerator).type
+    say_device(accelerator, dtype)
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = lightning.Trainer(
-        max_steps=steps,
-        max_epochs=-1,
-        devices=devices,
-        accelerator=accelerator,
-        precision=precision,
-        strategy="ddp" if devices > 1 else "auto",
-        use_distributed_sampler=False,
-        logger=logger or False,
-        callbacks=[
-            _checkpoint(folder, checkpoint_every, validates=val_check_interval is not None),
-            TQDMProgressBar(refresh_rate=10),
-            *callbacks,
-        ],
-        enable_model_summary=False,
-        log_every_n_steps=10,
-        val_check_interval=val_check_interval,
-        check_val_every_n_epoch=None,
-        limit_val_batches=0 if val_check_interval is None else None,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
     last = folder / "last.ckpt"
     loader = None if datamodule else DataLoader(StepNumbers(steps), batch_size=None)
-    with _expected_warnings_ignored():
+    with progress(stage, steps, "steps") as advance, _expected_warnings_ignored():
+        trainer = lightning.Trainer(
+            max_steps=steps,
+            max_epochs=-1,
+            devices=devices,
+            accelerator=accelerator,
+            precision=_PRECISIONS[dtype],
+            strategy="ddp" if devices > 1 else "auto",
+            use_distributed_sampler=False,
+            logger=logger or False,
+            callbacks=[
+                _checkpoint(folder, checkpoint_every, validates=val_check_interval is not None),
+                _Steps(advance),
+                *callbacks,
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=_EVERY,
+            val_check_interval=val_check_interval,
+            check_val_every_n_epoch=None,
+            limit_val_batches=0 if val_check_interval is None else None,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        )
         checkpoint = last if last.exists() else None
         trainer.fit(module, loader, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     return trainer

@@ -16,7 +16,7 @@ from lorarar.datasets import Concept
 from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.formats import save
 from lorarar.lora import LoRA, LowRank
-from lorarar.storage import ArtefactError, Precision, card_path, checked, digest, read_card, stated, write_card
+from lorarar.storage import ArtefactError, Dtype, card_path, checked, digest, read_card, stated, write_card
 from lorarar.training.batches import (
     EncodedConcept,
     NoisyBatch,
@@ -124,7 +124,7 @@ def train_zoo(
     runs: Path,
     group: int,
     checkpoint_every: int,
-    precision: Precision = "32-true",
+    dtype: Dtype = "fp32",
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
@@ -138,7 +138,7 @@ def train_zoo(
         runs: Folder for checkpoints.
         group: LoRAs trained at once.
         checkpoint_every: Steps between checkpoints.
-        precision: Lightning's name of the precision.
+        dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
 
     Returns:
         The paths of all LoRAs, in the order of the concepts.
@@ -159,7 +159,8 @@ def train_zoo(
             folder=run,
             accelerator=backbone.device.type,
             checkpoint_every=checkpoint_every,
-            precision=precision,
+            dtype=dtype,
+            stage=f"train {len(members)} LoRAs" if len(members) > 1 else f"train {members[0].name}",
         )
         for concept, lora in zip(members, module.loras(), strict=True):
             write_lora(lora, concept, recipe, paths[concept.name])

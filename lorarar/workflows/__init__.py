@@ -1,6 +1,7 @@
 """Workflows: from a configuration or a request to a finished run.
 
-merge    Merges that need a base model: pair optimisation of a request
+doctor/  Doctor: what this installation and this machine can do, and what is missing for what
+merges   Merges of LoRAs in memory and of files, by any merger
 schemas  Configurations of the commands that train, readable without torch
 train    Training runs: load what the configuration names, train, write
 """

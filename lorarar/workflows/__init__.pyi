@@ -1,4 +1,5 @@
-from .merge import merge_on_base as merge_on_base
+from .merges import merge as merge
+from .merges import merge_to_file as merge_to_file
 from .schemas import TrainConfig as TrainConfig
 from .schemas import ZooConfig as ZooConfig
 from .train import merger_training as merger_training
@@ -6,4 +7,5 @@ from .train import run_dreambooth as run_dreambooth
 from .train import run_synthesis as run_synthesis
 from .train import run_train as run_train
 from .train import run_zoo as run_zoo
+from .train import train_plugins as train_plugins
 from .train import zoo_concepts as zoo_concepts

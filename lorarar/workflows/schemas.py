@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lorarar.diffusion import SAMPLING, Sampling
+from lorarar.hypernetwork import NETWORK_KINDS
 from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
-from lorarar.storage import Device, Precision
+from lorarar.storage import Device, Dtype, InputPath, ModelName, NameIn, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lorarar.training import Recipe, WandbMode
 
 
@@ -30,27 +31,27 @@ class ZooConfig:
         runs: Folder for checkpoints.
         recipe: How each LoRA is trained.
         group: LoRAs trained at once.
-        device: Where to compute.
-        precision: Lightning's name; the mixed precision keeps the frozen base in the short type.
+        device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
         gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
         checkpoint_every: Steps between checkpoints.
         concept: Name of the one concept that `lorarar dreambooth` trains.
         sampling: How `lorarar synthesise` samples reference images.
     """
 
-    base: str
-    manifests: tuple[Path, ...]
-    images: Path
-    splits: Path
+    base: ModelName
+    manifests: tuple[InputPath, ...]
+    images: InputPath
+    splits: InputPath
     split: str
     output: Path
     runs: Path
     recipe: Recipe
-    group: int = 1
-    device: Device = "cpu"
-    precision: Precision = "32-true"
+    group: PositiveInt = 1
+    device: Device = "auto"
+    dtype: Dtype = "fp32"
     gradient_checkpointing: bool = False
-    checkpoint_every: int = 100
+    checkpoint_every: PositiveInt = 100
     concept: str | None = None
     sampling: Sampling = SAMPLING
 
@@ -85,36 +86,36 @@ class TrainConfig:
         classifier: File of the toy world's attribute classifier, which scores validation pairs' images; null for none.
         seeds: Noise seeds of the images that the classifier scores.
         wandb: Mode of Weights & Biases.
-        device: Where to compute.
-        precision: Lightning's name; the mixed precision keeps the frozen base in the short type.
+        device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
         gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
     """
 
-    base: str
-    manifests: tuple[Path, ...]
-    images: Path
-    splits: Path
+    base: ModelName
+    manifests: tuple[InputPath, ...]
+    images: InputPath
+    splits: InputPath
     split: str
-    loras: Path
+    loras: InputPath
     runs: Path
-    merger: Literal["paper", "layerwise", "constant"]
+    merger: Annotated[str, NameIn(NETWORK_KINDS)]
     recipe: MergerRecipe
     loss_weights: LossWeights
     options: dict[str, Any] = field(default_factory=dict)
-    init: Path | None = None
-    pairs: int = 1
-    images_per_step: int = 1
-    synthetic_pairs: int = 0
+    init: InputPath | None = None
+    pairs: PositiveInt = 1
+    images_per_step: PositiveInt = 1
+    synthetic_pairs: NonNegativeInt = 0
     sampling: Sampling = SAMPLING
-    weight_jitter: float = 0.0
+    weight_jitter: NonNegativeFloat = 0.0
     seed: int = 0
     monitor: str = "validation/loss"
     mode: Literal["min", "max"] = "min"
-    validate_every: int = 100
-    patience: int = 10
-    classifier: Path | None = None
+    validate_every: PositiveInt = 100
+    patience: PositiveInt = 10
+    classifier: InputPath | None = None
     seeds: tuple[int, ...] = (0,)
     wandb: WandbMode = "offline"
-    device: Device = "cpu"
-    precision: Precision = "32-true"
+    device: Device = "auto"
+    dtype: Dtype = "fp32"
     gradient_checkpointing: bool = False

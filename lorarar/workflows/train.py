@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
-from lorarar.hypernetwork import load_network, new_merger
-from lorarar.lora import LoRA
-from lorarar.storage import ConfigError, cached_path, claim_run, stated
+from lorarar.hypernetwork import NETWORK_KINDS, load_network, new_merger
+from lorarar.lora import DTYPES, LoRA
+from lorarar.mergers import TERMS, check_terms
+from lorarar.storage import ConfigError, cached_path, check_inputs, claim_run, stated, with_plugins
 from lorarar.training import (
     DreamBoothTraining,
     MergerTraining,
@@ -30,8 +31,8 @@ from lorarar.training import (
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.worlds.toy import PairScorer, load_classifier
 
-# Mixed precision keeps the frozen base in the short type and what is trained in float32.
-_DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+# Concepts that have descriptions alone need no folder of images.
+_MADE_LATER = ("images",)
 
 
 def run_dreambooth(config: ZooConfig) -> Path:
@@ -42,6 +43,7 @@ def run_dreambooth(config: ZooConfig) -> Path:
     """
     if config.concept is None:
         raise ConfigError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
+    check_inputs(config, _MADE_LATER)
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
     run = config.runs / concept.name
     claim_run(run, config)
@@ -52,7 +54,8 @@ def run_dreambooth(config: ZooConfig) -> Path:
         folder=run,
         accelerator=module.backbone.device.type,
         checkpoint_every=config.checkpoint_every,
-        precision=config.precision,
+        dtype=config.dtype,
+        stage=f"train {concept.name}",
     )
     path = config.output / f"{concept.name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +81,10 @@ def run_zoo(config: ZooConfig) -> list[Path]:
     Raises:
         ArtefactError: The output folder holds a LoRA of another recipe, or one that differs from its card.
         DivergenceError: A loss is not finite.
-        FileNotFoundError, KeyError, ValueError: As `zoo_concepts`.
+        FileNotFoundError: A path of the configuration does not exist.
+        KeyError, ValueError: As `zoo_concepts`.
     """
+    check_inputs(config, _MADE_LATER)
     return train_zoo(
         _backbone(config),
         zoo_concepts(config),
@@ -88,7 +93,7 @@ def run_zoo(config: ZooConfig) -> list[Path]:
         runs=config.runs,
         group=config.group,
         checkpoint_every=config.checkpoint_every,
-        precision=config.precision,
+        dtype=config.dtype,
     )
 
 
@@ -97,8 +102,12 @@ def run_train(config: TrainConfig) -> Path:
 
     Raises:
         ConfigError: The folder holds a run of another configuration, or `init` a merger of another kind.
+        FileNotFoundError: A path of the configuration does not exist.
+        ValueError: The kind of merger, or an extra term of the objective, is unknown.
     """
-    claim_run(config.runs, config)
+    plugins = train_plugins(config)
+    check_inputs(config, _MADE_LATER)
+    claim_run(config.runs, config, plugins=plugins)
     module = merger_training(config)
     facts = {"method": config.merger, "base": config.base, "split": config.split, "seed": str(config.seed)}
     return train_merger(
@@ -108,10 +117,21 @@ def run_train(config: TrainConfig) -> Path:
         mode=config.mode,
         validate_every=config.validate_every,
         patience=config.patience,
-        metadata=facts,
+        metadata=with_plugins(facts, plugins),
         logger=tracker(config.wandb, config.runs, facts),
-        precision=config.precision,
+        dtype=config.dtype,
     )
+
+
+def train_plugins(config: TrainConfig) -> dict[str, str]:
+    """Return the plugins that a training uses, each with its SHA-256.
+
+    Raises:
+        ValueError: The kind of merger, or an extra term of the objective, is unknown.
+    """
+    NETWORK_KINDS.find(config.merger)
+    check_terms(config.loss_weights)
+    return NETWORK_KINDS.plugins([config.merger]) | TERMS.plugins(config.loss_weights.extra)
 
 
 def merger_training(config: TrainConfig) -> MergerTraining:
@@ -205,6 +225,6 @@ def _backbone(config: ZooConfig | TrainConfig) -> Backbone:
     return load_backbone(
         config.base,
         device=config.device,
-        dtype=_DTYPES[config.precision],
+        dtype=DTYPES[config.dtype],
         gradient_checkpointing=config.gradient_checkpointing,
     )

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lorarar.benchmark.ceiling import Fit, fit_coefficients, fit_free, true_renders
+from lorarar.benchmark.ceiling import fit_coefficients, fit_free, true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
+from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.gates import WorldGate
 from lorarar.benchmark.methods import REPORTED_METRICS, by_concept, estimate_scores, run_method
 from lorarar.diffusion.adaptation import adapted

@@ -55,17 +55,23 @@ def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> No
     assert main(argv) == 1
     assert "exists already" in capsys.readouterr().err
     assert main([*argv[:-2], "--energy", "1.0", "--force"]) == 0
-    assert main(["convert", str(files[0]), "-o", str(tmp_path / "x"), "--energy", "2"]) == 1
-    assert "expected an energy above 0 and at most 1" in capsys.readouterr().err
+    assert main(["convert", str(files[0]), "-o", str(tmp_path / "x.safetensors"), "--energy", "2"]) == 2
+    assert "--energy: expected a number above 0 and at most 1" in capsys.readouterr().err
 
 
 def test_mergers_are_listed(capsys: Output) -> None:
     assert main(["mergers"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
-
-
-def test_a_rank_and_an_energy_exclude_each_other(files: tuple[Path, Path], capsys: Output) -> None:
-    with pytest.raises(SystemExit):
-        main(["convert", str(files[0]), "-o", "x.safetensors", "--rank", "2", "--energy", "0.5"])
-    assert "not allowed with argument" in capsys.readouterr().err
+    assert main(["mergers", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == list(MERGERS)
+    assert rows["ties"] | {"citation": ""} == {
+        "name": "ties",
+        "kind": "delta",
+        "loras": None,
+        "needs": None,
+        "options": {"density": 0.5},
+        "citation": "",
+    }
+    assert rows["klora"]["loras"] == 2

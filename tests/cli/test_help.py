@@ -1,91 +1,126 @@
-"""lorarar.cli.help: every command's help, without torch, with the default of every option."""
+"""lorarar.cli.help: every command's page, without torch, with the default of every option."""
 
 from __future__ import annotations
 
-import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.core import TyperArgument
 
-from lorarar.cli.help import DefaultsFormatter, Parser
-from lorarar.cli.main import main, parser
+from lorarar.cli.main import commands, main
 
-_HEAVY = "bool({'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
-
-
-def commands(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield a parser and all parsers of its sub-commands."""
-    yield top
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from commands(command)
+Output = pytest.CaptureFixture[str]
+_HEAVY = "{'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules)"
 
 
-def options(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the options of a command that take a value and may be left out."""
-    needed = [a for group in command._mutually_exclusive_groups if group.required for a in group._group_actions]
-    for action in command._actions:
-        if action.option_strings and action.nargs != 0 and not action.required and action not in needed:
-            yield action
+def every_command(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the words and the object of each command and group."""
+    yield words, group
+    for name, inner in getattr(group, "commands", {}).items():
+        yield from every_command(inner, (*words, name))
 
 
-COMMANDS = list(commands(parser()))
+COMMANDS = dict(every_command(commands()))
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.prog)
-def test_every_option_shows_its_default(command: argparse.ArgumentParser) -> None:
-    formatter = DefaultsFormatter(command.prog)
-    for action in options(command):
-        assert "; default: " in f"; {formatter._expand_help(action)}", action.option_strings
-    assert all(action.help for action in command._actions if not isinstance(action, argparse._SubParsersAction))
+def page(words: tuple[str, ...], capsys: Output, monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> str:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([*words, "--help"]) == 0
+    printed, err = capsys.readouterr()
+    assert err == ""
+    return printed
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_page_is_printed_with_every_option_and_default(
+    words: tuple[str, ...], capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = page(words, capsys, monkeypatch)
+    assert max(map(len, printed.splitlines())) <= 80
+    joined = " ".join(printed.split())
+    assert f"Usage: {' '.join(('lorarar', *words))}" in joined
+    for parameter in COMMANDS[words].params:
+        assert parameter.help, parameter.name
+        assert parameter.help.endswith("."), parameter.help
+        assert parameter.help in joined
+        takes_value = isinstance(parameter, TyperArgument) or parameter.metavar
+        shown = f"{parameter.help} Required." if parameter.required else f"{parameter.help} Default: "
+        assert shown in joined or not takes_value, parameter.name
 
 
 def test_there_are_commands_with_options() -> None:
-    assert len(COMMANDS) > 20
-    assert sum(len(list(options(command))) for command in COMMANDS) > 50
+    assert len(COMMANDS) > 35
+    assert sum(len(command.params) for command in COMMANDS.values()) > 200
 
 
-def test_defaults_are_shown_as_they_are_typed() -> None:
-    command = Parser("x")
-    command.add_argument("--count", type=int, default=0, help="count")
-    command.add_argument("--seeds", nargs="+", default=[1, 2], help="seeds")
-    command.add_argument("--name", default="100%", help="name")
-    command.add_argument("--file", help="file; default: none")
-    command.add_argument("--force", action="store_true", help="replace files")
-    text = " ".join(command.format_help().split())
-    for part in (
-        "count; default: 0",
-        "seeds; default: 1 2",
-        "name; default: 100%",
-        "file; default: none",
-        "replace files",
-    ):
-        assert part in text
-    assert text.count("default:") == 4
+def test_defaults_are_shown_as_they_are_typed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = " ".join(page(("generate",), capsys, monkeypatch, 200).split())
+    for text in ("as in 0,1,2. Default: 0.", "Sampling steps. Default: 50.", "--lora FILE LoRA file; repeatable."):
+        assert text in joined
+    assert "Replace existing files. Default" not in " ".join(page(("merge",), capsys, monkeypatch).split())
 
 
-def test_help_of_merge_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["merge", "--help"])
-    assert caught.value.code == 0
-    assert "--hypernetwork NETWORK" in capsys.readouterr().out
+def test_sections_stand_in_a_reader_s_order(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def titles(*words: str) -> list[str]:
+        return re.findall(r"^([A-Z][^:.]*)$", page(words, capsys, monkeypatch, 120), re.MULTILINE)
+
+    assert titles("merge")[-6:] == [
+        "Method",
+        "Strength",
+        "On a base model (for ziplora, ziplora_pytorch, cat, text_guided)",
+        "Output",
+        "Compute",
+        "General",
+    ]
+    assert titles("generate")[:4] == ["Inputs", "Method", "Strength", "Sampling"]
+    assert titles("judge", "plan")[1:4] == ["Images and references", "Questions", "Estimate of the cost"]
+    assert titles() == ["Merge files", "Generate and score images", "Train", "Reproduce", "Set up", "General"]
+
+
+def test_the_keys_of_the_configuration_are_listed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = page(("train",), capsys, monkeypatch, 120)
+    keys = printed.partition("Keys of the configuration")[2]
+    assert "recipe.steps" in keys
+    assert re.search(r"^ +device +", keys, re.MULTILINE)
+
+
+def test_without_a_command_the_help_is_printed(capsys: Output) -> None:
+    for words, text in (([], "Usage: lorarar COMMAND"), (["judge"], "Usage: lorarar judge COMMAND")):
+        assert main(words) == 0
+        assert text in capsys.readouterr().out
+
+
+def test_the_version_is_printed(capsys: Output) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"lorarar \d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_help_and_argument_errors_do_without_torch() -> None:
+    lines = [[*words, "--help"] for words in COMMANDS]
+    mistakes = ["merg a", "merge a -o x --merger tise", "merge a --rnak 2", "merge a -o x --rank two", "train"]
+    code = (
+        f"import sys\nfrom lorarar.cli.main import main\nimport lorarar.mergers.optimised\n"
+        f"assert [main(words) for words in {lines}] == [0] * {len(lines)}\n"
+        f"assert [main(words.split()) for words in {mistakes}] == [2] * {len(mistakes)}\n"
+        f"sys.exit(str({_HEAVY}) if {_HEAVY} else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        "import lorarar.cli.main; lorarar.cli.main.parser()",
-        "import lorarar.mergers; assert 'text_guided' in lorarar.mergers.CATALOGUE",
-        "from lorarar.mergers import CATALOGUE, MergeRequest; MergeRequest(merger='ties').check()",
+        "import lorarar.mergers; assert 'text_guided' in lorarar.mergers.MERGERS",
+        "from lorarar.mergers import MergeRequest; MergeRequest(merger='ties').check()",
         "from lorarar.mergers.optimised import MergerRecipe, TEXT_GUIDED; TEXT_GUIDED.options()",
-        "import lorarar.cli.main as m\ntry: m.main(['merge', '--help'])\nexcept SystemExit as e: assert e.code == 0",
     ],
 )
-def test_parsers_and_the_catalogue_do_without_torch(code: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{code}\nsys.exit({_HEAVY})"], capture_output=True, text=True, check=False
-    )
+def test_the_table_of_mergers_does_without_torch(code: str) -> None:
+    command = [sys.executable, "-c", f"import sys\n{code}\nsys.exit(bool({_HEAVY}))"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

@@ -43,7 +43,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(tmp_path) == 0
     assert run(tmp_path, "mock:truth", "--budget-calls", "5") == 5
     assert run(tmp_path, "mock:truth", step="calibrate") == 0
-    assert run(tmp_path, "mock:noisy") == 2
+    assert run(tmp_path, "mock:noisy") == 1
     assert "plan another folder" in capsys.readouterr().err
     noisy = tmp_path / "noisy"
     assert planned(noisy) == 0
@@ -56,8 +56,8 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = ["--backend", "openai:m@http://127.0.0.1:9/v1"]
     other = tmp_path / "other"
     planned(other)
-    assert main(["judge", "run", str(other / "run"), "--backend", "nonsense"]) == 2
-    assert main(["judge", "run", str(tmp_path), *server]) == 2  # not planned
+    assert main(["judge", "run", str(other / "run"), "--backend", "nonsense"]) == 1
+    assert main(["judge", "run", str(tmp_path), *server]) == 1  # not planned
 
 
 def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,10 +72,10 @@ def test_a_manifest_instead_of_a_layout(tmp_path: Path, capsys: pytest.CaptureFi
     manifest.write_bytes((tmp_path / "run" / "manifest.jsonl").read_bytes())
     assert planned(tmp_path, "--manifest", str(manifest), "--rubric", "scale", "--price-per-million", "2") == 0
     assert "cost 0." in capsys.readouterr().out
-    assert planned(tmp_path, "--manifest", str(manifest), "--rate", "0") == 2
-    assert planned(tmp_path, "--layout", "{method}/{content}_{style}/{seed}.png") == 2
+    assert planned(tmp_path, "--manifest", str(manifest), "--rate", "0") == 1
+    assert planned(tmp_path, "--layout", "{method}/{content}_{style}/{seed}.png") == 1
     save_noise(tmp_path / "images" / "grid.png", 0)
-    assert planned(tmp_path) == 2
+    assert planned(tmp_path) == 1
     assert planned(tmp_path, "--layout", LAYOUT, "--ignore", "grid.png") == 0
 
 
@@ -88,4 +88,4 @@ def test_people_rate_blindly(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "filled.csv").write_text("\n".join([sheet[0], ",".join([first[0], first[1], "1", "ada"])]))
     assert main(["judge", "import-labels", str(folder), str(tmp_path / "filled.csv"), "--key", str(key)]) == 0
     assert "added 1 labels" in capsys.readouterr().out
-    assert main(["judge", "import-labels", str(folder), str(tmp_path / "filled.csv")]) == 2
+    assert main(["judge", "import-labels", str(folder), str(tmp_path / "filled.csv")]) == 1

@@ -46,5 +46,5 @@ def test_files_that_are_refused(content: object, message: str, tmp_path: Path) -
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for read in (read_entries, read_split_tables):
-        with pytest.raises(FileNotFoundError, match=r"expected a concept file at .*nowhere\.yaml, found none"):
+        with pytest.raises(FileNotFoundError, match=r"expected a concept file at .*nowhere\.yaml, found nothing there"):
             read(tmp_path / "nowhere.yaml")

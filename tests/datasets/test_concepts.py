@@ -46,7 +46,7 @@ def test_prompts_are_filled_from_the_entry(folder: Path, tmp_path: Path) -> None
 
 def test_manifest_errors(folder: Path, tmp_path: Path) -> None:
     images, good = folder / "images", {"name": "train_content_00", "kind": "content", "prompt": "a sks cat"}
-    with pytest.raises(FileNotFoundError, match=r"concept file at .*nowhere.yaml, found none"):
+    with pytest.raises(FileNotFoundError, match=r"concept file at .*nowhere.yaml, found nothing there"):
         load_concepts([tmp_path / "nowhere.yaml"], images)
     with pytest.raises(FileNotFoundError, match="images of 'ghost' in .*ghost, found none"):
         load_concepts([write(tmp_path, good | {"name": "ghost"})], images)

@@ -74,8 +74,8 @@ def test_links_to_folders_and_empty_folders_are_refused(tmp_path: Path, referenc
     with pytest.raises(ValueError, match="linked: does not match"):
         build_items(root, LAYOUT, references)
     (tmp_path / "empty").mkdir()
-    for missing in ("empty", "nowhere"):
-        with pytest.raises(ValueError, match="found none"):
+    for missing, message in (("empty", "found none: check folder"), ("nowhere", "a folder of images .* found nothing")):
+        with pytest.raises(ValueError, match=message):
             build_items(tmp_path / missing, LAYOUT, references)
 
 

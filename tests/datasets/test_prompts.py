@@ -75,7 +75,7 @@ def test_a_field_of_several_texts_makes_a_prompt_for_each(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, r"expected words for \['phrase'\], found none for \['phrase'\]: add --word phrase=TEXT"),
+        ({}, r"expected words for \['phrase'\], found none for \['phrase'\]: give its text in `words`"),
         ({"phrase": []}, "found none for"),
         ({"phrase": [" "]}, "found none for"),
         ({"phrase": ["a cat"], "tokn": ["sks"]}, r"found \['tokn'\]"),
@@ -114,5 +114,5 @@ def test_a_wrong_file_is_named(tmp_path: Path, old: str, new: str, message: str)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.yaml.*data/prompts/"):
+    with pytest.raises(FileNotFoundError, match=r"a prompt set at .*none\.yaml, found nothing there: check the path"):
         load_prompt_set(tmp_path / "none.yaml")

@@ -132,5 +132,5 @@ def test_sampler_calls_are_counted(shrunken: Backbone) -> None:
 
 
 def test_another_pipeline_is_refused() -> None:
-    with pytest.raises(TypeError, match="expected a pipeline among Sta.*, FluxPipeline, found DiffusionPipeline"):
+    with pytest.raises(ValueError, match="expected a pipeline among Sta.*, FluxPipeline, found DiffusionPipeline"):
         Backbone(DiffusionPipeline())

@@ -15,13 +15,15 @@ from torch.testing import assert_close
 from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
+from lorarar.diffusion.generation import generate_files
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import generate, generate_composed, generate_files, starting_latents
+from lorarar.diffusion.sampling import sample_composed, sample_loras, starting_latents
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.coefficients import Coefficients, merge_exactly
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
 from tests.mergers.cases import times
 from tests.tiny import factors, lora_for, tiny_unet, unet_inputs
@@ -43,7 +45,7 @@ def add_weights(model: nn.Module, lora: LoRA, sign: float) -> None:
 
 def swapped(base: Path, schedule: Sequence[LoRA], guidance: float) -> Tensor:
     """Images of the pipeline itself, each step's deltas in its weights."""
-    backbone = load_backbone(base)
+    backbone = load_backbone(base, device="cpu")
     unet = backbone.pipeline.unet
 
     def next_step(pipeline: object, step: int, timestep: object, inputs: dict[str, object]) -> dict[str, object]:
@@ -67,13 +69,13 @@ def swapped(base: Path, schedule: Sequence[LoRA], guidance: float) -> Tensor:
 @pytest.mark.parametrize("name", ["switch", "composite"])
 def test_one_lora_alone_is_plain_generation(backbone: Backbone, pair: list[LoRA], name: str) -> None:
     sampling = Sampling(3, 2.5)
-    found = generate_composed(backbone, pair[:1], MERGERS[name], PROMPT, SEEDS, sampling)
-    assert_close(found, generate(backbone, pair[:1], [PROMPT], SEEDS, sampling)[0], rtol=1e-4, atol=1e-5)
+    found = sample_composed(backbone, pair[:1], MERGERS[name], PROMPT, SEEDS, sampling)
+    assert_close(found, sample_loras(backbone, pair[:1], [PROMPT], SEEDS, sampling)[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_switch_takes_turns(base: Path, backbone: Backbone, pair: list[LoRA], guidance: float) -> None:
-    found = generate_composed(backbone, pair, MERGERS["switch"], PROMPT, SEEDS, Sampling(5, guidance), {"tau": 2})
+    found = sample_composed(backbone, pair, MERGERS["switch"], PROMPT, SEEDS, Sampling(5, guidance), {"tau": 2})
     a, b = pair
     assert_close(found, swapped(base, [a, a, b, b, a], guidance), rtol=1e-4, atol=1e-4)
     assert (found - swapped(base, [a] * 5, guidance)).abs().max() > 0.01
@@ -84,16 +86,16 @@ def test_klora_samples_with_its_mixtures(base: Path, backbone: Backbone, pair: l
     steps = MERGERS[name].call(pair, 4, **MERGERS[name].options)
     mixtures = [lora for (lora,) in steps]
     assert len({tuple(map(id, lora.layers.values())) for lora in mixtures}) > 1  # the choice changes between steps
-    found = generate_composed(backbone, pair, MERGERS[name], PROMPT, SEEDS, Sampling(4, 2.5))
+    found = sample_composed(backbone, pair, MERGERS[name], PROMPT, SEEDS, Sampling(4, 2.5))
     assert_close(found, swapped(base, mixtures, 2.5), rtol=1e-4, atol=1e-4)
 
 
 def test_composite_of_equals_is_one_and_of_others_is_not(backbone: Backbone, pair: list[LoRA]) -> None:
     sampling, composite = Sampling(3, 2.5), MERGERS["composite"]
-    plain = generate(backbone, pair[:1], [PROMPT], SEEDS, sampling)[0]
-    equal = generate_composed(backbone, [pair[0]] * 2, composite, PROMPT, SEEDS, sampling)
+    plain = sample_loras(backbone, pair[:1], [PROMPT], SEEDS, sampling)[0]
+    equal = sample_composed(backbone, [pair[0]] * 2, composite, PROMPT, SEEDS, sampling)
     assert_close(equal, plain, rtol=1e-4, atol=1e-4)
-    other = generate_composed(backbone, pair, composite, PROMPT, SEEDS, sampling)
+    other = sample_composed(backbone, pair, composite, PROMPT, SEEDS, sampling)
     assert (other - plain).abs().max() > 0.01
 
 
@@ -148,18 +150,18 @@ def test_text_encoders_are_summed_and_norms_are_the_steps_own(backbone: Backbone
         norm: Dense(torch.full((n,), 0.2)),
     }
     sampling = Sampling(2, 2.5)
-    found = generate_composed(backbone, with_more, MERGERS["switch"], PROMPT, SEEDS, sampling)
+    found = sample_composed(backbone, with_more, MERGERS["switch"], PROMPT, SEEDS, sampling)
     expected = LoRA({**pair[0].layers, **both})  # the first LoRA's turn
-    assert_close(found, generate(backbone, [expected], [PROMPT], SEEDS, sampling)[0], rtol=1e-4, atol=1e-4)
+    assert_close(found, sample_loras(backbone, [expected], [PROMPT], SEEDS, sampling)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_other_kinds_and_options_are_refused(backbone: Backbone, pair: list[LoRA]) -> None:
     with pytest.raises(ValueError, match='kind "runtime", found ties of the kind "delta": merge first'):
-        generate_composed(backbone, pair, MERGERS["ties"], PROMPT, SEEDS, Sampling(1))
+        sample_composed(backbone, pair, MERGERS["ties"], PROMPT, SEEDS, Sampling(1))
     with pytest.raises(ValueError, match=r"an option of switch among tau, found 'ta': did you mean 'tau'"):
-        generate_composed(backbone, pair, MERGERS["switch"], PROMPT, SEEDS, Sampling(1), {"ta": 1})
+        sample_composed(backbone, pair, MERGERS["switch"], PROMPT, SEEDS, Sampling(1), {"ta": 1})
     with pytest.raises(ValueError, match="expected two LoRAs for K-LoRA"):
-        generate_composed(backbone, pair[:1], MERGERS["klora"], PROMPT, SEEDS, Sampling(1))
+        sample_composed(backbone, pair[:1], MERGERS["klora"], PROMPT, SEEDS, Sampling(1))
 
 
 def test_files_through_each_way_of_merging(base: Path, backbone: Backbone, pair: list[LoRA], tmp_path: Path) -> None:
@@ -169,8 +171,8 @@ def test_files_through_each_way_of_merging(base: Path, backbone: Backbone, pair:
     sampling = Sampling(2, 2.5)
     doubled = times(pair[1], 2.0)
     expected = {
-        "klora": generate_composed(backbone, [pair[0], doubled], MERGERS["klora"], PROMPT, [3], sampling)[0],
-        "direct": generate(
+        "klora": sample_composed(backbone, [pair[0], doubled], MERGERS["klora"], PROMPT, [3], sampling)[0],
+        "direct": sample_loras(
             backbone,
             [merge_exactly(pair, Coefficients({la: (torch.tensor(1.0), torch.tensor(2.0)) for la in pair[0].layers}))],
             [PROMPT],
@@ -179,8 +181,11 @@ def test_files_through_each_way_of_merging(base: Path, backbone: Backbone, pair:
         )[0, 0],
     }
     for name, image in expected.items():
-        paths = generate_files(str(base), files, PROMPT, [3], sampling, tmp_path / name, merger=name, weights=[1, 2])
+        request = MergeRequest(merger=name, weights=[1, 2])
+        paths = generate_files(str(base), files, PROMPT, [3], sampling, tmp_path / name, request)
         found = torch.from_numpy(np.asarray(Image.open(paths[0])).copy()).permute(2, 0, 1) / 255
         assert_close(found, image, rtol=0, atol=1.1 / 255)
-    with pytest.raises(ValueError, match="a merger for 2 LoRAs, found none: .*klora, klora_wrapped, switch, composite"):
-        generate_files(str(base), files, PROMPT, [3], sampling, tmp_path / "none")
+    (found,) = generate_files(backbone, pair, PROMPT, [3], sampling, tmp_path / "default")
+    direct = MergeRequest(merger="direct")  # no network is shipped for this base
+    (expected,) = generate_files(backbone, pair, PROMPT, [3], sampling, tmp_path / "sum", direct)
+    assert found.read_bytes() == expected.read_bytes()

@@ -15,11 +15,12 @@ from lorarar.datasets.layout import PROMPT_TYPES
 from lorarar.datasets.manifest import check_items, read_manifest
 from lorarar.datasets.prompts import TYPES, Prompt
 from lorarar.datasets.references import load_references
+from lorarar.diffusion.generation import generate_files, open_sampler
 from lorarar.diffusion.prompt_sets import ImageLabels, generate_set, plan_items
-from lorarar.diffusion.sampling import generate_files, open_sampler
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.request import MergeRequest
 from tests import ROOT
 
 LABELS = ImageLabels("direct", "train_content_00", "train_style_00")
@@ -79,7 +80,7 @@ def test_methods_in_one_folder_share_its_manifest(tmp_path: Path) -> None:
         (PROMPTS, LABELS, [1, 1], "different seeds from 0"),
         (PROMPTS, LABELS, [-1], "different seeds from 0"),
         (PROMPTS, ImageLabels("../up", "a", "b"), [0], r"can name a folder, found '\.\./up'"),
-        (PROMPTS, ImageLabels("m", "", "b"), [0], "can name a folder, found ''"),
+        (PROMPTS, ImageLabels("m", None, "b"), [0], "expected `content` and `style`, found none"),
         (PROMPTS, ImageLabels("m", "a", "b/c"), [0], "can name a folder, found 'b/c'"),
     ],
 )
@@ -96,8 +97,20 @@ def test_the_command_samples_the_same_image_as_for_one_prompt_alone(
     files = [tmp_path / "c.safetensors", tmp_path / "s.safetensors"]
     for path, name in zip(files, ("train_content_00", "train_style_00"), strict=True):
         save(loras[name], path, dtype=torch.float32)
-    arguments = ["generate", "--base", str(base), "--lora", *map(str, files), "--merger", "direct", "--steps", "1"]
-    arguments += ["--guidance", "1", "--prompt-set", str(SET), "-o", str(tmp_path / "out"), "--seed", "0"]
+    arguments = [
+        "generate",
+        "--base",
+        str(base),
+        "--lora",
+        str(files[0]),
+        "--lora",
+        str(files[1]),
+        "--merger",
+        "direct",
+        "--steps",
+        "1",
+    ]
+    arguments += ["--guidance", "1", "--prompt-set", str(SET), "-o", str(tmp_path / "out"), "--seeds", "0"]
     arguments += [
         "--word",
         "content=a sks cat",
@@ -109,7 +122,7 @@ def test_the_command_samples_the_same_image_as_for_one_prompt_alone(
         "direct",
     ]
     assert main([*arguments]) == 1
-    assert "expected --content NAME and --style NAME" in capsys.readouterr().err
+    assert "expected --content and --style, found none" in capsys.readouterr().err
     assert main([*arguments, "--content", "cat", "--style", "szn"]) == 0
     manifest = tmp_path / "out" / "manifest.jsonl"
     assert str(manifest) in capsys.readouterr().out
@@ -117,7 +130,8 @@ def test_the_command_samples_the_same_image_as_for_one_prompt_alone(
     assert len(items) == 10
     chosen = next(item for item in items if item.prompt == "a sks cat with black dots in szn style")
     assert (chosen.prompt_type, chosen.seed) == ("alter", 1)
-    alone = generate_files(str(base), files, chosen.prompt, [1], Sampling(1, 1.0), tmp_path / "alone", merger="direct")
+    request = MergeRequest(merger="direct")
+    alone = generate_files(str(base), files, chosen.prompt, [1], Sampling(1, 1.0), tmp_path / "alone", request)
     assert alone[0].read_bytes() == (tmp_path / "out" / chosen.path).read_bytes()
 
 
@@ -125,7 +139,7 @@ def test_a_sampler_composes_with_a_runtime_merger(base: Path, loras: dict[str, L
     files = [tmp_path / "c.safetensors", tmp_path / "s.safetensors"]
     for path, name in zip(files, ("train_content_00", "train_style_00"), strict=True):
         save(loras[name], path, dtype=torch.float32)
-    sampler = open_sampler(str(base), files, Sampling(2, 1.0), merger="klora")
+    sampler = open_sampler(str(base), files, Sampling(2, 1.0), MergeRequest(merger="klora"))
     images = sampler("a sks cat in szn style", [0, 1])
     assert images.shape == (2, 3, 32, 32)
     assert not torch.equal(images[0], images[1])

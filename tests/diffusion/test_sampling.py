@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.generation import generate_files
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import denoiser_part, generate, generate_batches, generate_files, starting_latents
+from lorarar.diffusion.sampling import denoiser_part, sample_batches, sample_loras, starting_latents
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.coefficients import merge_exactly
@@ -50,10 +51,10 @@ def test_images_equal_those_of_the_pipeline_with_the_file_loaded(
     base: Path, backbone: Backbone, merged: LoRA, guidance: float, format: str, tmp_path: Path
 ) -> None:
     sampling = Sampling(3, guidance)
-    found = generate(backbone, [merged], [PROMPT], SEEDS, sampling)[0]
+    found = sample_loras(backbone, [merged], [PROMPT], SEEDS, sampling)[0]
     path = tmp_path / ("merged.safetensors" if format == "diffusers" else "merged")
     save(merged, path, format=format, dtype=torch.float32)  # type: ignore[arg-type]
-    other = load_backbone(base)
+    other = load_backbone(base, device="cpu")
     plain = pipeline_images(other, sampling)
     if format == "diffusers":
         other.pipeline.load_lora_weights(path)
@@ -62,7 +63,7 @@ def test_images_equal_those_of_the_pipeline_with_the_file_loaded(
     expected = pipeline_images(other, sampling)
     assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert (expected - plain).abs().max() > 0.01  # else the test proves nothing
-    assert_close(generate(backbone, [None], [PROMPT], SEEDS, sampling)[0], plain, rtol=1e-4, atol=1e-4)
+    assert_close(sample_loras(backbone, [None], [PROMPT], SEEDS, sampling)[0], plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
@@ -70,18 +71,18 @@ def test_a_batch_of_several_equals_one_by_one(backbone: Backbone, loras: dict[st
     several = [loras["train_content_00"], None, loras["train_style_00"]]
     prompts = ["a sks cat", "a red car", "a red car in szn style"]
     sampling = Sampling(2, guidance)
-    together = generate(backbone, several, prompts, SEEDS, sampling)
+    together = sample_loras(backbone, several, prompts, SEEDS, sampling)
     assert together.shape == (3, 2, 3, 32, 32)
     for i, (lora, prompt) in enumerate(zip(several, prompts, strict=True)):
         for k, seed in enumerate(SEEDS):
-            alone = generate(backbone, [lora], [prompt], [seed], sampling)
+            alone = sample_loras(backbone, [lora], [prompt], [seed], sampling)
             assert_close(together[i, k], alone[0, 0], rtol=1e-4, atol=1e-4)
-    assert torch.equal(together, generate(backbone, several, prompts, SEEDS, sampling))
-    parts = list(generate_batches(backbone, several, prompts, SEEDS, sampling, batch=2))
+    assert torch.equal(together, sample_loras(backbone, several, prompts, SEEDS, sampling))
+    parts = list(sample_batches(backbone, several, prompts, SEEDS, sampling, batch=2))
     assert [len(part) for part in parts] == [2, 1]
     assert_close(torch.cat(parts), together, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="a prompt for each of 3 LoRAs, found 2 prompts"):
-        generate(backbone, several, prompts[:2], SEEDS, sampling)
+        sample_loras(backbone, several, prompts[:2], SEEDS, sampling)
 
 
 def test_the_starting_noise_is_a_seeds_own(backbone: Backbone) -> None:
@@ -95,7 +96,7 @@ def test_files_are_written_for_each_seed(base: Path, backbone: Backbone, merged:
     sampling = Sampling(2, 2.5)
     paths = generate_files(str(base), [tmp_path / "merged.safetensors"], PROMPT, SEEDS, sampling, tmp_path / "images")
     assert [path.name for path in paths] == ["3.png", "4.png"]
-    expected = generate(backbone, [merged], [PROMPT], SEEDS, sampling)[0]
+    expected = sample_loras(backbone, [merged], [PROMPT], SEEDS, sampling)[0]
     for path, image in zip(paths, expected, strict=True):
         found = torch.from_numpy(np.asarray(Image.open(path)).copy()).permute(2, 0, 1) / 255
         assert_close(found, image, rtol=0, atol=1.1 / 255)
@@ -125,11 +126,11 @@ def with_added_weights(backbone: Backbone, lora: LoRA) -> None:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_text_encoders_are_adapted_too(base: Path, backbone: Backbone, guidance: float) -> None:
     several, sampling = [text_lora(backbone, 0), None, text_lora(backbone, 300)], Sampling(2, guidance)
-    found = generate(backbone, several, [PROMPT] * 3, SEEDS, sampling)
+    found = sample_loras(backbone, several, [PROMPT] * 3, SEEDS, sampling)
     for images, lora in zip(found, several, strict=True):
-        other = load_backbone(base)
+        other = load_backbone(base, device="cpu")
         if lora:
-            unet_only = generate(other, [denoiser_part(lora)], [PROMPT], SEEDS, sampling)[0]
+            unet_only = sample_loras(other, [denoiser_part(lora)], [PROMPT], SEEDS, sampling)[0]
             assert (images - unet_only).abs().max() > 1e-3  # else the text encoders prove nothing
             with_added_weights(other, lora)
         assert_close(images, pipeline_images(other, sampling), rtol=1e-4, atol=1e-4)
@@ -140,7 +141,7 @@ def test_text_encoder_layers_of_another_base_are_refused(backbone: Backbone) -> 
     with pytest.raises(
         ValueError, match=r"expected every layer of cat in this base.*layers\.9\.self_attn\.q_proj is not in"
     ):
-        generate(backbone, [lora], [PROMPT], SEEDS, Sampling(1))
+        sample_loras(backbone, [lora], [PROMPT], SEEDS, Sampling(1))
 
 
 def test_nothing_is_written_for_a_lora_that_cannot_be_used(base: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import lorarar.diffusion.synthesis
 from lorarar.cli.main import main
 from lorarar.datasets.concepts import Concept, Pair, SyntheticConcept, load_concepts, load_images, seed_of
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.sampling import generate
+from lorarar.diffusion.sampling import sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.diffusion.synthesis import synthesise_concepts, synthesise_pairs
 
@@ -30,7 +30,7 @@ def test_each_pair_is_sampled_from_its_own_description_and_cached(
     found = synthesise_pairs(backbone, pairs, cache=tmp_path / "synthetic.safetensors", sampling=SAMPLING)
     descriptions = ["a red cat with white dots in deep blue grid bare flat style"]
     descriptions.append("a blue car with black cross in deep blue grid bare flat style")
-    images = generate(backbone, [None, None], descriptions, [0], SAMPLING)[:, 0]
+    images = sample_loras(backbone, [None, None], descriptions, [0], SAMPLING)[:, 0]
     with torch.no_grad():
         expected = backbone.encode_images(images * 2 - 1)
     assert_close(torch.cat([found[pair.name] for pair in pairs]), expected)
@@ -59,7 +59,7 @@ def test_concepts_are_sampled_from_their_own_prompts_once(backbone: Backbone, tm
     ]
     assert synthesise_concepts(backbone, synthetic, sampling=SAMPLING) == [concept.folder for concept in synthetic]
     for i, prompt in enumerate(prompts):
-        alone = generate(backbone, [None], [prompt], [seed_of("x", i)], SAMPLING)[0, 0]
+        alone = sample_loras(backbone, [None], [prompt], [seed_of("x", i)], SAMPLING)[0, 0]
         found = load_images([tmp_path / "images" / "x" / f"{i}.png"], 32)[0]
         assert_close(found, alone * 2 - 1, rtol=0, atol=0.02)
     files = sorted(path.relative_to(tmp_path / "images") for path in tmp_path.rglob("*.png"))

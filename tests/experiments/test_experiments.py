@@ -16,14 +16,14 @@ from types import ModuleType
 import pytest
 import yaml
 
-from lorarar.benchmark.gates import GatesConfig
+from lorarar.benchmark.gate_settings import GatesConfig
 from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.benchmark.quality.rows import read_rows
 from lorarar.benchmark.quality.run import plan_quality
-from lorarar.cli.main import parser
 from lorarar.storage.config import load_config
 from lorarar.workflows.schemas import TrainConfig
 from tests import ROOT
+from tests.docs.parsing import check_lorarar
 
 FOLDER = ROOT / "experiments"
 SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in FOLDER.rglob("*.py"))
@@ -114,24 +114,22 @@ def without_files(words: list[str]) -> list[str]:
 def test_commands_are_valid_and_their_files_exist(file: str) -> None:
     for words in commands(ROOT / file):
         if all(re.fullmatch("[a-z-]+", word) for word in words):  # a mention without arguments
-            with pytest.raises(SystemExit, match="0"):
-                parser().parse_args([*words, "--help"])
+            assert check_lorarar([*words, "--help"]) == ""
             continue
-        assert callable(parser().parse_args(words).run), words
+        known = [word for word in words if not ("=" in word and "$" in word)]
+        assert check_lorarar(known) == "", words
         if "output=" not in " ".join(words):
             assert without_files(words) == []
 
 
-def test_the_check_of_commands_can_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_of_commands_can_fail(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text(
         '.venv/bin/lorarar zoo configs/zoo/embedded.yaml "$@" | tail -1\n'
         "for x in a; do .venv/bin/lorarar \\\n  zo b; done\n"
     )
     assert commands(script) == [["zoo", "configs/zoo/embedded.yaml"], ["zo", "b"]]
-    with pytest.raises(SystemExit):
-        parser().parse_args(commands(script)[1])
-    assert "invalid choice: 'zo'" in capsys.readouterr().err
+    assert "found 'zo': did you mean 'zoo'" in check_lorarar(commands(script)[1])
     assert without_files(["configs/zoo/no.yaml", "base=data/no", "configs/$x.yaml"]) == [
         "configs/zoo/no.yaml",
         "data/no",
@@ -181,19 +179,10 @@ def script(path: str) -> ModuleType:
 def test_the_steps_that_make_the_artefacts_are_valid() -> None:
     make = script("experiments/artefacts/make.py")
     for _, words, card in make.STEPS:
-        assert callable(parser().parse_args(words).run)
+        assert check_lorarar(list(words)) == ""
         assert Path(card).is_file()
     for words in make.MERGERS.values():
         load_config(TrainConfig, Path(words[0]), words[1:])
-
-
-def test_the_main_table_of_the_readme_is_that_of_the_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fill = script("experiments/main/fill.py")
-    readme = tmp_path / "README.md"
-    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(fill, "README", readme)
-    fill.main()
-    assert readme.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

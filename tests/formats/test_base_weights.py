@@ -119,7 +119,7 @@ def test_dora_with_its_base(tmp_path: Path) -> None:
     merged = weight + up @ down
     expected = magnitude[:, None] * merged / merged.norm(dim=1, keepdim=True) - weight
     assert torch.allclose(load(lora, tmp_path / "base").layers[TO_Q].delta(), expected, atol=1e-6)
-    with pytest.raises(FormatError, match=r"lora.safetensors: 1 of 1 layers \(dora\) need the base.*--base"):
+    with pytest.raises(FormatError, match=r"lora.safetensors: 1 of 1 layers \(dora\) need the base.*`base`"):
         load(lora)
 
 
@@ -143,4 +143,4 @@ def test_the_base_determines_shapes_that_the_file_does_not(tmp_path: Path) -> No
     write(tmp_path / "base/unet/model.safetensors", f"{TO_K}.weight", shape=(640, 2048))
     assert read_stored(lora).family == ""
     assert load(lora, tmp_path / "base").family == "sdxl"
-    assert (inspect(lora).family, inspect(lora, tmp_path / "base").family) == ("", "sdxl")
+    assert (inspect(lora).family, inspect(lora, base=tmp_path / "base").family) == ("", "sdxl")

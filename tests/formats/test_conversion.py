@@ -107,7 +107,7 @@ def test_an_energy_makes_full_rank_layers_low_rank(tmp_path: Path) -> None:
     )
     source, output = tmp_path / "full.safetensors", tmp_path / "out.safetensors"
     save(LoRA({NAMES[0]: Dense(delta)}, family="sdxl"), source, format="kohya", dtype=torch.float32)
-    with pytest.raises(FormatError, match=r"out.safetensors was not written.*--rank"):
+    with pytest.raises(FormatError, match=r"out.safetensors was not written.*`rank`"):
         convert_file(source, output, format="diffusers")
     convert_file(source, output, format="diffusers", energy=0.999, dtype="fp32")
     layer = load(output).layers[NAMES[0]]
@@ -128,7 +128,7 @@ def test_a_folder_for_peft_is_replaced_only_with_force(source: Path, tmp_path: P
 def test_a_failure_leaves_no_file(source: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     for options, message in (
-        ({"rank": 2, "energy": 0.5}, "either a rank or an energy"),
+        ({"rank": 2, "energy": 0.5}, "either `rank` or `energy`"),
         ({"rank": 0}, "rank of at least 1"),
         ({"format": "onnx"}, "expected a format among"),
     ):

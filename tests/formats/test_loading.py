@@ -27,7 +27,7 @@ def test_dora_is_read_and_needs_its_base(tmp_path: Path) -> None:
     contents = read_stored(path)
     assert contents.algorithms == {Q: "dora"}
     assert contents.shapes == {Q: (640, 640)}
-    with pytest.raises(FormatError, match=r"x: 1 of 1 layers \(dora\) need the base.*give --base MODEL"):
+    with pytest.raises(FormatError, match=r"x: 1 of 1 layers \(dora\) need the base.*give `base`"):
         load(path)
 
 

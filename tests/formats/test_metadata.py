@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from lorarar.formats.metadata import metadata_for, tag_frequencies, token_names, trigger_phrases
+from lorarar.formats.writing import save
 from lorarar.lora.dense import Dense
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
@@ -129,3 +132,16 @@ def test_token_names_are_listed_once() -> None:
 def test_a_scale_without_a_short_decimal_gives_a_number() -> None:
     lora = LoRA({"a": LowRank(torch.ones(3, 3), torch.ones(3, 3), 1 / 3)})
     assert metadata_for(lora, inputs=INPUTS, method="direct")["ss_network_alpha"] == "1"
+
+
+def test_a_file_states_the_origin_of_its_own_names(tmp_path: Path) -> None:
+    sgm, lora, key = "https://github.com/Stability-AI/generative-models", lora_of(), "modelspec.implementation"
+    made = replace(lora, metadata=metadata_for(lora))
+    for name, given, format, expected in (
+        ("a", made, "kohya", sgm),
+        ("b", made, "diffusers", "diffusers"),
+        ("c", lora, "kohya", None),
+    ):
+        (file,) = save(given, tmp_path / f"{name}.safetensors", format=format)
+        with safe_open(file, framework="pt") as opened:
+            assert opened.metadata().get(key) == expected

@@ -143,7 +143,7 @@ def test_errors_of_writing(tmp_path: Path) -> None:
         save(big, path)
     with pytest.raises(FormatError, match="expected a LoRA with layers, found none"):
         save(LoRA({}), path)
-    with pytest.raises(FormatError, match="1 text-encoder layers.*--format diffusers"):
+    with pytest.raises(FormatError, match="1 text-encoder layers.*format=.diffusers."):
         save(text, path, format="peft")
     with pytest.raises(FormatError, match="expected a format among kohya, diffusers, peft, found 'onnx'"):
         save(big, path, format="onnx")  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_the_base_weight_has_the_order_of_the_stored_rows() -> None:
     parts = {"ia3": torch.tensor([1.0, 1.0, 0.0, 0.0]), "on_input": torch.tensor(0.0)}
     layer = stored(parts, Rows((("norm_out.linear", 1),), halves=True))
     assert layer.shape == ()
-    with pytest.raises(NeedsBase, match="--base MODEL"):
+    with pytest.raises(NeedsBase, match="give `base`"):
         layer.deltas(None)
     weight = torch.arange(8.0).reshape(4, 2)
     delta = layer.deltas(lambda path: weight)["norm_out.linear"].delta()

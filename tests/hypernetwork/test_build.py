@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lorarar.hypernetwork.build import new_merger
-from lorarar.hypernetwork.checkpoint import LEARNED_MERGERS, load_network, save_merger
+from lorarar.hypernetwork.checkpoint import load_network, save_merger
 from lorarar.hypernetwork.constant import ConstantMerger
+from lorarar.hypernetwork.kinds import NETWORK_KINDS
 from lorarar.hypernetwork.layerwise import LayerwiseHypernetwork
 from lorarar.hypernetwork.paper import PaperHypernetwork
 from lorarar.lora.coefficients import merge_exactly
@@ -23,7 +24,7 @@ OPTIONS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", LEARNED_MERGERS)
+@pytest.mark.parametrize("kind", NETWORK_KINDS)
 def test_a_new_merger_fits_the_loras_and_survives_its_file(kind: str, tmp_path: Path) -> None:
     loras = [LORA, two_block_lora(3, seed=40)]
     merger = new_merger(kind, LORA, OPTIONS[kind])
@@ -52,7 +53,7 @@ def test_options_reach_the_configuration() -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(
         ValueError,
-        match=r"a kind of learned merger among constant, layerwise, paper, found 'papr': did you mean 'paper'",
+        match=r"a kind of learned merger among constant, paper, layerwise, found 'papr': did you mean 'paper'",
     ):
         new_merger("papr", LORA, {})
     with pytest.raises(ValueError, match=r"found 'hiden': did you mean 'hidden'\?"):

@@ -49,7 +49,7 @@ def test_the_card_states_what_the_header_states(file: Path, tmp_path: Path) -> N
         "| widths | [6, 12] |",
         "| step | 300 |",
         "| joint | 0.85 |",
-        "--hypernetwork me/network",
+        "--network me/network",
         "SHA-256 ",
     ):
         assert part in text, part
@@ -123,8 +123,8 @@ def test_a_missing_network_is_named_with_a_remedy(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     message = (
-        r"cannot read merger.safetensors of me/network: expected me/network as a folder or on the hub, could not get "
-        r"it \(no network\): check the name and the network, or give a local path"
+        "cannot read merger.safetensors of me/network: expected me/network as a folder, on the hub or in its cache, "
+        "found no such folder and no copy, and HF_HUB_OFFLINE is set: check the name and the network, or give a local"
     )
     with pytest.raises(FormatError, match=message):
         open_network("me/network")
@@ -134,7 +134,7 @@ def test_merging_with_a_folder_needs_no_hub(file: Path, tmp_path: Path) -> None:
     save_pretrained(file, tmp_path / "network")
     for name, seed in (("a", 0), ("b", 1)):
         save(two_block_lora(2, seed=seed), tmp_path / f"{name}.safetensors")
-    words = ["merge", "a.safetensors", "b.safetensors", "-o", "m.safetensors", "--hypernetwork", "network"]
+    words = ["merge", "a.safetensors", "b.safetensors", "-o", "m.safetensors", "--network", "network"]
     code = f"import sys; from lorarar.cli.main import main; main({words}); sys.exit('huggingface_hub' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lorarar.lora.dtypes import torch_dtype
+from lorarar.lora.dtypes import dtype_name, torch_dtype
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,8 @@ from lorarar.lora.dtypes import torch_dtype
 )
 def test_a_name_gives_its_dtype(name: str, dtype: torch.dtype) -> None:
     assert torch_dtype(name) == dtype
+    assert dtype_name(dtype) == name
+    assert dtype_name(torch.float64) == "float64"
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:

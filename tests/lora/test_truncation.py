@@ -94,8 +94,8 @@ def test_a_zero_delta_has_no_loss() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "either a rank or an energy"),
-        ({"rank": 1, "energy": 0.5}, "either a rank or an energy"),
+        ({}, "either `rank` or `energy`"),
+        ({"rank": 1, "energy": 0.5}, "either `rank` or `energy`"),
         ({"rank": 0}, "rank of at least 1, found 0"),
         ({"energy": 0.0}, "above 0 and at most 1"),
         ({"energy": 1.5}, "found 1.5"),

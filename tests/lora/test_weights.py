@@ -63,12 +63,12 @@ def test_coefficients_and_deltas_are_scaled_alike() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights": [1, 2, 3]}, "expected weights with one number or one for each of 2 inputs, found .1, 2, 3."),
-        ({"weights": [1, float("nan")]}, "expected finite numbers for weights, found"),
-        ({"text_encoder": [1, 2, 3]}, "text-encoder weights"),
+        ({"weights": [1, 2, 3]}, "expected `weights` with one number or one for each of 2 inputs, found .1, 2, 3."),
+        ({"weights": [1, float("nan")]}, "expected finite numbers for `weights`, found"),
+        ({"text_encoder": [1, 2, 3]}, "expected `text_encoder` with one number"),
         (
             {"blocks": {"up_blocks.1": 1}},
-            "block 'up_blocks.1' contains no layer.*down_blocks.1, down_blocks.10, mid_block",
+            "layer paths in `blocks`, found 'up_blocks.1', which starts none.*down_blocks.1, down_blocks.10, mid_block",
         ),
         ({"blocks": {"mid_block": [1, 2, 3]}}, "block mid_block"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from lorarar.hypernetwork.build import new_merger
 from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
-from lorarar.mergers.combination import combine, merge
+from lorarar.mergers.combination import combine
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
@@ -22,6 +23,10 @@ from tests.tiny import dense, factors, two_block_lora
 CONTENT, STYLE = two_block_lora(2, 0.5, seed=1), two_block_lora(3, 2.0, seed=2)
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
 SAVED = [name for name, merger in MERGERS.items() if merger.kind != "runtime" and not merger.needs]
+
+
+def merge(*loras: LoRA, **settings: Any) -> LoRA:
+    return combine(loras, MergeRequest(**settings)).lora
 
 
 def delta(lora: LoRA, layer: str = LAYER) -> torch.Tensor:
@@ -34,15 +39,6 @@ def network(tmp_path: Path) -> Path:
     path = tmp_path / "network.safetensors"
     save_merger(new_merger("paper", CONTENT, {"hidden": 4, "fixed": 0.75}), path)
     return path
-
-
-def test_the_package_exports_load_merge_and_save() -> None:
-    assert lorarar.merge is merge
-    assert lorarar.mergers.MERGERS is MERGERS
-    assert callable(lorarar.load)
-    assert callable(lorarar.save)
-    with pytest.raises(AttributeError, match="attribute blend"):
-        lorarar.blend  # noqa: B018 - asked for on purpose
 
 
 @pytest.mark.parametrize("name", [name for name in SAVED if name != "peft_linear"])
@@ -71,7 +67,7 @@ def test_strengths_reach_delta_methods_before_they_prune() -> None:
 
 
 def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> None:
-    found = combine([CONTENT, STYLE], MergeRequest(hypernetwork=network))
+    found = combine([CONTENT, STYLE], MergeRequest(network=network))
     assert found.method.name == "paper"
     assert found.predicted == {layer for layer in CONTENT.layers if layer.endswith(("to_q", "to_out.0"))}
     expected = 0.75 * (dense(CONTENT.layers[LAYER]) + dense(STYLE.layers[LAYER]))  # type: ignore[arg-type]
@@ -81,7 +77,7 @@ def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> No
 def test_without_a_method_loras_are_summed_with_a_note() -> None:
     found = combine([CONTENT, STYLE])
     assert found.method.name == "direct"
-    assert "--hypernetwork" in found.notes[0]
+    assert "give one as `network`" in found.notes[0]
 
 
 def test_without_a_method_the_network_of_the_family_is_used() -> None:
@@ -107,7 +103,7 @@ def test_kinds_reach_a_network() -> None:
     assert by_file.notes[-1] == "merged as content, content, style"
     assert rows[0] == rows[1]
     assert rows[0] != rows[2]
-    with pytest.raises(ValueError, match="kinds for a network that takes any number of LoRAs, found direct"):
+    with pytest.raises(ValueError, match="`kinds` only with a network that takes any number of LoRAs, found direct"):
         combine(loras, MergeRequest(merger="direct", kinds=["content", "content", "style"]))
 
 
@@ -159,12 +155,12 @@ def test_learned_tokens_are_kept_under_distinct_names() -> None:
     ("given", "message"),
     [
         ({"merger": "tiess"}, "expected a merger among direct, .*did you mean 'ties'"),
-        ({"merger": "klora"}, "found klora, which acts while sampling: use `lorarar generate --merger klora`"),
-        ({"merger": "paper"}, "found paper: give its trained merger as --hypernetwork"),
+        ({"merger": "klora"}, "found klora, which acts while sampling: use it in `lorarar generate`"),
+        ({"merger": "paper"}, "found paper: give its trained merger as `network`"),
         ({"merger": "ties", "options": {"densty": 1}}, "densty"),
-        ({"merger": "direct", "rank": 2, "energy": 0.5}, "either a rank or an energy"),
-        ({"merger": "direct", "hypernetwork": "x"}, "found both"),
-        ({"merger": "direct", "device": "gpu7"}, "expected a device such as cpu or cuda, found 'gpu7'"),
+        ({"merger": "direct", "rank": 2, "energy": 0.5}, "either `rank` or `energy`"),
+        ({"merger": "direct", "network": "x"}, "found both"),
+        ({"merger": "direct", "device": "gpu7"}, "expected a device among auto, cpu, cuda, mps, found 'gpu7'"),
         ({"merger": "peft_linear"}, "rank"),
     ],
 )
@@ -173,6 +169,14 @@ def test_requests_that_cannot_be_executed_are_refused(given: dict[str, object], 
         combine([CONTENT, STYLE], MergeRequest(**given))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one LoRA"):
         combine([], MergeRequest(**given))  # type: ignore[arg-type]
+
+
+def test_auto_leaves_a_merge_on_a_mac_to_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MPS lacks float64, which KnOTS computes in; here it is not even there, so that taking it would fail."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for merger in ("direct", "ties", "knots"):
+        merged = combine([CONTENT, STYLE], MergeRequest(merger=merger)).lora
+        assert {delta.device.type for delta in merged.layers.values()} == {"cpu"}
 
 
 def test_families_do_not_mix() -> None:

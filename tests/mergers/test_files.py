@@ -51,7 +51,7 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
     backbone: Backbone, files: Files, network: Path, merger: str, format: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "merged.safetensors"
-    how: dict[str, object] = {"hypernetwork": network} if merger == "hypernetwork" else {"merger": merger}
+    how: dict[str, object] = {"network": network} if merger == "hypernetwork" else {"merger": merger}
     found = merge_files(FileMerge(files, output, MergeRequest(**how), dtype="fp32", format=format))  # type: ignore[arg-type]
     assert found["files"][0] == str(output)
     merged, content, style = load(output), load(files[0]), load(files[1])
@@ -70,7 +70,7 @@ def test_a_merge_loads_in_diffusers_and_is_the_sum(
 
 def test_the_summary_states_the_role_of_each_file(files: Files, network: Path, tmp_path: Path) -> None:
     found = merge_files(
-        FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network, weights=[0.5, 1], rank=2))
+        FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(network=network, weights=[0.5, 1], rank=2))
     )
     assert [(entry["role"], entry["file"], entry["weight"]) for entry in found["inputs"]] == [
         ("content", "cat.safetensors", 0.5),
@@ -92,7 +92,7 @@ def test_the_summary_states_the_role_of_each_file(files: Files, network: Path, t
 
 
 def test_the_header_states_how_the_file_was_made(files: Files, network: Path, tmp_path: Path) -> None:
-    merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(hypernetwork=network)))
+    merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(network=network)))
     facts = load(tmp_path / "merged.safetensors").metadata
     assert facts["lorarar.method"] == "paper"
     assert facts["modelspec.merged_from"] == "cat.safetensors, oil.safetensors"
@@ -104,9 +104,7 @@ def test_the_header_states_how_the_file_was_made(files: Files, network: Path, tm
 def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp_path: Path) -> None:
     output, kept = tmp_path / "merged.safetensors", tmp_path / "m.safetensors"
     merge_files(
-        FileMerge(
-            files, output, MergeRequest(hypernetwork=network, weights=[0.5, 2]), dtype="fp32", save_coefficients=kept
-        )
+        FileMerge(files, output, MergeRequest(network=network, weights=[0.5, 2]), dtype="fp32", save_coefficients=kept)
     )
     merged, inputs, m = load(output), [load(path) for path in files], load_file(kept)
     assert set(m) == {f"{layer}.{role}" for layer in merged.layers for role in ("content", "style")}
@@ -122,7 +120,9 @@ def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp
     )
     third = next(iter(merged.layers))
     assert_close(load_file(kept)[f"{third}.2"], torch.full((merged.layers[third].shape[1],), 1 / 3))
-    with pytest.raises(ValueError, match="a merger with coefficients to save, found ties, .*: drop --save-co"):
+    with pytest.raises(
+        ValueError, match="a merger with coefficients to save, found ties, .*: drop `save_coefficients`"
+    ):
         merge_files(
             FileMerge(
                 files, tmp_path / "t.safetensors", MergeRequest(merger="ties"), save_coefficients=tmp_path / "t.m"
@@ -149,7 +149,7 @@ def test_names_of_saved_coefficients(tmp_path: Path) -> None:
     network = tmp_path / "network.safetensors"
     save_merger(new_merger("paper", content, {"hidden": 4, "fixed": 0.75}), network)
     for chosen, given, names, number in (
-        (files[:2], {"hypernetwork": network, "text_encoder": [2, 1]}, ("content", "style"), 0.75),
+        (files[:2], {"network": network, "text_encoder": [2, 1]}, ("content", "style"), 0.75),
         (files, {"merger": "average", "text_encoder": [2, 1, 1]}, ("0", "1", "2"), 1 / 3),
         (files[:1], {"merger": "average", "text_encoder": [2]}, ("0",), 1.0),
     ):
@@ -172,7 +172,7 @@ def test_strengths_and_predicted_layers_are_in_the_header_and_the_summary(
 ) -> None:
     output = tmp_path / "merged.safetensors"
     found = merge_files(
-        FileMerge(files, output, MergeRequest(hypernetwork=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]}))
+        FileMerge(files, output, MergeRequest(network=network, weights=[0.5, 1], blocks={"mid_block": [1, 0]}))
     )
     facts = load(output).metadata
     assert (facts["lorarar.predicted_layers"], facts["lorarar.fixed_layers"]) == ("28", "28")
@@ -211,7 +211,7 @@ def truncated(path: Path) -> str:
 
 def missing(path: Path) -> str:
     path.unlink()
-    return "cat.safetensors does not exist: check the path"
+    return "cat.safetensors does not exist"
 
 
 def of_another_base(path: Path) -> str:
@@ -264,7 +264,5 @@ def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, 
 
 
 def test_a_merger_and_a_network_exclude_each_other(files: Files, network: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a merger or a hypernetwork, found both"):
-        merge_files(
-            FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct", hypernetwork=network))
-        )
+    with pytest.raises(ValueError, match="expected `merger` or `network`, found both"):
+        merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct", network=network)))

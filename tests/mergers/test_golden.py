@@ -13,7 +13,8 @@ from lorarar.formats import writing
 from lorarar.formats.writing import Format, save
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
-from lorarar.mergers.combination import merge
+from lorarar.mergers.combination import combine
+from lorarar.mergers.request import MergeRequest
 from lorarar.storage.hashing import sha256
 
 _ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -48,6 +49,6 @@ def test_a_merge_by_concatenation_has_fixed_bytes(
 ) -> None:
     monkeypatch.setattr(writing, "lorarar_version", lambda: "0")  # the header holds it, and releases change it
     loras = [_lora("content", seed=1, rank=2, scale=0.5), _lora("style", seed=2, rank=3, scale=1.0)]
-    merged = merge(*loras, merger="direct")
+    merged = combine(loras, MergeRequest(merger="direct")).lora
     (weights, *_) = save(merged, tmp_path / "merged.safetensors", format=format)
     assert sha256(weights) == expected

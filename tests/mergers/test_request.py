@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.mergers.request import MergeRequest, PairInputs, option
+from lorarar.mergers.request import MergeRequest, PairInputs
 
 IMAGES = PairInputs(content_images=Path("a"), style_images=Path("b"))
 DESCRIPTIONS = PairInputs(content_description="a red cat", style_description="light blue grid style")
@@ -17,7 +17,7 @@ DESCRIPTIONS = PairInputs(content_description="a red cat", style_description="li
     [
         MergeRequest(),
         MergeRequest(merger="ties"),
-        MergeRequest(hypernetwork="network.safetensors"),
+        MergeRequest(network="network.safetensors"),
         MergeRequest(merger="ziplora", pair=IMAGES, base="base"),
         MergeRequest(merger="text_guided", pair=DESCRIPTIONS, base="base"),
         MergeRequest(merger="cat", pair=PairInputs(Path("a"), Path("b"), init="network.safetensors"), base="base"),
@@ -32,15 +32,21 @@ def test_requests_with_the_inputs_of_their_merger(request_: MergeRequest) -> Non
     ("request_", "message"),
     [
         (
-            MergeRequest(merger="direct", hypernetwork="x"),
-            r"expected a merger or a hypernetwork, found both \(direct, x\)",
+            MergeRequest(merger="direct", network="x"),
+            r"expected `merger` or `network`, found both \(direct, x\)",
         ),
         (MergeRequest(merger="tiess"), "found 'tiess': did you mean 'ties'"),
-        (MergeRequest(merger="direct", pair=IMAGES), "expected --content-images with --merger ziplora, .*: drop it"),
-        (MergeRequest(merger="ziplora", pair=DESCRIPTIONS), "expected --content-description with --merger text_guided"),
+        (
+            MergeRequest(merger="direct", pair=IMAGES),
+            "expected `content_images` only with the mergers ziplora, .*: drop it",
+        ),
+        (
+            MergeRequest(merger="ziplora", pair=DESCRIPTIONS),
+            "expected `content_description` only with the mergers text_guided",
+        ),
         (
             MergeRequest(merger="ties", pair=PairInputs(init="x")),
-            "expected --init with --merger .*, found --merger ties",
+            "expected `init` only with the mergers .*, found the merger ties",
         ),
     ],
 )
@@ -50,14 +56,10 @@ def test_inputs_that_the_merger_ignores_are_refused(request_: MergeRequest, mess
 
 
 def test_missing_inputs_of_a_pair_are_named() -> None:
-    with pytest.raises(ValueError, match="ziplora optimises each pair with .* images.*: give --base, --style-images$"):
+    with pytest.raises(ValueError, match="ziplora optimises each pair with .* images.*: give `base`, `style_images`$"):
         MergeRequest(merger="ziplora", pair=PairInputs(content_images=Path("a"))).check_pair()
 
 
 def test_mergers_that_optimise_are_known_by_name() -> None:
     names = ("ziplora", "ziplora_pytorch", "cat", "text_guided", "ties", "direct", None)
     assert [MergeRequest(merger=name).optimises for name in names] == [True] * 4 + [False] * 3
-
-
-def test_an_attribute_has_an_option_of_its_name() -> None:
-    assert option("content_images") == "--content-images"

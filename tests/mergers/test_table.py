@@ -1,11 +1,10 @@
-"""lorarar.mergers.table: each row of the catalogue with its function."""
+"""lorarar.mergers.table: the rows, their settings, and the table that the command line prints."""
 
 from __future__ import annotations
 
 import pytest
 
-from lorarar.mergers.catalogue import CATALOGUE
-from lorarar.mergers.table import MERGERS
+from lorarar.mergers.table import MERGERS, find_merger, mergers_table
 from tests.tiny import two_block_lora
 
 
@@ -18,5 +17,41 @@ def test_every_row_is_complete(name: str) -> None:
     assert (merger.predicted([two_block_lora(1)] * 2) is not None) == (merger.pair is not None)
 
 
-def test_the_table_has_the_rows_of_the_catalogue_in_its_order() -> None:
-    assert list(MERGERS) == list(CATALOGUE)
+def test_the_table_as_text() -> None:
+    lines = mergers_table().splitlines()
+    assert lines[0].split() == ["name", "kind", "LoRAs", "needs", "options", "citation"]
+    assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
+    della = next(line for line in lines if line.startswith("della "))
+    assert della.split()[1:7] == ["delta", "any", "-", "density=0.5", "epsilon=0.15", "seed=0"]
+
+
+def test_settings_are_checked() -> None:
+    dare = MERGERS["dare"]
+    assert dare.settings({"seed": 3.0}) == {"density": 0.5, "seed": 3}
+    assert isinstance(dare.settings({"seed": 3.0})["seed"], int)
+    with pytest.raises(
+        ValueError, match=r"an option of dare among density, seed, found 'densty': did you mean 'densit"
+    ):
+        dare.settings({"densty": 1})
+    with pytest.raises(ValueError, match=r"among none, found 'mu'"):
+        MERGERS["direct"].settings({"mu": 1})
+    with pytest.raises(ValueError, match="whole number for option seed of dare, found 0.5"):
+        dare.settings({"seed": 0.5})
+
+
+def test_needs_follow_from_the_kind_of_merger() -> None:
+    needs = {name: info.needs for name, info in MERGERS.items() if info.needs}
+    assert needs == {
+        **dict.fromkeys(("constant", "paper", "layerwise"), "network"),
+        **dict.fromkeys(("ziplora", "ziplora_pytorch", "cat"), "base images"),
+        "text_guided": "base descriptions",
+    }
+
+
+def test_unknown_and_old_names_are_refused() -> None:
+    assert find_merger("ties").name == "ties"
+    with pytest.raises(ValueError, match="expected a merger among direct, .*, found 'tiess': did you mean 'ties'"):
+        find_merger("tiess")
+    for old, new in (("words", "text_guided"), ("invariant", "layerwise")):
+        with pytest.raises(ValueError, match=f"expected '{new}', found its old name '{old}': rename it"):
+            find_merger(old)

@@ -38,6 +38,8 @@ def test_every_new_name_is_one_of_its_configuration() -> None:
         ("weights.described=1", "loss_weights", "weights"),
         ("loss_weights.described=1", "loss_weights.distillation", "loss_weights.described"),
         ("merger=invariant", "merger=layerwise", "merger=invariant"),
+        ("precision=bf16-mixed", "dtype=bf16", "precision=bf16-mixed"),
+        ("precision=half", "dtype", "precision"),
     ],
 )
 def test_an_old_name_in_a_configuration_is_refused(override: str, new: str, old: str) -> None:
@@ -64,6 +66,8 @@ def test_a_run_folder_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
     claim_run(tmp_path, config)
     kept = json.loads((tmp_path / "config.json").read_text())
     old = {{"loss_weights": "weights", "classifier": "reader", "init": "start"}.get(k, k): v for k, v in kept.items()}
+    assert old.pop("dtype") == "fp32"
+    old["precision"] = "32-true"
     for new, name in (("weight_jitter", "spread"), ("synthetic_pairs", "imagined")):
         old[name] = old.pop(new)
     old["weights"]["described"] = old["weights"].pop("distillation")

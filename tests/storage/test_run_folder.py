@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorarar.storage.run_folder import claim_run, stated
+from lorarar.storage.run_folder import ConfigError, claim_run, stated
 
 
 def test_settings_are_written_once_and_compared_afterwards(tmp_path: Path) -> None:
@@ -36,3 +36,21 @@ def test_only_what_differs_from_its_default_is_stated() -> None:
 
     assert stated(Outer("a", Inner(steps=5))) == {"name": "a", "inner": {"steps": 5}}
     assert stated(Outer("a", Inner(), {"x": 1})) == {"name": "a", "inner": {}, "options": {"x": 1}}
+
+
+def test_a_changed_plugin_is_another_run(tmp_path: Path) -> None:
+    settings = {"rate": 0.1}
+    claim_run(tmp_path / "a", settings, plugins={"gate": "1"})
+    claim_run(tmp_path / "a", settings, plugins={"gate": "1"})
+    for plugins in ({"gate": "2"}, {}):
+        with pytest.raises(ValueError, match=r"\{'plugins': \(\{'gate': '1'\}"):
+            claim_run(tmp_path / "a", settings, plugins=plugins)
+    claim_run(tmp_path / "b", settings, plugins={})
+    claim_run(tmp_path / "b", settings)
+
+
+def test_the_device_may_differ_between_start_and_resumption(tmp_path: Path) -> None:
+    claim_run(tmp_path, {"device": "cuda", "seed": 0})
+    claim_run(tmp_path, {"device": "auto", "seed": 0})
+    with pytest.raises(ConfigError, match="another configuration"):
+        claim_run(tmp_path, {"device": "auto", "seed": 1})

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lorarar import load, merge, save
+from lorarar import load, save
 from lorarar.cli.main import main
 from lorarar.datasets.concepts import Concept, Pair
 from lorarar.diffusion.backbone import Backbone
@@ -24,10 +24,11 @@ from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.hypernetwork.constant import constant_merger
 from lorarar.lora.coefficients import Coefficients
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.combination import combine
 from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA
-from lorarar.mergers.request import PairInputs
+from lorarar.mergers.request import MergeRequest, PairInputs
 from lorarar.storage.hashing import sha256
 from lorarar.training.pair_optimiser import PairOptimiser, concept_of
 from lorarar.training.pair_training import PairTraining, optimise
@@ -108,7 +109,7 @@ def test_the_command_writes_a_plain_lora_of_the_optimised_coefficients(
     both = [load(file) for file in files]
     method = ZIPLORA.configured({"steps": STEPS})
     named = {file.stem: lora for file, lora in zip(files, both, strict=True)}
-    (expected,) = optimise(load_backbone(base), [Pair(content, style)], named, method)
+    (expected,) = optimise(load_backbone(base, device="cpu"), [Pair(content, style)], named, method)
     for layer, (m_c, m_s) in expected.coefficients.layers.items():
         c, s = (dense(lora.layers[layer]) for lora in both)
         assert_close(dense(found.layers[layer]), c * m_c.double() + s * m_s.double(), rtol=1e-3, atol=1e-3)
@@ -128,16 +129,17 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
     images = [folder / "images" / file.stem for file in files]
     optimiser = PairOptimiser(base, PairInputs(*images, "a sks cat", "szn style"))
     with torch.no_grad():
-        found = merge(content, both[1], merger="cat", optimiser=optimiser, options={"steps": 1, "fixed": 0.5})
+        request = MergeRequest(merger="cat", options={"steps": 1, "fixed": 0.5})
+        found = combine([content, both[1]], request, optimiser).lora
     for layer, delta in text.items():
         assert_close(found.layers[layer].delta(), delta.delta() / 2)
     assert len(found.layers) == 57
-    with pytest.raises(ValueError, match=r"ziplora optimises each pair.* images: use .*--base MODEL.*PairOptimiser"):
-        merge(*both, merger="ziplora")
+    with pytest.raises(ValueError, match=r"ziplora optimises each pair .* images, and none is loaded here: merge with"):
+        combine(both, MergeRequest(merger="ziplora"))
     with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat, text_guided alone, found one for ties"):
-        merge(*both, merger="ties", optimiser=optimiser)
+        combine(both, MergeRequest(merger="ties"), optimiser)
     with pytest.raises(ValueError, match="expected two LoRAs, content and style, found 3"):
-        merge(*both, both[0], merger="ziplora", optimiser=optimiser)
+        combine([*both, both[0]], MergeRequest(merger="ziplora"), optimiser)
 
 
 def test_descriptions_in_place_of_images(
@@ -152,7 +154,7 @@ def test_descriptions_in_place_of_images(
     assert {found.metadata[f"lorarar.{key}"] for key in descriptions} == set(descriptions.values())
     assert "optimised in 3 steps; on held-out batches: loss" in capsys.readouterr().err
 
-    backbone = load_backbone(base)
+    backbone = load_backbone(base, device="cpu")
     content = Concept(files[0].stem, "content", "a sks cat", (), (), descriptions["content_description"])
     pair = Pair(content, Concept(files[1].stem, "style", "szn style", (), (), descriptions["style_description"]))
     named = {file.stem: load(file) for file in files}
@@ -190,19 +192,22 @@ def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path
     [
         ({"base": None}, "ziplora optimises each pair .*: give --base$"),
         ({"content_images": None, "style_images": None}, "give --content-images, --style-images$"),
-        ({"merger": "direct"}, "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone"),
+        ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, found"),
         (
             {"merger": "text_guided"},
-            "expected --content-images with --merger ziplora, ziplora_pytorch, cat alone, found",
+            "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, found",
         ),
         (
             {"merger": "text_guided", "content_images": None, "style_images": None},
             "give --content-desc.*, --style-desc",
         ),
-        ({"style_description": "light grid style"}, "expected --style-description with --merger text_guided alone"),
+        (
+            {"style_description": "light grid style"},
+            "expected --style-description only with the mergers text_guided, found",
+        ),
         (
             {"merger": "direct", "content_images": None, "style_images": None, "init": "x"},
-            "expected --init with --merger ziplora, ziplora_pytorch, cat, text_guided alone, found --merger direct",
+            "expected --init only with the mergers ziplora, ziplora_pytorch, cat, text_guided, found the merger direct",
         ),
         ({"base": "nowhere/at/all"}, "expected a diffusers model .* at nowhere/at/all, found none"),
         ({"style_images": "nowhere"}, "expected images .* in nowhere, found none"),

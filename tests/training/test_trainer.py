@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lorarar.training.trainer import DivergenceError, StepNumbers, check_finite
+from lorarar.storage import Stage
+from lorarar.training import trainer
+from lorarar.training.trainer import DivergenceError, StepNumbers, check_finite, fit
 
 
 def test_finite_losses_pass() -> None:
@@ -31,3 +39,59 @@ def test_step_numbers_are_counted_in_order() -> None:
     torch.manual_seed(0)
     assert list(DataLoader(StepNumbers(4), batch_size=None)) == [0, 1, 2, 3]
     assert len(StepNumbers(1_000_000)) == 1_000_000
+
+
+class Line(lightning.LightningModule):
+    """A module with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch: int, index: int) -> Tensor:
+        loss = self.weight.square().sum()
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_steps_are_counted_beside_the_loss_and_lightning_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stages: list[Stage] = []
+    shown: list[tuple[int, str]] = []
+
+    @contextmanager
+    def recorded(name: str, total: int, unit: str) -> Iterator[Stage]:
+        stages.append(Stage(name, total, unit))
+        monkeypatch.setattr(stages[-1], "show", lambda: shown.append((stages[-1].done, stages[-1].note)))
+        yield stages[-1]
+
+    monkeypatch.setattr(trainer, "progress", recorded)
+    monkeypatch.setattr(trainer, "_EVERY", 2)
+    monkeypatch.setattr(trainer, "say_device", lambda *_: None)
+    fit(Line(), steps=3, folder=tmp_path, accelerator="cpu", checkpoint_every=3, stage="train a line")
+    assert shown == [(0, ""), (1, ""), (2, "loss 0.64"), (3, "loss 0.4096")]
+    assert str(stages[0]) == "train a line: 3/3 steps, loss 0.4096"
+    shown.clear()
+    fit(Line(), steps=5, folder=tmp_path, accelerator="cpu", checkpoint_every=3)  # resumes: the steps before count
+    assert [done for done, _ in shown] == [3, 4, 5]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_where_and_in_which_dtype_it_trains_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    trainer.say_device.cache_clear()
+    result = fit(Line(), steps=1, folder=tmp_path, dtype="bf16")
+    assert capsys.readouterr().err == "device: cpu, dtype: bf16\n"
+    assert result.precision == "bf16-mixed"
+
+
+def test_a_device_that_is_absent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="expected a device of this machine .*, found 'cuda'"):
+        fit(Line(), steps=1, folder=tmp_path, accelerator="cuda")

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from lorarar.datasets.concepts import load_concepts
+from lorarar.diffusion.generation import generate_files
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import generate_files
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.loading import load
 from lorarar.hypernetwork.checkpoint import load_network, save_merger
@@ -58,7 +58,7 @@ def overrides(base: Path, folder: Path, runs: Path) -> list[str]:
         "split=tiny",
         f"runs={runs}",
         "device=cpu",
-        "precision=32-true",
+        "dtype=fp32",
     ]
 
 
@@ -110,7 +110,7 @@ def test_from_concepts_to_images(
     loras = zoo(family)
     merged = tmp_path / "merged.safetensors"
     both = (loras / "validation_content_00.safetensors", loras / "validation_style_00.safetensors")
-    found = merge_files(FileMerge(both, merged, MergeRequest(hypernetwork=network), dtype="fp32"))
+    found = merge_files(FileMerge(both, merged, MergeRequest(network=network), dtype="fp32"))
     lora = load(merged)
     assert len(lora.layers) == found["layers"]
     assert {f.rank for f in lora.layers.values()} == {4}
@@ -125,7 +125,7 @@ def test_from_concepts_to_images(
     assert (again[0] == images[1]).mean() > 0.99  # a batch of another size may round differently
     plain = _load(generate_files(str(base(family)), [], "a sks cat in szn style", [0], sampling, tmp_path / "c"))
     assert (plain[0] != images[0]).any()
-    pipeline = load_backbone(base(family)).pipeline
+    pipeline = load_backbone(base(family), device="cpu").pipeline
     pipeline.load_lora_weights(merged)
     assert len(pipeline.get_active_adapters()) == 1
 
@@ -139,7 +139,7 @@ def test_in_bf16_what_is_trained_stays_in_float32(
 ) -> None:
     """The shipped SDXL configurations' precision, from fp16 LoRA files; bf16 keeps about two digits."""
     whole = config("sdxl", tmp_path / "32")
-    short = replace(whole, runs=tmp_path / "bf16", precision="bf16-mixed")
+    short = replace(whole, runs=tmp_path / "bf16", dtype="bf16")
     modules = [merger_training(c) for c in (whole, short)]
     assert modules[1].backbone.dtype == torch.bfloat16
     assert modules[1].data.encoded["train_content_00"].latents.dtype == torch.float32
@@ -181,7 +181,7 @@ def test_another_base_at_the_same_path_gets_synthetic_images_of_its_own(
     merger_training(settings)
     assert set((tmp_path / "runs" / "synthetic").rglob("*.safetensors")) == cached
     assert len(cached) == 1
-    other = load_backbone(settings.base)
+    other = load_backbone(settings.base, device="cpu")
     next(other.denoiser.parameters()).data += 1.0
     monkeypatch.setattr("lorarar.workflows.train.load_backbone", lambda *_, **__: other)
     merger_training(settings)

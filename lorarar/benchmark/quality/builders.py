@@ -32,13 +32,13 @@ from lorarar.benchmark.quality.settings import (
     TruthSettings,
 )
 from lorarar.datasets import Pair
-from lorarar.diffusion import generate_composed, synthesise_pairs
+from lorarar.diffusion import sample_composed, synthesise_pairs
 from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
-from lorarar.mergers import MERGERS, MergeRequest, combine
+from lorarar.mergers import MERGERS, TERMS, MergeRequest, combine
 from lorarar.storage import digest, sha256, stated
 from lorarar.training import OptimisedPair, joint_concept, load_loras, optimise, train_zoo
-from lorarar.workflows import run_train
+from lorarar.workflows import run_train, train_plugins
 from lorarar.worlds.toy import describe_pair
 
 BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
@@ -91,7 +91,7 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
     merger = MERGERS[settings.merger.name]
 
     def draw(pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]) -> Tensor:
-        compose = partial(generate_composed, inputs.backbone, options=settings.options)
+        compose = partial(sample_composed, inputs.backbone, options=settings.options)
         return torch.stack(
             [compose(inputs.pair_loras(pair), merger, pair.prompt, seeds, inputs.sampling) for pair in pairs]
         )
@@ -101,13 +101,35 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
 
 def _identity(settings: MergerSettings) -> dict[str, Any]:
     name, options, weights = settings.merger.name, settings.options, settings.weights
-    return {"kind": "merger", "merger": name, "options": options, "weights": weights}
+    identity = {"kind": "merger", "merger": name, "options": options, "weights": weights}
+    return identity | _named_plugins(settings)
+
+
+def find_plugins(settings: RowSettings) -> dict[str, str]:
+    """Return the plugins that a row's method comes from, each with its SHA-256."""
+    match settings:
+        case MergerSettings():
+            return MERGERS.plugins([settings.merger.name])
+        case PairSettings():
+            return TERMS.plugins(settings.method.weights.extra)
+        case TrainedSettings():
+            return train_plugins(settings.config)
+        case FileSettings():
+            return MERGERS.plugins([load_network(settings.file).kind])
+    return {}
+
+
+def _named_plugins(settings: RowSettings) -> dict[str, Any]:
+    """Return the part of an identity that names plugins: images of a changed plugin are computed again."""
+    plugins = find_plugins(settings)
+    return {"plugins": plugins} if plugins else {}
 
 
 def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
     """Train a merger, unless it was trained before, and return its file."""
     config = replace(settings.config, seed=seed)
-    name = f"{settings.source.stem}_{_short_digest(stated(config))}"
+    identity = stated(config) | _named_plugins(settings)
+    name = f"{settings.source.stem}_{_short_digest(identity)}"
     file = inputs.config.trainings / f"{name}.safetensors"
     if not file.exists():
         run_train(replace(config, runs=inputs.config.trainings / name)).rename(file)
@@ -122,6 +144,7 @@ def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> 
         return merge_exactly(inputs.pair_loras(pair), module(inputs.pair_loras(source)))
 
     identity = {"kind": "trained", "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
+    identity |= _named_plugins(FileSettings(file))
     return _merging(inputs, identity, merge_pair)
 
 
@@ -141,6 +164,7 @@ def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
         ]
 
     identity = {"kind": "pair", "method": _as_json(stated(method))} | ({"init": sha256(init)} if init else {})
+    identity |= _named_plugins(settings)
     return _batch_merging(inputs, identity, merge)
 
 

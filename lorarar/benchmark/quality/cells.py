@@ -15,7 +15,7 @@ from torch import Tensor
 from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.quality.methods import RowMethod
 from lorarar.datasets import Pair, load_image, save_image
-from lorarar.storage import cached_path, sha256, write_json
+from lorarar.storage import cached_path, progress, sha256, write_json
 from lorarar.worlds.toy import score_attributes, truth_of
 
 
@@ -57,11 +57,13 @@ def run_cells(
         folder: For the images, ``<content>+<style>/<seed>.png``; None keeps no images.
     """
     cells: list[ScoredCell] = []
-    for start in range(0, len(pairs), inputs.config.group):
-        group = pairs[start : start + inputs.config.group]
-        places = [_place(inputs, method, pair, seeds, folder) for pair in group]
-        kept = [cell for cell in map(_read, places) if cell]
-        cells += kept if len(kept) == len(group) else _compute(inputs, method, seeds, places)
+    with progress("merge and sample", len(pairs), "pairs") as advance:
+        for start in range(0, len(pairs), inputs.config.group):
+            group = pairs[start : start + inputs.config.group]
+            places = [_place(inputs, method, pair, seeds, folder) for pair in group]
+            kept = [cell for cell in map(_read, places) if cell]
+            cells += kept if len(kept) == len(group) else _compute(inputs, method, seeds, places)
+            advance(len(group))
     return cells
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lorarar.storage import Device
+from lorarar.storage import Device, InputPath, ModelName, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 RowKind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained", "file"]
 
@@ -40,7 +40,12 @@ class QualityConfig:
     Attributes:
         output: Folder for results.json, times.json, table.md and the pictures.
         runs: Folder for images, cells and trainings. What it already holds is not computed again.
-        base, manifests, images, splits, split, loras: As in ``lorarar train``.
+        base: Folder or hub id of the base model.
+        manifests: YAML files with concepts.
+        images: Folder that holds a folder of images for each concept.
+        splits: YAML file with splits.
+        split: Name of the splits in that file.
+        loras: Folder with the zoo's LoRAs.
         methods: The rows of the table.
         pairs: Split whose pairs are compared.
         tuned_on: Split whose pairs serve the choice of settings.
@@ -56,29 +61,29 @@ class QualityConfig:
         guidance: Classifier-free guidance scale.
         group: Pairs that are merged and sampled in one batch.
         trainings: Folder for trained mergers, which several comparisons may share.
-        device: Where to compute.
+        device: Where to compute: cpu, cuda, mps, or auto for the best one here.
     """
 
     output: Path
     runs: Path
-    base: str
-    manifests: tuple[Path, ...]
-    images: Path
-    splits: Path
+    base: ModelName
+    manifests: tuple[InputPath, ...]
+    images: InputPath
+    splits: InputPath
     split: str
-    loras: Path
+    loras: InputPath
     methods: list[RowConfig]
     pairs: str = "test"
     tuned_on: str = "validation"
-    tuned_every: int = 1
+    tuned_every: PositiveInt = 1
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     tuned_seeds: tuple[int, ...] = (0,)
-    budget: int = 0
+    budget: NonNegativeInt = 0
     compared: list[list[str]] = field(default_factory=list)
-    classifier: Path | None = None
+    classifier: InputPath | None = None
     judge: str | None = None
-    steps: int = 15
-    guidance: float = 2.5
-    group: int = 16
+    steps: PositiveInt = 15
+    guidance: NonNegativeFloat = 2.5
+    group: PositiveInt = 16
     trainings: Path = Path("runs/trained")
-    device: Device = "cpu"
+    device: Device = "auto"

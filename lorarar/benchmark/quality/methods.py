@@ -12,7 +12,7 @@ from torch import Tensor
 from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.speed.machine import held_bytes, peak_bytes
 from lorarar.datasets import Pair
-from lorarar.diffusion import generate
+from lorarar.diffusion import sample_loras
 from lorarar.lora import LoRA, one_thread
 
 
@@ -53,14 +53,14 @@ def draw_merged(
 ) -> Tensor:
     """Sample images of merged LoRAs at the pairs' own prompts, in one batch."""
     prompts = [pair.prompt for pair in pairs]
-    return generate(inputs.backbone, [merge.lora for merge in merges], prompts, seeds, inputs.sampling)
+    return sample_loras(inputs.backbone, [merge.lora for merge in merges], prompts, seeds, inputs.sampling)
 
 
 def merge_one_by_one(
     inputs: QualityInputs, merge_pair: Callable[[Pair], LoRA], pairs: Sequence[Pair]
 ) -> list[MeasuredMerge]:
     """Merge each pair by itself on one thread, and measure it."""
-    merges, device = [], inputs.config.device
+    merges, device = [], str(inputs.backbone.device)
     for pair in pairs:
         with one_thread():
             before, start = held_bytes(device), time.perf_counter()
@@ -76,8 +76,9 @@ def merge_in_batch(
     pairs: Sequence[Pair],
 ) -> list[MeasuredMerge]:
     """Merge pairs in one batch and measure it: each pair gets its share of the time, and the whole memory."""
-    before, start = held_bytes(inputs.config.device), time.perf_counter()
+    device = str(inputs.backbone.device)
+    before, start = held_bytes(device), time.perf_counter()
     merged = merge_pairs(pairs)
     seconds = (time.perf_counter() - start) / len(merged)
-    extra = max(0, peak_bytes(inputs.config.device) - before)
+    extra = max(0, peak_bytes(device) - before)
     return [MeasuredMerge(lora, seconds, extra, facts) for lora, facts in merged]

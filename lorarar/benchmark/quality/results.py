@@ -183,7 +183,7 @@ def _best(names: Sequence[str], joint: Mapping[str, Scores]) -> str | None:
 
 def _classified(outcome: RowOutcome, values: Mapping[str, Mapping[str, Scores]]) -> RowResult:
     estimates: dict[str, Any] = {
-        metric: _rounded(crossed_interval(values[metric][outcome.row.name])) for metric in QUALITY_METRICS
+        metric: _rounded(crossed_interval(values[metric][outcome.row.name], shares=True)) for metric in QUALITY_METRICS
     }
     by_seed = [float(np.mean([cell.scores["joint"] for cell in cells])) for cells in outcome.cells]
     return RowResult(

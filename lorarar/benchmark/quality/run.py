@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from lorarar.benchmark.quality.builders import build_method
+from lorarar.benchmark.quality.builders import build_method, find_plugins
 from lorarar.benchmark.quality.cells import run_cells
 from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.benchmark.quality.drawing import diagonal, draw_contact_sheet, draw_pareto
@@ -18,7 +16,8 @@ from lorarar.benchmark.quality.results import RowOutcome, summarise_judged, summ
 from lorarar.benchmark.quality.rows import TableRow, read_rows
 from lorarar.benchmark.quality.table import results_table
 from lorarar.benchmark.quality.tuning import tune
-from lorarar.storage import ConfigError, claim_run, plain, write_json, write_text
+from lorarar.mergers import MERGERS
+from lorarar.storage import ConfigError, claim_run, plain, progress, write_json, write_text
 
 # May change between runs in one folder.
 _FREE = ("methods", "compared", "trainings", "device", "output", "judge")
@@ -53,11 +52,11 @@ def run_quality(config: QualityConfig) -> str:
     inputs = load_inputs(config)
     print(describe_plan(inputs))
     outcomes = []
-    with tqdm(total=len(inputs.rows), unit="row") as bar:
+    with progress("compare mergers", len(inputs.rows), "rows") as advance:
         for row in inputs.rows:
-            bar.set_description(row.name)
+            advance(0, note=row.name)
             outcomes.append(_run_row(inputs, row))
-            bar.update()
+            advance()
     return _write(inputs, outcomes)
 
 
@@ -90,6 +89,8 @@ def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
         results = summarise_scores(outcomes, pairs, config.compared)
     text = results_table(results, times, judged)
     record = {"split": config.pairs, "seeds": list(config.seeds), **plain(results), "judge": plain(judged or {})}
+    if plugins := _plugins(config, outcomes):
+        record["plugins"] = plugins
     config.output.mkdir(parents=True, exist_ok=True)
     write_json(config.output / "results.json", record, indent=None)
     write_json(config.output / "times.json", times)
@@ -97,3 +98,11 @@ def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
     draw_pareto(results, times, config.output / "pareto.png")
     draw_contact_sheet(inputs, folders, diagonal(pairs), config.output / "contact_sheet.png")
     return text
+
+
+def _plugins(config: QualityConfig, outcomes: Sequence[RowOutcome]) -> dict[str, str]:
+    """Return the plugins that had a part in the table, each with its SHA-256."""
+    plugins = MERGERS.plugins(row.source for row in config.methods)
+    for outcome in outcomes:
+        plugins |= find_plugins(outcome.chosen.settings)
+    return plugins

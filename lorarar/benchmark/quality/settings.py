@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_type_hints
 
-from lorarar.benchmark.ceiling import Fit
+from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.config import RowKind
-from lorarar.mergers import MergerInfo, find_merger
+from lorarar.mergers import Merger, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
 from lorarar.storage import RENAMED_KEYS, load_config, unknown_name
 from lorarar.training import Recipe
@@ -51,13 +51,13 @@ class MergerSettings:
     """A merger that learns nothing.
 
     Attributes:
-        merger: Its row of the catalogue.
+        merger: Its row of `lorarar.mergers.MERGERS`.
         options: All of its options.
         weights: LoRA weights of content and style; None is 1 for both.
     """
 
     competes: ClassVar[bool] = True
-    merger: MergerInfo
+    merger: Merger
     options: Mapping[str, float | int]
     weights: tuple[float, ...] | None = None
 

@@ -13,15 +13,14 @@ from torch import nn
 from lorarar.benchmark.speed.synthetic import random_lora
 from lorarar.datasets import Pair, load_concepts, load_splits
 from lorarar.diffusion import Backbone, Conditioning, load_backbone
-from lorarar.lora import LoRA
+from lorarar.lora import LoRA, pick_device, torch_dtype
 from lorarar.mergers.optimised import ZIPLORA
-from lorarar.storage import EMBEDDED, checked
+from lorarar.storage import EMBEDDED, checked, say_device
 from lorarar.training import NoisyBatch, PairBatch, PairSampler, load_loras
 
 DEFAULT_BASE, SDXL_BASE = "embedded", "sdxl"
 _RANK = 64  # the paper's
 _TOKENS = 77
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _DEVIATION = 0.02  # of random weights
 SDXL_UNET = {
     "sample_size": 128,
@@ -59,8 +58,8 @@ def load_case(
     *,
     pairs: int = 1,
     images: int = 1,
-    device: str = "cpu",
-    dtype: str = "float32",
+    device: str = "auto",
+    dtype: str = "fp32",
     gradient_checkpointing: bool = False,
 ) -> SpeedCase:
     """Load a case by the name of its base.
@@ -72,20 +71,21 @@ def load_case(
         pairs: Pairs per step.
         images: Images per step of each concept of a pair.
         device: Where the base computes.
-        dtype: Of the base: "float32", "bfloat16", "float16".
+        dtype: Of the base: "fp32", "bf16", "fp16".
         gradient_checkpointing: Whether activations are computed again in the backward pass.
 
     Raises:
         FileNotFoundError: The base does not exist.
         ValueError: The embedded default has fewer pairs, or the dtype is unknown.
     """
-    if dtype not in _DTYPES:
-        raise ValueError(f"expected a dtype among {', '.join(_DTYPES)}, found {dtype!r}")
+    computed = torch_dtype(dtype)
     if base == SDXL_BASE:
-        backbone = random_sdxl(device, _DTYPES[dtype])
+        place = pick_device(device)
+        say_device(str(place), dtype)
+        backbone = random_sdxl(place, computed)
     else:
         folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base
-        backbone = load_backbone(folder, device=device, dtype=_DTYPES[dtype])
+        backbone = load_backbone(folder, device=device, dtype=computed)
     if gradient_checkpointing:
         cast(UNet2DConditionModel, backbone.denoiser).enable_gradient_checkpointing()
         backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
@@ -99,7 +99,7 @@ def content_batch(pair: PairBatch) -> NoisyBatch:
     return cast(NoisyBatch, pair.content)
 
 
-def random_sdxl(device: str, dtype: torch.dtype) -> Backbone:
+def random_sdxl(device: torch.device, dtype: torch.dtype) -> Backbone:
     """Return SDXL's denoiser with 2.57 billion random weights, without autoencoder and text encoders."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**SDXL_UNET)

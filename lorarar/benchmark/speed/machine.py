@@ -75,7 +75,7 @@ def _status(name: str) -> int:
 
 def _wait(device: str) -> None:
     if device != "cpu":
-        torch.cuda.synchronize(device)
+        torch.accelerator.synchronize(device)
 
 
 def _processor() -> str:

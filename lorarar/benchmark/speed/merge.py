@@ -140,7 +140,7 @@ def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any
     commands = {
         "floor": [sys.executable, str(floor.__file__), *inputs, output],
         "lorarar merge --merger direct": [*merge, "--merger", "direct"],
-        "lorarar merge --hypernetwork": [*merge, "--hypernetwork", str(files["network"])],
+        "lorarar merge --network": [*merge, "--network", str(files["network"])],
     }
     for command in commands.values():  # fills the file cache, compiles bytecode
         _run(command)

@@ -8,7 +8,7 @@ time: steps x passes per step x the cost of a pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import mean, median
 from typing import Any, cast
@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, content_batch, load_case
 from lorarar.benchmark.speed.machine import describe_machine, machine_line, timed
 from lorarar.hypernetwork import ConstantMerger, load_network, new_merger
-from lorarar.lora import LoRA, one_thread
+from lorarar.lora import LoRA, one_thread, pick_device
 from lorarar.mergers import weighted_total
 from lorarar.mergers.optimised import ZIPLORA, PairMethod
 from lorarar.storage import NETWORKS, checked
@@ -45,16 +45,16 @@ class SpeedupConfig:
         steps: Steps of ZipLoRA that run. With fewer than the method's 100 its time is scaled up; 0 runs none and leaves
             the arithmetic.
         repetitions: Repetitions of each prediction and of the forward pass.
-        device: Where to compute.
-        dtype: Of the base.
+        device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        dtype: Of the base: fp32, bf16 or fp16.
         gradient_checkpointing: Whether activations are computed again in the backward pass.
     """
 
     base: str = DEFAULT_BASE
     steps: int = ZIPLORA.recipe.steps
     repetitions: int = 20
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = "auto"
+    dtype: str = "fp32"
     gradient_checkpointing: bool = False
 
 
@@ -76,6 +76,7 @@ def run_speedup_benchmark(config: SpeedupConfig) -> dict[str, Any]:
             f"expected 0 to {ZIPLORA.recipe.steps} steps and at least one repetition, found {config.steps} and "
             f"{config.repetitions}"
         )
+    config = replace(config, device=str(pick_device(config.device)))
     with one_thread():
         case = load_case(
             config.base,

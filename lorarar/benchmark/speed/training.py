@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from lorarar.benchmark.speed.cases import DEFAULT_BASE, SpeedCase, load_case
 from lorarar.benchmark.speed.machine import describe_machine, held_bytes, machine_line, peak_bytes, timed
 from lorarar.benchmark.speed.released_step import DensePair, released_losses
 from lorarar.hypernetwork import PaperHypernetwork, new_merger
-from lorarar.lora import one_thread
+from lorarar.lora import one_thread, pick_device
 from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.training import MergerTraining, PairBatch, PairData
@@ -45,8 +45,8 @@ class TrainingSpeedConfig:
         images: Images per step of each concept of a pair.
         repetitions: Timed steps of each formulation.
         processes: Measurements of memory of each formulation.
-        device: Where to compute.
-        dtype: Of the base.
+        device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        dtype: Of the base: fp32, bf16 or fp16.
         gradient_checkpointing: Whether activations are computed again in the backward pass.
     """
 
@@ -55,8 +55,8 @@ class TrainingSpeedConfig:
     images: int = 2
     repetitions: int = 20
     processes: int = 3
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = "auto"
+    dtype: str = "fp32"
     gradient_checkpointing: bool = False
 
 
@@ -77,6 +77,7 @@ def run_training_benchmark(config: TrainingSpeedConfig) -> dict[str, Any]:
         and the "loss"; "seconds_to_densify" the batch's LoRAs, which is not in the released step; "ratios", released
         over ours; "gradient_difference", |g_ours - g_released| / |g_released| over all parameters; "all" single values.
     """
+    config = replace(config, device=str(pick_device(config.device)))
     with one_thread():
         result = _one_process(config)
     memory: dict[str, list[int]] = {kind: [] for kind in FORMULATIONS}

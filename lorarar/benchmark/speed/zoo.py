@@ -13,6 +13,7 @@ import torch
 
 from lorarar.datasets import Concept
 from lorarar.diffusion import load_backbone
+from lorarar.storage import quiet_libraries
 from lorarar.training import DreamBoothTraining, Recipe, ZooTraining
 from lorarar.workflows import ZooConfig, zoo_concepts
 
@@ -40,14 +41,19 @@ def compare_throughput(
     """
     alone, together = [], []
     for _ in range(rounds):
-        alone.append(_seconds(lambda: DreamBoothTraining(load_backbone(base), concepts[0], recipe), steps))
-        together.append(_seconds(lambda: ZooTraining(load_backbone(base), concepts, recipe), steps) / len(concepts))
+        alone.append(
+            _seconds(lambda: DreamBoothTraining(load_backbone(base, device="cpu"), concepts[0], recipe), steps)
+        )
+        together.append(
+            _seconds(lambda: ZooTraining(load_backbone(base, device="cpu"), concepts, recipe), steps) / len(concepts)
+        )
     medians = [sorted(values)[len(values) // 2] for values in (alone, together)]
     return {"one_by_one": medians[0], "together": medians[1], "ratio": medians[0] / medians[1], "group": len(concepts)}
 
 
 def _seconds(make: Callable[[], lightning.LightningModule], steps: int) -> float:
     """Return the seconds per step of a module in a plain Trainer."""
+    quiet_libraries()
     clock = _Clock()
     trainer = lightning.Trainer(
         max_steps=steps + 2,

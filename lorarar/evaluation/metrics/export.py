@@ -60,9 +60,7 @@ class Measurement:
             f"({self.computed} files encoded, {self.cached} from the cache)"
         ]
         lines += [f"refused {name}: {reason}" for _, name, reason in self.refusals()]
-        lines += [
-            f"not measured: {METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()
-        ]
+        lines += [f"not measured: {METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()]
         return "\n".join(lines)
 
     def refusals(self) -> Iterator[tuple[str, str, str]]:

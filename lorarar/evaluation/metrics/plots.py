@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.table import METRICS, Metric
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 
 # Okabe and Ito's palette for colour-blind readers, without its yellow, which is too pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -82,9 +82,7 @@ def _draw(group: PromptTypeResults) -> Figure:
     return figure
 
 
-def _draw_panel(
-    axes: Axes, metric: Metric, methods: Sequence[str], estimates: Sequence[Estimate | None]
-) -> None:
+def _draw_panel(axes: Axes, metric: Metric, methods: Sequence[str], estimates: Sequence[Estimate | None]) -> None:
     for row, estimate in enumerate(estimates):
         if estimate is None:
             continue

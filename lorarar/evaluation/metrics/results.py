@@ -15,7 +15,7 @@ from lorarar.evaluation.metrics.ranking import ContentClass, Ranks, rank_methods
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
 from lorarar.evaluation.metrics.table import METRICS
 from lorarar.evaluation.report.flag_names import FLAGS
-from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
+from lorarar.evaluation.statistics.intervals import Estimate, incomplete_crossed_interval
 from lorarar.evaluation.statistics.proportions import Rate
 
 _PairKey = tuple[str, str]
@@ -198,7 +198,7 @@ def _estimate(cells: Float64Array) -> Estimate | None:
         return None
     if min(cells.shape[:2]) < 2:
         return Estimate(float(np.nanmean(cells)), math.nan, math.nan)
-    return incomplete_crossed_interval(cells, draw_seeds=False)
+    return incomplete_crossed_interval(cells)
 
 
 def _rate(flags: Sequence[bool]) -> Rate:

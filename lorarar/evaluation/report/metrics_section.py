@@ -12,7 +12,7 @@ from typing import Any
 from lorarar.datasets import Item, manifest_key
 from lorarar.evaluation.report.flag_names import FLAGS
 from lorarar.evaluation.report.tables import ReportTable, show_estimate, show_number, show_rate
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 METRICS_FILE = "metrics.json"

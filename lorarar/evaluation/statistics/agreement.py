@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.evaluation.statistics.bootstrap import Estimate, Z
+from lorarar.evaluation.statistics.intervals import Estimate, Z
 from lorarar.evaluation.statistics.proportions import Rate
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.evaluation.statistics.bootstrap import Estimate, crossed_weights
+from lorarar.evaluation.statistics.intervals import Estimate
 
 _ITERATIONS = 10000
 _TOLERANCE = 1e-10
@@ -81,7 +81,7 @@ def bradley_terry_intervals(
     if not _connected(total):
         raise ValueError(_explain(total, names))
     means = fit_bradley_terry(total)
-    weights = crossed_weights(wins.shape[:2], resamples, seed)
+    weights = _crossed_weights(wins.shape[:2], resamples, seed)
     resampled = fit_bradley_terry(np.einsum("csij,rc,rs->rij", wins, *weights, optimize=True))
     finite = resampled[np.isfinite(resampled).all(-1)]
     bounds = np.full((2, len(names)), np.nan)
@@ -89,6 +89,18 @@ def bradley_terry_intervals(
         bounds = np.quantile(finite, [0.025, 0.975], axis=0)
     estimates = (Estimate(float(m), float(low), float(high)) for m, low, high in zip(means, *bounds, strict=True))
     return MethodStrengths(tuple(estimates), len(finite))
+
+
+def _crossed_weights(shape: tuple[int, ...], resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """Draw the weights of a crossed bootstrap: contents and styles with replacement, independently of each other.
+
+    Returns:
+        For each axis of length n the weights (resamples, n): how often each level was drawn, divided by n.
+
+    Reference: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007).
+    """
+    random = np.random.default_rng(seed)
+    return [random.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in shape]
 
 
 def _connected(wins: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.evaluation.statistics.bootstrap import Estimate, Z
+from lorarar.evaluation.statistics.intervals import Estimate, Z
 
 
 @dataclass(frozen=True)

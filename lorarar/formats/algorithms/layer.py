@@ -74,8 +74,8 @@ def layer_deltas(
 def _base(name: str, weight: Callable[[], Tensor] | None) -> Tensor:
     if weight is None:
         raise NeedsBase(
-            f"the delta of a {name.upper()} layer depends on the base model's weights: give the base model with --base "
-            f"MODEL (in Python: base=), a diffusers folder or a checkpoint"
+            f"the delta of a {name.upper()} layer depends on the base model's weights: give `base`, a "
+            "diffusers folder or a checkpoint"
         )
     tensor = weight()
     if tensor.ndim < 2 or tensor.dtype not in ARITHMETIC_DTYPES:

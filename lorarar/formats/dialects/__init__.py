@@ -6,6 +6,7 @@ diffusers    diffusers and peft dialects, old and current: dotted layer names
 grouping     Grouping: from the keys of a file to layers and their parts
 kohya        kohya dialect, the most common: `lora_unet_<path with underscores>.lora_down.weight`
 peft         peft dialect: `base_model.model.X.lora_A.weight`, with alpha in `adapter_config.json`
+table        Table: every dialect with its parser, and the function that writes it
 xlabs        XLabs dialect for FLUX: `double_blocks.0.processor.qkv_lora1.down.weight`
 """
 

@@ -86,8 +86,8 @@ def low_rank_layers(lora: LoRA) -> dict[str, LowRank]:
     if dense:
         raise FormatError(
             f"the diffusers and peft dialects hold low-rank layers only, and {len(dense)} of {len(lora.layers)} "
-            f"layers are dense, first {dense[:3]}: write with --format kohya, or make them low-rank with --rank N "
-            f"or --energy (norms and biases have no factors)"
+            f'layers are dense, first {dense[:3]}: write with `format="kohya"`, or make them low-rank with `rank` '
+            "or `energy` (norms and biases have no factors)"
         )
     return layers
 

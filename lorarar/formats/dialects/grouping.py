@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lorarar.formats.dialects import cloneofsimo, comfyui, diffusers, kohya, xlabs
+from lorarar.formats.dialects import cloneofsimo
+from lorarar.formats.dialects.table import DIALECTS
 from lorarar.formats.naming import originals
 from lorarar.formats.naming.keys import Key, layer_path
 from lorarar.formats.naming.rows import Rows, whole_layer
 from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
 
-# The first dialect whose parser accepts a key determines its meaning.
-DIALECTS: tuple[Callable[[str], Key | None], ...] = (
-    kohya.parse,
-    cloneofsimo.parse,
-    xlabs.parse,
-    comfyui.parse,
-    diffusers.parse,
-)
 _SUPPORTED = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
 _EXAMPLES = 3
 
@@ -33,11 +26,8 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
     Raises:
         ValueError: A key belongs to no supported dialect.
     """
-    keys: dict[str, Key] = {}
-    for name in names:
-        meanings = (parse(name) for parse in DIALECTS)
-        if key := next(filter(None, meanings), None):
-            keys[name] = key
+    parsed = {name: _parse(name) for name in names}
+    keys = {name: key for name, key in parsed.items() if key}
     unknown = [name for name in names if name not in keys]
     if unknown or not keys:
         raise ValueError(
@@ -46,6 +36,17 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
             f"weights"
         )
     return _numbered(keys, header)
+
+
+def _parse(name: str) -> Key | None:
+    """Return the meaning of a key by the first dialect that parses it; those of plugins come last."""
+    for dialect in DIALECTS.own().values():
+        if dialect.parse and (key := dialect.parse(name)):
+            return key
+    for dialect in DIALECTS.added():
+        if dialect.parse and (key := dialect.parse(name)):
+            return replace(key, dialect=dialect.name)
+    return None
 
 
 def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, Key]:

@@ -95,7 +95,7 @@ def _stem(path: str, family: Family | None) -> str:
     if family and family.key == "sdxl" and isinstance(family.shape, UNetShape):
         name = blocks.to_sgm(path, family.shape)
     if name is None:
-        raise FormatError(f"layer {path} is not in SDXL's blocks: write the LoRA with --format diffusers")
+        raise FormatError(f'layer {path} is not in SDXL\'s blocks: write the LoRA with `format="diffusers"`')
     return f"lora_unet_{name.replace('.', '_')}"
 
 

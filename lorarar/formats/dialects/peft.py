@@ -46,7 +46,7 @@ def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]
     if text:
         raise FormatError(
             f"a peft adapter holds one model, and the LoRA has {len(text)} text-encoder layers, first {text[:3]}: "
-            f"write it with --format diffusers or kohya"
+            'write it with `format="diffusers"` or `format="kohya"`'
         )
     layers = low_rank_layers(lora)
     config = config_of(layers)

@@ -65,6 +65,9 @@ class LoRAComparison:
     overlaps: tuple[Overlap, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]
 
+    def __repr__(self) -> str:
+        return self.text()
+
     def groups(self) -> dict[tuple[str, str], list[Overlap]]:
         """Return (block, projection) -> the overlaps of its layers."""
         groups: dict[tuple[str, str], list[Overlap]] = {}

@@ -1,4 +1,4 @@
-"""Report on a LoRA file, including layers whose deltas need the base model."""
+"""Report on a LoRA file, including layers whose deltas need the base model; or comparison with a second file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
+from lorarar.formats.inspection.comparison import LoRAComparison, compare_files
 from lorarar.formats.inspection.kinds import layer_kind, table_lines
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
 from lorarar.formats.reading import StoredLoRA, read_stored
@@ -87,6 +88,9 @@ class Report:
     other_metadata: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return self.text()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data for JSON."""
         return asdict(self)
@@ -106,17 +110,35 @@ class _Measured:
     need_base: list[str] = field(default_factory=list)
 
 
-def inspect(path: str | Path, base: str | Path | None = None) -> Report:
-    """Report on a LoRA file of any supported dialect.
+@overload
+def inspect(path: str | Path, compare: None = None, base: str | Path | None = None) -> Report: ...
+
+
+@overload
+def inspect(path: str | Path, compare: str | Path, base: str | Path | None = None) -> LoRAComparison: ...
+
+
+def inspect(
+    path: str | Path, compare: str | Path | None = None, base: str | Path | None = None
+) -> Report | LoRAComparison:
+    """Report on a LoRA file of any supported dialect, or compare two.
 
     Args:
-        path: A safetensors file, or a folder with exactly one.
-        base: Folder or file of the base model, for the norms of layers that need it (DoRA, IA3, OFT, GLoRA).
+        path: A safetensors file, a folder with exactly one, or a hub id.
+        compare: A second file, for where the two LoRAs collide.
+        base: Folder or file of the base model, for the deltas of layers that need it (DoRA, IA3, OFT, GLoRA).
+
+    Returns:
+        The report, or the comparison; as text by `print`, as plain data by `to_dict()`.
 
     Raises:
-        FormatError: The file is missing, damaged, not finite, incomplete, or of no supported dialect.
+        FormatError: A file is missing, damaged, not finite, incomplete, or of no supported dialect.
+        ValueError: A layer has different shapes in the two LoRAs.
     """
-    stored = read_stored(path)
+    return compare_files(path, compare, base) if compare else _report(read_stored(path), base)
+
+
+def _report(stored: StoredLoRA, base: str | Path | None) -> Report:
     measured, header = _measure(stored, BaseWeights(base) if base else None), stored.header
     family = stored.family or detect_family(measured.shapes, header)
     factored = [layer for layer in stored.layers.values() if layer.rank is not None]
@@ -210,7 +232,7 @@ def _name(dtype: torch.dtype) -> str:
 def _warnings(stored: StoredLoRA, measured: _Measured, family: str) -> Iterator[str]:
     if measured.need_base:
         names = ", ".join(sorted({stored.layers[path].algorithm for path in measured.need_base}))
-        yield f"{len(measured.need_base)} layers ({names}) need the base model's weights: give --base MODEL"
+        yield f"{len(measured.need_base)} layers ({names}) need the base model's weights: give `base`"
     zero = [path for path, value in measured.norms.items() if not value]
     if zero:
         yield f"{len(zero)} of {len(measured.norms)} layers change nothing (their delta is zero), first {zero[0]}"

@@ -1,0 +1,1 @@
+from .keys import Key as Key

@@ -61,7 +61,7 @@ def _fused(parts: Sequence[Layer | None], rows: Rows) -> Layer:
     first, width = present[0][0], present[0][0].shape[0] // present[0][1]
     if any(part.shape[0] != share * width for part, share in present):
         shapes = {path: part.shape for path, part in zip(rows.paths, parts, strict=True) if part is not None}
-        raise ValueError(f"the shapes {shapes} do not fit one fused layer: write the LoRA with --format diffusers")
+        raise ValueError(f'the shapes {shapes} do not fit one fused layer: write the LoRA with `format="diffusers"`')
     sizes = [share * width for share in shares]
     low_rank = [part for part, _ in present if isinstance(part, LowRank)]
     if len(low_rank) == len(present):

@@ -192,7 +192,7 @@ def original_layer(path: str, scheme: NamingScheme) -> tuple[str, Rows]:
             if module is not None:
                 rows = _rows(root, layer["number"], module, modules[module])
                 return f"{original}.{layer['number']}.{module}", rows
-    raise ValueError(f"the authors' model has no layer {path}: write the LoRA with --format diffusers")
+    raise ValueError(f'the authors\' model has no layer {path}: write the LoRA with `format="diffusers"`')
 
 
 def _module_with(name: str, modules: Mapping[str, tuple[tuple[str, int], ...]]) -> str | None:

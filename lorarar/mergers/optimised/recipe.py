@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lorarar.storage import NonNegativeFloat, PositiveFloat, PositiveInt
+
 
 @dataclass(frozen=True)
 class MergerRecipe:
@@ -19,10 +21,10 @@ class MergerRecipe:
         schedule: "constant", or "cosine" from the rate of the first step to 0.
     """
 
-    steps: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    clip: float = 1.0
+    steps: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 1e-4
+    clip: PositiveFloat = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
 
     def rate(self, step: int) -> float:

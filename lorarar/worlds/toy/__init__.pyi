@@ -21,10 +21,10 @@ from .scoring import score_attributes as score_attributes
 from .scoring import style_of as style_of
 from .scoring import subject_of as subject_of
 from .scoring import truth_of as truth_of
-from .stages import make_autoencoder as make_autoencoder
-from .stages import make_base as make_base
-from .stages import make_classifier as make_classifier
 from .stages import reconstruction_facts as reconstruction_facts
+from .stages import run_autoencoder as run_autoencoder
+from .stages import run_base as run_base
+from .stages import run_classifier as run_classifier
 from .world import CONTENT_IMAGES as CONTENT_IMAGES
 from .world import STYLE_TOKEN as STYLE_TOKEN
 from .world import concept_name as concept_name

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lorarar.storage import InputPath, PositiveFloat, PositiveInt
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -18,8 +20,8 @@ class Shape:
     """
 
     denoiser: Literal["unet", "transformer"] = "unet"
-    widths: tuple[int, ...] = (80, 144)
-    blocks: int = 1
+    widths: tuple[PositiveInt, ...] = (80, 144)
+    blocks: PositiveInt = 1
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class StageRecipe:
         seed: Seed of the training set, the initial weights and the steps.
     """
 
-    steps: int
-    batch: int
-    learning_rate: float
-    renders: int
+    steps: PositiveInt
+    batch: PositiveInt
+    learning_rate: PositiveFloat
+    renders: PositiveInt
     seed: int = 0
 
 
@@ -53,7 +55,7 @@ class BaseRecipe(StageRecipe):
     # New parts: the autoencoder is that of the stage before, and the text encoders learn with the denoiser.
 
     shape: Shape = field(default_factory=Shape)
-    parts: Path | None = None
+    parts: InputPath | None = None
 
 
 @dataclass(frozen=True)
@@ -74,4 +76,4 @@ class WorldConfig:
     base: BaseRecipe
     classifier: StageRecipe | None = None
     autoencoder: StageRecipe | None = None
-    devices: int = 1
+    devices: PositiveInt = 1

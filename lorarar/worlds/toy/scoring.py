@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorarar.datasets import Pair, tile_images
-from lorarar.diffusion import SAMPLING, Backbone, Sampling, generate_batches
+from lorarar.diffusion import SAMPLING, Backbone, Sampling, sample_batches
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.worlds.toy.attributes import Style, Subject, truth
 from lorarar.worlds.toy.classifier import AttributeClassifier, score
@@ -94,7 +94,7 @@ def generate_and_score(
         progress: Called with the number of images of each batch.
     """
     parts = []
-    for part in generate_batches(backbone, loras, prompts, seeds, sampling, batch=max(1, _BATCH_IMAGES // len(seeds))):
+    for part in sample_batches(backbone, loras, prompts, seeds, sampling, batch=max(1, _BATCH_IMAGES // len(seeds))):
         parts.append(part)
         progress(part.shape[0] * part.shape[1])
     images = torch.cat(parts).clamp(0, 1)

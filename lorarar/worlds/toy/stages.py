@@ -13,22 +13,60 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lorarar.diffusion import load_backbone
-from lorarar.storage import atomic_write, write_card
+from lorarar.storage import ConfigError, atomic_write, claim_run, write_card
 from lorarar.training import fit
 from lorarar.worlds.toy.attributes import ATTRIBUTES, truth
 from lorarar.worlds.toy.autoencoder import AutoencoderTraining
 from lorarar.worlds.toy.base import BaseTraining
 from lorarar.worlds.toy.classifier import AttributeClassifier, ClassifierTraining, load_classifier, score, to_tensor
 from lorarar.worlds.toy.pipelines import SharedParts, build_pipeline, new_parts, parts_of
-from lorarar.worlds.toy.recipes import BaseRecipe, StageRecipe
+from lorarar.worlds.toy.recipes import BaseRecipe, StageRecipe, WorldConfig
 from lorarar.worlds.toy.renderer import render
 from lorarar.worlds.toy.world import toy_world
+
+
+def run_classifier(config: WorldConfig) -> Path:
+    """Train the attribute classifier; write `output/classifier.safetensors` and its card.
+
+    Raises:
+        ConfigError: The configuration has no recipe for it, or the run's folder has other settings.
+    """
+    recipe = _required("classifier", config.classifier)
+    claim_run(config.runs / "classifier", recipe)
+    return make_classifier(recipe, output=config.output, runs=config.runs)
+
+
+def run_autoencoder(config: WorldConfig) -> Path:
+    """Train the autoencoder; write `runs/autoencoder/vae`.
+
+    Raises:
+        ConfigError: The configuration has no recipe for it, or the run's folder has other settings.
+    """
+    recipe = _required("autoencoder", config.autoencoder)
+    claim_run(config.runs / "autoencoder", recipe)
+    return make_autoencoder(recipe, runs=config.runs)
+
+
+def run_base(config: WorldConfig) -> Path:
+    """Train the base on the autoencoder's latents; write `output/base` and its card.
+
+    Raises:
+        ConfigError: The run's folder has other settings.
+    """
+    claim_run(config.runs / "base", config.base)
+    return make_base(config.base, output=config.output, runs=config.runs, devices=config.devices)
+
+
+def _required(stage: str, recipe: StageRecipe | None) -> StageRecipe:
+    if recipe is None:
+        raise ConfigError(f"expected a recipe for the {stage}, found none: add {stage}: to the configuration")
+    return recipe
 
 
 def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
     """Train the attribute classifier; write `output/classifier.safetensors` and its card."""
     module = ClassifierTraining(**asdict(recipe))
-    fit(module, steps=recipe.steps, folder=runs / "classifier")
+    fit(module, steps=recipe.steps, folder=runs / "classifier", stage="train the classifier")
     path = output / "classifier.safetensors"
     output.mkdir(parents=True, exist_ok=True)
     state = {k: v.half() if v.is_floating_point() else v for k, v in module.classifier.state_dict().items()}
@@ -46,7 +84,7 @@ def make_classifier(recipe: StageRecipe, *, output: Path, runs: Path) -> Path:
 def make_autoencoder(recipe: StageRecipe, *, runs: Path) -> Path:
     """Train the AutoencoderKL; write `runs/autoencoder/vae`."""
     module = AutoencoderTraining(**asdict(recipe))
-    fit(module, steps=recipe.steps, folder=runs / "autoencoder")
+    fit(module, steps=recipe.steps, folder=runs / "autoencoder", stage="train the autoencoder")
     path = runs / "autoencoder" / "vae"
     module.finish().save_pretrained(path)
     return path
@@ -60,7 +98,7 @@ def make_base(recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> 
     pipeline = build_pipeline(parts, recipe.shape)
     module = BaseTraining(pipeline, cache=runs / "base" / "latents.safetensors", **stage)
     devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
-    fit(module, steps=recipe.steps, folder=runs / "base", devices=devices)
+    fit(module, steps=recipe.steps, folder=runs / "base", devices=devices, stage="train the base")
     if module.global_rank == 0:
         save_base(module, recipe, output, devices)
     return output / "base"
@@ -123,7 +161,7 @@ def chance() -> dict[str, float]:
 @torch.no_grad()
 def reconstruction_facts(base: Path, classifier: AttributeClassifier) -> dict[str, float]:
     """Score the base's reconstructions of test renders by the classifier."""
-    backbone = load_backbone(base)
+    backbone = load_backbone(base, device="cpu")
     images, true = _test_renders()
     vae = backbone.pipeline.vae
     latents = backbone.encode_images(images) / vae.config.scaling_factor

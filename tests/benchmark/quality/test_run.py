@@ -20,7 +20,7 @@ from lorarar.benchmark.quality.run import plan_quality, run_quality
 from lorarar.benchmark.quality.settings import read_settings
 from lorarar.datasets.images import to_bytes
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import generate
+from lorarar.diffusion.sampling import sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.loading import load
 from lorarar.hypernetwork.checkpoint import load_network
@@ -98,8 +98,12 @@ def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
     )
     merged = merge_exactly(loras, direct(loras))
     with torch.no_grad():
-        images = generate(
-            load_backbone(config.base), [merged], [f"{concept['prompt']} in szn style"], config.seeds, Sampling(2, 2.5)
+        images = sample_loras(
+            load_backbone(config.base, device="cpu"),
+            [merged],
+            [f"{concept['prompt']} in szn style"],
+            config.seeds,
+            Sampling(2, 2.5),
         )
     for image, seed in zip(images[0], config.seeds, strict=True):
         kept = cells.read_cell_image(config.runs / "images" / "direct" / PAIR / f"{seed}.png")

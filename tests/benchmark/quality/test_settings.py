@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lorarar.benchmark.ceiling import Fit
+from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.settings import (
     FileSettings,
     JointSettings,
@@ -97,7 +97,7 @@ def test_recipes_and_files() -> None:
         ("trained", TRAIN, {"clasifier": None}, "found 'clasifier': did you mean 'classifier'"),
         ("trained", TRAIN, {"otherpair": True}, "did you mean 'other_pair'"),
         ("trained", TRAIN, {"recipe.steps": "many"}, "recipe.steps"),
-        ("trained", "configs/train/none.yaml", {}, "expected a configuration at configs/train/none.yaml, found none"),
+        ("trained", "configs/train/none.yaml", {}, "shipped configuration, found no configs/train/none.yaml: `lorarar configs`"),
         ("file", "nowhere.safetensors", {}, "file at nowhere.safetensors, found none: check the path"),
         ("file", str(NETWORK), {"steps": 1}, "expected no setting for a file"),
         ("joint", "", {**RECIPE, "rnk": 2}, "found 'rnk': did you mean 'rank'"),

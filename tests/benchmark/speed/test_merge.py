@@ -109,7 +109,7 @@ def test_a_whole_run(
     assert len(cpu["all"]["network"]) == 1
     ends = [command[-2:] for command in commands]
     assert len(ends) == 6  # once to warm up, once measured
-    assert ends[1:3] == ends[4:] == [["--merger", "direct"], ["--hypernetwork", str(tmp_path / "network.safetensors")]]
+    assert ends[1:3] == ends[4:] == [["--merger", "direct"], ["--network", str(tmp_path / "network.safetensors")]]
     assert again["process"]["floor"]["times_the_floor"] == 1
     assert again["process"]["lorarar merge --merger direct"]["times_the_floor"] > 1
     text = merge_table(results)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lorarar.evaluation.metrics.plots import plot_group, plot_svg
 from lorarar.evaluation.metrics.results import MethodMetrics, PromptTypeResults
 from lorarar.evaluation.metrics.table import METRICS
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 
 Scores = dict[str, list[Estimate | None]]
 ALL: Scores = {name: [Estimate(0.5, 0.1, 0.9), Estimate(-2.0, -3.0, 1.0)] for name in METRICS}

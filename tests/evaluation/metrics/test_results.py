@@ -16,7 +16,7 @@ from lorarar.evaluation.metrics.export import Measurement
 from lorarar.evaluation.metrics.run import (
     measure_metrics,
 )
-from lorarar.evaluation.statistics.bootstrap import crossed_interval
+from lorarar.evaluation.statistics.intervals import crossed_interval
 from tests.evaluation.metrics.toy import FAULTS, write_items, write_references
 
 

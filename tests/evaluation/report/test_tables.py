@@ -7,7 +7,7 @@ import math
 import pytest
 
 from lorarar.evaluation.report.tables import DASH, show_estimate, show_number, show_rate
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lorarar.evaluation.statistics.bootstrap import (
+from lorarar.evaluation.statistics.intervals import (
     Estimate,
     crossed_interval,
     incomplete_crossed_interval,

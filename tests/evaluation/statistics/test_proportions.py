@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from lorarar.evaluation.statistics.bootstrap import Estimate, crossed_interval
+from lorarar.evaluation.statistics.intervals import Estimate, crossed_interval
 from lorarar.evaluation.statistics.proportions import (
     Rate,
     best_of_k,

@@ -31,7 +31,7 @@ def test_a_norm_and_a_bias_alone() -> None:
 
 
 def test_a_magnitude_without_a_base() -> None:
-    with pytest.raises(NeedsBase, match="DORA layer depends on the base model's weights.*--base MODEL"):
+    with pytest.raises(NeedsBase, match="DORA layer depends on the base model's weights.*`base`"):
         layer_deltas(LORA | {"dora_scale": torch.ones(4, 1)}, Scaling())
 
 

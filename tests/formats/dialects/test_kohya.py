@@ -129,7 +129,7 @@ def test_names_for_other_tools() -> None:
         keys = write(LoRA(dict.fromkeys(names, layer)), FAMILIES.get(family))
         assert list(keys) == [f"{n}.{end}" for n in names.values() for end in
                               ("lora_down.weight", "lora_up.weight", "alpha")]  # fmt: skip
-    with pytest.raises(FormatError, match="is not in SDXL's blocks.*--format diffusers"):
+    with pytest.raises(FormatError, match="is not in SDXL's blocks.*format=.diffusers."):
         write(LoRA({"foo.0.bar": layer}), FAMILIES["sdxl"])
 
 

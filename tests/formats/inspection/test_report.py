@@ -119,7 +119,7 @@ def test_layers_that_need_the_base_are_reported_without_deltas(tmp_path: Path) -
     assert (report.layers, report.ranks) == (4, {"4": 3, "2": 1})
     assert report.kinds[0] == {"kind": "attention k", "shape": [640, 768], "count": 1}
     assert "down_blocks.1" not in report.norms
-    assert report.warnings == ("1 layers (dora) need the base model's weights: give --base MODEL",)
+    assert report.warnings == ("1 layers (dora) need the base model's weights: give `base`",)
 
 
 def test_warnings(tmp_path: Path) -> None:

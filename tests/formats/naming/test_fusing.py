@@ -112,7 +112,7 @@ def test_dense_layers_and_biases_are_fused_too(tmp_path: Path) -> None:
 def test_errors_of_fusing(tmp_path: Path) -> None:
     layer = LowRank(torch.ones(8, 1), torch.ones(1, 8))
     cases: dict[str, dict[str, Layer]] = {
-        "no layer transformer_blocks.0.attn.to_x.*--format diffusers": {"transformer_blocks.0.attn.to_x": layer},
+        "no layer transformer_blocks.0.attn.to_x.*format=.diffusers.": {"transformer_blocks.0.attn.to_x": layer},
         "do not fit one fused layer": {
             "transformer_blocks.0.attn.to_q": layer,
             "transformer_blocks.0.attn.to_k": LowRank(torch.ones(9, 1), torch.ones(1, 8)),

@@ -11,14 +11,15 @@ from torch.testing import assert_close
 
 from lorarar.diffusion.loading import load_backbone
 from lorarar.storage.cards import checked, read_card
+from lorarar.storage.run_folder import ConfigError
 from lorarar.worlds.toy import base as module
 from lorarar.worlds.toy.attributes import neutral_looks
 from lorarar.worlds.toy.autoencoder import AutoencoderTraining, build_autoencoder
 from lorarar.worlds.toy.base import BaseTraining
 from lorarar.worlds.toy.classifier import load_classifier
 from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
-from lorarar.worlds.toy.recipes import BaseRecipe, Shape, StageRecipe
-from lorarar.worlds.toy.stages import make_autoencoder, make_base, make_classifier
+from lorarar.worlds.toy.recipes import BaseRecipe, Shape, StageRecipe, WorldConfig
+from lorarar.worlds.toy.stages import make_autoencoder, make_base, make_classifier, run_autoencoder, run_classifier
 from lorarar.worlds.toy.world import toy_world
 
 SHAPES = {"unet": Shape(widths=(16, 32)), "transformer": Shape("transformer", (16,), 2)}
@@ -110,13 +111,22 @@ def test_the_stages_write_what_can_be_loaded(tmp_path: Path) -> None:
     assert (vae / "config.json").is_file()
     base = make_base(recipe, output=tmp_path, runs=tmp_path / "runs", devices=1)
     assert read_card(checked(base))["processes"] == 1
-    backbone = load_backbone(base)
+    backbone = load_backbone(base, device="cpu")
     assert backbone.resolution == 32
     assert next(backbone.denoiser.parameters()).dtype == torch.float32
     other = BaseRecipe(**(vars(recipe) | {"shape": SHAPES["transformer"], "parts": base}))
     made = make_base(other, output=tmp_path / "other", runs=tmp_path / "other", devices=1)
     assert read_card(checked(made))["recipe"]["shape"]["denoiser"] == "transformer"
-    assert load_backbone(made).resolution == 32
+    assert load_backbone(made, device="cpu").resolution == 32
+
+
+def test_a_stage_needs_its_recipe(tmp_path: Path) -> None:
+    stage = StageRecipe(steps=2, batch=4, learning_rate=1e-3, renders=16)
+    config = WorldConfig(tmp_path, tmp_path / "runs", BaseRecipe(**vars(stage), shape=SHAPES["unet"]))
+    for name, run in (("classifier", run_classifier), ("autoencoder", run_autoencoder)):
+        with pytest.raises(ConfigError, match=f"expected a recipe for the {name}, found none: add {name}: to the"):
+            run(config)
+    assert not (tmp_path / "runs").exists()
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 from lorarar.datasets.concepts import Concept, Pair
 from lorarar.datasets.contact_sheets import tile_images
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.sampling import generate
+from lorarar.diffusion.sampling import sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
@@ -124,7 +124,7 @@ def test_a_pair_scorer_scores_the_images_of_merges(
     for pair in pairs:
         both = [loras[pair.content.name], loras[pair.style.name]]
         merged.append(merge_exactly(both, average(both)))
-    images = generate(backbone, merged, [pair.prompt for pair in pairs], [0, 1], sampling)
+    images = sample_loras(backbone, merged, [pair.prompt for pair in pairs], [0, 1], sampling)
     expected = score_attributes(classifier, images, [truth_of(pair) for pair in pairs])
     assert metrics == pytest.approx(means(expected))
     assert torch.allclose(grid, tile_images(images[:, 0], columns=8), atol=1e-4)

@@ -114,7 +114,7 @@ def _score(grid: Grid, method: str, metric: ImageMetric) -> Score:
     values = grid.values(method, metric)
     bounds = [metric(image) for image in grid.images(method)]
     return Score(
-        estimate=grid.estimate(values),
+        estimate=grid.estimate(values, shares=True),
         low=_mean([bound.low for bound in bounds]),
         high=_mean([bound.high for bound in bounds]),
         decided=int((~np.isnan(values)).sum()),
@@ -156,7 +156,7 @@ def _pair_score(
     for index, value in values.items():
         cells[*index, 0] = value
     low, high = (_mean([bound[side] for bound in bounds.values()]) for side in (0, 1))
-    return Score(grid.estimate(cells), low, high, int((~np.isnan(cells)).sum()), len(values))
+    return Score(grid.estimate(cells, shares=True), low, high, int((~np.isnan(cells)).sum()), len(values))
 
 
 def _sizes(pairs: Iterable[list[ImageScore]]) -> list[int]:

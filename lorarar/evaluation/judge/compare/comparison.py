@@ -10,7 +10,7 @@ import numpy as np
 
 from lorarar.evaluation.judge.compare.grid import FloatArray, Grid
 from lorarar.evaluation.judge.read.scores import IMAGE_METRICS
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.comparisons import holm, mcnemar, sign_flip, tied_set
 
 COMPARED = ("mars2", "content", "style")

@@ -10,7 +10,7 @@ from lorarar.datasets import AXES
 from lorarar.evaluation.judge.compare.grid import FloatArray, Grid
 from lorarar.evaluation.judge.read.scores import IMAGE_METRICS
 from lorarar.evaluation.judge.trust.gate import AxisGate, CalibrationGate
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import correct_shares, rogan_gladen, rogan_gladen_joint
 
 
@@ -28,7 +28,7 @@ def correct_scores(grid: Grid, method: str, gate: CalibrationGate) -> dict[str, 
     usable = [axis for axis in AXES if _informative(gate.axes[axis]) and not np.isnan(shares[axis]).all()]
     corrected: dict[str, Estimate] = {}
     for axis in usable:
-        apparent = grid.estimate(shares[axis])
+        apparent = grid.estimate(shares[axis], shares=True)
         if apparent is not None:
             corrected[axis] = rogan_gladen(apparent, gate.axes[axis].sensitivity, gate.axes[axis].specificity)
     if len(usable) == len(AXES):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorarar.evaluation.judge.read.scores import ImageMetric, ImageScore
-from lorarar.evaluation.statistics.bootstrap import Estimate, incomplete_crossed_interval
+from lorarar.evaluation.statistics.intervals import Estimate, incomplete_crossed_interval
 
 PairKey = tuple[str, str]
 Slot = tuple[str, int, int]
@@ -51,16 +51,20 @@ class Grid:
             values[index] = math.nan if value is None else value
         return values
 
-    def estimate(self, values: FloatArray) -> Estimate | None:
+    def estimate(self, values: FloatArray, *, shares: bool = False) -> Estimate | None:
         """Estimate the mean of values (contents, styles, slots) with its crossed interval; None if all are NaN.
 
-        With a single content or a single style nothing is known about others, so the bounds are NaN.
+        The slots are a random factor, as contents and styles are. Values of a single slot, such as means of pairs, give
+        an interval over further contents and styles at these seeds. With a single content or a single style nothing is known about others, so the bounds are NaN.
+
+        Args:
+            shares: Whether the values are scores of 0 to 1, see `crossed_interval`.
         """
         if np.isnan(values).all():
             return None
         if not self.generalises:
             return Estimate(float(np.nanmean(values)), math.nan, math.nan)
-        return incomplete_crossed_interval(values, draw_seeds=False)
+        return incomplete_crossed_interval(values, shares=shares)
 
     @property
     def generalises(self) -> bool:

@@ -8,7 +8,7 @@ from lorarar.datasets import Axis
 from lorarar.evaluation.judge.compare.comparison import MethodComparison
 from lorarar.evaluation.judge.read.scores import Counts, ImageScore
 from lorarar.evaluation.judge.trust.consistency import Consistency
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 

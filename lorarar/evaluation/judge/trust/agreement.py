@@ -11,7 +11,7 @@ from pathlib import Path
 from lorarar.datasets import AXES, Axis, Item
 from lorarar.evaluation.judge.read.scores import ImageScore
 from lorarar.evaluation.statistics.agreement import cohen_kappa, krippendorff_alpha, raw_agreement
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 COLUMNS = ("item", "axis", "label", "rater")

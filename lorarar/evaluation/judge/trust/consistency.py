@@ -10,7 +10,7 @@ from lorarar.datasets import AXES, Axis
 from lorarar.evaluation.judge.read.scores import is_yes
 from lorarar.evaluation.judge.records import Question, Verdict
 from lorarar.evaluation.statistics.agreement import cohen_kappa, raw_agreement
-from lorarar.evaluation.statistics.bootstrap import Estimate
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.choice import Resize
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
-from lorarar.storage import EMBEDDED_JUDGE, Table, checked
+from lorarar.storage import EMBEDDED_JUDGE, Table, checked, quiet_libraries
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None
         ValueError: The name is unknown, a path is missing or superfluous, or the weights do not fit.
         OSError: There is no model at the path.
     """
+    quiet_libraries()
     encoder = ENCODERS.find(name).load(path, resize)
     if encoder.name != name:  # results and caches name the encoder, and find its plugin, by this name
         raise ValueError(f"expected an encoder whose name is {name!r}, found {encoder.name!r}: give both one name")

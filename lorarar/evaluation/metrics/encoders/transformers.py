@@ -22,7 +22,7 @@ from transformers import (
 from lorarar.evaluation.metrics.encoders.choice import Resize
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.evaluation.metrics.encoders.resizing import Canvas
-from lorarar.storage import local_path, quiet_libraries, sha256
+from lorarar.storage import local_path, sha256
 
 _CLIP_NORM = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -147,7 +147,6 @@ def load_tower(path: str | Path, resize: Resize) -> Tower:
         OSError: There is no model.
         ValueError: The model has no safetensors.
     """
-    quiet_libraries()
     folder = local_path(path, _HUB_FILES)
     model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     vision = model.config.vision_config
@@ -162,7 +161,6 @@ def load_dinov2(path: str | Path, resize: Resize) -> Dinov2:
         OSError: There is no model.
         ValueError: The model has no safetensors.
     """
-    quiet_libraries()
     folder = local_path(path, _HUB_FILES)
     model: Any = Dinov2Model.from_pretrained(folder, dtype=torch.float32)
     size = min(_DINO_SIZE, model.config.image_size)
@@ -177,7 +175,6 @@ def load_clip(path: str | Path, resize: Resize) -> Clip:
         OSError: There is no model.
         ValueError: The model has no safetensors.
     """
-    quiet_libraries()
     folder = local_path(path, _HUB_FILES)
     model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32)
     vision = model.config.vision_config

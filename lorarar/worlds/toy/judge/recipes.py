@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorarar.storage import InputPath, NonNegativeFloat, PositiveFloat, PositiveInt
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -16,9 +18,9 @@ class Stage:
         learning_rate: Highest rate of AdamW.
     """
 
-    steps: int
-    batch: int
-    learning_rate: float
+    steps: PositiveInt
+    batch: PositiveInt
+    learning_rate: PositiveFloat
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class TinyJudgeConfig:
     """
 
     output: Path
-    base: Path
+    base: InputPath
     runs: Path
-    pairs: int
+    pairs: PositiveInt
     tower: Stage
     judge: Stage
-    rebuilt: float = 0.5
-    held_out_pairs: int = 2000
+    rebuilt: NonNegativeFloat = 0.5
+    held_out_pairs: PositiveInt = 2000
     seed: int = 0

@@ -30,9 +30,9 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
     check_training_pairs(pairs)
     pairs = reconstruct(pairs, config.base / "vae", config.rebuilt, config.seed)
     tower = TowerTraining(model, pairs, config.tower, config.seed)
-    fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu")
+    fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu", stage="train the tower")
     judge = JudgeTraining(model, processor, pairs, rubrics, CURRICULUM, config.judge, config.seed)
-    fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu")
+    fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu", stage="train the judge")
     save_judge(model, processor, config.output)
     write_card(config.output, **judge_facts(config))
     return config.output

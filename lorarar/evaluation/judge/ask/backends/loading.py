@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, RightAnswers, TruthMock, open_replay
 from lorarar.evaluation.judge.records import Answer, Backend, Question, Reply
-from lorarar.storage import EMBEDDED_JUDGE, Table
+from lorarar.storage import EMBEDDED_JUDGE, Table, quiet_libraries
 
 _NOISE = {"sensitivity": float, "specificity": float, "position_bias": float, "seed": int}
 
@@ -57,6 +57,7 @@ def _open_tiny(rest: str, settings: BackendSettings) -> Backend:
 def _open_transformers(rest: str, settings: BackendSettings) -> Backend:
     if not rest:
         raise _wrong_form("transformers:")
+    quiet_libraries()
     from lorarar.evaluation.judge.ask.backends.transformers import open_transformers
 
     return open_transformers(rest, answer=settings.answer, device=settings.device)
@@ -68,9 +69,7 @@ def _open_openai(rest: str, settings: BackendSettings) -> Backend:
         raise _wrong_form(f"openai:{rest}")
     from lorarar.evaluation.judge.ask.backends.openai import open_openai
 
-    return open_openai(
-        model, url, answer=settings.answer, concurrency=settings.concurrency, recorded=settings.recorded
-    )
+    return open_openai(model, url, answer=settings.answer, concurrency=settings.concurrency, recorded=settings.recorded)
 
 
 def _open_mock(rest: str, settings: BackendSettings) -> Backend:

@@ -243,3 +243,15 @@ def test_settings_come_with_the_name(checkpoints: dict[str, Path]) -> None:
         open_backend(f"{name}&threads=2")
     with pytest.raises(ValueError, match="expected a dtype of"):
         open_backend(f"transformers:{checkpoints['llava']}?dtype=int8")
+
+
+def test_the_identity_names_the_device_that_auto_takes(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    automatic = open_backend(f"transformers:{checkpoints['llava']}").identity
+    assert (automatic["device"], automatic["dtype"]) == ("cpu", "fp32")
+    assert automatic == TransformersBackend(str(checkpoints["llava"]), device="cpu").identity
+    with pytest.raises(ValueError, match="expected a device of this machine .*, found 'cuda'"):
+        TransformersBackend(str(checkpoints["llava"]), device="cuda")

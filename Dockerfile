@@ -1,0 +1,28 @@
+# lorarar with the embedded default, on a CPU unless another index is given:
+#     docker build -t lorarar .
+#     docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" lorarar merge content.safetensors style.safetensors -o merged.safetensors
+FROM python:3.11-slim
+
+# PyTorch's index of CPU builds. `--build-arg TORCH_INDEX=` takes the default package index, whose Linux build is for CUDA.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/lorarar
+COPY Makefile pyproject.toml setup.py constraints.txt README.md LICENSE ./
+COPY lorarar lorarar
+COPY configs configs
+COPY data data
+# The user below cannot write byte code here, so it is compiled now.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    make install TORCH_INDEX="$TORCH_INDEX" && .venv/bin/python -m compileall -q lorarar
+
+RUN useradd --create-home lorarar && mkdir /work && chown lorarar /work
+USER lorarar
+# Any user can run the image, so caches go where any user can write.
+ENV HOME=/tmp
+WORKDIR /work
+ENTRYPOINT ["/opt/lorarar/.venv/bin/lorarar"]
+CMD ["--help"]

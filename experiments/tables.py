@@ -1,0 +1,319 @@
+"""Tables of the README and of docs/results, made from the results of the experiments.
+
+python experiments/tables.py            # fill them in
+python experiments/tables.py --check    # exit with 1 if a page differs from the results
+
+A table stands between two marks, <!-- NAME --> and <!-- /NAME -->, on lines of their own, where NAME is a key of
+`TABLES`; a number in a sentence stands between such marks without a line break, where NAME is a key of `NUMBERS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
+OURS = "our network"
+# Names of rows that the results keep from the day of their run, and what the pages call them.
+LABELS = {
+    "direct": "sum (`direct`)",
+    "words": "text-guided",
+    "our network, then words": "our network, then text-guided",
+    "ZipLoRA told the words": "ZipLoRA with true descriptions",
+    "our network shown another pair": "our network, given another pair's LoRAs",
+}
+SHORT = (OURS, "ZipLoRA, tuned", "constant per layer", "two scalars", "TIES", "direct")
+GATES = {
+    "reconstructions against renders: joint": "reconstructions minus renders: joint",
+    "base on its own captions: category": "base, its own captions: category",
+    "content LoRA over the base: content": "content LoRA minus base: content",
+    "style LoRA over the base: style": "style LoRA minus base: style",
+    "truth-fitted over direct: joint": "truth-fitted minus sum: joint",
+    "truth-fitted over direct: strict": "truth-fitted minus sum: strict",
+    "truth-fitted over constant: joint": "truth-fitted minus constant: joint",
+    "truth-fitted over constant: strict": "truth-fitted minus constant: strict",
+}
+
+
+def read(name: str) -> Any:
+    """Read a result of an experiment."""
+    return json.loads((HERE / name).read_text(encoding="utf-8"))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def interval(value: dict[str, Any], form: str = ".3f") -> str:
+    """Return a mean with its 95 % interval, "0.932 [0.871, 0.984]", with spaces at which no line breaks."""
+    return f"{value['mean']:{form}} [{value['low']:{form}}, {value['high']:{form}}]".replace(" ", "\u00a0")
+
+
+def duration(seconds: float) -> str:
+    """Return a time with two digits: "8.5 ms" or "4.9 s"."""
+    value, unit = (seconds * 1000, "ms") if seconds < 0.5 else (seconds, "s")
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+
+
+def minus(results: dict[str, Any], first: str, second: str) -> str:
+    """Return the paired difference of the joint scores of two rows; a star marks what Holm's correction leaves."""
+    for each in results["compared"]["joint"]:
+        if (each["first"], each["second"]) == (first, second):
+            return interval(each, "+.3f") + (" *" if each["differs"] else "")
+    return ""
+
+
+def is_reference(method: dict[str, Any]) -> bool:
+    """Tell whether a row of the main table looks at the truth, or merges nothing."""
+    kinds = ("base", "content", "style", "truth", "joint")
+    return method["kind"] in kinds or bool(method["settings"].get("true_descriptions"))
+
+
+def row_label(results: dict[str, Any], name: str) -> str:
+    """Return the label of a row: bold if tied with the best, scores of training seeds in brackets."""
+    label = LABELS.get(name, name)
+    if name in results["tied_with_the_best"]:
+        label = f"**{label}**"
+    seeds = results["methods"][name].get("joint_of_training_seeds", [])
+    return f"{label} ({', '.join(f'{value:.3f}'[1:] for value in seeds)})" if len(seeds) > 1 else label
+
+
+def main_table() -> str:
+    """Return every row of the main experiment, references and ceilings last."""
+    results, times = read("main/results.json"), read("main/times.json")
+    judged = results["judge"]["methods"]
+    ranked = sorted(results["methods"], key=lambda name: -results["methods"][name]["joint"]["mean"])
+    references = [name for name in ranked if is_reference(results["methods"][name])]
+
+    def cells(name: str) -> list[str]:
+        method = results["methods"][name]
+        return [
+            row_label(results, name),
+            f"{method['content']['mean']:.3f}",
+            f"{method['style']['mean']:.3f}",
+            interval(method["joint"]),
+            f"{method['strict']['mean']:.3f}",
+            minus(results, OURS, name),
+            str(len(method.get("tried") or []) or ""),
+            duration(times[name]["merge_seconds"]) if name in times else "",
+            f"{judged[name]['mars2']:.3f}",
+        ]
+
+    header = ("method", "content", "style", "joint", "strict", f"{OURS} minus this, joint", "tried", "time", "judge")
+    rows = [cells(name) for name in ranked if name not in references]
+    rows += [["*references and ceilings*", *[""] * 8], *(cells(name) for name in references)]
+    return table(header, rows)
+
+
+def short_table() -> str:
+    """Return the six rows of the README: time, joint score, and joint score with LoRAs of mixed strengths."""
+    results, times = read("main/results.json"), read("main/times.json")
+    mixed = read("ablations/mixed/results.json")
+    in_mixed = {"ZipLoRA, tuned": "ZipLoRA"}
+    rows = []
+    for name in SHORT:
+        other = mixed["methods"][in_mixed.get(name, name)]
+        time = duration(times[name]["merge_seconds"])
+        label = LABELS.get(name, name)
+        rows.append(
+            (
+                f"**{label}**" if name == OURS else label,
+                time,
+                interval(results["methods"][name]["joint"], ".2f"),
+                interval(other["joint"], ".2f"),
+            )
+        )
+    return table(("method", "time for a pair", "joint score", "joint score, LoRAs of mixed strengths"), rows)
+
+
+def quality_table(folder: str, ours: str) -> Callable[[], str]:
+    """Return a function that makes the table of a further quality benchmark, the best joint score first."""
+
+    def make() -> str:
+        results = read(f"{folder}/results.json")
+        ranked = sorted(results["methods"], key=lambda name: -results["methods"][name]["joint"]["mean"])
+        rows = []
+        for name in ranked:
+            method = results["methods"][name]
+            rows.append(
+                (
+                    row_label(results, name),
+                    f"{method['content']['mean']:.3f}",
+                    f"{method['style']['mean']:.3f}",
+                    interval(method["joint"]),
+                    f"{method['strict']['mean']:.3f}",
+                    minus(results, ours, name),
+                    str(len(method.get("tried") or []) or ""),
+                )
+            )
+        return table(("method", "content", "style", "joint", "strict", f"{ours} minus this, joint", "tried"), rows)
+
+    return make
+
+
+def gates_table() -> str:
+    """Return the gates of the toy world."""
+    rows = []
+    for gate in read("gates/results.json")["gates"]:
+        value = f"{gate['value']:.3f}" if gate["low"] is None else interval(gate | {"mean": gate["value"]})
+        name = GATES.get(gate["name"], gate["name"])
+        rows.append((name, value, f"{gate['bound']:g}", "yes" if gate["met"] else "no"))
+    return table(("gate", "value", "at least", "met"), rows)
+
+
+def speedup_table() -> str:
+    """Return how much longer optimising coefficients takes than predicting them."""
+    results = read("speedup/results.json")
+    named = {"paper": "LoRA.rar's network", "ours": OURS}
+    rows = [
+        (named[name], duration(network["seconds"]), f"{network['times_faster']:,.0f}")
+        for name, network in results["networks"].items()
+    ]
+    rows.append((f"ZipLoRA, {results['config']['steps']} steps", duration(results["ziplora"]["seconds"]), "1"))
+    return table(("from loaded LoRAs to coefficients", "time", "ZipLoRA takes, times"), rows)
+
+
+def merge_table() -> str:
+    """Return how much faster and smaller a merge is than the dense formulation."""
+    ratios = read("merge/results.json")["devices"]["cpu"]["ratios"]
+    named = {"direct": "sum (`direct`)", "network": "LoRA.rar's network"}
+    rows = [(named[name], f"{each['seconds']:.1f}", f"{each['extra_bytes']:.1f}") for name, each in ratios.items()]
+    return table(("two rank-64 SDXL LoRAs", "times faster than dense", "times less extra memory"), rows)
+
+
+def training_table() -> str:
+    """Return how much faster a training step is than the released formulation."""
+    rows = []
+    for line in (HERE / "training_speed/results.jsonl").read_text(encoding="utf-8").splitlines():
+        result = json.loads(line)
+        config, ratios = result["config"], result["ratios"]
+        checkpointing = "yes" if config["gradient_checkpointing"] else "no"
+        rows.append(
+            (
+                f"{config['pairs']} x {config['images']}",
+                checkpointing,
+                f"{ratios['seconds']:.2f}",
+                f"{ratios['extra_bytes']:.2f}",
+                f"{result['gradient_difference']:.0e}",
+            )
+        )
+    header = ("pairs x images", "checkpointing", "times faster", "times less extra memory", "gradients differ by")
+    return table(header, rows)
+
+
+def zoo_table() -> str:
+    """Return how much faster many LoRAs train in one batch than one by one with peft."""
+    images = (4, 1)  # images a step of the two lines, see experiments/zoo/run.sh
+    lines = (HERE / "zoo/results.jsonl").read_text(encoding="utf-8").splitlines()
+    results = [json.loads(line) for line in lines]
+    rows = [(str(n), str(r["group"]), f"{r['ratio']:.1f}") for n, r in zip(images, results, strict=True)]
+    return table(("images a step", "LoRAs in one batch", "times faster"), rows)
+
+
+def words_table() -> str:
+    """Return the validation scores of the network that was trained from descriptions alone."""
+    header = read("words/results.json")
+    cells = [f"{float(header[f'validation/{name}']):.3f}" for name in ("content", "style", "joint", "strict")]
+    return table(("trained on", "content", "style", "joint", "strict"), [("concepts in words, no given image", *cells)])
+
+
+def judge_table() -> str:
+    """Return the rates of the embedded judge, on renders and on generated images."""
+    results = read("judge/results_test.json")
+    renders, agreement = results["renders"]["embedded"], results["generated"]["agreement"]
+
+    def rate(value: list[float]) -> str:
+        return interval(dict(zip(("mean", "low", "high"), value, strict=False)))
+
+    named = {
+        "sensitivity": "renders: sensitivity",
+        "specificity": "renders: specificity",
+        "near_specificity": "renders: specificity where one attribute differs",
+        "degenerate_accepts": "renders: blanks, noise, cards and collages accepted",
+    }
+    axes = ("content", "style")
+    rows = [(label, *(rate(renders[axis][key]) for axis in axes)) for key, label in named.items()]
+    rows.append(("renders: AUC", *(f"{renders[axis]['auc']:.3f}" for axis in axes)))
+    others = {
+        "kappa": "generated images: kappa with the classifier",
+        "yes_to_right": "generated images: yes to right ones",
+        "yes_to_wrong": "generated images: yes to wrong ones",
+    }
+    rows += [(label, *(rate(agreement[axis][key]) for axis in axes)) for key, label in others.items()]
+    return table(("", *axes), rows)
+
+
+def statistics_table() -> str:
+    """Return the coverage of nominal 95 % intervals by the units that are resampled."""
+    units = ("images", "pairs", "crossed", "crossed with seeds")
+    rows = [
+        (effects, design, *(f"{cells[unit]:.3f}" for unit in units))
+        for effects, designs in read("statistics/results.json")["coverage"].items()
+        for design, cells in designs.items()
+    ]
+    header = ("simulated scores", "design", "images", "pairs", "contents x styles", "contents x styles x seeds")
+    return table(header, rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "main": main_table,
+    "rows": short_table,
+    "mixed": quality_table("ablations/mixed", OURS),
+    "normalised": quality_table("ablations/normalised", OURS),
+    "wide": quality_table("any_width/wide", "our network, as it is"),
+    "transformer": quality_table("any_width/transformer", "our network, tuned here"),
+    "gates": gates_table,
+    "speedup": speedup_table,
+    "merge": merge_table,
+    "training": training_table,
+    "zoo": zoo_table,
+    "words": words_table,
+    "judge": judge_table,
+    "statistics": statistics_table,
+}
+
+
+NUMBERS: dict[str, Callable[[], str]] = {
+    "ratio": lambda: f"{read('speedup/results.json')['networks']['ours']['times_faster']:,.0f}",
+}
+
+
+def filled(text: str) -> str:
+    """Return a page with the tables and numbers between their marks made anew."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- {name} -->\n{TABLES[name]()}\n<!-- /{name} -->" if name in TABLES else match[0]
+
+    def replace_number(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- {name} -->{NUMBERS[name]()}<!-- /{name} -->" if name in NUMBERS else match[0]
+
+    text = re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", replace, text, flags=re.S)
+    return re.sub(r"<!-- (\w+) -->[^\n]*?<!-- /\1 -->", replace_number, text)
+
+
+def main() -> None:
+    """Fill the pages, or check them."""
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    stale = [page for page, text in texts.items() if filled(text) != text]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            names = ", ".join(page.relative_to(ROOT).as_posix() for page in stale)
+            raise SystemExit(f"expected the tables of the results, found others in {names}: run experiments/tables.py")
+        return
+    for page in stale:
+        page.write_text(filled(texts[page]), encoding="utf-8")
+        print(page.relative_to(ROOT).as_posix())
+
+
+if __name__ == "__main__":
+    main()

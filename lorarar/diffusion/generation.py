@@ -1,0 +1,182 @@
+"""Generation: images of a prompt by a base and LoRAs, in memory or as files."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from torch import Tensor
+
+from lorarar.datasets import save_image, to_bytes
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.loading import load_backbone
+from lorarar.diffusion.sampling import Sampler, sample_composed, sample_loras
+from lorarar.diffusion.settings import Sampling
+from lorarar.formats import load_all
+from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
+from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
+from lorarar.storage import track
+
+if TYPE_CHECKING:
+    from lorarar.hypernetwork import Network
+
+
+_STYLE = "margin: 2px; min-width: 96px; image-rendering: pixelated"  # images of the toy world are 32 pixels wide
+
+
+class Images(list[Image.Image]):
+    """A list of images that a notebook shows in a row."""
+
+    def _repr_html_(self) -> str:
+        return "".join(f'<img src="data:image/png;base64,{_png(image)}" style="{_STYLE}">' for image in self)
+
+
+def generate(
+    base: str | Path | Backbone,
+    loras: LoRA | str | Path | Sequence[LoRA | str | Path] = (),
+    *,
+    prompt: str,
+    seeds: Sequence[int] = (0,),
+    steps: int = 50,
+    guidance: float = 5.0,
+    merger: str | None = None,
+    network: str | Path | Network | None = None,
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    device: str = "auto",
+    dtype: str = "fp32",
+) -> Images:
+    """Generate one image of a prompt for each seed, from a base model and any number of LoRAs.
+
+    Args:
+        base: Folder or hub id of a diffusers model, or a backbone from `lorarar.diffusion.load_backbone`, which is then
+            loaded once for many calls.
+        loras: LoRAs, or their paths or hub ids; one alone needs no list. None of them gives the base's own images.
+            Several are merged as by `lorarar.merge`, or composed while sampling by a merger of the kind "runtime".
+        prompt: Prompt of all images.
+        seeds: Seed of each image. The same seed gives the same starting noise on every device.
+        steps: Steps of the base's scheduler.
+        guidance: Scale of classifier-free guidance; 1 is without guidance.
+        merger: A name in `lorarar.MERGERS`; see `lorarar.merge`.
+        network: A trained merger; see `lorarar.merge`.
+        weights: LoRA weight of each LoRA; None is 1 for all.
+        options: Own settings of the merger.
+        device: "cpu", "cuda", "mps", or "auto" for the best that is present.
+        dtype: What the base computes in: "fp32", "fp16" or "bf16".
+
+    Returns:
+        The images, RGB, in the order of the seeds.
+
+    Raises:
+        FileNotFoundError: There is no base model.
+        FormatError: A LoRA file cannot be read.
+        ValueError: A LoRA does not fit the base, the LoRAs do not fit each other, or an argument is out of its range.
+
+    Examples:
+        >>> images = generate("data/embedded/base", merged, prompt="a sks cat")  # doctest: +SKIP
+        >>> images[0].save("cat.png")  # doctest: +SKIP
+    """
+    given = [loras] if isinstance(loras, LoRA | str | Path) else list(loras)
+    request = MergeRequest(merger=merger, network=network, weights=weights, options=options or {}, device=device)
+    sample = open_sampler(base, given, Sampling(steps, guidance), request, dtype=dtype)
+    return Images(
+        Image.fromarray(to_bytes(sample(prompt, [seed])[0])) for seed in track(seeds, "sample", unit="images")
+    )
+
+
+def generate_files(
+    base: str | Path | Backbone,
+    loras: Sequence[LoRA | str | Path],
+    prompt: str,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    output: Path,
+    request: MergeRequest | None = None,
+    *,
+    dtype: str = "fp32",
+) -> list[Path]:
+    """Write `output/<seed>.png` for each seed.
+
+    Args:
+        base, loras, request, dtype: See `open_sampler`.
+        prompt: One prompt for all images.
+        seeds: Seeds of the starting noise.
+        sampling: Steps and guidance.
+        output: Folder for the images.
+
+    Returns:
+        The images' paths, in the order of the seeds.
+
+    Raises:
+        FormatError, FileNotFoundError, ValueError: As `open_sampler`.
+    """
+    sample = open_sampler(base, loras, sampling, request, dtype=dtype)
+    output.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for seed in track(seeds, "sample", unit="images"):
+        paths.append(output / f"{seed}.png")
+        save_image(sample(prompt, [seed])[0], paths[-1])
+    return paths
+
+
+def open_sampler(
+    base: str | Path | Backbone,
+    loras: Sequence[LoRA | str | Path],
+    sampling: Sampling,
+    request: MergeRequest | None = None,
+    *,
+    dtype: str = "fp32",
+) -> Sampler:
+    """Load a base and LoRAs, merged where there are several, once for many prompts.
+
+    Args:
+        base: Folder or hub id of the base model, or a loaded one.
+        loras: LoRAs, or their paths or hub ids: none for the base alone.
+        sampling: Steps and guidance.
+        request: How several LoRAs are merged; None merges as `lorarar.mergers.combine` does by default. Mergers of the
+            kind "runtime" act while sampling; the others merge in memory first.
+        dtype: What the base computes in: fp32, fp16 or bf16; a loaded one keeps its own.
+
+    Returns:
+        A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
+
+    Raises:
+        FormatError: A LoRA's file cannot be read.
+        FileNotFoundError: There is no base model.
+        ValueError: The LoRAs do not fit the base, each other or the merger.
+    """
+    request = request or MergeRequest()
+    local = not isinstance(base, Backbone) and Path(base).expanduser().is_dir()
+    loaded = load_all(loras, str(base) if loras and local else None)
+    loaded, runtime = _prepare(loaded, request)
+    if isinstance(base, Backbone):
+        backbone = base
+    else:
+        backbone = load_backbone(base, device=request.device, dtype=torch_dtype(dtype))
+
+    def sample(prompt: str, seeds: Sequence[int]) -> Tensor:
+        if runtime:
+            return sample_composed(backbone, loaded, runtime, prompt, seeds, sampling, request.options)
+        return sample_loras(backbone, [loaded[0] if loaded else None], [prompt], seeds, sampling)[0]
+
+    return sample
+
+
+def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merger | None]:
+    """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
+    row = MERGERS.get(request.merger or "")
+    if row and row.kind == "runtime":
+        return weight_loras(loras, input_weights(loras, request.weights)), row
+    if len(loras) > 1 or request.merger or request.network or request.weights:
+        return [combine(loras, request).lora], None
+    return loras, None
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,156 @@
+"""Choice: the method that merges LoRAs, its network, and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lorarar.hypernetwork import Network, kinds_of, load_network, open_network, shipped_network
+from lorarar.lora import InputWeights, LoRA, check_same_shapes, input_weights
+from lorarar.lora.families import check_same_family
+from lorarar.mergers.request import MergeRequest
+from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, find_merger
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Method of a merge, with all that is known before the work.
+
+    Attributes:
+        method: The merger's row of the table.
+        weights: Weights of the inputs.
+        options: Options of the method, defaults included.
+        network: The learned merger; None for other methods.
+        notes: Notes for the user, such as why a default was taken.
+    """
+
+    method: Merger
+    weights: InputWeights
+    options: Options
+    network: Network | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
+    """Return the method that a request names, else the default for the LoRAs' family, after all checks.
+
+    Args:
+        loras: The LoRAs to merge.
+        request: How to merge.
+
+    Raises:
+        FormatError: The file of the learned merger cannot be read.
+        ValueError: The LoRAs do not fit each other or the method, or the request is inconsistent.
+    """
+    if not loras:
+        raise ValueError("expected at least one LoRA to merge, found none")
+    check_same_family(loras)
+    check_same_shapes(loras)
+    method, network, notes = _method(loras, request)
+    notes = [*notes, *_check_kinds(method, loras, request.kinds)]
+    _check_order(method, loras, request.kinds)
+    weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
+    return Choice(method, weights, method.settings(request.options), network, tuple(notes))
+
+
+_Found = tuple[Merger, "Network | None", list[str]]
+
+
+def _method(loras: Sequence[LoRA], request: MergeRequest) -> _Found:
+    """Return the method, its network, and why a default was taken."""
+    request.check()
+    if request.network:
+        network = open_network(request.network)
+        return MERGERS[network.kind], network, []
+    if request.merger:
+        return _closed_form_or_optimised(request.merger), None, []
+    return _default_choice(loras)
+
+
+def _default_choice(loras: Sequence[LoRA]) -> _Found:
+    """Choose the network that is shipped for the LoRAs' family where it predicts some of their layers, else the sum."""
+    family = family_of(loras)
+    path = shipped_network(family)
+    network = load_network(path) if path else None
+    if network and _takes(MERGERS[network.kind], len(loras)) and network.predicted(loras):
+        return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
+    reason = "the one shipped for their family does not predict their layers" if network else "none is shipped for them"
+    note = (
+        f"summed the LoRAs (direct): no network was given, and {reason}; give one as `network` (`lorarar train` trains "
+        "one)"
+    )
+    return MERGERS["direct"], None, [note]
+
+
+def _takes(method: Merger, count: int) -> bool:
+    """Return whether a learned merger merges so many LoRAs."""
+    return count == 2 if method.pairs_only else count > 1
+
+
+def _closed_form_or_optimised(name: str) -> Merger:
+    method = MERGERS[find_merger(name).name]
+    if method.kind == "runtime":
+        raise ValueError(
+            f"expected a merger whose result a file can hold, found {name}, which acts while sampling: use it in "
+            "`lorarar generate` (lorarar.generate), or merge with another method"
+        )
+    if method.learned:
+        raise ValueError(
+            f"expected a method without a network, found {name}: give its trained merger as `network` instead"
+        )
+    return method
+
+
+def check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
+    """Check that a method that optimises each pair has an optimiser, and that no other method has one.
+
+    Raises:
+        ValueError: The optimiser is missing, or would be ignored.
+    """
+    if method.pair and optimiser is None:
+        raise ValueError(
+            f"{method.name} optimises each pair with a base model and the concepts' {method.pair.needs}, and none is "
+            "loaded here: merge with it by `lorarar merge`, in Python by lorarar.merge"
+        )
+    if optimiser is not None and not method.pair:
+        names = ", ".join(name for name, row in MERGERS.items() if row.pair)
+        raise ValueError(f"expected an optimiser for {names} alone, found one for {method.name}: drop it")
+
+
+def _check_kinds(method: Merger, loras: Sequence[LoRA], kinds: Sequence[str] | None) -> list[str]:
+    """Refuse kinds that the method would ignore; return a note on the kinds of three or more LoRAs."""
+    if not method.takes_kinds:
+        if kinds:
+            raise ValueError(
+                f"expected `kinds` only with a network that takes any number of LoRAs, found {method.name}: drop them"
+            )
+        return []
+    return [f"merged as {', '.join(kinds or kinds_of(loras))}"] if len(loras) > 2 else []
+
+
+def _check_order(method: Merger, loras: Sequence[LoRA], kinds: Sequence[str] | None) -> None:
+    """Refuse a style before a content, as their files state it, where the method distinguishes the two."""
+    stated = [lora.metadata.get("kind") for lora in loras]
+    if stated == ["style", "content"] and not kinds and (method.learned or method.pairs_only):
+        raise ValueError(
+            f"expected the content before the style, found the style {loras[0].name} before the content "
+            f"{loras[1].name}, as the files say: swap the two"
+        )
+
+
+def check_has_coefficients(method: Merger) -> None:
+    """Check that a method works by coefficients, which a file can hold.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if method.kind != "coefficients":
+        raise ValueError(
+            f"expected a merger with coefficients to save, found {method.name}, which works on the entries of "
+            "the deltas: drop `save_coefficients`"
+        )
+
+
+def family_of(loras: Sequence[LoRA]) -> str:
+    """Return the family of the first LoRA that has one, or ""."""
+    return next((lora.family for lora in loras if lora.family), "")

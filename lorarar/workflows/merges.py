@@ -1,0 +1,173 @@
+"""Merges of LoRAs in memory and of files, by any merger, also by those that optimise each pair on a base model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorarar.formats import load_all
+from lorarar.lora import LoRA
+from lorarar.mergers import (
+    FileMerge,
+    MergeRequest,
+    MergeSummary,
+    PairInputs,
+    check_outputs,
+    combine,
+    merge_files,
+    merge_metadata,
+)
+
+if TYPE_CHECKING:
+    from lorarar.hypernetwork import Network
+    from lorarar.training import PairOptimiser
+
+
+def merge(
+    *loras: LoRA | str | Path | Sequence[LoRA | str | Path],
+    merger: str | None = None,
+    network: str | Path | Network | None = None,
+    kinds: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
+    blocks: Mapping[str, float | Sequence[float]] | None = None,
+    text_encoder: float | Sequence[float] | None = None,
+    options: Mapping[str, float] | None = None,
+    rank: int | None = None,
+    energy: float | None = None,
+    base: str | Path | None = None,
+    content_images: str | Path | None = None,
+    style_images: str | Path | None = None,
+    content_prompt: str | None = None,
+    style_prompt: str | None = None,
+    content_description: str = "",
+    style_description: str = "",
+    init: str | Path | Network | None = None,
+    runs: str | Path | None = None,
+    device: str = "auto",
+) -> LoRA:
+    """Merge LoRAs of one base model into one LoRA.
+
+    A layer's delta is B A, with B (out, rank) and A (rank, in). Mergers with coefficients scale its columns by a vector
+    (in,) for each LoRA, so the result is an ordinary LoRA whose rank is the sum of the ranks. `lorarar.mergers.combine`
+    returns the coefficients, the errors of a truncation and the notes too.
+
+    Args:
+        loras: One or more LoRAs, paths or hub ids, one by one or in a list. Two are a content and a style.
+        merger: A name in `lorarar.MERGERS`. None takes `network`, else the network that is shipped for the LoRAs'
+            family, else "direct", the sum.
+        network: A trained merger: a file, a folder that `save_pretrained` wrote, a hub id or a loaded network.
+        kinds: "content" or "style" for each LoRA, for networks that take any number; None takes what the files state.
+        weights: LoRA weight of each LoRA; None is 1 for all.
+        blocks: Beginning of a layer path -> weight of these layers, one number or one for each LoRA.
+        text_encoder: Weight of the text encoders' layers, one number or one for each LoRA.
+        options: Own settings of the merger, such as {"density": 0.3}.
+        rank: Largest rank of a merged layer; None keeps the full rank.
+        energy: Share of each layer's squared norm to keep, 0 to 1; its rank is the smallest that keeps it.
+        base: The base model: its folder or file, for LoRAs whose deltas depend on it (DoRA, IA3, OFT, GLoRA), or its
+            folder or hub id, for mergers that optimise each pair, which take the next arguments too.
+        content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch" and "cat".
+        content_prompt, style_prompt: Prompt that each LoRA was trained with; None takes its trigger words.
+        content_description, style_description: Descriptions that the base understands, for "text_guided".
+        init: A trained merger whose coefficients the optimisation starts from; None starts from 1.
+        runs: Folder for checkpoints, from which an interrupted optimisation resumes; None keeps none.
+        device: "cpu", "cuda", "mps", or "auto" for the best that is present.
+
+    Returns:
+        The merged LoRA on the CPU. Its metadata says how it was made, and `lorarar.save` writes it to the file.
+
+    Raises:
+        FormatError: A file cannot be read.
+        FileNotFoundError: There is no base model, no image, or no LoRA or network of this name on the hub.
+        ValueError: The LoRAs do not fit each other or the merger, or an argument is unknown, missing or out of its
+            range.
+
+    Examples:
+        >>> merged = merge("content.safetensors", "style.safetensors", weights=[1, 0.8])  # doctest: +SKIP
+        >>> merged = merge([content, style], merger="ties", options={"density": 0.3}, rank=16)  # doctest: +SKIP
+    """
+    pair = PairInputs(
+        content_images=_path(content_images),
+        style_images=_path(style_images),
+        content_prompt=content_prompt,
+        style_prompt=style_prompt,
+        content_description=content_description,
+        style_description=style_description,
+        init=init,
+        runs=_path(runs),
+    )
+    request = MergeRequest(
+        merger=merger,
+        network=network,
+        kinds=kinds,
+        weights=weights,
+        blocks=blocks or {},
+        text_encoder=text_encoder,
+        options=options or {},
+        rank=rank,
+        energy=energy,
+        base=base,
+        pair=pair,
+        device=device,
+    )
+    return _merge(_in_one_list(loras), request)
+
+
+def merge_to_file(job: FileMerge) -> MergeSummary:
+    """Merge LoRA files into one file, by any merger.
+
+    Mergers that optimise each pair keep checkpoints, from which an interrupted merge resumes; their folder is deleted
+    once the result is written.
+
+    Args:
+        job: Files, output and how they are merged.
+
+    Returns:
+        As `lorarar.mergers.merge_files`.
+
+    Raises:
+        FileNotFoundError: There is no base model, or a folder holds no images.
+        FormatError: A file cannot be read or written.
+        ValueError: Something is missing, or is given to a merger that does not use it.
+    """
+    check_outputs(job)
+    optimiser = _open_optimiser(job.request)
+    if optimiser is None:
+        return merge_files(job)
+    summary = merge_files(job, optimiser, optimiser.facts())
+    optimiser.finish()
+    return summary
+
+
+def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
+    optimiser = _open_optimiser(request)
+    inputs = load_all(loras, request.weights_base)
+    merged = combine(inputs, request, optimiser)
+    metadata = merge_metadata(inputs, merged, facts=optimiser.facts() if optimiser else {})
+    names = [Path(lora.name).stem for lora in inputs]
+    metadata = {**merged.lora.metadata, **metadata}  # the former names the plugins
+    return replace(merged.lora, metadata=metadata, name=" + ".join(names) if all(names) else "")
+
+
+def _open_optimiser(request: MergeRequest) -> PairOptimiser | None:
+    """Return the optimiser of a request, which is checked; None for a merger that needs none."""
+    request.check()
+    request.check_pair()
+    if not request.optimises:
+        return None
+    from lorarar.training import PairOptimiser  # here, since most merges need no base model
+
+    return PairOptimiser(str(request.base), request.pair, request.device)
+
+
+def _in_one_list(loras: Sequence[LoRA | str | Path | Sequence[LoRA | str | Path]]) -> list[LoRA | str | Path]:
+    """Return LoRAs that were given one by one or in a list."""
+    together: list[LoRA | str | Path] = []
+    for given in loras:
+        together += [given] if isinstance(given, LoRA | str | Path) else given
+    return together
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
