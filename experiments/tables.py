@@ -57,10 +57,12 @@ def interval(value: dict[str, Any], form: str = ".3f") -> str:
     return f"{value['mean']:{form}} [{value['low']:{form}}, {value['high']:{form}}]".replace(" ", "\u00a0")
 
 
-def duration(seconds: float) -> str:
-    """Return a time with two digits: "8.5 ms" or "4.9 s"."""
-    value, unit = (seconds * 1000, "ms") if seconds < 0.5 else (seconds, "s")
-    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+def relative_time(times: dict[str, Any], name: str) -> str:
+    """Return the time of a row's merge as a multiple of the sum's: "1.0" or "580"."""
+    if name not in times:
+        return ""
+    ratio = times[name]["merge_seconds"] / times["direct"]["merge_seconds"]
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
 def minus(results: dict[str, Any], first: str, second: str) -> str:
@@ -103,11 +105,11 @@ def main_table() -> str:
             f"{method['strict']['mean']:.3f}",
             minus(results, OURS, name),
             str(len(method.get("tried") or []) or ""),
-            duration(times[name]["merge_seconds"]) if name in times else "",
+            relative_time(times, name),
             f"{judged[name]['mars2']:.3f}",
         ]
 
-    header = ("method", "content", "style", "joint", "strict", f"{OURS} minus this, joint", "tried", "time", "judge")
+    header = ("method", "content", "style", "joint", "strict", f"{OURS} minus this, joint", "tried", "time, sum = 1", "judge")
     rows = [cells(name) for name in ranked if name not in references]
     rows += [["*references and ceilings*", *[""] * 8], *(cells(name) for name in references)]
     return table(header, rows)
@@ -121,17 +123,16 @@ def short_table() -> str:
     rows = []
     for name in SHORT:
         other = mixed["methods"][in_mixed.get(name, name)]
-        time = duration(times[name]["merge_seconds"])
         label = LABELS.get(name, name)
         rows.append(
             (
                 f"**{label}**" if name == OURS else label,
-                time,
+                relative_time(times, name),
                 interval(results["methods"][name]["joint"], ".2f"),
                 interval(other["joint"], ".2f"),
             )
         )
-    return table(("method", "time for a pair", "joint score", "joint score, LoRAs of mixed strengths"), rows)
+    return table(("method", "time for a pair, sum = 1", "joint score", "joint score, LoRAs of mixed strengths"), rows)
 
 
 def quality_table(folder: str, ours: str) -> Callable[[], str]:
@@ -174,11 +175,11 @@ def speedup_table() -> str:
     results = read("speedup/results.json")
     named = {"paper": "LoRA.rar's network", "ours": OURS}
     rows = [
-        (named[name], duration(network["seconds"]), f"{network['times_faster']:,.0f}")
+        (named[name], f"{network['times_faster']:,.0f}")
         for name, network in results["networks"].items()
     ]
-    rows.append((f"ZipLoRA, {results['config']['steps']} steps", duration(results["ziplora"]["seconds"]), "1"))
-    return table(("from loaded LoRAs to coefficients", "time", "ZipLoRA takes, times"), rows)
+    steps = f"ZipLoRA's {results['config']['steps']} steps take, times"
+    return table(("from loaded LoRAs to coefficients", steps), rows)
 
 
 def merge_table() -> str:

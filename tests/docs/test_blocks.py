@@ -23,7 +23,7 @@ def page_parameters() -> list[object]:
     for page in pages():
         name = page.relative_to(ROOT).as_posix()
         marks = [] if name in ALWAYS else [pytest.mark.slow]
-        if read_blocks(page):
+        if read_blocks(page) and page.parent.name != "extend":  # those run in test_extend.py
             parameters.append(pytest.param(page, id=name, marks=marks))
     return parameters
 

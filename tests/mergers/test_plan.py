@@ -67,6 +67,17 @@ def test_the_planned_file_is_the_written_one(
     assert plan["output"]["dtype"] == job.dtype
 
 
+def test_a_rank_above_a_layer_s_width_is_that_width(tmp_path: Path) -> None:
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for seed, path in enumerate(paths):
+        save(two_block_lora(6, seed=seed), path)  # layers of 6 x 6 and 12 x 12
+    job = FileMerge(paths, tmp_path / "out.safetensors", MergeRequest("direct", rank=8))
+    plan = plan_merge(job)
+    assert plan["output"]["ranks"] == {"6": 4, "8": 4}
+    merge_files(job)
+    assert 0 < job.output.stat().st_size - plan["output"]["bytes"] < _HEADER
+
+
 def test_a_share_of_the_norm_bounds_the_size(files: Files, tmp_path: Path) -> None:
     job = FileMerge(files, tmp_path / "out.safetensors", MergeRequest("direct", energy=0.5), "kohya")
     plan = plan_merge(job)

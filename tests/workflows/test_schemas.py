@@ -15,6 +15,7 @@ from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.evaluation.metrics.settings import MetricsConfig
 from lorarar.storage.config import load_config
 from lorarar.storage.config_check import check_inputs, missing_inputs
+from lorarar.storage.plugins import load_plugin, scoped_plugins
 from lorarar.storage.run_folder import ConfigError, claim_run
 from lorarar.storage.schema_keys import ConfigKey, config_keys
 from lorarar.training.settings import Recipe
@@ -249,3 +250,19 @@ def test_a_run_goes_on_with_its_own_configuration_only(tmp_path: Path) -> None:
     claim_run(tmp_path, recipe)
     with pytest.raises(ConfigError, match=r"another configuration .*'steps': \(3, 4\)"):
         claim_run(tmp_path, replace(recipe, steps=4))
+
+
+def test_the_merger_may_be_a_kind_of_a_plugin(tmp_path: Path) -> None:
+    config = ROOT / "configs" / "train" / "embedded.yaml"
+    message = "a kind of learned merger for merger among constant, paper, layerwise, found 'gat'"
+    with pytest.raises(ValueError, match=message):
+        load_config(TrainConfig, config, ["merger=gat"])
+    plugin = tmp_path / "gates.py"
+    plugin.write_text(
+        "from lorarar.hypernetwork import NetworkKind\nNETWORKS = [NetworkKind('gate', 'you', lambda: None)]\n"
+    )
+    with scoped_plugins():
+        load_plugin(plugin)
+        assert load_config(TrainConfig, config, ["merger=gate"]).merger == "gate"
+        with pytest.raises(ValueError, match="layerwise, gate, found 'gat': did you mean 'gate'"):
+            load_config(TrainConfig, config, ["merger=gat"])

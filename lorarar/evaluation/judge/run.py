@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from lorarar.evaluation.judge.ask.run_folder import CALIBRATION, LOG, VERDICTS, 
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
 from lorarar.evaluation.judge.compare.results import Results
 from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
+from lorarar.evaluation.judge.read.reasons import group_reasons
 from lorarar.evaluation.judge.records import Backend, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
@@ -75,15 +75,9 @@ class Judged:
 
 
 def _describe_undecided(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a line for each frequent reason why questions have no answer, with the number of such questions."""
-    # Reasons quote the reply: the text before the quotation tells the sort of reason.
-    reasons = Counter((v.state, re.split(r"[:'\"]", v.reason)[0].strip()) for v in verdicts if v.reason)
-    examples = {(v.state, re.split(r"[:'\"]", v.reason)[0].strip()): v.reason for v in reversed(verdicts) if v.reason}
-    lines = []
-    for key, count in reasons.most_common(_SHOWN_REASONS):
-        what = "undecided" if key[0] == "abstain" else "failed"
-        lines.append(f"  {count} {what}, such as: {' '.join(examples[key].split()):.200}")
-    return lines
+    """Return a line for each frequent reason why questions have no answer, with their number and what to do."""
+    groups = [group for group in group_reasons(verdicts) if group.state != "not_run"]
+    return [f"  {g.count} {g.kind}, such as: {g.example} ({g.remedy})" for g in groups[:_SHOWN_REASONS]]
 
 
 @dataclass(frozen=True)

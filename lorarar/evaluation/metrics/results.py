@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from lorarar.evaluation.statistics.intervals import Estimate, incomplete_crossed
 from lorarar.evaluation.statistics.proportions import Rate
 
 _PairKey = tuple[str, str]
+_Slot = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
@@ -169,31 +171,35 @@ def _means_by_class(
 
 
 def _cells_of_images(images: Sequence[ImageScores], metric: str) -> Float64Array:
-    """Return values (contents, styles, images), NaN where there is none."""
-    by_pair: dict[_PairKey, list[float]] = defaultdict(list)
+    """Return values (contents, styles, slots), NaN where there is none.
+
+    A slot is a prompt type, a seed and the number among equal ones.
+    """
+    by_pair: dict[_PairKey, dict[_Slot, float]] = defaultdict(dict)
     for image in images:
-        by_pair[image.item.content, image.item.style].append(image.values.get(metric, math.nan))
+        values = by_pair[image.item.content, image.item.style]
+        slots = ((image.item.prompt_type, image.item.seed, number) for number in itertools.count())
+        values[next(slot for slot in slots if slot not in values)] = image.values.get(metric, math.nan)
     return _cells(by_pair)
 
 
 def _cells_of_pairs(pairs: Sequence[PairScores], metric: str) -> Float64Array:
     """Return values (contents, styles, 1), NaN where there is none."""
-    return _cells({(pair.content, pair.style): [pair.values.get(metric, math.nan)] for pair in pairs})
+    return _cells({(pair.content, pair.style): {("", 0, 0): pair.values.get(metric, math.nan)} for pair in pairs})
 
 
-def _cells(by_pair: Mapping[_PairKey, Sequence[float]]) -> Float64Array:
+def _cells(by_pair: Mapping[_PairKey, Mapping[_Slot, float]]) -> Float64Array:
     contents, styles = (sorted({pair[part] for pair in by_pair}) for part in (0, 1))
-    cells = np.full((len(contents), len(styles), max(map(len, by_pair.values()), default=0)), math.nan)
+    slots = sorted({slot for values in by_pair.values() for slot in values})
+    cells = np.full((len(contents), len(styles), len(slots)), math.nan)
     for (content, style), values in by_pair.items():
-        cells[contents.index(content), styles.index(style), : len(values)] = values
+        for slot, value in values.items():
+            cells[contents.index(content), styles.index(style), slots.index(slot)] = value
     return cells
 
 
 def _estimate(cells: Float64Array) -> Estimate | None:
-    """Return the mean with its contents x styles interval.
-
-    Seeds are not resampled: one seed does not have the same effect on all pairs.
-    """
+    """Return the mean with its interval over contents, styles and, where there are several, slots."""
     if np.isnan(cells).all():
         return None
     if min(cells.shape[:2]) < 2:

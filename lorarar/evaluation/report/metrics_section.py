@@ -96,7 +96,7 @@ def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[Report
     explained = "; ".join(f"{name}: {text}" for name, text in FLAGS.items())
     ranking = "Mean ranks over pairs, classes, categories: 1 is the best method, 0 the worst."
     return (
-        ReportTable(header, scores, f"95 % intervals, resampling contents and styles, cover {group['covers']}."),
+        ReportTable(header, scores, f"95 % intervals, over contents, styles and seeds, cover {group['covers']}."),
         ReportTable(header, ranks, ranking),
         ReportTable(("method", *FLAGS), flags, f"Share of flagged images. {explained}."),
     )

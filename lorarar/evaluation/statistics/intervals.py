@@ -101,8 +101,9 @@ def paired_interval(a: NDArray[np.floating], b: NDArray[np.floating]) -> Estimat
 
 
 def _interval(values: NDArray[np.floating], shares: bool) -> Estimate:
+    values = np.asarray(values, float)
     present = ~np.isnan(values)
-    chosen = np.asarray(values[present], float)
+    chosen = values[present]
     if shares and not (chosen.min() >= 0 and chosen.max() <= 1):
         raise ValueError(
             f"expected shares within 0 to 1, found values of {chosen.min():g} to {chosen.max():g}: "

@@ -112,7 +112,7 @@ def test_the_joint_correction_recovers_images_right_on_both_axes() -> None:
             rates.append(rate)
             shares.append(correct_shares(yes, rate[0].value, rate[1].value))
         product = (shares[0] * shares[1]).reshape(-1, 1, 1)
-        joint = crossed_interval(product, resamples=200)
+        joint = crossed_interval(product)
         estimate = rogan_gladen_joint(
             joint,
             shares[0].mean(),

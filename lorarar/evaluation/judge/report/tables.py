@@ -123,7 +123,7 @@ def _scores(group: ScoreGroup, methods: Sequence[MethodScores]) -> ReportTable:
         scores = [show_score(method.scores[metric]) for metric in ("mars2", "content", "style", "best", "soft_mars2")]
         rows.append((method.method, *scores, show_estimate(method.corrected.get("joint"))))
     tied = group.tied.get("mars2", ())
-    note = f"Intervals (95 %, resampling contents and styles) cover {group.covers}."
+    note = f"Intervals (95 %, over contents, styles and seeds) cover {group.covers}."
     if len(tied) > 1:
         note += f" Not distinguishable from the best method on MARS2: {', '.join(tied)} (starred)."
     return ReportTable(header, rows, note, tied)

@@ -136,7 +136,7 @@ def test_the_page_is_whole_and_self_contained(run: Run) -> None:
         assert title in page.text
     assert "The judge passed its calibration on both axes." in shown
     assert "All questions are decided." in shown
-    assert "Intervals (95 %, resampling contents and styles) cover 9 pairs of 3 contents and 3 styles" in shown
+    assert "Intervals (95 %, over contents, styles and seeds) cover 9 pairs of 3 contents and 3 styles" in shown
     assert "http://" not in text
     assert "https://" not in text
     first = next(a["src"] for tag, a in page.tags if tag == "img") or ""
