@@ -1,10 +1,11 @@
-# lorarar with the embedded default, on a CPU unless another index is given:
+# lorarar with the embedded default:
 #     docker build -t lorarar .
 #     docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" lorarar merge content.safetensors style.safetensors -o merged.safetensors
 FROM python:3.11-slim
 
-# PyTorch's index of CPU builds. `--build-arg TORCH_INDEX=` takes the default package index, whose Linux build is for CUDA.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The default package index, whose Linux build of torch is for CUDA. `--build-arg TORCH_INDEX=<index URL>` takes another
+# build, such as the much smaller one for the CPU: PyTorch's installation page names the index.
+ARG TORCH_INDEX=
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends make \

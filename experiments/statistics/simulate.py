@@ -1,149 +1,180 @@
-"""Simulation of the coverage of the intervals and the errors of the paired tests; writes results.json beside it."""
+"""Simulation of the coverage of intervals, and of the errors of tests, for crossed scores; writes results.json."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from methods import Bounds, adopted, bca, bootstrap_t, percentile, sum_t, unbiased_t
 
-from lorarar.evaluation.statistics import crossed_interval, incomplete_crossed_interval, sign_flip
-
-SIZES = (5, 8, 20)
-IMAGES = 10  # per pair
-REPEATS = 500
-RESAMPLES = 500
-FLIPS = 2000
-# Standard deviations (content, style, pair) of the effects on the probability of a right image, on the logit scale.
-WORLDS = {"images independent": (0.0, 0.0, 0.0), "pair effects": (0.0, 0.0, 1.2), "crossed effects": (0.8, 0.8, 0.4)}
-# The same for the change by a method. The mean change is 0 under the null hypothesis.
-NULLS = {"same chances": (0.0, 0.0, 0.0), "pair interaction": (0.0, 0.0, 0.8), "crossed interaction": (0.5, 0.5, 0.3)}
-Interval = Callable[[np.ndarray, int], tuple[float, float]]
-
-
-def effects(random: np.random.Generator, size: int, deviations: tuple[float, float, float]) -> np.ndarray:
-    """Draw the sums (size, size) of normal effects of contents, styles and pairs."""
-    content, style, pair = deviations
-    return (
-        random.normal(0, content, (size, 1)) + random.normal(0, style, (1, size)) + random.normal(0, pair, (size, size))
-    )
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
-
-
-def images(random: np.random.Generator, logits: np.ndarray) -> np.ndarray:
-    """Draw right (1) or wrong (0) images (contents, styles, images)."""
-    return (random.random((*logits.shape, IMAGES)) < probabilities(logits)[..., None]).astype(float)
-
-
-def population_mean(deviations: tuple[float, float, float], mean: float) -> float:
-    """Return the share of right images over all contents and styles, by integration over the normal logits."""
-    grid = np.linspace(-8, 8, 4001)
-    density = np.exp(-(grid**2) / 2)
-    deviation = float(np.sqrt(np.sum(np.square(deviations))))
-    return float(probabilities(mean + deviation * grid) @ density / density.sum())
-
-
-def percentile_bounds(means: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def by_images(values: np.ndarray, seed: int) -> tuple[float, float]:
-    draws = np.random.default_rng(seed).multinomial(values.size, np.full(values.size, 1 / values.size), RESAMPLES)
-    return percentile_bounds(draws @ values.ravel() / values.size)
-
-
-def by_pairs(values: np.ndarray, seed: int) -> tuple[float, float]:
-    return by_images(values.mean(2), seed)
-
-
-def crossed(values: np.ndarray, seed: int) -> tuple[float, float]:
-    estimate = incomplete_crossed_interval(values, draw_seeds=False, resamples=RESAMPLES, seed=seed)
-    return estimate.low, estimate.high
-
-
-def crossed_with_seeds(values: np.ndarray, seed: int) -> tuple[float, float]:
-    estimate = crossed_interval(values, resamples=RESAMPLES, seed=seed)
-    return estimate.low, estimate.high
-
-
-INTERVALS: dict[str, Interval] = {
-    "images": by_images,
-    "pairs": by_pairs,
-    "crossed": crossed,
-    "crossed with seeds": crossed_with_seeds,
+RUNS = 1000
+FLIPS = 999
+SEED = 0
+VOTES = 4  # an axis is scored in quarters; a score is the smaller of two axes
+Effects = tuple[float, float, float, float]  # standard deviations of contents, styles, seeds and pairs, as logits
+WORLDS: dict[str, Effects] = {
+    "none": (0, 0, 0, 0),
+    "pairs": (0, 0, 0, 1.2),
+    "contents, styles": (1.2, 1.2, 0, 0.8),
+    "strong styles": (0.8, 1.8, 0, 0.5),
+    "weak seeds too": (1.2, 1.2, 0.5, 0.8),
+    "strong seeds": (0.8, 0.8, 1.5, 0.5),
 }
+SHARED: Effects = (1.0, 1.2, 0.2, 0.5)  # what two compared methods have in common
+OWN: dict[str, Effects] = {
+    "none": (0, 0, 0, 0),
+    "pairs": (0, 0, 0, 0.8),
+    "contents, styles": (0.5, 0.5, 0, 0.3),
+    "strong contents, styles": (1.3, 1.3, 0.2, 0.3),
+    "seeds": (0.3, 0.3, 0.5, 0.3),
+    "strong seeds": (0.3, 0.3, 1.0, 0.3),
+}
+DESIGNS = ((5, 5, 1), (5, 5, 4), (5, 5, 10), (8, 8, 1), (8, 8, 2), (8, 8, 4), (20, 20, 4))
+MEANS = (0.6, 0.85, 0.93, 0.97, 0.99)
+PAIRED_DESIGNS = ((5, 5, 4), (8, 8, 1), (8, 8, 4), (20, 20, 4))
+PAIRED_MEANS = (0.8, 0.93)
+GAINS = (0.0, 1.0)  # of the second method, as logits
+INTERVALS: dict[str, Callable[[np.ndarray], Bounds]] = {
+    "percentile, contents x styles": lambda scores: percentile(scores, seeds=False),
+    "percentile, and seeds": lambda scores: percentile(scores, seeds=True),
+    "BCa": bca,
+    "bootstrap-t": bootstrap_t,
+    "unbiased variance, t": lambda scores: unbiased_t(scores, shares=False),
+}
+OF_SHARES = {
+    **INTERVALS,
+    "unbiased variance, logit t": lambda scores: unbiased_t(scores, shares=True),
+    "sum of factors, t": sum_t,
+    "adopted": lambda scores: adopted(scores, shares=True),
+}
+OF_DIFFERENCES = {**INTERVALS, "adopted": lambda scores: adopted(scores, shares=False)}
 
 
-def coverage(size: int, deviations: tuple[float, float, float]) -> dict[str, float]:
-    """Return how often each nominal 95 % interval of the share of right images covers the population value."""
-    random = np.random.default_rng(size)
-    truth = population_mean(deviations, 0.5)
-    covered = dict.fromkeys(INTERVALS, 0)
-    for repeat in range(REPEATS):
-        values = images(random, 0.5 + effects(random, size, deviations))
-        for name, interval in INTERVALS.items():
-            low, high = interval(values, repeat)
-            covered[name] += low <= truth <= high
-    return {name: count / REPEATS for name, count in covered.items()}
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(logits / 2)) / 2
 
 
-def rejections(size: int, interaction: tuple[float, float, float], gain: float) -> dict[str, float]:
-    """Return, by test, how often two methods differ at the 5 % level.
+def population_mean(logit: float, effects: Effects) -> float:
+    """Return the mean of the smaller of two independent axes over all contents, styles and seeds."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    right = sigmoid(logit + np.sqrt(np.sum(np.square(effects))) * nodes)
+    chances = [comb(VOTES, k) * right**k * (1 - right) ** (VOTES - k) @ weights / weights.sum() for k in range(5)]
+    at_least = np.cumsum(chances[::-1])[::-1][1:]
+    return float((at_least**2).sum() / VOTES)
 
-    Args:
-        size: Number of contents, and of styles.
-        interaction: Standard deviations (content, style, pair) of the change by a method, on the logit scale.
-        gain: Advantage of the second method, on the logit scale.
+
+def solve(mean: float, effects: Effects) -> float:
+    """Return the logit at which `population_mean` is `mean`."""
+    low, high = -5.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if population_mean(middle, effects) < mean else (low, middle)
+    return low
+
+
+def draw(random: np.random.Generator, design: tuple[int, int, int], effects: Effects) -> np.ndarray:
+    """Draw the sums of normal effects (runs, contents, styles, seeds)."""
+    contents, styles, seeds = design
+    shapes = ((contents, 1, 1), (1, styles, 1), (1, 1, seeds), (contents, styles, 1))
+    parts = [sd * random.normal(size=(RUNS, *shape)) for sd, shape in zip(effects, shapes, strict=True)]
+    return sum(parts) + np.zeros((RUNS, *design))
+
+
+def score(random: np.random.Generator, logits: np.ndarray) -> np.ndarray:
+    return random.binomial(VOTES, sigmoid(logits)) / VOTES
+
+
+def covers(bounds: Bounds, value: float) -> np.ndarray:
+    return (bounds[0] <= value + 1e-9) & (bounds[1] >= value - 1e-9)
+
+
+def coverage(design: tuple[int, int, int], mean: float, effects: Effects) -> dict[str, Any]:
+    """Return, by method, how often the interval of a mean covers it, and the mean width."""
+    random = np.random.default_rng(SEED)
+    logit = solve(mean, effects)
+    axes = [score(random, logit + draw(random, design, effects)) for _ in range(2)]
+    results = {}
+    for name, interval in OF_SHARES.items():
+        bounds = interval(np.minimum(*axes))
+        results[name] = {"coverage": covers(bounds, mean).mean(), "width": (bounds[1] - bounds[0]).mean()}
+    return results
+
+
+def comparison(design: tuple[int, int, int], mean: float, own: Effects, gain: float) -> dict[str, Any]:
+    """Return, by method, how often the interval of a difference covers it and excludes 0, and the mean width.
+
+    "sign flips": how often the test on pairs rejects at 5 %; "both": the rule for "differs" before Holm's correction.
     """
-    random = np.random.default_rng(size)
-    contents, styles = np.indices((size, size)).reshape(2, -1)
-    rejected: dict[str, int] = {}
-    for repeat in range(REPEATS):
-        shared = 0.5 + effects(random, size, WORLDS["crossed effects"])
-        changes = [effects(random, size, interaction) / np.sqrt(2) for _ in range(2)]
-        first, second = (images(random, shared + change + g) for change, g in zip(changes, (0, gain), strict=True))
-        pairs = (second - first).mean(2).ravel()
-        p = {
-            "pairs": sign_flip(pairs, draws=FLIPS, seed=repeat).p,
-            "contents": sign_flip(pairs, list(contents), draws=FLIPS, seed=repeat).p,
-            "styles": sign_flip(pairs, list(styles), draws=FLIPS, seed=repeat).p,
+    random = np.random.default_rng(SEED)
+    effects: Effects = tuple(np.hypot(SHARED, own))  # type: ignore[assignment]
+    logit = solve(mean, effects)
+    scores = np.ones((2, RUNS, *design))
+    for _ in range(2):
+        shared = logit + draw(random, design, SHARED)
+        for method in range(2):
+            logits = shared + draw(random, design, own) + method * gain
+            scores[method] = np.minimum(scores[method], score(random, logits))
+    differences, truth = scores[1] - scores[0], population_mean(logit + gain, effects) - mean
+    flipped = flips(differences.mean(3).reshape(RUNS, -1)) < 0.05
+    results: dict[str, Any] = {"truth": truth, "sign flips": flipped.mean()}
+    for name, interval in OF_DIFFERENCES.items():
+        bounds = interval(differences)
+        excludes = (bounds[0] > 1e-9) | (bounds[1] < -1e-9)
+        results[name] = {
+            "coverage": covers(bounds, truth).mean(),
+            "excludes 0": excludes.mean(),
+            "both": (excludes & flipped).mean(),
+            "width": (bounds[1] - bounds[0]).mean(),
         }
-        low, high = crossed(second - first, repeat)
-        differs = {name: value < 0.05 for name, value in p.items()}
-        differs["contents and styles"] = differs["contents"] and differs["styles"]
-        differs["crossed interval"] = low > 0 or high < 0
-        low, high = crossed_with_seeds(second - first, repeat)
-        differs["crossed interval with seeds"] = low > 0 or high < 0
-        differs["pairs and crossed interval"] = differs["pairs"] and differs["crossed interval"]
-        for name, value in differs.items():
-            rejected[name] = rejected.get(name, 0) + value
-    return {name: count / REPEATS for name, count in rejected.items()}
+    return results
+
+
+def flips(pairs: np.ndarray) -> np.ndarray:
+    """Return the p-values (runs,) of the sign-flip test by random patterns, the same for every run."""
+    signs = np.random.default_rng(SEED).integers(0, 2, (pairs.shape[1], FLIPS)) * 2.0 - 1
+    return (1 + (np.abs(pairs @ signs) >= np.abs(pairs.sum(1))[:, None] - 1e-9).sum(1)) / (1 + FLIPS)
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return round(float(value), 3)
+
+
+def label(design: tuple[int, int, int]) -> str:
+    return "x".join(map(str, design))
 
 
 def main() -> None:
+    start = time.process_time()
     record = {
-        "images_of_a_pair": IMAGES,
-        "repeats": REPEATS,
-        "resamples": RESAMPLES,
+        "runs": RUNS,
+        "seed": SEED,
         "coverage": {
-            world: {f"{size}x{size}": coverage(size, deviations) for size in SIZES}
-            for world, deviations in WORLDS.items()
+            label(design): {
+                f"{mean:g}": {name: rounded(coverage(design, mean, effects)) for name, effects in WORLDS.items()}
+                for mean in MEANS
+            }
+            for design in DESIGNS
         },
-        "size": {
-            null: {f"{size}x{size}": rejections(size, interaction, 0.0) for size in SIZES}
-            for null, interaction in NULLS.items()
-        },
-        "power": {
-            null: {f"{size}x{size}": rejections(size, interaction, 0.6) for size in SIZES}
-            for null, interaction in NULLS.items()
+        "differences": {
+            label(design): {
+                f"{mean:g}": {
+                    f"{gain:g}": {name: rounded(comparison(design, mean, own, gain)) for name, own in OWN.items()}
+                    for gain in GAINS
+                }
+                for mean in PAIRED_MEANS
+            }
+            for design in PAIRED_DESIGNS
         },
     }
-    Path(__file__).with_name("results.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    Path(__file__).with_name("results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{time.process_time() - start:.0f} CPU seconds")
 
 
 if __name__ == "__main__":

@@ -2,23 +2,24 @@
 
 scale = alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732). A missing or zero alpha means alpha = rank,
 so scale = 1. peft's configuration has one default (`r`, `lora_alpha`) and exceptions by layer (`rank_pattern`,
-`alpha_pattern`, whose keys are regular expressions that match the end of the layer's path).
+`alpha_pattern`, whose keys are patterns that match the end of the layer's path).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorarar.formats.algorithms.scaling import Scaling
+from lorarar.formats.patterns import path_matches
 from lorarar.lora import TEXT_ENCODERS, LowRank
 
 ADAPTER_METADATA_KEY = "lora_adapter_metadata"
 AdapterConfig = Mapping[str, Any]
 _LIMIT = 1e30  # larger values, infinity and NaN are errors
+_MANY = 2000  # characters of all patterns together that are matched with each layer
 
 
 def scaling_from_config(config: AdapterConfig, layer: str) -> Scaling:
@@ -30,14 +31,28 @@ def scaling_from_config(config: AdapterConfig, layer: str) -> Scaling:
     default = config.get("lora_alpha") or config.get("alpha")  # peft's LoHa and LoKr have "alpha"
     alpha = _number("alpha", _matching(config, "alpha_pattern", layer, default))
     rank = _number("the rank", _matching(config, "rank_pattern", layer, config.get("r")))
-    return Scaling(alpha, bool(config.get("use_rslora")), int(rank) if rank else None)
+    if rank is not None and (rank < 1 or rank != int(rank)):
+        raise ValueError(f"expected the rank of the adapter as a whole number, found {rank}: save the adapter again")
+    return Scaling(alpha, flag(config, "use_rslora"), int(rank) if rank else None)
+
+
+def flag(config: AdapterConfig, name: str) -> bool:
+    """Return a yes or no of the configuration; no if it is missing.
+
+    Raises:
+        ValueError: The value is neither.
+    """
+    value = config.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"expected {name} of the adapter as true or false, found {value!r}: save the adapter again")
+    return bool(value)
 
 
 def scaling_from_header(header: Mapping[str, str]) -> Scaling:
     """Return the scaling of all layers in the arguments of LyCORIS: rsLoRA or not."""
     try:
         arguments = json.loads(header.get("ss_network_args") or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         arguments = {}
     value = arguments.get("rs_lora", "") if isinstance(arguments, dict) else ""
     return Scaling(rslora=str(value).lower() in ("true", "1"))
@@ -88,10 +103,10 @@ def parse_config(text: str) -> dict[str, Any]:
     """Parse the JSON text of a configuration.
 
     Raises:
-        ValueError: The text is not a JSON object.
+        ValueError: The text is not a JSON object, or contains a key twice.
     """
     try:
-        config = json.loads(text)
+        config = json.loads(text, object_pairs_hook=_without_doubles)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the adapter's configuration is not JSON ({error}): save the adapter again") from error
     if not isinstance(config, dict):
@@ -99,6 +114,14 @@ def parse_config(text: str) -> dict[str, Any]:
         kind = type(config).__name__
         raise ValueError(f"expected the adapter's configuration as a JSON object, found {kind}: save the adapter again")
     return config
+
+
+def _without_doubles(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        doubled = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the adapter's configuration contains {doubled!r} twice: save the adapter again")
+    return found
 
 
 def split_config(config: Mapping[str, Any]) -> dict[str, AdapterConfig]:
@@ -117,7 +140,7 @@ def config_for(configs: Mapping[str, AdapterConfig], layer: str) -> tuple[Adapte
     """Return the configuration that governs a layer, and the path of the layer in this configuration."""
     model, _, rest = layer.partition(".")
     if model in TEXT_ENCODERS:
-        return configs.get(model), rest
+        return configs.get(model, configs.get("")), rest  # peft's adapter of a text encoder has no prefix
     denoiser = next((configs[key] for key in ("unet", "transformer", "") if key in configs), None)
     return denoiser, layer
 
@@ -131,20 +154,24 @@ def _matching(config: AdapterConfig, name: str, layer: str, default: Any) -> Any
     pattern = config.get(name) or {}
     if not isinstance(pattern, dict):
         raise ValueError(f"expected {name} of the adapter as an object, found {pattern!r}: save the adapter again")
-    for key in (f"^{layer}", layer):  # whole paths first, because hundreds of regular expressions per layer are slow
+    for key in (f"^{layer}", layer):  # whole paths first: a file can have one for each of hundreds of layers
         if key in pattern:
             return pattern[key]
-    try:
-        return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", layer)), default)
-    except re.error as error:
+    expressions = sum(len(key) for key in pattern if not key.startswith("^") or not path_like(key))
+    if expressions > _MANY:
         raise ValueError(
-            f"expected regular expressions in the adapter's {name} ({error}): save the adapter again"
-        ) from error
+            f"expected {name} of the adapter with at most {_MANY} characters of patterns, found {expressions}: save "
+            "the adapter again, with the whole path of each layer"
+        )
+    try:
+        return next((value for key, value in pattern.items() if path_matches(key, layer)), default)
+    except ValueError as error:
+        raise ValueError(f"expected simple patterns in the adapter's {name}, found {error}") from error
 
 
 def _number(name: str, value: Any) -> float | None:
     """Return a number of the configuration as float; None if it is missing or 0."""
-    if isinstance(value, int | float) and abs(value) < _LIMIT:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:
         return float(value) or None
     if value is None:
         return None

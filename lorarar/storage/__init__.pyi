@@ -1,5 +1,6 @@
 from .atomic import FormatError as FormatError
 from .atomic import atomic_write as atomic_write
+from .atomic import check_no_input as check_no_input
 from .atomic import check_target as check_target
 from .cache import cached_path as cached_path
 from .cards import ArtefactError as ArtefactError

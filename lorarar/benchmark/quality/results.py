@@ -40,8 +40,13 @@ class RowOutcome:
 
     def scores(self, metric: str, contents: int) -> Scores:
         """Return the scores of a metric (contents, styles, noise seeds), a mean over training seeds."""
-        values: Scores = np.array([[cell.scores[metric] for cell in cells] for cells in self.cells]).mean(0)
-        return values.reshape(contents, -1, values.shape[-1])
+        mean: Scores = self.scores_of_training_seeds(metric, contents).mean(0)
+        return mean
+
+    def scores_of_training_seeds(self, metric: str, contents: int) -> Scores:
+        """Return the scores of a metric (training seeds, contents, styles, noise seeds)."""
+        values: Scores = np.array([[cell.scores[metric] for cell in cells] for cells in self.cells])
+        return values.reshape(len(self.cells), contents, -1, values.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ class QualityResults:
         tied_with_the_best: Methods that cannot be distinguished from the best by joint score.
         best_minus: The best method minus each other method, by metric.
         compared: The comparisons that the configuration lists, by metric.
-        raw: row -> metric -> scores (contents, styles, noise seeds).
+        raw: row -> metric -> scores (contents, styles, noise seeds), means over training seeds; "joint" has those of
+            each training seed (training seeds, contents, styles, noise seeds).
     """
 
     pairs: Sequence[str]
@@ -135,19 +141,22 @@ def summarise_scores(
     competing = [outcome.row.name for outcome in outcomes if outcome.row.competes]
     best = _best(competing, values["joint"])
     with_best = [(best, name) for name in competing if name != best] if best else []
-    best_minus = {metric: _compare(values[metric], with_best) for metric in QUALITY_METRICS}
+    best_minus = {metric: compare_rows(values[metric], with_best) for metric in QUALITY_METRICS}
     return QualityResults(
         [pair.name for pair in pairs],
         {outcome.row.name: _classified(outcome, values) for outcome in outcomes},
         best,
         _tied(competing, values["joint"], best_minus["joint"]) if best else (),
         best_minus,
-        {metric: _compare(values[metric], compared) for metric in QUALITY_METRICS},
-        {
-            name: {metric: np.round(values[metric][name], 4).tolist() for metric in _RAW_METRICS}
-            for name in values["joint"]
-        },
+        {metric: compare_rows(values[metric], compared) for metric in QUALITY_METRICS},
+        {outcome.row.name: _raw(outcome, contents) for outcome in outcomes},
     )
+
+
+def _raw(outcome: RowOutcome, contents: int) -> dict[str, Any]:
+    raw = {metric: outcome.scores(metric, contents) for metric in _RAW_METRICS}
+    raw["joint"] = outcome.scores_of_training_seeds("joint", contents)
+    return {metric: np.round(scores, 4).tolist() for metric, scores in raw.items()}
 
 
 def summarise_judged(outcomes: Sequence[RowOutcome], pairs: Sequence[Pair], judged: JudgeRecord) -> QualityResults:
@@ -204,7 +213,13 @@ def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
     }
 
 
-def _compare(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[RowComparison]:
+def compare_rows(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[RowComparison]:
+    """Compare rows in pairs, with Holm's correction over all of them.
+
+    Args:
+        values: Scores (contents, styles, noise seeds) of each row on one metric.
+        pairs: Names of the first and the second row of each comparison.
+    """
     estimates = [paired_interval(values[first], values[second]) for first, second in pairs]
     tests = [sign_flip((values[first] - values[second]).mean(2).reshape(-1)) for first, second in pairs]
     adjusted = holm([test.p for test in tests])

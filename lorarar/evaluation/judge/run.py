@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
 from lorarar.evaluation.judge.compare.results import Results
 from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
 from lorarar.evaluation.judge.read.reasons import group_reasons
-from lorarar.evaluation.judge.records import Backend, Verdict
+from lorarar.evaluation.judge.records import Backend, Reply, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
@@ -86,7 +86,7 @@ class ReportedRun:
 
     Attributes:
         results: The scores of the methods; None with a pairwise rubric.
-        page: The path of the page, beside results.json and results.csv.
+        page: The path of the page, beside results.json, results.csv and results.tex.
     """
 
     judged: Judged
@@ -199,7 +199,7 @@ def reread(run: Path, setup: Setup) -> Judged:
 
 
 def report_run(run: Path, setup: Setup) -> ReportedRun:
-    """Parse the replies of a folder again and write its report: results.json, results.csv and report.html."""
+    """Parse the replies of a folder again and write its report: results.json, .csv, .tex and report.html."""
     from lorarar.evaluation.judge.report.page import Evidence, write_report  # here, since asking needs no templates
 
     judged, backend = reread(run, setup), read_backend(run)
@@ -216,10 +216,17 @@ def report_run(run: Path, setup: Setup) -> ReportedRun:
             backend_identity=backend["identity"] if backend else {},
             image_root=setup.images,
             reference_root=setup.references.root,
+            replies=_select(read_replies(run / LOG), judged.planned),
             labels=read_imported(run, setup),
         ),
     )
     return ReportedRun(judged, findings.results, run / "report.html")
+
+
+def _select(replies: Mapping[str, Reply], planned: Planned) -> dict[str, Reply]:
+    """Return the replies to the questions of a plan, without others of the same log."""
+    questions = (*planned.calibration.questions, *planned.main.questions)
+    return {question.id: replies[question.id] for question in questions if question.id in replies}
 
 
 def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, stage: str) -> Outcome:

@@ -10,7 +10,12 @@ from lorarar.evaluation.report.tables import show_estimate
 from lorarar.evaluation.statistics.intervals import Estimate
 
 _LEFT, _RIGHT = 6.0, 354.0  # ends of the axis, of a width of 360
-_LABEL, _LINE, _GAP, _TOP = 16.0, 10.0, 8.0, 4.0  # heights: a row's label, each of its lines, the space below, the frame
+_LABEL, _LINE, _GAP, _TOP = (
+    16.0,
+    10.0,
+    8.0,
+    4.0,
+)  # heights: label, line, space below a row, frame
 _LETTERS = 34  # of a label; longer ones are shortened
 
 

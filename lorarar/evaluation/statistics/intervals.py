@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 _ROUNDING = 1e-12  # a bound this close to 0 differs from it by rounding only
-_ANGLES = np.linspace(0.0, math.pi / 2, 4001)
+_ANGLES = np.linspace(0.0, math.pi / 2, 2001)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from lorarar.lora.families.statements import Statement, stated_models
 from lorarar.lora.families.table import FAMILIES, Family
 from lorarar.lora.families.unet import UNetShape
 from lorarar.lora.lora import Layer, LoRA, is_text_encoder, label
@@ -41,36 +42,89 @@ def choose_family(matching: Sequence[Family], header: Mapping[str, str]) -> str:
     Args:
         matching: Families whose models contain all layers of the file.
         header: Metadata of the file.
+
+    Raises:
+        ValueError: The header names a model of the table that cannot have the layers.
     """
-    # A family with a `whole` shape matches only if all its blocks are there. A larger model also matches these layers,
-    # but a LoRA for it would hardly cover exactly the blocks of the smaller one.
-    candidates = [f for f in matching if isinstance(f.shape, UNetShape) and f.shape.whole] or list(matching)
-    if len(candidates) > 1:
-        candidates = [family for family in candidates if _named(family, header)]
+    statements = stated_models(header)
+    candidates = stated_families(matching, statements)
+    if len(candidates) > 1 and not statements:
+        keys = {family.key for family in candidates}
+        candidates = [family for family in candidates if family.variant_of not in keys]
+        # A family with a `whole` shape matches only if all its blocks are there. A larger model also matches these
+        # layers, but a LoRA for it would hardly cover exactly the blocks of the smaller one.
+        candidates = [f for f in candidates if isinstance(f.shape, UNetShape) and f.shape.whole] or candidates
     return candidates[0].key if len(candidates) == 1 else ""
 
 
-def check_same_family(loras: Sequence[LoRA]) -> None:
-    """Check that one family contains the layers of all LoRAs. A LoRA that matches no family is compatible with all.
+def stated_families(matching: Sequence[Family], statements: Sequence[Statement]) -> list[Family]:
+    """Return the matching families that the header admits: none where it names a model that the table lacks.
 
     Raises:
-        ValueError: The LoRAs have no family in common. The message lists each LoRA with its families.
+        ValueError: The header names a model of the table that cannot have the layers.
+    """
+    admitted = list(matching)
+    for statement in statements:
+        admitted = [family for family in admitted if family.key in statement.families]
+        if matching and not admitted and statement.families:
+            raise ValueError(
+                f"expected layers of {statement.label}, which the header names ({statement.field}: "
+                f"{statement.value!r}), found layers of {_labels(family.key for family in matching)}: correct the "
+                "header, or take another file"
+            )
+    return admitted
+
+
+def check_same_family(loras: Sequence[LoRA]) -> list[str]:
+    """Check that the LoRAs can be for one base model.
+
+    A LoRA that matches no family is compatible with all that have a layer in common with it.
+
+    Returns:
+        A note for the user where LoRAs have no layer in common and may yet be parts of one model.
+
+    Raises:
+        ValueError: The LoRAs have no family in common, or no layer and no family. The message lists each LoRA with its
+            families.
     """
     candidates = {label(lora, index): _candidates(lora) for index, lora in enumerate(loras)}
-    candidates = {name: keys for name, keys in candidates.items() if keys}
-    if candidates and not set.intersection(*candidates.values()):
-        listed = ", ".join(f"{name} ({_labels(keys)})" for name, keys in candidates.items())
+    known = {name: keys for name, keys in candidates.items() if keys}
+    if known and not set.intersection(*known.values()):
+        listed = ", ".join(f"{name} ({_labels(keys)})" for name, keys in known.items())
         raise ValueError(f"the LoRAs are for different base models: {listed}: merge LoRAs for one base model")
+    return _check_connected(loras, all_known=len(known) == len(candidates))
+
+
+def _check_connected(loras: Sequence[LoRA], *, all_known: bool) -> list[str]:
+    """Check that no LoRA is without a layer in common with the others, unless they are parts of one model."""
+    group, rest = set(loras[0].layers) if loras else set(), list(enumerate(loras))[1:]
+    while joined := [entry for entry in rest if not group.isdisjoint(entry[1].layers)]:
+        group.update(*(lora.layers for _, lora in joined))
+        rest = [entry for entry in rest if entry not in joined]
+    if not rest:
+        return []
+    index, other = rest[0]
+    pair = f"{label(loras[0], 0)} and {label(other, index)}"
+    parts = {all(map(is_text_encoder, layers)) for layers in (group, other.layers)} == {True, False}
+    if not all_known and not parts:
+        raise ValueError(
+            f"expected LoRAs for one base model, found no layer in common in {pair}, first {min(group)} and "
+            f"{min(other.layers, default='none')}, and a base model that is not known: merge LoRAs for one base model"
+        )
+    return [f"warning: {pair} have no layer in common: each is carried as it is; check that both are for one base"]
 
 
 def _labels(keys: Iterable[str]) -> str:
-    return " or ".join(FAMILIES[key].label for key in sorted(keys))
+    return " or ".join(FAMILIES[key].label if key in FAMILIES else key for key in sorted(keys))
 
 
 def _candidates(lora: LoRA) -> set[str]:
+    """Return the families that a LoRA can belong to, or the names of models that the table lacks."""
     if lora.family in FAMILIES:
         return {lora.family}
-    return {family.key for family in find_families(lora.layers)}
+    statements = stated_models(lora.metadata)
+    others = {statement.label for statement in statements if not statement.families}
+    return others or {family.key for family in find_families(lora.layers)}
 
 
 def _fits(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -86,9 +140,3 @@ def _transformer_block(path: str) -> str | None:
     """Return the path of the transformer block that contains a layer, None for a layer outside such blocks."""
     block = _TRANSFORMER_BLOCK.match(path)
     return block and block[0]
-
-
-def _named(family: Family, header: Mapping[str, str]) -> bool:
-    version = header.get("ss_base_model_version", "")
-    architecture = header.get("modelspec.architecture", "").partition("/")[0]
-    return version.removesuffix("_v") == family.base_model_version != "" or architecture == family.architecture

@@ -36,6 +36,7 @@ class Family:
         denoiser: Name of the denoiser in diffusers.
         shape: Layers of the model.
         sgm: Whether files of this family also use the block names of Stability's code (input_blocks, ...).
+        variant_of: Key of the family for which a file without a statement in its header is taken; "" for none.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Family:
     denoiser: Literal["unet", "transformer"]
     shape: UNetShape | TransformerShape
     sgm: bool = False
+    variant_of: str = ""
 
     @property
     def layers_per_block(self) -> int | None:
@@ -159,6 +161,28 @@ _FAMILIES = (
             ),
             text=(768, 0),
         ),
+    ),
+    Family(
+        key="chroma",
+        label="Chroma",
+        base_model_version="chroma",
+        architecture="chroma",
+        resolution=1024,
+        denoiser="transformer",
+        # FLUX.1 without its modulation layers.
+        shape=TransformerShape(
+            width=3072,
+            stacks={
+                "transformer_blocks": Stack(
+                    19, modules(_ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}")
+                ),
+                "single_transformer_blocks": Stack(
+                    38, modules("attn.{to_q,to_k,to_v,norm_q,norm_k}", "proj_mlp", "proj_out")
+                ),
+            },
+            outside=modules("{x,context}_embedder", "proj_out"),
+        ),
+        variant_of="flux",
     ),
     Family(
         key="sd3",

@@ -10,6 +10,9 @@ from lorarar.lora.families.unet import admits_text, shape_agrees
 
 _BLOCK = re.compile(r"(?P<stack>\w+)\.(?P<number>\d+)\.(?P<module>.+)")
 _SQUARE = re.compile(r"(?:attn2?|attention)\.(?:to_(?:q|k|v|out\.0|add_out)|add_[qkv]_proj)")
+# Feed-forward layers, which are four times as wide inside.
+_WIDENING = re.compile(r"(?:ff|ff_context|img_mlp|txt_mlp)\.net\.0\.proj|proj_mlp")
+_NARROWING = re.compile(r"(?:ff|ff_context|img_mlp|txt_mlp)\.net\.2")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,15 @@ class TransformerShape:
             return path in self.outside
         if int(place["number"]) >= stack.count or place["module"] not in stack.modules:
             return False
-        return not _SQUARE.fullmatch(place["module"]) or shape_agrees(shape, (self.width, self.width))
+        return shape_agrees(shape, self._expected(place["module"]))
+
+    def _expected(self, module: str) -> tuple[int, int]:
+        """Return the expected (out, in) of a module in a block, 0 for an unchecked size."""
+        if _SQUARE.fullmatch(module):
+            return self.width, self.width
+        if _WIDENING.fullmatch(module):
+            return 4 * self.width, self.width
+        return (self.width, 4 * self.width) if _NARROWING.fullmatch(module) else (0, 0)
 
 
 def modules(*patterns: str) -> frozenset[str]:

@@ -43,8 +43,8 @@ def outcome(name: str, score: Callable[[int, int, int], float], seeds: int = 1, 
     return RowOutcome(TableRow(name, kind, own, (), (0,)), own, [], cells)  # type: ignore[arg-type]
 
 
-def noise(seed: int) -> Callable[[int, int, int], float]:
-    values = np.random.default_rng(seed).normal(0, 0.02, (SIDE, SIDE, SEEDS))
+def noise(seed: int, mean: float = 0.0) -> Callable[[int, int, int], float]:
+    values = np.random.default_rng(seed).normal(mean, 0.02, (SIDE, SIDE, SEEDS))
     return lambda c, s, k: float(values[c, s, k])
 
 
@@ -79,13 +79,21 @@ def test_training_seeds_are_averaged_and_kept() -> None:
     assert result.joint_of_training_seeds == pytest.approx([0.5, 0.6, 0.7])
 
 
+def test_results_hold_the_joint_score_of_every_image_and_training_seed() -> None:
+    results = summarise_scores([outcome("a", lambda c, s, k: c / 10 + s / 100 + k / 1000, seeds=2)], pairs(), [])
+    joint = np.array(results.raw["a"]["joint"])
+    assert joint.shape == (2, SIDE, SIDE, SEEDS)
+    assert joint[1, 3, 2, 1] == pytest.approx(0.1 + 0.321)
+    assert np.array(results.raw["a"]["strict"])[3, 2, 1] == pytest.approx(0.05 + 0.321)
+
+
 def test_times() -> None:
     assert summarise_times([outcome("a", lambda c, s, k: 0.5)]) == {"a": MergeCost(0.25 + 31.5, 630)}
 
 
 def test_methods_of_equal_means_are_tied() -> None:
-    same = noise(0)
-    results = summarise_scores([outcome("z", same), outcome("a", same), outcome("m", noise(1))], pairs(), [])
+    same = noise(0, 0.5)
+    results = summarise_scores([outcome("z", same), outcome("a", same), outcome("m", noise(1, 0.5))], pairs(), [])
     assert results.best == results.tied_with_the_best[0]
     assert {"a", "z"} <= set(results.tied_with_the_best)
 

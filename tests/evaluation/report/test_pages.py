@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 
 import pytest
 from jinja2 import Environment, PackageLoader, UndefinedError
@@ -43,7 +44,8 @@ def test_all_parts_of_a_table_are_escaped() -> None:
     section = MetricsSection(encoders=ReportTable((EVIL,), [(EVIL,)], EVIL, (EVIL,)))
     page = render_page("metrics_section.html.jinja", metrics=section)
     assert "<script" not in page
-    assert f"<caption>{SAFE}</caption>" in page
+    assert f'<p class="small caption">{SAFE}</p>' in page
+    assert f'aria-label="{SAFE}"' in page
     assert f"<th>{SAFE}</th>" in page
     assert f'<tr class="tied"><td>{SAFE}</td></tr>' in page
 
@@ -55,8 +57,9 @@ def test_a_page_forbids_everything_from_elsewhere() -> None:
     assert head.index("Content-Security-Policy") < head.index("<style>")
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', head)
     assert policy is not None
-    assert policy[1] == (
-        "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+    assert unescape(policy[1]) == (
+        "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'none'; form-action 'none'; "
+        "base-uri 'none'"
     )
     assert "<title>Rating sheet</title>" in head
     assert ".banner {" in head

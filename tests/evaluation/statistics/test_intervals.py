@@ -165,5 +165,5 @@ def test_errors() -> None:
     for wrong in (np.zeros((2, 3)), np.full((2, 2, 2), np.nan), np.full((2, 2, 2), np.inf)):
         with pytest.raises(ValueError, match="not all missing, found shape"):
             incomplete_crossed_interval(wrong)
-    with pytest.raises(ValueError, match=r"expected shares within 0 to 1, found values of -0.5 to 1: use `shares=False`"):
+    with pytest.raises(ValueError, match=r"shares within 0 to 1, found values of -0.5 to 1: use `shares=False`"):
         crossed_interval(np.array([[[-0.5, 1.0]]]), shares=True)

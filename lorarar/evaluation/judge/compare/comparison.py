@@ -10,8 +10,8 @@ import numpy as np
 
 from lorarar.evaluation.judge.compare.grid import FloatArray, Grid
 from lorarar.evaluation.judge.read.scores import IMAGE_METRICS
-from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.comparisons import holm, mcnemar, sign_flip, tied_set
+from lorarar.evaluation.statistics.intervals import Estimate
 
 COMPARED = ("mars2", "content", "style")
 SIGNIFICANCE = 0.05

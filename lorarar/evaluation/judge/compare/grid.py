@@ -54,8 +54,9 @@ class Grid:
     def estimate(self, values: FloatArray, *, shares: bool = False) -> Estimate | None:
         """Estimate the mean of values (contents, styles, slots) with its crossed interval; None if all are NaN.
 
-        The slots are a random factor, as contents and styles are. Values of a single slot, such as means of pairs, give
-        an interval over further contents and styles at these seeds. With a single content or a single style nothing is known about others, so the bounds are NaN.
+        Slots are a random factor, as contents and styles are. Values of a single slot, such as means of pairs, give an
+        interval over further contents and styles at these seeds. With a single content or a single style nothing is
+        known about others, so the bounds are NaN.
 
         Args:
             shares: Whether the values are scores of 0 to 1, see `crossed_interval`.

@@ -11,8 +11,8 @@ import numpy as np
 from lorarar.datasets import AXES, Axis, Item
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK
 from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.bradley_terry import bradley_terry_intervals
+from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
 
 

@@ -18,7 +18,7 @@ _REMEDIES = (
     (re.compile(r"HTTP 40[13]\b"), "set LORARAR_API_KEY to a key that the server accepts"),
     (re.compile(r"HTTP 404\b"), "check the model's name and the URL in --backend"),
     (re.compile(r"HTTP 429\b"), "run again later, or with a smaller --concurrency"),
-    (re.compile(r"ended with 'length'"), "allow longer replies: ?max_tokens=N at the end of the URL"),
+    (re.compile(r"ended with 'length'"), "add ?max_tokens=NUMBER or ?effort=low to the server's URL"),
     (re.compile(r"image was not seen"), "check that the model takes two images in one request"),
 )
 _DEFAULTS: Mapping[State, str] = {

@@ -1,13 +1,15 @@
-"""Report of a judging run: results.json, results.csv and one self-contained page.
+"""Report of a judging run: results.json, results.csv, results.tex and one self-contained page.
 
-Equal inputs give equal bytes: the files hold no dates, and everything is sorted.
+Equal inputs give equal bytes: the files hold no dates, and everything is sorted. The page shows the time of the calls,
+as the replies have it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric
 from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.compare.pairwise import Tournament, hold_tournaments
 from lorarar.evaluation.judge.compare.results import Results
-from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, ImageScore, in_order
-from lorarar.evaluation.judge.records import Question, Verdict
-from lorarar.evaluation.judge.report.gallery import find_disagreements
+from lorarar.evaluation.judge.read.reasons import group_reasons
+from lorarar.evaluation.judge.read.scores import ImageScore, in_order
+from lorarar.evaluation.judge.records import Question, Reply, Verdict
+from lorarar.evaluation.judge.report.export import image_rows, latex_table
+from lorarar.evaluation.judge.report.image_grid import KINDS, ImageGrid, build_image_grid
+from lorarar.evaluation.judge.report.summary import describe_trust, run_facts, summarise_results
 from lorarar.evaluation.judge.report.tables import score_sections
-from lorarar.evaluation.judge.report.thumbnails import Thumbnails, draw_contact_sheets
+from lorarar.evaluation.judge.report.thumbnails import Thumbnails, fitting_side
 from lorarar.evaluation.judge.report.trust import LIMITATIONS, agreement_table, calibration_tables, tournament_tables
 from lorarar.evaluation.judge.trust.agreement import Agreement, Ratings, compare_raters, judge_ratings
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
@@ -28,8 +33,9 @@ from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.report.metrics_section import read_metrics_section
 from lorarar.evaluation.report.pages import render_page
 from lorarar.evaluation.report.tables import ReportTable
-from lorarar.storage import plain, write_csv, write_json, write_text
+from lorarar.storage import lorarar_version, plain, write_csv, write_json, write_text
 
+CSV, LATEX = "results.csv", "results.tex"
 _JUDGE = "this judge"
 
 
@@ -44,6 +50,7 @@ class Evidence:
         case_verdicts: By the cases' ids.
         image_root: The items' paths are relative to it.
         reference_root: The references' paths are relative to it.
+        replies: To the questions and to the calibration's, by question id.
         labels: People's labels, by rater, see `lorarar.evaluation.judge.trust.agreement.read_human_labels`.
     """
 
@@ -57,6 +64,7 @@ class Evidence:
     backend_identity: Mapping[str, Any]
     image_root: Path
     reference_root: Path
+    replies: Mapping[str, Reply] = field(default_factory=dict)
     labels: Ratings | None = None
 
 
@@ -76,34 +84,24 @@ class Findings:
     agreement: Agreement | None
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What was judged, and by which judge."""
-
-    images: int
-    rubric: str
-    settings: ReportTable
-    questions: list[tuple[Axis, str]]
-    references: ReportTable
-
-
 def write_report(run: Path, evidence: Evidence) -> Findings:
-    """Write results.json, results.csv and report.html into a run's folder.
+    """Write results.json, results.csv, results.tex and report.html into a run's folder.
 
     Raises:
         ValueError: The questions come from several rubrics, or the methods have no pair in common.
     """
     questions = in_order(evidence.questions)
-    cases = sorted(evidence.cases, key=lambda case: case.id)
-    findings = _evaluate(evidence, questions, cases)
-    page = _page(run, evidence, findings, questions, cases)
+    findings = _evaluate(evidence, questions)
     write_json(run / "results.json", _json(evidence, findings), sort_keys=True)
-    write_csv(run / "results.csv", _rows(findings.results.images if findings.results else []))
-    write_text(run / "report.html", page)
+    write_csv(run / CSV, image_rows(findings.results.images if findings.results else []))
+    if findings.results:
+        write_text(run / LATEX, latex_table(findings.results))
+    write_text(run / "report.html", _page(run, evidence, findings, questions))
     return findings
 
 
-def _evaluate(evidence: Evidence, questions: Sequence[Question], cases: Sequence[CalibrationCase]) -> Findings:
+def _evaluate(evidence: Evidence, questions: Sequence[Question]) -> Findings:
+    cases = sorted(evidence.cases, key=lambda case: case.id)
     gate = evaluate_gate(cases, evidence.case_verdicts) if cases else None
     pairwise = evidence.rubric.answer == "pairwise"
     results = None if pairwise else aggregate_verdicts(evidence.items, questions, evidence.verdicts, gate)
@@ -113,53 +111,67 @@ def _evaluate(evidence: Evidence, questions: Sequence[Question], cases: Sequence
     return Findings(gate, results, tournaments, agreement)
 
 
-def _page(
-    run: Path,
-    evidence: Evidence,
-    findings: Findings,
-    questions: Sequence[Question],
-    cases: Sequence[CalibrationCase],
-) -> str:
-    values: dict[str, object] = {
-        "header": _header(evidence),
-        "gate": findings.gate,
-        "scores": None,
-        "tournaments": [tournament_tables(tournament) for tournament in findings.tournaments],
-        "calibration": calibration_tables(findings.gate, cases, evidence.case_verdicts),
-        "agreement": agreement_table(findings.agreement),
-        "metrics": read_metrics_section(run, evidence.items),
-        "limitations": LIMITATIONS,
-    }
-    if results := findings.results:
-        thumbnails = Thumbnails()
-        values["scores"] = score_sections(results, evidence.verdicts)
-        values["disagreements"] = find_disagreements(
-            results.images,
-            questions,
-            evidence.verdicts,
-            image_root=evidence.image_root,
-            reference_root=evidence.reference_root,
-            thumbnails=thumbnails,
-        )
-        values["sheets"] = draw_contact_sheets(results.images, evidence.image_root, thumbnails)
-    return render_page("report.html.jinja", "lorarar.evaluation.judge.report", **values)
-
-
-def _header(evidence: Evidence) -> _Header:
+def _page(run: Path, evidence: Evidence, findings: Findings, questions: Sequence[Question]) -> str:
+    cases = sorted(evidence.cases, key=lambda case: case.id)
+    gate, results = findings.gate, findings.results
     judged = {(axis, getattr(item, axis)) for item in evidence.items for axis in AXES}
     concepts = [evidence.concepts[key] for key in sorted(judged) if key in evidence.concepts]
-    settings = [
-        (str(key), value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
-        for key, value in sorted(evidence.backend_identity.items())
-    ]
-    references = [(c.name, c.axis, c.phrase, str(len(c.images))) for c in concepts]
-    return _Header(
-        len(evidence.items),
-        evidence.rubric.key,
-        ReportTable(("setting", "value"), settings),
-        [(axis, evidence.rubric.texts[axis]) for axis in AXES],
-        ReportTable(("name", "axis", "phrase", "images"), references),
+    answers = [*(evidence.verdicts.get(q.id) or Verdict(q.id, "not_run") for q in questions)]
+    answers += [evidence.case_verdicts.get(case.id) or Verdict(case.id, "not_run") for case in cases]
+    asked = sorted(evidence.replies.items())
+    values: dict[str, object] = {
+        "facts": run_facts(
+            len(evidence.items),
+            evidence.rubric.key,
+            evidence.backend_identity,
+            lorarar_version(),
+            [reply for _, reply in asked],
+        ),
+        "gate": gate,
+        "trust": describe_trust(gate) if gate else "",
+        "reasons": group_reasons(answers),
+        "asked": len(answers),
+        "downloads": [(name, _data_uri(run / name)) for name in (CSV, LATEX) if results],
+        "summary": summarise_results(results) if results else None,
+        "scores": score_sections(results) if results else None,
+        "grid": _grid(evidence, results.images, questions) if results else None,
+        "kinds": KINDS,
+        "tournaments": [tournament_tables(tournament) for tournament in findings.tournaments],
+        "calibration": calibration_tables(gate, cases, evidence.case_verdicts),
+        "agreement": agreement_table(findings.agreement),
+        "metrics": read_metrics_section(run, evidence.items),
+        "settings": ReportTable(("setting", "value"), _settings(evidence.backend_identity)),
+        "questions": [(axis, evidence.rubric.texts[axis]) for axis in AXES],
+        "references": ReportTable(
+            ("name", "axis", "phrase", "images"), [(c.name, c.axis, c.phrase, str(len(c.images))) for c in concepts]
+        ),
+        "limitations": LIMITATIONS,
+    }
+    return render_page("report.html.jinja", "lorarar.evaluation.judge.report", script="report.js", **values)
+
+
+def _grid(evidence: Evidence, images: Sequence[ImageScore], questions: Sequence[Question]) -> ImageGrid:
+    references = {question.reference for question in questions}
+    return build_image_grid(
+        images,
+        questions,
+        evidence.verdicts,
+        evidence.replies,
+        image_root=evidence.image_root,
+        reference_root=evidence.reference_root,
+        thumbnails=Thumbnails(fitting_side(len(images) + len(references))),
     )
+
+
+def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (str(key), value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
+        for key, value in sorted(identity.items())
+    ]
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:application/octet-stream;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def _json(evidence: Evidence, findings: Findings) -> dict[str, Any]:
@@ -177,17 +189,3 @@ def _json(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         results = plain(findings.results)
         data["results"] = {key: value for key, value in results.items() if key != "images"}  # see results.csv
     return data
-
-
-def _rows(images: Sequence[ImageScore]) -> Iterator[list[str | int | float | None]]:
-    header = ["item", "path", "method", "content", "style", "seed", "prompt_type"]
-    header += [f"{axis}_{name}" for axis in AXES for name in ("yes", "decided", "asked")]
-    yield [*header, *IMAGE_METRICS]
-    for image in images:
-        item = image.item
-        row: list[str | int | float | None] = [item.id, item.path, item.method, item.content, item.style, item.seed]
-        row.append(item.prompt_type)
-        for score in (image.axes[axis] for axis in AXES):
-            row += [score.yes, score.counts.ok, score.counts.total]
-        row += [metric(image).value for metric in IMAGE_METRICS.values()]
-        yield row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,8 @@ from lorarar.datasets import AXES
 from lorarar.evaluation.judge.compare.comparison import MethodComparison
 from lorarar.evaluation.judge.compare.results import MethodScores, PairCell, Results, Score, ScoreGroup
 from lorarar.evaluation.judge.read.scores import Counts
-from lorarar.evaluation.judge.records import Verdict
 from lorarar.evaluation.report.tables import DASH, ReportTable, show_estimate, show_number, show_rate
 
-_REASONS = 10  # in the table
-_REASON_LENGTH = 200  # characters
 _HEAT_DEPTH = (150, 80)  # of red and green: from white to a blue on which black text is easily read
 
 
@@ -52,27 +48,24 @@ class ScoreSections:
 
     Attributes:
         questions: The number of questions, of which `undecided` are undecided.
-        reasons: Why questions are undecided.
         skipped: Prompt types that are left out, with the reasons.
     """
 
     questions: int
     undecided: int
     counts: ReportTable
-    reasons: ReportTable
     groups: tuple[GroupTables, ...]
     skipped: Mapping[str, str]
     heat_maps: tuple[HeatMap, ...]
     consistency: ReportTable
 
 
-def score_sections(results: Results, verdicts: Mapping[str, Verdict]) -> ScoreSections:
+def score_sections(results: Results) -> ScoreSections:
     """Lay out results as tables."""
     return ScoreSections(
         questions=results.counts.total,
         undecided=results.counts.undecided,
         counts=_completeness(results),
-        reasons=_reasons(verdicts),
         groups=tuple(_group(group) for group in results.groups),
         skipped=results.skipped,
         heat_maps=tuple(_heat_map(method) for method in results.groups[0].methods),
@@ -93,14 +86,8 @@ def _count(counts: Counts) -> list[str]:
     return [str(number) for number in numbers]
 
 
-def _reasons(verdicts: Mapping[str, Verdict]) -> ReportTable:
-    reasons = Counter(v.reason[:_REASON_LENGTH] or v.state for v in verdicts.values() if v.state != "ok")
-    frequent = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS]
-    return ReportTable(("reason", "questions"), [(reason, str(count)) for reason, count in frequent])
-
-
 def _group(group: ScoreGroup) -> GroupTables:
-    methods = sorted(group.methods, key=_rank)
+    methods = sorted(group.methods, key=by_rank)
     tables = [_scores(group, methods), _votes(methods)]
     flags = [(method.method, name, show_rate(rate)) for method in methods for name, rate in method.flags.items()]
     if flags:
@@ -110,7 +97,8 @@ def _group(group: ScoreGroup) -> GroupTables:
     return GroupTables(title, tuple(tables), _comparisons(group.comparisons))
 
 
-def _rank(method: MethodScores) -> tuple[float, str]:
+def by_rank(method: MethodScores) -> tuple[float, str]:
+    """Return the key that sorts methods by MARS2, the best first."""
     estimate = method.scores["mars2"].estimate
     return (-estimate.mean if estimate else 1.0, method.method)
 

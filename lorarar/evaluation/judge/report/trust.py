@@ -33,7 +33,8 @@ LIMITATIONS = (
     "Asking for both axes at once lowers scores: with sensitivity and specificity 0.9 on each axis, a true 0.64 is "
     "measured as 0.55.",
     "Intervals generalise to contents, styles and seeds like those judged; with few of them they are wide and rough. "
-    "With one seed, and for the best case, they hold for these seeds only. With five contents, a test that flips whole contents cannot give less than p = 0.0625: use eight or more.",
+    "With one seed, and for the best case, they hold for these seeds only. With five contents, a test that flips "
+    "whole contents cannot give less than p = 0.0625: use eight or more.",
     "The sign-flip test on pairs takes pairs as independent. Where a method helps some contents or styles more than "
     "others, it reports too many differences; two methods count as different only when the interval agrees.",
     "A judge that agrees with itself, in another order or when asked again, may still be wrong.",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,27 +23,30 @@ from lorarar.datasets.records import AXES, Axis, Item, ReferenceConcept
 from lorarar.evaluation.judge.ask.planning import PAIR_MARK
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
-from lorarar.evaluation.judge.records import Question, Verdict
+from lorarar.evaluation.judge.records import Question, Reply, Verdict
 from lorarar.evaluation.judge.report import page as report_page
 from lorarar.evaluation.judge.report.page import Evidence, write_report
 from lorarar.evaluation.judge.report.thumbnails import Thumbnails
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
+from lorarar.storage import lorarar_version
 from tests.evaluation.judge.synthetic import Truth, make_items, make_questions, make_truth, noisy, truthful
 
 RUBRIC = load_rubric("mars2")
 REFERENCES: dict[Axis, int] = {"content": 3, "style": 1}
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}&amp;"
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
+OWN_SCRIPTS = [path.read_text(encoding="utf-8") for path in Path(report_page.__file__).parent.glob("templates/*.js")]
 
 
 class Page(HTMLParser):
-    """Everything of a page that could do harm, and its text."""
+    """Everything of a page that could do harm, and its text without scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
+        self.scripts: list[str] = []
         self.feed(text)
         self.close()
 
@@ -55,16 +60,35 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
+
+    def shown(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    def images(self) -> list[dict[str, Any]]:
+        """What the page's script shows of each image."""
+        details: dict[str, Any] = json.loads(self.scripts[0])
+        return list(details["images"])
+
+    def of_class(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for _, attributes in self.tags if name in (attributes.get("class") or "").split()]
 
     def check(self) -> None:
-        """Balanced, without scripts, and nothing is fetched."""
+        """Balanced; the only code is the package's own script, which the policy names; nothing is fetched."""
         assert self.open == []
-        allowed = {"class", "title", "alt", "src", "style", "lang", "charset", "http-equiv", "content", "name"}
+        kinds = [attributes.get("type") for tag, attributes in self.tags if tag == "script"]
+        assert kinds.count(None) <= 1
+        assert set(kinds) <= {None, "application/json"}
+        policies = [a["content"] or "" for _, a in self.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        if None in kinds:
+            digest = base64.b64encode(hashlib.sha256(self.scripts[-1].encode()).digest()).decode()
+            assert f"script-src 'sha256-{digest}'; " in policies[0]
+            assert self.scripts[-1] in OWN_SCRIPTS
         for tag, attributes in self.tags:
-            assert tag not in ("script", "iframe", "object", "embed", "link", "form", "base", "svg", "a")
-            assert set(attributes) <= allowed
-            assert (attributes.get("src") or "data:image/webp;base64,").startswith("data:image/webp;base64,")
+            assert tag not in ("iframe", "object", "embed", "link", "form", "base", "use", "image")
+            assert not any(name.startswith("on") or ":" in name for name in attributes)
+            for name, start in (("src", "data:image/webp;base64,"), ("href", "data:application/octet-stream;base64,")):
+                assert (attributes.get(name) or start).startswith(start)
 
 
 def make_cases() -> tuple[list[CalibrationCase], dict[str, Verdict]]:
@@ -130,18 +154,68 @@ def test_the_page_is_whole_and_self_contained(run: Run) -> None:
     text = run.write()
     page = Page(text)
     page.check()
-    shown = " ".join(page.text)
-    for title in ("Completeness", "Scores", "Contents and styles", "Consistency", "Calibration", "People",
-                  "Disagreements", "Images", "Limitations"):  # fmt: skip
+    for title in ("Images", "Details", "Scores and tests", "Contents and styles", "Completeness and consistency",
+                  "Calibration", "People", "Limitations"):  # fmt: skip
         assert title in page.text
-    assert "The judge passed its calibration on both axes." in shown
-    assert "All questions are decided." in shown
+    shown = page.shown()
+    assert "The judge passed its calibration on both axes. content: yes to 100% of the right images" in shown
+    assert "have no answer" not in shown
     assert "Intervals (95 %, over contents, styles and seeds) cover 9 pairs of 3 contents and 3 styles" in shown
     assert "http://" not in text
     assert "https://" not in text
+    assert sum(tag == "svg" for tag, _ in page.tags) == 1
+    assert len(page.of_class("tile")) == len(run.items) == len(page.images())
     first = next(a["src"] for tag, a in page.tags if tag == "img") or ""
     with Image.open(io.BytesIO(base64.b64decode(first.split(",")[1]))) as image:
         assert image.size == (24, 24)
+
+
+def test_the_top_has_judge_version_tokens_and_time(run: Run) -> None:
+    replies = {q.id: Reply("yes", seconds=2.0, usage={"prompt_tokens": 90, "completion_tokens": 10})
+               for q in run.questions[:90]}  # fmt: skip
+    shown = Page(run.write(replies=replies)).shown()
+    for text in ('judge {"name": "mock"', f"lorarar {lorarar_version()}", RUBRIC.key, "images 36", "replies 90",
+                 "tokens 9,000", "time of the calls 3 min"):  # fmt: skip
+        assert text in shown
+    assert "tokens not reported time of the calls not reported" in Page(run.write()).shown()
+
+
+def test_a_click_shows_questions_replies_and_both_orders(run: Run) -> None:
+    verdicts = truthful(run.questions, run.truth)
+    first, swapped = (next(q for q in run.questions if q.swapped == order) for order in (False, True))
+    verdicts[swapped.id] = Verdict(swapped.id, "ok", 1 - (verdicts[first.id].value or 0), p_yes=(0.2, 0.4))
+    last = run.questions[-1]
+    verdicts[last.id] = Verdict(last.id, "abstain", reason="it depends")
+    questions = [replace(q, text=EVIL) for q in run.questions]
+    replies = {swapped.id: Reply(EVIL * 100), last.id: Reply("Well ...")}
+    page = Page(run.write(questions=questions, verdicts=verdicts, replies=replies))
+    page.check()
+    details = json.loads(page.scripts[0])
+    assert details["texts"] == [EVIL]
+    asked = next(i for i in details["images"] if i["path"] == run.items[0].path)["questions"]
+    assert len(asked) == 2 * (3 + 1)
+    vote = "yes" if verdicts[first.id].value else "no"
+    assert asked[0] == ["content", details["references"].index("c0/0.png"), 0, "", vote, 0, "", "", ""]
+    other = "no" if vote == "yes" else "yes"
+    assert asked[1][3:7] == ["test image first", other, 1, "0.30"]
+    assert asked[1][7] == (EVIL * 100)[:1000]
+    tile = next(t for t in page.of_class("tile") if "order" in (t["class"] or ""))
+    assert details["images"][int(tile["data-number"] or "")]["path"] == run.items[0].path
+    asked = next(i for i in details["images"] if i["path"] == run.items[-1].path)["questions"]
+    assert asked[-1][4:] == ["no answer", 0, "", "Well ...", "it depends"]
+
+
+def test_the_scores_are_exported_for_latex(tmp_path: Path) -> None:
+    items = [replace(i, method={"ours": "50%_&ours", "theirs": "theirs"}[i.method])
+             for i in make_items(["ours", "theirs"], 3, 3, 1)]  # fmt: skip
+    run = Run(tmp_path, items)
+    page = Page(run.write())
+    table = (tmp_path / "run/results.tex").read_text(encoding="utf-8")
+    assert "\n50\\%\\_\\&ours & \\textbf{" in table
+    assert table.count("\\\\\n") == 3
+    links = {a["download"]: str(a["href"]) for tag, a in page.tags if tag == "a"}
+    for name in ("results.csv", "results.tex"):
+        assert base64.b64decode(links[name].partition("base64,")[2]) == (tmp_path / "run" / name).read_bytes()
 
 
 def test_what_is_shown_is_what_was_found(run: Run) -> None:
@@ -167,11 +241,12 @@ def test_borders_tell_the_verdict(run: Run) -> None:
     verdicts = truthful(run.questions, run.truth)
     unanswered = run.items[0].id
     verdicts = {q: v for q, v in verdicts.items() if not q.startswith(f"{unanswered}|")}
-    figures = [a for tag, a in Page(run.write(verdicts=verdicts)).tags if tag == "figure" and a.get("title", "")]
-    of_items = {str(a["title"]).partition(": ")[0]: a["class"] for a in figures if ": " in str(a["title"])}
+    page = Page(run.write(verdicts=verdicts))
+    paths = [image["path"] for image in page.images()]
+    classes = {paths[int(t["data-number"] or "")]: (t["class"] or "").split()[1] for t in page.of_class("tile")}
     for item in run.items:
         right = all(run.truth[item.id, axis] for axis in AXES)
-        assert of_items[item.id] == ("open" if item.id == unanswered else "right" if right else "wrong")
+        assert classes[item.path] == ("undecided" if item.id == unanswered else "right" if right else "wrong")
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Run) -> None:
@@ -180,7 +255,7 @@ def test_the_same_inputs_give_the_same_bytes(run: Run) -> None:
     verdicts = dict(order.sample(sorted(run.verdicts.items()), len(run.verdicts)))
     shuffled = {name: order.sample(getattr(run, name), len(getattr(run, name))) for name in ("items", "questions")}
     run.write("two", verdicts=verdicts, **shuffled)
-    for name in ("report.html", "results.json", "results.csv"):
+    for name in ("report.html", "results.json", "results.csv", "results.tex"):
         assert (run.folder / "one" / name).read_bytes() == (run.folder / "two" / name).read_bytes()
 
 
@@ -218,8 +293,9 @@ def test_nothing_hostile_becomes_markup(tmp_path: Path) -> None:
     )
     page = Page(text)
     page.check()
-    assert "<script" not in text
+    assert text.count("<script") == 2  # the data and the page's own
     assert "".join(page.text).count(EVIL) > 10  # shown as it is
+    assert all(image["prompt"] == EVIL for image in page.images())
     assert Page("<p onclick='x'></p>").tags != []
     with pytest.raises(AssertionError):
         Page(text.replace("<h1>", "<h1 onclick='x'>")).check()  # the check can fail
@@ -264,8 +340,9 @@ def test_undecided_questions_are_counted_and_explained(run: Run) -> None:
         verdicts[q.id] = Verdict(q.id, "error", reason="the server said 503")
     shown = " ".join(Page(run.write(verdicts=verdicts)).text)
     unanswered = len(run.questions[::4])
-    assert f"{unanswered} of {len(run.questions)} questions are undecided." in shown
-    assert f"the server said 503 {unanswered}" in " ".join(shown.split())
+    shown = " ".join(shown.split())
+    assert f"{unanswered} of {len(run.questions) + len(run.cases)} questions have no answer." in shown
+    assert f"{unanswered} failed: the server said 503. What to do: the same `lorarar judge run` asks" in shown
     results = aggregate_verdicts(run.items, run.questions, verdicts)
     score = results.groups[0].methods[0].scores["mars2"]
     assert f"({score.low:.3f} to {score.high:.3f})" in shown
@@ -293,12 +370,14 @@ def test_disagreements_are_shown(run: Run) -> None:
             verdicts[q.id] = Verdict(q.id, "ok", 1 - (verdicts[q.id].value or 0))
         if q.item == order_dependent and q.swapped:
             verdicts[q.id] = Verdict(q.id, "ok", 1 - (verdicts[q.id].value or 0))
-    text = run.write(verdicts=verdicts)
-    part = text[text.index("References disagree: 1 images") : text.index("The order of the images changes")]
-    assert split in part
-    part = text[text.index("The order of the images changes the answer: 1 images") : text.index("Most undecided")]
-    assert order_dependent in part
-    assert "Most undecided questions: 0 images" in text
+    page = Page(run.write(verdicts=verdicts))
+    paths = [image["path"] for image in page.images()]
+    kinds = {paths[int(t["data-number"] or "")]: (t["class"] or "").split()[2:] for t in page.of_class("tile")}
+    assert {path: names for path, names in kinds.items() if names} == {
+        run.items[3].path: ["split"], run.items[5].path: ["order"],
+    }  # fmt: skip
+    options = page.shown()
+    assert "references disagree (1) the order changes an answer (1) with unanswered questions (0)" in options
 
 
 def test_people_are_compared_with_the_judge(run: Run) -> None:
@@ -322,7 +401,7 @@ def test_a_pairwise_run_has_a_report(run: Run) -> None:
     page = Page(run.write(rubric=rubric, questions=questions, verdicts=verdicts))
     page.check()
     assert "Preferences" in page.text
-    assert "Scores" not in page.text
+    assert page.of_class("tile") == []
     data = json.loads((run.folder / "run/results.json").read_text(encoding="utf-8"))
     duel = data["pairwise"][0]["duels"][0]
     assert duel["first_wins"] + duel["second_wins"] == 18
@@ -335,10 +414,10 @@ def test_the_page_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     page = Page(run.write())
     page.check()
     assert (tmp_path / "run/report.html").stat().st_size < 5_000_000
-    assert "images are shown" not in " ".join(page.text)
-    monkeypatch.setattr(report_page, "Thumbnails", lambda: Thumbnails(left=400_000))
+    assert "images are shown" not in page.shown()
+    monkeypatch.setattr(report_page, "Thumbnails", lambda side: Thumbnails(side, left=400_000))
     short = Page(run.write())
-    message = next(part for part in short.text if "of 250 images are shown." in part)
-    assert 0 < int(message.split()[0]) < 250
-    assert sum(tag == "img" for tag, _ in short.tags) < sum(tag == "img" for tag, _ in page.tags)
-    assert (tmp_path / "run/report.html").stat().st_size < 600_000
+    message = re.search(r"(\d+) of 250 images are shown", short.shown())
+    assert message is not None
+    assert int(message[1]) == sum(tag == "img" for tag, _ in short.tags) < 250
+    assert (tmp_path / "run/report.html").stat().st_size < 700_000
