@@ -29,11 +29,17 @@ def path_matches(pattern: str, path: str) -> bool:
     Raises:
         ValueError: The pattern is longer than 200 characters, or beyond the syntax that is supported.
     """
-    if _LITERAL.fullmatch(pattern):
+    if is_literal(pattern):
         name = pattern.removeprefix("^").removesuffix("$").replace("\\.", ".")
         return path == name or (not pattern.startswith("^") and path.endswith(f".{name}"))
     starts = {0} | {index + 1 for index, letter in enumerate(path) if letter == "."}
     return len(path) in _compiled(pattern)(path, starts)
+
+
+@lru_cache(maxsize=4096)
+def is_literal(pattern: str) -> bool:
+    """Return whether a pattern is the end of a path, or after "^" a whole path, without further syntax."""
+    return _LITERAL.fullmatch(pattern) is not None
 
 
 def whole_path_matches(pattern: str, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,28 @@ from lorarar.formats.dialects.grouping import group_keys, parse_all, rows_in, sc
 from lorarar.formats.embeddings import is_embedding
 from lorarar.formats.naming import blocks
 from lorarar.formats.naming.keys import Key
-from lorarar.formats.naming.originals import scheme_fits
+from lorarar.formats.naming.originals import NamingScheme, scheme_fits
 from lorarar.formats.naming.rows import Rows
 from lorarar.formats.scaling import (
     AdapterConfig,
     config_for,
     configs_from_header,
+    flag,
     scaling_from_config,
     scaling_from_header,
 )
 from lorarar.formats.stored import MATRICES, StoredLayer
-from lorarar.formats.tensor_files import read_tensor_file
-from lorarar.lora.families import FAMILIES, choose_family, find_families
+from lorarar.formats.tensor_files import TensorFile, read_tensor_file
+from lorarar.lora.families import (
+    FAMILIES,
+    Family,
+    choose_family,
+    find_families,
+    lacks_modulation,
+    lookalike,
+    stated_families,
+    stated_models,
+)
 from lorarar.storage import FormatError, is_hub_id, local_path
 
 _EXAMPLES = 3
@@ -46,6 +56,9 @@ class StoredLoRA:
         header: Metadata of the file.
         sha256: SHA-256 of the file, 64 hexadecimal digits.
         warnings: Anomalies of the file.
+        scheme: Naming scheme of the denoiser's layers in the file.
+        alphas_from: Where an alpha that is not beside its layer comes from: "the header", "adapter_config.json"; ""
+            without one.
     """
 
     path: Path
@@ -56,6 +69,8 @@ class StoredLoRA:
     header: Mapping[str, str]
     sha256: str
     warnings: tuple[str, ...] = ()
+    scheme: NamingScheme = "diffusers"
+    alphas_from: str = ""
 
     @property
     def algorithms(self) -> dict[str, str]:
@@ -93,15 +108,56 @@ def read_stored(path: str | Path) -> StoredLoRA:
     try:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
         keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
-        configs = configs_from_header(file.header) or peft.read_config(path)
-        layers = _stored(keys, rows_in(keys), file.tensors, file.header, configs)
-        family = _family(keys, layers, file.header)
+        rows = rows_in(keys, file.header)
+        layers, alphas_from, warnings = _scaled(path, keys, rows, file)
+        scheme = scheme_in(keys)
+        shapes = {name: shape for stored in layers.values() for name, shape in stored.divided_shapes().items()}
+        family, doubts = family_in(shapes, scheme, file.header)
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
     dialect = Counter(key.dialect for key in keys.values()).most_common(1)[0][0]
+    warnings = [*_warnings(keys, embeddings), *warnings, *doubts]
     return StoredLoRA(
-        path, dialect, family, layers, embeddings, file.header, file.sha256, tuple(_warnings(keys, embeddings))
+        path,
+        dialect,
+        family,
+        layers,
+        embeddings,
+        file.header,
+        file.sha256,
+        tuple(warnings),
+        scheme,
+        alphas_from,
     )
+
+
+def _scaled(
+    path: Path, keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows], file: TensorFile
+) -> tuple[dict[str, StoredLayer], str, list[str]]:
+    """Return the stored layers with the configuration of the header, or with that beside the file where it fits.
+
+    Returns:
+        Path -> stored layer; where alphas that are not beside their layers come from; warnings.
+
+    Raises:
+        ValueError: A layer is incomplete, or a configuration is damaged or for another adapter.
+    """
+    in_header = configs_from_header(file.header)
+    layers = _stored(keys, rows, file.tensors, file.header, in_header)
+    if in_header:
+        return layers, "the header", []
+    beside = peft.read_config(path) if peft.is_adapter(path, keys.values()) else {}
+    if not beside:
+        return layers, "", []
+    misfit = peft.misfit(beside, layers)
+    if misfit and path.name == peft.WEIGHTS_NAME:
+        raise ValueError(
+            f"expected the configuration of this adapter in {peft.CONFIG_NAME} beside it, found that of another: "
+            f"{misfit}; put the right one there, or rename the weights to read them with alpha = rank"
+        )
+    if misfit:
+        return layers, "", [f"{peft.CONFIG_NAME} beside the file is for another adapter ({misfit}) and is not used"]
+    return _stored(keys, rows, file.tensors, file.header, beside), peft.CONFIG_NAME, []
 
 
 def _stored(
@@ -123,7 +179,7 @@ def _stored(
         except ValueError as error:
             wrong.append(f"{next(iter(roles.values()))} ({error})")
             continue
-        if config and config.get("use_dora") and name != "dora":
+        if config and flag(config, "use_dora") and name != "dora":
             raise ValueError(f"layer {path}: expected the magnitudes of DoRA, found none: save the LoRA again")
         scaling = default if config is None else scaling_from_config(config, inner)
         layers[path] = StoredLayer(rows[place], _parts(path, roles, tensors), name, scaling)
@@ -143,22 +199,53 @@ def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -
     return parts
 
 
-def _family(keys: Mapping[str, Key], layers: Mapping[str, StoredLayer], header: Mapping[str, str]) -> str:
-    shapes = {path: shape for stored in layers.values() for path, shape in stored.divided_shapes().items()}
-    scheme = scheme_in(keys)
-    matching = [family for family in find_families(shapes) if scheme_fits(scheme, family.key)]
+def family_in(
+    shapes: Mapping[str, tuple[int, ...]], scheme: NamingScheme, header: Mapping[str, str]
+) -> tuple[str, list[str]]:
+    """Return the family of a file, by its header and names first and by the shapes of its layers last.
+
+    Args:
+        shapes: Layer path -> shape of its delta; () if it is unknown.
+        scheme: Naming scheme of the denoiser's layers.
+        header: Metadata of the file.
+
+    Returns:
+        A key of `lorarar.lora.families.FAMILIES`, "" if it is unknown or not decided; and warnings.
+
+    Raises:
+        ValueError: The header, the names and the shapes contradict one another.
+    """
+    statements = stated_models(header)
+    named = [family for family in FAMILIES.values() if scheme_fits(scheme, family.key)]
+    matching = [family for family in find_families(shapes) if family in named]
     chosen = choose_family(matching, header)
+    admitted = stated_families(matching, statements)
+    if scheme == "diffusers":
+        doubt = "" if statements or not chosen else lookalike(shapes)
+        return ("", [f"the layers are those of {doubt} too: the base model is not known"]) if doubt else (chosen, [])
+    doubt = "" if statements else lookalike(shapes)
+    if scheme != "sgm" and (doubt or not admitted):
+        stated = f"a header that says {statements[0].label} ({statements[0].value!r})" if statements else ""
+        raise ValueError(
+            f"expected layers of {_labels(named)}, whose names the file has, found {stated or doubt or 'others'}: the "
+            "file is for another model (FLUX.2, HunyuanVideo and others have such names too), which is not supported"
+        )
+    if scheme == "flux" and chosen == "flux" and not statements and lacks_modulation(shapes):
+        return "", ["no modulation layers in a file with all other layers: FLUX.1 or Chroma"]
     if scheme != "sgm":
-        return chosen
+        return chosen, []
     with_sgm = [family.key for family in matching if family.sgm]
     if not with_sgm:
-        supported = [family.label for family in FAMILIES.values() if family.sgm]
         raise ValueError(
-            f"the file has Stability's block numbers (input_blocks, ...): expected layers of {supported}, found "
+            f"the file has Stability's block numbers (input_blocks, ...): expected layers of {_labels(named)}, found "
             f"others: convert it to diffusers names with a tool for its model"
         )
     # Trainers use these names for SDXL; they use diffusers names for older models.
-    return chosen or ("sdxl" if "sdxl" in with_sgm else "")
+    return chosen or ("sdxl" if "sdxl" in with_sgm and not statements else ""), []
+
+
+def _labels(families: Sequence[Family]) -> str:
+    return " or ".join(family.label for family in families)
 
 
 def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorarar.formats.algorithms.scaling import Scaling
-from lorarar.formats.patterns import path_matches
+from lorarar.formats.patterns import is_literal, path_matches
 from lorarar.lora import TEXT_ENCODERS, LowRank
 
 ADAPTER_METADATA_KEY = "lora_adapter_metadata"
@@ -157,7 +157,7 @@ def _matching(config: AdapterConfig, name: str, layer: str, default: Any) -> Any
     for key in (f"^{layer}", layer):  # whole paths first: a file can have one for each of hundreds of layers
         if key in pattern:
             return pattern[key]
-    expressions = sum(len(key) for key in pattern if not key.startswith("^") or not path_like(key))
+    expressions = sum(len(key) for key in pattern if not is_literal(key))
     if expressions > _MANY:
         raise ValueError(
             f"expected {name} of the adapter with at most {_MANY} characters of patterns, found {expressions}: save "

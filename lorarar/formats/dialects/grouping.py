@@ -10,7 +10,7 @@ from lorarar.formats.dialects.table import DIALECTS
 from lorarar.formats.naming import originals
 from lorarar.formats.naming.keys import Key, layer_path
 from lorarar.formats.naming.rows import Rows, whole_layer
-from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
+from lorarar.lora.families import SGM_LAYERS_PER_BLOCK, stated_models
 
 _SUPPORTED = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
 _EXAMPLES = 3
@@ -68,18 +68,23 @@ def scheme_in(keys: Mapping[str, Key]) -> originals.NamingScheme:
     return originals.scheme_of(key.path for key in keys.values() if not key.model)
 
 
-def rows_in(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
+def rows_in(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[tuple[str, str], Rows]:
     """Return (model, path) of each stored layer -> the diffusers layers in its rows.
+
+    Args:
+        keys: Key in the file -> its meaning.
+        header: Metadata of the file, which may say whose text encoders it holds.
 
     Raises:
         ValueError: A key names a layer that the model does not contain.
     """
     scheme = scheme_in(keys)
+    flux = scheme == "flux" or _is_flux(keys, header)
     rows: dict[tuple[str, str], Rows | None] = {}
     for key in keys.values():
         if key.model:
             # The second text encoder of FLUX is T5, which trainers number as the third.
-            model = "text_encoder_2" if (key.model, scheme) == ("text_encoder_3", "flux") else key.model
+            model = "text_encoder_2" if flux and key.model == "text_encoder_3" else key.model
             rows[key.model, key.path] = whole_layer(layer_path(model, key.path))
         elif (key.model, key.path) not in rows:
             rows[key.model, key.path] = originals.rows_of(key.path, scheme, SGM_LAYERS_PER_BLOCK)
@@ -90,6 +95,12 @@ def rows_in(keys: Mapping[str, Key]) -> dict[tuple[str, str], Rows]:
             f"is damaged or for an unsupported model; save it again"
         )
     return {place: layers for place, layers in rows.items() if layers}
+
+
+def _is_flux(keys: Mapping[str, Key], header: Mapping[str, str]) -> bool:
+    """Return whether a file in diffusers names is for FLUX.1, by its layers or by its header."""
+    single = any(not key.model and key.path.startswith("single_transformer_blocks.") for key in keys.values())
+    return single or any("flux" in statement.families for statement in stated_models(header))
 
 
 def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:

@@ -7,22 +7,41 @@ its header, so that its scales are known without `adapter_config.json`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lorarar.formats.dialects.diffusers import low_rank_layers, stored_factors
-from lorarar.formats.scaling import ADAPTER_METADATA_KEY, AdapterConfig, config_of, parse_config, split_config
+from lorarar.formats.naming.keys import Key
+from lorarar.formats.patterns import whole_path_matches
+from lorarar.formats.scaling import (
+    ADAPTER_METADATA_KEY,
+    AdapterConfig,
+    config_for,
+    config_of,
+    flag,
+    parse_config,
+    scaling_from_config,
+    split_config,
+)
+from lorarar.formats.stored import StoredLayer
 from lorarar.lora import LoRA, is_text_encoder
 from lorarar.storage import FormatError
 
 CONFIG_NAME = "adapter_config.json"
-_WEIGHTS_NAME = "adapter_model.safetensors"
+WEIGHTS_NAME = "adapter_model.safetensors"
+_ALGORITHMS = {"LORA": ("lora", "dora"), "LOHA": ("loha",), "LOKR": ("lokr",)}
+
+
+def is_adapter(path: Path, keys: Iterable[Key]) -> bool:
+    """Return whether a file is an adapter that peft wrote, by its name or by the names of all its layers."""
+    return path.name == WEIGHTS_NAME or all(key.dialect == "peft" for key in keys)
 
 
 def read_config(path: Path) -> dict[str, AdapterConfig]:
-    """Read the configuration beside a weights file, by model. The result is empty without such a file.
+    """Read the configuration beside an adapter's weights, by model. The result is empty without such a file.
 
     Raises:
         FormatError: The configuration is not a JSON object.
@@ -34,6 +53,42 @@ def read_config(path: Path) -> dict[str, AdapterConfig]:
         return split_config(parse_config(config.read_text(encoding="utf-8")))
     except ValueError as error:
         raise FormatError(f"{config}: {error}") from error
+
+
+def misfit(configs: Mapping[str, AdapterConfig], layers: Mapping[str, StoredLayer]) -> str:
+    """Return why a configuration beside a file is not the file's own, "" if nothing speaks against it.
+
+    Args:
+        configs: The configuration, by model.
+        layers: Path -> stored layer.
+
+    Raises:
+        ValueError: The configuration is damaged.
+    """
+    for path, layer in layers.items():
+        config, inner = config_for(configs, path)
+        if config is None:
+            return f"it has no entry for {path}"
+        algorithms = _ALGORITHMS.get(str(config.get("peft_type", "")).upper(), ())
+        if algorithms and layer.algorithm not in algorithms:
+            return f"its type is {config['peft_type']}, {path} is {layer.algorithm}"
+        if flag(config, "use_dora") and layer.algorithm != "dora":
+            return f"it is for DoRA, {path} is {layer.algorithm}"
+        rank = scaling_from_config(config, inner).rank
+        if rank and layer.rank and rank != layer.rank:
+            return f"its rank for {path} is {rank}, the file's is {layer.rank}"
+        if not _is_target(config.get("target_modules"), inner):
+            return f"{path} is not one of its targets"
+    return ""
+
+
+def _is_target(targets: object, path: str) -> bool:
+    """Return whether a configuration has a layer among its targets; without targets, every layer is one."""
+    if isinstance(targets, str):
+        return targets == "all-linear" or whole_path_matches(targets, path)
+    if not isinstance(targets, list):
+        return True
+    return any(path == str(target) or path.endswith(f".{target}") for target in targets)
 
 
 def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
@@ -69,4 +124,4 @@ def weights_path(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FormatError(f"{path} cannot be created: {error.strerror or error}: choose another folder") from error
-    return path / _WEIGHTS_NAME
+    return path / WEIGHTS_NAME

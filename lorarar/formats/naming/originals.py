@@ -11,6 +11,7 @@ from typing import Literal
 
 from lorarar.formats.naming import blocks
 from lorarar.formats.naming.rows import Rows, whole_layer
+from lorarar.lora.families import FAMILIES
 
 NamingScheme = Literal["diffusers", "sgm", "flux", "sd3", "z-image"]
 _ROOTS: Mapping[NamingScheme, tuple[str, ...]] = {
@@ -113,6 +114,7 @@ _OUTSIDE: Mapping[NamingScheme, Mapping[str, str]] = {
 # Key of a family -> naming scheme of its authors.
 _FAMILIES: Mapping[str, NamingScheme] = {
     "flux": "flux",
+    "chroma": "flux",
     "sd3": "sd3",
     "sd35-medium": "sd3",
     "sd35-large": "sd3",
@@ -131,14 +133,15 @@ def scheme_of(paths: Iterable[str]) -> NamingScheme:
 
 
 def kohya_scheme(family: str) -> NamingScheme | None:
-    """Return the naming scheme of kohya's trainer: the authors' for FLUX and SD3; None for diffusers names."""
-    scheme = _FAMILIES.get(family)
-    return None if scheme == "z-image" else scheme
+    """Return the naming scheme of kohya's trainer: the authors' for transformers that have one, else None."""
+    return _FAMILIES.get(family)
 
 
 def scheme_fits(scheme: NamingScheme, family: str) -> bool:
     """Return whether a file with these names can belong to a family. Authors' names belong to their own models only."""
-    return scheme in ("diffusers", "sgm") or scheme == _FAMILIES.get(family)
+    if scheme == "sgm":
+        return FAMILIES[family].sgm
+    return scheme == "diffusers" or scheme == _FAMILIES.get(family)
 
 
 def rows_of(path: str, scheme: NamingScheme, layers_per_block: int) -> Rows | None:
