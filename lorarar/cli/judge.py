@@ -10,17 +10,34 @@ import typer
 import lorarar.worlds.toy.judge as toy_judge
 from lorarar.cli.commands import Resumable, command, new_app
 from lorarar.cli.configurations import add_configured
+from lorarar.cli.judge_options import (
+    QUESTIONS,
+    Backend,
+    Budget,
+    Cache,
+    Cases,
+    Concurrency,
+    Ignore,
+    Images,
+    Labels,
+    Layout,
+    Manifest,
+    ReferenceFile,
+    ReferenceRoot,
+    RubricName,
+    RunFolder,
+    Splits,
+    Uncalibrated,
+    check_listing,
+    question_option,
+)
 from lorarar.cli.options import FLAG, IMAGES, OUTPUT, Device, option
 from lorarar.cli.values import number, whole_number
 
 if TYPE_CHECKING:
     from lorarar.evaluation.judge.ask import Setup
 
-INPUTS, QUESTIONS, ESTIMATE = "Images and references", "Questions", "Estimate of the cost"
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a planned run.")]
-Uncalibrated = Annotated[
-    bool, option("--uncalibrated", value=FLAG, text="Go on even if the judge failed its calibration.")
-]
+ESTIMATE = "Estimate of the cost"
 
 
 def add(app: typer.Typer) -> None:
@@ -44,50 +61,24 @@ def add(app: typer.Typer) -> None:
     app.add_typer(judge, name="judge", rich_help_panel=IMAGES)
 
 
-def _image(name: str, value: str, text: str, **more: Any) -> Any:
-    return option(name, value=value, text=text, panel=INPUTS, **more)
-
-
-def _question(name: str, text: str, value: str = "N", **more: Any) -> Any:
-    return option(name, value=value, text=text, panel=QUESTIONS, parser=whole_number, **more)
-
-
 def _plan(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of the images.")],
-    references: Annotated[Path, _image("--references", "FILE", "YAML file of concepts and their images.")],
+    images: Images,
+    references: ReferenceFile,
     output: Annotated[Path, option("-o", "--output", value="RUN", text="Folder of the run.", panel=OUTPUT)],
-    layout: Annotated[
-        str | None,
-        _image("--layout", "PATTERN", "Pattern of the paths: {method}/{content}+{style}/{seed}.png.", default="none"),
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        _image("--manifest", "FILE", "JSON Lines file that lists the images, in place of --layout.", default="none"),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, _image("--ignore", "GLOB", "Images to leave out; repeatable.", default="none")
-    ] = None,
-    reference_root: Annotated[
-        Path | None,
-        _image(
-            "--reference-root", "DIR", "Folder of the references.", default="that of the YAML file, or images/ in it"
-        ),
-    ] = None,
-    splits: Annotated[
-        str | None,
-        _image("--splits", "NAME", "Splits in that file whose training part must not be judged.", default="none"),
-    ] = None,
-    rubric: Annotated[
-        str, option("--rubric", value="ID", text="Rubric: an id or a YAML file.", panel=QUESTIONS)
-    ] = "mars2",
+    layout: Layout = None,
+    manifest: Manifest = None,
+    ignore: Ignore = None,
+    reference_root: ReferenceRoot = None,
+    splits: Splits = None,
+    rubric: RubricName = "mars2",
     swapped: Annotated[
         bool, option("--swapped", value=FLAG, text="Ask again with the test image shown first.", panel=QUESTIONS)
     ] = False,
-    repeats: Annotated[int, _question("--repeats", "Number of times that each question is asked.")] = 1,
-    cases: Annotated[int, _question("--cases", "Calibration cases of each kind and axis.")] = 16,
+    repeats: Annotated[int, question_option("--repeats", "Number of times that each question is asked.")] = 1,
+    cases: Cases = 16,
     perturbations: Annotated[
         int,
-        _question(
+        question_option(
             "--perturbations",
             "Approximate number of images about which questions are repeated in other words, as JPEG and cropped.",
         ),
@@ -116,9 +107,7 @@ def _plan(
     """
     from lorarar.evaluation.judge import plan_run
 
-    if (layout is None) == (manifest is None):
-        found = "neither" if layout is None else "both"
-        raise typer.BadParameter(f"expected --layout PATTERN or --manifest FILE, found {found}: give one")
+    check_listing(layout, manifest)
     plan = plan_run(
         output,
         images,
@@ -138,38 +127,6 @@ def _plan(
         price=price_per_million,
     )
     print(plan)
-
-
-Backend = Annotated[
-    str, option("--backend", value="NAME", text="Judge: tiny, transformers:PATH, openai:MODEL@URL or a mock.")
-]
-Labels = Annotated[
-    Path | None,
-    option("--labels", value="FILE", text="Correct labels, for mock:truth and mock:noisy.", default="none"),
-]
-Concurrency = Annotated[
-    int | None,
-    option(
-        "--concurrency",
-        value="N",
-        text="Concurrent calls to an openai server.",
-        default="that of the back end",
-        parser=whole_number,
-    ),
-]
-Cache = Annotated[
-    Path | None, option("--cache", value="DIR", text="Folder of replies that several runs share.", default="none")
-]
-Budget = Annotated[
-    int | None,
-    option(
-        "--budget-calls",
-        value="N",
-        text="Number of calls after which the run stops with exit code 5.",
-        default="no limit",
-        parser=whole_number,
-    ),
-]
 
 
 def _run(
@@ -242,7 +199,7 @@ def _rescore(run: RunFolder) -> int:
 
 
 def _report(run: RunFolder, uncalibrated: Uncalibrated = False) -> int:
-    """Write report.html, results.json and results.csv."""
+    """Write report.html, results.json, results.csv and results.tex."""
     from lorarar.evaluation.judge import report_run
 
     reported = report_run(run, _setup(run))
@@ -255,13 +212,27 @@ def _rate(
     run: RunFolder,
     output: Annotated[Path, option("-o", "--output", value="DIR", text="Folder for the raters.")],
     key: Annotated[Path, option("--key", value="FILE", text="File that names the images; not for the raters.")],
+    sample: Annotated[
+        int | None,
+        option("--sample", value="N", text="Number of images, drawn at random.", default="all", parser=whole_number),
+    ] = None,
+    sample_seed: Annotated[
+        int, option("--sample-seed", value="N", text="Seed of the draw and of the order.", parser=whole_number)
+    ] = 0,
 ) -> None:
-    """Write a blinded sheet on which people rate the same images."""
+    """Write a blinded page on which people rate the same images; it saves what `import-labels` reads."""
     from lorarar.evaluation.judge.trust import write_sheet
 
     setup = _setup(run)
     refused = write_sheet(
-        output, key, setup.items, setup.concepts(), image_root=setup.images, reference_root=setup.references.root
+        output,
+        key,
+        setup.items,
+        setup.concepts(),
+        image_root=setup.images,
+        reference_root=setup.references.root,
+        sample=sample,
+        seed=sample_seed,
     )
     for item, reason in refused.items():
         print(f"left out {item}: {reason}")

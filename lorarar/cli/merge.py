@@ -15,6 +15,7 @@ from lorarar.cli.options import (
     METHOD,
     OUTPUT,
     STRENGTH,
+    AllowExtrapolation,
     Device,
     Energy,
     FileDtype,
@@ -91,6 +92,16 @@ def _merge(
     dtype: FileDtype = "fp16",
     rank: Rank = None,
     energy: Energy = None,
+    dense: Annotated[
+        bool,
+        option(
+            "--dense",
+            value=FLAG,
+            text="Keep the whole result of mergers of the kind delta, such as ties: large files.",
+            panel=OUTPUT,
+            default="truncate to the sum of the files' ranks",
+        ),
+    ] = False,
     save_coefficients: Annotated[
         Path | None,
         option(
@@ -133,6 +144,7 @@ def _merge(
         _pair("--runs", "DIR", "Folder for checkpoints until the merge is written.", "the folder of the output"),
     ] = None,
     device: Device = "auto",
+    allow_extrapolation: AllowExtrapolation = False,
 ) -> None:
     """Merge LoRA files into one ordinary LoRA file.
 
@@ -145,7 +157,7 @@ def _merge(
     from lorarar.workflows import merge_to_file
 
     at_most_one(merger=merger, network=network)
-    at_most_one(rank=rank, energy=energy)
+    at_most_one(rank=rank, energy=energy, dense=dense or None)
     pair = PairInputs(
         content_images=content_images,
         style_images=style_images,
@@ -166,9 +178,11 @@ def _merge(
         options=settings(options),
         rank=rank,
         energy=energy,
+        dense=dense,
         base=base,
         pair=pair,
         device=device,
+        allow_extrapolation=allow_extrapolation,
     )
     job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
     if dry_run:

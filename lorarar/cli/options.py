@@ -165,6 +165,15 @@ Device = Annotated[
         parser=device,
     ),
 ]
+AllowExtrapolation = Annotated[
+    bool,
+    option(
+        "--allow-extrapolation",
+        value=FLAG,
+        text="Let a network merge files that lie far outside what it was trained on.",
+        panel=METHOD,
+    ),
+]
 Force = Annotated[bool, option("--force", value=FLAG, text="Replace existing files.", panel=OUTPUT)]
 Json = Annotated[bool, option("--json", value=FLAG, text="Print JSON.", panel=OUTPUT)]
 

@@ -13,11 +13,10 @@ from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
 from lorarar.formats.dialects.table import DIALECTS
-from lorarar.formats.reading import StoredLoRA, read_stored
+from lorarar.formats.reading import StoredLoRA, family_in, read_stored
 from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.stored import with_kernel
 from lorarar.lora import Layer, LoRA, one_thread
-from lorarar.lora.families import detect_family
 from lorarar.storage import FormatError, with_plugins
 
 _EXAMPLES = 3
@@ -61,7 +60,10 @@ def assemble(stored: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
     layout = {key for key in stored.header if key in (ADAPTER_METADATA_KEY, "format") or LAYOUT_KEY.fullmatch(key)}
     metadata = {key: value for key, value in stored.header.items() if key not in layout}
     # The base determines the shapes of IA3, OFT and GLoRA, which may determine the family in turn.
-    family = stored.family or detect_family(layers, stored.header)
+    family = stored.family
+    if not family and not all(stored.shapes.values()):
+        shapes = {path: layer.shape for path, layer in layers.items()}
+        family = family_in(shapes, stored.scheme, stored.header)[0]
     metadata = with_plugins(metadata, DIALECTS.plugins([stored.dialect]))
     return LoRA(layers, metadata, stored.path.name, family, stored.embeddings, stored.sha256)
 

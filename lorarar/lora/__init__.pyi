@@ -25,6 +25,7 @@ from .lowrank import thin_svd as thin_svd
 from .lowrank import truncate as truncate
 from .threads import one_thread as one_thread
 from .truncation import TruncationLoss as TruncationLoss
+from .truncation import compress_layer as compress_layer
 from .truncation import relative_error as relative_error
 from .truncation import truncate_layer as truncate_layer
 from .truncation import truncate_lora as truncate_lora

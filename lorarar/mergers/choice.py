@@ -44,10 +44,10 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     """
     if not loras:
         raise ValueError("expected at least one LoRA to merge, found none")
-    check_same_family(loras)
+    parts = check_same_family(loras)
     check_same_shapes(loras)
     method, network, notes = _method(loras, request)
-    notes = [*notes, *_check_kinds(method, loras, request.kinds)]
+    notes = [*parts, *notes, *_check_kinds(method, loras, request.kinds)]
     _check_order(method, loras, request.kinds)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
     return Choice(method, weights, method.settings(request.options), network, tuple(notes))

@@ -15,13 +15,17 @@ from torch import Tensor
 from lorarar.hypernetwork import Network
 from lorarar.lora import (
     Coefficients,
+    Dense,
     InputWeights,
     Layer,
     LoRA,
+    LowRank,
     TruncationLoss,
+    compress_layer,
     merge_exactly,
     one_thread,
     pick_device,
+    relative_error,
     truncate_layer,
     truncate_lora,
     weight_coefficients,
@@ -33,6 +37,9 @@ from lorarar.mergers.objective import TERMS
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options
 from lorarar.storage import plugins_in, with_plugins
+
+# Relative error of a truncation from which on it is a warning.
+LARGE_ERROR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +58,7 @@ class Merged:
         seconds: Time from loaded to merged tensors.
         device: Where it was computed, such as "cpu".
         notes: Notes for the user.
+        warnings: What may make the result bad, each with its numbers and its remedy.
     """
 
     lora: LoRA
@@ -64,6 +72,7 @@ class Merged:
     seconds: float = 0.0
     device: str = "cpu"
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimiser: Optimiser | None = None) -> Merged:
@@ -107,7 +116,7 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
         options=choice.options,
         seconds=seconds,
         device=str(device),
-        notes=choice.notes,
+        notes=(*choice.notes, *merged.notes),
     )
 
 
@@ -132,14 +141,32 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
     losses: dict[str, TruncationLoss] = {}
 
     def truncate(layer: str, delta: Layer) -> Layer:
-        if request.rank is None and request.energy is None:
-            return delta
-        delta, losses[layer] = truncate_layer(delta, rank=request.rank, energy=request.energy)
+        if request.rank is not None or request.energy is not None:
+            delta, losses[layer] = truncate_layer(delta, rank=request.rank, energy=request.energy)
+        elif isinstance(delta, Dense) and not request.dense:
+            factors = low_rank_inputs(loras, layer)
+            if factors:
+                rows = torch.cat([f.A.float() for f in factors])
+                delta, losses[layer] = compress_layer(delta, rows)
         return delta
 
     call = partial(choice.method.call, **choice.options)
     lora = merge_deltas(weight_loras(loras, choice.weights), call, truncate)
-    return Merged(lora, choice.method, choice.weights, losses=losses)
+    merged = Merged(lora, choice.method, choice.weights, losses=losses)
+    if not losses or request.rank is not None or request.energy is not None:
+        return merged
+    error = relative_error(losses.values())
+    text = f"truncated to the sum of the inputs' ranks, relative error {error:.3g}: `dense=True` keeps all"
+    if error <= LARGE_ERROR:
+        return replace(merged, notes=(text,))
+    return replace(merged, warnings=(f"{text}, a larger `rank` keeps more",))
+
+
+def low_rank_inputs(loras: Sequence[LoRA], layer: str) -> list[LowRank]:
+    """Return the deltas of the LoRAs that hold a layer; none if one of them is dense."""
+    held = [lora.layers[layer] for lora in loras if layer in lora.layers]
+    factors = [delta for delta in held if isinstance(delta, LowRank)]
+    return factors if len(factors) == len(held) else []
 
 
 def _plugins(loras: Sequence[LoRA], choice: Choice) -> dict[str, str]:

@@ -8,14 +8,22 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lorarar.formats import check_lora_target, load_all, metadata_for, save, trigger_phrases, write_tensors
+from lorarar.formats import (
+    check_lora_target,
+    load_all,
+    metadata_for,
+    plan_file,
+    save,
+    trigger_phrases,
+    write_tensors,
+)
 from lorarar.lora import LoRA, one_thread, relative_error, summarise_coefficients, torch_dtype
 from lorarar.mergers.choice import check_has_coefficients
 from lorarar.mergers.combination import Merged, combine
 from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
 from lorarar.mergers.request import FileMerge
 from lorarar.mergers.table import Optimiser
-from lorarar.storage import check_target
+from lorarar.storage import check_target, say
 
 
 def merge_files(
@@ -43,6 +51,7 @@ def merge_files(
     read = time.perf_counter() - start
     merged = combine(loras, job.request, optimiser)
     coefficients = coefficient_tensors(merged) if job.save_coefficients else {}
+    _say_size(job, merged)
     start = time.perf_counter()
     with one_thread():
         metadata = merge_metadata(loras, merged, job.format, facts)
@@ -52,6 +61,14 @@ def merge_files(
             written = [*written, job.save_coefficients]
     write = time.perf_counter() - start
     return summarise_merge(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+
+
+def _say_size(job: FileMerge, merged: Merged) -> None:
+    """Say how large the file of deltas will be, where the user has not limited it by a truncation."""
+    request = job.request
+    if merged.method.kind == "delta" and request.rank is None and request.energy is None:
+        planned = plan_file(merged.lora, job.output, format=job.format, dtype=torch_dtype(job.dtype))
+        say(f"writing {planned.path}: {planned.format}, {job.dtype}, {planned.bytes / 1e6:,.2f} MB")
 
 
 def check_outputs(job: FileMerge) -> None:

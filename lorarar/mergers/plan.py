@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 import torch
 
 from lorarar.formats import load_all, plan_file
-from lorarar.lora import Coefficients, Layer, LoRA, LowRank, merge_exactly, one_thread, torch_dtype, weight_loras
+from lorarar.lora import Coefficients, Dense, Layer, LoRA, LowRank, merge_exactly, one_thread, torch_dtype, weight_loras
 from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of
-from lorarar.mergers.combination import joined_embeddings
+from lorarar.mergers.combination import joined_embeddings, low_rank_inputs
 from lorarar.mergers.files import check_outputs
 from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.report import (
@@ -102,7 +102,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
     choice = choose(loras, request)
     if job.save_coefficients:
         check_has_coefficients(choice.method)
-    merged = _truncated(_merged_shapes(loras, choice), request)
+    merged = _truncated(_merged_shapes(loras, choice), request, loras)
     merged = replace(merged, family=family_of(loras), embeddings=joined_embeddings(loras))
     planned = plan_file(merged, job.output, format=job.format, dtype=dtype)
     if planned.path.exists():
@@ -173,11 +173,16 @@ def _merged_shapes(loras: Sequence[LoRA], choice: Choice) -> LoRA:
     return LoRA(layers)
 
 
-def _truncated(lora: LoRA, request: MergeRequest) -> LoRA:
+def _truncated(lora: LoRA, request: MergeRequest, inputs: Sequence[LoRA]) -> LoRA:
     """Return the largest shapes that the truncation of a request leaves."""
-    if request.rank is None and request.energy is None:
-        return lora
-    return replace(lora, layers={path: _truncated_layer(layer, request.rank) for path, layer in lora.layers.items()})
+    layers: dict[str, Layer] = {}
+    for path, layer in lora.layers.items():
+        if request.rank is not None or request.energy is not None:
+            layers[path] = _truncated_layer(layer, request.rank)
+            continue
+        factors = low_rank_inputs(inputs, path) if isinstance(layer, Dense) and not request.dense else []
+        layers[path] = _truncated_layer(layer, sum(f.rank for f in factors)) if factors else layer
+    return replace(lora, layers=layers)
 
 
 def _truncated_layer(layer: Layer, rank: int | None) -> Layer:

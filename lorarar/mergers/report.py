@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class InputSummary(TypedDict):
-    """One input: its role, file and LoRA weight."""
+    """One input: its role, file, largest rank (None where every layer is dense) and LoRA weight."""
 
     role: str
     file: str
     sha256: str
     family: str
     layers: int
-    rank: int
+    rank: int | None
     weight: float
 
 
@@ -57,7 +57,7 @@ class MergeSummary(TypedDict):
         family: Family of the base model.
         layers: Number of merged layers.
         predicted_layers: Number of layers whose coefficients a learned merger predicted; None for other methods.
-        rank: Largest rank of a merged layer.
+        rank: Largest rank of a merged layer; None where every layer is dense.
         coefficients: Moments of the coefficients, see `lorarar.lora.summarise_coefficients`; None without any.
         truncation: Errors of the truncation; None without a truncation.
         milliseconds: Time of each step: read, merge, write.
@@ -73,7 +73,7 @@ class MergeSummary(TypedDict):
     family: str
     layers: int
     predicted_layers: int | None
-    rank: int
+    rank: int | None
     coefficients: dict[str, dict[str, list[dict[str, float]]]] | None
     truncation: TruncationSummary | None
     milliseconds: dict[str, float]
@@ -106,7 +106,12 @@ def summarise_merge(
         "truncation": _truncation(merged.losses),
         "device": merged.device,
         "milliseconds": {step: round(seconds * 1000, 1) for step, seconds in durations.items()},
-        "notes": [*merged.notes, *_vector_notes(merged), *embedding_notes(merged.lora)],
+        "notes": [
+            *(f"warning: {warning}" for warning in merged.warnings),
+            *merged.notes,
+            *_vector_notes(merged),
+            *embedding_notes(merged.lora),
+        ],
         "plugins": plugins_in(merged.lora.metadata),
     }
 
@@ -172,7 +177,7 @@ def describe_merge(summary: MergeSummary) -> str:
             f"{truncation['worst']:.3g} in a layer ({truncation['worst_layer']})"
         )
     lines.append(
-        f"written: {', '.join(summary['files'])}: {summary['layers']} layers, rank {summary['rank']}; read "
+        f"written: {', '.join(summary['files'])}: {summary['layers']} layers, {_rank_text(summary['rank'])}; read "
         f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms on {summary['device']}, written "
         f"{milliseconds['write']:.0f} ms"
     )
@@ -191,7 +196,7 @@ def describe_method(
     """
     lines = [
         f"{entry['role']}: {entry['file']} ({entry['family'] or 'unknown family'}, {entry['layers']} layers, "
-        f"rank {entry['rank']}, weight {entry['weight']:g})"
+        f"{_rank_text(entry['rank'])}, weight {entry['weight']:g})"
         for entry in inputs
     ]
     lines.append(f"method: {method['name']} ({method['citation']})" + (f", {method['file']}" if method["file"] else ""))
@@ -223,6 +228,10 @@ def _weight_notes(weights: Mapping[str, Any]) -> list[str]:
     return [f"weight of {name}: {', '.join(f'{number:g}' for number in numbers)}" for name, numbers in parts.items()]
 
 
-def largest_rank(lora: LoRA) -> int:
-    """Return the largest rank of the low-rank layers of a LoRA; 0 if there are none."""
-    return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=0)
+def largest_rank(lora: LoRA) -> int | None:
+    """Return the largest rank of the low-rank layers of a LoRA; None if there are none."""
+    return max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=None)
+
+
+def _rank_text(rank: int | None) -> str:
+    return "dense" if rank is None else f"rank {rank}"

@@ -71,12 +71,16 @@ class MergeRequest:
         rank: Largest rank of a merged layer; layers of a larger rank are truncated, and the error is reported.
         energy: Share of each layer's squared norm to keep, 0 to 1; the layer is truncated to the smallest rank that
             keeps it.
+        dense: Whether mergers of the kind "delta" keep their dense deltas. False truncates each to the sum of the
+            inputs' ranks where neither `rank` nor `energy` is given; the error is reported. Other mergers are exact at
+            that rank, and unaffected.
         base: The base model: a folder, a file or a hub id. For files whose delta depends on its weights (DoRA, IA3,
             OFT, GLoRA) and for mergers that optimise each pair.
         pair: Inputs of mergers that optimise each pair.
         device: Where to compute: "cpu", "cuda", "mps", or "auto" for CUDA where it is present, else the CPU; mergers
             that optimise each pair also take MPS. The merge itself is returned on the CPU. On another device the last
             bits of a result can differ.
+        allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.
     """
 
     merger: str | None = None
@@ -88,9 +92,11 @@ class MergeRequest:
     options: Options = field(default_factory=dict)
     rank: int | None = None
     energy: float | None = None
+    dense: bool = False
     base: str | Path | None = None
     pair: PairInputs = PairInputs()
     device: str = "auto"
+    allow_extrapolation: bool = False
 
     @property
     def optimises(self) -> bool:
@@ -112,6 +118,8 @@ class MergeRequest:
             raise ValueError(
                 f"expected `merger` or `network`, found both ({self.merger}, {self.network}): drop one of them"
             )
+        if self.dense and (self.rank is not None or self.energy is not None):
+            raise ValueError("expected `dense=True` or a truncation, found both: drop `dense`, or `rank` and `energy`")
         method = find_merger(self.merger).pair if self.merger else None
         self._check_pair_inputs(method.needs if method else None)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from warnings import warn
 
 from lorarar.formats import load_all
 from lorarar.lora import LoRA
@@ -36,6 +37,7 @@ def merge(
     options: Mapping[str, float] | None = None,
     rank: int | None = None,
     energy: float | None = None,
+    dense: bool = False,
     base: str | Path | None = None,
     content_images: str | Path | None = None,
     style_images: str | Path | None = None,
@@ -46,6 +48,7 @@ def merge(
     init: str | Path | Network | None = None,
     runs: str | Path | None = None,
     device: str = "auto",
+    allow_extrapolation: bool = False,
 ) -> LoRA:
     """Merge LoRAs of one base model into one LoRA.
 
@@ -65,6 +68,8 @@ def merge(
         options: Own settings of the merger, such as {"density": 0.3}.
         rank: Largest rank of a merged layer; None keeps the full rank.
         energy: Share of each layer's squared norm to keep, 0 to 1; its rank is the smallest that keeps it.
+        dense: Whether a merger of the kind "delta" keeps its dense deltas; False truncates them to the sum of the
+            inputs' ranks, unless `rank` or `energy` is given.
         base: The base model: its folder or file, for LoRAs whose deltas depend on it (DoRA, IA3, OFT, GLoRA), or its
             folder or hub id, for mergers that optimise each pair, which take the next arguments too.
         content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch" and "cat".
@@ -73,6 +78,7 @@ def merge(
         init: A trained merger whose coefficients the optimisation starts from; None starts from 1.
         runs: Folder for checkpoints, from which an interrupted optimisation resumes; None keeps none.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
+        allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.
 
     Returns:
         The merged LoRA on the CPU. Its metadata says how it was made, and `lorarar.save` writes it to the file.
@@ -82,6 +88,10 @@ def merge(
         FileNotFoundError: There is no base model, no image, or no LoRA or network of this name on the hub.
         ValueError: The LoRAs do not fit each other or the merger, or an argument is unknown, missing or out of its
             range.
+
+    Warns:
+        UserWarning: The result may be bad: LoRAs of very different lengths or outside a network's training, or a
+            truncation that loses much.
 
     Examples:
         >>> merged = merge("content.safetensors", "style.safetensors", weights=[1, 0.8])  # doctest: +SKIP
@@ -107,9 +117,11 @@ def merge(
         options=options or {},
         rank=rank,
         energy=energy,
+        dense=dense,
         base=base,
         pair=pair,
         device=device,
+        allow_extrapolation=allow_extrapolation,
     )
     return _merge(_in_one_list(loras), request)
 
@@ -144,6 +156,8 @@ def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
     optimiser = _open_optimiser(request)
     inputs = load_all(loras, request.weights_base)
     merged = combine(inputs, request, optimiser)
+    for warning in merged.warnings:
+        warn(warning, stacklevel=3)
     metadata = merge_metadata(inputs, merged, facts=optimiser.facts() if optimiser else {})
     names = [Path(lora.name).stem for lora in inputs]
     metadata = {**merged.lora.metadata, **metadata}  # the former names the plugins

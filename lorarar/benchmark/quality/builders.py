@@ -81,6 +81,7 @@ def _merger(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
         merger=settings.merger.name,
         weights=settings.weights,
         options=settings.options,
+        dense=settings.form == "dense",
         device=str(inputs.backbone.device),
     )
     return _merging(inputs, _identity(settings), lambda pair: combine(inputs.pair_loras(pair), request).lora)
@@ -102,6 +103,8 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
 def _identity(settings: MergerSettings) -> dict[str, Any]:
     name, options, weights = settings.merger.name, settings.options, settings.weights
     identity = {"kind": "merger", "merger": name, "options": options, "weights": weights}
+    if settings.form == "truncated":  # dense rows were measured before there was a choice
+        identity["form"] = settings.form
     return identity | _named_plugins(settings)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lorarar.benchmark.judged import JudgeRecord
 from lorarar.benchmark.quality.cells import ScoredCell
 from lorarar.benchmark.quality.rows import TableRow, Variant
+from lorarar.benchmark.quality.settings import MergerSettings
 from lorarar.benchmark.quality.tuning import TuningTrial
 from lorarar.datasets import Pair
 from lorarar.evaluation.statistics import Estimate, crossed_interval, holm, paired_interval, sign_flip, tied_set
@@ -55,7 +56,7 @@ class RowResult:
 
     Attributes:
         kind: The kind of the row.
-        settings: As chosen.
+        settings: As chosen; for a merger of the kind "delta" with the form of its deltas.
         tried: All trials.
         facts: Means of what its merges recorded.
         content, style, joint, strict: Scores with 95 % intervals; `strict` is None where a judge scores.
@@ -205,9 +206,11 @@ def _classified(outcome: RowOutcome, values: Mapping[str, Mapping[str, Scores]])
 def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
     facts = [cell.facts for cells in outcome.cells for cell in cells if cell.facts]
     means = {key: float(np.mean([fact[key] for fact in facts])) for key in (facts[0] if facts else ())}
+    chosen = outcome.chosen.settings
+    form = {"form": chosen.form} if isinstance(chosen, MergerSettings) and chosen.form else {}
     return {
         "kind": outcome.row.kind,
-        "settings": outcome.chosen.stated,
+        "settings": {**outcome.chosen.stated, **form},
         "tried": outcome.trials,
         "facts": {key: round(mean, 6) for key, mean in means.items()},
     }

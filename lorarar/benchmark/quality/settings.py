@@ -54,12 +54,15 @@ class MergerSettings:
         merger: Its row of `lorarar.mergers.MERGERS`.
         options: All of its options.
         weights: LoRA weights of content and style; None is 1 for both.
+        form: For mergers of the kind "delta", whether their deltas stay "dense", or are "truncated" to the sum of the
+            inputs' ranks, as files are by default; "" for mergers of another kind.
     """
 
     competes: ClassVar[bool] = True
     merger: Merger
     options: Mapping[str, float | int]
     weights: tuple[float, ...] | None = None
+    form: Literal["dense", "truncated", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,14 @@ def _read_merger(source: str, stated: Stated) -> MergerSettings:
     merger = find_merger(source)
     if merger.needs:
         raise ValueError(f"expected {_SOURCES['merger']}, found {source!r}, which needs {merger.needs}")
-    _refuse_unknown(stated, (*merger.options, "weights"), f"a setting of {source}")
+    own = ("weights", "form") if merger.kind == "delta" else ("weights",)
+    _refuse_unknown(stated, (*merger.options, *own), f"a setting of {source}")
     weights = stated.get("weights")
-    options = merger.settings({key: value for key, value in stated.items() if key != "weights"})
-    return MergerSettings(merger, options, None if weights is None else tuple(weights))
+    options = merger.settings({key: value for key, value in stated.items() if key not in own})
+    form = stated.get("form", "dense") if merger.kind == "delta" else ""
+    if form not in ("dense", "truncated", ""):
+        raise ValueError(f"expected the form dense or truncated, found {form!r}: give one of them")
+    return MergerSettings(merger, options, None if weights is None else tuple(weights), form)
 
 
 def _read_pair(source: str, stated: Stated) -> PairSettings:

@@ -55,7 +55,7 @@ def numbered_paths(header: Mapping[str, str], model: str, count: int) -> list[st
 def _targets(header: Mapping[str, str], model: str) -> set[str]:
     try:
         targets = set(json.loads(header.get(model, "[]")))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         targets = set()
     if not targets or not targets <= _TARGETS[model]:
         raise ValueError(

@@ -18,10 +18,10 @@ from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
 from lorarar.formats.inspection.comparison import LoRAComparison, compare_files
 from lorarar.formats.inspection.kinds import layer_kind, table_lines
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
-from lorarar.formats.reading import StoredLoRA, read_stored
+from lorarar.formats.reading import StoredLoRA, family_in, read_stored
 from lorarar.formats.stored import StoredLayer
 from lorarar.lora import Layer, LoRA, LowRank, block, norm
-from lorarar.lora.families import FAMILIES, detect_family
+from lorarar.lora.families import FAMILIES
 from lorarar.storage import FormatError
 
 _DTYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
@@ -55,6 +55,8 @@ class Report:
         kinds: One entry for each kind of layer and shape: {"kind", "shape", "count"}.
         ranks: Rank -> number of stored layers.
         alphas: alpha -> number of stored layers; "none" without alpha, which means a scale of 1.
+        alpha_sources: Where the alphas are from -> number of stored layers: "the tensors", "the header",
+            "adapter_config.json".
         scales: Scale of the factors -> number of layers.
         norm: Frobenius norm of all deltas together, as far as they can be computed.
         norms: Block -> Frobenius norm of its layers.
@@ -78,6 +80,7 @@ class Report:
     kinds: tuple[Mapping[str, Any], ...]
     ranks: Mapping[str, int]
     alphas: Mapping[str, int]
+    alpha_sources: Mapping[str, int]
     scales: Mapping[str, int]
     norm: float
     norms: Mapping[str, float]
@@ -140,7 +143,9 @@ def inspect(
 
 def _report(stored: StoredLoRA, base: str | Path | None) -> Report:
     measured, header = _measure(stored, BaseWeights(base) if base else None), stored.header
-    family = stored.family or detect_family(measured.shapes, header)
+    family = stored.family
+    if not family and not all(stored.shapes.values()):
+        family = family_in(measured.shapes, stored.scheme, header)[0]
     factored = [layer for layer in stored.layers.values() if layer.rank is not None]
     listed = {key: value for key, value in sorted(header.items()) if _is_listed(key)}
     unlisted = sorted(key for key in header if key not in listed and not LAYOUT_KEY.fullmatch(key))
@@ -158,6 +163,11 @@ def _report(stored: StoredLoRA, base: str | Path | None) -> Report:
         kinds=_kinds(measured.shapes),
         ranks=_counted(layer.rank for layer in factored),
         alphas=_counted(_alpha(layer) for layer in factored),
+        alpha_sources=_counted(
+            "the tensors" if "alpha" in layer.parts else stored.alphas_from
+            for layer in factored
+            if layer.alpha is not None
+        ),
         scales=_counted(f"{scale:g}" for scale in measured.scales.values()),
         norm=math.hypot(*measured.norms.values()),
         norms=_by_block(measured.norms),
@@ -250,7 +260,7 @@ def _lines(report: Report) -> Iterator[str]:
         "family": report.family_label,
         "algorithm": _counts(report.algorithms),
         "rank": _counts(report.ranks),
-        "alpha": _counts(report.alphas),
+        "alpha": _counts(report.alphas) + (f", from {_counts(report.alpha_sources)}" if report.alpha_sources else ""),
         "scale": _counts(report.scales),
         "triggers": ", ".join(report.triggers) or "unknown",
         "embeddings": ", ".join(report.embeddings) or "none",

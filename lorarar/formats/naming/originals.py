@@ -188,6 +188,8 @@ def original_layer(path: str, scheme: NamingScheme) -> tuple[str, Rows]:
             return original, Rows(((path, 1),), halves=original == "final_layer.adaLN_modulation.1")
     if path == "context_embedder" and scheme == "sd3":
         return path, whole_layer(path)
+    if scheme == "z-image" and path.startswith(("cap_embedder.", "t_embedder.")):
+        return path, whole_layer(path)
     if layer := _IN_BLOCK.fullmatch(path):
         for original in _ROOTS[scheme]:
             root, modules = _BLOCKS[original]
@@ -195,6 +197,8 @@ def original_layer(path: str, scheme: NamingScheme) -> tuple[str, Rows]:
             if module is not None:
                 rows = _rows(root, layer["number"], module, modules[module])
                 return f"{original}.{layer['number']}.{module}", rows
+        if scheme == "z-image" and layer["root"] in _ROOTS[scheme]:
+            return path, whole_layer(path)  # feed-forward, norms and modulation have the same names
     raise ValueError(f'the authors\' model has no layer {path}: write the LoRA with `format="diffusers"`')
 
 

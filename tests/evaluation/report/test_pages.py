@@ -32,12 +32,15 @@ class Block:
 
 
 def test_text_and_attributes_are_escaped() -> None:
-    page = render_page("rating_sheet.html.jinja", JUDGE, blocks=[Block(EVIL, [Question(EVIL, EVIL, [EVIL])])])
+    page = render_page(
+        "rating_sheet.html.jinja", JUDGE, sheet=EVIL, blocks=[Block(EVIL, [Question(EVIL, EVIL, [EVIL])])]
+    )
     assert "<script" not in page
     assert f"<h2>{SAFE}</h2>" in page
     assert f'alt="{SAFE}"' in page
     assert f'<img src="{SAFE}" alt="reference"' in page
-    assert f"<p>{SAFE}: {SAFE}</p>" in page
+    assert f"<legend>{SAFE}</legend>" in page
+    assert f'data-axis="{SAFE}"' in page
 
 
 def test_all_parts_of_a_table_are_escaped() -> None:
@@ -51,7 +54,7 @@ def test_all_parts_of_a_table_are_escaped() -> None:
 
 
 def test_a_page_forbids_everything_from_elsewhere() -> None:
-    page = render_page("rating_sheet.html.jinja", JUDGE, blocks=[])
+    page = render_page("rating_sheet.html.jinja", JUDGE, sheet="", blocks=[])
     assert page.startswith("<!doctype html>\n")
     head = page[: page.index("</head>")]
     assert head.index("Content-Security-Policy") < head.index("<style>")
@@ -66,7 +69,7 @@ def test_a_page_forbids_everything_from_elsewhere() -> None:
 
 
 def test_an_unknown_name_in_a_template_is_an_error() -> None:
-    with pytest.raises(UndefinedError, match="'blocks' is undefined"):
+    with pytest.raises(UndefinedError, match="'sheet' is undefined"):
         render_page("rating_sheet.html.jinja", JUDGE)
 
 

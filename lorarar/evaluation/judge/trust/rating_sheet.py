@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from lorarar.datasets import AXES, Axis, ImageError, Item, ReferenceConcept, load_image, save_image
+from lorarar.datasets import AXES, Axis, ImageError, Item, ReferenceConcept, load_image, pixel_hash, save_image
 from lorarar.evaluation.report.pages import render_page
-from lorarar.storage import write_text
+from lorarar.storage import digest, write_text
 
 _TEMPLATES = "lorarar.evaluation.judge.report"  # the package that has the sheet's template
 _QUESTIONS = {
@@ -49,38 +49,44 @@ def write_sheet(
     *,
     image_root: Path,
     reference_root: Path,
+    sample: int | None = None,
     seed: int = 0,
 ) -> dict[str, str]:
     """Write a folder for raters, and the key that names the items.
 
-    The folder holds index.html (images beside their references), sheet.csv (item, axis, label, rater; the raters fill
-    in the last two) and the images under shuffled anonymous ids. Images are encoded again from their pixels, since
-    files may carry prompts and names of methods.
+    The folder holds index.html (images beside their references, with buttons; it saves labels.csv), sheet.csv (item,
+    axis, label, rater; for raters who fill in the last two without the page) and the images under shuffled anonymous
+    ids. Images are encoded again from their pixels, since files may carry prompts and names of methods.
 
     Args:
         key: A CSV file (id, item) outside the folder; raters must not see it.
         concepts: By axis and name, for the references.
-        seed: Of the shuffle.
+        sample: Number of images, drawn at random; None takes all.
+        seed: Of the shuffle and the draw.
 
     Returns:
         For the id of each item that is left out, the reason why its image is refused.
 
     Raises:
-        ValueError: The key would lie in the folder, or a reference is refused.
+        ValueError: The key would lie in the folder, a reference is refused, or the number of images is not positive.
     """
     if key.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"expected the key outside of {folder}, found {key}: raters must not see it")
+    if sample is not None and sample < 1:
+        raise ValueError(f"expected a positive number of images in `sample`, found {sample}")
     images, refused = _load(sorted(items, key=lambda item: item.id), image_root)
-    order = random.Random(seed).sample(sorted(images), len(images))
+    order = random.Random(seed).sample(sorted(images), len(images))[:sample]
     anonymous = {item: f"r{number:04d}" for number, item in enumerate(order, 1)}
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for item, image in images.items():
-        save_image(image, folder / "images" / f"{anonymous[item]}.png")
+    for item in order:
+        save_image(images[item], folder / "images" / f"{anonymous[item]}.png")
     by_id = {item.id: item for item in items}
     needed = {_concept_key(by_id[item], axis) for item in order for axis in AXES}
     references = _copy_references(needed, concepts, folder, reference_root)
     blocks = [_block(anonymous[item], by_id[item], concepts, references) for item in order]
-    write_text(folder / "index.html", render_page("rating_sheet.html.jinja", _TEMPLATES, blocks=blocks))
+    sheet = digest([pixel_hash(images[item]) for item in order])
+    page = render_page("rating_sheet.html.jinja", _TEMPLATES, script="rating.js", blocks=blocks, sheet=sheet)
+    write_text(folder / "index.html", page)
     rows = [(anonymous[item], axis, "", "") for item in order for axis in AXES]
     write_text(folder / "sheet.csv", _csv(("item", "axis", "label", "rater"), rows))
     write_text(key, _csv(("id", "item"), [(anonymous[item], item) for item in order]))

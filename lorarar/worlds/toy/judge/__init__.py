@@ -1,6 +1,7 @@
 """Embedded judge: a tiny vision-language model, its data and its training.
 
 data       Training data: pairs of images whose attributes are known
+ending     End of an answer, fitted after the training
 model      Model: a LLaVA of one million parameters in the layout of a large one
 negatives  Negatives: images that show neither a subject nor a style
 recipes    Recipe of the training, readable without torch

@@ -24,9 +24,10 @@ IMAGE_TOKENS = (SIZE // PATCH) ** 2
 IMAGE, PAD, UNKNOWN, END = "<image>", "[PAD]", "[UNK]", "[END]"
 VISION_WIDTH, TEXT_WIDTH = 96, 128
 _TEMPLATE = (
-    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% for message in messages %}{% if message['content'] is string %} {{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endfor %}{% if add_generation_prompt %} answer :{% endif %}"
+    "{% endfor %}{% endif %}{% endfor %}{% if add_generation_prompt %} answer :{% endif %}"
 )
 
 

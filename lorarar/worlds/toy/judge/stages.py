@@ -14,6 +14,7 @@ from lorarar.evaluation.judge.ask.rubrics import load_rubric
 from lorarar.storage import write_card
 from lorarar.training import fit
 from lorarar.worlds.toy.judge.data import TRAINING_SETS, check_training_pairs, reconstruct, render_pairs
+from lorarar.worlds.toy.judge.ending import fit_end
 from lorarar.worlds.toy.judge.model import build_model, build_processor
 from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
 from lorarar.worlds.toy.judge.scores import measure_judge
@@ -33,6 +34,7 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
     fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu", stage="train the tower")
     judge = JudgeTraining(model, processor, pairs, rubrics, CURRICULUM, config.judge, config.seed)
     fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu", stage="train the judge")
+    fit_end(model, processor, pairs, rubrics, config.seed)
     save_judge(model, processor, config.output)
     write_card(config.output, **judge_facts(config))
     return config.output

@@ -199,9 +199,14 @@ class PromptTokens:
         self._processor = processor
         self._tokens_of: dict[str, list[int]] = {}
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Return `input_ids` and `attention_mask` (n, longest), padded on the right."""
-        rows = [torch.tensor(self._tokens(text)) for text in texts]
+    def encode(self, texts: Sequence[str], answers: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (n, longest), padded on the right.
+
+        Args:
+            answers: One word for each text, which follows it.
+        """
+        words = [[self.token(answer)] for answer in answers] or [[]] * len(texts)
+        rows = [torch.tensor(self._tokens(text) + word) for text, word in zip(texts, words, strict=True)]
         pad = self._processor.tokenizer.pad_token_id
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
         lengths = torch.tensor([len(row) for row in rows])
