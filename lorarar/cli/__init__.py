@@ -11,10 +11,12 @@ files           File commands: inspect, convert, mergers
 help            Help: the pages that --help prints
 images          Image commands: generate, demo
 judge           Judge commands: score images by a multimodal model
+judge_options   Options of the judge's commands, as types of parameters
 main            Command line: the group of all commands, and the way from an error to an exit code
 merge           Merge command: merge LoRA files into one LoRA file
 metrics         Metrics command: score images with an encoder
 options         Options that several commands share
+score           Score command: judge and metrics of a folder of images, on one page
 training        Training commands: synthesise, dreambooth, zoo, train
 usage           Usage errors: what is wrong with a command line
 values          Values: what the value of an option may be

@@ -11,6 +11,7 @@ from lorarar.cli.commands import Resumable, command
 from lorarar.cli.options import (
     IMAGES,
     OUTPUT,
+    AllowExtrapolation,
     BaseDtype,
     Device,
     Merger,
@@ -67,6 +68,7 @@ def _generate(
     network: NetworkFile = None,
     options: Options = None,
     weights: Weights = None,
+    allow_extrapolation: AllowExtrapolation = False,
     seeds_: Annotated[
         Seeds, option("--seeds", value="N,N", text="Seed of each image, as in 0,1,2.", panel=SAMPLING, parser=seeds)
     ] = _SEEDS,
@@ -102,7 +104,15 @@ def _generate(
     if prompt is None and prompt_set is None:
         raise typer.BadParameter("expected --prompt TEXT or --prompt-set FILE, found neither: give one")
     sampling = Sampling(steps, guidance)
-    request = MergeRequest(merger=merger, network=network, weights=weights, options=settings(options), device=device)
+    request = MergeRequest(
+        merger=merger,
+        network=network,
+        weights=weights,
+        options=settings(options),
+        dense=True,
+        device=device,
+        allow_extrapolation=allow_extrapolation,
+    )
     if prompt_set:
         items = plan_items(
             load_prompt_set(prompt_set).fill(grouped(words or ())), ImageLabels(method, content, style), seeds_

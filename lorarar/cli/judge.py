@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -84,8 +84,15 @@ def _plan(
         ),
     ] = 0,
     backend: Annotated[
-        str, option("--backend", value="NAME", text="Back end whose image tokens are estimated.", panel=ESTIMATE)
-    ] = "tiny",
+        str | None,
+        option(
+            "--backend",
+            value="NAME",
+            text="Back end whose tokens are estimated; it is not asked.",
+            panel=ESTIMATE,
+            default="the judge that answered in RUN before, else tiny",
+        ),
+    ] = None,
     rate: Annotated[
         float, option("--rate", value="X", text="Assumed calls per second.", panel=ESTIMATE, parser=number)
     ] = 2.0,
@@ -97,6 +104,17 @@ def _plan(
             text="Price of a million tokens.",
             panel=ESTIMATE,
             default="the cost is not estimated",
+            parser=number,
+        ),
+    ] = None,
+    reply_price_per_million: Annotated[
+        float | None,
+        option(
+            "--reply-price-per-million",
+            value="X",
+            text="Price of a million tokens of replies, thoughts included.",
+            panel=ESTIMATE,
+            default="that of --price-per-million",
             parser=number,
         ),
     ] = None,
@@ -125,6 +143,7 @@ def _plan(
         backend=backend,
         rate=rate,
         price=price_per_million,
+        reply_price=reply_price_per_million,
     )
     print(plan)
 

@@ -19,7 +19,19 @@ from lorarar.cli.options import FLAG
 from lorarar.storage import old_arguments, scoped_plugins
 
 # Each module adds its commands with `add`. A command imports what it needs when it runs, so that help is fast.
-_MODULES = ("merge", "files", "images", "judge", "training", "metrics", "world", "benchmark", "configs", "doctor")
+_MODULES = (
+    "merge",
+    "files",
+    "images",
+    "judge",
+    "score",
+    "training",
+    "metrics",
+    "world",
+    "benchmark",
+    "configs",
+    "doctor",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

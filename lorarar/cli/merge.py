@@ -47,6 +47,7 @@ def _pair(name: str, value: str, text: str, default: str = "none") -> Any:
 
 
 def _merge(
+    context: typer.Context,
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="LoRA files: CONTENT STYLE, or any number of files.")
     ],
@@ -153,6 +154,7 @@ def _merge(
 
     Example: lorarar merge content.safetensors style.safetensors -o merged.safetensors --weights 1,0.8
     """
+    from lorarar.cli.errors import with_flags
     from lorarar.mergers import FileMerge, MergeRequest, PairInputs, describe_merge, describe_plan, plan_merge
     from lorarar.workflows import merge_to_file
 
@@ -187,7 +189,7 @@ def _merge(
     job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
     if dry_run:
         plan = plan_merge(job)
-        print(json.dumps(plan, indent=1) if json_ else describe_plan(plan))
+        print(json.dumps(plan, indent=1) if json_ else with_flags(describe_plan(plan), context.command))
         return
     summary = merge_to_file(job)
-    print(json.dumps(summary, indent=1) if json_ else describe_merge(summary))
+    print(json.dumps(summary, indent=1) if json_ else with_flags(describe_merge(summary), context.command))

@@ -194,7 +194,10 @@ def setting(text: Any) -> Setting:
         ValueError: The text is not of this form.
     """
     name, value = _assignment(text, "NAME=NUMBER")
-    return Setting(name, number(value))
+    try:
+        return Setting(name, number(value))
+    except ValueError:
+        raise ValueError(f"expected a number for {name}, found {value!r}: write it as {name}=0.5") from None
 
 
 def block(text: Any) -> Block:

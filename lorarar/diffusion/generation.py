@@ -19,7 +19,7 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
 from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
-from lorarar.storage import track
+from lorarar.storage import say, track
 
 if TYPE_CHECKING:
     from lorarar.hypernetwork import Network
@@ -49,6 +49,7 @@ def generate(
     options: Mapping[str, float] | None = None,
     device: str = "auto",
     dtype: str = "fp32",
+    allow_extrapolation: bool = False,
 ) -> Images:
     """Generate one image of a prompt for each seed, from a base model and any number of LoRAs.
 
@@ -64,9 +65,10 @@ def generate(
         merger: A name in `lorarar.MERGERS`; see `lorarar.merge`.
         network: A trained merger; see `lorarar.merge`.
         weights: LoRA weight of each LoRA; None is 1 for all.
-        options: Own settings of the merger.
+        options: Own settings of the merger. A merger of the kind "delta" keeps its dense deltas.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
         dtype: What the base computes in: "fp32", "fp16" or "bf16".
+        allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.
 
     Returns:
         The images, RGB, in the order of the seeds.
@@ -81,7 +83,15 @@ def generate(
         >>> images[0].save("cat.png")  # doctest: +SKIP
     """
     given = [loras] if isinstance(loras, LoRA | str | Path) else list(loras)
-    request = MergeRequest(merger=merger, network=network, weights=weights, options=options or {}, device=device)
+    request = MergeRequest(
+        merger=merger,
+        network=network,
+        weights=weights,
+        options=options or {},
+        dense=True,
+        device=device,
+        allow_extrapolation=allow_extrapolation,
+    )
     sample = open_sampler(base, given, Sampling(steps, guidance), request, dtype=dtype)
     return Images(
         Image.fromarray(to_bytes(sample(prompt, [seed])[0])) for seed in track(seeds, "sample", unit="images")
@@ -172,7 +182,10 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     if row and row.kind == "runtime":
         return weight_loras(loras, input_weights(loras, request.weights)), row
     if len(loras) > 1 or request.merger or request.network or request.weights:
-        return [combine(loras, request).lora], None
+        merged = combine(loras, request)
+        for warning in merged.warnings:
+            say(f"warning: {warning}")
+        return [merged.lora], None
     return loras, None
 
 

@@ -9,6 +9,8 @@ inspection/   Inspection of LoRA files: report on one, comparison of two
 loading       Loading: from a file to a LoRA with all its deltas
 metadata      Metadata: file headers that describe a LoRA and its origin in the fields that other tools read
 naming/       Layer names in the dialects, translated to diffusers names
+patterns      Patterns: the regular expressions of peft's configuration, matched in linear time
+precision     Precision: factors that keep their digits in the dtype of a file
 reading       Reading: from the keys of a file to its stored layers
 scaling       Scaling: alpha, rank and scale in the tensors, header and configuration of a file
 stored        Stored layers: one layer as its file stores it, and its deltas under diffusers names

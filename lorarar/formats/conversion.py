@@ -80,7 +80,7 @@ def convert_file(
         ValueError: The rank or energy is out of range, both are given, or the dtype is unknown.
     """
     file_dtype = torch_dtype(dtype)
-    check_lora_target(Path(output), format, force)
+    check_lora_target(Path(output), format, force, [source, *([base] if base else [])])
     lora = load(source, base=base)
     losses: dict[str, TruncationLoss] = {}
     if rank is not None or energy is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,15 @@ from lorarar.formats.dialects import peft
 from lorarar.formats.dialects.table import DIALECTS, Encoded
 from lorarar.formats.embeddings import embeddings_file
 from lorarar.formats.metadata import IMPLEMENTATION, implementation
-from lorarar.formats.scaling import ADAPTER_METADATA_KEY
+from lorarar.formats.precision import balance, lift
+from lorarar.formats.scaling import ADAPTER_METADATA_KEY, alpha_of
 from lorarar.formats.tensor_files import file_size, write_tensors
 from lorarar.lora import LoRA, LowRank, torch_dtype
 from lorarar.lora.families import FAMILIES, Family, detect_family, find_families
 from lorarar.storage import (
     FormatError,
     atomic_write,
+    check_no_input,
     check_target,
     lorarar_version,
     plugins_in,
@@ -31,6 +33,7 @@ from lorarar.storage import (
 
 Format: TypeAlias = str  # a name in `lorarar.formats.dialects.DIALECTS`
 _KOHYA_FAMILIES = ("sd15", "sd2", "sdxl")
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -48,22 +51,29 @@ class PlannedFile:
     bytes: int
 
 
-def check_lora_target(path: Path, format: str | None, force: bool) -> None:
+def check_lora_target(path: Path, format: str | None, force: bool, inputs: Iterable[str | Path] = ()) -> None:
     """Check that a LoRA file can be written under a name that other tools read, before any work.
 
     Args:
-        path: The file to write.
-        format: Its dialect; the output of "peft" may be a folder and is not checked.
+        path: The file to write; for "peft" the folder.
+        format: Its dialect.
         force: Whether an existing file may be replaced.
+        inputs: Files, folders and hub ids that the work reads, none of which is ever replaced.
 
     Raises:
-        FormatError: It exists and force is False, its folder does not exist, or its name has another ending.
+        FormatError: A file exists and force is False, or is an input; the folder does not exist, or holds other files
+            than an adapter's; or the name has another ending.
     """
     if format == "peft":
-        return
-    check_target(path, force)
-    if path.suffix != ".safetensors":
-        raise FormatError(f"expected a name that ends in .safetensors, found {path}: give it that ending")
+        peft.check_folder(path, force)
+        target = peft.weights_path(path)
+    else:
+        check_target(path, force)
+        if path.suffix != ".safetensors":
+            raise FormatError(f"expected a name that ends in .safetensors, found {path}: give it that ending")
+        target = path
+    for written in (target, embeddings_file(target), *([target.with_name(peft.CONFIG_NAME)] * (format == "peft"))):
+        check_no_input(written, map(Path, inputs))
 
 
 def save(
@@ -79,9 +89,8 @@ def save(
 
     Args:
         lora: The LoRA to write.
-        path: The file. With "peft", a path that does not end in .safetensors is a folder for
-            adapter_model.safetensors, which is created if necessary; adapter_config.json is always written beside
-            the weights.
+        path: The file. With "peft", a folder of its own, which is created if necessary, for adapter_model.safetensors
+            and adapter_config.json.
         format: Dialect of the file: "kohya", "diffusers", "peft" or one of a plugin. By default the dialect that most
             tools read: "kohya" for Stable Diffusion 1, 2 and XL (with sgm block names for XL), "diffusers" for all
             other families.
@@ -104,8 +113,21 @@ def save(
         [PosixPath('merged.safetensors')]
     """
     dtype = torch_dtype(dtype) if isinstance(dtype, str) else dtype
-    path, encoded = _encode(lora, Path(path), format, metadata)
-    return _write(path, encoded, lora, dtype, force)
+    path = Path(path)
+    if format == "peft":
+        peft.check_folder(path, force)
+    elif path.suffix in _PICKLES:
+        raise FormatError(f"expected a name that ends in .safetensors, found {path}: give it that ending")
+    lifted = lift(lora, dtype)
+    target, encoded = _encode(lifted, path, format, metadata)
+    if lifted is not lora and "ss_network_alpha" in encoded.header:
+        alphas = {alpha_of(layer) for layer in lifted.layers.values() if isinstance(layer, LowRank)}
+        alpha = f"{alphas.pop():g}" if len(alphas) == 1 else "Dynamic"
+        encoded = encoded._replace(header={**encoded.header, "ss_network_alpha": alpha})
+    if format == "peft":
+        peft.make_folder(path)
+    encoded = encoded._replace(tensors=balance(encoded.tensors, dtype, target))
+    return _write(target, encoded, lora, dtype, force)
 
 
 def plan_file(

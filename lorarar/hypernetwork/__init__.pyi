@@ -18,3 +18,8 @@ from .layerwise import kinds_of as kinds_of
 from .paper import PaperConfig as PaperConfig
 from .paper import PaperHypernetwork as PaperHypernetwork
 from .shipped import shipped_network as shipped_network
+from .training_range import RANGE_KEY as RANGE_KEY
+from .training_range import Measures as Measures
+from .training_range import TrainingRange as TrainingRange
+from .training_range import measure_loras as measure_loras
+from .training_range import observe_range as observe_range

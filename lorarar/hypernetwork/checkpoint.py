@@ -13,6 +13,7 @@ from torch import nn
 from lorarar.formats import TensorFile, read_tensor_file, write_tensors
 from lorarar.hypernetwork.kinds import NETWORK_KINDS
 from lorarar.hypernetwork.released import is_pickled, load_released
+from lorarar.hypernetwork.training_range import TrainingRange, read_range
 from lorarar.lora import LoRA
 from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, plugins_in, sha256, with_plugins
 
@@ -59,6 +60,11 @@ class Network:
     file: Path
     sha256: str
     metadata: Mapping[str, str]
+
+    @property
+    def trained_on(self) -> TrainingRange | None:
+        """What it saw in training, as its header states it; None where the header does not say."""
+        return read_range(self.metadata)
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
         """Return the layers whose coefficients the merger predicts; the others get its fixed coefficients."""
@@ -110,9 +116,6 @@ def _kind(merger: nn.Module) -> str:
 
 
 def _build(description: Mapping[str, Any]) -> nn.Module:
-    """Return an untrained merger of the kind and configuration that a header states."""
-    """Return an untrained merger of the kind and configuration that a header states."""
-    """Return an untrained merger of the kind and configuration that a header states."""
     """Return an untrained merger of the kind and configuration that a header states."""
     """Return an untrained merger of the kind and configuration that a header states."""
     kind = RENAMED_MERGERS.get(description["kind"], description["kind"])

@@ -57,8 +57,8 @@ def _state(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise FormatError(
-            f"{path} is a pickled file that cannot be read safely ({str(error).splitlines()[0]}): give a safetensors "
-            f"file that lorarar's training wrote, or one of the released checkpoints"
+            f"{path} is a pickled file that cannot be read safely ({type(error).__name__}), because a pickle can run "
+            f"any code: give a safetensors file that lorarar's training wrote, or one of the released checkpoints"
         ) from error
     keys = set(state) if isinstance(state, dict) else set()
     if keys != _KEYS or any(not isinstance(state[key], Tensor) or not state[key].ndim for key in keys):

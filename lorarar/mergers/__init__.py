@@ -3,6 +3,7 @@
 choice        Choice: the method that merges LoRAs, its network, and the reason
 combination   Combination: merge LoRAs in memory, by any method of the table
 files         Files: merge LoRA files into a file
+input_checks  Input checks: LoRAs outside a network's training, or of very different lengths
 loss_weights  Loss weights: weights of the objective's terms
 methods/      Closed-form mergers, and mergers that act while sampling
 objective     Objective: the losses that learned mergers minimise

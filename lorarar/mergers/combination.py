@@ -32,6 +32,7 @@ from lorarar.lora import (
     weight_loras,
 )
 from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of
+from lorarar.mergers.input_checks import check_lengths, check_range
 from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.objective import TERMS
 from lorarar.mergers.request import MergeRequest
@@ -129,11 +130,35 @@ def _by_coefficients(loras: Sequence[LoRA], choice: Choice, inputs: Mapping[str,
     with nullcontext() if method.pair else one_thread():
         unweighted = method.call(loras, **inputs, **choice.options)
     with one_thread():
+        warnings = check_prediction(choice, loras, unweighted, request)
         coefficients = weight_coefficients(unweighted, weights)
+        notes, unequal = check_lengths(loras, weights, coefficients if predicted else None)
         lora = merge_exactly(loras, coefficients)
     if request.rank is not None or request.energy is not None:
         lora, losses = truncate_lora(lora, rank=request.rank, energy=request.energy)
-    return Merged(lora, method, weights, predicted=predicted, coefficients=coefficients, losses=losses)
+    return Merged(
+        lora,
+        method,
+        weights,
+        predicted=predicted,
+        coefficients=coefficients,
+        losses=losses,
+        notes=tuple(notes),
+        warnings=(*warnings, *unequal),
+    )
+
+
+def check_prediction(
+    choice: Choice, loras: Sequence[LoRA], coefficients: Coefficients, request: MergeRequest
+) -> list[str]:
+    """Return warnings about what a network predicted; none for other methods.
+
+    Raises:
+        ValueError: The LoRAs lie far outside what the network was trained on.
+    """
+    if choice.network is None:
+        return []
+    return check_range(choice.network, loras, coefficients, allow_extrapolation=request.allow_extrapolation)
 
 
 def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> Merged:
@@ -152,14 +177,17 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
 
     call = partial(choice.method.call, **choice.options)
     lora = merge_deltas(weight_loras(loras, choice.weights), call, truncate)
-    merged = Merged(lora, choice.method, choice.weights, losses=losses)
-    if not losses or request.rank is not None or request.energy is not None:
-        return merged
-    error = relative_error(losses.values())
-    text = f"truncated to the sum of the inputs' ranks, relative error {error:.3g}: `dense=True` keeps all"
-    if error <= LARGE_ERROR:
-        return replace(merged, notes=(text,))
-    return replace(merged, warnings=(f"{text}, a larger `rank` keeps more",))
+    notes, warnings = check_lengths(loras, choice.weights)
+    if losses and request.rank is None and request.energy is None:
+        error = relative_error(losses.values())
+        text = f"truncated to the sum of the inputs' ranks, relative error {error:.3g}: `dense=True` keeps all"
+        if error > LARGE_ERROR:
+            warnings.append(f"{text}, a larger `rank` keeps more")
+        else:
+            notes.append(text)
+    return Merged(
+        lora, choice.method, choice.weights, losses=losses, notes=tuple(notes), warnings=tuple(warnings)
+    )
 
 
 def low_rank_inputs(loras: Sequence[LoRA], layer: str) -> list[LowRank]:

@@ -75,12 +75,14 @@ def check_outputs(job: FileMerge) -> None:
     """Check that the outputs of a merge can be written, before any work.
 
     Raises:
-        FormatError: An output exists and may not be replaced, or its folder does not exist.
+        FormatError: An output exists and may not be replaced, is an input, has another ending than .safetensors, or
+            its folder does not exist.
         ValueError: The merge and its coefficients would be the same file.
     """
-    check_lora_target(job.output, job.format, job.force)
+    inputs = [*job.files, *job.request.read_paths()]
+    check_lora_target(job.output, job.format, job.force, inputs)
     if job.save_coefficients:
-        check_target(job.save_coefficients, job.force)
+        check_lora_target(job.save_coefficients, None, job.force, inputs)
     if job.save_coefficients and job.save_coefficients.resolve() == job.output.resolve():
         raise ValueError(f"expected two files, found {job.output} for the merge and for its coefficients: rename one")
 

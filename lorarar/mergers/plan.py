@@ -11,10 +11,22 @@ from typing import Any, TypedDict
 import torch
 
 from lorarar.formats import load_all, plan_file
-from lorarar.lora import Coefficients, Dense, Layer, LoRA, LowRank, merge_exactly, one_thread, torch_dtype, weight_loras
+from lorarar.lora import (
+    Coefficients,
+    Dense,
+    Layer,
+    LoRA,
+    LowRank,
+    merge_exactly,
+    one_thread,
+    torch_dtype,
+    weight_coefficients,
+    weight_loras,
+)
 from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of
-from lorarar.mergers.combination import joined_embeddings, low_rank_inputs
+from lorarar.mergers.combination import check_prediction, joined_embeddings, low_rank_inputs
 from lorarar.mergers.files import check_outputs
+from lorarar.mergers.input_checks import check_lengths
 from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.report import (
     InputSummary,
@@ -123,7 +135,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
             "bytes": planned.bytes,
             "exact": request.energy is None,
         },
-        "notes": [*choice.notes, *embedding_notes(merged)],
+        "notes": [*_foresee(loras, choice, request), *choice.notes, *embedding_notes(merged)],
     }
 
 
@@ -150,6 +162,22 @@ def _count_layers(loras: Sequence[LoRA], choice: Choice) -> LayerCounts:
     predicted = choice.method.predicted(loras, choice.network) or frozenset()
     carried = sum(count == 1 for layer, count in holders.items() if layer not in predicted) if len(loras) > 1 else 0
     return {"predicted": len(predicted), "fixed": len(holders) - len(predicted) - carried, "carried": carried}
+
+
+@torch.no_grad()
+def _foresee(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> list[str]:
+    """Return the warnings and notes on the inputs that the merge would give."""
+    method, warnings = choice.method, []
+    if method.pair:
+        return []  # its coefficients, which may bring the lengths together, are not computed yet
+    coefficients = None
+    if choice.network:
+        kinds = {"kinds": request.kinds} if request.kinds else {}
+        predicted = method.call(loras, network=choice.network, **kinds, **choice.options)
+        warnings = check_prediction(choice, loras, predicted, request)
+        coefficients = weight_coefficients(predicted, choice.weights)
+    notes, unequal = check_lengths(loras, choice.weights, coefficients)
+    return [*(f"warning: {warning}" for warning in (*warnings, *unequal)), *notes]
 
 
 def _merged_shapes(loras: Sequence[LoRA], choice: Choice) -> LoRA:

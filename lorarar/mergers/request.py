@@ -108,6 +108,11 @@ class MergeRequest:
         """The base whose weights some files need; None for a hub id, which an optimiser loads but files cannot use."""
         return None if self.optimises and self.base and not Path(self.base).is_dir() else self.base
 
+    def read_paths(self) -> list[str | Path]:
+        """Return the files, folders and hub ids that the merge reads beside the LoRAs."""
+        given = (self.base, self.network, self.pair.init, self.pair.content_images, self.pair.style_images)
+        return [path for path in given if isinstance(path, str | Path)]
+
     def check(self) -> None:
         """Check what can be checked before any file is read.
 

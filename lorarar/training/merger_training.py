@@ -18,6 +18,7 @@ from lorarar.mergers.optimised import MergerRecipe
 from lorarar.storage import Dtype, say
 from lorarar.training.callbacks import BestMerger, ValidationImages
 from lorarar.training.pairs import PairBatch, PairData, Predictor
+from lorarar.training.trained_range import state_range
 from lorarar.training.targets import objective_terms
 from lorarar.training.trainer import check_finite, fit, manual_optimiser
 
@@ -137,7 +138,8 @@ def train_merger(
         dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
 
     Returns:
-        `folder/merger.safetensors`, the best merger on validation pairs.
+        `folder/merger.safetensors`, the best merger on validation pairs, with the range of its training LoRAs in its
+        header.
 
     Raises:
         DivergenceError: A loss is not finite.
@@ -161,6 +163,8 @@ def train_merger(
         dtype=dtype,
         stage="train the merger",
     )
+    if path.exists():
+        state_range(path, module.data)
     if best.best is not None:
         say(f"best {monitor} {best.best:.4g}, after step {best.step} of {module.trainer.global_step}")
     return path

@@ -2,6 +2,7 @@ from .merges import merge as merge
 from .merges import merge_to_file as merge_to_file
 from .schemas import TrainConfig as TrainConfig
 from .schemas import ZooConfig as ZooConfig
+from .score import run_score as run_score
 from .train import merger_training as merger_training
 from .train import run_dreambooth as run_dreambooth
 from .train import run_synthesis as run_synthesis

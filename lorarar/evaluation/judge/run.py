@@ -18,7 +18,7 @@ from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
 from lorarar.evaluation.judge.read.reasons import group_reasons
 from lorarar.evaluation.judge.records import Backend, Reply, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
-from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
 COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5  # exit codes
@@ -70,7 +70,7 @@ class Judged:
         lines += _describe_undecided([*self.verdicts.values(), *self.case_verdicts.values()])
         if self.gate is not None:
             lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
-            lines += [f"  {reason}" for reason in self.gate.reasons]
+            lines += [f"  {reason}" for reason in [*self.gate.reasons, *describe_limits(self.planned.cases)]]
         return "\n".join(lines)
 
 
@@ -159,10 +159,12 @@ def run_judge(
         calibrate_only: Ask the calibration alone.
 
     Raises:
-        ValueError: Another judge answered in this folder.
+        ValueError: Another judge answered in this folder, or no judge can pass the calibration.
         OSError: The folder cannot be written, or another run uses it.
     """
     planned = plan_all(run, setup, backend.identity)
+    if not uncalibrated:
+        planned.check_calibration()
     write_backend(run, name, backend.identity)
     first = _ask(run, planned.calibration, backend, cache, budget, "calibrate the judge")
     calibrated = read_run(run, planned)

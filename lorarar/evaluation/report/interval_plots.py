@@ -106,7 +106,7 @@ def _limits(estimates: Sequence[Estimate]) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return three to six round numbers between two others."""
-    step = 10 ** math.floor(math.log10(high - low))
-    step = next(step * part for part in (1.0, 0.5, 0.25, 0.1) if (high - low) / (step * part) >= 2.5)
+    """Return two to six round numbers between two others."""
+    power = 10 ** math.floor(math.log10(high - low))
+    step = next(power * part for part in (5.0, 2.0, 1.0, 0.5, 0.2) if (high - low) / (power * part) >= 2.5)
     return [round(step * n, 10) for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from lorarar.datasets import Item, manifest_key
 from lorarar.evaluation.report.flag_names import FLAGS
+from lorarar.evaluation.report.interval_plots import IntervalPlot, plot_intervals
 from lorarar.evaluation.report.tables import ReportTable, show_estimate, show_number, show_rate
 from lorarar.evaluation.statistics.intervals import Estimate
 from lorarar.evaluation.statistics.proportions import Rate
@@ -27,9 +28,10 @@ _NO_ROWS = ReportTable((), ())
 
 @dataclass(frozen=True)
 class MetricsGroup:
-    """The tables of one prompt type."""
+    """The plots and tables of one prompt type."""
 
     prompt_type: str
+    plots: tuple[IntervalPlot, ...]
     tables: tuple[ReportTable, ...]
 
 
@@ -75,7 +77,10 @@ def read_metrics_section(run: Path, items: Iterable[Item]) -> MetricsSection | N
         for part, encoder in sorted(data["encoders"].items())
     ]
     return MetricsSection(
-        groups=tuple(MetricsGroup(group["prompt_type"], _tables(group, definitions)) for group in data["groups"]),
+        groups=tuple(
+            MetricsGroup(group["prompt_type"], _plots(group, definitions), _tables(group, definitions))
+            for group in data["groups"]
+        ),
         missing=_missing(data["not_measured"], definitions),
         encoders=ReportTable(("part", "encoder", "resizing", "SHA-256 of its weights"), encoders),
         refused=_refused(data["refused"]),
@@ -88,7 +93,7 @@ def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[Report
     header = ("method", *(f"{definitions[name]['title']} ({definitions[name]['better']})" for name in measured))
     scores, ranks, flags = [], [], []
     for method in methods:
-        shown = [_show_score(method["scores"][name], definitions[name]["form"]) for name in measured]
+        shown = [show_estimate(_estimate(method["scores"][name]), definitions[name]["form"]) for name in measured]
         scores.append((method["method"], *shown))
         overall = [method["ranks"].get(name, {}).get("overall") for name in measured]
         ranks.append((method["method"], *map(show_number, overall)))
@@ -102,11 +107,21 @@ def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[Report
     )
 
 
-def _show_score(score: Mapping[str, float | None] | None, form: str) -> str:
+def _plots(group: Mapping[str, Any], definitions: _Definitions) -> tuple[IntervalPlot, ...]:
+    plots = []
+    for name, metric in definitions.items():
+        rows = {m["method"]: {metric["title"]: _estimate(m["scores"].get(name))} for m in group["methods"]}
+        if any(estimate for row in rows.values() for estimate in row.values()):
+            better = "higher is better" if metric["better"] == "up" else "lower is better"
+            plots.append(plot_intervals(metric["title"], rows, form=metric["form"], better=better))
+    return tuple(plots)
+
+
+def _estimate(score: Mapping[str, float | None] | None) -> Estimate | None:
     if not score:
-        return show_estimate(None)
-    values = [score[key] for key in ("mean", "low", "high")]
-    return show_estimate(Estimate(*(math.nan if v is None else float(v) for v in values)), form)
+        return None
+    mean, low, high = (math.nan if score[key] is None else float(score[key] or 0.0) for key in ("mean", "low", "high"))
+    return Estimate(mean, low, high)
 
 
 def _missing(reasons: Mapping[str, str], definitions: _Definitions) -> ReportTable:

@@ -10,20 +10,24 @@ The variance of a mean is estimated by the sum over the factors f of
 
 where e are the deviations from the mean; for a complete design this is the squared standard error of the means of the
 n_f levels. The sum counts what the factors share more than once. It is therefore too large where scores vary by single
-images alone, and about right where contents, styles or seeds matter; the same estimate without the overlap is too small
-where a rare, hard style was not drawn. The bounds are Student's t quantiles, with the degrees of freedom of
-Satterthwaite. experiments/statistics has the coverage.
+images alone, and about right where contents, styles or seeds matter; without the overlap it is too small where a rare,
+hard style was not drawn. The bounds are quantiles of Student's t with Satterthwaite's degrees of freedom: of shares, on
+the logit scale, and of differences, corrected for skewness by Hall's transformation. experiments/statistics has the
+coverage.
 
-Reference: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007), for the sum as a conservative
-variance; A. C. Cameron, J. B. Gelbach and D. L. Miller, "Robust inference with multiway clustering", Journal of
-Business & Economic Statistics 29 (2011); F. E. Satterthwaite, "An approximate distribution of estimates of variance
-components", Biometrics Bulletin 2 (1946).
+References:
+    A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007): the sum is a conservative variance.
+    A. C. Cameron, J. B. Gelbach and D. L. Miller, "Robust inference with multiway clustering", Journal of Business &
+    Economic Statistics 29 (2011).
+    F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics 2 (1946).
+    P. Hall, "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54 (1992).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,24 +114,34 @@ def _interval(values: NDArray[np.floating], shares: bool) -> Estimate:
             "use `shares=False` for differences and other scores"
         )
     mean = float(chosen.mean())
-    factors = _factor_variances(np.where(present, values - mean, 0.0), present)
+    factors = _factors(np.where(present, values - mean, 0.0), present)
     if not factors:
         return Estimate(mean, math.nan, math.nan)
     if shares and chosen.min() == chosen.max() and mean in (0.0, 1.0):
         return _all_alike(mean, int(present.any(2).sum()))
-    variance = sum(variance for variance, _ in factors)
+    variance = sum(factor.variance for factor in factors)
     if variance == 0:
         return Estimate(mean, mean, mean)
-    freedom = variance**2 / sum(part**2 / freedom for part, freedom in factors)
-    half = student_quantile(freedom) * math.sqrt(variance)
-    if not shares:
-        return Estimate(mean, mean - half, mean + half)
-    logit, half = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
-    return Estimate(mean, _sigmoid(logit - half), _sigmoid(logit + half))
+    error = math.sqrt(variance)
+    quantile = student_quantile(variance**2 / sum(factor.variance**2 / factor.freedom for factor in factors))
+    if shares:
+        logit, half = math.log(mean / (1 - mean)), quantile * error / (mean * (1 - mean))
+        return Estimate(mean, _sigmoid(logit - half), _sigmoid(logit + half))
+    skewness = sum(factor.third for factor in factors) / error**3
+    low, high = (mean - error * _unskewed(t, skewness) for t in (quantile, -quantile))
+    return Estimate(mean, low, high)
 
 
-def _factor_variances(deviations: NDArray[np.floating], present: NDArray[np.bool_]) -> list[tuple[float, int]]:
-    """Return V_f and its degrees of freedom, the levels minus one, for each factor of two or more levels."""
+class _Factor(NamedTuple):
+    """V_f, the third moment that its levels give the mean, and its degrees of freedom: the levels minus one."""
+
+    variance: float
+    third: float
+    freedom: int
+
+
+def _factors(deviations: NDArray[np.floating], present: NDArray[np.bool_]) -> list[_Factor]:
+    """Return the factors of two or more levels."""
     factors = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
@@ -136,8 +150,19 @@ def _factor_variances(deviations: NDArray[np.floating], present: NDArray[np.bool
         if levels > 1:
             apart = float(counts.sum() ** 2 - counts @ counts)  # ordered pairs of values at different levels
             sums = deviations.sum(others)
-            factors.append((float(sums @ sums) / apart, levels - 1))
+            third = float((sums**3).sum() / counts.sum() ** 3)
+            factors.append(_Factor(float(sums @ sums) / apart, third, levels - 1))
     return factors
+
+
+def _unskewed(t: float, skewness: float) -> float:
+    """Return the value that Hall's cubic transformation of a skewed t statistic takes to `t`.
+
+    The transformation is x + skewness x^2 / 3 + skewness^2 x^3 / 27 + skewness / 6.
+    """
+    if abs(skewness) < 1e-6:
+        return t
+    return 3 / skewness * (math.cbrt(1 + skewness * (t - skewness / 6)) - 1)
 
 
 def _all_alike(mean: float, pairs: int) -> Estimate:

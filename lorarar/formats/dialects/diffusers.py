@@ -9,7 +9,7 @@
 alpha is a tensor beside a layer, an entry in the header's `lora_adapter_metadata`, an entry in peft's
 `adapter_config.json`, or absent. diffusers rejects a file with both tensors and header; ComfyUI does not read the
 header. A UNet's file is therefore written with the header. A transformer's file, which ComfyUI reads with these names,
-is written with the scale inside the factors.
+is written with the scale inside the factors, and with a header that says so (alpha = rank) if its ranks differ.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ _OLD = re.compile(
 _ADAPTER = re.compile(r"\.default(?=\.|$)")  # peft's default name of an adapter
 _BEFORE_ALPHA = re.compile(r"\.lora(?:_linear_layer)?(?=\.alpha$)")
 _OTHER_DIALECTS = ("diffusion_model.", "model.diffusion_model.", "text_encoders.", "lora_")
+# diffusers loads no LoRA of T5. ComfyUI knows the encoder by this name alone.
+_T5, _IN_T5 = "text_encoders.t5xxl.transformer", ("encoder.block.", "encoder.final_layer_norm", "shared")
 # Layers outside the blocks.
 _TOP = ("conv_in", "conv_out", "x_embedder", "context_embedder", "proj_out", "img_in", "txt_in", "txt_norm")
 
@@ -57,22 +60,31 @@ def write(lora: LoRA, denoiser: str) -> tuple[dict[str, Tensor], dict[str, str]]
 
     Args:
         lora: The LoRA to write, with low-rank layers only.
-        denoiser: "unet" (ranks and alphas go into the header) or "transformer" (scales go into the factors A).
+        denoiser: "unet" (ranks and alphas go into the header) or "transformer" (scales go into the factors A, and
+            ranks that differ into the header).
 
     Raises:
         FormatError: A layer is dense.
     """
     tensors: dict[str, Tensor] = {}
     models: dict[str, dict[str, LowRank]] = {}
+    in_header = denoiser == "unet"
     for layer, factors in low_rank_layers(lora).items():
         model, _, path = layer.partition(".") if is_text_encoder(layer) else (denoiser, "", layer)
-        models.setdefault(model, {})[path] = factors
         down, up = stored_factors(factors)
-        tensors[f"{model}.{path}.lora_A.weight"] = down if denoiser == "unet" else _scaled(down, factors.scale)
-        tensors[f"{model}.{path}.lora_B.weight"] = up
-    return tensors, (
-        {ADAPTER_METADATA_KEY: json.dumps(_prefixed(models), sort_keys=True)} if denoiser == "unet" else {}
-    )
+        if in_header:
+            models.setdefault(model, {})[path] = factors
+        else:
+            down = _scaled(down, factors.scale)
+            models.setdefault(model, {})[path] = replace(factors, scale=1.0)
+        stem = f"{_T5 if model != denoiser and path.startswith(_IN_T5) else model}.{path}"
+        tensors |= {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}
+    # Without the ranks in the header, diffusers before 0.42 scales each layer of a file of mixed ranks by the first
+    # layer's rank over its own.
+    ranks = {factors.rank for layers in models.values() for factors in layers.values()}
+    if not in_header and len(ranks) < 2:
+        return tensors, {}
+    return tensors, {ADAPTER_METADATA_KEY: json.dumps(_prefixed(models), sort_keys=True)}
 
 
 def low_rank_layers(lora: LoRA) -> dict[str, LowRank]:

@@ -5,7 +5,8 @@
     lora_te_text_model_..., lora_te1_text_model_..., lora_te2_...    text encoders
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
-FLUX and SD3 are written with the authors' names (double_blocks, joint_blocks), as kohya's trainer does. Each layer has
+FLUX, SD3 and Z-Image are written with the authors' names (double_blocks, joint_blocks, attention.qkv), which kohya's
+trainer and ComfyUI use. Each layer has
 a tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`, `.w_norm` and `.b_norm` of LyCORIS hold
 dense deltas.
 """

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from lorarar.formats.dialects.diffusers import low_rank_layers, stored_factors
+from lorarar.formats.embeddings import embeddings_file
 from lorarar.formats.naming.keys import Key
 from lorarar.formats.patterns import whole_path_matches
 from lorarar.formats.scaling import (
@@ -28,10 +29,12 @@ from lorarar.formats.scaling import (
 )
 from lorarar.formats.stored import StoredLayer
 from lorarar.lora import LoRA, is_text_encoder
-from lorarar.storage import FormatError
+from lorarar.storage import FormatError, check_target
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
+# Files in an adapter's folder: ours, and the model card that peft writes.
+_OWN = {CONFIG_NAME, WEIGHTS_NAME, embeddings_file(Path(WEIGHTS_NAME)).name, "README.md"}
 _ALGORITHMS = {"LORA": ("lora", "dora"), "LOHA": ("loha",), "LOKR": ("lokr",)}
 
 
@@ -112,16 +115,46 @@ def write(lora: LoRA) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]
     return tensors, {ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True)}, config
 
 
-def weights_path(path: Path) -> Path:
-    """Return the path of the weights file. A path to a folder creates the folder if necessary.
+def weights_path(folder: Path) -> Path:
+    """Return the path of the weights in an adapter's folder."""
+    return folder / WEIGHTS_NAME
+
+
+def check_folder(folder: Path, force: bool) -> None:
+    """Check that a folder can be that of one adapter alone, whose configuration is then taken for no other file.
+
+    Args:
+        folder: The folder to write; it may not exist.
+        force: Whether an adapter in it may be replaced.
+
+    Raises:
+        FormatError: The name is that of a file, or the folder holds an adapter and force is False, or other files.
+    """
+    if folder.suffix == ".safetensors":
+        raise FormatError(
+            f"expected a folder of its own for a peft adapter, found {folder}: give a name without .safetensors, such "
+            f"as {folder.with_suffix('')}"
+        )
+    if not folder.is_dir():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _OWN)
+    if others:
+        raise FormatError(
+            f"expected a folder of its own for a peft adapter, found {folder} with other files, first {others[:3]}: "
+            "give a new folder"
+        )
+    for name in sorted(_OWN - {"README.md"}):
+        if (folder / name).exists():
+            check_target(folder / name, force)
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder of an adapter if necessary.
 
     Raises:
         FormatError: The folder cannot be created.
     """
-    if path.suffix == ".safetensors":
-        return path
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"{path} cannot be created: {error.strerror or error}: choose another folder") from error
-    return path / WEIGHTS_NAME
+        raise FormatError(f"{folder} cannot be created: {error.strerror or error}: choose another folder") from error

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from lorarar.formats.dialects import cloneofsimo, comfyui, diffusers, kohya, peft, xlabs
 from lorarar.formats.naming.keys import Key
+from lorarar.formats.naming.originals import kohya_scheme
 from lorarar.lora import TEXT_ENCODERS, LoRA
-from lorarar.lora.families import Family
-from lorarar.storage import Table
+from lorarar.lora.families import Family, find_families
+from lorarar.storage import FormatError, Table
 
 _UNET = {"down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding", "add_embedding"}
 
@@ -55,6 +56,22 @@ def denoiser_of(layers: Sequence[str]) -> Literal["unet", "transformer"]:
 
 
 def _write_kohya(lora: LoRA, family: Family | None) -> Encoded:
+    """Write kohya's names, which all families that the layers fit must share.
+
+    Raises:
+        FormatError: The names are not known, or a layer has none.
+    """
+    if family is None:
+        candidates = find_families(lora.layers)
+        one_scheme = len({kohya_scheme(candidate.key) for candidate in candidates}) == 1
+        transformer = denoiser_of(list(lora.layers)) == "transformer"
+        if transformer and not one_scheme:
+            raise FormatError(
+                f"kohya's names depend on the model, expected one that is known, found "
+                f"{' or '.join(candidate.label for candidate in candidates) or 'another'}: write with "
+                '`format="diffusers"`'
+            )
+        family = candidates[0] if transformer else None
     return Encoded(kohya.write(lora, family))
 
 

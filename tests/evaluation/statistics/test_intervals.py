@@ -53,7 +53,12 @@ def test_variances_of_the_factors_add_up() -> None:
     freedom = sum(errors) ** 2 / sum(e**2 / (len(m) - 1) for e, m in zip(errors, means, strict=True))
     estimate = crossed_interval(values)
     assert estimate.mean == pytest.approx(values.mean())
-    assert width(estimate) == pytest.approx(2 * student_quantile(freedom) * math.sqrt(sum(errors)))
+    quantile, error = student_quantile(freedom), math.sqrt(sum(errors))
+    skewness = sum(float(((m - m.mean()) ** 3).sum()) / len(m) ** 3 for m in means) / error**3
+    for bound, expected in ((estimate.low, quantile), (estimate.high, -quantile)):
+        t = (estimate.mean - bound) / error  # Hall's cubic transformation takes it to Student's quantile
+        cubic = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+        assert cubic == pytest.approx(expected)
     assert as_tuple(crossed_interval(values.swapaxes(0, 1))) == pytest.approx(as_tuple(estimate))
 
 
@@ -96,8 +101,15 @@ def test_the_interval_of_a_share_is_symmetric_on_the_logit_scale() -> None:
     middle, low, high = (math.log(p / (1 - p)) for p in as_tuple(estimate))
     assert high - middle == pytest.approx(middle - low)
     assert (mirrored.low, mirrored.high) == pytest.approx((1 - estimate.high, 1 - estimate.low))
-    half = width(crossed_interval(values)) / 2
-    assert high - middle == pytest.approx(half / (estimate.mean * (1 - estimate.mean)))
+    error = values[:, 0, 0].std(ddof=1) / 2  # contents are the only source of variation
+    assert high - middle == pytest.approx(student_quantile(3) * error / (estimate.mean * (1 - estimate.mean)))
+
+
+def test_the_interval_of_skewed_differences_is_longer_on_the_side_of_the_tail() -> None:
+    values = np.array([0.0, 0.0, 0.1, 0.0, 0.6, 0.1, 0.0, 0.2]).reshape(8, 1, 1)
+    estimate, mirrored = crossed_interval(values), crossed_interval(-values)
+    assert estimate.high - estimate.mean > 1.3 * (estimate.mean - estimate.low)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-estimate.high, -estimate.low))
 
 
 def test_scores_that_are_all_right_have_wilsons_interval_of_the_pairs() -> None:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lorarar.datasets import AXES
@@ -18,7 +19,8 @@ from lorarar.evaluation.report.tables import ReportTable, show_estimate, show_nu
 from lorarar.evaluation.statistics.proportions import Rate
 
 SHOWN = {"mars2": "right on both axes", "content": "content", "style": "style"}
-_NAMES = ("backend", "model", "served", "url", "revision", "dtype", "device", "quality")  # of a judge, in this order
+_NAMES = ("model", "served", "url", "revision", "dtype", "device")  # of a judge, in this order
+_HASH_LENGTH = 19  # of "sha256:" and a hash
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def run_facts(
         seconds += reply.seconds
         tokens.update(reply.usage)
     total = tokens["total_tokens"] or tokens["prompt_tokens"] + tokens["completion_tokens"]
-    names = [str(identity[name]) for name in _NAMES if identity.get(name)]
+    names = [_short_name(str(identity[name])) for name in _NAMES if identity.get(name)]
     return [
         ("judge", " ".join(dict.fromkeys(names)) or json.dumps(dict(identity), sort_keys=True, default=str)),
         ("lorarar", version),
@@ -90,6 +92,11 @@ def run_facts(
         ("tokens", f"{total:,}" if total else "not reported"),
         ("time of the calls", _duration(seconds) if seconds else "not reported"),
     ]
+
+
+def _short_name(text: str) -> str:
+    """Shorten a hash, and an absolute path to its last part: reports are shared."""
+    return text[:_HASH_LENGTH] if text.startswith("sha256:") else Path(text).name if text.startswith("/") else text
 
 
 def _means(method: MethodScores) -> list[str]:

@@ -1,6 +1,7 @@
 """Trust in a judge: calibration, gate, consistency, agreement with people.
 
 agreement          Agreement of people, this judge and other judges about the same images
+altered_copies     Altered copies: a reference that is flipped, cropped or saved again
 calibration        Calibration: questions with known answers, made from the references
 consistency        Consistency: whether the judge gives the same answer when the question is asked in another way
 degenerate_images  Degenerate images, which no judge may accept: blanks, noise, text cards and collages

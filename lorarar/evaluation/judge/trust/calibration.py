@@ -10,13 +10,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from lorarar.datasets import Axis, ImageError, ReferenceConcept, References
+from lorarar.datasets import Axis, ImageError, ReferenceConcept, References, load_image
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery, Plan, PlannedImage, collect_plan
 from lorarar.evaluation.judge.records import Question, Verdict
+from lorarar.evaluation.judge.trust.altered_copies import ALTERATIONS
 from lorarar.evaluation.judge.trust.degenerate_images import DEGENERATE_KINDS, draw_collage, draw_degenerate
+from lorarar.evaluation.judge.trust.gate import MIN_DECIDED
 from lorarar.storage import atomic_write, write_json
 
 CASES_OF_A_KIND = 16
+_COPIES = {"exact_copy", "style_itself", *(kind for kind, _ in ALTERATIONS)}
 _Choice = tuple[ReferenceConcept, str, str]  # concept, reference and image, both below the references' root
 
 
@@ -27,11 +30,13 @@ class CalibrationCase:
     Attributes:
         id: "calibration/<kind>/<axis>/<number>"; the two axes of one collage share kind and number.
         kind: same_subject, same_style (another image of it), style_itself, exact_copy, other_subject, other_style,
-            blank, noise, collage, text_card.
+            blank, noise, collage, text_card; flipped, cropped, reencoded (an altered copy, of the reference where the
+            label is 1).
         label: 1 or 0, the right answer on this axis.
         reference: The reference's path below the references' root.
         image: The absolute path of the test image.
         degenerate: Whether only a wrong yes counts. A collage is wrongly accepted when both axes say yes.
+        easy: Whether the test image is a copy of the reference, altered or not: a judge that sees at all says yes.
     """
 
     id: str
@@ -41,6 +46,7 @@ class CalibrationCase:
     reference: str
     image: str
     degenerate: bool
+    easy: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,14 @@ def make_cases(
 
     Images that exist are kept: for other references or another limit, the folder must be emptied first. Concepts
     without images are skipped. Cases that the references do not allow (another photo of a subject with one photo) are
-    left out; the gate then reports too few decided cases.
+    left out. Where fewer than five positives or negatives of an axis remain, altered copies join them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     builder = _CaseBuilder(references, folder, gallery or Gallery(), limit, random.Random(seed))
     builder.add_positives()
     builder.add_negatives()
     builder.add_degenerates()
+    builder.add_altered()
     return Calibration(tuple(builder.cases), builder.concepts, builder.tests)
 
 
@@ -159,6 +166,23 @@ class _CaseBuilder:
             for concept, reference in (content, style):
                 self._append("collage", number, 0, concept, reference, (self.folder, path.name))
 
+    def add_altered(self) -> None:
+        """Add altered copies of the test images on each side of an axis that has few cases."""
+        sides: tuple[tuple[Axis, int], ...] = (("content", 1), ("style", 1), ("content", 0), ("style", 0))
+        for axis, label in sides:
+            plain = [c for c in self.cases if (c.axis, c.label) == (axis, label) and not c.degenerate]
+            if sum(not case.easy for case in plain) >= MIN_DECIDED:
+                continue
+            copied = [case for case in plain if case.easy] if label else plain
+            choices = [(*alteration, case) for alteration in ALTERATIONS for case in copied]
+            for number, (kind, alter, case) in enumerate(choices[: self.limit]):
+                root, image = self.tests[case.id]
+                path = self.folder / f"{kind}_{axis}_{label}_{number}.png"
+                if not path.exists():
+                    _save(alter(load_image(Path(self.gallery.show(root, image).path))), path)
+                name = f"{label}{number:02d}"
+                self._append(kind, name, label, self.concepts[case.id], case.reference, (self.folder, path.name))
+
     def _readable(self, reference: str) -> PlannedImage:
         image = self.gallery.show(self.references.root, reference)
         if image.reason:
@@ -179,12 +203,19 @@ class _CaseBuilder:
             self._append(kind, number, label, concept, reference, (self.references.root, image))
 
     def _append(
-        self, kind: str, number: int, label: int, concept: ReferenceConcept, reference: str, test: tuple[Path, str]
+        self,
+        kind: str,
+        number: int | str,
+        label: int,
+        concept: ReferenceConcept,
+        reference: str,
+        test: tuple[Path, str],
     ) -> None:
         name = f"calibration/{kind}/{concept.axis}/{number}"
         degenerate = kind in (*DEGENERATE_KINDS, "collage")
         image = str((test[0] / test[1]).absolute())
-        self.cases.append(CalibrationCase(name, kind, concept.axis, label, reference, image, degenerate))
+        easy = bool(label) and kind in _COPIES
+        self.cases.append(CalibrationCase(name, kind, concept.axis, label, reference, image, degenerate, easy))
         self.concepts[name], self.tests[name] = concept, test
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,10 @@ class AxisGate:
     """One axis' answers to the calibration's questions.
 
     Attributes:
-        sensitivity: The share of yes among decided positives.
+        sensitivity: The share of yes among decided positives. They are other images of the concept, or where there are
+            fewer than five of them, copies of the reference too.
+        easy: The share of yes among decided copies of the reference, which are easy.
+        rests_on_easy: Whether the sensitivity counts copies.
         specificity: The share of no among decided negatives.
         false_accepts: The share of accepted images among decided degenerate ones; a collage is accepted when it passes
             on both axes.
@@ -39,6 +42,8 @@ class AxisGate:
     false_accepts: Rate
     auc: float
     undecided: tuple[int, int, int]
+    easy: Rate = Rate(0, 0)
+    rests_on_easy: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,49 @@ def evaluate_gate(cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdi
     return CalibrationGate(axes, tuple(reason for axis in AXES for reason in _reasons(axis, axes[axis])))
 
 
+def perfect_gate(cases: Sequence[CalibrationCase], refused: Iterable[str] = ()) -> CalibrationGate:
+    """Return the gate of a judge that is always right: where even that fails, the cases are too few.
+
+    Args:
+        refused: The ids of the cases that cannot be asked.
+    """
+    left_out = set(refused)
+    right = {c.id: Verdict(c.id, "ok", float(c.label)) for c in cases if c.id not in left_out}
+    return evaluate_gate(cases, right)
+
+
+def describe_limits(cases: Sequence[CalibrationCase]) -> list[str]:
+    """Describe what a calibration by these cases cannot show, and what to add; one sentence for each limit."""
+    limits = []
+    for axis, other in (("content", "other_subject"), ("style", "other_style")):
+        of_axis = [case for case in cases if case.axis == axis]
+        others, easy = _positives(of_axis)
+        if easy and len(others) < MIN_DECIDED:
+            limits.append(
+                f"the sensitivity for {axis} rests on {len(easy)} easy cases, which are copies of the references, some "
+                f"flipped, cropped or saved again, and {len(others)} other images: add a second image of each {axis}"
+            )
+        if of_axis and not any(case.kind == other for case in of_axis):
+            limits.append(
+                f"the specificity for {axis} rests on images of the other axis, which are easy to tell apart: add a "
+                f"second {axis}"
+            )
+    return limits
+
+
+def _positives(cases: Iterable[CalibrationCase]) -> tuple[list[CalibrationCase], list[CalibrationCase]]:
+    """Return the positives that show another image, and the easy ones."""
+    positives = [case for case in cases if case.label and not case.degenerate]
+    return [case for case in positives if not case.easy], [case for case in positives if case.easy]
+
+
 def _axis(axis: Axis, cases: Sequence[CalibrationCase], verdicts: Mapping[str, Verdict]) -> AxisGate:
     of_axis = [case for case in cases if case.axis == axis]
-    positive, negative = (
-        [verdicts.get(case.id) for case in of_axis if case.label == label and not case.degenerate] for label in (1, 0)
-    )
+    others, easy = _positives(of_axis)
+    rests_on_easy = len(others) < MIN_DECIDED
+    positive = [verdicts.get(case.id) for case in (others + easy if rests_on_easy else others)]
+    negative = [verdicts.get(case.id) for case in of_axis if not case.label and not case.degenerate]
+    copies = _decided([verdicts.get(case.id) for case in easy])
     yes, no = _decided(positive), _decided(negative)
     degenerate = [_accepts(case, cases, verdicts) for case in of_axis if case.degenerate]
     accepted = [answer for answer in degenerate if answer is not None]
@@ -86,6 +129,8 @@ def _axis(axis: Axis, cases: Sequence[CalibrationCase], verdicts: Mapping[str, V
         false_accepts=Rate(sum(accepted), len(accepted)),
         auc=auc([probability(v) for v in yes], [probability(v) for v in no]),
         undecided=(len(positive) - len(yes), len(negative) - len(no), len(degenerate) - len(accepted)),
+        easy=Rate(sum(map(is_yes, copies)), len(copies)),
+        rests_on_easy=rests_on_easy,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from lorarar.evaluation.judge.records import Answer
 
@@ -147,3 +148,20 @@ def _options(request: Capabilities) -> Iterator[tuple[tuple[str, ...], Capabilit
     if request.temperature:
         yield ("temperature",), replace(request, temperature=False)
     # A server whose models do not think refuses an effort: that is the user's mistake, so it is not dropped.
+
+
+def read_settings(url: str) -> tuple[str, int, str]:
+    """Return a URL without its query, and the settings max_tokens (0 for none) and effort ("" for none) of the query.
+
+    Raises:
+        ValueError: The query holds anything else.
+    """
+    parts = urlsplit(url)
+    try:
+        settings = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        tokens, effort = int(settings.pop("max_tokens", 0)), settings.pop("effort", "")
+    except ValueError as error:
+        raise ValueError(f"expected settings such as ?max_tokens=8192&effort=low, found ?{parts.query}") from error
+    if settings or tokens < 0:
+        raise ValueError(f"expected the settings max_tokens and effort after the URL, found ?{parts.query}")
+    return urlunsplit(parts._replace(query="")), tokens, effort

@@ -27,11 +27,13 @@ class Checkpoint:
 
     Attributes:
         revision: A commit, or a hash of a local folder's files.
+        local: Whether the model is a local folder.
     """
 
     processor: Any
     model: Any
     revision: str
+    local: bool
 
 
 def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torch.dtype) -> Checkpoint:
@@ -62,7 +64,9 @@ def load_checkpoint(name: str, *, revision: str | None, device: str, dtype: torc
             f"{name}: expected weights in safetensors files of a model class that transformers has: {_line(error)}: "
             "convert the checkpoint, or serve it and use the openai back end"
         ) from error
-    return Checkpoint(processor, model.to(device).requires_grad_(False), commit or _hash(Path(name)))
+    local = Path(name).is_dir()
+    known = _hash(Path(name)) if local else commit or ""
+    return Checkpoint(processor, model.to(device).requires_grad_(False), known, local)
 
 
 def _refuse_original_layout(name: str, config: Mapping[str, Any]) -> None:

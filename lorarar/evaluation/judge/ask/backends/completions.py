@@ -12,6 +12,7 @@ from lorarar.evaluation.judge.read.probabilities import spelling
 from lorarar.evaluation.judge.records import Answer, Reply
 
 Top = tuple[tuple[str, float], ...]
+_TEXT_PARTS = ("text", "output_text")
 # Form of an answer -> words that it consists of; of other forms no probabilities are used.
 _WORDS: Mapping[Answer, Sequence[str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
 
@@ -73,6 +74,8 @@ def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Repl
     if not isinstance(message, dict):
         return replace(about, failure="the response has no message")
     finish = _text(choice.get("finish_reason"))
+    if finish == "error":
+        return replace(about, failure="the server ended the reply with finish_reason error")
     if refusal := _text(message.get("refusal")):
         return replace(about, text=refusal, finish_reason="refusal")
     content = _content(message.get("content"))
@@ -83,9 +86,11 @@ def _read_choice(choice: Mapping[str, Any], read: Mapping[str, Any], about: Repl
 
 
 def _content(content: Any) -> str | None:
-    """Return the text of a message: a string, or a list of parts."""
+    """Return the text of a message: a string, or the texts in a list of parts."""
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        # Parts of other types hold thoughts, citations or tool calls, some of them with a text too.
+        said = [part for part in content if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS]
+        parts = [part.get("text") for part in said]
         return "".join(part for part in parts if isinstance(part, str)) or None
     return content if isinstance(content, str) else None
 
@@ -181,4 +186,4 @@ def _text(value: Any) -> str:
 
 
 def _usage(value: Any) -> dict[str, int]:
-    return {k: v for k, v in value.items() if type(v) is int} if isinstance(value, dict) else {}
+    return {k: v for k, v in value.items() if type(v) is int and v >= 0} if isinstance(value, dict) else {}

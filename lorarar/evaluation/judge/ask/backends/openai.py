@@ -14,14 +14,14 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, RequestOptions
 from PIL import Image
 
 from lorarar.datasets import ImageError
-from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities
+from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities, read_settings
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
 from lorarar.evaluation.judge.ask.backends.redaction import Redactor
@@ -33,6 +33,7 @@ KEY_VARIABLES = ("LORARAR_API_KEY", "OPENAI_API_KEY")
 MAX_RESPONSE_BYTES = 4 << 20
 _AHEAD = 4  # questions with images that are encoded while the server answers others
 _MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
+_SLOWEST = 20.0  # tokens per second, for the time limit of long replies
 _JSON: RequestOptions = {"headers": {"content-type": "application/json"}}
 _FLAGS_SCHEMA = {
     "type": "object",
@@ -47,14 +48,21 @@ class Patience:
     """Time limits of a server.
 
     Attributes:
-        call: Seconds for one exchange.
-        total: Seconds for one question, including waits and further attempts.
+        call: Seconds for one exchange; more where a reply may be long.
+        total: Seconds for one question, including waits and further attempts; more where a reply may be long.
         attempts: The largest number of exchanges for one question.
+        timeouts: The largest number of exchanges without a response in time for one question.
     """
 
     call: float = 60.0
     total: float = 300.0
     attempts: int = 6
+    timeouts: int = 2
+
+    def for_tokens(self, tokens: int) -> Patience:
+        """Return the limits for replies of up to `tokens` tokens."""
+        call = max(self.call, tokens / _SLOWEST)
+        return replace(self, call=call, total=max(self.total, 2 * call))
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,14 @@ class _Exchange:
     Attributes:
         status: The HTTP status, 0 without a response.
         again: Whether another attempt may help.
+        late: Whether the time ran out.
         wait: The seconds that the server asks to wait; None where it does not say.
     """
 
     reply: Reply
     status: int
     again: bool = False
+    late: bool = False
     wait: float | None = None
 
 
@@ -96,7 +106,7 @@ def open_openai(
         ConnectionError: The server does not answer.
     """
     key = _key()
-    url, max_tokens, effort = _read_settings(url)
+    url, max_tokens, effort = read_settings(url)
     _check_url(url, key)
     backend = OpenAIBackend(model, url, key, answer, concurrency or 8, patience or Patience())
     if recorded and (recorded.get("model"), recorded.get("url"), recorded.get("answer")) == (model, url, answer):
@@ -115,7 +125,8 @@ class OpenAIBackend:
 
     A reply by another model than the first one is a failure and does not vote; its text is kept. More threads may ask
     than there are simultaneous calls: the others encode images of the next questions. When the server asks one call to
-    wait, all calls wait.
+    wait, all calls wait. When all attempts at a question stay without a response, the next questions have one attempt
+    each until the server responds, so that a run on a dead server ends soon.
     """
 
     batch = 1
@@ -127,6 +138,7 @@ class OpenAIBackend:
         self._redactor, self._patience = Redactor(key), patience
         self._lot, self._encoder = random.Random(), ImageEncoder()
         self._free_at = 0.0  # when the server may be asked again, monotonic
+        self._down = False  # whether all attempts at the last question stayed without a response
         transport = LimitedTransport(url, connections=concurrency, seconds=patience.call, max_bytes=MAX_RESPONSE_BYTES)
         http = httpx2.Client(transport=transport, follow_redirects=False, headers={"accept-encoding": "identity"})
         weakref.finalize(self, http.close)
@@ -154,9 +166,8 @@ class OpenAIBackend:
     def attempt(self, capabilities: Capabilities) -> ServerTrial:
         """Send one small request with a grey image, to test capabilities."""
         images = [data_uri(Image.new("RGB", (64, 64), "gray"))]
-        exchange = self._exchange_with_retries(
-            _request(self.model, images, "Answer with one word: yes.", self.answer, capabilities)
-        )
+        request = _request(self.model, images, "Answer with one word: yes.", self.answer, capabilities)
+        exchange = self._exchange_with_retries(request, capabilities.max_tokens)
         reply = exchange.reply
         cut = reply.finish_reason == "length"
         return ServerTrial(exchange.status, reply.failure, reply.model, bool(reply.top), cut)
@@ -174,26 +185,31 @@ class OpenAIBackend:
             return replace(reply, failure=f"answered by {reply.model!r}, not by {self.served!r} as before")
         return reply
 
-    def _exchange_with_retries(self, request: bytes) -> _Exchange:
+    def _exchange_with_retries(self, request: bytes, tokens: int | None = None) -> _Exchange:
         """Repeat an exchange while another attempt may help and time is left."""
-        ends = time.monotonic() + self._patience.total
-        for attempt in range(self._patience.attempts):
+        patience = self._patience.for_tokens(self.capabilities.max_tokens if tokens is None else tokens)
+        ends, late = time.monotonic() + patience.total, 0
+        attempts = 1 if self._down else patience.attempts
+        for attempt in range(attempts):
             time.sleep(max(0.0, min(self._free_at, ends) - time.monotonic()))
-            exchange = self._exchange(request)
+            exchange = self._exchange(request, patience.call)
+            late += exchange.late
             wait = backoff(attempt, self._lot) if exchange.wait is None else exchange.wait
-            last = attempt + 1 == self._patience.attempts or time.monotonic() + wait >= ends
+            last = attempt + 1 == attempts or late == patience.timeouts or time.monotonic() + wait >= ends
             if not exchange.again or last:
                 break
             if exchange.wait is None:
                 time.sleep(wait)
             else:
                 self._free_at = max(self._free_at, time.monotonic() + wait)
+        self._down = exchange.status == 0 and exchange.again
         return replace(exchange, reply=scrub_reply(exchange.reply, self._redactor.clean))
 
-    def _exchange(self, request: bytes) -> _Exchange:
+    def _exchange(self, request: bytes, seconds: float) -> _Exchange:
+        options: RequestOptions = {**_JSON, "timeout": seconds}
         try:
             # `chat.completions.create` would process the images again, which takes twice as long.
-            response = self._client.post("/chat/completions", cast_to=httpx2.Response, content=request, options=_JSON)
+            response = self._client.post("/chat/completions", cast_to=httpx2.Response, content=request, options=options)
             reply = read_completion(self._redactor.clean_bytes(response.content), self.answer)
             return _Exchange(reply, response.status_code)
         except APIStatusError as error:
@@ -203,7 +219,8 @@ class OpenAIBackend:
         except APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Reply(failure=f"no response: {type(cause).__name__}: {self._redactor.clean(str(cause))}"[:300])
-            return _Exchange(failure, 0, again=not isinstance(cause, ResponseRefused))
+            late = isinstance(cause, httpx2.TimeoutException)
+            return _Exchange(failure, 0, again=not isinstance(cause, ResponseRefused), late=late)
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
             return _Exchange(Reply(failure=f"{type(error).__name__}: {self._redactor.clean(str(error))}"[:300]), 0)
 
@@ -229,23 +246,6 @@ def _request(model: str, images: Sequence[str], text: str, answer: Answer, capab
 def _key() -> str:
     """Return the key of the first variable that is set; an empty one counts."""
     return next((os.environ[name].strip() for name in KEY_VARIABLES if name in os.environ), "")
-
-
-def _read_settings(url: str) -> tuple[str, int, str]:
-    """Return a URL without its query, and the settings max_tokens (0 for none) and effort ("" for none) of the query.
-
-    Raises:
-        ValueError: The query holds anything else.
-    """
-    parts = urlsplit(url)
-    try:
-        settings = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-        tokens, effort = int(settings.pop("max_tokens", 0)), settings.pop("effort", "")
-    except ValueError as error:
-        raise ValueError(f"expected settings such as ?max_tokens=8192&effort=low, found ?{parts.query}") from error
-    if settings or tokens < 0:
-        raise ValueError(f"expected the settings max_tokens and effort after the URL, found ?{parts.query}")
-    return urlunsplit(parts._replace(query="")), tokens, effort
 
 
 def _check_url(url: str, key: str) -> None:

@@ -81,13 +81,14 @@ class TransformersBackend:
         self._processor, self._model, self._device, self._batch = loaded.processor, loaded.model, device, batch
         self._identity: dict[str, str | int] = {
             "name": "transformers",
-            "model": model,
+            **({} if loaded.local else {"model": model}),  # the hash of a folder's files is enough: it may be moved
             "revision": loaded.revision,
             "dtype": dtype,
             "device": device,
             "longest_side": LONGEST_SIDE,
             "transformers": transformers.__version__,
         }
+        self._name = loaded.revision if loaded.local else model
         self._variants = {answer: _variants(self._processor.tokenizer, words) for answer, words in _WORDS.items()}
         missing = set(_WORDS.get(answer, ())) - {spelling(token) for token in self._variants.get(answer, {}).values()}
         if missing:
@@ -95,7 +96,7 @@ class TransformersBackend:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Name, model, revision, dtype, device and version of transformers."""
+        """Hub id (if any), revision, dtype, device and version of transformers."""
         return self._identity
 
     @property
@@ -136,7 +137,7 @@ class TransformersBackend:
                 return [reply for question in questions for reply in self._answer(answer, [question])]
             return [Reply(failure=f"{type(error).__name__}: {error}"[:300])]
         seconds = (time.perf_counter() - start) / len(questions)
-        return [Reply(**entry, model=str(self._identity["model"]), seconds=seconds) for entry in fields]
+        return [Reply(**entry, model=self._name, seconds=seconds) for entry in fields]
 
     def _choose(self, answer: Answer, questions: Sequence[LoadedQuestion]) -> list[dict[str, Any]]:
         """Return the log-probabilities of both words' variants after the prompt, from one forward pass."""

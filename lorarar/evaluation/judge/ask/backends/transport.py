@@ -32,7 +32,8 @@ class LimitedTransport(httpx2.BaseTransport):
         Args:
             url: Of the server, to find its proxy.
             connections: The largest number of simultaneous exchanges.
-            seconds: The time limit of an exchange, from connecting to the last byte of the body.
+            seconds: The time limit of an exchange, from connecting to the last byte of the body; the timeout of a
+                request takes its place.
             max_bytes: The largest body of a response.
         """
         self._seconds, self._max_bytes = seconds, max_bytes
@@ -54,7 +55,8 @@ class LimitedTransport(httpx2.BaseTransport):
             httpx2.ReadTimeout: The exchange took too long.
             httpx2.TransportError: Anything else went wrong.
         """
-        exchange = asyncio.run_coroutine_threadsafe(self._exchange(request), self._loop)
+        seconds = request.extensions.get("timeout", {}).get("read") or self._seconds
+        exchange = asyncio.run_coroutine_threadsafe(self._exchange(request, seconds), self._loop)
         try:
             return exchange.result()
         except BaseException:  # an interrupt of this thread ends the exchange too
@@ -67,9 +69,9 @@ class LimitedTransport(httpx2.BaseTransport):
         if threading.current_thread() is not self._thread:  # the garbage collector may call this on any thread
             self._thread.join()
 
-    async def _exchange(self, request: httpx2.Request) -> httpx2.Response:
+    async def _exchange(self, request: httpx2.Request, seconds: float) -> httpx2.Response:
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 response = await self._transport.handle_async_request(request)
                 try:
                     body = await self._read(response)

@@ -60,6 +60,7 @@
     link.download = "labels.csv";
     link.click();
     URL.revokeObjectURL(link.href);
+    find("count").textContent = `${rows.length} labels saved`;
   }
 
   find("rater").value = kept.rater;
