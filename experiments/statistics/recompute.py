@@ -98,19 +98,19 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the verdicts that differ between two results."""
     lines = []
     for part in ("best_minus", "compared"):
-        for metric, each in new[part].items():
-            for before, after in zip(old[part][metric], each, strict=True):
+        for metric, comparisons in new[part].items():
+            for before, after in zip(old[part][metric], comparisons, strict=True):
                 if before["differs"] != after["differs"]:
                     verdict = "differs now" if after["differs"] else "no longer differs"
-                    text = f"[{after['low']:+.3f}, {after['high']:+.3f}], p {before['p_holm']:.3f} -> {after['p_holm']:.3f}"
-                    text = f"{before['mean']:+.3f} [{before['low']:+.3f}, {before['high']:+.3f}] -> {text}"
-                    lines.append(f"{part}, {metric}: {after['first']} minus {after['second']} {verdict}: {text}")
+                    names = f"{part}, {metric}: {after['first']} minus {after['second']}"
+                    lines.append(f"{names} {verdict}: {shown(before)} -> {shown(after)}")
     for name in sorted({*old["tied_with_the_best"]} ^ {*new["tied_with_the_best"]}):
-        verdict = (
-            "is tied with the best now" if name in new["tied_with_the_best"] else "is no longer tied with the best"
-        )
-        lines.append(f"tied set: {name} {verdict}")
+        lines.append(f"tied with the best {'now' if name in new['tied_with_the_best'] else 'no longer'}: {name}")
     return lines
+
+
+def shown(comparison: dict[str, Any]) -> str:
+    return "{mean:+.3f} [{low:+.3f}, {high:+.3f}], p {p_holm:.3f}".format(**comparison)
 
 
 def typed(results: dict[str, Any]) -> QualityResults:
@@ -142,7 +142,8 @@ def main() -> None:
         if "--check" not in sys.argv[1:]:
             (folder / "results.json").write_text(json.dumps(new), encoding="utf-8")
             (folder / "table.md").write_text(results_table(typed(new), times, judged), encoding="utf-8")
-            draw_pareto(typed(new), times, folder / "pareto.png")
+            if (folder / "pareto.png").exists():
+                draw_pareto(typed(new), times, folder / "pareto.png")
 
 
 if __name__ == "__main__":

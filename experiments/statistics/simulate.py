@@ -173,7 +173,7 @@ def main() -> None:
             for design in PAIRED_DESIGNS
         },
     }
-    Path(__file__).with_name("results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_name("results.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     print(f"{time.process_time() - start:.0f} CPU seconds")
 
 

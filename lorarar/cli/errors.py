@@ -17,7 +17,7 @@ from lorarar.cli.configurations import Configured
 from lorarar.cli.exit_codes import ExitCode
 from lorarar.cli.options import OUTPUT
 from lorarar.cli.usage import flag, usage_message
-from lorarar.storage import memory_advice
+from lorarar.storage import memory_advice, printable
 
 _MISTAKES = (ValueError, OSError, KeyError, FloatingPointError)
 # A Python argument in backticks, with or without a value: `force=True`, `base`.
@@ -42,8 +42,10 @@ def report(error: BaseException, command: Any, name: str, *, debug: bool) -> Exi
     if code is None:
         raise error
     if debug:
-        traceback.print_exception(error)
-    print(f"lorarar: {_message(error, code, command, name)}", file=sys.stderr)
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        print("\n".join(map(printable, lines)), file=sys.stderr)
+    lines = map(printable, _message(error, code, command, name).splitlines())
+    print("lorarar: " + "\n".join(lines), file=sys.stderr)
     return code
 
 

@@ -14,6 +14,7 @@ from lorarar.cli.options import (
     AllowExtrapolation,
     BaseDtype,
     Device,
+    Force,
     Merger,
     NetworkFile,
     Options,
@@ -90,12 +91,13 @@ def _generate(
     style: Annotated[
         str | None, _set("--style", "NAME", "Style that the images should show; needed.", default="none")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Generate images from a base model, LoRAs and a prompt, or a set of prompts.
 
     Example: lorarar generate --base data/embedded/base --lora merged.safetensors --prompt "a sks cat" -o images
     """
-    from lorarar.datasets import load_prompt_set
+    from lorarar.datasets import check_images, load_prompt_set
     from lorarar.diffusion import ImageLabels, Sampling, generate_files, generate_set, open_sampler, plan_items
     from lorarar.mergers import MergeRequest
 
@@ -117,9 +119,14 @@ def _generate(
         items = plan_items(
             load_prompt_set(prompt_set).fill(grouped(words or ())), ImageLabels(method, content, style), seeds_
         )
-        print(generate_set(open_sampler(base, loras or (), sampling, request, dtype=dtype), items, output))
+        check_images([output / item.path for item in items], force)  # before the base is loaded
+        sampler = open_sampler(base, loras or (), sampling, request, dtype=dtype)
+        print(generate_set(sampler, items, output, force=force))
         return
-    for path in generate_files(base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype):
+    paths = generate_files(
+        base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype, force=force
+    )
+    for path in paths:
         print(path)
 
 

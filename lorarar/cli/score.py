@@ -47,8 +47,14 @@ def _score(
     rubric: RubricName = "mars2",
     cases: Cases = 16,
     metrics: Annotated[
-        str, option("--metrics", value="CONFIG", text="Encoders of the metrics: a configuration, or none.")
-    ] = "metrics/embedded",
+        str | None,
+        option(
+            "--metrics",
+            value="CONFIG",
+            text="Encoders of the metrics: a configuration, or none for no metrics.",
+            default="metrics/embedded with the judge tiny, else metrics/photos",
+        ),
+    ] = None,
     labels: Labels = None,
     device: Device = "auto",
     concurrency: Concurrency = None,
@@ -67,7 +73,9 @@ def _score(
     from lorarar.workflows import run_score
 
     check_listing(layout, manifest)
-    paths = ["images=.", "references=.", "output=."]  # required in a configuration, replaced by those of this command
+    metrics = metrics or ("metrics/embedded" if backend == "tiny" else "metrics/photos")
+    # Required in a configuration, replaced by those of this command.
+    replaced = ["images=.", "references=.", "output=.", f"device={device}"]
     scored = run_score(
         images,
         references,
@@ -80,7 +88,7 @@ def _score(
         backend=backend,
         rubric=rubric,
         cases=cases,
-        metrics=None if metrics == NO_METRICS else read(MetricsConfig, metrics, paths),
+        metrics=None if metrics == NO_METRICS else read(MetricsConfig, metrics, replaced),
         labels=labels,
         device=device,
         concurrency=concurrency,

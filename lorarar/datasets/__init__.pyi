@@ -13,6 +13,7 @@ from .contact_sheets import tile_images as tile_images
 from .images import LONGEST_SIDE as LONGEST_SIDE
 from .images import SUFFIXES as SUFFIXES
 from .images import ImageError as ImageError
+from .images import check_images as check_images
 from .images import fingerprint as fingerprint
 from .images import list_images as list_images
 from .images import load_image as load_image

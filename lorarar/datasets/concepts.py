@@ -85,18 +85,17 @@ def load_concepts(manifests: Sequence[Path], images: Path, names: Sequence[str] 
 
     Raises:
         KeyError: A name is in none of the files.
-        FileNotFoundError: A file does not exist, or a concept has no images on disk.
+        FileNotFoundError: A file does not exist, or concepts have no images on disk.
         ValueError: A concept is listed twice, or it does not have one caption for each image.
     """
     concepts: dict[str, Concept] = {}
-    for manifest in manifests:
-        for entry in read_entries(manifest):
-            if names is not None and entry["name"] not in names:
-                continue
-            concept = _read_concept(entry, images, manifest)
-            if concept.name in concepts:
-                raise ValueError(f"{manifest}: expected each concept once, found {concept.name!r} again: rename one")
-            concepts[concept.name] = concept
+    chosen = [(m, entry) for m in manifests for entry in read_entries(m) if names is None or entry["name"] in names]
+    _check_images([entry for _, entry in chosen], images)
+    for manifest, entry in chosen:
+        concept = _read_concept(entry, images, manifest)
+        if concept.name in concepts:
+            raise ValueError(f"{manifest}: expected each concept once, found {concept.name!r} again: rename one")
+        concepts[concept.name] = concept
     missing = sorted(set(names or ()) - concepts.keys())
     if missing:
         raise KeyError(f"expected concepts of {[str(m) for m in manifests]}, found no {missing[:3]}: check the names")
@@ -144,11 +143,21 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:4], "big")
 
 
+def _check_images(entries: Sequence[Entry], root: Path) -> None:
+    """Refuse concepts without images, all at once."""
+    missing = [entry for entry in entries if not list(list_images(root / entry_folder(entry)))]
+    if missing:
+        names = ", ".join(repr(entry["name"]) for entry in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise FileNotFoundError(
+            f"expected images of {names}{more} in {root / entry_folder(missing[0])}"
+            f"{' and the like' if len(missing) > 1 else ''}, found none: put them there, or set images=FOLDER"
+        )
+
+
 def _read_concept(entry: Entry, root: Path, manifest: Path) -> Concept:
     name, folder = entry["name"], root / entry_folder(entry)
     images = tuple(list_images(folder))
-    if not images:
-        raise FileNotFoundError(f"{manifest}: expected images of {name!r} in {folder}, found none: put them there")
     prompt = str(entry.get("prompt", "")).format(**_texts(entry))
     captions = tuple(entry.get("captions") or [prompt] * len(images))
     if len(captions) != len(images) or not all(captions):

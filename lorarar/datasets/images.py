@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lorarar.storage import atomic_write
+from lorarar.storage import FormatError, atomic_write
 
 if TYPE_CHECKING:  # the judge decodes images without torch
     from torch import Tensor
@@ -111,6 +112,27 @@ def to_bytes(image: Tensor) -> NDArray[np.uint8]:
     """Convert an image (3, height, width), 0 to 1, into (height, width, 3), 0 to 255."""
     pixels: NDArray[np.uint8] = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return pixels
+
+
+def check_images(paths: Sequence[Path], force: bool) -> None:
+    """Check that images can be written, before any is sampled.
+
+    Args:
+        paths: The images to write.
+        force: Whether existing images may be replaced.
+
+    Raises:
+        FormatError: An image exists and force is False, or something that is no regular file is in its place.
+    """
+    there = [path for path in paths if os.path.lexists(path)]
+    odd = [path for path in there if not stat.S_ISREG(os.lstat(path).st_mode)]
+    if odd:
+        raise FormatError(f"expected a regular file or none at {odd[0]}, found a link or device: give another folder")
+    if there and not force:
+        raise FormatError(
+            f"{len(there)} of {len(paths)} images exist already, first {there[0]}: choose another folder, or allow "
+            "overwriting with `force=True`"
+        )
 
 
 def save_image(image: Tensor | Image.Image, path: Path) -> None:

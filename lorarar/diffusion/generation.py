@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
-from lorarar.datasets import save_image, to_bytes
+from lorarar.datasets import check_images, save_image, to_bytes
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.sampling import Sampler, sample_composed, sample_loras
@@ -108,6 +108,7 @@ def generate_files(
     request: MergeRequest | None = None,
     *,
     dtype: str = "fp32",
+    force: bool = False,
 ) -> list[Path]:
     """Write `output/<seed>.png` for each seed.
 
@@ -117,13 +118,16 @@ def generate_files(
         seeds: Seeds of the starting noise.
         sampling: Steps and guidance.
         output: Folder for the images.
+        force: Whether existing images may be replaced.
 
     Returns:
         The images' paths, in the order of the seeds.
 
     Raises:
-        FormatError, FileNotFoundError, ValueError: As `open_sampler`.
+        FormatError: An image exists and force is False; or as `open_sampler`.
+        FileNotFoundError, ValueError: As `open_sampler`.
     """
+    check_images([output / f"{seed}.png" for seed in seeds], force)
     sample = open_sampler(base, loras, sampling, request, dtype=dtype)
     output.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.datasets import TYPES, Item, Prompt, read_manifest, save_image, write_manifest
+from lorarar.datasets import TYPES, Item, Prompt, check_images, read_manifest, save_image, write_manifest
 from lorarar.diffusion.sampling import Sampler
 from lorarar.storage import progress
 
@@ -71,7 +71,7 @@ def _items(prompts: Sequence[Prompt], method: str, content: str, style: str, see
                 yield Item(name, f"{name}.png", method, content, style, own, text, kind)
 
 
-def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
+def generate_set(sampler: Sampler, items: Sequence[Item], output: Path, *, force: bool = False) -> Path:
     """Sample every item's image below a folder, then write `manifest.jsonl` there.
 
     Other items of a manifest that is there stay in it, so that one manifest can compare several methods and the base
@@ -81,14 +81,17 @@ def generate_set(sampler: Sampler, items: Sequence[Item], output: Path) -> Path:
         sampler: See `lorarar.diffusion.open_sampler`.
         items: The images to sample.
         output: Folder for the images and the manifest.
+        force: Whether existing images may be replaced.
 
     Returns:
         The manifest's path.
 
     Raises:
+        FormatError: An image exists and force is False; nothing is sampled then.
         ValueError: The folder's manifest cannot be read; nothing is sampled then.
     """
     manifest = output / _MANIFEST
+    check_images([output / item.path for item in items], force)
     own = {item.id for item in items}
     others = [item for item in read_manifest(manifest) if item.id not in own] if manifest.exists() else []
     with progress("sample", len(items), "images") as advance:

@@ -12,6 +12,7 @@ from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.formats.tensor_files import HASH_KEY
 from lorarar.formats.writing import Format, check_lora_target, save
 from lorarar.lora import LoRA, TruncationLoss, relative_error, torch_dtype, truncate_lora
+from lorarar.storage import printable
 
 # Header fields about the layout of the old file. Writing adds those of the new file.
 _LAYOUT_FIELDS = {
@@ -42,13 +43,13 @@ class Conversion:
 
     def text(self) -> str:
         """Return a line of text about the result."""
-        line = f"written: {', '.join(map(str, self.files))}: {len(self.lora.layers)} layers"
+        line = printable(f"written: {', '.join(map(str, self.files))}: {len(self.lora.layers)} layers")
         if not self.losses:
             return line
         worst = max(self.losses, key=lambda layer: self.losses[layer].relative)
         return (
             f"{line}, truncated with relative error {relative_error(self.losses.values()):.3g}, at most "
-            f"{self.losses[worst].relative:.3g} in a layer ({worst})"
+            f"{self.losses[worst].relative:.3g} in a layer ({printable(worst)})"
         )
 
 

@@ -78,10 +78,12 @@ def balance(tensors: Mapping[str, Tensor], dtype: torch.dtype, path: object) -> 
         sizes = (a.norm(dim=1) * b.norm(dim=0)).double()
         errors = _error(a, dtype).double() + _error(b.T, dtype).double()
         lost, total = lost + float((sizes * errors).square().sum()), total + float(sizes.square().sum())
-    if total and not math.sqrt(lost / total) <= _LOSS * torch.finfo(dtype).eps:
+    share = math.sqrt(lost / total) if total else 0.0
+    if not share <= _LOSS * torch.finfo(dtype).eps:
         raise FormatError(
-            f"{path} was not written: its weights are not finite or lose {math.sqrt(lost / total):.1%} in {dtype}: "
-            f"write it with fp32 or bf16, or look at weights and alpha of the inputs"
+            f"{path} was not written: its weights are beyond the range of {dtype} (relative error "
+            f"{'above 1' if not share <= 1 else f'{share:.3f}'}): write it with fp32 or bf16, or look at the weights "
+            "and alphas of the inputs"
         )
     return balanced
 

@@ -188,7 +188,23 @@ def _stored(
             f"{len(wrong)} of {len(wrong) + len(layers)} layers have missing or superfluous parts, first "
             f"{wrong[:_EXAMPLES]}: the file is incomplete, save or download it again"
         )
+    _check_order(layers)
     return layers
+
+
+def _check_order(layers: Mapping[str, StoredLayer]) -> None:
+    """Refuse a file whose factors are swapped: all layers then look square, and as small as their true rank.
+
+    Raises:
+        ValueError: They are swapped.
+    """
+    factored = [layer for layer in layers.values() if layer.algorithm == "lora" and layer.shape]
+    if factored and all(layer.shape[0] == layer.shape[-1] < (layer.rank or 0) for layer in factored):
+        shapes = [tuple(factored[0].parts[role].shape) for role in ("down", "up")]
+        raise ValueError(
+            f"expected factors down (rank, in) and up (out, rank), found {shapes[0]} and {shapes[1]}, which are "
+            "swapped or transposed: save the LoRA again"
+        )
 
 
 def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

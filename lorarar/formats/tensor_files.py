@@ -114,7 +114,9 @@ def read_tensor_file(path: str | Path) -> TensorFile:
     digest, tensors, bad = hashlib.sha256(), {}, []
     try:
         with open_source(path) as source, safe_open(path, framework="pt") as file:
-            digest.update(_raw_header(source))
+            raw = _raw_header(source)
+            digest.update(raw)
+            _check_doubles(path, raw)
             for key in file.offset_keys():
                 tensors[key] = file.get_tensor(key)
                 digest.update(_bytes(tensors[key]))
@@ -191,6 +193,18 @@ def _header(
 def _raw_header(source: BinaryIO) -> bytes:
     length = source.read(8)
     return length + source.read(int.from_bytes(length, "little"))
+
+
+def _check_doubles(path: Path, raw: bytes) -> None:
+    """Refuse a header with a key that occurs twice, of which every reader would take the one or the other."""
+
+    def checked(pairs: list[tuple[str, object]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            doubled = next(key for key in keys if keys.count(key) > 1)
+            raise FormatError(f"{path} contains the key {doubled!r} twice in its header: save it again")
+
+    json.loads(raw[8:], object_pairs_hook=checked)
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 
 from lorarar.formats.dialects import peft
-from lorarar.formats.dialects.table import DIALECTS, Encoded
+from lorarar.formats.dialects.table import DIALECTS, Encoded, denoiser_of
 from lorarar.formats.embeddings import embeddings_file
 from lorarar.formats.metadata import IMPLEMENTATION, implementation
 from lorarar.formats.precision import balance, lift
@@ -44,11 +44,13 @@ class PlannedFile:
         path: The file of the weights.
         format: Its dialect.
         bytes: Its size without metadata that describe the LoRA's origin, a few kB.
+        exact: Whether the shapes determine the size. Projections that are fused can take less.
     """
 
     path: Path
     format: Format
     bytes: int
+    exact: bool = True
 
 
 def check_lora_target(path: Path, format: str | None, force: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -143,13 +145,16 @@ def plan_file(
         FormatError: The LoRA has no layers, or the dialect cannot hold a layer.
     """
     path, encoded = _encode(lora, Path(path), format, None)
-    return PlannedFile(path, format or default_format(lora), file_size(encoded.tensors, encoded.header, dtype=dtype))
+    dialect = format or default_format(lora)
+    exact = dialect != "kohya" or denoiser_of(list(lora.layers)) == "unet"
+    return PlannedFile(path, dialect, file_size(encoded.tensors, encoded.header, dtype=dtype), exact)
 
 
 def _encode(lora: LoRA, path: Path, format: Format | None, metadata: Mapping[str, str] | None) -> tuple[Path, Encoded]:
     """Return the file of the weights and its content."""
     if format:
         find_writer(format)
+    path = peft.weights_path(path) if format == "peft" else path
     if not lora.layers:
         raise FormatError(f"{path} was not written: expected a LoRA with layers, found none: check how it was made")
     family = FAMILIES.get(lora.family or detect_family(lora.layers, lora.metadata))
@@ -162,7 +167,7 @@ def _encode(lora: LoRA, path: Path, format: Format | None, metadata: Mapping[str
     header = with_plugins(_with_metadata(encoded.header, lora, metadata), plugins)
     if IMPLEMENTATION in header:  # of the file that the LoRA came from, or of the default dialect
         header[IMPLEMENTATION] = implementation(lora.family, dialect)
-    return peft.weights_path(path) if dialect == "peft" else path, encoded._replace(header=header)
+    return path, encoded._replace(header=header)
 
 
 def find_writer(format: Format) -> Callable[[LoRA, Family | None], Encoded]:

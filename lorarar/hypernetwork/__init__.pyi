@@ -1,3 +1,4 @@
+from .build import check_options as check_options
 from .build import new_merger as new_merger
 from .checkpoint import Network as Network
 from .checkpoint import load_network as load_network

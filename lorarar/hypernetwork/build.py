@@ -24,10 +24,20 @@ def new_merger(kind: str, lora: LoRA, options: Mapping[str, Any]) -> nn.Module:
     Raises:
         ValueError: The kind or an option is unknown.
     """
+    check_options(kind, options)
+    parts = NETWORK_KINDS.find(kind).load()
+    config = parts.config(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+    return parts.module(parts.sized(config, lora) if parts.sized else config)
+
+
+def check_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Check the names of a kind's settings.
+
+    Raises:
+        ValueError: The kind or an option is unknown.
+    """
     parts = NETWORK_KINDS.find(kind).load()
     names = [field.name for field in fields(parts.config) if field.name not in parts.derived]
     for key in options:
         if key not in names:
             raise ValueError(unknown_name("an option of the merger", key, names))
-    config = parts.config(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
-    return parts.module(parts.sized(config, lora) if parts.sized else config)

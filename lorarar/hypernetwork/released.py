@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def load_released(path: str | Path) -> PaperHypernetwork:
 
 def _state(path: Path) -> dict[str, Tensor]:
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # its advice is to load pickles that can run code
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise FormatError(
             f"{path} is a pickled file that cannot be read safely ({type(error).__name__}), because a pickle can run "

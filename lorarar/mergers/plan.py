@@ -37,7 +37,7 @@ from lorarar.mergers.report import (
     summarise_method,
 )
 from lorarar.mergers.request import FileMerge, MergeRequest
-from lorarar.storage import check_target
+from lorarar.storage import check_target, printable
 
 
 class LayerCounts(TypedDict):
@@ -63,7 +63,8 @@ class OutputPlan(TypedDict):
         ranks: Rank -> number of layers of this rank, as text.
         dense_layers: Number of layers that are not low-rank.
         bytes: Size, without metadata of a few kB.
-        exact: Whether the size is exact; else the file may be smaller, because the share of the norm decides the ranks.
+        exact: Whether the size is exact; else the file may be smaller, because the share of the norm decides the ranks, or projections
+            with the same factor A are fused.
     """
 
     file: str
@@ -133,7 +134,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
             "ranks": {str(rank): count for rank, count in sorted(ranks.items())},
             "dense_layers": len(merged.layers) - ranks.total(),
             "bytes": planned.bytes,
-            "exact": request.energy is None,
+            "exact": planned.exact and request.energy is None,
         },
         "notes": [*_foresee(loras, choice, request), *choice.notes, *embedding_notes(merged)],
     }
@@ -154,7 +155,7 @@ def describe_plan(plan: MergePlan) -> str:
     lines.append(f"layers: {', '.join(filter(None, counts))}")
     lines.append(f"  {', '.join(filter(None, (ranks, dense)))}")
     lines.append(f"would write: {output['file']}: {output['format']}, {output['dtype']}, {size}; nothing was written")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _count_layers(loras: Sequence[LoRA], choice: Choice) -> LayerCounts:

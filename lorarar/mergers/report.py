@@ -10,7 +10,7 @@ from lorarar.formats import token_names
 from lorarar.lora import LoRA, LowRank, TruncationLoss, relative_error, summarise_coefficients
 from lorarar.mergers.combination import Merged
 from lorarar.mergers.table import Merger, Options
-from lorarar.storage import plugins_in
+from lorarar.storage import plugins_in, printable
 
 if TYPE_CHECKING:
     from lorarar.hypernetwork import Network
@@ -181,7 +181,7 @@ def describe_merge(summary: MergeSummary) -> str:
         f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms on {summary['device']}, written "
         f"{milliseconds['write']:.0f} ms"
     )
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def describe_method(

@@ -72,6 +72,7 @@ from .suggestions import nearest_path as nearest_path
 from .suggestions import unknown_name as unknown_name
 from .text import json_line as json_line
 from .text import plain as plain
+from .text import printable as printable
 from .text import write_csv as write_csv
 from .text import write_json as write_json
 from .text import write_lines as write_lines

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -79,6 +80,20 @@ def write_csv(path: Path, rows: Iterable[Sequence[str | int | float | None]]) ->
     for row in rows:
         writer.writerow([_harmless(cell) for cell in row])
     write_text(path, text.getvalue())
+
+
+def printable(text: str) -> str:
+    """Return a line that a terminal shows as it is: control characters, line ends too, become escapes.
+
+    Text from a file's header or from its keys can hold sequences that clear the screen or hide what follows.
+
+    >>> printable("cat \x1b[31mRED")
+    'cat \\x1b[31mRED'
+    """
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else repr(letter)[1:-1]
+        for letter in text
+    )
 
 
 def _harmless(cell: str | int | float | None) -> str | int | float | None:

@@ -17,10 +17,11 @@ from lorarar.mergers import LossWeights, weighted_total
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.storage import Dtype, say
 from lorarar.training.callbacks import BestMerger, ValidationImages
+from lorarar.training.history import History, describe_seconds
 from lorarar.training.pairs import PairBatch, PairData, Predictor
 from lorarar.training.trained_range import state_range
 from lorarar.training.targets import objective_terms
-from lorarar.training.trainer import check_finite, fit, manual_optimiser
+from lorarar.training.trainer import DivergenceError, check_finite, fit, manual_optimiser
 
 # Scores a merger by its images: metrics by name, and a grid of images (3, height, width), 0 to 1.
 Scorer = Callable[[Predictor], tuple[dict[str, float], Tensor]]
@@ -131,7 +132,7 @@ def train_merger(
         folder: Folder for checkpoints, images and the merger.
         monitor: Validated value that chooses the merger, such as "validation/loss".
         mode: Whether a smaller or a larger value is better.
-        validate_every: Steps between validations, and between checkpoints.
+        validate_every: Steps between validations, and between checkpoints; both also follow the last step.
         patience: Validations without improvement before training stops.
         metadata: How the merger was made, for the header of its file.
         logger: Where to log.
@@ -142,10 +143,10 @@ def train_merger(
         header.
 
     Raises:
-        DivergenceError: A loss is not finite.
+        DivergenceError: A loss is not finite, or the monitored value never was.
     """
     path = folder / "merger.safetensors"
-    best = BestMerger(path, monitor, mode, metadata)
+    best, history = BestMerger(path, monitor, mode, metadata), History(monitor)
     fit(
         module,
         steps=module.recipe.steps,
@@ -154,6 +155,7 @@ def train_merger(
         checkpoint_every=validate_every,
         callbacks=[
             best,
+            history,
             ValidationImages(folder),
             EarlyStopping(monitor, patience=patience, mode=mode),
         ],
@@ -163,8 +165,15 @@ def train_merger(
         dtype=dtype,
         stage="train the merger",
     )
-    if path.exists():
-        state_range(path, module.data)
-    if best.best is not None:
-        say(f"best {monitor} {best.best:.4g}, after step {best.step} of {module.trainer.global_step}")
+    history.draw(folder / "curve.png")
+    if best.best is None:
+        raise DivergenceError(
+            f"expected a finite {monitor} at some validation, found none: lower recipe.learning_rate, or monitor "
+            "another value"
+        )
+    state_range(path, module.data)
+    say(
+        f"best {monitor} {best.best:.4g} after step {best.step} of {module.trainer.global_step}; "
+        f"{describe_seconds(history.seconds)}; curve: {folder / 'curve.png'}"
+    )
     return path

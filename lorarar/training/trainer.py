@@ -90,6 +90,15 @@ class _Steps(Callback):
         self.advance(trainer.global_step - self.advance.done, note=note)
 
 
+class _LastValidation(Callback):
+    """Callback that asks for a validation at the last step, wherever it falls between two others."""
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Stop at the last step: Lightning validates before it stops early, and a checkpoint follows."""
+        if trainer.global_step >= trainer.max_steps:
+            trainer.should_stop = True
+
+
 def _prepare_process(devices: int) -> None:
     """Silence Lightning's tips and lists of devices; on the CPU give each of several processes one thread."""
     quiet_libraries()
@@ -124,7 +133,7 @@ def fit(
         callbacks: Further callbacks.
         logger: Where to log.
         datamodule: Data of a module that validates; without it a loader counts steps.
-        val_check_interval: Steps between validations; None for no validation.
+        val_check_interval: Steps between validations, the last of which follows the last step; None for none.
         dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
         stage: Name of the work beside the progress bar.
     """
@@ -147,6 +156,7 @@ def fit(
             callbacks=[
                 _checkpoint(folder, checkpoint_every, validates=val_check_interval is not None),
                 _Steps(advance),
+                *([] if val_check_interval is None else [_LastValidation()]),
                 *callbacks,
             ],
             enable_progress_bar=False,

@@ -10,3 +10,4 @@ from .train import run_train as run_train
 from .train import run_zoo as run_zoo
 from .train import train_plugins as train_plugins
 from .train import zoo_concepts as zoo_concepts
+from .training_inputs import find_training_mistakes as find_training_mistakes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,20 +16,19 @@ from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synt
 from lorarar.hypernetwork import NETWORK_KINDS, load_network, new_merger
 from lorarar.lora import DTYPES, LoRA
 from lorarar.mergers import TERMS, check_terms
-from lorarar.storage import ConfigError, cached_path, check_inputs, claim_run, stated, with_plugins
+from lorarar.storage import ConfigError, cached_path, check_inputs, claim_run, say, stated, with_plugins
 from lorarar.training import (
     DreamBoothTraining,
     MergerTraining,
     PairData,
     fit,
-    load_loras,
-    step_generator,
     tracker,
     train_merger,
     train_zoo,
     write_lora,
 )
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
+from lorarar.workflows.training_inputs import TrainingInputs, distilled_pairs, load_training_inputs
 from lorarar.worlds.toy import PairScorer, load_classifier
 
 # Concepts that have descriptions alone need no folder of images.
@@ -85,9 +85,10 @@ def run_zoo(config: ZooConfig) -> list[Path]:
         KeyError, ValueError: As `zoo_concepts`.
     """
     check_inputs(config, _MADE_LATER)
+    concepts = zoo_concepts(config)  # before the base, which may take minutes to load
     return train_zoo(
         _backbone(config),
-        zoo_concepts(config),
+        concepts,
         config.recipe,
         folder=config.output,
         runs=config.runs,
@@ -101,16 +102,18 @@ def run_train(config: TrainConfig) -> Path:
     """Train a merger; return the file of the best one on validation pairs.
 
     Raises:
-        ConfigError: The folder holds a run of another configuration, or `init` a merger of another kind.
+        ConfigError: The folder holds a run of another configuration, or the configuration has mistakes, see
+            `lorarar.workflows.training_inputs`.
         FileNotFoundError: A path of the configuration does not exist.
         ValueError: The kind of merger, or an extra term of the objective, is unknown.
     """
     plugins = train_plugins(config)
     check_inputs(config, _MADE_LATER)
+    inputs = load_training_inputs(config)  # a wrong configuration claims no folder
     claim_run(config.runs, config, plugins=plugins)
-    module = merger_training(config)
+    module = merger_training(config, inputs)
     facts = {"method": config.merger, "base": config.base, "split": config.split, "seed": str(config.seed)}
-    return train_merger(
+    path = train_merger(
         module,
         folder=config.runs,
         monitor=config.monitor,
@@ -121,6 +124,17 @@ def run_train(config: TrainConfig) -> Path:
         logger=tracker(config.wandb, config.runs, facts),
         dtype=config.dtype,
     )
+    say(f"next: {_merge_command(config, inputs, path)}")
+    return path
+
+
+def _merge_command(config: TrainConfig, inputs: TrainingInputs, network: Path) -> str:
+    """Return the command that merges LoRAs that the network has not seen: of the first other split, or validation."""
+    split = next((s for name, s in inputs.splits.items() if name not in ("train", "validation")), None)
+    split = split if split and split.contents and split.styles else inputs.splits["validation"]
+    files = [config.loras / f"{name}.safetensors" for name in (split.contents[0], split.styles[0])]
+    output = config.runs / "merged.safetensors"
+    return shlex.join(["lorarar", "merge", *map(str, files), "--network", str(network), "-o", str(output)])
 
 
 def train_plugins(config: TrainConfig) -> dict[str, str]:
@@ -134,21 +148,19 @@ def train_plugins(config: TrainConfig) -> dict[str, str]:
     return NETWORK_KINDS.plugins([config.merger]) | TERMS.plugins(config.loss_weights.extra)
 
 
-def merger_training(config: TrainConfig) -> MergerTraining:
+def merger_training(config: TrainConfig, inputs: TrainingInputs | None = None) -> MergerTraining:
     """Return the training module of a configuration, before the first step.
 
+    Args:
+        config: The configuration.
+        inputs: What it names besides the base; None loads it.
+
     Raises:
-        ConfigError: `config.init` names a merger of another kind.
-        FileNotFoundError: A file, a concept's images or the base model do not exist.
-        FormatError: A LoRA is missing or damaged.
-        KeyError: The file has no splits of this name, or a concept is in none of the manifests.
-        ValueError: The splits share a concept, the LoRAs hold different layers, or a pair lacks a description that
-            its synthetic image needs.
+        FileNotFoundError: The base model does not exist.
+        ConfigError, FileNotFoundError, FormatError, KeyError, ValueError: As `load_training_inputs`.
     """
-    splits = load_splits(config.splits, config.split)
-    names = [n for split in ("train", "validation") for n in (*splits[split].contents, *splits[split].styles)]
-    concepts = load_concepts(config.manifests, config.images, names)
-    loras = load_loras(config.loras, names)
+    inputs = inputs or load_training_inputs(config)
+    concepts, splits, loras = inputs.concepts, inputs.splits, inputs.loras
     backbone = _backbone(config)
     data = PairData(
         backbone,
@@ -172,32 +184,20 @@ def merger_training(config: TrainConfig) -> MergerTraining:
 
 
 def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:
-    """Return a new merger, or the trained one to start from.
-
-    Raises:
-        ConfigError: The trained merger is of another kind.
-    """
+    """Return a new merger, or the trained one to start from."""
     if config.init is None:
         return new_merger(config.merger, next(iter(loras.values())), config.options)
-    kind = load_network(config.init).kind
-    if kind != config.merger:
-        raise ConfigError(
-            f"expected a merger of kind {config.merger!r} in {config.init}, found {kind!r}: set merger={kind}"
-        )
     return load_network(config.init).module.train()
 
 
 def _synthetic(
     config: TrainConfig, backbone: Backbone, concepts: Mapping[str, Concept], splits: Mapping[str, Split]
 ) -> dict[str, Tensor]:
-    """Return synthetic images of `config.synthetic_pairs` training pairs and of all validation pairs, as latents.
+    """Return synthetic images of the pairs that are distilled, as latents.
 
     A cache beside the run's folder keeps them for all runs of these pairs on this base.
     """
-    pairs = splits["train"].pairs(concepts)
-    # This text is a seed: another text would choose other pairs, and published runs would not repeat.
-    order = torch.randperm(len(pairs), generator=step_generator("imagined")).tolist()
-    chosen = [pairs[i] for i in order[: config.synthetic_pairs or len(pairs)]] + splits["validation"].pairs(concepts)
+    chosen = distilled_pairs(config, concepts, splits)
     weights = next(backbone.denoiser.parameters()).detach().float().cpu().numpy()
     identity = {
         "base": hashlib.sha256(weights.tobytes()).hexdigest(),  # of the weights: another base may take the path

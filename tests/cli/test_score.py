@@ -25,9 +25,8 @@ def words(tmp_path: Path) -> list[str]:
 def test_one_command_makes_one_page_and_goes_on(
     tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*words, "--backend", "mock:noisy", "--budget-calls", "0"]) == 5  # plans, so that there are labels
+    assert main([*words, "--backend", "mock:truth", "--budget-calls", "0"]) == 5  # plans, so that there are labels
     write_labels(tmp_path / "labels.jsonl", read_setup(tmp_path / "run"))
-    (tmp_path / "run" / "backend.json").unlink()
     truth = [*words, "--backend", "mock:truth", "--labels", str(tmp_path / "labels.jsonl")]
     assert main([*truth, "--budget-calls", "100"]) == 5
     capsys.readouterr()

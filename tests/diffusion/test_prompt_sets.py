@@ -21,6 +21,7 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.request import MergeRequest
+from lorarar.storage.atomic import FormatError
 from tests import ROOT
 
 LABELS = ImageLabels("direct", "train_content_00", "train_style_00")
@@ -63,12 +64,14 @@ def test_methods_in_one_folder_share_its_manifest(tmp_path: Path) -> None:
     ours = plan_items(PROMPTS, LABELS, [0])
     base = plan_items(PROMPTS, ImageLabels("base", LABELS.content, LABELS.style), [0])
     for items in (ours, base, ours):  # the first again
-        manifest = generate_set(grey, items, tmp_path)
+        manifest = generate_set(grey, items, tmp_path, force=items is ours)
+    with pytest.raises(FormatError, match="images exist already.*choose another folder.*`force=True`"):
+        generate_set(grey, ours, tmp_path)
     assert read_manifest(manifest) == [*base, *ours]
     manifest.write_text("no items")
     (tmp_path / ours[0].path).unlink()
     with pytest.raises(ValueError, match="expected one item as a JSON object"):
-        generate_set(grey, ours, tmp_path)
+        generate_set(grey, ours, tmp_path, force=True)
     assert not (tmp_path / ours[0].path).exists()  # refused before any image is sampled
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import pytest
 import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from lorarar.formats.dialects.cloneofsimo import numbered_paths
+from lorarar.lora.families.table import FAMILIES
+from lorarar.lora.families.transformer import TransformerShape
 
 Outcome = Literal["exact", "needs the base", "approximate on request", "refused"]
 KOHYA = (".lora_down.weight", ".lora_up.weight")
@@ -29,7 +32,17 @@ FF = "up_blocks.0.attentions.0.transformer_blocks.3.ff.net.0.proj"
 CONV = "down_blocks.1.resnets.0.conv1"
 OUT = "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0"
 TEXT = "text_model.encoder.layers.0.self_attn.q_proj"
-WIDTH = 6  # of the small artificial models; only sgm names need real widths
+WIDTH = 6  # of the small artificial models, see `shrink_transformers`; UNets have their real widths
+SD3_WIDTH, QWEN_WIDTH = 14, 10
+
+
+def shrink_transformers(monkeypatch: pytest.MonkeyPatch, width: int = WIDTH) -> None:
+    """Make all transformers narrow, because names and widths must agree: FLUX.1 and Z-Image `width` wide."""
+    others = {"sd3": SD3_WIDTH, "sd35-medium": SD3_WIDTH, "sd35-large": 12, "qwen-image": QWEN_WIDTH}
+    for key, family in list(FAMILIES.items()):
+        if isinstance(family.shape, TransformerShape):
+            narrow = replace(family, shape=replace(family.shape, width=others.get(key, width)))
+            monkeypatch.setitem(FAMILIES, key, narrow)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,10 +317,12 @@ def malformed() -> Case:
     return lora(stem, Q, ("_lora_down.weight", "_lora_up.weight"), "malformed kohya")
 
 
-def fused(stem: str, ends: tuple[str, str], names: Mapping[str, int], dialect: str) -> Case:
+def fused(
+    stem: str, ends: tuple[str, str], names: Mapping[str, int], dialect: str, width: int = WIDTH
+) -> Case:
     """Return one stored layer whose rows are several layers, in shares of the width."""
-    tensors = pair(stem, sum(names.values()) * WIDTH, WIDTH, ends)
-    rows = product(tensors).split([share * WIDTH for share in names.values()])
+    tensors = pair(stem, sum(names.values()) * width, width, ends)
+    rows = product(tensors).split([share * width for share in names.values()])
     return Case(tensors, deltas=dict(zip(names, rows, strict=True)), dialect=dialect)
 
 
@@ -403,14 +418,17 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "FLUX, XLabs, single block": lambda: fused("single_blocks.0.processor.qkv_lora", OLD, SINGLE, "XLabs"),
     "FLUX, diffusers": lambda: lora(f"transformer.{FLUX_Q}", FLUX_Q, PEFT, "diffusers", **_SMALL),
     "FLUX, ai-toolkit": lambda: fused("diffusion_model.double_blocks.0.txt_attn.qkv", PEFT, ADDED, "ComfyUI"),
-    "SD3, kohya": lambda: fused("lora_unet_joint_blocks_0_x_block_attn_qkv", KOHYA, QKV, "kohya"),
+    "SD3, kohya": lambda: fused("lora_unet_joint_blocks_0_x_block_attn_qkv", KOHYA, QKV, "kohya", SD3_WIDTH),
     "SD3, diffusers": lambda: lora(
-        "transformer.transformer_blocks.0.attn2.to_q", "transformer_blocks.0.attn2.to_q", PEFT, "diffusers", **_SMALL
+        "transformer.transformer_blocks.0.attn2.to_q", "transformer_blocks.0.attn2.to_q", PEFT, "diffusers",
+        out=SD3_WIDTH, width=SD3_WIDTH,
     ),
     "Qwen-Image, kohya": lambda: lora(
-        f"lora_unet_{QWEN_MLP.replace('.', '_')}", QWEN_MLP, KOHYA, "kohya", **_SMALL
+        f"lora_unet_{QWEN_MLP.replace('.', '_')}", QWEN_MLP, KOHYA, "kohya", out=QWEN_WIDTH, width=4 * QWEN_WIDTH
     ),
-    "Qwen-Image, ComfyUI": lambda: lora(f"diffusion_model.{QWEN_MLP}", QWEN_MLP, PEFT, "ComfyUI", **_SMALL),
+    "Qwen-Image, ComfyUI": lambda: lora(
+        f"diffusion_model.{QWEN_MLP}", QWEN_MLP, PEFT, "ComfyUI", out=QWEN_WIDTH, width=4 * QWEN_WIDTH
+    ),
     "Z-Image, ComfyUI, fused": lambda: fused("diffusion_model.layers.0.attention.qkv", PEFT, Z_QKV, "ComfyUI"),
     "mixed block names": mixed_names,
     "mixed dialects": mixed_dialects,
@@ -436,13 +454,13 @@ CASES: Mapping[str, Callable[[], Case]] = {
     ),
     "sgm numbers of an unknown model": lambda: refused(pair(SGM, 384, 384), "Stability's block numbers"),
     "fused rows of an unknown model": lambda: refused(
-        pair("lora_unet_single_blocks_0_linear1", 9 * WIDTH, WIDTH), "7 times as many rows"
+        pair("lora_unet_single_blocks_0_linear1", 9 * WIDTH, WIDTH), "expected layers of FLUX.1 or Chroma.*found others"
     ),
     "early OFT": lambda: refused({f"{SGM}.oft_diag": rand(4, 8, 8)}, "oft_diag"),
     "git-LFS pointer": lambda: refused(
         {}, "git-LFS pointer", data=b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
     ),
     "truncated": truncated,
-    "a pickle": lambda: refused({}, "not a complete safetensors file", data=b"\x80\x02}q\x00." * 20),
+    "a pickle": lambda: refused({}, "is a pickled checkpoint, not a safetensors file", data=b"\x80\x02}q\x00." * 20),
     "nothing": lambda: refused({}, "is empty", data=b""),
 }  # fmt: skip

@@ -77,7 +77,7 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], dict[str, tuple[int, ...]], dict[str, str
         {},
     ),
     ((f"lora_unet_{_FLAT}",), {"_norm1.w_norm": (4,), "_norm1.b_norm": (4,), "_ff_net_2.diff": (3, 4)}, {}),
-    (("diffusion_model.single_blocks.0.linear1",), {".lora_A.weight": (2, 4), ".lora_B.weight": (28, 2)}, {}),
+    (("diffusion_model.single_blocks.0.linear1",), {".lora_A.weight": (2, 6), ".lora_B.weight": (42, 2)}, {}),
     (("lora_unet_double_blocks_0_img_attn_qkv",), _KOHYA | {".lora_up.weight": (18, 2)}, {}),
     (
         tuple(f"text_encoder:{number}" for number in range(48)),

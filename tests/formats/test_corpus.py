@@ -20,12 +20,17 @@ from lorarar.lora.lora import LoRA
 from lorarar.lora.truncation import truncate_lora
 from lorarar.mergers.table import MERGERS
 from lorarar.storage.atomic import FormatError
-from tests.formats.corpus import CASES, Case
+from tests.formats.corpus import CASES, Case, shrink_transformers
 
 OUTCOMES = {name: make().outcome for name, make in CASES.items()}
 READABLE = [name for name, outcome in OUTCOMES.items() if outcome != "refused"]
 REFUSED = [name for name, outcome in OUTCOMES.items() if outcome == "refused"]
 DENSE = [name for name, outcome in OUTCOMES.items() if outcome == "approximate on request"]
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink_transformers(monkeypatch)
 
 
 @dataclass(frozen=True)

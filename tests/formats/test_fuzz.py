@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import lorarar
 from lorarar.formats.conversion import convert_file
 from lorarar.formats.inspection.comparison import compare_files
@@ -19,11 +21,17 @@ from lorarar.mergers.files import merge_files
 from lorarar.mergers.report import describe_merge
 from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
+from tests.formats.corpus import shrink_transformers
 from tests.formats.mutants import mutant
 from tests.formats.small_files import originals
 
 _OURS = Path(lorarar.__file__).parent
 COUNT = 2000
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink_transformers(monkeypatch)
 
 
 def outcome(data: bytes, folder: Path) -> str:
@@ -82,7 +90,7 @@ def commands(one: Path, other: Path, target: Path) -> list[Callable[[], object]]
         lambda: inspect(one).text(),
         lambda: compare_files(one, other).text(),
         lambda: convert_file(one, target, rank=1).text(),
-        lambda: convert_file(one, target, format="peft", dtype="bf16").text(),
+        lambda: convert_file(one, target.with_suffix(""), format="peft", dtype="bf16").text(),
         lambda: describe_merge(merge_files(FileMerge([one, other], target, MergeRequest(merger="ties", energy=0.9)))),
         lambda: describe_merge(
             merge_files(FileMerge([one, other], target, save_coefficients=target.with_name("m.safetensors")))
@@ -101,8 +109,8 @@ def test_damaged_files_in_every_command(tmp_path: Path) -> None:
             refusal = refusal_of(command)
             done[refusal is None] += 1
             if refusal is None:
-                for path in target.parent.iterdir():
-                    path.unlink()
+                for path in sorted(target.parent.rglob("*"), reverse=True):
+                    path.rmdir() if path.is_dir() else path.unlink()
                 continue
             assert not list(target.parent.iterdir()), (number, index)
             try:

@@ -110,5 +110,5 @@ def test_empty_parts_and_vectors_are_refused(shape: tuple[int, ...], tmp_path: P
 
 
 def test_a_folder_must_contain_one_file(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="a folder with 0 safetensors files"):
+    with pytest.raises(FormatError, match="the folder .* with no safetensors file"):
         load(tmp_path)

@@ -40,8 +40,8 @@ def pipeline() -> StableDiffusionXLPipeline:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_a_written_file_comes_back(tmp_path: Path, format: Literal["diffusers", "peft"], dtype: torch.dtype) -> None:
     lora = replace(lora_for(tiny_unet(), RANKS, SCALES).to(dtype=dtype), metadata={"trigger": "sks"})
-    path = tmp_path / "x.safetensors"
-    save(lora, path, format=format, dtype=dtype, metadata={"made": "by hand"})
+    path = tmp_path / ("x.safetensors" if format == "diffusers" else "adapter")
+    (path,) = save(lora, path, format=format, dtype=dtype, metadata={"made": "by hand"})[:1]
     back = load(path)
     assert sorted(back.layers) == sorted(lora.layers)
     for layer, f in lora.layers.items():
@@ -124,11 +124,11 @@ def test_peft_reads_the_written_folder(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
-    lora, path = two_block_lora(2), tmp_path / "x.safetensors"
-    for format in ("diffusers", "peft"):
+    lora, path = two_block_lora(2), tmp_path / "adapter_model.safetensors"
+    for format, target in (("diffusers", path), ("peft", tmp_path)):
         path.write_text("precious")
         with pytest.raises(FormatError, match="exists already"):
-            save(lora, path, format=format)  # type: ignore[arg-type]
+            save(lora, target, format=format)
         assert path.read_text() == "precious"
         assert list(tmp_path.iterdir()) == [path]
     save(lora, path, force=True)
@@ -137,14 +137,14 @@ def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
 
 def test_errors_of_writing(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    big = LoRA({"mid_block.to_q": LowRank(torch.full((2, 1), 1e6), torch.ones(1, 2))})
+    big = LoRA({"mid_block.to_q": LowRank(torch.full((2, 1), 1e12), torch.ones(1, 2))})
     text = LoRA({"text_encoder.x": factors(2, 2, 1)})
-    with pytest.raises(FormatError, match=r"lora_B.weight is not finite in torch.float16: write it with fp32"):
+    with pytest.raises(FormatError, match=r"torch.float16.*: write it with fp32"):
         save(big, path)
     with pytest.raises(FormatError, match="expected a LoRA with layers, found none"):
         save(LoRA({}), path)
     with pytest.raises(FormatError, match="1 text-encoder layers.*format=.diffusers."):
-        save(text, path, format="peft")
+        save(text, tmp_path / "adapter", format="peft")
     with pytest.raises(FormatError, match="expected a format among kohya, diffusers, peft, found 'onnx'"):
         save(big, path, format="onnx")  # type: ignore[arg-type]
     (tmp_path / "file").write_text("")

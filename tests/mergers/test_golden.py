@@ -50,5 +50,5 @@ def test_a_merge_by_concatenation_has_fixed_bytes(
     monkeypatch.setattr(writing, "lorarar_version", lambda: "0")  # the header holds it, and releases change it
     loras = [_lora("content", seed=1, rank=2, scale=0.5), _lora("style", seed=2, rank=3, scale=1.0)]
     merged = combine(loras, MergeRequest(merger="direct")).lora
-    (weights, *_) = save(merged, tmp_path / "merged.safetensors", format=format)
+    (weights, *_) = save(merged, tmp_path / ("merged" if format == "peft" else "merged.safetensors"), format=format)
     assert sha256(weights) == expected

@@ -92,7 +92,7 @@ def test_fused_layers_are_counted_as_they_are_written(tmp_path: Path) -> None:
     lora = LoRA({f"transformer_blocks.0.attn.{name}": factors(3072, 3072, 2) for name in names}, family="flux")
     paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     for path in paths:
-        save(lora, path)
+        save(lora, path, metadata={"modelspec.architecture": "flux-1-dev/lora"})  # FLUX.1 rather than Qwen-Image
     job = FileMerge(paths, tmp_path / "out.safetensors", MergeRequest("direct"), "kohya")
     plan = plan_merge(job)
     merge_files(job)
@@ -123,7 +123,7 @@ def test_what_the_merge_would_refuse_is_refused(files: Files, tmp_path: Path) ->
         (FileMerge(files, files[0]), "exists already"),
         (FileMerge(files, tmp_path / "none" / "x.safetensors"), "create it first"),
         (FileMerge(files, out, MergeRequest("ties")), "low-rank layers only"),
-        (FileMerge(files, out, MergeRequest("ties"), "kohya", save_coefficients=tmp_path / "c"), "drop `save_coeff"),
+        (FileMerge(files, out, MergeRequest("ties"), "kohya", save_coefficients=tmp_path / "c.safetensors"), "drop `save_coeff"),
         (FileMerge(files, out, MergeRequest("ziplora")), "give"),
         (FileMerge(files, out, MergeRequest(pair=PairInputs(init="x"))), "init"),
         (FileMerge(files, out, MergeRequest("direct", weights=[1, 2, 3])), "give one for each"),

@@ -25,7 +25,10 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_SILENT", "true")
     for library in LIBRARIES:
-        library.enable_progress_bar()
+        with warnings.catch_warnings():
+            # huggingface_hub warns where an earlier test imported it with the variable set, which then has priority.
+            warnings.filterwarnings("ignore", "Cannot enable progress bars", UserWarning)
+            library.enable_progress_bar()
         library.set_verbosity_info()
     yield
     for library in LIBRARIES:

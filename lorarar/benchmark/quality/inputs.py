@@ -81,15 +81,16 @@ def load_inputs(config: QualityConfig) -> QualityInputs:
             raise ConfigError(f"{config.splits}: expected two of the splits {sorted(splits)}, found {list(used)}")
     names = list(dict.fromkeys(name for split in used for name in (*splits[split].contents, *splits[split].styles)))
     paths = _lora_paths(config.loras, names)
+    concepts, loras = load_concepts(config.manifests, config.images, names), load_loras(config.loras, names)
     backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
     return QualityInputs(
         config,
         rows,
         backbone,
         load_classifier(checked(config.classifier)) if config.classifier else None,
-        load_concepts(config.manifests, config.images, names),
+        concepts,
         splits,
-        {name: lora.to(backbone.device) for name, lora in load_loras(config.loras, names).items()},
+        {name: lora.to(backbone.device) for name, lora in loras.items()},
         {name: sha256(path) for name, path in paths.items()},
     )
 

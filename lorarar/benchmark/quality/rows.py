@@ -6,9 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from lorarar.benchmark.quality.config import QualityConfig, RowConfig, RowKind
-from lorarar.benchmark.quality.settings import RowSettings, TruthSettings, read_settings
-from lorarar.storage import ConfigError
+from lorarar.benchmark.quality.settings import (
+    FileSettings,
+    MergerSettings,
+    PairSettings,
+    RowSettings,
+    TrainedSettings,
+    TruthSettings,
+    read_settings,
+)
+from lorarar.hypernetwork import load_network
+from lorarar.lora import LoRA, LowRank
+from lorarar.mergers import MergeRequest, combine
+from lorarar.storage import ConfigError, check_inputs, join_mistakes
+from lorarar.workflows import find_training_mistakes, train_plugins
 
 
 @dataclass(frozen=True)
@@ -97,3 +111,47 @@ def _check_trials(config: QualityConfig, row: TableRow) -> None:
             f"{row.name}: expected a classifier, which scores images while settings are chosen, found none: choose the "
             "settings yourself, in `settings`, and drop `tried`"
         )
+
+
+def check_rows(rows: Sequence[TableRow]) -> None:
+    """Check what rows name, before anything runs: networks, options' ranges, and what each training would load.
+
+    Raises:
+        ConfigError: The message names every row with a mistake.
+    """
+    mistakes = []
+    for row in rows:
+        found: dict[str, None] = {}  # trials share most mistakes
+        for variant in (row.own, *row.trials):
+            try:
+                found |= dict.fromkeys(_file_mistakes(variant.settings))
+            except (FileNotFoundError, KeyError, ValueError) as error:
+                found[error.args[0] if isinstance(error, KeyError) else str(error)] = None
+        mistakes += [f"{row.name}: {mistake}" for mistake in found]
+    if mistakes:
+        raise ConfigError(join_mistakes(mistakes))
+
+
+def _file_mistakes(settings: RowSettings) -> list[str]:
+    """Return what a row lacks; an unreadable network or an option out of its range raises."""
+    if isinstance(settings, TrainedSettings):
+        train_plugins(settings.config)
+        check_inputs(settings.config, ("images",))
+        return find_training_mistakes(settings.config)
+    if isinstance(settings, FileSettings):
+        load_network(settings.file)
+    if isinstance(settings, PairSettings) and settings.init:
+        load_network(settings.init)
+    if isinstance(settings, MergerSettings) and settings.merger.kind != "runtime":
+        _try_merger(settings)
+    return []
+
+
+def _try_merger(settings: MergerSettings) -> None:
+    """Merge two LoRAs of one small layer, which refuses options out of their range."""
+    random = torch.Generator().manual_seed(0)
+    factors = [torch.randn(4, 4, generator=random) for _ in range(4)]
+    loras = [LoRA({"layer.to_q": LowRank(up, down, 1.0)}) for up, down in (factors[:2], factors[2:])]
+    combine(
+        loras, MergeRequest(merger=settings.merger.name, weights=settings.weights, options=settings.options, device="cpu")
+    )

@@ -13,11 +13,11 @@ from lorarar.benchmark.quality.inputs import QualityInputs, load_inputs
 from lorarar.benchmark.quality.judging import judge_rows
 from lorarar.benchmark.quality.plan import describe_plan
 from lorarar.benchmark.quality.results import RowOutcome, summarise_judged, summarise_scores, summarise_times
-from lorarar.benchmark.quality.rows import TableRow, read_rows
+from lorarar.benchmark.quality.rows import TableRow, check_rows, read_rows
 from lorarar.benchmark.quality.table import results_table
 from lorarar.benchmark.quality.tuning import tune
 from lorarar.mergers import MERGERS
-from lorarar.storage import ConfigError, claim_run, plain, progress, write_json, write_text
+from lorarar.storage import ConfigError, check_inputs, claim_run, plain, progress, write_json, write_text
 
 # May change between runs in one folder.
 _FREE = ("methods", "compared", "trainings", "device", "output", "judge")
@@ -29,6 +29,8 @@ def plan_quality(config: QualityConfig) -> str:
     Raises:
         ConfigError, ArtefactError, ValueError: As `run_quality`.
     """
+    check_inputs(config)
+    check_rows(read_rows(config))
     return describe_plan(load_inputs(config))
 
 
@@ -47,7 +49,8 @@ def run_quality(config: QualityConfig) -> str:
         DivergenceError: An optimisation diverged.
         ValueError: A concept is in two splits.
     """
-    read_rows(config)  # a wrong row is refused before the folder is claimed
+    check_inputs(config)
+    check_rows(read_rows(config))  # a wrong row is refused before the folder is claimed
     claim_run(config.runs, config, ignored=_FREE)
     inputs = load_inputs(config)
     print(describe_plan(inputs))

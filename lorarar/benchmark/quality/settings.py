@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_type_hints
@@ -13,7 +13,7 @@ from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.config import RowKind
 from lorarar.mergers import Merger, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
-from lorarar.storage import RENAMED_KEYS, load_config, unknown_name
+from lorarar.storage import RENAMED_KEYS, find_mistakes, load_config, unknown_name
 from lorarar.training import Recipe
 from lorarar.workflows import TrainConfig
 
@@ -163,6 +163,8 @@ def _read_merger(source: str, stated: Stated) -> MergerSettings:
     form = stated.get("form", "dense") if merger.kind == "delta" else ""
     if form not in ("dense", "truncated", ""):
         raise ValueError(f"expected the form dense or truncated, found {form!r}: give one of them")
+    if weights is not None and not _is_pair(weights):
+        raise ValueError(f"expected two weights, of the content and of the style, found {weights!r}: give [1.0, 0.8]")
     return MergerSettings(merger, options, None if weights is None else tuple(weights), form)
 
 
@@ -212,6 +214,11 @@ _READERS: Mapping[RowKind, Callable[[str, Stated], RowSettings]] = {
 }
 
 
+def _is_pair(weights: object) -> bool:
+    numbers = weights if isinstance(weights, list | tuple) else ()
+    return len(numbers) == 2 and all(isinstance(w, int | float) and not isinstance(w, bool) for w in numbers)
+
+
 def _existing(path: str) -> Path:
     if not Path(path).is_file():
         raise ValueError(f"expected a trained merger's file at {path}, found none: check the path")
@@ -233,12 +240,8 @@ def _refuse_old_name(key: str, renamed: Mapping[str, str]) -> None:
 
 def _filled(kind: type[D], stated: Stated) -> D:
     """Return a dataclass with the stated values; lists become tuples."""
-    declared = fields(kind)  # type: ignore[arg-type]  # a TypeVar cannot say "a dataclass"
-    _refuse_unknown(stated, [field.name for field in declared], "a setting")
-    required = [field.name for field in declared if field.default is MISSING and field.default_factory is MISSING]
-    missing = [name for name in required if name not in stated]
-    if missing:
-        raise ValueError(f"expected the settings {', '.join(required)}, found no {', '.join(missing)}: add them")
+    if mistakes := find_mistakes(kind, stated):
+        raise ValueError("; ".join(mistakes))
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
 
 

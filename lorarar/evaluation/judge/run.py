@@ -69,7 +69,8 @@ class Judged:
                 lines.append(f"stopped: {self.outcome.stopped}")
         lines += _describe_undecided([*self.verdicts.values(), *self.case_verdicts.values()])
         if self.gate is not None:
-            lines.append("calibration: " + ("passed" if self.gate.passed else "FAILED"))
+            failed = "FAILED, so its scores would mean little: take another model, or another rubric"
+            lines.append("calibration: " + ("passed" if self.gate.passed else failed))
             lines += [f"  {reason}" for reason in [*self.gate.reasons, *describe_limits(self.planned.cases)]]
         return "\n".join(lines)
 

@@ -15,6 +15,7 @@ run        Run of `lorarar metrics`: from a configuration to the files of a meas
 scoring    Scoring: from features to the scores of images and of pairs
 settings   Settings of `lorarar metrics`, readable without torch
 table      Table: every metric with its function
+unlike     Unlike images: images of another sort than an encoder knows are refused
 """
 
 import lazy_loader

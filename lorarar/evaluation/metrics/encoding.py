@@ -8,7 +8,12 @@ from pathlib import Path
 
 from lorarar.datasets import AXES, Axis, Item, References
 from lorarar.evaluation.metrics.cleaning import clean_prompt
-from lorarar.evaluation.metrics.encoders.protocols import MapEncoder, TextEncoder, VisionEncoder
+from lorarar.evaluation.metrics.encoders.protocols import (
+    LimitedTextEncoder,
+    MapEncoder,
+    TextEncoder,
+    VisionEncoder,
+)
 from lorarar.evaluation.metrics.features import Features, ImageFile, gram_features, image_features
 from lorarar.evaluation.metrics.flags import copy_threshold
 from lorarar.evaluation.metrics.measures import Float64Array, normalise
@@ -49,6 +54,7 @@ class EncodedItems:
         text: Features of images by the text encoder; None where there is no such encoder.
         texts: Unit vectors of prompts, by the prompt as the manifest has it.
         threshold: Cosine above which an image is a copy, see `flags.copy_threshold`; None where it is unknown.
+        cut: Prompts that are longer than the text encoder reads; their ends were not compared.
     """
 
     root: Path
@@ -59,6 +65,7 @@ class EncodedItems:
     text: Features | None
     texts: Mapping[str, Float64Array]
     threshold: float | None
+    cut: tuple[str, ...] = ()
 
     def image(self, item: Item) -> ImageFile:
         """Return the file of an item."""
@@ -107,21 +114,45 @@ def encode_items(
         return by_encoder[id(encoder)]
 
     content, style = encode_once(encoders.content), encode_once(encoders.style)
-    grams, text, texts = None, None, dict[str, Float64Array]()
+    grams, text, texts, cut = None, None, dict[str, Float64Array](), list[str]()
     if isinstance(encoders.gram, MapEncoder):
         grams = gram_features(files, encoders.gram, cache=cache)
     if isinstance(encoders.text, TextEncoder):
-        texts = _encode_prompts({item.prompt for item in items}, triggers, encoders.text)
+        cleaned = _clean_prompts({item.prompt for item in items}, triggers)
+        texts = _encode_prompts(cleaned, encoders.text)
+        cut = _cut_prompts(cleaned, encoders.text)
         text = encode_once(encoders.text)
     threshold = copy_threshold(content.of(reference_set) for reference_set in reference_sets)
-    return EncodedItems(root, references, content, style, grams, text, texts, threshold)
+    return EncodedItems(root, references, content, style, grams, text, texts, threshold, tuple(cut))
 
 
-def _encode_prompts(prompts: Iterable[str], triggers: Iterable[str], encoder: TextEncoder) -> dict[str, Float64Array]:
-    """Return unit vectors of the prompts that are not empty without the triggers."""
+def describe_cut(count: int, encoder: VisionEncoder | None) -> str:
+    """Return a sentence about prompts that are longer than the text encoder reads; "" for none."""
+    if not count or not isinstance(encoder, LimitedTextEncoder):
+        return ""
+    return (
+        f"{count} {'prompt is' if count == 1 else 'prompts are'} longer than the {encoder.longest_text} tokens that the "
+        f"text encoder {encoder.name!r} reads: controllability compares the beginning alone; shorten them"
+    )
+
+
+def _clean_prompts(prompts: Iterable[str], triggers: Iterable[str]) -> dict[str, str]:
+    """Return the text without triggers of each prompt that is not empty without them."""
     triggers = tuple(triggers)
     cleaned = {prompt: clean_prompt(prompt, triggers) for prompt in sorted(prompts)}
-    texts = {prompt: text for prompt, text in cleaned.items() if text}
-    if not texts:
+    return {prompt: text for prompt, text in cleaned.items() if text}
+
+
+def _encode_prompts(cleaned: Mapping[str, str], encoder: TextEncoder) -> dict[str, Float64Array]:
+    """Return the unit vector of each prompt."""
+    if not cleaned:
         return {}
-    return dict(zip(texts, normalise(encoder.encode_texts(list(texts.values()))), strict=True))
+    return dict(zip(cleaned, normalise(encoder.encode_texts(list(cleaned.values()))), strict=True))
+
+
+def _cut_prompts(cleaned: Mapping[str, str], encoder: TextEncoder) -> list[str]:
+    """Return the prompts that are longer than the encoder reads."""
+    if not cleaned or not isinstance(encoder, LimitedTextEncoder):
+        return []
+    are_cut = encoder.are_cut(list(cleaned.values()))
+    return [prompt for prompt, is_cut in zip(cleaned, are_cut, strict=True) if is_cut]

@@ -11,9 +11,11 @@ from typing import Any
 from lorarar.datasets import Item, manifest_key
 from lorarar.evaluation.metrics.encoders.loading import ENCODERS
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
+from lorarar.evaluation.metrics.encoding import describe_cut
 from lorarar.evaluation.metrics.results import PromptTypeResults
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
 from lorarar.evaluation.metrics.table import METRICS
+from lorarar.evaluation.metrics.unlike import UnlikeImages
 from lorarar.evaluation.report.flag_names import FLAGS
 from lorarar.evaluation.report.metrics_section import METRICS_FILE, METRICS_LIMITATION
 from lorarar.evaluation.report.tables import DASH, show_estimate, show_number, show_rate
@@ -35,6 +37,8 @@ class Measurement:
         not_measured: The reason for each metric that was not measured.
         refused: Reasons by item id ("image") and by path ("reference").
         threshold: Cosine above which an image counts as a copy of a reference; None where it is unknown.
+        unlike: Images and references unlike those that an encoder knows, by its name, see `unlike.count_unlike`.
+        cut_prompts: Number of different prompts that are longer than the text encoder reads.
         computed: Number of files that the content encoder encoded.
         cached: Number of files whose features came from the cache.
         seconds: Wall time of encoding and scoring.
@@ -48,6 +52,8 @@ class Measurement:
     not_measured: Mapping[str, str]
     refused: Mapping[str, Mapping[str, str]]
     threshold: float | None
+    unlike: Mapping[str, Mapping[str, UnlikeImages]]
+    cut_prompts: int
     computed: int
     cached: int
     seconds: float
@@ -59,9 +65,28 @@ class Measurement:
             f"{len(self.images) - len(refused)} images scored, {len(refused)} refused, in {self.seconds:.1f} s "
             f"({self.computed} files encoded, {self.cached} from the cache)"
         ]
+        lines.append(f"encoders: {self.describe_encoders()}")
+        lines += self.notes()
         lines += [f"refused {name}: {reason}" for _, name, reason in self.refusals()]
         lines += [f"not measured: {METRICS[name].title}: {reason}" for name, reason in self.not_measured.items()]
         return "\n".join(lines)
+
+    def describe_encoders(self) -> str:
+        """Return the encoder of each part with the beginning of its hash: "content, style: tower (4f0c1f2a)"."""
+        parts: dict[str, list[str]] = {}
+        for part, encoder in self.encoders.items():
+            parts.setdefault(f"{encoder.name} ({encoder.sha256[:8]})", []).append(part)
+        return "; ".join(f"{', '.join(names)}: {encoder}" for encoder, names in parts.items())
+
+    def notes(self) -> list[str]:
+        """Return what limits the numbers: images unlike those that an encoder knows, prompts that were cut."""
+        notes = [
+            f"{counted} {of_set} are unlike those that the encoder {name!r} knows: its numbers mean little"
+            for name, sets in self.unlike.items()
+            for of_set, counted in sets.items()
+            if counted.are_most
+        ]
+        return [*notes, *filter(None, [describe_cut(self.cut_prompts, self.encoders.get("text"))])]
 
     def refusals(self) -> Iterator[tuple[str, str, str]]:
         """Yield kind ("image" or "reference"), name and reason of everything that was refused."""
@@ -80,10 +105,10 @@ def write_measurement(folder: Path, measurement: Measurement) -> str:
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / METRICS_FILE, _json(measurement), sort_keys=True)
-    write_csv(folder / "metrics.csv", _rows(measurement.images))
+    write_csv(folder / "metrics.csv", _rows(measurement))
     write_text(folder / "metrics.md", _markdown(measurement))
     for group in measurement.groups:
-        write_text(folder / f"metrics_{group.prompt_type}.svg", plot_svg(group))
+        write_text(folder / f"metrics_{group.prompt_type}.svg", plot_svg(group, measurement.describe_encoders()))
     return f"{measurement.describe()}\n{folder / 'metrics.md'}"
 
 
@@ -103,6 +128,9 @@ def _json(measurement: Measurement) -> dict[str, Any]:
         ],
         "plugins": _plugins(measurement),
         "copy_threshold": measurement.threshold,
+        "unlike": measurement.unlike,
+        "cut_prompts": measurement.cut_prompts,
+        "notes": measurement.notes(),
         "refused": measurement.refused,
         "not_measured": measurement.not_measured,
         "groups": measurement.groups,
@@ -115,20 +143,23 @@ def _plugins(measurement: Measurement) -> dict[str, str]:
     return METRICS.plugins(METRICS) | ENCODERS.plugins(encoder.name for encoder in measurement.encoders.values())
 
 
-def _rows(images: Sequence[ImageScores]) -> Iterator[list[str | int | float | None]]:
+def _rows(measurement: Measurement) -> Iterator[list[str | int | float | None]]:
     """Yield the rows of metrics.csv: a header, then one row per image."""
     metrics = [name for name, metric in METRICS.items() if not metric.whole]
-    yield ["item", "path", *_LABELS, "seed", "prompt", "refused", *metrics, *FLAGS]
-    for image in images:
+    yield ["item", "path", *_LABELS, "seed", "prompt", "refused", *metrics, *FLAGS, "encoders"]
+    encoders = measurement.describe_encoders()
+    for image in measurement.images:
         item = image.item
         labels: list[str | int] = [item.id, item.path, *(getattr(item, name) for name in _LABELS), item.seed]
         values = [plain(image.values.get(name)) for name in metrics]
         flags = [int(image.flags[name]) if name in image.flags else None for name in FLAGS]
-        yield [*labels, item.prompt, image.refused, *values, *flags]
+        yield [*labels, item.prompt, image.refused, *values, *flags, encoders]
 
 
 def _markdown(measurement: Measurement) -> str:
-    lines = ["# Metrics", "", METRICS_LIMITATION, ""]
+    lines = ["# Metrics", "", METRICS_LIMITATION, "", f"Encoders: {_cell(measurement.describe_encoders())}.", ""]
+    for note in measurement.notes():
+        lines += [f"**{_cell(note)}**", ""]
     for group in measurement.groups:
         lines += [f"## Prompt type: {_cell(group.prompt_type)}", "", f"Intervals (95 %) cover {group.covers}.", ""]
         lines += [*_scores(group), "", *_ranks(group), "", *_flags(group), "", *_classes(group), ""]
@@ -155,11 +186,11 @@ def _scores(group: PromptTypeResults) -> list[str]:
 
 def _ranks(group: PromptTypeResults) -> list[str]:
     rows = [
-        (result.method, *(show_number(result.ranks[name].overall) for name in METRICS))
+        (result.method, *(show_number(result.rank_scores[name].overall) for name in METRICS))
         for result in group.methods
-        if result.ranks
+        if result.rank_scores
     ]
-    return _table(("mean rank, 1 is best", *(metric.title for metric in METRICS.values())), rows)
+    return _table(("rank score, 1 is best", *(metric.title for metric in METRICS.values())), rows)
 
 
 def _classes(group: PromptTypeResults) -> list[str]:

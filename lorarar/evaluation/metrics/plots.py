@@ -40,13 +40,17 @@ _STYLE = {
 }
 
 
-def plot_svg(group: PromptTypeResults) -> str:
+def plot_svg(group: PromptTypeResults, encoders: str) -> str:
     """Return the picture of one prompt type as SVG, without dates: equal results give equal text.
 
     Each panel shows one metric: for each method its mean and its 95 % interval. A metric that was not measured has no
     panel, and a method without a value has an empty row.
+
+    Args:
+        group: The results.
+        encoders: The encoders, as text below the panels.
     """
-    figure, text = plot_group(group), io.StringIO()
+    figure, text = plot_group(group, encoders), io.StringIO()
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         # The viewer of an SVG picks the font, so a letter that matplotlib's own font lacks is still shown.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
@@ -54,13 +58,13 @@ def plot_svg(group: PromptTypeResults) -> str:
     return text.getvalue()
 
 
-def plot_group(group: PromptTypeResults) -> Figure:
+def plot_group(group: PromptTypeResults, encoders: str = "") -> Figure:
     """Return the picture of one prompt type as a figure, see `plot_svg`."""
     with matplotlib.style.context(["default", _STYLE]):
-        return _draw(group)
+        return _draw(group, encoders)
 
 
-def _draw(group: PromptTypeResults) -> Figure:
+def _draw(group: PromptTypeResults, encoders: str) -> Figure:
     methods = [result.method for result in group.methods]
     panels = {}
     for name in METRICS:
@@ -79,6 +83,8 @@ def _draw(group: PromptTypeResults) -> Figure:
             axes[index].set_yticklabels([])
     for unused in axes[len(panels) :]:
         unused.remove()
+    if encoders:
+        figure.supxlabel(encoders, color=_GREY, fontsize=7)
     return figure
 
 

@@ -27,8 +27,8 @@ class ContentClass:
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """The mean rank of a method by one metric, 0 to 1, higher is better; NaN where it was not ranked."""
+class RankScores:
+    """The rank score of a method by one metric: its mean rank, 0 to 1, 1 is best; NaN where it was not ranked."""
 
     overall: float
     categories: dict[str, float]
@@ -37,7 +37,7 @@ class Ranks:
 
 def rank_methods(
     pairs: Sequence[PairScores], content_classes: Mapping[str, ContentClass]
-) -> dict[str, dict[str, Ranks]]:
+) -> dict[str, dict[str, RankScores]]:
     """Rank methods by the scores of their pairs.
 
     Args:
@@ -48,7 +48,7 @@ def rank_methods(
         Ranks by method and metric.
     """
     methods = sorted({pair.method for pair in pairs})
-    ranks: dict[str, dict[str, Ranks]] = {method: {} for method in methods}
+    ranks: dict[str, dict[str, RankScores]] = {method: {} for method in methods}
     for metric in METRICS:
         of_pairs = _rank_pairs(pairs, metric)
         for method in methods:
@@ -56,7 +56,7 @@ def rank_methods(
     return ranks
 
 
-def average_ranks(ranks: Mapping[tuple[str, str], float], content_classes: Mapping[str, ContentClass]) -> Ranks:
+def average_ranks(ranks: Mapping[tuple[str, str], float], content_classes: Mapping[str, ContentClass]) -> RankScores:
     """Average ranks over pairs, then over classes, then over categories; NaN is left out.
 
     Args:
@@ -72,7 +72,7 @@ def average_ranks(ranks: Mapping[tuple[str, str], float], content_classes: Mappi
         by_category[class_.category].append(value)
     categories = {name: mean(values) for name, values in sorted(by_category.items())}
     classes = {_name(class_): value for class_, value in sorted(of_classes.items(), key=lambda entry: _name(entry[0]))}
-    return Ranks(mean(categories.values()), categories, classes)
+    return RankScores(mean(categories.values()), categories, classes)
 
 
 def _rank_pairs(pairs: Sequence[PairScores], metric: str) -> dict[str, dict[tuple[str, str], float]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lorarar.datasets import PROMPT_TYPES
 from lorarar.evaluation.metrics.measures import Float64Array, mean
-from lorarar.evaluation.metrics.ranking import ContentClass, Ranks, rank_methods
+from lorarar.evaluation.metrics.ranking import ContentClass, RankScores, rank_methods
 from lorarar.evaluation.metrics.scoring import ImageScores, PairScores
 from lorarar.evaluation.metrics.table import METRICS
 from lorarar.evaluation.report.flag_names import FLAGS
@@ -33,7 +33,7 @@ class MethodMetrics:
         refused: Number of images that could not be read.
         scores: By metric, the mean over contents and styles; None where it was not measured.
         classes: Means by the class of the content and by metric.
-        ranks: By metric; empty for the base, which does not compete.
+        rank_scores: By metric; empty for the base, which does not compete.
         flags: By flag, how many of how many images.
     """
 
@@ -42,7 +42,7 @@ class MethodMetrics:
     refused: int
     scores: dict[str, Estimate | None]
     classes: dict[str, dict[str, float]]
-    ranks: dict[str, Ranks]
+    rank_scores: dict[str, RankScores]
     flags: dict[str, Rate]
 
 
@@ -139,7 +139,7 @@ def _summarise_method(
     name: str,
     images: Sequence[ImageScores],
     pairs: Sequence[PairScores],
-    ranks: dict[str, Ranks],
+    ranks: dict[str, RankScores],
     content_classes: Mapping[str, ContentClass],
 ) -> MethodMetrics:
     scores = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from lorarar.datasets import (
 from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
-from lorarar.evaluation.metrics.encoding import Encoders, encode_items
+from lorarar.evaluation.metrics.encoding import Encoders, describe_cut, encode_items
 from lorarar.evaluation.metrics.export import Measurement, write_measurement
 from lorarar.evaluation.metrics.ranking import ContentClass
 from lorarar.evaluation.metrics.reasons import explain_gaps
 from lorarar.evaluation.metrics.results import summarise_methods
 from lorarar.evaluation.metrics.scoring import score_all
 from lorarar.evaluation.metrics.settings import MetricsConfig
+from lorarar.evaluation.metrics.unlike import check_unlike, count_unlike
+from lorarar.storage import check_inputs
 
 
 def run_metrics(config: MetricsConfig) -> str:
@@ -35,8 +38,10 @@ def run_metrics(config: MetricsConfig) -> str:
         A few lines of text that summarise the results.
 
     Raises:
-        ValueError: The images, names, references or encoders are wrong.
+        FileNotFoundError: A path of the configuration does not exist.
+        ValueError: The images, names, references or encoders are wrong, or an encoder does not know such images.
     """
+    check_inputs(config)
     references = load_references(config.references, root=config.reference_root, splits=config.splits)
     if config.layout:
         items = build_items(config.images, config.layout, references, ignore=config.ignore)
@@ -51,6 +56,7 @@ def run_metrics(config: MetricsConfig) -> str:
         base=config.base,
         content_classes=read_content_classes(config.references, references),
         cache=config.cache,
+        allow_unlike_images=config.allow_unlike_images,
     )
     return write_measurement(config.output, measurement)
 
@@ -65,6 +71,7 @@ def measure_metrics(
     base: str = "base",
     content_classes: Mapping[str, ContentClass] | None = None,
     cache: Path | None = None,
+    allow_unlike_images: bool = False,
 ) -> Measurement:
     """Measure all metrics of some images. Images that cannot be read are counted with a reason.
 
@@ -77,14 +84,23 @@ def measure_metrics(
         base: The method whose images come from the base model alone.
         content_classes: The class of each content; by default its phrase, all in one category.
         cache: Folder of features; None caches nothing.
+        allow_unlike_images: Whether an encoder may measure images unlike those that it knows.
 
     Raises:
-        ValueError: The manifest is refused, see `lorarar.datasets.manifest.check_items`.
+        ValueError: The manifest is refused, see `lorarar.datasets.manifest.check_items`, or most images or references
+            are unlike those that an encoder knows.
+
+    Warns:
+        UserWarning: Prompts are longer than the text encoder reads.
     """
     check_items(items, references)
     start = time.perf_counter()
     locked = lock_items(items, root)
     encoded = encode_items(locked, references, root, encoders, triggers=triggers, cache=cache)
+    unlike = count_unlike(locked, encoded, encoders)
+    check_unlike(unlike, allowed=allow_unlike_images)
+    if encoded.cut:
+        warnings.warn(describe_cut(len(encoded.cut), encoders.text), stacklevel=2)
     images, pairs = score_all(locked, encoded, base=base)
     classes = content_classes or _default_classes(references)
     refusals = encoded.content.refused
@@ -100,6 +116,8 @@ def measure_metrics(
             "reference": {file.path: reason for file, reason in refusals.items() if file.root == references.root},
         },
         threshold=encoded.threshold,
+        unlike=unlike,
+        cut_prompts=len(encoded.cut),
         computed=encoded.content.computed,
         cached=encoded.content.cached,
         seconds=time.perf_counter() - start,
@@ -112,7 +130,9 @@ def load_encoders(config: MetricsConfig) -> Encoders:
 
     def load_once(choice: EncoderChoice) -> VisionEncoder:
         if choice not in loaded:
-            loaded[choice] = load_encoder(choice.name, resize=choice.resize, path=choice.path)
+            loaded[choice] = load_encoder(
+                choice.name, resize=choice.resize, path=choice.path, device=config.device
+            )
         return loaded[choice]
 
     content, style, gram = (load_once(choice) for choice in (config.content, config.style, config.gram))

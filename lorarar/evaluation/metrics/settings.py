@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
-from lorarar.storage import InputPath
+from lorarar.storage import Device, InputPath
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class MetricsConfig:
         triggers: Words and phrases that are removed from prompts before prompts are compared with images.
         base: The method whose images come from the base model alone.
         cache: Folder of features, which runs may share.
+        allow_unlike_images: Whether an encoder may measure images unlike those that it knows; their scores mean little.
+        device: Where the encoders compute: cpu, cuda, mps, or auto for the best one here.
     """
 
     images: InputPath
@@ -47,3 +49,5 @@ class MetricsConfig:
     triggers: tuple[str, ...] = ()
     base: str = "base"
     cache: Path = Path("runs/metrics_cache")
+    allow_unlike_images: bool = False
+    device: Device = "auto"

@@ -41,12 +41,14 @@ class MetricsSection:
 
     Attributes:
         warning: The reason why the metrics are not shown, "" when they are.
+        notes: What limits the numbers, such as images unlike those that an encoder knows.
         missing: Metrics that were not measured, with the reasons.
         refused: Images that were refused, with the reasons.
     """
 
     warning: str = ""
     limitation: str = METRICS_LIMITATION
+    notes: tuple[str, ...] = ()
     groups: tuple[MetricsGroup, ...] = ()
     missing: ReportTable = _NO_ROWS
     encoders: ReportTable = _NO_ROWS
@@ -70,7 +72,7 @@ def read_metrics_section(run: Path, items: Iterable[Item]) -> MetricsSection | N
             f"{METRICS_FILE} is about other images than the judged ones: run `lorarar metrics` again."
         )
     definitions = {metric["name"]: metric for metric in data.get("metrics", ())}
-    if not definitions:
+    if not definitions or "notes" not in data:
         return MetricsSection(f"{METRICS_FILE} is of an earlier version: run `lorarar metrics` again.")
     encoders = [
         (part, encoder["name"], encoder["resize"], encoder["sha256"][:_HASH_LENGTH])
@@ -81,6 +83,7 @@ def read_metrics_section(run: Path, items: Iterable[Item]) -> MetricsSection | N
             MetricsGroup(group["prompt_type"], _plots(group, definitions), _tables(group, definitions))
             for group in data["groups"]
         ),
+        notes=tuple(data["notes"]),
         missing=_missing(data["not_measured"], definitions),
         encoders=ReportTable(("part", "encoder", "resizing", "SHA-256 of its weights"), encoders),
         refused=_refused(data["refused"]),
@@ -95,11 +98,11 @@ def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[Report
     for method in methods:
         shown = [show_estimate(_estimate(method["scores"][name]), definitions[name]["form"]) for name in measured]
         scores.append((method["method"], *shown))
-        overall = [method["ranks"].get(name, {}).get("overall") for name in measured]
+        overall = [method["rank_scores"].get(name, {}).get("overall") for name in measured]
         ranks.append((method["method"], *map(show_number, overall)))
         flags.append((method["method"], *(show_rate(Rate(**method["flags"][name])) for name in FLAGS)))
     explained = "; ".join(f"{name}: {text}" for name, text in FLAGS.items())
-    ranking = "Mean ranks over pairs, classes, categories: 1 is the best method, 0 the worst."
+    ranking = "Rank scores: ranks within each pair, averaged over pairs, classes, categories; 1 is the best method, 0 the worst."
     return (
         ReportTable(header, scores, f"95 % intervals, over contents, styles and seeds, cover {group['covers']}."),
         ReportTable(header, ranks, ranking),

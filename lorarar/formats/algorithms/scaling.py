@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -46,7 +47,8 @@ def single_number(parts: Mapping[str, Tensor], role: str) -> float:
         ValueError: The part has several numbers or none, or the number is not finite.
     """
     tensor = parts[role]
-    value = float(tensor) if tensor.numel() == 1 and not tensor.is_complex() else math.nan
+    number = tensor.numel() == 1 and not tensor.is_complex() and (role, tensor.dtype) != ("alpha", torch.bool)
+    value = float(tensor) if number else math.nan
     if not math.isfinite(value):
         raise ValueError(f"{role} must be one finite number, found shape {tuple(tensor.shape)} of {tensor.dtype}")
     return value

@@ -15,6 +15,7 @@ from torch import Tensor
 from lorarar.formats.inspection.kinds import table_lines
 from lorarar.formats.loading import load
 from lorarar.lora import Layer, LoRA, LowRank, block, check_same_shapes, inner, label, projection, thin_svd
+from lorarar.storage import printable
 
 _COLLISIONS = 10
 _MEANS = ("cosine", "inputs", "outputs", "inputs_by_chance", "outputs_by_chance")
@@ -91,7 +92,7 @@ class LoRAComparison:
 
     def text(self) -> str:
         """Return the comparison as text."""
-        return "\n".join(_lines(self))
+        return "\n".join(map(printable, _lines(self)))
 
 
 def compare_loras(a: LoRA, b: LoRA) -> LoRAComparison:

@@ -22,7 +22,7 @@ from lorarar.formats.reading import StoredLoRA, family_in, read_stored
 from lorarar.formats.stored import StoredLayer
 from lorarar.lora import Layer, LoRA, LowRank, block, norm
 from lorarar.lora.families import FAMILIES
-from lorarar.storage import FormatError
+from lorarar.storage import FormatError, printable
 
 _DTYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
 # The fields of kohya's header that distinguish LoRAs. The header has about a hundred.
@@ -100,7 +100,7 @@ class Report:
 
     def text(self) -> str:
         """Return the report as text."""
-        return "\n".join(_lines(self))
+        return "\n".join(map(printable, _lines(self)))
 
 
 @dataclass

@@ -76,7 +76,9 @@ def _fused_factors(low_rank: Sequence[LowRank], parts: Sequence[Layer | None], s
     """Return [B_1; B_2; ..] A if all parts have the same A, else the block diagonal of all B times all A."""
     first = low_rank[0]
     equal_scales = all(part.scale == first.scale for part in low_rank)
-    if len(low_rank) == len(parts) and equal_scales and all(torch.equal(part.A, first.A) for part in low_rank[1:]):
+    # Of a plan's tensors, which hold no numbers, the largest outcome is planned.
+    comparable = len(low_rank) == len(parts) and equal_scales and first.device.type != "meta"
+    if comparable and all(torch.equal(part.A, first.A) for part in low_rank[1:]):
         return replace(first, B=torch.cat([part.B for part in low_rank]))
     down = torch.cat([part.A if equal_scales else part.A.float() * part.scale for part in low_rank])
     widest = reduce(torch.promote_types, (part.B.dtype for part in low_rank))

@@ -5,6 +5,7 @@ from .attributes import neutral_looks as neutral_looks
 from .attributes import truth as truth
 from .captions import content_prompt as content_prompt
 from .captions import style_prompt as style_prompt
+from .classifier import CLASSIFIER_SCORES as CLASSIFIER_SCORES
 from .classifier import AttributeClassifier as AttributeClassifier
 from .classifier import load_classifier as load_classifier
 from .classifier import to_tensor as to_tensor

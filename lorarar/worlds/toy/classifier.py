@@ -56,6 +56,9 @@ def load_classifier(path: Path) -> AttributeClassifier:
     return classifier.eval()
 
 
+CLASSIFIER_SCORES = ("content", "style", "joint", "strict", "content_without_category")  # of `score`
+
+
 def score(recognised: Tensor, true: Tensor) -> dict[str, Tensor]:
     """Score images by their recognised and true attribute values, both (n, 8).
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lorarar.benchmark.quality.config import QualityConfig, RowConfig
-from lorarar.benchmark.quality.rows import read_rows
+from lorarar.benchmark.quality.rows import check_rows, read_rows
 from lorarar.benchmark.quality.settings import MergerSettings, PairSettings
 from lorarar.storage.run_folder import ConfigError
+from tests import ROOT
 
 
 def test_trials_are_over_the_row_settings(config: QualityConfig) -> None:
@@ -65,3 +67,29 @@ def test_rows_keep_their_order_and_their_kind(tuned: QualityConfig) -> None:
 def test_wrong_rows(tuned: QualityConfig, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_rows(replace(tuned, **changes))  # type: ignore[arg-type]
+
+
+def test_what_rows_name_is_checked_before_anything_runs(config: QualityConfig, tmp_path: Path) -> None:
+    broken = tmp_path / "network.safetensors"
+    broken.write_text("nothing")
+    train = str(ROOT / "configs" / "train" / "embedded_paper.yaml")
+    good = [RowConfig("good", "merger", "ties", {"density": 0.5}), RowConfig("trained", "trained", train)]
+    wrong = [
+        RowConfig("dense", "merger", "ties", {"density": 0.5}, [{"density": 1.5}]),
+        RowConfig("learned", "trained", train, {"options.hiden": 8, "monitor": "validation/jiont"}),
+        RowConfig("without LoRAs", "trained", train, {"loras": str(tmp_path)}),
+        RowConfig("file", "file", str(broken)),
+    ]
+    check_rows(read_rows(replace(config, methods=good)))
+    with pytest.raises(ConfigError) as error:
+        check_rows(read_rows(replace(config, methods=[*good, *wrong], budget=1)))
+    for part in (
+        "dense: expected",
+        "learned: expected an option of the merger, found 'hiden': did you mean 'hidden'",
+        "learned: expected a validated value for monitor, found 'validation/jiont'",
+        f"without LoRAs: expected a LoRA NAME.safetensors for each of 40 concepts in {tmp_path}",
+        "file: ",
+    ):
+        assert part in str(error.value)
+    assert "good" not in str(error.value)
+    assert "trained" not in str(error.value).replace("train/", "")

@@ -16,7 +16,7 @@ from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 from lorarar.evaluation.judge.run import Judged, judge_by_name, report_run, reread, run_judge
 from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile
-from tests.evaluation.judge.sample import planned_run, save_noise
+from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise
 
 
 class Spy:
@@ -112,6 +112,65 @@ def test_the_budget_covers_the_calibration(run: Path) -> None:
         codes.append(judged(run, spy, budget=30).code())
     assert set(codes[:-1]) == {5}
     assert len(spy.items) <= total
+
+
+def plan_one_of_each(folder: Path, photos: int, **more: int) -> str:
+    """Plan the example of the guide and of the tutorial: one cat, of which there are photos, in one style's image."""
+    for n in range(photos):
+        save_noise(folder / "concepts" / "cat" / f"{n}.png", n, (24, 16))
+    save_noise(folder / "concepts" / "ink" / "0.png", 9, (24, 16))
+    save_noise(folder / "images" / "direct" / "cat+ink" / "0.png", 10, (24, 16))
+    (folder / "concepts" / "concepts.yaml").write_text(
+        "concepts:\n- {name: cat, kind: content, phrase: cat}\n- {name: ink, kind: style, phrase: ink drawing}\n"
+    )
+    return plan_run(
+        folder / "run", folder / "images", folder / "concepts" / "concepts.yaml",
+        layout="{method}/{content}+{style}/{seed}.png", **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("photos", [1, 5])
+def test_one_image_of_a_style_suffices_for_a_perfect_judge(photos: int, tmp_path: Path) -> None:
+    text = plan_one_of_each(tmp_path, photos)
+    assert "calibration: a judge that is always right passes it" in text
+    assert "the sensitivity for style rests on" in text
+    assert ("the sensitivity for content rests on" in text) == (photos == 1)
+    assert "add a second style" in text
+    result = judge_by_name(tmp_path / "run", read_setup(tmp_path / "run"), "mock:truth", calibrate_only=True)
+    assert result.code(calibrate_only=True) == 0
+    assert result.gate is not None
+    assert result.gate.axes["style"].rests_on_easy
+    assert "the sensitivity for style rests on" in result.describe()
+    cases = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    assert sum(case["easy"] for case in cases if case["axis"] == "style") >= 6
+
+
+def test_a_calibration_that_nobody_can_pass_is_refused_before_the_calls(tmp_path: Path) -> None:
+    text = plan_one_of_each(tmp_path, 1, cases=1)
+    assert "calibration: no judge can pass it: plan with more cases" in text
+    assert "calibration: content: sensitivity cannot be calibrated: 2 of 2 cases" in text
+    run = tmp_path / "run"
+    spy = Spy(TruthMock(case_labels(run, read_setup(run))))
+    for calibrate_only in (False, True):
+        with pytest.raises(ValueError, match="expected a calibration that a judge can pass.*more `cases`"):
+            judged(run, spy, calibrate_only=calibrate_only)
+    assert not spy.items
+    assert judged(run, spy, uncalibrated=True).code() == 4
+
+
+def test_a_plan_names_the_back_end_of_its_estimate(run: Path) -> None:
+    setup = read_setup(run)
+    folder, references = setup.images, setup.references.root / "references.yaml"
+
+    def plan(**more: str) -> str:
+        return plan_run(run, folder, references, layout=LAYOUT, cases=6, **more)
+
+    assert "tokens are those of the back end tiny." in plan()
+    assert "back end openai:m@https://x/v1?max_tokens=8192. A reply has 8192" in plan(
+        backend="openai:m@https://x/v1?max_tokens=8192"
+    )
+    judge_by_name(run, setup, "mock:truth", labels=run.parent / "labels.jsonl")
+    assert "tokens are those of the back end mock:truth." in plan()
 
 
 def test_undecided_questions_make_it_incomplete(run: Path) -> None:

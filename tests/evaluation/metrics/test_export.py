@@ -17,7 +17,7 @@ def test_files_hold_what_was_measured(measurement: Measurement, tmp_path: Path) 
     assert str(tmp_path / "new" / "metrics.md") in summary
     data = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert data["encoders"]["style"] == {"name": "pixels", "sha256": load_encoder("pixels").sha256, "resize": "scale"}
-    assert data["groups"][0]["methods"][0]["ranks"] == {}
+    assert data["groups"][0]["methods"][0]["rank_scores"] == {}
     assert data["not_measured"] == {}
     rows = list(csv.DictReader((tmp_path / "new" / "metrics.csv").read_text().splitlines()))
     assert len(rows) == len(measurement.images)

@@ -39,13 +39,13 @@ def test_methods_means_have_crossed_intervals(measurement: Measurement) -> None:
 
 def test_the_base_does_not_compete(measurement: Measurement) -> None:
     base, *others = measurement.groups[0].methods
-    assert base.ranks == {}
+    assert base.rank_scores == {}
     assert base.scores["base_preservation"] is None
     assert all(method.scores["base_preservation"] is not None for method in others)
-    ranks = [method.ranks["content_cosine"].overall for method in others]
+    ranks = [method.rank_scores["content_cosine"].overall for method in others]
     assert sum(ranks) == pytest.approx(1.5)  # of three methods: 0, 1/2 and 1 in each pair
     assert ranks[2] > 0.8  # nothing is more like the content than the content without style
-    assert set(others[0].ranks["diversity"].categories) == {"all", "animals"}
+    assert set(others[0].rank_scores["diversity"].categories) == {"all", "animals"}
 
 
 def test_faults_are_rewarded_by_one_similarity_and_flagged(
@@ -75,7 +75,7 @@ def test_prompt_types_are_separate_and_only_common_pairs_count(tmp_path: Path) -
         == "8 pairs of 3 contents and 3 styles; 1 pairs that not every method has are left out"
     )
     assert [method.images for method in measurement.groups[0].methods] == [8, 8]
-    assert math.isnan(measurement.groups[1].methods[0].ranks["content_cosine"].overall)  # alone, without a rank
+    assert math.isnan(measurement.groups[1].methods[0].rank_scores["content_cosine"].overall)  # alone, without a rank
 
 
 def test_one_content_gives_no_interval(references: References, toy_folder: Path, items: list[Item]) -> None:

@@ -54,7 +54,7 @@ def test_the_section_shows_what_was_measured(measured: Measurement, folder: Path
         score = results.scores[metric]
         assert score is not None
         assert f"{score.mean:{form}} [{score.low:{form}}, {score.high:{form}}]" in text
-    assert f"{results.ranks['harmonic'].overall:.3f}" in text
+    assert f"{results.rank_scores['harmonic'].overall:.3f}" in text
     assert f"({results.flags['copy'].successes} of 9)" in text
     assert "the configuration names no text encoder" in text
     assert measured.encoders["gram"].sha256[:12] in text

@@ -16,6 +16,7 @@ from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
 from lorarar.storage.atomic import FormatError
+from tests.formats.corpus import shrink_transformers
 from tests.formats.reference import by_diffusers, by_us, check_same, effect, factors
 
 KOHYA = (".lora_down.weight", ".lora_up.weight")
@@ -79,7 +80,10 @@ def test_a_fused_file_comes_back_in_its_own_keys(tmp_path: Path) -> None:
     assert all(torch.equal(back[key], tensor) for key, tensor in tensors.items())
 
 
-def test_projections_of_equal_scale_with_factors_of_their_own(tmp_path: Path) -> None:
+def test_projections_of_equal_scale_with_factors_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_transformers(monkeypatch, 8)
     layers = {
         f"transformer_blocks.0.attn.{name}": LowRank(torch.randn(8, 2), torch.randn(2, 8), 0.5)
         for name in ("to_q", "to_k", "to_v")
@@ -91,7 +95,8 @@ def test_projections_of_equal_scale_with_factors_of_their_own(tmp_path: Path) ->
         assert torch.equal(back[path].delta(), layer.delta())
 
 
-def test_dense_layers_and_biases_are_fused_too(tmp_path: Path) -> None:
+def test_dense_layers_and_biases_are_fused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink_transformers(monkeypatch, 8)
     stack = "single_transformer_blocks.0"
     layers: dict[str, Layer] = {
         f"{stack}.attn.to_k": Dense(torch.randn(8, 8)),

@@ -34,7 +34,8 @@ def test_a_family_has_all_layers_of_its_model(family: str) -> None:
 @pytest.mark.parametrize("family", [*BUILDERS])
 def test_attention_layers_determine_the_family(family: str) -> None:
     # SD3.5 medium contains all layers of SD3 and more.
-    expected = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"]}.get(family, [family])
+    several = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"], "flux": ["flux", "chroma"]}
+    expected = several.get(family, [family])
     assert [candidate.key for candidate in find_families(attention(family))] == expected
     assert detect_family(attention(family)) == ("" if family == "sd3" else family)
 
@@ -97,7 +98,7 @@ def test_a_part_of_koala_counts_as_sdxl() -> None:
         ({"ss_base_model_version": "sd_v1"}, "sd15"),
         ({"ss_base_model_version": "sd_v2_v"}, "sd2"),
         ({"modelspec.architecture": "stable-diffusion-v1/lora"}, "sd15"),
-        ({"ss_base_model_version": "sdxl_base_v1-0"}, ""),  # the layers exclude SDXL
+        ({"ss_base_model_version": "hunyuan_video"}, ""),  # a model that the table lacks
         ({"ss_base_model_version": ""}, ""),
         ({}, ""),
     ],
@@ -105,6 +106,16 @@ def test_a_part_of_koala_counts_as_sdxl() -> None:
 def test_the_header_decides_only_among_families_that_fit(header: dict[str, str], family: str) -> None:
     # The widths of self attention are equal in SD 1 and 2.
     assert detect_family({"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}, header) == family
+
+
+def test_a_header_that_contradicts_the_layers_is_refused() -> None:
+    layers = {"up_blocks.3.attentions.0.transformer_blocks.0.attn1.to_q": (320, 320)}
+    for field, value in (
+        ("ss_base_model_version", "sdxl_base_v1-0"),
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base/lora"),
+    ):
+        with pytest.raises(ValueError, match=f"layers of Stable Diffusion XL, which .*{field}.*found .*Diffusion 1 or"):
+            detect_family(layers, {field: value})
 
 
 def test_text_encoders_count_too() -> None:

@@ -25,7 +25,10 @@ def test_patterns_with_two_choices() -> None:
         ("transformer_blocks.1.attn.to_q", (), True),
         ("transformer_blocks.1.attn.to_q.bias", (16,), True),
         ("transformer_blocks.1.attn.to_q", (32, 32), False),  # another width
-        ("transformer_blocks.1.ff.net.2", (32, 32), True),  # only attention projections have a fixed size
+        ("transformer_blocks.1.ff.net.2", (16, 64), True),
+        ("transformer_blocks.1.ff.net.2", (16, 96), False),  # a feed-forward of another width, as in FLUX.2
+        ("transformer_blocks.1.ff.net.0.proj", (64, 16), True),
+        ("transformer_blocks.1.ff.net.0.proj", (96, 16), False),
         ("transformer_blocks.2.attn.to_q", (16, 16), False),  # two blocks
         ("transformer_blocks.1.attn.to_k", (16, 16), False),
         ("single_transformer_blocks.0.attn.to_q", (16, 16), False),

@@ -50,7 +50,8 @@ def expect_reply(
         limit = read_settings(backend.rpartition("@")[2])[1] or limit
     if limit:
         return ReplyLength(limit, "the most that the model may write, so calibrate and plan again to know the mean")
-    return ReplyLength(_REPLY_TOKENS[answer], "without thoughts; where a model thinks, calibrate and plan again")
+    thinks = "; for a model that thinks, calibrate and plan again" if backend.startswith("openai:") else ""
+    return ReplyLength(_REPLY_TOKENS[answer], f"an answer without thoughts{thinks}")
 
 
 @dataclass(frozen=True)

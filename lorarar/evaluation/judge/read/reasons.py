@@ -16,8 +16,8 @@ _SORT = re.compile(r"HTTP \d+|the reply ended with '\w+'")
 # The first pattern that a failure or an abstention matches says what to do.
 _REMEDIES = (
     (re.compile(r"HTTP 40[13]\b"), "set LORARAR_API_KEY to a key that the server accepts"),
-    (re.compile(r"HTTP 404\b"), "check the model's name and the URL in --backend"),
-    (re.compile(r"HTTP 429\b"), "run again later, or with a smaller --concurrency"),
+    (re.compile(r"HTTP 404\b"), "check the model's name and the server's URL"),
+    (re.compile(r"HTTP 429\b"), "run again later, or with fewer calls at once"),
     (re.compile(r"ended with 'length'"), "add ?max_tokens=NUMBER or ?effort=low to the server's URL"),
     (re.compile(r"image was not seen"), "check that the model takes two images in one request"),
 )

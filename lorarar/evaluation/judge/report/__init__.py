@@ -1,10 +1,12 @@
 """Report of a judging run.
 
-gallery     Gallery: the images on which the judge is least certain, beside their references
-page        Report of a judging run: results.json, results.csv and one self-contained page
+export      Export of a report's numbers: results.csv with a row for each image, and results.tex with the scores
+image_grid  Grid of images: pairs as rows, references and methods as columns, with all answers about each image
+page        Report of a judging run: results.json, results.csv, results.tex and one self-contained page
+summary     Summary of a run: the judge, its trust, the ranking of the methods and the plot of their scores
 tables      Score sections: completeness, scores, comparisons, heat maps and consistency
-templates/  Templates of the report and of the rating sheet
-thumbnails  Thumbnails inside the page, limited in size and number, and the contact sheets of all methods
+templates/  Templates, styles and scripts of the report and of the rating sheet
+thumbnails  Thumbnails inside the page, limited in size and number
 trust       Trust sections: calibration, agreement with people, preferences and limitations
 """
 

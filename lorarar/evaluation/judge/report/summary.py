@@ -1,4 +1,4 @@
-"""Summary of a run: which judge, whether it can be trusted, the ranking of the methods and the plot of their scores."""
+"""Summary of a run: the judge, its trust, the ranking of the methods and the plot of their scores."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Encoders of images and texts.
 
 choice        Choice of an encoder, readable without torch
+likeness      Likeness: whether images are like those that an encoder was trained on
 loading       Loading of encoders by name
 pixels        Pixel statistics: an encoder without a network, as a baseline for the other encoders
 protocols     Protocols of encoders: images, texts, feature maps

@@ -4,6 +4,9 @@ from .choice import Resize as Resize
 from .loading import ENCODERS as ENCODERS
 from .loading import EncoderKind as EncoderKind
 from .loading import load_encoder as load_encoder
+from .protocols import LimitedTextEncoder as LimitedTextEncoder
 from .protocols import MapEncoder as MapEncoder
+from .protocols import MovableEncoder as MovableEncoder
+from .protocols import SpecialisedEncoder as SpecialisedEncoder
 from .protocols import TextEncoder as TextEncoder
 from .protocols import VisionEncoder as VisionEncoder

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from lorarar.storage import ModelName
+
 Resize = Literal["scale", "letterbox", "crop", "stretch"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
@@ -15,10 +17,10 @@ class EncoderChoice:
 
     Attributes:
         name: Name of the encoder.
-        path: Weights of the encoder; None where it needs none.
+        path: Weights of the encoder, a folder, a file or a hub id; None where it needs none.
         resize: How images are brought to its size.
     """
 
     name: str
-    path: str | None = None
+    path: ModelName | None = None
     resize: Resize = "scale"

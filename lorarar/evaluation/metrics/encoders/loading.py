@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.choice import Resize
-from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
+from lorarar.evaluation.metrics.encoders.protocols import MovableEncoder, VisionEncoder
+from lorarar.lora import pick_device
 from lorarar.storage import EMBEDDED_JUDGE, Table, checked, quiet_libraries
 
 
@@ -26,9 +27,12 @@ class EncoderKind:
 
 # Each encoder is imported when it is loaded: pixels needs no transformers.
 def _tower(path: str | Path | None, resize: Resize) -> VisionEncoder:
+    from lorarar.evaluation.metrics.encoders.likeness import TOWER_LIKENESS, load_likeness
     from lorarar.evaluation.metrics.encoders.transformers import load_tower
 
-    return load_tower(checked(EMBEDDED_JUDGE) if path is None else path, resize)
+    if path is not None:
+        return load_tower(path, resize)
+    return load_tower(checked(EMBEDDED_JUDGE), resize, load_likeness(TOWER_LIKENESS))
 
 
 def _pixels(path: str | Path | None, resize: Resize) -> VisionEncoder:
@@ -77,7 +81,9 @@ ENCODERS: Table[EncoderKind] = Table(
 )
 
 
-def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None = None) -> VisionEncoder:
+def load_encoder(
+    name: str, *, resize: Resize = "scale", path: str | Path | None = None, device: str = "auto"
+) -> VisionEncoder:
     """Load an encoder.
 
     Which encoder suits a question is an empirical matter; experiments/metrics/validate_encoder.py measures it.
@@ -88,6 +94,7 @@ def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None
         resize: See `lorarar.evaluation.metrics.encoders.resizing.Canvas`.
         path: A folder or hub id (tower, dinov2, clip) or a safetensors file (vgg19). Of these only tower and pixels
             work without a path.
+        device: "cpu", "cuda", "mps", or "auto" for the best that is present; for encoders that can be moved.
 
     Raises:
         ValueError: The name is unknown, a path is missing or superfluous, or the weights do not fit.
@@ -97,4 +104,4 @@ def load_encoder(name: str, *, resize: Resize = "scale", path: str | Path | None
     encoder = ENCODERS.find(name).load(path, resize)
     if encoder.name != name:  # results and caches name the encoder, and find its plugin, by this name
         raise ValueError(f"expected an encoder whose name is {name!r}, found {encoder.name!r}: give both one name")
-    return encoder
+    return encoder.to(str(pick_device(device))) if isinstance(encoder, MovableEncoder) else encoder

@@ -32,6 +32,7 @@ class Canvas:
             black bars to a square; ``crop`` keeps the middle square; ``stretch`` distorts.
         mean: Mean of each channel, 0 to 1, which is subtracted.
         std: Standard deviation of each channel, which divides.
+        device: Device of the inputs.
     """
 
     size: int
@@ -39,6 +40,7 @@ class Canvas:
     resize: Resize = "scale"
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
@@ -129,7 +131,8 @@ class Canvas:
 
     def _input(self, images: Sequence[Image.Image]) -> Tensor:
         stacked = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).float() / 255
-        return (stacked - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
+        inputs = (stacked - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
+        return inputs.to(self.device)
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:

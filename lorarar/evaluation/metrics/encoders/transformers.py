@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from transformers import (
@@ -20,6 +22,7 @@ from transformers import (
 )
 
 from lorarar.evaluation.metrics.encoders.choice import Resize
+from lorarar.evaluation.metrics.encoders.likeness import Likeness
 from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.evaluation.metrics.encoders.resizing import Canvas
 from lorarar.storage import local_path, sha256
@@ -34,12 +37,17 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.txt"]  # configuration, weights, voc
 
 @dataclass(frozen=True)
 class Tower:
-    """The vision tower of a LLaVA: features are the mean of the tokens that its language model receives."""
+    """The vision tower of a LLaVA: features are the mean of the tokens that its language model receives.
+
+    Attributes:
+        likeness: The images that it knows; None where that was not measured.
+    """
 
     canvas: Canvas
     model: Any
     sha256: str
     name: str = "tower"
+    likeness: Likeness | None = None
 
     @property
     def resize(self) -> str:
@@ -56,6 +64,14 @@ class Tower:
             images,
             lambda inputs: [_as_map(states, inputs, self.canvas.multiple) for states in self._states(inputs)[1:]],
         )
+
+    def are_unlike(self, rows: FeatureArray) -> NDArray[np.bool_]:
+        """Tell of each row of features (n, width) whether its image is unlike those that the tower knows: (n,)."""
+        return np.zeros(len(rows), bool) if self.likeness is None else self.likeness.are_unlike(rows)
+
+    def to(self, device: str) -> Self:
+        """Return the encoder on a device."""
+        return replace(self, canvas=replace(self.canvas, device=device), model=self.model.to(device))
 
     def _states(self, inputs: Tensor) -> Sequence[Tensor]:
         output = self.model(inputs, output_hidden_states=True, interpolate_pos_encoding=True)
@@ -84,6 +100,10 @@ class Dinov2:
     def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
         """Return the patch tokens after up to four layers, evenly spaced, as maps (n, width, rows, columns)."""
         return self.canvas.run_maps(images, self._maps)
+
+    def to(self, device: str) -> Self:
+        """Return the encoder on a device."""
+        return replace(self, canvas=replace(self.canvas, device=device), model=self.model.to(device))
 
     def _maps(self, inputs: Tensor) -> list[Tensor]:
         states = self.model(inputs, output_hidden_states=True).hidden_states[1:]
@@ -121,27 +141,47 @@ class Clip:
         """
         if not texts:
             raise ValueError("expected texts, found none")
-        limit = self.model.config.text_config.max_position_embeddings
         rows = []
         for start in range(0, len(texts), _TEXT_BATCH):
             batch = self.tokenizer(
                 list(texts[start : start + _TEXT_BATCH]),
                 padding=True,
                 truncation=True,
-                max_length=limit,
+                max_length=self.longest_text,
                 return_tensors="pt",
             )
             with torch.inference_mode():
                 output = self.model.get_text_features(
-                    input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+                    input_ids=batch["input_ids"].to(self.canvas.device),
+                    attention_mask=batch["attention_mask"].to(self.canvas.device),
                 )
-            rows.append(output.pooler_output.float())
+            rows.append(output.pooler_output.float().cpu())
         features: FeatureArray = torch.cat(rows).numpy()
         return features
 
+    @property
+    def longest_text(self) -> int:
+        """Tokens that a text may have, its first and last token included: 77 for the published models."""
+        return int(self.model.config.text_config.max_position_embeddings)
 
-def load_tower(path: str | Path, resize: Resize) -> Tower:
+    def are_cut(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether it is longer than that."""
+        # Truncation that is far off keeps the tokeniser from warning about long texts.
+        tokens = self.tokenizer(list(texts), truncation=True, max_length=self.longest_text + 1)["input_ids"]
+        return [len(row) > self.longest_text for row in tokens]
+
+    def to(self, device: str) -> Self:
+        """Return the encoder on a device."""
+        return replace(self, canvas=replace(self.canvas, device=device), model=self.model.to(device))
+
+
+def load_tower(path: str | Path, resize: Resize, likeness: Likeness | None = None) -> Tower:
     """Load the vision tower of a LLaVA from a folder or by its hub id.
+
+    Args:
+        path: The folder or hub id.
+        resize: How images are brought to its size.
+        likeness: The images that it knows.
 
     Raises:
         OSError: There is no model.
@@ -151,7 +191,7 @@ def load_tower(path: str | Path, resize: Resize) -> Tower:
     model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     vision = model.config.vision_config
     canvas = Canvas(vision.image_size, vision.patch_size, resize, *_normalisation(folder, ((0.5,) * 3, (0.5,) * 3)))
-    return Tower(canvas, model.model.vision_tower.eval(), weights_hash(folder))
+    return Tower(canvas, model.model.vision_tower.eval(), weights_hash(folder), likeness=likeness)
 
 
 def load_dinov2(path: str | Path, resize: Resize) -> Dinov2:

@@ -6,8 +6,9 @@ Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks", arXiv 140
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from PIL import Image
@@ -83,6 +84,10 @@ class Vgg19Encoder:
     def feature_maps(self, images: Sequence[Image.Image]) -> list[FeatureArray]:
         """Return the five maps, see `Vgg19.forward`."""
         return self.canvas.run_maps(images, self.model)
+
+    def to(self, device: str) -> Self:
+        """Return the encoder on a device."""
+        return replace(self, canvas=replace(self.canvas, device=device), model=self.model.to(device))
 
 
 def load_vgg19(path: Path, resize: Resize, *, size: int = _SIZE) -> Vgg19Encoder:

@@ -342,7 +342,7 @@ def test_undecided_questions_are_counted_and_explained(run: Run) -> None:
     unanswered = len(run.questions[::4])
     shown = " ".join(shown.split())
     assert f"{unanswered} of {len(run.questions) + len(run.cases)} questions have no answer." in shown
-    assert f"{unanswered} failed: the server said 503. What to do: the same `lorarar judge run` asks" in shown
+    assert f"{unanswered} failed: the server said 503. What to do: the same lorarar judge run asks" in shown
     results = aggregate_verdicts(run.items, run.questions, verdicts)
     score = results.groups[0].methods[0].scores["mars2"]
     assert f"({score.low:.3f} to {score.high:.3f})" in shown

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lorarar.datasets.images import load_image
-from lorarar.datasets.records import ReferenceConcept
+from lorarar.datasets.records import AXES, ReferenceConcept
 from lorarar.datasets.references import References, load_references
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
@@ -101,8 +101,34 @@ def test_few_references_give_few_cases(references: References, tmp_path: Path) -
         ("style_itself", "style"): 1,
         ("style_itself", "content"): 1,
         ("same_subject", "style"): 1,
+        # Five altered copies of the reference, and five of the only image that shows something else, on each axis.
+        **{("flipped", axis): 2 for axis in AXES},
+        **{("cropped", axis): 6 for axis in AXES},
+        **{("reencoded", axis): 2 for axis in AXES},
     }
     assert sum(case.degenerate for case in result.cases) == 40
+    assert len({case.id for case in result.cases}) == len(result.cases)
+
+
+def test_altered_copies_are_easy_positives(references: References, tmp_path: Path) -> None:
+    concepts = {key: replace(concept, images=concept.images[:1]) for key, concept in references.concepts.items()}
+    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=8)
+    for case in result.cases:
+        assert case.easy == (bool(case.label)), case.id
+        if case.kind in ("flipped", "cropped", "reencoded"):
+            copied, image = (np.asarray(load_image(p)) for p in (references.root / case.reference, Path(case.image)))
+            assert image.shape == copied.shape
+            assert not np.array_equal(image, copied)
+            if case.kind == "flipped":
+                assert np.array_equal(image[:, ::-1], copied) == bool(case.label)
+    again = make_cases(replace(references, concepts=concepts), tmp_path / "again", limit=8)
+    for first, second in zip(result.cases, again.cases, strict=True):
+        assert (first.id, Path(first.image).read_bytes()) == (second.id, Path(second.image).read_bytes())
+
+
+def test_enough_other_images_need_no_altered_copies(references: References, tmp_path: Path) -> None:
+    kinds = {case.kind for case in make_cases(references, tmp_path / "cases", limit=5).cases}
+    assert not kinds & {"flipped", "cropped", "reencoded"}
 
 
 def test_styles_of_one_phrase_are_no_other_styles(references: References, tmp_path: Path) -> None:

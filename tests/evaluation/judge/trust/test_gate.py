@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from lorarar.datasets.records import AXES
 from lorarar.evaluation.judge.records import State, Verdict
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
-from lorarar.evaluation.judge.trust.gate import evaluate_gate
+from lorarar.evaluation.judge.trust.gate import describe_limits, evaluate_gate, perfect_gate
 from lorarar.evaluation.statistics.proportions import Rate, wilson
 
 DEGENERATE = ("blank", "noise", "text_card", "collage")
@@ -131,3 +132,45 @@ def test_known_error_rates_lie_in_their_intervals() -> None:
             assert interval.low <= truth <= interval.high
             assert interval.high - interval.low < 0.12
         assert result.auc == pytest.approx((result.sensitivity.value + result.specificity.value) / 2)
+
+
+def with_copies(others: int, copies: int) -> list[CalibrationCase]:
+    """The cases with these numbers of positives that show another image, and of copies, on each axis."""
+    kept = [case for case in CASES if not case.label or int(case.id.split("/")[-1]) < others]
+    named = [(f"calibration/exact_copy/{axis}/{n}", axis) for axis in AXES for n in range(copies)]
+    return kept + [CalibrationCase(name, "exact_copy", axis, 1, "r.png", "/r.png", False, True) for name, axis in named]
+
+
+def test_copies_do_not_raise_the_sensitivity_where_other_images_give_it() -> None:
+    cases = with_copies(others=20, copies=20)
+    result = evaluate_gate(cases, answers(cases, lambda case: 0.9 if case.easy else 0.1))
+    assert not result.passed
+    assert result.axes["style"].sensitivity == Rate(0, 20)
+    assert result.axes["style"].easy == Rate(20, 20)
+    assert not result.axes["style"].rests_on_easy
+
+
+def test_copies_stand_in_for_other_images() -> None:
+    cases = with_copies(others=4, copies=6)
+    result = evaluate_gate(cases, answers(cases, lambda case: 0.9 if case.label else 0.1))
+    assert result.passed
+    assert result.axes["content"].sensitivity == Rate(10, 10)
+    assert result.axes["content"].easy == Rate(6, 6)
+    assert result.axes["content"].rests_on_easy
+
+
+def test_a_perfect_judge_fails_only_where_cases_are_too_few() -> None:
+    assert perfect_gate(CASES).passed
+    assert "3 of 3 cases" in perfect_gate(with_copies(others=1, copies=2)).reasons[0]
+    refused = [case.id for case in CASES if case.label and case.axis == "style"]
+    assert perfect_gate(CASES, refused).reasons[0].startswith("style: sensitivity cannot be calibrated: 0 of 20")
+
+
+def test_limits_of_a_calibration() -> None:
+    easy = describe_limits(with_copies(others=4, copies=6))
+    assert "sensitivity for content rests on 6 easy cases" in easy[0]
+    assert "4 other images" in easy[0]
+    alone = [case for case in CASES if case.kind != "other_subject"]
+    assert ["second content" in limit for limit in describe_limits(alone)] == [True, False]
+    style = [replace(c, kind="other_style") if c.kind == "other_subject" and c.axis == "style" else c for c in CASES]
+    assert describe_limits(style) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
@@ -19,10 +20,12 @@ from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.locations import EMBEDDED, EMBEDDED_JUDGE
-from lorarar.worlds.toy.judge.data import TRAINING_SETS, render_pairs
+from lorarar.worlds.toy.judge.data import TRAINING_SETS, render_pairs, scale_pixels
 from lorarar.worlds.toy.judge.model import build_model
 from lorarar.worlds.toy.judge.scores import measure_judge
 from lorarar.worlds.toy.judge.stages import save_judge
+from lorarar.worlds.toy.judge.texts import questioned_concept
+from lorarar.worlds.toy.judge.training import PromptTokens
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_JUDGE.exists(), reason="the embedded judge is not made yet")
 
@@ -64,6 +67,21 @@ def test_an_untrained_judge_fails_the_gate(references: References, tmp_path: Pat
     for seed in range(3):
         save_judge(build_model(processor, seed), processor, tmp_path / "model")
         assert not gate(open_backend(f"transformers:{tmp_path / 'model'}"), references, tmp_path / "cases").passed
+
+
+def test_it_ends_its_answer() -> None:
+    model = LlavaForConditionalGeneration.from_pretrained(EMBEDDED_JUDGE, dtype=torch.float32)
+    processor = LlavaProcessor.from_pretrained(EMBEDDED_JUDGE)
+    pairs = render_pairs(16, 4, ("test",), (*TRAINING_SETS, "test"))
+    rubric, random, prompts = load_rubric("mars2"), np.random.default_rng(0), PromptTokens(processor)
+    yes_or_no = {prompts.token("yes"), prompts.token("no")}
+    for axis in AXES:
+        text = rubric.ask(axis, questioned_concept(axis, 0, random), swapped=False)
+        inputs = prompts.encode([text] * 16) | {"pixel_values": scale_pixels(pairs.images.flatten(0, 1))}
+        written = model.generate(**inputs, do_sample=False, max_new_tokens=4)[:, inputs["input_ids"].shape[1] :]
+        assert written.shape == (16, 2)  # nothing follows the end
+        assert set(written[:, 0].tolist()) <= yes_or_no
+        assert set(written[:, 1].tolist()) == {processor.tokenizer.eos_token_id}
 
 
 def test_it_tells_held_out_renders_apart() -> None:

@@ -126,7 +126,7 @@ class OpenAIBackend:
     A reply by another model than the first one is a failure and does not vote; its text is kept. More threads may ask
     than there are simultaneous calls: the others encode images of the next questions. When the server asks one call to
     wait, all calls wait. When all attempts at a question stay without a response, the next questions have one attempt
-    each until the server responds, so that a run on a dead server ends soon.
+    each until the server responds again, so that a run on a dead server ends soon.
     """
 
     batch = 1
@@ -189,14 +189,14 @@ class OpenAIBackend:
         """Repeat an exchange while another attempt may help and time is left."""
         patience = self._patience.for_tokens(self.capabilities.max_tokens if tokens is None else tokens)
         ends, late = time.monotonic() + patience.total, 0
-        attempts = 1 if self._down else patience.attempts
-        for attempt in range(attempts):
+        for attempt in range(patience.attempts):
             time.sleep(max(0.0, min(self._free_at, ends) - time.monotonic()))
             exchange = self._exchange(request, patience.call)
             late += exchange.late
             wait = backoff(attempt, self._lot) if exchange.wait is None else exchange.wait
-            last = attempt + 1 == attempts or late == patience.timeouts or time.monotonic() + wait >= ends
-            if not exchange.again or last:
+            self._down = self._down and exchange.status == 0
+            last = attempt + 1 == patience.attempts or late == patience.timeouts or time.monotonic() + wait >= ends
+            if not exchange.again or last or self._down:
                 break
             if exchange.wait is None:
                 time.sleep(wait)
@@ -215,7 +215,8 @@ class OpenAIBackend:
         except APIStatusError as error:
             status, headers = error.status_code, error.response.headers
             failure = Reply(failure=f"HTTP {status}: {self._redactor.clean(error.response.text)[:300]}")
-            return _Exchange(failure, status, status in RETRIED, retry_after(headers, time.time()))
+            wait = retry_after(headers, time.time())
+            return _Exchange(failure, status, again=status in RETRIED, wait=wait)
         except APIConnectionError as error:
             cause = error.__cause__ or error
             failure = Reply(failure=f"no response: {type(cause).__name__}: {self._redactor.clean(str(cause))}"[:300])

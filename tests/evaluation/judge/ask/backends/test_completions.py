@@ -29,6 +29,22 @@ def test_parts_of_a_message_are_joined() -> None:
     assert read(content=[]).failure == "the message has no content"
 
 
+def test_thoughts_in_parts_are_not_the_answer() -> None:
+    thoughts = [{"type": kind, "text": "No, it is not. "} for kind in ("reasoning", "thinking", "summary_text")]
+    assert read(content=[*thoughts, {"type": "output_text", "text": "Yes"}]).text == "Yes"
+    assert read(content=[*thoughts, {"text": "Yes"}]).text == "Yes"
+    assert read(content=thoughts).failure == "the message has no content"
+
+
+def test_a_reply_that_ends_in_an_error_is_a_failure() -> None:
+    assert read(finish="error").failure == "the server ended the reply with finish_reason error"
+
+
+def test_counts_of_tokens_are_not_negative() -> None:
+    body = completion() | {"usage": {"prompt_tokens": -9, "completion_tokens": 3, "cost": 0.1, "cached": True}}
+    assert read_completion(json.dumps(body).encode()).usage == {"completion_tokens": 3}
+
+
 def test_tokens_of_equal_text_add_up() -> None:
     top = [{"token": "yes", "logprob": math.log(0.3)}, {"token": "yes", "logprob": math.log(0.2)}]
     logprobs = {"content": [{"token": "yes", "logprob": math.log(0.3), "top_logprobs": top}]}

@@ -344,6 +344,28 @@ def test_a_model_that_thinks_gets_more_tokens(server: FakeServer, question: Ques
     assert len(server.requests) == 3
 
 
+def test_a_dead_server_gets_one_request_for_each_further_question(server: FakeServer, tmp_path: Path) -> None:
+    backend = opened(server, patience=Patience(call=0.4, total=20.0, attempts=6))
+    before = len(server.requests)
+    server.plays.extend([hang(0.7)] * 3)
+    counts = []
+    for number in range(4):
+        (reply,) = backend.ask([ask_about(tmp_path, number)])
+        counts.append((len(server.requests) - before, bool(reply.failure)))
+    # Two requests that time out, one more for the next question, and then the server is back.
+    assert counts == [(2, True), (3, True), (4, False), (5, False)]
+
+
+def test_long_replies_have_more_time(server: FakeServer, question: Question) -> None:
+    assert Patience().for_tokens(0) == Patience().for_tokens(1000) == Patience()
+    assert (Patience().for_tokens(16384).call, Patience().for_tokens(16384).total) == (819.2, 1638.4)
+    server.default = hang(1.2)
+    with pytest.raises(ConnectionError, match="found none that answers"):
+        open_openai("m", server.url, patience=QUICK)
+    backend = open_openai("m", f"{server.url}?max_tokens=60", patience=QUICK)
+    assert backend.ask([question])[0].text == "Yes"
+
+
 def test_tokens_and_effort_of_the_user(server: FakeServer, question: Question) -> None:
     server.default = thinking(900)
     backend = open_openai("m", f"{server.url}?max_tokens=1000&effort=low", patience=QUICK)
