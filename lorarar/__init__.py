@@ -30,7 +30,12 @@ cli           Command line
 
 import lazy_loader
 
-_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_attribute, _names, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __dir__() -> list[str]:
+    """Return the names of the package."""
+    return [*_names(), "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,7 @@ def main(run: Path, path: Path) -> None:
         shot = Path(folder) / "shot.png"
         command = ["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={shot}"]
         subprocess.run([*command, f"--window-size={WIDTH},{HEIGHT}", page], check=True, capture_output=True)
-        Image.open(shot).convert("RGB").quantize(128).save(path, optimize=True)
+        Image.open(shot).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

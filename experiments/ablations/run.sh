@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 .venv/bin/python experiments/ablations/make.py
-.venv/bin/lorarar benchmark quality configs/benchmark/ablations.yaml
+.venv/bin/lorarar benchmark quality configs/benchmark/ablations.yaml output=experiments/ablations
 score() {
     .venv/bin/lorarar benchmark quality configs/benchmark/ablation_inputs.yaml loras="$2" runs="runs/ablations/$1" \
         output="runs/ablations/$1/results"
@@ -16,6 +16,6 @@ for scale in scale_x0.25 scale_x4; do
         runs="runs/ablations/$scale" output="runs/ablations/$scale/optimised"
 done
 .venv/bin/python experiments/ablations/inputs.py
-.venv/bin/lorarar benchmark quality configs/benchmark/ablation_mixed.yaml
+.venv/bin/lorarar benchmark quality configs/benchmark/ablation_mixed.yaml output=experiments/ablations/mixed
 .venv/bin/python experiments/main/blind.py mixed
-.venv/bin/lorarar benchmark quality configs/benchmark/ablation_normalised.yaml
+.venv/bin/lorarar benchmark quality configs/benchmark/ablation_normalised.yaml output=experiments/ablations/normalised

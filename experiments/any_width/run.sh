@@ -8,8 +8,8 @@ for name in transformer wide; do
     .venv/bin/lorarar zoo configs/zoo/$name.yaml
     .venv/bin/python experiments/any_width/gates.py $name
 done
-.venv/bin/lorarar benchmark quality configs/benchmark/any_width.yaml
+.venv/bin/lorarar benchmark quality configs/benchmark/any_width.yaml output=experiments/any_width/transformer
 mkdir -p runs/any_width
 sed 's/transformer/wide/g' configs/benchmark/any_width.yaml > runs/any_width/wide.yaml
-.venv/bin/lorarar benchmark quality runs/any_width/wide.yaml
+.venv/bin/lorarar benchmark quality runs/any_width/wide.yaml output=experiments/any_width/wide
 .venv/bin/python experiments/any_width/cost.py

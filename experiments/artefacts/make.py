@@ -20,13 +20,17 @@ from lorarar.storage import NETWORKS
 
 TIMES = Path("experiments/artefacts/results.json")
 DATA = Path("data/embedded")
-WORLD = "configs/world/embedded.yaml"
+WORLD = ["configs/world/embedded.yaml", f"output={DATA}"]
 STEPS: list[tuple[str, list[str], Path]] = [
-    ("concepts", ["world", "concepts", WORLD], DATA / "concepts.yaml"),
-    ("classifier", ["world", "classifier", WORLD], DATA / "classifier.card.json"),
-    ("autoencoder", ["world", "autoencoder", WORLD], DATA / "base.card.json"),  # a part of the base
-    ("base", ["world", "base", WORLD], DATA / "base.card.json"),
-    ("zoo", ["zoo", "configs/zoo/embedded.yaml"], DATA / "loras" / "test_style_07.card.json"),
+    ("concepts", ["world", "concepts", *WORLD], DATA / "concepts.yaml"),
+    ("classifier", ["world", "classifier", *WORLD], DATA / "classifier.card.json"),
+    ("autoencoder", ["world", "autoencoder", *WORLD], DATA / "base.card.json"),  # a part of the base
+    ("base", ["world", "base", *WORLD], DATA / "base.card.json"),
+    (
+        "zoo",
+        ["zoo", "configs/zoo/embedded.yaml", f"output={DATA / 'loras'}"],
+        DATA / "loras" / "test_style_07.card.json",
+    ),
 ]
 PAPERS_OBJECTIVE = [
     "loss_weights.fidelity=1.0",

@@ -2,4 +2,4 @@
 # Whether the embedded default can rank merge methods, from the shipped artefacts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-.venv/bin/lorarar benchmark gates configs/benchmark/gates.yaml
+.venv/bin/lorarar benchmark gates configs/benchmark/gates.yaml output=experiments/gates

@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
-.venv/bin/lorarar benchmark quality configs/benchmark/quality.yaml "$@"
+.venv/bin/lorarar benchmark quality configs/benchmark/quality.yaml output=experiments/main "$@"
 .venv/bin/python experiments/tables.py
 .venv/bin/python experiments/main/blind.py

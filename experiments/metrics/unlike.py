@@ -2,9 +2,9 @@
 
     python experiments/metrics/unlike.py PHOTOS IMAGES..
 
-PHOTOS holds photos (here those of the DreamBooth data set, github.com/google/dreambooth), each IMAGES a folder of images
-for each method, as runs/demo/images. The limit is the middle between the 5 % of embedded images with the smallest
-lengths and the 5 % of photos with the largest. Photos of every second folder choose it; the others test it.
+PHOTOS holds folders of photos (here the DreamBooth data set, github.com/google/dreambooth), each IMAGES a folder of
+images for each method, as runs/demo/images does. The limit is the middle between the 5 % of embedded images with the
+smallest lengths and the 5 % of photos with the largest. Photos of every second folder choose it; the others test it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
     results = {name: summarise(likeness, rows) for name, rows in features.items()}
     write_json(OUTPUT, plain({"limit": round(likeness.limit, 3), "sets": results}))
     for name, row in results.items():
-        print(f"| {name} | {row['images']} | {row['p05']:.2f} | {row['median']:.2f} | {row['p95']:.2f} | {row['unlike']:.3f} |")
+        quantiles = " | ".join(f"{row[key]:.2f}" for key in ("p05", "median", "p95"))
+        print(f"| {name} | {row['images']} | {quantiles} | {row['unlike']:.0%} |")
 
 
 def training_images() -> list[Image.Image]:
@@ -65,7 +66,9 @@ def training_images() -> list[Image.Image]:
 
 def embedded_sets(folders: Sequence[Path]) -> dict[str, Images]:
     """Return references, generated images of each method, noisy ones, and images of merges at high weights."""
-    sets: dict[str, Images] = {"embedded references": join([opened(f) for f in sorted((EMBEDDED / "images").iterdir())])}
+    sets: dict[str, Images] = {
+        "embedded references": join([opened(f) for f in sorted((EMBEDDED / "images").iterdir())])
+    }
     for folder in folders:
         for method in sorted(folder.iterdir()):
             sets[f"{method.name} ({folder.parent.name})"] = join([opened(f) for f in sorted(method.iterdir())])
@@ -91,7 +94,9 @@ def other_sets(photos: Images) -> dict[str, Images]:
 def merged(weight: float, count: int = 32) -> list[Image.Image]:
     """Return an image of the first validation pairs, merged by direct at a weight of both LoRAs."""
     names = [(f"validation_content_{i % 8:02}", f"validation_style_{i // 8:02}") for i in range(count)]
-    concepts = load_concepts([EMBEDDED / "concepts.yaml"], EMBEDDED / "images", sorted({n for pair in names for n in pair}))
+    concepts = load_concepts(
+        [EMBEDDED / "concepts.yaml"], EMBEDDED / "images", sorted({n for pair in names for n in pair})
+    )
     loras = {name: load(EMBEDDED / "loras" / f"{name}.safetensors") for name in concepts}
     request = MergeRequest(merger="direct", weights=(weight, weight))
     results = [combine([loras[c], loras[s]], request).lora for c, s in names]

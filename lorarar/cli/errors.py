@@ -44,8 +44,8 @@ def report(error: BaseException, command: Any, name: str, *, debug: bool) -> Exi
     if debug:
         lines = "".join(traceback.format_exception(error)).splitlines()
         print("\n".join(map(printable, lines)), file=sys.stderr)
-    lines = map(printable, _message(error, code, command, name).splitlines())
-    print("lorarar: " + "\n".join(lines), file=sys.stderr)
+    message = "\n".join(map(printable, _message(error, code, command, name).splitlines()))
+    print(f"lorarar: {message}", file=sys.stderr)
     return code
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lorarar.cli.commands import Resumable, command
+from lorarar.cli.commands import command
 from lorarar.cli.options import (
     IMAGES,
     OUTPUT,
@@ -31,7 +31,7 @@ _SEEDS = Seeds([0])
 def add(app: typer.Typer) -> None:
     """Add `generate` and `demo`."""
     command(app, "generate", section=IMAGES)(_generate)
-    command(app, "demo", Resumable, IMAGES)(_demo)
+    command(app, "demo", section=IMAGES)(_demo)
 
 
 def _set(name: str, value: str, text: str, **more: Any) -> Any:
@@ -42,8 +42,14 @@ def _generate(
     base: Annotated[str, option("--base", value="MODEL", text="Base model: a folder or a hub id.", panel=INPUTS)],
     output: Annotated[Path, option("-o", "--output", value="DIR", text="Folder for the images.", panel=OUTPUT)],
     loras: Annotated[
-        list[Path] | None,
-        option("--lora", value="FILE", text="LoRA file; repeatable.", panel=INPUTS, default="none, the base alone"),
+        list[str] | None,
+        option(
+            "--lora",
+            value="FILE",
+            text="LoRA file or hub id; repeatable.",
+            panel=INPUTS,
+            default="none, the base alone",
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -123,9 +129,7 @@ def _generate(
         sampler = open_sampler(base, loras or (), sampling, request, dtype=dtype)
         print(generate_set(sampler, items, output, force=force))
         return
-    paths = generate_files(
-        base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype, force=force
-    )
+    paths = generate_files(base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype, force=force)
     for path in paths:
         print(path)
 

@@ -49,7 +49,10 @@ def _pair(name: str, value: str, text: str, default: str = "none") -> Any:
 def _merge(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="LoRA files: CONTENT STYLE, or any number of files.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="LoRA files or hub ids (owner/name): CONTENT STYLE, or any number of them."
+        ),
     ],
     output: OutputFile,
     merger: Merger = None,

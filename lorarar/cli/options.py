@@ -86,7 +86,7 @@ Weights = Annotated[
     option(
         "--weights",
         value="W,W",
-        text="Weight of each LoRA, as in 0.8,1.",
+        text="Weight of each LoRA, as in 0.8,1; one number weighs all.",
         panel=STRENGTH,
         default="1 for each",
         parser=numbers,

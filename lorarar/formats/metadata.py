@@ -91,7 +91,13 @@ def tag_frequencies(header: Mapping[str, str]) -> dict[str, dict[str, int]]:
     try:
         table = json.loads(header.get("ss_tag_frequency") or "{}")
         return {folder: _by_frequency(tags) for folder, tags in table.items()}
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):  # some tools write something else in this field
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):  # some tools write something else in this field
         return {}
 
 

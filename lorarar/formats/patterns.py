@@ -15,7 +15,9 @@ from typing import TypeAlias
 _LONGEST = 200  # characters of a pattern
 _Ends: TypeAlias = Callable[[str, set[int]], set[int]]
 _LITERAL = re.compile(r"\^?(?:\w|-|\.|\\\.)+\$?")
-_ATOM = re.compile(r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<members>\]?(?:\\.|[^\]\\])*)\]|(?P<literal>[^\\\[\]()|?*+{}])")
+_ATOM = re.compile(
+    r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<members>\]?(?:\\.|[^\]\\])*)\]|(?P<literal>[^\\\[\]()|?*+{}])"
+)
 _CLASSES = {"d": str.isdigit, "w": lambda letter: letter.isalnum() or letter == "_", "s": str.isspace}
 
 

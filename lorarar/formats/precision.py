@@ -1,7 +1,7 @@
 """Precision: factors that keep their digits in the dtype of a file.
 
-fp16 has no numbers below 6e-8 and fewer digits below 6e-5. A merge with a small alpha or weight can have such a factor A
-beside a factor B of ordinary size. A power of two moves between the two, or into the scale, without any rounding.
+fp16 has no numbers below 6e-8 and fewer digits below 6e-5. A merge with a small alpha or weight can have such a factor
+A beside a factor B of ordinary size. A power of two moves between the two, or into the scale, without any rounding.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def lift(lora: LoRA, dtype: torch.dtype) -> LoRA:
     if not computed or any(layer.device.type == "meta" for layer in layers.values()):
         return lora
     level = max(
-        math.sqrt(float(layer.A.abs().max()) * float(layer.B.abs().max()) * abs(layer.scale))
+        math.sqrt(float(layer.A.detach().abs().max()) * float(layer.B.detach().abs().max()) * abs(layer.scale))
         for layer in layers.values()
     )
     if not 0 < level < _LOW:
@@ -62,9 +62,8 @@ def balance(tensors: Mapping[str, Tensor], dtype: torch.dtype, path: object) -> 
         a, b = tensors[down], tensors[up]
         if a.device.type == "meta" or dtype not in (torch.float16, torch.bfloat16):
             return balanced
-        # Linear algebra on factors of two rows or columns is fast; a factor in the file's dtype loses nothing.
         if a.dtype == b.dtype == dtype:
-            continue
+            continue  # nothing is rounded
         exponents = _exponents(a, b, dtype)
         if exponents.any():
             touched = True
@@ -111,5 +110,6 @@ def _exponents(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _error(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the relative error of each row in a dtype; 0 for a row of zeros."""
-    sizes = rows.norm(dim=1)
-    return (rows - rows.to(dtype).float()).norm(dim=1) / sizes.where(sizes > 0, torch.ones(()))
+    sizes: Tensor = rows.norm(dim=1)
+    lost: Tensor = (rows - rows.to(dtype).float()).norm(dim=1)
+    return lost / sizes.where(sizes > 0, torch.ones(()))

@@ -19,6 +19,8 @@ from .layerwise import kinds_of as kinds_of
 from .paper import PaperConfig as PaperConfig
 from .paper import PaperHypernetwork as PaperHypernetwork
 from .shipped import shipped_network as shipped_network
+from .training_range import COEFFICIENT as COEFFICIENT
+from .training_range import ENTRY as ENTRY
 from .training_range import RANGE_KEY as RANGE_KEY
 from .training_range import Measures as Measures
 from .training_range import TrainingRange as TrainingRange

@@ -117,8 +117,6 @@ def _kind(merger: nn.Module) -> str:
 
 def _build(description: Mapping[str, Any]) -> nn.Module:
     """Return an untrained merger of the kind and configuration that a header states."""
-    """Return an untrained merger of the kind and configuration that a header states."""
-    """Return an untrained merger of the kind and configuration that a header states."""
     kind = RENAMED_MERGERS.get(description["kind"], description["kind"])
     parts = NETWORK_KINDS.find(kind).load()
     # JSON has no tuples.

@@ -85,8 +85,8 @@ def read_range(metadata: Mapping[str, str]) -> TrainingRange | None:
         return TrainingRange(tuple(map(str, stated["bases"])), tuple(map(str, stated["families"])), ranges)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FormatError(
-            f"expected the range of {', '.join([*_FEATURES, COEFFICIENT])} under {RANGE_KEY!r} in the network's header, "
-            f"found {error}: train it again"
+            f"expected the range of {', '.join([*_FEATURES, COEFFICIENT])} under {RANGE_KEY!r} in the network's "
+            f"header, found {error}: train it again"
         ) from error
 
 

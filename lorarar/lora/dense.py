@@ -26,6 +26,9 @@ class Dense:
     tensor: Tensor
     kernel: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Dense({' x '.join(map(str, self.tensor.shape))})"
+
     def __post_init__(self) -> None:
         if self.tensor.ndim not in (1, 2) or not self.tensor.is_floating_point():
             raise ValueError(

@@ -35,6 +35,10 @@ class LowRank:
     scale: float = 1.0
     kernel: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, (self.B.shape[0], self.A.shape[1])))
+        return f"LowRank({shape}, rank {self.A.shape[0]}, scale {self.scale:g})"
+
     def __post_init__(self) -> None:
         for letter, factor in (("B", self.B), ("A", self.A)):
             if factor.ndim != 2 or not factor.is_floating_point():

@@ -47,6 +47,7 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     parts = check_same_family(loras)
     check_same_shapes(loras)
     method, network, notes = _method(loras, request)
+    check_count(method, len(loras))
     notes = [*parts, *notes, *_check_kinds(method, loras, request.kinds)]
     _check_order(method, loras, request.kinds)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
@@ -74,6 +75,8 @@ def _default_choice(loras: Sequence[LoRA]) -> _Found:
     network = load_network(path) if path else None
     if network and _takes(MERGERS[network.kind], len(loras)) and network.predicted(loras):
         return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
+    if len(loras) == 1:
+        return MERGERS["direct"], None, ["one LoRA was given, so nothing is merged: give a second one to merge with it"]
     reason = "the one shipped for their family does not predict their layers" if network else "none is shipped for them"
     note = (
         f"summed the LoRAs (direct): no network was given, and {reason}; give one as `network` (`lorarar train` trains "
@@ -96,9 +99,20 @@ def _closed_form_or_optimised(name: str) -> Merger:
         )
     if method.learned:
         raise ValueError(
-            f"expected a method without a network, found {name}: give its trained merger as `network` instead"
+            f"expected a method without a network, found {name}, whose coefficients a trained network predicts: drop "
+            "`merger`, and give the network as `network`"
         )
     return method
+
+
+def check_count(method: Merger, count: int) -> None:
+    """Check that a method takes so many LoRAs.
+
+    Raises:
+        ValueError: It takes exactly two.
+    """
+    if method.pairs_only and count != 2:
+        raise ValueError(f"expected two LoRAs for {method.name}, a content and a style, found {count}: give two")
 
 
 def check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:

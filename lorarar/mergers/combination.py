@@ -172,7 +172,8 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
             factors = low_rank_inputs(loras, layer)
             if factors:
                 rows = torch.cat([f.A.float() for f in factors])
-                delta, losses[layer] = compress_layer(delta, rows)
+                with one_thread():  # more threads wait for each other on matrices so thin
+                    delta, losses[layer] = compress_layer(delta, rows)
         return delta
 
     call = partial(choice.method.call, **choice.options)
@@ -185,9 +186,7 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
             warnings.append(f"{text}, a larger `rank` keeps more")
         else:
             notes.append(text)
-    return Merged(
-        lora, choice.method, choice.weights, losses=losses, notes=tuple(notes), warnings=tuple(warnings)
-    )
+    return Merged(lora, choice.method, choice.weights, losses=losses, notes=tuple(notes), warnings=tuple(warnings))
 
 
 def low_rank_inputs(loras: Sequence[LoRA], layer: str) -> list[LowRank]:

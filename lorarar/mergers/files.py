@@ -23,7 +23,7 @@ from lorarar.mergers.combination import Merged, combine
 from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
 from lorarar.mergers.request import FileMerge
 from lorarar.mergers.table import Optimiser
-from lorarar.storage import check_target, say
+from lorarar.storage import say
 
 
 def merge_files(
@@ -79,7 +79,7 @@ def check_outputs(job: FileMerge) -> None:
             its folder does not exist.
         ValueError: The merge and its coefficients would be the same file.
     """
-    inputs = [*job.files, *job.request.read_paths()]
+    inputs = [*map(Path, job.files), *job.request.read_paths()]
     check_lora_target(job.output, job.format, job.force, inputs)
     if job.save_coefficients:
         check_lora_target(job.save_coefficients, None, job.force, inputs)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from lorarar.hypernetwork import Measures, Network, TrainingRange, measure_loras
+from lorarar.hypernetwork import COEFFICIENT, ENTRY, Measures, Network, TrainingRange, measure_loras
 from lorarar.lora import Coefficients, InputWeights, LoRA, LowRank, label, merge_exactly, norm, weight_loras
 
 # A LoRA that is so many times longer than another covers it.
@@ -33,13 +33,15 @@ def check_range(
         return []
     measures = measure_loras(loras, layers, coefficients)
     outside = trained.outside(measures)
-    numbers = _numbers(trained, measures, outside, loras)
     if trained.is_far(measures) and not allow_extrapolation:
+        decisive = {name: outside[name] for name in (ENTRY, COEFFICIENT) if name in outside}
+        numbers = _numbers(trained, measures, decisive, loras)
         raise ValueError(
             f"expected LoRAs like those that {network.file.name} was trained on ({_families(trained.families)}), found "
             f"some far outside: {numbers}: merge by `merger=direct` with `weights`, train a network for their base "
             "(`lorarar train`), or give `allow_extrapolation=True`"
         )
+    numbers = _numbers(trained, measures, outside, loras)
     other = {lora.family for lora in loras} - set(trained.families)
     parts = [f"it was trained on LoRAs of {_families(trained.families)}, not {_families(other)}"] if other else []
     parts += [f"outside its training: {numbers}"] if numbers else []
@@ -67,12 +69,15 @@ def check_lengths(
         if _ratio(applied) <= _UNEQUAL:
             return [f"{text}; the coefficients bring that to {_ratio(applied):.3g}-fold"], []
         lengths = applied
-    return [], [f"{text}, and the longer covers the other: `weights={_equal(lengths, weights)}` brings them to one length"]
+    return [], [
+        f"{text}, and the longer covers the other: `weights={_equal(lengths, weights)}` brings them to one length"
+    ]
 
 
 def _length(lora: LoRA) -> float:
     squares = [
-        float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm()) ** 2 for delta in lora.layers.values()
+        float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm()) ** 2
+        for delta in lora.layers.values()
     ]
     return math.sqrt(sum(squares))
 

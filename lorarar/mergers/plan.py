@@ -63,8 +63,8 @@ class OutputPlan(TypedDict):
         ranks: Rank -> number of layers of this rank, as text.
         dense_layers: Number of layers that are not low-rank.
         bytes: Size, without metadata of a few kB.
-        exact: Whether the size is exact; else the file may be smaller, because the share of the norm decides the ranks, or projections
-            with the same factor A are fused.
+        exact: Whether the size is exact; else the file may be smaller, because the share of the norm decides the ranks,
+            or projections with the same factor A are fused.
     """
 
     file: str

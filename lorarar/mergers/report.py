@@ -167,10 +167,9 @@ def describe_merge(summary: MergeSummary) -> str:
     lines = describe_method(summary["inputs"], summary["method"], summary["notes"], summary["strengths"])
     lines += [f"  plugin: {name}, SHA-256 {sha256}" for name, sha256 in summary["plugins"].items()]
     if summary["predicted_layers"] is not None:
-        lines.append(
-            f"  predicted: {summary['predicted_layers']} layers; summed with fixed coefficients: the other "
-            f"{summary['layers'] - summary['predicted_layers']}"
-        )
+        fixed = summary["layers"] - summary["predicted_layers"]
+        others = f"; summed with fixed coefficients: {fixed} layers" if fixed else ""
+        lines.append(f"  predicted: {summary['predicted_layers']} layers{others}")
     if truncation:
         lines.append(
             f"  truncated, relative error {truncation['error']:.3g}, at most "

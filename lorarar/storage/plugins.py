@@ -223,11 +223,16 @@ class Table(Mapping[str, Row]):
 
     def __getitem__(self, name: str) -> Row:
         added = self._added(installed=name not in self._own)  # refuses a plugin's row of that name too
+        if name not in self._own and name not in added:
+            raise KeyError(unknown_name(self.noun, str(name), [*self._own, *added]))
         return self._own[name] if name in self._own else added[name][0]
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own
         yield from self._added(installed=True)
+
+    def __repr__(self) -> str:
+        return f"{self._export}: {', '.join(self)}"
 
     def __len__(self) -> int:
         return len(self._own) + len(self._added(installed=True))

@@ -1,7 +1,7 @@
 """Progress: one live bar on stderr for the stages of the work, and single lines about it.
 
 On a terminal the stages are lines of one bar, of which inner ones vanish when they end. Elsewhere, as in a log file or
-a notebook, a stage that lasts prints one line when this is clear and one when it ends. Tests and CI see nothing. The
+a notebook, a stage that lasts prints a line when this is clear, one each half minute, and one when it ends. Tests and CI see nothing. The
 variable LORARAR_PROGRESS overrides this choice: `bar`, `lines` or `off`.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _LONG_SECONDS = 5.0  # shorter stages print no line
+_NEXT_SECONDS = 30.0  # between the lines of one stage
 T = TypeVar("T")
 
 
@@ -56,21 +57,23 @@ class Stage:
 
     def __str__(self) -> str:
         """Return the state as text: "sample: 3/10 images"."""
+        counts = self.total is not None or self.done > 0
         count = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
-        return f"{self.name}: {count} {self.unit}".rstrip() + (f", {self.note}" if self.note else "")
+        named = f"{self.name}: {count} {self.unit}".rstrip() if counts else self.name
+        return named + (f", {self.note}" if self.note else "")
 
 
 class _Line(Stage):
-    """A stage in a log: one line once it has lasted long, one at its end."""
+    """A stage in a log: one line once it has lasted long, one each half minute, one at its end."""
 
     def __init__(self, name: str, total: int | None, unit: str) -> None:
         super().__init__(name, total, unit)
-        self._start, self._started = time.monotonic(), False
+        self._start, self._next = time.monotonic(), _LONG_SECONDS
 
     def show(self) -> None:
-        if not self._started and self.done != self.total and self._seconds() > _LONG_SECONDS:
-            self._started = True
-            print(f"{self} ..", file=sys.stderr, flush=True)
+        if self.done != self.total and self._seconds() > self._next:
+            self._next = self._seconds() + _NEXT_SECONDS
+            print(f"{self}, {self._seconds():.0f} s ..", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._seconds() > _LONG_SECONDS:

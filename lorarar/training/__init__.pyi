@@ -5,6 +5,7 @@ from .batches import sample_noise as sample_noise
 from .batches import step_generator as step_generator
 from .callbacks import tracker as tracker
 from .dreambooth import DreamBoothTraining as DreamBoothTraining
+from .history import describe_seconds as describe_seconds
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
 from .pair_optimiser import PairOptimiser as PairOptimiser

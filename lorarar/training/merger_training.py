@@ -19,8 +19,8 @@ from lorarar.storage import Dtype, say
 from lorarar.training.callbacks import BestMerger, ValidationImages
 from lorarar.training.history import History, describe_seconds
 from lorarar.training.pairs import PairBatch, PairData, Predictor
-from lorarar.training.trained_range import state_range
 from lorarar.training.targets import objective_terms
+from lorarar.training.trained_range import state_range
 from lorarar.training.trainer import DivergenceError, check_finite, fit, manual_optimiser
 
 # Scores a merger by its images: metrics by name, and a grid of images (3, height, width), 0 to 1.

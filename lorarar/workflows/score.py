@@ -78,8 +78,8 @@ def run_score(
     lines = []
     if metrics is not None:
         # Without a layout and a manifest, the metrics read the manifest that the plan wrote into the folder.
-        paths = {"images": images, "references": references, "reference_root": reference_root, "output": output}
-        lines.append(run_metrics(replace(metrics, **paths, splits=splits, layout=None, manifest=None)))
+        measured = replace(metrics, images=images, references=references, reference_root=reference_root, splits=splits)
+        lines.append(run_metrics(replace(measured, output=output, layout=None, manifest=None)))
     setup = read_setup(output)
     judged = judge_by_name(
         output,

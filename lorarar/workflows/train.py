@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import shlex
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import Concept, Split, load_concepts, load_splits, load_synthetic
+from lorarar.datasets import AXES, Concept, Split, load_concepts, load_splits, load_synthetic
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
 from lorarar.hypernetwork import NETWORK_KINDS, load_network, new_merger
 from lorarar.lora import DTYPES, LoRA
@@ -21,6 +22,7 @@ from lorarar.training import (
     DreamBoothTraining,
     MergerTraining,
     PairData,
+    describe_seconds,
     fit,
     tracker,
     train_merger,
@@ -28,7 +30,7 @@ from lorarar.training import (
     write_lora,
 )
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
-from lorarar.workflows.training_inputs import TrainingInputs, distilled_pairs, load_training_inputs
+from lorarar.workflows.training_inputs import TrainingInputs, distilled_pairs, load_training_inputs, unseen_split
 from lorarar.worlds.toy import PairScorer, load_classifier
 
 # Concepts that have descriptions alone need no folder of images.
@@ -45,7 +47,7 @@ def run_dreambooth(config: ZooConfig) -> Path:
         raise ConfigError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
     check_inputs(config, _MADE_LATER)
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
-    run = config.runs / concept.name
+    run, start = config.runs / concept.name, time.perf_counter()
     claim_run(run, config)
     module = DreamBoothTraining(_backbone(config), concept, config.recipe)
     fit(
@@ -61,6 +63,9 @@ def run_dreambooth(config: ZooConfig) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_lora(module.lora(), concept, config.recipe, path)
     shutil.rmtree(run)
+    images = ["--prompt", concept.captions[0], "-o", str(config.runs / f"{concept.name}_images")]
+    command = shlex.join(["lorarar", "generate", "--base", config.base, "--lora", str(path), *images])
+    say(f"{describe_seconds(time.perf_counter() - start)}; next: {command}")
     return path
 
 
@@ -85,8 +90,8 @@ def run_zoo(config: ZooConfig) -> list[Path]:
         KeyError, ValueError: As `zoo_concepts`.
     """
     check_inputs(config, _MADE_LATER)
-    concepts = zoo_concepts(config)  # before the base, which may take minutes to load
-    return train_zoo(
+    concepts, start = zoo_concepts(config), time.perf_counter()  # before the base, which may take minutes to load
+    paths = train_zoo(
         _backbone(config),
         concepts,
         config.recipe,
@@ -96,6 +101,10 @@ def run_zoo(config: ZooConfig) -> list[Path]:
         checkpoint_every=config.checkpoint_every,
         dtype=config.dtype,
     )
+    first = {concept.kind: path for concept, path in reversed(list(zip(concepts, paths, strict=True)))}
+    command = _merge_command(*(first[axis] for axis in AXES), folder=config.runs) if len(first) > 1 else ""
+    say(f"{describe_seconds(time.perf_counter() - start)}" + (f"; next: {command}" if command else ""))
+    return paths
 
 
 def run_train(config: TrainConfig) -> Path:
@@ -124,17 +133,16 @@ def run_train(config: TrainConfig) -> Path:
         logger=tracker(config.wandb, config.runs, facts),
         dtype=config.dtype,
     )
-    say(f"next: {_merge_command(config, inputs, path)}")
+    split = unseen_split(inputs.splits)
+    files = [config.loras / f"{name}.safetensors" for name in (split.contents[0], split.styles[0])]
+    say(f"next: {_merge_command(*files, network=path, folder=config.runs)}")
     return path
 
 
-def _merge_command(config: TrainConfig, inputs: TrainingInputs, network: Path) -> str:
-    """Return the command that merges LoRAs that the network has not seen: of the first other split, or validation."""
-    split = next((s for name, s in inputs.splits.items() if name not in ("train", "validation")), None)
-    split = split if split and split.contents and split.styles else inputs.splits["validation"]
-    files = [config.loras / f"{name}.safetensors" for name in (split.contents[0], split.styles[0])]
-    output = config.runs / "merged.safetensors"
-    return shlex.join(["lorarar", "merge", *map(str, files), "--network", str(network), "-o", str(output)])
+def _merge_command(content: Path, style: Path, *, folder: Path, network: Path | None = None) -> str:
+    """Return the command that merges two LoRAs into a folder."""
+    by = [] if network is None else ["--network", str(network)]
+    return shlex.join(["lorarar", "merge", str(content), str(style), *by, "-o", str(folder / "merged.safetensors")])
 
 
 def train_plugins(config: TrainConfig) -> dict[str, str]:

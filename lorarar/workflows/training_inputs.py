@@ -72,6 +72,12 @@ def names_of(splits: Mapping[str, Split]) -> list[str]:
     return [name for split in _SPLITS for name in (*splits[split].contents, *splits[split].styles)]
 
 
+def unseen_split(splits: Mapping[str, Split]) -> Split:
+    """Return the first split with pairs that training does not use; the validation split where there is none."""
+    others = [split for name, split in splits.items() if name not in _SPLITS and split.contents and split.styles]
+    return others[0] if others else splits["validation"]
+
+
 def distilled_pairs(config: TrainConfig, concepts: Mapping[str, Concept], splits: Mapping[str, Split]) -> list[Pair]:
     """Return the pairs with synthetic images: `config.synthetic_pairs` training pairs and all validation pairs."""
     pairs = splits["train"].pairs(concepts)
@@ -95,9 +101,7 @@ def _merger_mistakes(config: TrainConfig) -> Iterator[str]:
     if config.init is not None:
         kind = load_network(config.init).kind
         if kind != config.merger:
-            yield (
-                f"expected a merger of kind {config.merger!r} in {config.init}, found {kind!r}: set merger={kind}"
-            )
+            yield (f"expected a merger of kind {config.merger!r} in {config.init}, found {kind!r}: set merger={kind}")
         return
     try:
         check_options(config.merger, config.options)

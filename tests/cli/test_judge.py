@@ -82,8 +82,9 @@ def test_a_manifest_instead_of_a_layout(tmp_path: Path, capsys: pytest.CaptureFi
 def test_people_rate_blindly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = planned_run(tmp_path)
     key = tmp_path / "key.csv"
-    assert main(["judge", "rate", str(folder), "-o", str(tmp_path / "sheet"), "--key", str(key)]) == 0
+    assert main(["judge", "rate", str(folder), "-o", str(tmp_path / "sheet"), "--key", str(key), "--sample", "3"]) == 0
     sheet = (tmp_path / "sheet" / "sheet.csv").read_text().splitlines()
+    assert len(sheet) == 1 + 2 * 3
     first = sheet[1].split(",")
     (tmp_path / "filled.csv").write_text("\n".join([sheet[0], ",".join([first[0], first[1], "1", "ada"])]))
     assert main(["judge", "import-labels", str(folder), str(tmp_path / "filled.csv"), "--key", str(key)]) == 0

@@ -62,7 +62,7 @@ FILES = [
     Mistake(merge("content", "empty"), FAILED, "0 bytes", "download it again"),
     Mistake(merge("content", "cut"), FAILED, "cut.safetensors is not a complete", "download it again"),
     Mistake(merge("content", "sdxl"), FAILED, "sdxl.safetensors (Stable Diffusion XL)", "for one base model"),
-    Mistake(f"{merge('content')} --network constant.safetensors", FAILED, "found 1", "give as many"),
+    Mistake(f"{merge('content')} --network constant.safetensors", FAILED, "found 1", "give two"),
     Mistake("inspect contnet.safetensors", FAILED, "contnet.safetensors", "did you mean content.safetensors?"),
     Mistake("convert content.safetensors -o content.safetensors", FAILED, "exists already", "--force"),
 ]

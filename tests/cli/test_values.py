@@ -54,7 +54,7 @@ def test_a_value_is_read(read: Callable[[str], Any], text: str, expected: object
         (seeds, "0;1", "expected a whole number, found '0;1' in '0;1': write the list as 0,1,2"),
         (kinds, "content,stile", "expected a kind among content, style, found 'stile': did you mean 'style'"),
         (setting, "density", "expected NAME=NUMBER, found 'density': put = between the two"),
-        (setting, "density=x", "expected a number, found 'x'"),
+        (setting, "density=x", "expected a number for density, found 'x': write it as density=0.5"),
         (setting, "=1", "expected NAME=NUMBER, found '=1'"),
         (block, "mid_block", "expected PATH=W, found 'mid_block'"),
         (word, "style", "expected FIELD=TEXT, found 'style'"),

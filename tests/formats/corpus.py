@@ -317,9 +317,7 @@ def malformed() -> Case:
     return lora(stem, Q, ("_lora_down.weight", "_lora_up.weight"), "malformed kohya")
 
 
-def fused(
-    stem: str, ends: tuple[str, str], names: Mapping[str, int], dialect: str, width: int = WIDTH
-) -> Case:
+def fused(stem: str, ends: tuple[str, str], names: Mapping[str, int], dialect: str, width: int = WIDTH) -> Case:
     """Return one stored layer whose rows are several layers, in shares of the width."""
     tensors = pair(stem, sum(names.values()) * width, width, ends)
     rows = product(tensors).split([share * width for share in names.values()])

@@ -55,7 +55,9 @@ def test_embeddings_are_separated(tmp_path: Path) -> None:
 def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
     """FLUX.2 uses the same names with other proportions."""
     save_file(factors("lora_unet_single_blocks_0_linear1", 9 * 16, 16, KOHYA), tmp_path / "x")
-    with pytest.raises(FormatError, match="expected layers of FLUX.1 or Chroma, whose names the file has, found others"):
+    with pytest.raises(
+        FormatError, match="expected layers of FLUX.1 or Chroma, whose names the file has, found others"
+    ):
         load(tmp_path / "x")
 
 

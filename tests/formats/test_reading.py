@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from lorarar.formats.loading import load
-from lorarar.formats.reading import read_stored
+from lorarar.formats.reading import family_in, read_stored
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.hashing import sha256
 from tests.formats.reference import by_us, effect, factors
@@ -112,3 +112,60 @@ def test_empty_parts_and_vectors_are_refused(shape: tuple[int, ...], tmp_path: P
 def test_a_folder_must_contain_one_file(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="the folder .* with no safetensors file"):
         load(tmp_path)
+
+
+def test_swapped_factors_are_refused(tmp_path: Path) -> None:
+    """Both transposed: every layer then looks like a small square of a large rank."""
+    tensors = {}
+    for name, width in (("attn1_to_q", 640), ("attn2_to_k", 2048)):
+        stem = f"lora_unet_input_blocks_4_1_transformer_blocks_0_{name}"
+        tensors |= {f"{stem}.lora_down.weight": torch.ones(width, 4), f"{stem}.lora_up.weight": torch.ones(4, width)}
+    save_file(tensors, tmp_path / "x")
+    with pytest.raises(FormatError, match=r"found \(640, 4\) and \(4, 640\), which are swapped or transposed"):
+        read_stored(tmp_path / "x")
+
+
+def test_an_alpha_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{stem}.lora_down.weight": torch.ones(2, 640), f"{stem}.lora_up.weight": torch.ones(640, 2)}
+    for alpha in (torch.tensor(True), torch.tensor([1.0, 2.0])):
+        save_file(tensors | {f"{stem}.alpha": alpha}, tmp_path / "x")
+        with pytest.raises(FormatError, match="alpha must be one finite number"):
+            load(tmp_path / "x")
+
+
+def flux_named(blocks: int, rows: int = 9216, module: str = "img_attn_qkv") -> dict[str, torch.Tensor]:
+    stems = [f"lora_unet_double_blocks_{i}_{module}" for i in range(blocks)]
+    down = {f"{stem}.lora_down.weight": torch.ones(1, 3072) for stem in stems}
+    return down | {f"{stem}.lora_up.weight": torch.ones(rows, 1) for stem in stems}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "header", "message"),
+    [
+        (flux_named(20), {}, "found HunyuanVideo"),
+        (flux_named(20), {"ss_base_model_version": "hunyuan_video"}, "a header that says HunyuanVideo"),
+        (flux_named(5), {}, "found FLUX.2 klein"),
+        (flux_named(3), {"modelspec.architecture": "Flux.2-klein-4b/lora"}, "a header that says FLUX.2"),
+        (flux_named(3, 18432, "img_mlp_0"), {}, "found others"),
+        (flux_named(3), {"ss_base_model_version": "sdxl_base_v1-0"}, "Stable Diffusion XL, which the header names"),
+    ],
+)
+def test_names_and_header_outrank_shapes(
+    tensors: dict[str, torch.Tensor], header: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    save_file(tensors, tmp_path / "x", metadata=header or None)
+    with pytest.raises(FormatError, match=f"x: expected layers of .*{message}"):
+        read_stored(tmp_path / "x")
+
+
+def test_chroma_is_known_by_its_header_or_by_what_it_lacks(tmp_path: Path) -> None:
+    save_file(flux_named(3), tmp_path / "x", metadata={"ss_base_model_version": "chroma"})
+    assert read_stored(tmp_path / "x").family == "chroma"
+    save_file(flux_named(3), tmp_path / "x", metadata={"ss_base_model_version": "flux1"})
+    assert read_stored(tmp_path / "x").family == "flux"
+    whole = {f"transformer_blocks.{i}.ff.net.2": (3072, 12288) for i in range(19)}
+    whole |= {f"single_transformer_blocks.{i}.proj_mlp": (12288, 3072) for i in range(38)}
+    family, (doubt,) = family_in(whole, "flux", {})
+    assert (family, doubt) == ("", "no modulation layers in a file with all other layers: FLUX.1 or Chroma")
+    assert family_in(whole | {"transformer_blocks.0.norm1.linear": (18432, 3072)}, "flux", {}) == ("flux", [])

@@ -114,6 +114,29 @@ def test_errors() -> None:
         parse_config("[]")
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"lora_alpha": "16"}, "alpha of the adapter as a number, found '16'"),
+        ({"lora_alpha": True}, "alpha of the adapter as a number, found True"),
+        ({"r": 4.5}, "rank of the adapter as a whole number, found 4.5"),
+        ({"r": -4}, "rank of the adapter as a whole number, found -4"),
+        ({"use_rslora": "false"}, "use_rslora of the adapter as true or false, found 'false'"),
+        ({"alpha_pattern": {"(a+)+": 1}}, "simple patterns in the adapter's alpha_pattern, found a quantifier"),
+        ({"alpha_pattern": {f"x{i}.*": 1 for i in range(600)}}, "at most 2000 characters of patterns"),
+        ({"alpha_pattern": [1]}, "alpha_pattern of the adapter as an object"),
+    ],
+)
+def test_values_of_a_wrong_type(config: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"expected .*{message}"):
+        scaling_from_config(config, "blocks.0.to_q")
+
+
+def test_a_key_that_occurs_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="contains 'r' twice: save the adapter again"):
+        parse_config('{"unet": {"r": 4, "r": 8}}')
+
+
 def test_torch_is_not_needed_for_a_configuration() -> None:
     layers = {"x": factors(2, 2, 1, dtype=torch.float16)}
     assert config_of(layers)["rank_pattern"] == {}

@@ -54,3 +54,10 @@ def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=message) as caught:
             read_tensor_file(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_key_that_the_header_contains_twice_is_refused(tmp_path: Path) -> None:
+    header = b'{"__metadata__":{"x":"1","x":"2"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(FormatError, match="contains the key 'x' twice in its header: save it again"):
+        read_tensor_file(tmp_path / "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,38 @@ def test_scales_of_transformers_are_inside_the_factors(tmp_path: Path) -> None:
     assert torch.equal(by_us(tmp_path / "x")[path], effect(up, down, 0.25))  # a power of two is exact
     save(LoRA({path: LowRank(up, down, 0.3)}, family="flux"), tmp_path / "y")
     check_same(by_us(tmp_path / "y"), {path: effect(up, down, 0.3)}, tolerance=1e-3)
+
+
+def test_layers_of_mixed_ranks_have_the_scale_one_in_every_diffusers(tmp_path: Path) -> None:
+    """Without a header, diffusers before 0.42 scales each layer by the first layer's rank over its own."""
+    lora = LoRA(
+        {
+            "transformer_blocks.0.attn.to_q": LowRank(torch.randn(W, 4), torch.randn(4, W), 0.5),
+            "transformer_blocks.0.norm1.linear": LowRank(torch.randn(6 * W, 2), torch.randn(2, W), 3.0),
+        },
+        family="flux",
+    )
+    save(lora, tmp_path / "x.safetensors", dtype=torch.float32)
+    config = json.loads(read_stored(tmp_path / "x.safetensors").header["lora_adapter_metadata"])
+    assert (config["transformer.rank_pattern"], config["transformer.alpha_pattern"]) == (
+        {"^transformer_blocks.0.norm1.linear": 2},
+        {"^transformer_blocks.0.norm1.linear": 2.0},
+    )
+    assert (config["transformer.r"], config["transformer.lora_alpha"]) == (4, 4.0)
+    expected = {path: effect(f.B, f.A, f.scale) for path, f in lora.layers.items() if isinstance(f, LowRank)}
+    check_same(by_us(tmp_path / "x.safetensors"), expected)
+    check_same(by_diffusers(tmp_path / "x.safetensors", FluxPipeline), expected)
+
+
+def test_t5_of_a_diffusers_file_is_read_again(tmp_path: Path) -> None:
+    t5 = "text_encoder_2.encoder.block.0.layer.0.SelfAttention.q"
+    layers = {"single_transformer_blocks.0.attn.to_q": (W, W), t5: (4096, 4096)}
+    factored = {path: LowRank(torch.randn(out, 2), torch.randn(2, width)) for path, (out, width) in layers.items()}
+    save(LoRA(factored, family="flux"), tmp_path / "x.safetensors", dtype=torch.float32)
+    assert set(load(tmp_path / "x.safetensors").layers) == set(layers)
+    save(
+        LoRA({t5: factored[t5]}, family="flux"),
+        tmp_path / "y.safetensors",
+        metadata={"modelspec.architecture": "flux-1-dev/lora"},
+    )
+    assert set(load(tmp_path / "y.safetensors").layers) == {t5}

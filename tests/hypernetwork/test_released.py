@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lorarar.formats.loading import load
 from lorarar.formats.writing import save
 from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.hypernetwork.paper import PaperHypernetwork
+from lorarar.hypernetwork.released import load_released
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA, projection
 from lorarar.lora.lowrank import LowRank
@@ -137,3 +139,18 @@ def test_other_pickled_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04" + whole[4:200])
     with pytest.raises(FormatError, match=r"x\.pth"):
         load_network(path)
+
+
+class _Unsafe:
+    def __reduce__(self) -> tuple[object, ...]:
+        return print, ("run",)
+
+
+def test_torch_s_advice_to_load_a_pickle_unsafely_is_not_passed_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "n.pth").write_bytes(pickle.dumps(_Unsafe()))
+    with pytest.raises(FormatError, match="cannot be read safely.*because a pickle can run any code") as caught:
+        load_released(tmp_path / "n.pth")
+    assert "weights_only" not in str(caught.value)
+    assert capsys.readouterr().out == ""

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
-from lorarar.lora.truncation import TruncationLoss, relative_error, truncate_layer, truncate_lora
+from lorarar.lora.truncation import TruncationLoss, compress_layer, relative_error, truncate_layer, truncate_lora
 from tests.tiny import factors
 
 OUT, IN = 10, 12
@@ -104,3 +104,17 @@ def test_a_zero_delta_has_no_loss() -> None:
 def test_wrong_numbers_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         truncate_layer(layer_of(2, 1.0, False), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (12, 60)])
+def test_a_compressed_layer_is_nearly_the_best_of_its_rank(shape: tuple[int, int]) -> None:
+    own = factors(*shape, 5, 1.0, 0)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    layer = Dense(own.delta() * (noise.abs() > 0.5) + 0.01 * noise)
+    found, loss = compress_layer(layer, own.A)
+    best_loss = truncate_layer(layer, rank=5)[1]
+    assert found.rank == 5
+    assert best_loss.lost <= loss.lost * (1 + 1e-5)
+    assert loss.lost <= best_loss.lost * 1.005
+    assert_close(float((layer.delta() - found.delta()).norm()), loss.lost, rtol=1e-3, atol=1e-4)
+    assert compress_layer(Dense(torch.zeros(shape)), own.A)[1] == TruncationLoss(0.0, 0.0)

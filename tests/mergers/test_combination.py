@@ -15,7 +15,8 @@ from lorarar.hypernetwork.build import new_merger
 from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
-from lorarar.mergers.combination import combine
+from lorarar.lora.truncation import relative_error
+from lorarar.mergers.combination import LARGE_ERROR, combine
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
@@ -43,7 +44,7 @@ def network(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [name for name in SAVED if name != "peft_linear"])
 def test_every_method_merges_any_ranks_and_can_be_truncated(name: str) -> None:
-    whole = combine([CONTENT, STYLE], MergeRequest(merger=name))
+    whole = combine([CONTENT, STYLE], MergeRequest(merger=name, dense=True))
     assert list(whole.lora.layers) == list(CONTENT.layers)
     assert whole.losses == {}
     small = combine([CONTENT, STYLE], MergeRequest(merger=name, rank=1))
@@ -51,6 +52,36 @@ def test_every_method_merges_any_ranks_and_can_be_truncated(name: str) -> None:
     for layer, loss in small.losses.items():
         error = (delta(whole.lora, layer) - delta(small.lora, layer)).norm() / delta(whole.lora, layer).norm()
         assert_close(loss.relative, float(error), rtol=1e-3, atol=1e-5)
+
+
+def test_dense_results_are_truncated_to_the_sum_of_the_ranks() -> None:
+    whole = combine([CONTENT, STYLE], MergeRequest(merger="ties", dense=True))
+    found = combine([CONTENT, STYLE], MergeRequest(merger="ties"))
+    ranks = [lora.layers[LAYER].rank for lora in (CONTENT, STYLE)]  # type: ignore[union-attr]
+    assert found.lora.layers[LAYER].rank == min(sum(ranks), *found.lora.layers[LAYER].shape)  # type: ignore[union-attr]
+    assert isinstance(whole.lora.layers[LAYER], Dense)
+    errors = [float((delta(whole.lora, name) - delta(found.lora, name)).norm()) for name in found.losses]
+    assert_close([loss.lost for loss in found.losses.values()], errors, rtol=1e-3, atol=1e-4)
+    assert len(found.losses) == 8
+    [said] = found.notes + found.warnings
+    assert "sum of the inputs' ranks" in said
+    assert "`dense=True` keeps all" in said
+    assert combine([CONTENT, STYLE], MergeRequest(merger="svd")).losses == {}  # low-rank already
+
+
+def test_a_truncation_that_loses_much_is_a_warning() -> None:
+    thin = two_block_lora(1, seed=3), two_block_lora(1, seed=60)
+    found = combine(thin, MergeRequest(merger="ties"))
+    assert relative_error(found.losses.values()) > LARGE_ERROR
+    assert "a larger `rank` keeps more" in found.warnings[0]
+    assert combine(thin, MergeRequest(merger="ties", rank=1)).warnings == ()
+
+
+def test_a_dense_input_stays_dense() -> None:
+    full = replace(CONTENT, layers={**CONTENT.layers, LAYER: Dense(CONTENT.layers[LAYER].delta())})
+    found = combine([full, STYLE], MergeRequest(merger="ties"))
+    assert isinstance(found.lora.layers[LAYER], Dense)
+    assert LAYER not in found.losses
 
 
 def test_direct_with_strengths_is_the_weighted_sum() -> None:
@@ -156,7 +187,7 @@ def test_learned_tokens_are_kept_under_distinct_names() -> None:
     [
         ({"merger": "tiess"}, "expected a merger among direct, .*did you mean 'ties'"),
         ({"merger": "klora"}, "found klora, which acts while sampling: use it in `lorarar generate`"),
-        ({"merger": "paper"}, "found paper: give its trained merger as `network`"),
+        ({"merger": "paper"}, "found paper, whose coefficients a trained network predicts: drop"),
         ({"merger": "ties", "options": {"densty": 1}}, "densty"),
         ({"merger": "direct", "rank": 2, "energy": 0.5}, "either `rank` or `energy`"),
         ({"merger": "direct", "network": "x"}, "found both"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lorarar.mergers.report import describe_merge
 from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.hashing import sha256
+from tests import ROOT
 from tests.tiny import dense, factors, lora_for, tiny_unet, two_block_lora
 
 Files = tuple[Path, Path]
@@ -85,7 +87,7 @@ def test_the_summary_states_the_role_of_each_file(files: Files, network: Path, t
         "style: oil.safetensors",
         "method: paper",
         "predicted: 28 layers",
-        "the other 28",
+        "summed with fixed coefficients: 28 layers",
         "relative error",
     ):
         assert part in text
@@ -125,7 +127,10 @@ def test_saved_coefficients_make_the_same_merge(files: Files, network: Path, tmp
     ):
         merge_files(
             FileMerge(
-                files, tmp_path / "t.safetensors", MergeRequest(merger="ties"), save_coefficients=tmp_path / "t.m.safetensors"
+                files,
+                tmp_path / "t.safetensors",
+                MergeRequest(merger="ties"),
+                save_coefficients=tmp_path / "t.m.safetensors",
             )
         )
     assert not list(tmp_path.glob("t.*"))
@@ -271,3 +276,49 @@ def test_an_overflow_in_fp16_leaves_the_old_file(files: Files, loras: dict[str, 
 def test_a_merger_and_a_network_exclude_each_other(files: Files, network: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected `merger` or `network`, found both"):
         merge_files(FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(merger="direct", network=network)))
+
+
+def test_the_size_of_a_dense_result_is_said_before_it_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [ROOT / f"data/embedded/loras/test_{kind}_00.safetensors" for kind in ("content", "style")]
+    sizes = {}
+    for name, how in (("whole", {"dense": True}), ("small", {}), ("chosen", {"rank": 4})):
+        output = tmp_path / f"{name}.safetensors"
+        merge_files(FileMerge(files, output, MergeRequest(merger="ties", **how), "kohya"))  # type: ignore[arg-type]
+        sizes[name] = output.stat().st_size
+        said = capsys.readouterr().err
+        found = re.search(rf"writing {re.escape(str(output))}: kohya, fp16, ([\d.]+) MB", said)
+        assert (found is None) == (name == "chosen")
+        assert not found or abs(float(found[1]) - sizes[name] / 1e6) < 0.02
+    assert sizes["small"] < sizes["whole"]
+
+
+def test_no_option_replaces_an_input(files: Files, network: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in (*files, network)}
+    output = tmp_path / "merged.safetensors"
+    direct, learned = MergeRequest("direct"), MergeRequest(network=network)
+    for job in (
+        FileMerge(files, files[0], direct, force=True),
+        FileMerge(files, output, direct, save_coefficients=files[1], force=True),
+        FileMerge(files, network, learned, force=True),
+        FileMerge(files, output, learned, save_coefficients=network, force=True),
+    ):
+        with pytest.raises(FormatError, match="an output that is no input, found .*, which is read too"):
+            merge_files(job)
+    (tmp_path / "x.pt").write_text("")
+    for job in (
+        FileMerge(files, tmp_path / "x.pt", direct, force=True),
+        FileMerge(files, output, direct, save_coefficients=tmp_path / "x.pt", force=True),
+    ):
+        with pytest.raises(FormatError, match="a name that ends in .safetensors, found .*x.pt"):
+            merge_files(job)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not output.exists()
+
+
+def test_embeddings_beside_a_merge_replace_no_input(files: Files, tmp_path: Path) -> None:
+    beside = tmp_path / "merged.embeddings.safetensors"
+    files[1].rename(beside)
+    with pytest.raises(FormatError, match="found .*merged.embeddings.safetensors, which is read too"):
+        merge_files(FileMerge((files[0], beside), tmp_path / "merged.safetensors", MergeRequest("direct"), force=True))

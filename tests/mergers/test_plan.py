@@ -96,7 +96,9 @@ def test_fused_layers_are_counted_as_they_are_written(tmp_path: Path) -> None:
     job = FileMerge(paths, tmp_path / "out.safetensors", MergeRequest("direct"), "kohya")
     plan = plan_merge(job)
     merge_files(job)
-    assert 0 < job.output.stat().st_size - plan["output"]["bytes"] < _HEADER
+    # The three share one factor A, which a plan without numbers cannot see: the size is the largest possible.
+    assert not plan["output"]["exact"]
+    assert job.output.stat().st_size - plan["output"]["bytes"] < _HEADER
     assert plan["output"]["ranks"] == {"4": 3}
 
 
@@ -123,7 +125,10 @@ def test_what_the_merge_would_refuse_is_refused(files: Files, tmp_path: Path) ->
         (FileMerge(files, files[0]), "exists already"),
         (FileMerge(files, tmp_path / "none" / "x.safetensors"), "create it first"),
         (FileMerge(files, out, MergeRequest("ties")), "low-rank layers only"),
-        (FileMerge(files, out, MergeRequest("ties"), "kohya", save_coefficients=tmp_path / "c.safetensors"), "drop `save_coeff"),
+        (
+            FileMerge(files, out, MergeRequest("ties"), "kohya", save_coefficients=tmp_path / "c.safetensors"),
+            "drop `save_coeff",
+        ),
         (FileMerge(files, out, MergeRequest("ziplora")), "give"),
         (FileMerge(files, out, MergeRequest(pair=PairInputs(init="x"))), "init"),
         (FileMerge(files, out, MergeRequest("direct", weights=[1, 2, 3])), "give one for each"),

@@ -34,3 +34,16 @@ def test_weights_of_parts_and_summed_vectors_are_reported() -> None:
 
 def test_two_inputs_are_content_and_style() -> None:
     assert [input_names(count) for count in (1, 2, 3)] == [["0"], ["content", "style"], ["0", "1", "2"]]
+
+
+def test_a_dense_result_has_no_rank_and_a_truncated_one_says_its_error() -> None:
+    loras = [replace(two_block_lora(2, seed=i), name=f"{i}.safetensors") for i in (0, 50)]
+    texts = []
+    for dense in (True, False):
+        merged = combine(loras, MergeRequest(merger="ties", dense=dense))
+        found = summarise_merge(loras, merged, [], {"read": 0, "merge": 0, "write": 0})
+        assert found["rank"] == (None if dense else 4)
+        texts.append(describe_merge(found))
+    assert "8 layers, dense; read" in texts[0]
+    assert "rank 0" not in texts[0]
+    assert "warning: truncated to the sum of the inputs' ranks, relative error" in texts[1]

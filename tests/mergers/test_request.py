@@ -63,3 +63,9 @@ def test_missing_inputs_of_a_pair_are_named() -> None:
 def test_mergers_that_optimise_are_known_by_name() -> None:
     names = ("ziplora", "ziplora_pytorch", "cat", "text_guided", "ties", "direct", None)
     assert [MergeRequest(merger=name).optimises for name in names] == [True] * 4 + [False] * 3
+
+
+def test_dense_results_are_not_truncated_too() -> None:
+    for truncation in ({"rank": 4}, {"energy": 0.9}):
+        with pytest.raises(ValueError, match="drop `dense`"):
+            MergeRequest(merger="ties", dense=True, **truncation).check()  # type: ignore[arg-type]

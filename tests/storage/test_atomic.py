@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lorarar.storage.atomic import FormatError, atomic_write
+from lorarar.storage.atomic import FormatError, atomic_write, check_no_input
 
 
 def test_atomic_write_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -53,6 +55,39 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "there", force=True) as temporary:
         temporary.write_text("new")
     assert (tmp_path / "there").read_text() == "new"
+
+
+def test_nothing_but_a_regular_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "dangling").symlink_to(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "dangling", "pipe"):
+        for force in (False, True):
+            with (
+                pytest.raises(FormatError, match=f"expected a regular file or none at .*{name}, found a link or dev"),
+                atomic_write(tmp_path / name, force=force),
+            ):
+                pytest.fail("the block must not run")
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_an_input_is_known_by_every_path(tmp_path: Path) -> None:
+    folder, target = tmp_path / "folder", tmp_path / "folder" / "x"
+    folder.mkdir()
+    target.write_text("")
+    (tmp_path / "hard").hardlink_to(target)
+    (tmp_path / "links").symlink_to(folder)
+    for written in (target, tmp_path / "hard", tmp_path / "links" / "x", folder / ".." / "folder" / "x"):
+        with pytest.raises(FormatError, match="an output that is no input, found .*, which is read too: rename it"):
+            check_no_input(written, [tmp_path / "none", target])
+    with pytest.raises(FormatError, match="which is read too"):
+        check_no_input(target, [folder])  # every file of a folder that is read
+    (tmp_path / "other").write_text("")
+    check_no_input(tmp_path / "other", [target, folder, Path("owner/name")])
+    check_no_input(tmp_path / "new", [target])
 
 
 def test_planning_a_judgement_takes_no_torch() -> None:

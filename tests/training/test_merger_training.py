@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from lorarar.datasets.concepts import Concept
@@ -350,3 +352,37 @@ def test_a_scorer_is_asked_at_each_validation(make: Make, tmp_path: Path) -> Non
     assert scored == [module.merger] * 2
     assert load_network(path).metadata | {"validation/joint": "2", "step": "4"} == load_network(path).metadata
     assert (tmp_path / "validation.png").is_file()
+
+
+def test_the_last_step_is_validated_and_saved(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    module = make("constant", steps=3)
+    path = train(module, tmp_path, validate_every=2)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+    values = validated(tmp_path)
+    assert [step for step, _ in values] == [2, 3]
+    best = min(values, key=lambda entry: entry[1])
+    assert load_network(path).metadata["step"] == str(best[0])
+    assert f"best validation/loss {best[1]:.4g} after step {best[0]} of 3; " in capfd.readouterr().err
+    with Image.open(tmp_path / "curve.png") as curve:
+        assert curve.width > curve.height > 100
+
+
+def test_a_training_shorter_than_the_interval_has_a_result(make: Make, tmp_path: Path) -> None:
+    path = train(make("constant", steps=1), tmp_path, validate_every=100)
+    assert load_network(path).metadata["step"] == "1"
+    assert [step for step, _ in validated(tmp_path)] == [1]
+
+
+def validated(folder: Path) -> list[tuple[int, float]]:
+    """Return step and value of each validation, as the last checkpoint holds them."""
+    callbacks = torch.load(folder / "last.ckpt", weights_only=True)["callbacks"]
+    return next(state["values"] for name, state in callbacks.items() if name.startswith("History"))
+
+
+def test_a_training_without_a_finite_validation_says_so(make: Make, tmp_path: Path) -> None:
+    module = make("constant", steps=1)
+    module.scorer = lambda merger: ({"joint": math.nan}, torch.rand(3, 8, 8))
+    with pytest.raises(DivergenceError, match="expected a finite validation/joint at some validation, found none"):
+        train_merger(
+            module, folder=tmp_path, monitor="validation/joint", mode="max", validate_every=2, patience=2, metadata={}
+        )

@@ -47,8 +47,11 @@ def test_all_forms_give_equal_tensors(files: list[Path], tmp_path: Path, monkeyp
         ("owner/cat", "owner/oil"),
         ([a], files[1]),
     ]
-    expected = deltas(merge(a, b, merger="ties", weights=[1, 0.5]))
-    assert [deltas(merge(*way, merger="ties", weights=[1, 0.5])) == expected for way in ways] == [True] * len(ways)
+    how: dict[str, Any] = {"merger": "ties", "weights": [1, 0.5], "dense": True}
+    expected = deltas(merge(a, b, **how))
+    assert [deltas(merge(*way, **how)) == expected for way in ways] == [True] * len(ways)
+    with pytest.warns(UserWarning, match="`dense=True` keeps all"):
+        merge(a, b, merger="ties")
 
 
 def test_the_result_says_how_it_was_made(files: list[Path], tmp_path: Path) -> None:

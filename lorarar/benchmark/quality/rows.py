@@ -153,5 +153,6 @@ def _try_merger(settings: MergerSettings) -> None:
     factors = [torch.randn(4, 4, generator=random) for _ in range(4)]
     loras = [LoRA({"layer.to_q": LowRank(up, down, 1.0)}) for up, down in (factors[:2], factors[2:])]
     combine(
-        loras, MergeRequest(merger=settings.merger.name, weights=settings.weights, options=settings.options, device="cpu")
+        loras,
+        MergeRequest(merger=settings.merger.name, weights=settings.weights, options=settings.options, device="cpu"),
     )

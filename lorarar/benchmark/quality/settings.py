@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.config import RowKind
@@ -19,6 +19,7 @@ from lorarar.workflows import TrainConfig
 
 Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
 D = TypeVar("D")
+Form: TypeAlias = Literal["dense", "truncated", ""]
 _PAIR_KEYS = ("predicted", "true_descriptions", "init")
 
 
@@ -62,7 +63,7 @@ class MergerSettings:
     merger: Merger
     options: Mapping[str, float | int]
     weights: tuple[float, ...] | None = None
-    form: Literal["dense", "truncated", ""] = ""
+    form: Form = ""
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,8 @@ def _read_merger(source: str, stated: Stated) -> MergerSettings:
     _refuse_unknown(stated, (*merger.options, *own), f"a setting of {source}")
     weights = stated.get("weights")
     options = merger.settings({key: value for key, value in stated.items() if key not in own})
-    form = stated.get("form", "dense") if merger.kind == "delta" else ""
-    if form not in ("dense", "truncated", ""):
+    form: Form = stated.get("form", "dense") if merger.kind == "delta" else ""
+    if form not in get_args(Form):
         raise ValueError(f"expected the form dense or truncated, found {form!r}: give one of them")
     if weights is not None and not _is_pair(weights):
         raise ValueError(f"expected two weights, of the content and of the style, found {weights!r}: give [1.0, 0.8]")

@@ -115,10 +115,7 @@ def plan_run(
     for part, plan in (("calibration", planned.calibration), ("images", planned.main)):
         cost = estimate(plan, backend=backend, rate=rate, reply=reply.tokens, price=price, reply_price=reply_price)
         lines.append(f"{part}: {cost.describe()}")
-    lines.append(
-        f"tokens are those of the back end {backend}. A reply has {reply.tokens:.0f} tokens "
-        f"({reply.source})"
-    )
+    lines.append(f"tokens are those of the back end {backend}. A reply has {reply.tokens:.0f} tokens ({reply.source})")
     return "\n".join([*lines, *_describe_calibration(planned), *_describe_refused(planned.main)])
 
 

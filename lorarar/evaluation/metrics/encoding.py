@@ -131,8 +131,8 @@ def describe_cut(count: int, encoder: VisionEncoder | None) -> str:
     if not count or not isinstance(encoder, LimitedTextEncoder):
         return ""
     return (
-        f"{count} {'prompt is' if count == 1 else 'prompts are'} longer than the {encoder.longest_text} tokens that the "
-        f"text encoder {encoder.name!r} reads: controllability compares the beginning alone; shorten them"
+        f"{count} {'prompt is' if count == 1 else 'prompts are'} longer than the {encoder.longest_text} tokens that "
+        f"the text encoder {encoder.name!r} reads: controllability compares the beginning alone; shorten them"
     )
 
 

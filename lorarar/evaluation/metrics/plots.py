@@ -40,7 +40,7 @@ _STYLE = {
 }
 
 
-def plot_svg(group: PromptTypeResults, encoders: str) -> str:
+def plot_svg(group: PromptTypeResults, encoders: str = "") -> str:
     """Return the picture of one prompt type as SVG, without dates: equal results give equal text.
 
     Each panel shows one metric: for each method its mean and its 95 % interval. A metric that was not measured has no

@@ -130,9 +130,7 @@ def load_encoders(config: MetricsConfig) -> Encoders:
 
     def load_once(choice: EncoderChoice) -> VisionEncoder:
         if choice not in loaded:
-            loaded[choice] = load_encoder(
-                choice.name, resize=choice.resize, path=choice.path, device=config.device
-            )
+            loaded[choice] = load_encoder(choice.name, resize=choice.resize, path=choice.path, device=config.device)
         return loaded[choice]
 
     content, style, gram = (load_once(choice) for choice in (config.content, config.style, config.gram))

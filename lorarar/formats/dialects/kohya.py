@@ -6,9 +6,8 @@
     lora_transformer_..., lycoris_..., oft_unet_...                  OneTrainer, SimpleTuner, kohya's OFT
 
 FLUX, SD3 and Z-Image are written with the authors' names (double_blocks, joint_blocks, attention.qkv), which kohya's
-trainer and ComfyUI use. Each layer has
-a tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`, `.w_norm` and `.b_norm` of LyCORIS hold
-dense deltas.
+trainer and ComfyUI use. Each layer has a tensor alpha, which is the same in all layers. The keys `.diff`, `.diff_b`,
+`.w_norm` and `.b_norm` of LyCORIS hold dense deltas.
 """
 
 from __future__ import annotations

@@ -138,6 +138,12 @@ def inspect(
         FormatError: A file is missing, damaged, not finite, incomplete, or of no supported dialect.
         ValueError: A layer has different shapes in the two LoRAs.
     """
+    for given in (path, compare or ""):
+        if not isinstance(given, str | Path):
+            raise TypeError(
+                f"expected the path or hub id of a LoRA file, found a {type(given).__name__}: `print` shows a LoRA in "
+                "memory"
+            )
     return compare_files(path, compare, base) if compare else _report(read_stored(path), base)
 
 

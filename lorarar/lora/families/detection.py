@@ -87,10 +87,10 @@ def check_same_family(loras: Sequence[LoRA]) -> list[str]:
         ValueError: The LoRAs have no family in common, or no layer and no family. The message lists each LoRA with its
             families.
     """
-    candidates = {label(lora, index): _candidates(lora) for index, lora in enumerate(loras)}
-    known = {name: keys for name, keys in candidates.items() if keys}
-    if known and not set.intersection(*known.values()):
-        listed = ", ".join(f"{name} ({_labels(keys)})" for name, keys in known.items())
+    candidates = [(label(lora, index), _candidates(lora)) for index, lora in enumerate(loras)]
+    known = [(name, keys) for name, keys in candidates if keys]
+    if known and not set.intersection(*(keys for _, keys in known)):
+        listed = ", ".join(f"{name} ({_labels(keys)})" for name, keys in known)
         raise ValueError(f"the LoRAs are for different base models: {listed}: merge LoRAs for one base model")
     return _check_connected(loras, all_known=len(known) == len(candidates))
 

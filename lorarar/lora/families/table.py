@@ -173,9 +173,7 @@ _FAMILIES = (
         shape=TransformerShape(
             width=3072,
             stacks={
-                "transformer_blocks": Stack(
-                    19, modules(_ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}")
-                ),
+                "transformer_blocks": Stack(19, modules(_ATTENTION, _ADDED, "{ff,ff_context}.net.{0.proj,2}")),
                 "single_transformer_blocks": Stack(
                     38, modules("attn.{to_q,to_k,to_v,norm_q,norm_k}", "proj_mlp", "proj_out")
                 ),

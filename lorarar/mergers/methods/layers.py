@@ -54,4 +54,7 @@ def _merge_layer(layer: str, loras: Sequence[LoRA], call: DeltaCall, finish: Cal
     deltas = [lora.layers.get(layer) for lora in loras]
     if len(present(deltas)[0].shape) == 1:
         return add_deltas(present(deltas))
-    return finish(layer, call(deltas, layer=layer))
+    merged = call(deltas, layer=layer)
+    if not isinstance(merged, LowRank | Dense):
+        raise TypeError(f"layer {layer}: expected a LowRank or a Dense from the merger, found {type(merged).__name__}")
+    return finish(layer, merged)

@@ -87,7 +87,7 @@ def test_recipes_and_files() -> None:
         ("merger", "tis", {}, "found 'tis': did you mean 'ties'"),
         ("merger", "ziplora", {}, "that needs nothing learned, found 'ziplora', which needs base images"),
         ("merger", "paper", {}, "that needs nothing learned, found 'paper', which needs network"),
-        ("merger", "ties", {"densitty": 0.5}, "among density, weights, found 'densitty': did you mean 'density'"),
+        ("merger", "ties", {"densitty": 0.5}, "among density, weights, form, found 'densitty': did you mean 'density'"),
         ("merger", "switch", {"tau": 0.5}, "expected a whole number for option tau of switch, found 0.5"),
         ("pair", "ties", {}, "that is optimised for each pair, found 'ties'"),
         ("pair", "ziplora", {"patienc": 3}, "found 'patienc': did you mean 'patience'"),
@@ -97,11 +97,21 @@ def test_recipes_and_files() -> None:
         ("trained", TRAIN, {"clasifier": None}, "found 'clasifier': did you mean 'classifier'"),
         ("trained", TRAIN, {"otherpair": True}, "did you mean 'other_pair'"),
         ("trained", TRAIN, {"recipe.steps": "many"}, "recipe.steps"),
-        ("trained", "configs/train/none.yaml", {}, "shipped configuration, found no configs/train/none.yaml: `lorarar configs`"),
+        (
+            "trained",
+            "configs/train/none.yaml",
+            {},
+            "shipped configuration, found no configs/train/none.yaml: `lorarar configs`",
+        ),
         ("file", "nowhere.safetensors", {}, "file at nowhere.safetensors, found none: check the path"),
         ("file", str(NETWORK), {"steps": 1}, "expected no setting for a file"),
         ("joint", "", {**RECIPE, "rnk": 2}, "found 'rnk': did you mean 'rank'"),
-        ("truth", "", {"steps": 1}, "found no learning_rate, images: add them"),
+        (
+            "truth",
+            "",
+            {"steps": 1},
+            "for learning_rate, found no value; expected a whole number of at least 1 for images",
+        ),
     ],
 )
 def test_wrong_settings(kind: Any, source: str, stated: dict[str, Any], message: str) -> None:
@@ -128,3 +138,14 @@ def test_wrong_settings(kind: Any, source: str, stated: dict[str, Any], message:
 def test_old_names_are_refused_with_the_new_name(kind: Any, source: str, stated: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_settings(kind, source, stated)
+
+
+def test_rows_of_delta_mergers_say_their_form() -> None:
+    forms = [
+        read_settings("merger", source, stated).form  # type: ignore[union-attr]
+        for source, stated in (("ties", {}), ("ties", {"form": "truncated"}), ("direct", {}))
+    ]
+    assert forms == ["dense", "truncated", ""]
+    for source, form in (("ties", "small"), ("direct", "dense")):
+        with pytest.raises(ValueError, match="form"):
+            read_settings("merger", source, {"form": form})

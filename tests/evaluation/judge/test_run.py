@@ -15,6 +15,7 @@ from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 from lorarar.evaluation.judge.run import Judged, judge_by_name, report_run, reread, run_judge
+from lorarar.storage.locations import EMBEDDED
 from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile
 from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise
 
@@ -143,6 +144,15 @@ def test_one_image_of_a_style_suffices_for_a_perfect_judge(photos: int, tmp_path
     assert "the sensitivity for style rests on" in result.describe()
     cases = json.loads((tmp_path / "run" / "calibration.json").read_text())
     assert sum(case["easy"] for case in cases if case["axis"] == "style") >= 6
+
+
+@pytest.mark.parametrize("cases", [8, 16])  # the tutorial's and the README's
+def test_a_perfect_judge_passes_the_calibration_of_the_embedded_world(cases: int, tmp_path: Path) -> None:
+    for name in ("test_content_00+test_style_00", "test_content_01+test_style_03"):
+        save_noise(tmp_path / "images" / "direct" / name / "0.png", cases, (32, 32))
+    plan_run(tmp_path / "run", tmp_path / "images", EMBEDDED / "concepts.yaml", layout=LAYOUT, cases=cases)
+    result = judge_by_name(tmp_path / "run", read_setup(tmp_path / "run"), "mock:truth", calibrate_only=True)
+    assert result.code(calibrate_only=True) == 0
 
 
 def test_a_calibration_that_nobody_can_pass_is_refused_before_the_calls(tmp_path: Path) -> None:

@@ -24,7 +24,14 @@ def test_files_hold_what_was_measured(measurement: Measurement, tmp_path: Path) 
     for row, image in zip(rows, measurement.images, strict=True):
         assert float(row["content_cosine"]) == image.values["content_cosine"]
         assert [int(row[name]) for name in FLAGS] == [image.flags[name] for name in FLAGS]
+    encoders = measurement.describe_encoders()
+    assert encoders.startswith(f"content, gram: tower ({load_encoder('tower').sha256[:8]}); style: pixels (")
+    assert {row["encoders"] for row in rows} == {encoders}
+    assert encoders in summary
+    assert (data["cut_prompts"], data["notes"], data["unlike"]["tower"]["images"]["of"]) == (0, [], 72)
     text = (tmp_path / "new" / "metrics.md").read_text()
+    assert f"Encoders: {encoders}." in text
+    assert "rank score, 1 is best" in text
     right = measurement.groups[0].methods[2].scores["harmonic"]
     assert right is not None
     assert f"{right.mean:.3f} [{right.low:.3f}, {right.high:.3f}]" in text

@@ -81,6 +81,13 @@ def test_names_are_text_only() -> None:
     assert set(names) <= set(texts)
 
 
+def test_the_encoders_stand_below_the_panels() -> None:
+    figure = plot_group(group_of(ALL, "ab"), "content: tower (0123abcd)")
+    figure.draw_without_rendering()
+    assert figure.get_supxlabel() == "content: tower (0123abcd)"
+    assert "tower (0123abcd)" in plot_svg(group_of(ALL, "ab"), "content: tower (0123abcd)")
+
+
 def test_matplotlib_is_loaded_for_pictures_only_and_pyplot_never() -> None:
     code = (
         "import sys, lorarar.evaluation.metrics.run; print('matplotlib' in sys.modules);"

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from lorarar.datasets.manifest import write_manifest
+from lorarar.datasets.records import Item
 from lorarar.datasets.references import References
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoding import Encoders
@@ -96,3 +97,18 @@ def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> Non
 def test_content_classes_are_read(toy_folder: Path, references: References) -> None:
     classes = read_content_classes(toy_folder / "references" / "references.yaml", references)
     assert list(classes.values()) == [ContentClass("cat", "animals"), ContentClass("fish"), ContentClass("house")]
+
+
+def test_prompts_that_the_text_encoder_cuts_are_counted_and_told(
+    toy_folder: Path, references: References, items: list[Item], clip: Path
+) -> None:
+    pixels, text = load_encoder("pixels"), load_encoder("clip", path=clip, device="cpu")
+    prompts = ["a red cat in ink style", "a red cat in ink style " * 3, "a red cat in ink style " * 3]
+    chosen = [replace(item, prompt=prompt) for item, prompt in zip(items, prompts, strict=False)]
+    encoders = Encoders(pixels, pixels, pixels, text)
+    told = "1 prompt is longer than the 8 tokens that the text encoder 'clip' reads"
+    with pytest.warns(UserWarning, match=told):
+        measurement = measure_metrics(chosen, references, toy_folder / "images", encoders)
+    assert measurement.cut_prompts == 1  # two images share it
+    assert told in measurement.describe()
+    measure_metrics(chosen[:1], references, toy_folder / "images", encoders)  # no warning

@@ -141,3 +141,30 @@ def test_parts_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "bad.safetensors")
     with pytest.raises(FormatError, match=r"bad.safetensors.*down_blocks\.1.*ranks must agree"):
         inspect(tmp_path / "bad.safetensors")
+
+
+def test_the_source_of_alpha_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "adapter_model.safetensors"
+    save_file(pair(K, 640, 768, 4, 2.0), path)
+    report = inspect(path)
+    assert (report.alphas, report.alpha_sources) == ({"2": 1}, {"the tensors": 1})
+    assert "alpha       2, from the tensors" in report.text()
+    names = "base_model.model.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    factors = {f"{names}.lora_A.weight": torch.ones(2, 768), f"{names}.lora_B.weight": torch.ones(640, 2)}
+    save_file(factors, path, metadata={"lora_adapter_metadata": json.dumps({"r": 2, "lora_alpha": 6})})
+    assert "alpha       6, from the header" in inspect(path).text()
+    save_file(factors, path)
+    assert "alpha       none" in inspect(path).text()
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 2, "lora_alpha": 8}))
+    assert "alpha       8, from adapter_config.json" in inspect(path).text()
+
+
+def test_no_escape_sequence_of_the_file_reaches_the_terminal(tmp_path: Path) -> None:
+    escape = "\x1b[2J\x07\u202ewarning\nwarning: none"
+    key = f"unet.mid_block.{escape}.to_q"
+    tensors = {f"{key}.lora_A.weight": torch.ones(1, 4), f"{key}.lora_B.weight": torch.ones(4, 1)}
+    save_file(tensors, tmp_path / "x", metadata={"modelspec.trigger_phrase": escape, "lorarar.method": escape})
+    for text in (inspect(tmp_path / "x").text(), inspect(tmp_path / "x", tmp_path / "x").text()):
+        assert all(letter.isprintable() or letter == "\n" for letter in text)
+        assert "warning: none" not in text.splitlines()
+    assert "\\x1b[2J" in inspect(tmp_path / "x").text()

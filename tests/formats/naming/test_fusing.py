@@ -80,9 +80,7 @@ def test_a_fused_file_comes_back_in_its_own_keys(tmp_path: Path) -> None:
     assert all(torch.equal(back[key], tensor) for key, tensor in tensors.items())
 
 
-def test_projections_of_equal_scale_with_factors_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_projections_of_equal_scale_with_factors_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shrink_transformers(monkeypatch, 8)
     layers = {
         f"transformer_blocks.0.attn.{name}": LowRank(torch.randn(8, 2), torch.randn(2, 8), 0.5)

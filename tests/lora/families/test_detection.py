@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
-from lorarar.lora.families.detection import check_same_family, detect_family, find_families
+from lorarar.lora.families.detection import check_same_family, detect_family, find_families, lookalike
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
@@ -140,3 +141,41 @@ def test_families_must_agree() -> None:
     check_same_family([lora("sdxl", "a"), lora("", "b"), lora("sdxl", "c")])
     with pytest.raises(ValueError, match=r"a \(Stable Diffusion XL\), b \(FLUX.1\): merge LoRAs for one base"):
         check_same_family([lora("sdxl", "a"), lora("flux", "b")])
+
+
+def part(*paths: str, width: int = 2, **header: str) -> LoRA:
+    layers = {path: LowRank(torch.ones(width, 1), torch.ones(1, width)) for path in paths}
+    return LoRA(layers, header, name=paths[0].partition(".")[0])
+
+
+def test_loras_without_a_common_layer_are_refused_or_told() -> None:
+    unknown, language = part("blocks.0.attn1.to_q"), part("model.layers.0.self_attn.q_proj")
+    known = replace(part("mid_block.attentions.0.transformer_blocks.0.attn1.to_q", width=1280), family="sdxl")
+    text = part("text_encoder.text_model.encoder.layers.0.self_attn.q_proj", width=768)
+    for pair in ((unknown, language), (known, language)):
+        with pytest.raises(
+            ValueError, match="found no layer in common in .* and model, .*base model that is not known"
+        ):
+            check_same_family(pair)
+    for pair in ((unknown, text), (known, text), (known, replace(text, family="sdxl"))):
+        (note,) = check_same_family(pair)
+        assert "have no layer in common: each is carried as it is; check that both are for one base" in note
+    bridge = part("blocks.0.attn1.to_q", "blocks.1.attn1.to_q")
+    assert check_same_family([unknown, part("blocks.1.attn1.to_q"), bridge]) == []
+    assert check_same_family([unknown]) == []
+
+
+def test_models_that_only_the_header_knows_are_kept_apart() -> None:
+    path = "transformer_blocks.0.attn.to_q"
+    video = part(path, width=3072, ss_base_model_version="hunyuan_video")
+    assert check_same_family([video, video]) == []
+    with pytest.raises(ValueError, match=r"\(HunyuanVideo\), .*Qwen-Image\): merge LoRAs for one base model"):
+        check_same_family([video, replace(part(path, width=3072), family="qwen-image")])
+
+
+def test_files_that_cover_the_blocks_of_another_model() -> None:
+    blocks = [f"transformer_blocks.{i}.attn.to_q" for i in range(20)]
+    assert lookalike(blocks) == "HunyuanVideo"
+    assert lookalike([*blocks, *(f"single_transformer_blocks.{i}.attn.to_q" for i in range(40))]) == "HunyuanVideo"
+    assert lookalike(blocks[:5]) == "FLUX.2 klein"
+    assert lookalike(blocks[:4]) == lookalike(blocks[1:5]) == lookalike([]) == ""

@@ -117,8 +117,8 @@ class _Work:
                 self.outcome.stopped = f"{MAX_FAILURES_IN_A_ROW} failures in a row, the last: {reply.failure}"
             elif self.cut_in_a_row >= MAX_CUT_IN_A_ROW:
                 self.outcome.stopped = (
-                    f"{MAX_CUT_IN_A_ROW} replies in a row were cut off before an answer: plan another run, and give the "
-                    "model more tokens or less effort (?max_tokens=NUMBER&effort=low after the server's URL)"
+                    f"{MAX_CUT_IN_A_ROW} replies in a row were cut off before an answer: plan another run, and give "
+                    "the model more tokens or less effort (?max_tokens=NUMBER&effort=low after the server's URL)"
                 )
             if self.advance is not None:
                 self.advance(note=f"{self.outcome.failed} failed" if self.outcome.failed else None)

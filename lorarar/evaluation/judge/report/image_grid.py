@@ -118,17 +118,8 @@ def build_image_grid(
         listed.append(writer.describe(image, tile, asked))
         cells[item.content, item.style][item.method].append(tile)
     methods = tuple(sorted({image.item.method for image in images}))
-    of_pairs = {pair: [tile for tiles in row.values() for tile in tiles] for pair, row in cells.items()}
-    rows = tuple(
-        PairRow(
-            *pair,
-            _share(of_pairs[pair]),
-            tuple(sorted({q[1] for tile in of_pairs[pair] for q in listed[tile.number]["questions"]})),
-            tuple(tuple(cells[pair][method]) for method in methods),
-        )
-        for pair in sorted(cells)
-    )
-    tiles = [tile for tiles in of_pairs.values() for tile in tiles]
+    rows = tuple(_row(pair, [cells[pair][method] for method in methods], listed) for pair in sorted(cells))
+    tiles = [tile for row in rows for cell in row.cells for tile in cell]
     return ImageGrid(
         methods,
         references,
@@ -148,6 +139,12 @@ def _by_seed(images: Sequence[ImageScore]) -> Iterator[ImageScore]:
         series[image.item.content, image.item.style, image.item.method].append(image)
     for column in zip_longest(*(series[key] for key in sorted(series))):
         yield from (image for image in column if image is not None)
+
+
+def _row(pair: tuple[str, str], cells: Sequence[Sequence[Tile]], listed: Sequence[Mapping[str, Any]]) -> PairRow:
+    tiles = [tile for cell in cells for tile in cell]
+    references = {question[1] for tile in tiles for question in listed[tile.number]["questions"]}
+    return PairRow(*pair, _share(tiles), tuple(sorted(references)), tuple(map(tuple, cells)))
 
 
 def _kinds(image: ImageScore, turned: bool) -> Iterator[str]:

@@ -29,7 +29,7 @@ from lorarar.evaluation.judge.report.thumbnails import Thumbnails, fitting_side
 from lorarar.evaluation.judge.report.trust import LIMITATIONS, agreement_table, calibration_tables, tournament_tables
 from lorarar.evaluation.judge.trust.agreement import Agreement, Ratings, compare_raters, judge_ratings
 from lorarar.evaluation.judge.trust.calibration import CalibrationCase
-from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
+from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits, evaluate_gate
 from lorarar.evaluation.report.metrics_section import read_metrics_section
 from lorarar.evaluation.report.pages import render_page
 from lorarar.evaluation.report.tables import ReportTable
@@ -114,21 +114,20 @@ def _evaluate(evidence: Evidence, questions: Sequence[Question]) -> Findings:
 def _page(run: Path, evidence: Evidence, findings: Findings, questions: Sequence[Question]) -> str:
     cases = sorted(evidence.cases, key=lambda case: case.id)
     gate, results = findings.gate, findings.results
-    judged = {(axis, getattr(item, axis)) for item in evidence.items for axis in AXES}
-    concepts = [evidence.concepts[key] for key in sorted(judged) if key in evidence.concepts]
     answers = [*(evidence.verdicts.get(q.id) or Verdict(q.id, "not_run") for q in questions)]
     answers += [evidence.case_verdicts.get(case.id) or Verdict(case.id, "not_run") for case in cases]
-    asked = sorted(evidence.replies.items())
+    replies = [reply for _, reply in sorted(evidence.replies.items())]
     values: dict[str, object] = {
         "facts": run_facts(
             len(evidence.items),
             evidence.rubric.key,
             evidence.backend_identity,
             lorarar_version(),
-            [reply for _, reply in asked],
+            replies,
         ),
         "gate": gate,
         "trust": describe_trust(gate) if gate else "",
+        "limits": describe_limits(cases) if gate else [],
         "reasons": group_reasons(answers),
         "asked": len(answers),
         "downloads": [(name, _data_uri(run / name)) for name in (CSV, LATEX) if results],
@@ -142,12 +141,17 @@ def _page(run: Path, evidence: Evidence, findings: Findings, questions: Sequence
         "metrics": read_metrics_section(run, evidence.items),
         "settings": ReportTable(("setting", "value"), _settings(evidence.backend_identity)),
         "questions": [(axis, evidence.rubric.texts[axis]) for axis in AXES],
-        "references": ReportTable(
-            ("name", "axis", "phrase", "images"), [(c.name, c.axis, c.phrase, str(len(c.images))) for c in concepts]
-        ),
+        "references": _references(evidence),
         "limitations": LIMITATIONS,
     }
     return render_page("report.html.jinja", "lorarar.evaluation.judge.report", script="report.js", **values)
+
+
+def _references(evidence: Evidence) -> ReportTable:
+    judged = {(axis, getattr(item, axis)) for item in evidence.items for axis in AXES}
+    concepts = [evidence.concepts[key] for key in sorted(judged) if key in evidence.concepts]
+    rows = [(c.name, c.axis, c.phrase, str(len(c.images))) for c in concepts]
+    return ReportTable(("name", "axis", "phrase", "images"), rows)
 
 
 def _grid(evidence: Evidence, images: Sequence[ImageScore], questions: Sequence[Question]) -> ImageGrid:

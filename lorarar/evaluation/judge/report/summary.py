@@ -19,7 +19,7 @@ from lorarar.evaluation.report.tables import ReportTable, show_estimate, show_nu
 from lorarar.evaluation.statistics.proportions import Rate
 
 SHOWN = {"mars2": "right on both axes", "content": "content", "style": "style"}
-_NAMES = ("model", "served", "url", "revision", "dtype", "device")  # of a judge, in this order
+_NAMES = ("name", "backend", "model", "served", "url", "revision", "dtype", "device")  # of a judge, in this order
 _HASH_LENGTH = 19  # of "sha256:" and a hash
 
 
@@ -46,7 +46,7 @@ def summarise_results(results: Results) -> Summary:
     plotted = {m.method: {title: m.scores[metric].estimate for metric, title in SHOWN.items()} for m in methods}
     return Summary(
         _conclude(group, methods),
-        ReportTable(("method", *SHOWN.values(), "against the best"), rows, note, tied),
+        ReportTable(("method", "both axes", *AXES, "against the best"), rows, note, tied),
         plot_intervals("Share of images", plotted, limits=(0.0, 1.0)),
     )
 

@@ -47,12 +47,9 @@ class ScoreSections:
     """The content of the sections.
 
     Attributes:
-        questions: The number of questions, of which `undecided` are undecided.
         skipped: Prompt types that are left out, with the reasons.
     """
 
-    questions: int
-    undecided: int
     counts: ReportTable
     groups: tuple[GroupTables, ...]
     skipped: Mapping[str, str]
@@ -63,8 +60,6 @@ class ScoreSections:
 def score_sections(results: Results) -> ScoreSections:
     """Lay out results as tables."""
     return ScoreSections(
-        questions=results.counts.total,
-        undecided=results.counts.undecided,
         counts=_completeness(results),
         groups=tuple(_group(group) for group in results.groups),
         skipped=results.skipped,

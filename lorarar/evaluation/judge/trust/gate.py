@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lorarar.datasets import AXES, Axis
@@ -42,7 +42,7 @@ class AxisGate:
     false_accepts: Rate
     auc: float
     undecided: tuple[int, int, int]
-    easy: Rate = Rate(0, 0)
+    easy: Rate = field(default_factory=lambda: Rate(0, 0))
     rests_on_easy: bool = False
 
 

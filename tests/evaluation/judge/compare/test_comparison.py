@@ -9,7 +9,7 @@ import pytest
 from lorarar.datasets.records import Item
 from lorarar.evaluation.judge.compare.comparison import MethodComparison, compare_methods, tied_methods
 from lorarar.evaluation.judge.compare.grid import lay_out
-from lorarar.evaluation.judge.read.scores import score_images
+from lorarar.evaluation.judge.read.scores import IMAGE_METRICS, score_images
 from tests.evaluation.judge.synthetic import answer, make_items, make_questions
 
 ITEMS = make_items(["a", "b"], 5, 5, 2)
@@ -39,6 +39,21 @@ def test_a_gain_on_two_contents_of_five_says_little_about_others() -> None:
     assert result.difference.low < 0 < result.difference.high
     assert not result.differs
     assert tied_methods({"a": 1.0, "b": 0.6}, [result]) == ("a", "b")
+
+
+def test_a_gain_at_one_seed_of_two_says_little_about_other_seeds() -> None:
+    questions = make_questions(ITEMS, {"content": 1, "style": 1})
+    good = {item.id for item in ITEMS if item.method == "a" or item.seed}
+    verdicts = answer(questions, lambda q: q.item in good)
+    grid = lay_out(score_images(ITEMS, questions, verdicts))
+    result = compare_methods(grid, "content")[0]
+    assert result.difference.mean == pytest.approx(0.5)
+    assert result.p_holm < 0.001
+    assert result.difference.low < 0 < result.difference.high
+    assert not result.differs
+    estimate = grid.estimate(grid.values("b", IMAGE_METRICS["content"]), shares=True)
+    assert estimate is not None
+    assert 0 <= estimate.low < 0.1 < 0.9 < estimate.high <= 1
 
 
 def test_four_pairs_are_too_few_for_the_test() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def test_the_sheet_does_not_tell_the_method(tmp_path: Path, items: list[Item]) -
     page = (tmp_path / "sheet/index.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;cat&lt;/b&gt;" in page
     assert page.count("<section") == 6
+    assert page.count("<script>") == 1
+    assert "script-src &#39;sha256-" in page
+    assert page.count('data-label="1"') == page.count("<fieldset") == 2 * 6
+    assert len(re.findall(r'data-sheet="[0-9a-f]{64}"', page)) == 1
 
 
 def test_the_key_leads_back(tmp_path: Path, items: list[Item]) -> None:

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
-from lorarar.evaluation.metrics.encoders.protocols import MapEncoder, TextEncoder
+from lorarar.evaluation.metrics.encoders.protocols import LimitedTextEncoder, MapEncoder, MovableEncoder, TextEncoder
 from lorarar.evaluation.metrics.encoders.transformers import weights_hash
 from lorarar.storage.locations import EMBEDDED_JUDGE
 from tests.evaluation.metrics.encoders.samples import SQUARES, is_near, noise
@@ -52,6 +52,9 @@ def test_clip_gives_what_its_model_gives(clip: Path) -> None:
     assert isinstance(encoder, TextEncoder)
     assert is_near(encoder.encode_texts(texts), expected)
     assert not isinstance(encoder, MapEncoder)
+    assert isinstance(encoder, LimitedTextEncoder)
+    assert encoder.longest_text == 8
+    assert encoder.are_cut([*texts, "red red red red red red"]) == [False, False, True, False]
     with pytest.raises(ValueError, match="expected texts"):
         encoder.encode_texts([])
 
@@ -90,3 +93,14 @@ def test_pickled_weights_are_refused(dinov2: Path, tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / f"model-{number}.safetensors").write_bytes(bytes([number]))
     assert weights_hash(tmp_path) != weights_hash(dinov2)
+
+
+@pytest.mark.parametrize("name", ["dinov2", "clip"])
+def test_an_encoder_computes_on_its_device(name: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(name)
+    encoder = load_encoder(name, path=path, device="cpu")
+    assert isinstance(encoder, MovableEncoder)
+    moved = encoder.to("meta")  # has no numbers: the model and the inputs are there, or torch refuses
+    assert next(moved.model.parameters()).device.type == "meta"  # type: ignore[attr-defined]
+    inputs = [batch for _, batch in moved.canvas.batches(SQUARES)]  # type: ignore[attr-defined]
+    assert {batch.device.type for batch in inputs} == {"meta"}

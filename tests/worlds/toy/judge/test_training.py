@@ -212,7 +212,7 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
     (tmp_path / "base").mkdir()
     build_autoencoder().save_pretrained(tmp_path / "base" / "vae")
     config = load_config(TinyJudgeConfig, CONFIG)
-    assert (config.output, config.base) == (Path("lorarar/evaluation/judge/embedded"), Path("data/embedded/base"))
+    assert (config.output, config.base) == (Path("runs/judge_tiny/judge"), Path("data/embedded/base"))
     small = replace(
         config,
         output=tmp_path / "judge",

@@ -98,7 +98,8 @@ def find_capabilities(
         request = _reduce(request, trial.message.lower())
     if trial.status in _KEY_REFUSED:
         raise ValueError(
-            f"expected a server that accepts the key, found {trial.message}: set LORARAR_API_KEY to a key of this server"
+            f"expected a server that accepts the key, found {trial.message}: set LORARAR_API_KEY to a key of "
+            "this server"
         )
     if trial.status in (0, 408, 429) or trial.status >= 500:
         raise ConnectionError(
@@ -120,8 +121,8 @@ def _lengthen(request: Capabilities, *, given: bool) -> Capabilities:
     longer = [tokens for tokens in _LONGER if tokens > request.max_tokens]
     if given or not longer:
         raise ValueError(
-            f"expected a reply to a short question within {request.max_tokens} tokens, found one that is cut off there: "
-            "the model may think at length; add ?max_tokens=NUMBER or ?effort=low to the server's URL"
+            f"expected a reply to a short question within {request.max_tokens} tokens, found one that is cut off there"
+            ": the model may think at length; add ?max_tokens=NUMBER or ?effort=low to the server's URL"
         )
     return replace(request, max_tokens=longer[0])
 

@@ -21,7 +21,12 @@ from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, Requ
 from PIL import Image
 
 from lorarar.datasets import ImageError
-from lorarar.evaluation.judge.ask.backends.capabilities import Capabilities, ServerTrial, find_capabilities, read_settings
+from lorarar.evaluation.judge.ask.backends.capabilities import (
+    Capabilities,
+    ServerTrial,
+    find_capabilities,
+    read_settings,
+)
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
 from lorarar.evaluation.judge.ask.backends.redaction import Redactor

@@ -164,7 +164,9 @@ def test_output_that_is_no_number_is_a_failure(checkpoints: dict[str, Path], pic
 )
 def test_what_needs_torchvision_says_so(model, processor: str, image_processor: str, tmp_path: Path) -> None:
     folder = families.save_without_processor(model(), processor, image_processor, tmp_path)
-    with pytest.raises(MissingPackage, match="the package torchvision for the processor of .*pip install torchvision.*openai back end"):
+    with pytest.raises(
+        MissingPackage, match="the package torchvision for the processor of .*pip install torchvision.*openai back end"
+    ):
         TransformersBackend(str(folder))
 
 
