@@ -1,8 +1,8 @@
 """Progress: one live bar on stderr for the stages of the work, and single lines about it.
 
 On a terminal the stages are lines of one bar, of which inner ones vanish when they end. Elsewhere, as in a log file or
-a notebook, a stage that lasts prints a line when this is clear, one each half minute, and one when it ends. Tests and CI see nothing. The
-variable LORARAR_PROGRESS overrides this choice: `bar`, `lines` or `off`.
+a notebook, a stage that lasts prints a line when this is clear, one each half minute, and one when it ends. Tests and
+CI see nothing. The variable LORARAR_PROGRESS overrides this choice: `bar`, `lines` or `off`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+from lorarar.storage.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,7 +176,7 @@ def say(line: str) -> None:
         line: The line.
     """
     if os.environ.get("LORARAR_PROGRESS") != "off" and os.environ.get("LOCAL_RANK", "0") == "0":
-        print(line, file=sys.stderr, flush=True)
+        print("\n".join(map(printable, line.splitlines())), file=sys.stderr, flush=True)
 
 
 @cache

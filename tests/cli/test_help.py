@@ -59,7 +59,11 @@ def test_there_are_commands_with_options() -> None:
 
 def test_defaults_are_shown_as_they_are_typed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     joined = " ".join(page(("generate",), capsys, monkeypatch, 200).split())
-    for text in ("as in 0,1,2. Default: 0.", "Sampling steps. Default: 50.", "--lora FILE LoRA file; repeatable."):
+    for text in (
+        "as in 0,1,2. Default: 0.",
+        "Sampling steps. Default: 50.",
+        "--lora FILE LoRA file or hub id; repeatable.",
+    ):
         assert text in joined
     assert "Replace existing files. Default" not in " ".join(page(("merge",), capsys, monkeypatch).split())
 

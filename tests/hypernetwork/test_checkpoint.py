@@ -51,7 +51,10 @@ def test_files_that_are_not_mergers(tmp_path: Path) -> None:
     path, weights = tmp_path / "x.safetensors", {"values": torch.zeros(2, 2)}
     headers = {
         "is not a learned merger: expected 'lorarar_merger' in its header, found 1 tensors, first .*'values'": {},
-        "expected a kind of learned merger among constant, .*, found 'magic': update lorarar": {"kind": "magic", "config": {}},
+        "expected a kind of learned merger among constant, .*, found 'magic': update lorarar": {
+            "kind": "magic",
+            "config": {},
+        },
         "unexpected keyword argument 'temperature'": {"kind": "paper", "config": {"temperature": 1}},
         "Missing key": {"kind": "paper", "config": {"widths": [6]}},
         "cannot be read as a learned merger: 'kind'": {"config": {}},

@@ -51,10 +51,17 @@ class Judged:
         """
         if self.outcome is not None and self.outcome.stopped == "budget":
             return BUDGET
+        if self._calibration_incomplete:
+            return INCOMPLETE
         if self.gate is not None and not self.gate.passed and not uncalibrated:
             return GATE_FAILED
         verdicts = self.case_verdicts if calibrate_only else self.verdicts
         return COMPLETE if all(verdict.state == "ok" for verdict in verdicts.values()) else INCOMPLETE
+
+    @property
+    def _calibration_incomplete(self) -> bool:
+        stopped = self.outcome is not None and bool(self.outcome.stopped)
+        return stopped and self.gate is not None and not self.gate.passed
 
     def describe(self) -> str:
         """Describe the run in a few lines."""
@@ -68,7 +75,9 @@ class Judged:
             if self.outcome.stopped:
                 lines.append(f"stopped: {self.outcome.stopped}")
         lines += _describe_undecided([*self.verdicts.values(), *self.case_verdicts.values()])
-        if self.gate is not None:
+        if self._calibration_incomplete:
+            lines.append("calibration: incomplete, so nothing is known about the judge yet")
+        elif self.gate is not None:
             failed = "FAILED, so its scores would mean little: take another model, or another rubric"
             lines.append("calibration: " + ("passed" if self.gate.passed else failed))
             lines += [f"  {reason}" for reason in [*self.gate.reasons, *describe_limits(self.planned.cases)]]

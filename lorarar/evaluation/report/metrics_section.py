@@ -102,7 +102,10 @@ def _tables(group: Mapping[str, Any], definitions: _Definitions) -> tuple[Report
         ranks.append((method["method"], *map(show_number, overall)))
         flags.append((method["method"], *(show_rate(Rate(**method["flags"][name])) for name in FLAGS)))
     explained = "; ".join(f"{name}: {text}" for name, text in FLAGS.items())
-    ranking = "Rank scores: ranks within each pair, averaged over pairs, classes, categories; 1 is the best method, 0 the worst."
+    ranking = (
+        "Rank scores: ranks within each pair, averaged over pairs, classes, categories; 1 is the best method, 0 the "
+        "worst."
+    )
     return (
         ReportTable(header, scores, f"95 % intervals, over contents, styles and seeds, cover {group['covers']}."),
         ReportTable(header, ranks, ranking),

@@ -107,6 +107,8 @@ def test_the_budget_covers_the_calibration(run: Path) -> None:
     spy = Spy(truth(run))
     first = judged(run, spy, budget=10)
     assert (len(spy.items), first.code()) == (10, 5)
+    assert "calibration: incomplete" in first.describe()
+    assert "FAILED" not in first.describe()
     total = len(first.planned.calibration.questions) + 64
     codes = []
     while len(codes) < 50 and (not codes or codes[-1] != 0):
@@ -181,6 +183,17 @@ def test_a_plan_names_the_back_end_of_its_estimate(run: Path) -> None:
     )
     judge_by_name(run, setup, "mock:truth", labels=run.parent / "labels.jsonl")
     assert "tokens are those of the back end mock:truth." in plan()
+
+
+def test_a_server_that_dies_in_the_calibration_leaves_it_incomplete(run: Path) -> None:
+    cases = plan_all(run, read_setup(run), {}).cases
+    change = {case.id: Reply(failure="no response") for case in cases[8:]}
+    result = judged(run, Spy(truth(run), change))
+    assert result.outcome is not None
+    assert result.outcome.stopped.startswith("16 failures in a row")
+    assert result.code() == 3
+    assert "calibration: incomplete" in result.describe()
+    assert judged(run, truth(run)).code() == 0
 
 
 def test_undecided_questions_make_it_incomplete(run: Path) -> None:

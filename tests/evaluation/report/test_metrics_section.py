@@ -71,6 +71,10 @@ def test_there_is_no_section_without_metrics_and_a_warning_with_those_of_other_i
     assert "about other images than the judged ones" in text
     assert "<table" not in text
     assert "<table" in section(folder / "old", list(reversed(measured.items)))
+    data = json.loads((folder / "old" / "metrics.json").read_text())
+    del data["notes"]  # an earlier version, whose rank scores had another name
+    (folder / "old" / "metrics.json").write_text(json.dumps(data))
+    assert "of an earlier version: run `lorarar metrics` again" in section(folder / "old", measured.items)
 
 
 def test_refused_images_and_hostile_names_are_shown_as_they_are(measured: Measurement, folder: Path) -> None:
