@@ -138,7 +138,7 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
         combine(both, MergeRequest(merger="ziplora"))
     with pytest.raises(ValueError, match="for ziplora, ziplora_pytorch, cat, text_guided alone, found one for ties"):
         combine(both, MergeRequest(merger="ties"), optimiser)
-    with pytest.raises(ValueError, match="expected two LoRAs, content and style, found 3"):
+    with pytest.raises(ValueError, match="expected two LoRAs for ziplora, a content and a style, found 3"):
         combine([*both, both[0]], MergeRequest(merger="ziplora"), optimiser)
 
 

@@ -88,7 +88,7 @@ def test_what_rows_name_is_checked_before_anything_runs(config: QualityConfig, t
         "learned: expected an option of the merger",
         "found 'hiden': did you mean 'hidden'",
         "found 'validation/jiont'",
-        f"without LoRAs: expected a LoRA NAME.safetensors for each of 40 concepts in {tmp_path}",
+        f"without LoRAs: expected a LoRA NAME.safetensors for each of 96 concepts in {tmp_path}",
         "file: ",
     ):
         assert part in str(error.value)
