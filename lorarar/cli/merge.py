@@ -158,7 +158,7 @@ def _merge(
     Example: lorarar merge content.safetensors style.safetensors -o merged.safetensors --weights 1,0.8
     """
     from lorarar.cli.errors import with_flags
-    from lorarar.mergers import FileMerge, MergeRequest, PairInputs, describe_merge, describe_plan, plan_merge
+    from lorarar.mergers import FileMerge, MergeRequest, PairInputs, describe_merge, describe_merge_plan, plan_merge
     from lorarar.workflows import merge_to_file
 
     at_most_one(merger=merger, network=network)
@@ -192,7 +192,7 @@ def _merge(
     job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
     if dry_run:
         plan = plan_merge(job)
-        print(json.dumps(plan, indent=1) if json_ else with_flags(describe_plan(plan), context.command))
+        print(json.dumps(plan, indent=1) if json_ else with_flags(describe_merge_plan(plan), context.command))
         return
     summary = merge_to_file(job)
     print(json.dumps(summary, indent=1) if json_ else with_flags(describe_merge(summary), context.command))

@@ -146,7 +146,7 @@ def _scaled(
     layers = _stored(keys, rows, file.tensors, file.header, in_header)
     if in_header:
         return layers, "the header", []
-    beside = peft.read_config(path) if peft.is_adapter(path, keys.values()) else {}
+    beside = peft.read_adapter_config(path) if peft.is_adapter(path, keys.values()) else {}
     if not beside:
         return layers, "", []
     misfit = peft.misfit(beside, layers)

@@ -13,7 +13,7 @@ from .objective import similarity as similarity
 from .objective import terms_of as terms_of
 from .objective import weighted_total as weighted_total
 from .plan import MergePlan as MergePlan
-from .plan import describe_plan as describe_plan
+from .plan import describe_merge_plan as describe_merge_plan
 from .plan import plan_merge as plan_merge
 from .report import MergeSummary as MergeSummary
 from .report import describe_merge as describe_merge

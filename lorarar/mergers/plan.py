@@ -140,7 +140,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
     }
 
 
-def describe_plan(plan: MergePlan) -> str:
+def describe_merge_plan(plan: MergePlan) -> str:
     """Return a plan as text."""
     layers, output = plan["layers"], plan["output"]
     counts = [

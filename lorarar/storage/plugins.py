@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "lorarar.plugins"
-HEADER_KEY = "lorarar.plugins"  # in the header of a file that a plugin had a part in: {name: SHA-256}
+PLUGINS_KEY = "lorarar.plugins"  # in the header of a file that a plugin had a part in: {name: SHA-256}
 EXPORTS = ("MERGERS", "NETWORKS", "TERMS", "METRICS", "ENCODERS", "BACKENDS", "DIALECTS")
 
 
@@ -134,7 +134,7 @@ def scoped_plugins() -> Iterator[None]:
 def plugins_in(header: Mapping[str, str]) -> dict[str, str]:
     """Return the plugins that a file's header names, each with its SHA-256."""
     try:
-        named = json.loads(header.get(HEADER_KEY, "{}"))
+        named = json.loads(header.get(PLUGINS_KEY, "{}"))
     except ValueError:
         return {}
     return named if isinstance(named, dict) else {}
@@ -143,7 +143,7 @@ def plugins_in(header: Mapping[str, str]) -> dict[str, str]:
 def with_plugins(header: Mapping[str, str], plugins: Mapping[str, str]) -> dict[str, str]:
     """Return a file's header that names plugins too, each with its SHA-256."""
     named = {**plugins_in(header), **plugins}
-    return {**header, HEADER_KEY: json.dumps(named, sort_keys=True)} if named else dict(header)
+    return {**header, PLUGINS_KEY: json.dumps(named, sort_keys=True)} if named else dict(header)
 
 
 def _load_entry(entry: EntryPoint) -> None:

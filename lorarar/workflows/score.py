@@ -12,7 +12,7 @@ from lorarar.evaluation.metrics import MetricsConfig, run_metrics
 
 
 @dataclass(frozen=True)
-class ScoredImages:
+class ScoreRun:
     """Result of `run_score`.
 
     Attributes:
@@ -45,7 +45,7 @@ def run_score(
     concurrency: int | None = None,
     budget: int | None = None,
     uncalibrated: bool = False,
-) -> ScoredImages:
+) -> ScoreRun:
     """Plan, measure, judge and report images in one folder; the same call goes on where an earlier one stopped.
 
     The metrics come first: they take seconds, and a mistake in the inputs ends the run before a judge is paid.
@@ -92,4 +92,4 @@ def run_score(
         uncalibrated=uncalibrated,
     )
     page = report_run(output, setup).page
-    return ScoredImages("\n".join([*lines, judged.describe()]), page, judged.code(uncalibrated=uncalibrated))
+    return ScoreRun("\n".join([*lines, judged.describe()]), page, judged.code(uncalibrated=uncalibrated))

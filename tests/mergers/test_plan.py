@@ -13,7 +13,7 @@ from lorarar.formats.writing import save
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.files import merge_files
-from lorarar.mergers.plan import describe_plan, plan_merge
+from lorarar.mergers.plan import describe_merge_plan, plan_merge
 from lorarar.mergers.request import FileMerge, MergeRequest, PairInputs
 from lorarar.storage.atomic import FormatError
 from tests import ROOT
@@ -82,7 +82,7 @@ def test_a_share_of_the_norm_bounds_the_size(files: Files, tmp_path: Path) -> No
     job = FileMerge(files, tmp_path / "out.safetensors", MergeRequest("direct", energy=0.5), "kohya")
     plan = plan_merge(job)
     assert not plan["output"]["exact"]
-    assert f"at most {plan['output']['bytes'] / 1e6:.2f} MB" in describe_plan(plan)
+    assert f"at most {plan['output']['bytes'] / 1e6:.2f} MB" in describe_merge_plan(plan)
     merge_files(job)
     assert job.output.stat().st_size - plan["output"]["bytes"] < _HEADER
 
@@ -103,7 +103,7 @@ def test_fused_layers_are_counted_as_they_are_written(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_said_in_words(files: Files, tmp_path: Path) -> None:
-    text = describe_plan(plan_merge(FileMerge(files, tmp_path / "out.safetensors", format="kohya")))
+    text = describe_merge_plan(plan_merge(FileMerge(files, tmp_path / "out.safetensors", format="kohya")))
     assert "content: cat.safetensors" in text
     assert "summed the LoRAs (direct): no network was given, and none is shipped for them" in text
     assert "layers: 8 merged by fixed rules, 2 from one input alone" in text

@@ -43,7 +43,7 @@ def is_adapter(path: Path, keys: Iterable[Key]) -> bool:
     return path.name == WEIGHTS_NAME or all(key.dialect == "peft" for key in keys)
 
 
-def read_config(path: Path) -> dict[str, AdapterConfig]:
+def read_adapter_config(path: Path) -> dict[str, AdapterConfig]:
     """Read the configuration beside an adapter's weights, by model. The result is empty without such a file.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from lorarar.evaluation.judge.ask.backends.capabilities import read_settings
+from lorarar.evaluation.judge.ask.backends.capabilities import read_server_settings
 from lorarar.evaluation.judge.ask.planning import Plan
 from lorarar.evaluation.judge.records import Answer, Reply
 
@@ -47,7 +47,7 @@ def expect_reply(
         return ReplyLength(sum(lengths) / len(lengths), f"the mean of {len(lengths)} replies")
     limit = recorded["identity"].get("capabilities", {}).get("max_tokens", 0) if recorded and known else 0
     if backend.startswith("openai:") and "?" in backend:
-        limit = read_settings(backend.rpartition("@")[2])[1] or limit
+        limit = read_server_settings(backend.rpartition("@")[2])[1] or limit
     if limit:
         return ReplyLength(limit, "the most that the model may write, so calibrate and plan again to know the mean")
     thinks = "; for a model that thinks, calibrate and plan again" if backend.startswith("openai:") else ""

@@ -9,7 +9,7 @@ from lorarar.storage import InputPath, NonNegativeFloat, PositiveFloat, Positive
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainStage:
     """How a part of the judge is trained.
 
     Attributes:
@@ -43,8 +43,8 @@ class TinyJudgeConfig:
     base: InputPath
     runs: Path
     pairs: PositiveInt
-    tower: Stage
-    judge: Stage
+    tower: TrainStage
+    judge: TrainStage
     rebuilt: NonNegativeFloat = 0.5
     held_out_pairs: PositiveInt = 2000
     seed: int = 0

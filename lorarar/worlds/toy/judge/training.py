@@ -19,7 +19,7 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.classifier import disturb
 from lorarar.worlds.toy.judge.data import ImagePairs, scale_pixels
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS, TEXT_WIDTH, VISION_WIDTH
-from lorarar.worlds.toy.judge.recipes import Stage
+from lorarar.worlds.toy.judge.recipes import TrainStage
 from lorarar.worlds.toy.judge.texts import NOTHING, VALUE_WORDS, agreement_question, name_question, questioned_concept
 
 _NAMES = list(ATTRIBUTES)
@@ -61,7 +61,7 @@ CURRICULUM = (
 class TowerTraining(lightning.LightningModule):
     """Training of the vision tower alone: each of its tokens must predict all eight attributes of the image."""
 
-    def __init__(self, model: LlavaForConditionalGeneration, pairs: ImagePairs, stage: Stage, seed: int) -> None:
+    def __init__(self, model: LlavaForConditionalGeneration, pairs: ImagePairs, stage: TrainStage, seed: int) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.stage, self.seed = stage, seed
@@ -105,7 +105,7 @@ class JudgeTraining(lightning.LightningModule):
         pairs: ImagePairs,
         rubrics: Sequence[Rubric],
         phases: Sequence[TrainingPhase],
-        stage: Stage,
+        stage: TrainStage,
         seed: int,
     ) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ def _yes_no(agrees: bool) -> str:
     return "yes" if agrees else "no"
 
 
-def _one_cycle(trained: list[nn.Parameter], stage: Stage, anneal: Literal["cos", "linear"]) -> dict[str, Any]:
+def _one_cycle(trained: list[nn.Parameter], stage: TrainStage, anneal: Literal["cos", "linear"]) -> dict[str, Any]:
     rate = stage.learning_rate
     optimiser = torch.optim.AdamW(trained, rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -23,7 +23,7 @@ from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.autoencoder import build_autoencoder
 from lorarar.worlds.toy.judge.data import ImagePairs, render_pairs
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
-from lorarar.worlds.toy.judge.recipes import Stage, TinyJudgeConfig
+from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig, TrainStage
 from lorarar.worlds.toy.judge.scores import axis_rates, measure_judge
 from lorarar.worlds.toy.judge.stages import train_tiny
 from lorarar.worlds.toy.judge.texts import (
@@ -53,7 +53,7 @@ def pairs() -> ImagePairs:
 def training(processor: LlavaProcessor, pairs: ImagePairs, at: float) -> JudgeTraining:
     """The judge's training after a share of its steps."""
     module = JudgeTraining(
-        build_model(processor, 0), processor, pairs, training_rubrics(), CURRICULUM, Stage(100, 8, 1e-3), seed=0
+        build_model(processor, 0), processor, pairs, training_rubrics(), CURRICULUM, TrainStage(100, 8, 1e-3), seed=0
     )
     type(module).global_step = property(lambda self: round(at * 100))  # Lightning's asks a trainer
     return module
@@ -180,7 +180,7 @@ def test_images_are_in_the_order_of_the_question(processor: LlavaProcessor, pair
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # no trainer here
 def test_the_tower_learns_to_predict_attributes(processor: LlavaProcessor, pairs: ImagePairs) -> None:
-    tower = TowerTraining(build_model(processor, 0), pairs, Stage(30, 16, 2e-3), seed=0)
+    tower = TowerTraining(build_model(processor, 0), pairs, TrainStage(30, 16, 2e-3), seed=0)
     optimiser = torch.optim.AdamW(tower.parameters(), 2e-3)
     losses = []
     for _ in range(30):
@@ -220,8 +220,8 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
         runs=tmp_path / "runs",
         pairs=24,
         held_out_pairs=24,
-        tower=Stage(2, 4, 1e-3),
-        judge=Stage(8, 4, 1e-3),
+        tower=TrainStage(2, 4, 1e-3),
+        judge=TrainStage(8, 4, 1e-3),
     )
     folder = train_tiny(small)
     card = read_card(checked(folder))

@@ -151,7 +151,7 @@ def _options(request: Capabilities) -> Iterator[tuple[tuple[str, ...], Capabilit
     # A server whose models do not think refuses an effort: that is the user's mistake, so it is not dropped.
 
 
-def read_settings(url: str) -> tuple[str, int, str]:
+def read_server_settings(url: str) -> tuple[str, int, str]:
     """Return a URL without its query, and the settings max_tokens (0 for none) and effort ("" for none) of the query.
 
     Raises:

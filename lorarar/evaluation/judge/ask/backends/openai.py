@@ -25,7 +25,7 @@ from lorarar.evaluation.judge.ask.backends.capabilities import (
     Capabilities,
     ServerTrial,
     find_capabilities,
-    read_settings,
+    read_server_settings,
 )
 from lorarar.evaluation.judge.ask.backends.completions import read_completion, scrub_reply
 from lorarar.evaluation.judge.ask.backends.encoding import ImageEncoder, data_uri
@@ -111,7 +111,7 @@ def open_openai(
         ConnectionError: The server does not answer.
     """
     key = _key()
-    url, max_tokens, effort = read_settings(url)
+    url, max_tokens, effort = read_server_settings(url)
     _check_url(url, key)
     backend = OpenAIBackend(model, url, key, answer, concurrency or 8, patience or Patience())
     if recorded and (recorded.get("model"), recorded.get("url"), recorded.get("answer")) == (model, url, answer):
