@@ -159,7 +159,7 @@ def _case(config: TrainingSpeedConfig) -> tuple[SpeedCase, PaperHypernetwork]:
         gradient_checkpointing=config.gradient_checkpointing,
     )
     torch.manual_seed(0)
-    network = new_merger("paper", case.batches(0)[0].loras[0], {}).to(config.device)
+    network = new_merger("paper", case.batches(0)[0].loras[0], {}).to(case.backbone.device)
     return case, cast(PaperHypernetwork, network)
 
 
@@ -202,13 +202,13 @@ def measure_memory(config: TrainingSpeedConfig, kind: str) -> int:
     """Return the most bytes that some steps take beyond the loaded model, network and batch."""
     with one_thread():
         case, network = _case(config)
-        pairs = case.batches(0)
-        before = held_bytes(config.device)
+        pairs, device = case.batches(0), str(case.backbone.device)
+        before = held_bytes(device)
         step = _step(kind, case, network, pairs)
         for _ in range(_MEMORY_STEPS):
             network.zero_grad()
             step()
-        return peak_bytes(config.device) - before
+        return peak_bytes(device) - before
 
 
 def print_memory(argv: Sequence[str] | None = None) -> None:
