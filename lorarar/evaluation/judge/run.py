@@ -21,7 +21,7 @@ from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
-COMPLETE, USAGE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 2, 3, 4, 5  # exit codes
+COMPLETE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 3, 4, 5  # exit codes, see `lorarar.cli.exit_codes`
 _SHOWN_REASONS = 4
 
 

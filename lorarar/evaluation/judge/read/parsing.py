@@ -16,7 +16,6 @@ from lorarar.evaluation.judge.read.probabilities import probability_bounds
 from lorarar.evaluation.judge.read.text import json_parts, plain_text, without_thoughts
 from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 
-PARSER_VERSION = 2
 _FINISHED = {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 _SCALE_TOP = 4
 _JSON_OBJECT = re.compile(r"\{\s*(?:[\"'}]|$)")
