@@ -155,6 +155,13 @@ def test_an_unknown_name_gets_a_suggestion_among_all_rows(tmp_path: Path, table:
         table.find("slrp")
 
 
+def test_reading_an_unknown_name_suggests_one_too(table: Table[Row]) -> None:
+    name = next(iter(table.own()))
+    with pytest.raises(KeyError, match=f"did you mean '{name}'"):
+        table[f"{name}x"]
+    assert name in repr(table)
+
+
 def test_a_header_keeps_the_plugins_that_it_names() -> None:
     assert with_plugins({"a": "b"}, {}) == {"a": "b"}
     header = with_plugins(with_plugins({}, {"one": "1" * 64}), {"two": "2" * 64})

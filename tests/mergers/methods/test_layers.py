@@ -51,3 +51,9 @@ def test_the_sum_of_deltas_is_exact_and_low_rank_if_possible() -> None:
 def test_nothing_to_merge() -> None:
     with pytest.raises(ValueError, match="at least one LoRA to merge"):
         merge_deltas([], lambda deltas, layer: deltas[0])
+
+
+def test_a_merger_returns_deltas() -> None:
+    lora = LoRA({"a": factors(4, 3, 2)})
+    with pytest.raises(TypeError, match="layer a: expected a LowRank or a Dense from the merger, found Tensor"):
+        merge_deltas([lora], lambda deltas, layer: deltas[0].delta())
