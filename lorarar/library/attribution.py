@@ -1,0 +1,183 @@
+"""Attribution: a LoRA as a weighted sum of others, by least squares on exact inner products.
+
+With the merge w and candidates d_j the weights minimise |w - sum_j c_j d_j|^2 over c >= 0, which needs the products
+<d_i, d_j> and <w, d_j> alone. A bootstrap over layers gives the intervals: they are short for a plain weighted sum, and
+long where a method weighs each layer in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorarar.library.products import inner_layer, measure_pair
+from lorarar.lora import LoRA
+
+Matrix = NDArray[np.float64]
+_SAMPLES = 200
+_LEAST_GAIN = 0.003  # share of the energy that an input must explain beyond the others
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part of one input in a merge.
+
+    Attributes:
+        name: The input.
+        weight: Its weight c_j.
+        low, high: 95 % interval of the weight over layers.
+        gain: Share of the merge's energy that only this input explains.
+        outputs: Share of the input's energy inside the column spaces of the merge, which no scaling of columns changes.
+        outputs_by_chance: Expected value for a random LoRA of its size.
+    """
+
+    name: str
+    weight: float
+    low: float
+    high: float
+    gain: float
+    outputs: float
+    outputs_by_chance: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Inputs of a LoRA among candidates.
+
+    Attributes:
+        name: The LoRA.
+        shares: The inputs, the largest contribution first.
+        residual: Share of the LoRA's energy that they do not explain, 0 to 1.
+    """
+
+    name: str
+    shares: tuple[Share, ...]
+    residual: float
+
+    def text(self) -> str:
+        """Return "merged = .80 a + .60 b, residual 1.2 %" and a line with the evidence of each input."""
+        formula = " + ".join(f"{share.weight:.2f} {share.name}" for share in self.shares) or "none of the candidates"
+        lines = [f"{self.name} = {formula}, residual {self.residual:.1%} of the energy"]
+        for s in self.shares:
+            chance = f"{s.outputs_by_chance:.0%} by chance"
+            lines.append(
+                f"  {s.name}: weight {s.weight:.3f} [{s.low:.3f}, {s.high:.3f}], alone explains {s.gain:.1%}, "
+                f"{s.outputs:.0%} of it in the columns ({chance})"
+            )
+        return "\n".join(lines)
+
+
+def attribute_lora(merged: LoRA, candidates: Sequence[LoRA]) -> Attribution:
+    """Return the weights of the candidates whose sum is nearest to a LoRA.
+
+    Args:
+        merged: The LoRA to explain.
+        candidates: Possible inputs, some tens at most; their names are those of the result.
+    """
+    grams, dots, energies = layer_products(merged, candidates)
+    gram, dot, total = grams.sum(0), dots.sum(0), float(energies.sum())
+    if not len(candidates) or not total:
+        return Attribution(merged.name, (), 1.0)
+    chosen = _select(gram, dot, total)
+    if not chosen:
+        return Attribution(merged.name, (), 1.0)
+    some = np.ix_(chosen, chosen)
+    weights = nonnegative_least_squares(gram[some], dot[chosen])
+    samples = _bootstrap(grams[:, some[0], some[1]], dots[:, chosen])
+    explained = _explained(gram[some], dot[chosen], weights)
+    shares = []
+    for place, (number, weight) in enumerate(zip(chosen, weights, strict=True)):
+        rest = [i for i in chosen if i != number]
+        gain = explained - _best(gram, dot, rest)
+        pair = measure_pair(merged, candidates[number])
+        low, high = np.quantile(samples[:, place], (0.025, 0.975))
+        name = candidates[number].name
+        shares.append(
+            Share(name, float(weight), float(low), float(high), gain / total, pair.outputs, pair.outputs_by_chance)
+        )
+    shares.sort(key=lambda share: -share.gain)
+    return Attribution(merged.name, tuple(shares), min(max(1 - explained / total, 0.0), 1.0))
+
+
+def layer_products(merged: LoRA, candidates: Sequence[LoRA]) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the products of each layer of the merge: <d_i, d_j> (l, n, n), <w, d_j> (l, n) and <w, w> (l,)."""
+    count = len(candidates)
+    grams, dots = np.zeros((len(merged.layers), count, count)), np.zeros((len(merged.layers), count))
+    energies = np.zeros(len(merged.layers))
+    for row, (path, layer) in enumerate(merged.layers.items()):
+        energies[row] = inner_layer(layer, layer)
+        held = [(j, c.layers[path]) for j, c in enumerate(candidates) if path in c.layers]
+        held = [(j, delta) for j, delta in held if delta.shape == layer.shape]
+        for place, (j, delta) in enumerate(held):
+            dots[row, j] = inner_layer(layer, delta)
+            for i, other in held[: place + 1]:
+                grams[row, i, j] = grams[row, j, i] = inner_layer(other, delta)
+    return grams, dots, energies
+
+
+def nonnegative_least_squares(gram: Matrix, dot: Matrix) -> Matrix:
+    """Return the c >= 0 that minimises c^T G c - 2 c^T g.
+
+    Args:
+        gram: Products of the candidates, (n, n).
+        dot: Products with the target, (n,).
+
+    Reference: C. L. Lawson and R. J. Hanson, "Solving Least Squares Problems", 1974, chapter 23.
+    """
+    count = len(dot)
+    weights, passive = np.zeros(count), np.zeros(count, bool)
+    tolerance = 1e-10 * max(float(np.abs(dot).max(initial=0)), 1e-30)
+    for _ in range(3 * count + 1):
+        slope = np.where(passive, -np.inf, dot - gram @ weights)
+        if passive.all() or slope.max() <= tolerance:
+            break
+        passive[int(slope.argmax())] = True
+        while True:
+            trial = np.zeros(count)
+            trial[passive] = np.linalg.lstsq(gram[np.ix_(passive, passive)], dot[passive], rcond=None)[0]
+            negative = passive & (trial <= 0)
+            if not negative.any():
+                break
+            step = (weights[negative] / (weights[negative] - trial[negative] + 1e-300)).min()
+            weights = weights + step * (trial - weights)
+            passive &= weights > 1e-12
+            weights[~passive] = 0
+        weights = trial
+    return weights
+
+
+def _select(gram: Matrix, dot: Matrix, total: float) -> list[int]:
+    """Return the candidates that least squares uses and that explain enough each; the weakest is left out first."""
+    weights = nonnegative_least_squares(gram, dot)
+    chosen = [int(i) for i in np.flatnonzero(weights > 0)]
+    while chosen:
+        explained = _best(gram, dot, chosen)
+        gains = [explained - _best(gram, dot, [i for i in chosen if i != number]) for number in chosen]
+        weakest = int(np.argmin(gains))
+        if gains[weakest] >= _LEAST_GAIN * total:
+            break
+        del chosen[weakest]
+    return chosen
+
+
+def _best(gram: Matrix, dot: Matrix, chosen: list[int]) -> float:
+    """Return the energy that a set of candidates explains at best."""
+    if not chosen:
+        return 0.0
+    some = np.ix_(chosen, chosen)
+    return _explained(gram[some], dot[chosen], nonnegative_least_squares(gram[some], dot[chosen]))
+
+
+def _explained(gram: Matrix, dot: Matrix, weights: Matrix) -> float:
+    return float(2 * weights @ dot - weights @ gram @ weights)
+
+
+def _bootstrap(grams: Matrix, dots: Matrix) -> Matrix:
+    """Return the weights (samples, n) of resampled layers."""
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(len(grams), np.full(len(grams), 1 / len(grams)), size=_SAMPLES).astype(float)
+    some_grams, some_dots = np.einsum("sl,lij->sij", drawn, grams), drawn @ dots
+    return np.stack([nonnegative_least_squares(g, d) for g, d in zip(some_grams, some_dots, strict=True)])

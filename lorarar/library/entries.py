@@ -1,0 +1,128 @@
+"""Entries: what the index holds of a LoRA, and filters of entries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from lorarar.formats import StoredLoRA, trigger_phrases
+from lorarar.lora import LoRA
+
+_TEXT_KEYS = ("ss_output_name", "ss_training_comment", "modelspec.title", "modelspec.description", "modelspec.tags")
+_TEXT_LIMIT = 4000  # characters of the searchable text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A LoRA in the index.
+
+    Attributes:
+        id: Number in the index.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        name: Name of the file without its ending.
+        paths: All files with these bytes.
+        family: A key of `lorarar.lora.families.FAMILIES`, or "".
+        dialect: Dialect of most keys.
+        algorithm: Algorithm of most layers, such as "lora" or "lokr".
+        rank: Most frequent rank of a stored layer; 0 without factors.
+        layers: Number of layers.
+        norm: Frobenius norm of all deltas.
+        kind: "content", "style" or "".
+        probability: 1 for a kind that the file states, else that of the prediction; 0 without a kind.
+        triggers: Trigger phrases.
+        text: Text of the metadata that a search looks through.
+    """
+
+    id: int
+    sha256: str
+    name: str
+    paths: tuple[str, ...]
+    family: str
+    dialect: str
+    algorithm: str
+    rank: int
+    layers: int
+    norm: float
+    kind: str
+    probability: float
+    triggers: tuple[str, ...]
+    text: str = ""
+
+    @property
+    def path(self) -> str:
+        """The first of the files."""
+        return self.paths[0] if self.paths else ""
+
+    def row(self) -> dict[str, object]:
+        """Return the entry as plain data, without the text."""
+        return {
+            "name": self.name,
+            "family": self.family,
+            "kind": self.kind,
+            "probability": round(self.probability, 3),
+            "algorithm": self.algorithm,
+            "rank": self.rank,
+            "layers": self.layers,
+            "norm": float(f"{self.norm:.4g}"),
+            "triggers": ", ".join(self.triggers),
+            "sha256": self.sha256,
+            "path": self.path,
+            "copies": len(self.paths),
+        }
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Conditions on entries; None admits all.
+
+    Attributes:
+        family: Family of the base model.
+        kind: "content" or "style", stated or predicted.
+        rank: Rank of the factors.
+    """
+
+    family: str | None = None
+    kind: str | None = None
+    rank: int | None = None
+
+    def conditions(self) -> tuple[str, list[object]]:
+        """Return an SQL condition on the table of entries, and its parameters."""
+        chosen = {name: value for name, value in vars(self).items() if value is not None}
+        return " AND ".join([f"e.{name} = ?" for name in chosen] or ["1"]), list(chosen.values())
+
+
+def entry_values(stored: StoredLoRA, lora: LoRA, norm: float, kind: tuple[str, float]) -> dict[str, Any]:
+    """Return the columns of a new entry.
+
+    Args:
+        stored: The file as read.
+        lora: Its deltas.
+        norm: Norm of the deltas.
+        kind: The kind with its probability; ("", 0) without one.
+    """
+    ranks = Counter(rank for rank in stored.ranks.values() if rank)
+    triggers = trigger_phrases(lora)
+    return {
+        "sha256": stored.sha256,
+        "name": stored.path.stem,
+        "family": lora.family,
+        "dialect": stored.dialect,
+        "algorithm": Counter(stored.algorithms.values()).most_common(1)[0][0],
+        "rank": ranks.most_common(1)[0][0] if ranks else 0,
+        "layers": len(lora.layers),
+        "norm": norm,
+        "kind": kind[0],
+        "probability": kind[1],
+        "triggers": json.dumps(triggers),
+        "text": _text(stored, triggers),
+    }
+
+
+def _text(stored: StoredLoRA, triggers: list[str]) -> str:
+    """Return the text that a search looks through: name, triggers, titles, descriptions, tags, concepts."""
+    header = stored.header
+    parts = [stored.path.stem, *triggers, *(header.get(key, "") for key in _TEXT_KEYS)]
+    parts += [header.get(key, "") for key in ("concept", "phrase", "ss_tag_frequency", "ss_dataset_dirs")]
+    return " ".join(part for part in parts if part)[:_TEXT_LIMIT]

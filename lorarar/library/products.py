@@ -1,0 +1,124 @@
+"""Inner products: exact products and shares of energy of whole LoRAs from their factors, without dense deltas.
+
+<dW_i, dW_j> = s_i s_j sum((A_i A_j^T) * (B_i^T B_j)) costs O(rank^2 (in + out)) for each layer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lorarar.lora import Layer, LoRA, LowRank, inner, thin_svd
+
+_NEGLIGIBLE = 1e-5  # of the largest singular value; smaller directions are rounding
+
+
+@dataclass(frozen=True)
+class PairMeasure:
+    """Exact measures of two LoRAs a and b.
+
+    Attributes:
+        cosine: <a, b> / (|a| |b|) over all layers, -1 to 1; 0 if one of them is zero.
+        ratio: |b| / |a|; infinite for a zero a.
+        projection: <a, b> / |b|^2, the factor of b in a as far as a projection on b tells; 1 for a truncation b of a.
+        inside: Share of the energy of b inside the column and row spaces of a, 0 to 1.
+        outputs: Share of the energy of b inside the column spaces of a alone, which no scaling of columns changes.
+        leading: Energy of b relative to that of the truncation of a to the ranks of b; 1 for that truncation.
+        inside_by_chance, outputs_by_chance: Expected values for random subspaces of these ranks.
+    """
+
+    cosine: float
+    ratio: float
+    projection: float
+    inside: float
+    outputs: float
+    leading: float
+    inside_by_chance: float
+    outputs_by_chance: float
+
+
+def inner_layers(a: LoRA, b: LoRA) -> dict[str, float]:
+    """Return the inner product <dW_a, dW_b> of each layer that both hold in one shape."""
+    shared = [path for path, layer in a.layers.items() if path in b.layers and layer.shape == b.layers[path].shape]
+    return {path: inner_layer(a.layers[path], b.layers[path]) for path in shared}
+
+
+def inner_layer(a: Layer, b: Layer) -> float:
+    """Return <dW_a, dW_b> of two deltas of one shape."""
+    if isinstance(a, LowRank) and isinstance(b, LowRank):
+        return float(inner(a, b))
+    if isinstance(a, LowRank):
+        a, b = b, a
+    delta = a.delta()
+    if isinstance(b, LowRank):
+        return b.scale * float(((b.B.to(delta).T @ delta) * b.A.to(delta)).sum())
+    return float((delta * b.delta()).sum())
+
+
+def energy(lora: LoRA) -> float:
+    """Return the squared Frobenius norm of all deltas."""
+    return math.fsum(inner_layer(layer, layer) for layer in lora.layers.values())
+
+
+def cosine(a: LoRA, b: LoRA) -> float:
+    """Return the cosine of two LoRAs over all layers; 0 if one of them is zero."""
+    total = math.sqrt(energy(a) * energy(b))
+    return math.fsum(inner_layers(a, b).values()) / total if total else 0.0
+
+
+def measure_pair(a: LoRA, b: LoRA) -> PairMeasure:
+    """Measure how b relates to a."""
+    dot, energy_a, energy_b = math.fsum(inner_layers(a, b).values()), energy(a), energy(b)
+    inside = outputs = inside_chance = outputs_chance = best = 0.0
+    for path, layer in b.layers.items():
+        other = a.layers.get(path)
+        if other is None or other.shape != layer.shape or not energy_b:
+            continue
+        weight = inner_layer(layer, layer) / energy_b
+        if isinstance(other, LowRank) and isinstance(layer, LowRank):
+            both, column, rank, most = _shares(other, layer)
+            best += most
+            out, width = layer.shape
+            chance = rank / out
+            inside, outputs = inside + weight * both, outputs + weight * column
+            inside_chance += weight * chance * min(rank / width, 1)
+            outputs_chance += weight * chance
+        else:  # a dense delta spans everything
+            inside, outputs = inside + weight, outputs + weight
+            inside_chance, outputs_chance = inside_chance + weight, outputs_chance + weight
+            best = math.inf
+    length = math.sqrt(energy_a * energy_b)
+    return PairMeasure(
+        cosine=dot / length if length else 0.0,
+        ratio=math.sqrt(energy_b / energy_a) if energy_a else math.inf,
+        projection=dot / energy_b if energy_b else 0.0,
+        inside=inside,
+        outputs=outputs,
+        leading=energy_b / best if best else 0.0,
+        inside_by_chance=inside_chance,
+        outputs_by_chance=outputs_chance,
+    )
+
+
+def _shares(a: LowRank, b: LowRank) -> tuple[float, float, int, float]:
+    """Return the shares of b's energy inside both spaces of a and inside its columns, the rank of a's delta, and the
+    largest energy that a truncation of a to the rank of b can have.
+    """
+    u, s, vh = thin_svd(a)
+    kept = s > _NEGLIGIBLE * s.max()
+    total = inner_layer(b, b)
+    if not total or not bool(s.max() > 0):
+        return 0.0, 0.0, 0, 0.0
+    up, down = b.scale * (u[:, kept].T @ b.B.to(u)), b.A.to(u)
+    column = _product_energy(up, down) / total
+    both = _product_energy(up, down @ vh[kept].T) / total
+    most = float(s[: b.rank].double().square().sum())
+    return min(both, 1.0), min(column, 1.0), int(kept.sum()), most
+
+
+def _product_energy(up: Tensor, down: Tensor) -> float:
+    """Return |up down|^2 from the Gram matrices of the thin sides."""
+    return float(torch.sum((up.T @ up) * (down @ down.T)).clamp_min(0))
