@@ -1,10 +1,13 @@
 from .base_weights import BaseWeights as BaseWeights
 from .conversion import convert_file as convert_file
+from .loading import assemble as assemble
 from .loading import load as load
 from .loading import load_all as load_all
 from .metadata import metadata_for as metadata_for
 from .metadata import token_names as token_names
 from .metadata import trigger_phrases as trigger_phrases
+from .reading import StoredLoRA as StoredLoRA
+from .reading import read_stored as read_stored
 from .tensor_files import TensorFile as TensorFile
 from .tensor_files import read_tensor_file as read_tensor_file
 from .tensor_files import write_tensors as write_tensors
@@ -13,3 +16,4 @@ from .writing import PlannedFile as PlannedFile
 from .writing import check_lora_target as check_lora_target
 from .writing import plan_file as plan_file
 from .writing import save as save
+from .writing import save_parts as save_parts

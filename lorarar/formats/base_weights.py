@@ -15,9 +15,8 @@ from torch import Tensor
 
 from lorarar.formats.naming.keys import layer_path, text_path
 from lorarar.formats.naming.originals import rows_of, scheme_of
-from lorarar.formats.naming.rows import Rows
 from lorarar.formats.tensor_files import check_source
-from lorarar.lora import TEXT_ENCODERS
+from lorarar.lora import TEXT_ENCODERS, Rows
 from lorarar.lora.families import SGM_LAYERS_PER_BLOCK
 from lorarar.storage import FormatError
 

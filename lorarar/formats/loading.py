@@ -13,7 +13,8 @@ from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
 from lorarar.formats.dialects.table import DIALECTS
-from lorarar.formats.reading import StoredLoRA, family_in, read_stored
+from lorarar.formats.identification import identify
+from lorarar.formats.reading import StoredLoRA, read_stored
 from lorarar.formats.scaling import ADAPTER_METADATA_KEY
 from lorarar.formats.stored import with_kernel
 from lorarar.lora import Layer, LoRA, one_thread
@@ -63,9 +64,9 @@ def assemble(stored: StoredLoRA, base: LayerWeights | None = None) -> LoRA:
     family = stored.family
     if not family and not all(stored.shapes.values()):
         shapes = {path: layer.shape for path, layer in layers.items()}
-        family = family_in(shapes, stored.scheme, stored.header)[0]
+        family = identify({stored.scheme: shapes}, stored.header).family
     metadata = with_plugins(metadata, DIALECTS.plugins([stored.dialect]))
-    return LoRA(layers, metadata, stored.path.name, family, stored.embeddings, stored.sha256)
+    return LoRA(layers, metadata, stored.path.name, family, stored.embeddings, stored.sha256, stored.names)
 
 
 def load(path: str | Path, base: BaseWeights | str | Path | None = None) -> LoRA:

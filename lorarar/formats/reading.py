@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from lorarar.formats.algorithms.roles import algorithm_of
+from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.dialects import peft
-from lorarar.formats.dialects.grouping import group_keys, parse_all, rows_in, scheme_in
+from lorarar.formats.dialects.grouping import check_no_doubles, group_keys, parse_all, rows_in, schemes_in, stem_of
+from lorarar.formats.dialects.unsupported import check_layers
 from lorarar.formats.embeddings import is_embedding
+from lorarar.formats.identification import identify
 from lorarar.formats.naming import blocks
-from lorarar.formats.naming.keys import Key
-from lorarar.formats.naming.originals import NamingScheme, scheme_fits
-from lorarar.formats.naming.rows import Rows
+from lorarar.formats.naming.keys import Key, layer_path
+from lorarar.formats.naming.originals import NamingScheme
 from lorarar.formats.scaling import (
     AdapterConfig,
+    alpha_warnings,
+    check_config,
     config_for,
     configs_from_header,
-    flag,
     scaling_from_config,
     scaling_from_header,
 )
 from lorarar.formats.stored import MATRICES, StoredLayer
 from lorarar.formats.tensor_files import TensorFile, read_tensor_file
-from lorarar.lora.families import (
-    FAMILIES,
-    Family,
-    choose_family,
-    find_families,
-    lacks_modulation,
-    lookalike,
-    stated_families,
-    stated_models,
-)
+from lorarar.lora import Rows, whole_layer
 from lorarar.storage import FormatError, is_hub_id, local_path
 
 _EXAMPLES = 3
@@ -59,6 +53,7 @@ class StoredLoRA:
         scheme: Naming scheme of the denoiser's layers in the file.
         alphas_from: Where an alpha that is not beside its layer comes from: "the header", "adapter_config.json"; ""
             without one.
+        names: Name of each stored layer in the file -> the layers in its rows.
     """
 
     path: Path
@@ -71,6 +66,7 @@ class StoredLoRA:
     warnings: tuple[str, ...] = ()
     scheme: NamingScheme = "diffusers"
     alphas_from: str = ""
+    names: Mapping[str, Rows] = field(default_factory=dict)
 
     @property
     def algorithms(self) -> dict[str, str]:
@@ -108,11 +104,15 @@ def read_stored(path: str | Path) -> StoredLoRA:
     try:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
         keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
-        rows = rows_in(keys, file.header)
-        layers, alphas_from, warnings = _scaled(path, keys, rows, file)
-        scheme = scheme_in(keys)
-        shapes = {name: shape for stored in layers.values() for name, shape in stored.divided_shapes().items()}
-        family, doubts = family_in(shapes, scheme, file.header)
+        places = _complete(keys, file.tensors)
+        candidates = {scheme: rows_in(keys, file.header, scheme) for scheme in schemes_in(keys)}
+        shapes_by_scheme = {scheme: _shapes(places, rows) for scheme, rows in candidates.items()}
+        scheme, family, doubts = identify(shapes_by_scheme, file.header)
+        rows, shapes = candidates[scheme], shapes_by_scheme[scheme]
+        check_no_doubles(group_keys(keys), rows)
+        named = {rows[place].paths[0]: replace(layer, rows=rows[place]) for place, layer in places.items()}
+        layers, alphas_from, warnings = _scaled(path, keys, named, file)
+        doubts += [*check_layers(family, layers, shapes), *alpha_warnings(file.header, layers.values())]
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
     dialect = Counter(key.dialect for key in keys.values()).most_common(1)[0][0]
@@ -128,11 +128,45 @@ def read_stored(path: str | Path) -> StoredLoRA:
         tuple(warnings),
         scheme,
         alphas_from,
+        {stem: rows[key.model, key.path] for name, key in keys.items() if (stem := stem_of(name))},
     )
 
 
+_Place = tuple[str, str]  # model and path of a stored layer, with the file's names
+
+
+def _complete(keys: Mapping[str, Key], tensors: Mapping[str, Tensor]) -> dict[_Place, StoredLayer]:
+    """Return the place of each stored layer -> the layer under its own name, without the scaling of a configuration.
+
+    Raises:
+        ValueError: A layer is incomplete.
+    """
+    layers: dict[_Place, StoredLayer] = {}
+    wrong: list[str] = []
+    for place, roles in group_keys(keys).items():
+        path = layer_path(*place)
+        try:
+            name = algorithm_of(roles)
+        except ValueError as error:
+            wrong.append(f"{next(iter(roles.values()))} ({error})")
+            continue
+        layers[place] = StoredLayer(whole_layer(path), _parts(path, roles, tensors), name, Scaling())
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {len(wrong) + len(layers)} layers have missing or superfluous parts, first "
+            f"{wrong[:_EXAMPLES]}: the file is incomplete, save or download it again"
+        )
+    return layers
+
+
+def _shapes(places: Mapping[_Place, StoredLayer], rows: Mapping[_Place, Rows]) -> dict[str, tuple[int, ...]]:
+    """Return the diffusers path of each layer -> shape of its delta; () if it is unknown."""
+    divided = (replace(layer, rows=rows[place]).divided_shapes() for place, layer in places.items())
+    return {path: shape for shapes in divided for path, shape in shapes.items()}
+
+
 def _scaled(
-    path: Path, keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows], file: TensorFile
+    path: Path, keys: Mapping[str, Key], unscaled: Mapping[str, StoredLayer], file: TensorFile
 ) -> tuple[dict[str, StoredLayer], str, list[str]]:
     """Return the stored layers with the configuration of the header, or with that beside the file where it fits.
 
@@ -143,7 +177,7 @@ def _scaled(
         ValueError: A layer is incomplete, or a configuration is damaged or for another adapter.
     """
     in_header = configs_from_header(file.header)
-    layers = _stored(keys, rows, file.tensors, file.header, in_header)
+    layers = _with_config(unscaled, file.header, in_header)
     if in_header:
         return layers, "the header", []
     beside = peft.read_adapter_config(path) if peft.is_adapter(path, keys.values()) else {}
@@ -157,37 +191,19 @@ def _scaled(
         )
     if misfit:
         return layers, "", [f"{peft.CONFIG_NAME} beside the file is for another adapter ({misfit}) and is not used"]
-    return _stored(keys, rows, file.tensors, file.header, beside), peft.CONFIG_NAME, []
+    return _with_config(unscaled, file.header, beside), peft.CONFIG_NAME, []
 
 
-def _stored(
-    keys: Mapping[str, Key],
-    rows: Mapping[tuple[str, str], Rows],
-    tensors: Mapping[str, Tensor],
-    header: Mapping[str, str],
-    configs: Mapping[str, AdapterConfig],
+def _with_config(
+    unscaled: Mapping[str, StoredLayer], header: Mapping[str, str], configs: Mapping[str, AdapterConfig]
 ) -> dict[str, StoredLayer]:
-    """Return the first path of each stored layer -> stored layer."""
+    """Return the layers with the scaling of the configuration of their model, where there is one."""
     default = scaling_from_header(header)
     layers: dict[str, StoredLayer] = {}
-    wrong: list[str] = []
-    for place, roles in group_keys(keys, rows).items():
-        path = rows[place].paths[0]
+    for path, layer in unscaled.items():
         config, inner = config_for(configs, path)
-        try:
-            name = algorithm_of(roles)
-        except ValueError as error:
-            wrong.append(f"{next(iter(roles.values()))} ({error})")
-            continue
-        if config and flag(config, "use_dora") and name != "dora":
-            raise ValueError(f"layer {path}: expected the magnitudes of DoRA, found none: save the LoRA again")
-        scaling = default if config is None else scaling_from_config(config, inner)
-        layers[path] = StoredLayer(rows[place], _parts(path, roles, tensors), name, scaling)
-    if wrong:
-        raise ValueError(
-            f"{len(wrong)} of {len(wrong) + len(layers)} layers have missing or superfluous parts, first "
-            f"{wrong[:_EXAMPLES]}: the file is incomplete, save or download it again"
-        )
+        check_config(config or {}, path, layer.algorithm)
+        layers[path] = replace(layer, scaling=default if config is None else scaling_from_config(config, inner))
     _check_order(layers)
     return layers
 
@@ -213,55 +229,6 @@ def _parts(path: str, roles: Mapping[str, str], tensors: Mapping[str, Tensor]) -
     if bad:
         raise ValueError(f"layer {path}: expected matrices, found {bad}, which are empty or vectors: save it again")
     return parts
-
-
-def family_in(
-    shapes: Mapping[str, tuple[int, ...]], scheme: NamingScheme, header: Mapping[str, str]
-) -> tuple[str, list[str]]:
-    """Return the family of a file, by its header and names first and by the shapes of its layers last.
-
-    Args:
-        shapes: Layer path -> shape of its delta; () if it is unknown.
-        scheme: Naming scheme of the denoiser's layers.
-        header: Metadata of the file.
-
-    Returns:
-        A key of `lorarar.lora.families.FAMILIES`, "" if it is unknown or not decided; and warnings.
-
-    Raises:
-        ValueError: The header, the names and the shapes contradict one another.
-    """
-    statements = stated_models(header)
-    named = [family for family in FAMILIES.values() if scheme_fits(scheme, family.key)]
-    matching = [family for family in find_families(shapes) if family in named]
-    chosen = choose_family(matching, header)
-    admitted = stated_families(matching, statements)
-    if scheme == "diffusers":
-        doubt = "" if statements or not chosen else lookalike(shapes)
-        return ("", [f"the layers are those of {doubt} too: the base model is not known"]) if doubt else (chosen, [])
-    doubt = "" if statements else lookalike(shapes)
-    if scheme != "sgm" and (doubt or not admitted):
-        stated = f"a header that says {statements[0].label} ({statements[0].value!r})" if statements else ""
-        raise ValueError(
-            f"expected layers of {_labels(named)}, whose names the file has, found {stated or doubt or 'others'}: the "
-            "file is for another model (FLUX.2, HunyuanVideo and others have such names too), which is not supported"
-        )
-    if scheme == "flux" and chosen == "flux" and not statements and lacks_modulation(shapes):
-        return "", ["no modulation layers in a file with all other layers: FLUX.1 or Chroma"]
-    if scheme != "sgm":
-        return chosen, []
-    with_sgm = [family.key for family in matching if family.sgm]
-    if not with_sgm:
-        raise ValueError(
-            f"the file has Stability's block numbers (input_blocks, ...): expected layers of {_labels(named)}, found "
-            f"others: convert it to diffusers names with a tool for its model"
-        )
-    # Trainers use these names for SDXL; they use diffusers names for older models.
-    return chosen or ("sdxl" if "sdxl" in with_sgm and not statements else ""), []
-
-
-def _labels(families: Sequence[Family]) -> str:
-    return " or ".join(family.label for family in families)
 
 
 def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iterator[str]:

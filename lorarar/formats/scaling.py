@@ -1,7 +1,7 @@
 """Scaling: alpha, rank and scale in the tensors, header and configuration of a file.
 
-scale = alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732). A missing or zero alpha means alpha = rank,
-so scale = 1. peft's configuration has one default (`r`, `lora_alpha`) and exceptions by layer (`rank_pattern`,
+scale = alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732). A missing alpha means alpha = rank, so
+scale = 1; an alpha of 0 beside a layer mutes it. peft's configuration has one default (`r`, `lora_alpha`) and exceptions by layer (`rank_pattern`,
 `alpha_pattern`, whose keys are patterns that match the end of the layer's path).
 """
 
@@ -9,17 +9,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.patterns import is_literal, path_matches
+from lorarar.formats.stored import StoredLayer
 from lorarar.lora import TEXT_ENCODERS, LowRank
 
 ADAPTER_METADATA_KEY = "lora_adapter_metadata"
 AdapterConfig = Mapping[str, Any]
 _LIMIT = 1e30  # larger values, infinity and NaN are errors
 _MANY = 2000  # characters of all patterns together that are matched with each layer
+# Initialisations of peft that change the weights of the base, so that the delta belongs to another base.
+_CHANGED_BASES = ("pissa", "corda", "olora", "loftq", "lora_ga")
+# Entries of peft's configuration that give the same factors another meaning.
+_VARIANTS = {
+    "kasa_config": "KaSA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "a block-diagonal LoRA",
+    "alora_invocation_tokens": "an activated LoRA",
+}
+_SCALED = ("lora", "lora_tucker", "loha", "glora", "dora")  # LoKr of two full factors ignores alpha
+# Entries of a header that some trainers write instead of a tensor beside each layer.
+_HEADER_ALPHAS = ("alpha", "lora_alpha", "network_alpha", "unet.lora_alpha", "transformer.lora_alpha")
 
 
 def scaling_from_config(config: AdapterConfig, layer: str) -> Scaling:
@@ -46,6 +59,47 @@ def flag(config: AdapterConfig, name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise ValueError(f"expected {name} of the adapter as true or false, found {value!r}: save the adapter again")
     return bool(value)
+
+
+def check_config(config: AdapterConfig, layer: str, algorithm: str) -> None:
+    """Check that the factors of a layer are a delta of the base as it is.
+
+    Raises:
+        ValueError: A magnitude is missing, peft changed the base before the training, or it gives the factors another
+            meaning.
+    """
+    if flag(config, "use_dora") and algorithm != "dora":
+        raise ValueError(f"layer {layer}: expected the magnitudes of DoRA, found none: save the LoRA again")
+    start = str(config.get("init_lora_weights") or "").lower()
+    if start.startswith(_CHANGED_BASES):
+        raise ValueError(
+            f"expected an adapter for the base as it is, found one that began with {start!r}, which changes the base's "
+            "weights: save it as a plain LoRA with peft's `path_initial_model_for_weight_conversion`"
+        )
+    variant = next((name for entry, name in _VARIANTS.items() if config.get(entry)), None)
+    if variant:
+        raise ValueError(
+            f"expected a plain LoRA, found {variant}, whose factors have another meaning: merge another file"
+        )
+
+
+def alpha_warnings(header: Mapping[str, str], layers: Collection[StoredLayer]) -> Iterator[str]:
+    """Yield a warning about layers that alpha mutes, and about an alpha that the header alone states.
+
+    ComfyUI and diffusers do not read such entries of a header, with exceptions for single models: the scale stays 1.
+    """
+    muted = sum(layer.alpha == 0 and layer.algorithm in _SCALED for layer in layers)
+    if muted:
+        yield f"{muted} of {len(layers)} layers have alpha 0 and no effect"
+    ranks = {layer.rank for layer in layers if layer.rank}
+    entry = next((entry for entry in _HEADER_ALPHAS if entry in header), "")
+    try:
+        alpha = float(header.get(entry, "0"))
+    except ValueError:
+        return
+    if 0 < alpha < _LIMIT and ranks and ranks != {alpha} and all(layer.alpha is None for layer in layers):
+        weight = f": the weight {alpha / max(ranks):.4g} gives that strength" if len(ranks) == 1 else ""
+        yield f"the header's {entry} is {alpha:g}, no layer has an alpha, and the scale is 1, as in other tools{weight}"
 
 
 def scaling_from_header(header: Mapping[str, str]) -> Scaling:

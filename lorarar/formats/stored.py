@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
-from lorarar.formats.naming.rows import Rows, divide_rows
-from lorarar.lora import Layer
+from lorarar.formats.naming.rows import divide_rows
+from lorarar.lora import Layer, Rows
 
 # The number of rows of these parts, in order of preference, is the rank of a factored layer.
 _RANKED = ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")

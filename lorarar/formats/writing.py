@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
-from lorarar.formats.dialects import peft
+from lorarar.formats.dialects import kohya, peft
 from lorarar.formats.dialects.table import DIALECTS, Encoded, denoiser_of
 from lorarar.formats.embeddings import embeddings_file
 from lorarar.formats.metadata import IMPLEMENTATION, implementation
@@ -93,9 +94,9 @@ def save(
         lora: The LoRA to write.
         path: The file. With "peft", a folder of its own, which is created if necessary, for adapter_model.safetensors
             and adapter_config.json.
-        format: Dialect of the file: "kohya", "diffusers", "peft" or one of a plugin. By default the dialect that most
-            tools read: "kohya" for Stable Diffusion 1, 2 and XL (with sgm block names for XL), "diffusers" for all
-            other families.
+        format: Dialect of the file: "kohya", "diffusers", "comfyui", "peft", "same" or one of a plugin. By default the
+            dialect that most tools read: "kohya" for Stable Diffusion 1, 2 and XL (with sgm block names for XL), "same"
+            (the names in the file that the LoRA came from) for newer and for unknown models, "diffusers" for others.
         dtype: Dtype of the weights in the file, "fp16", "bf16", "fp32" or one of torch. Other tools write fp16; fp32
             doubles the size and loses nothing. alpha is always a float32 number.
         metadata: Description of the LoRA's origin, added to the LoRA's metadata.
@@ -130,6 +131,33 @@ def save(
         peft.make_folder(path)
     encoded = encoded._replace(tensors=balance(encoded.tensors, dtype, target))
     return _write(target, encoded, lora, dtype, force)
+
+
+def save_parts(
+    lora: LoRA,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    path: Path,
+    *,
+    dtype: str = "fp16",
+    metadata: Mapping[str, str] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a file that holds the parts of any algorithm as they are, with kohya's names, as LyCORIS does.
+
+    Args:
+        lora: The deltas of the parts, which tell the family.
+        parts: Layer path -> role (see `lorarar.formats.algorithms.roles`) -> tensor, in the shape of files.
+        path: The file.
+        dtype: Type of the tensors, "fp16", "bf16" or "fp32"; single numbers keep theirs.
+        metadata: Description of the LoRA's origin.
+        force: Whether to replace an existing file.
+
+    Raises:
+        FormatError: The file exists and force is False, it cannot be written, or a weight is not finite in this dtype.
+    """
+    family = FAMILIES.get(lora.family or detect_family(lora.layers, lora.metadata))
+    tensors = kohya.write_parts(parts, family, unet=denoiser_of(list(parts)) == "unet")
+    write_tensors(path, tensors, _with_metadata({}, lora, metadata), dtype=torch_dtype(dtype), force=force)
 
 
 def plan_file(
@@ -187,7 +215,10 @@ def default_format(lora: LoRA) -> Format:
     """Return the dialect that most tools read for the LoRA's base model."""
     family = lora.family or detect_family(lora.layers, lora.metadata)
     families = {family} if family else {candidate.key for candidate in find_families(lora.layers)}
-    return "kohya" if families and families <= set(_KOHYA_FAMILIES) else "diffusers"
+    if families and families <= set(_KOHYA_FAMILIES):
+        return "kohya"
+    newer = all(FAMILIES[key].keeps_names for key in families)
+    return "same" if newer and lora.names and denoiser_of(list(lora.layers)) == "transformer" else "diffusers"
 
 
 def _with_metadata(header: Mapping[str, str], lora: LoRA, metadata: Mapping[str, str] | None) -> dict[str, str]:

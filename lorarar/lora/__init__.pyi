@@ -23,6 +23,8 @@ from .lowrank import inner as inner
 from .lowrank import norm as norm
 from .lowrank import thin_svd as thin_svd
 from .lowrank import truncate as truncate
+from .rows import Rows as Rows
+from .rows import whole_layer as whole_layer
 from .threads import one_thread as one_thread
 from .truncation import TruncationLoss as TruncationLoss
 from .truncation import compress_layer as compress_layer

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lorarar.lora.dense import Dense
 from lorarar.lora.lowrank import LowRank
+from lorarar.lora.rows import Rows
 
 Layer = LowRank | Dense
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
@@ -31,6 +32,8 @@ class LoRA:
         family: Family of the base model, a key of `lorarar.lora.families.FAMILIES`; "" if it is unknown.
         embeddings: Learned tokens from the LoRA file: key in the file -> tensor.
         sha256: SHA-256 of the LoRA file; "" for a LoRA that was made in memory.
+        names: Name of each layer in the file, without the part of the tensor -> the layers in its rows; empty for a
+            LoRA that was made in memory.
     """
 
     layers: Mapping[str, Layer]
@@ -39,6 +42,7 @@ class LoRA:
     family: str = ""
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
     sha256: str = ""
+    names: Mapping[str, Rows] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         from lorarar.lora.display import describe_lora  # here, since it is seldom needed and imports this module

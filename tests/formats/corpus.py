@@ -106,7 +106,7 @@ def kohya_sdxl() -> Case:
     alphas = {f"{SGM}.alpha": torch.tensor(1.0), f"{SGM_FF}.alpha": torch.tensor(0.0)}
     deltas = {
         Q: product(unet, 0.5),
-        FF: product(ff),  # a zero alpha means alpha = rank
+        FF: product(ff, 0.0),  # an alpha of 0 mutes the layer
         f"text_encoder.{TEXT}": product(first),
         f"text_encoder_2.{TEXT}": product(second),
     }

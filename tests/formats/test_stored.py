@@ -11,10 +11,10 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.algorithms.roles import algorithm_of
 from lorarar.formats.algorithms.scaling import Scaling
-from lorarar.formats.naming.rows import Rows, whole_layer
 from lorarar.formats.stored import StoredLayer, with_kernel
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer
+from lorarar.lora.rows import Rows, whole_layer
 
 SHAPES: dict[str, tuple[dict[str, tuple[int, ...]], int | None]] = {
     "lora": ({"up": (4, 2), "down": (2, 6)}, 2),

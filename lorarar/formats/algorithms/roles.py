@@ -27,6 +27,7 @@ _SUFFIXES = {
     **{name: name for name in ("diff", "diff_b", "w_norm", "b_norm", "on_input", "oft_blocks", "oft_diag", "rescale")},
     **{f"{name}.weight": name for name in ("a1", "a2", "b1", "b2")},
     "reshape_weight": "reshape_weight",
+    **{name: name for name in ("lambda_layer", "q_layer.weight", "p_layer.weight")},
 }
 _LONGEST = max(suffix.count(".") for suffix in _SUFFIXES) + 1
 
@@ -73,6 +74,7 @@ _OPTIONAL = {
 _DECOMPOSABLE = ("lora", "lora_tucker", "loha", "lokr")
 _REFUSED = {
     "oft_diag": "the early form of OFT (oft_diag), whose meaning differs between tools",
+    "lambda_layer": "T-LoRA, whose rank depends on the timestep, so that no fixed delta is right",
     "reshape_weight": "a layer that changes its shape (reshape_weight), to which no other LoRA can be added",
 }
 
@@ -92,6 +94,15 @@ def split_key(key: str) -> tuple[str, str] | None:
     # The part of IA3 is called "weight", like the weights of models. Only LyCORIS writes it; its stems have no dots.
     stem, dot, last = key.rpartition(".")
     return (stem, "ia3") if dot and last == "weight" and stem and "." not in stem else None
+
+
+def suffix_of(role: str) -> str:
+    """Return the end of the keys of a role in kohya's dialect.
+
+    >>> suffix_of("down"), suffix_of("hada_w1_a"), suffix_of("ia3")
+    ('lora_down.weight', 'hada_w1_a', 'weight')
+    """
+    return "weight" if role == "ia3" else next(suffix for suffix, name in _SUFFIXES.items() if name == role)
 
 
 def algorithm_of(roles: Collection[str]) -> str:

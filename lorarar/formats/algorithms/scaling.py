@@ -15,7 +15,7 @@ class Scaling:
     """Scaling of a layer in a configuration, for parts without alpha.
 
     Attributes:
-        alpha: None or 0 means alpha = rank.
+        alpha: None means alpha = rank.
         rslora: Whether gamma = alpha / sqrt(rank) instead of alpha / rank (rsLoRA, arXiv 2312.03732).
         rank: Rank for LoKr with two full factors, whose shapes do not determine it.
     """
@@ -29,14 +29,17 @@ def gamma(parts: Mapping[str, Tensor], scaling: Scaling, rank: int) -> float:
     """Return alpha / rank, multiplied by the learned scalar of some LyCORIS files.
 
     An alpha beside the factors is always divided by the rank, because LyCORIS includes the square root of rsLoRA in it.
+    An alpha of 0 there mutes the layer, as in ComfyUI, A1111 and diffusers: trainers replace 0 by the rank before they
+    write it, so only tools that edit files leave it.
 
     Raises:
         ValueError: alpha or the scalar is not a single number.
     """
     if "alpha" in parts:
-        value = (single_number(parts, "alpha") or rank) / rank
+        value = single_number(parts, "alpha") / rank
     else:
-        value = (scaling.alpha or rank) / (math.sqrt(rank) if scaling.rslora else rank)
+        alpha = rank if scaling.alpha is None else scaling.alpha
+        value = alpha / (math.sqrt(rank) if scaling.rslora else rank)
     return value * single_number(parts, "scalar") if "scalar" in parts else value
 
 

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import re
 
+from torch import Tensor
+
 from lorarar.formats.algorithms.roles import split_key
+from lorarar.formats.dialects.diffusers import factor_tensors, low_rank_layers
+from lorarar.formats.naming.fusing import fuse_layers
 from lorarar.formats.naming.keys import Key, text_path
-from lorarar.lora.families import FAMILIES
+from lorarar.formats.naming.originals import comfyui_scheme
+from lorarar.lora import LoRA, LowRank, is_text_encoder
+from lorarar.lora.families import FAMILIES, Family
+from lorarar.storage import FormatError
 
 _DENOISER = re.compile(r"(?:model\.)?diffusion_model\.(?P<path>.+)")
 _TEXT = re.compile(r"text_encoders\.(?P<name>clip_l|clip_g|t5xxl)\.transformer\.(?P<path>.+)")
@@ -33,6 +40,31 @@ def parse(key: str) -> Key | None:
         return Key("ComfyUI", _MODELS[text["name"]], text_path(text["path"]), role)
     denoiser = _DENOISER.fullmatch(stem)
     return Key("ComfyUI", "", denoiser["path"], role) if denoiser and _is_supported(denoiser["path"]) else None
+
+
+def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
+    """Return the tensors of a file for a transformer, with the authors' names.
+
+    Raises:
+        FormatError: The model is a UNet or not known, a layer is dense, or belongs to a text encoder, or has no name.
+    """
+    if family is None or family.denoiser != "transformer":
+        found = family.label if family else "a model that is not known"
+        raise FormatError(f'ComfyUI\'s own names are written for transformers, found {found}: write with `format="kohya"`')
+    layers = low_rank_layers(lora)
+    text = next(filter(is_text_encoder, layers), "")
+    if text:
+        raise FormatError(f'expected layers of the denoiser, found {text}: write the LoRA with `format="kohya"`')
+    scheme = comfyui_scheme(family.key)
+    try:
+        named = fuse_layers(layers, scheme) if scheme else layers
+    except ValueError as error:
+        raise FormatError(str(error)) from error
+    tensors: dict[str, Tensor] = {}
+    for path, layer in named.items():
+        if isinstance(layer, LowRank):
+            tensors |= factor_tensors(f"diffusion_model.{path}", layer)
+    return tensors
 
 
 def _is_supported(path: str) -> bool:

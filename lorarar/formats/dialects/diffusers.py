@@ -126,6 +126,12 @@ def _dialect(key: str, stem: str, path: str) -> str:
     return "diffusers"
 
 
+def factor_tensors(stem: str, layer: LowRank) -> dict[str, Tensor]:
+    """Return the tensors of a layer, with the scale inside the factor A."""
+    down, up = stored_factors(layer)
+    return {f"{stem}.lora_A.weight": _scaled(down, layer.scale), f"{stem}.lora_B.weight": up}
+
+
 def _scaled(down: Tensor, scale: float) -> Tensor:
     """Return A times the scale, which is exact for a power of two."""
     return down if scale == 1 else down.to(torch.promote_types(down.dtype, torch.float32)) * scale

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lorarar.formats.dialects import cloneofsimo
+from lorarar.formats.algorithms.roles import split_key
+from lorarar.formats.dialects import cloneofsimo, kept
 from lorarar.formats.dialects.table import DIALECTS
-from lorarar.formats.naming import originals
+from lorarar.formats.dialects.unsupported import unsupported_kind
+from lorarar.formats.naming import blocks, originals
 from lorarar.formats.naming.keys import Key, layer_path
-from lorarar.formats.naming.rows import Rows, whole_layer
+from lorarar.lora import Rows, whole_layer
 from lorarar.lora.families import SGM_LAYERS_PER_BLOCK, stated_models
 
 _SUPPORTED = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
 _EXAMPLES = 3
+_UNET = {*blocks.ROOTS, "down_blocks", "mid_block", "up_blocks"}
+# Modules that torch.compile, data-parallel training and checkpointing put around others.
+_WRAPPERS = re.compile(r"(?:(?<=[._])|^)(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]|module\.)")
+# peft's name of the adapter, which its own files leave out.
+_ADAPTER = re.compile(r"(?<=\.lora_[AB])\.(?!weight$|bias$)([^.]+)(?=\.(?:weight|bias)$)")
 
 
 def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]:
@@ -24,18 +32,37 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
         header: Metadata of the file, which is needed for numbered layers.
 
     Raises:
-        ValueError: A key belongs to no supported dialect.
+        ValueError: A key belongs to no supported dialect, or the keys are those of several adapters.
     """
-    parsed = {name: _parse(name) for name in names}
+    adapters = sorted({found[1] for name in names if (found := _ADAPTER.search(name))})
+    if len(adapters) > 1:
+        raise ValueError(f"expected one LoRA, found the adapters {', '.join(adapters)}: save each as a file of its own")
+    parsed = {name: _parse(_plain(name)) for name in names}
     keys = {name: key for name, key in parsed.items() if key}
     unknown = [name for name in names if name not in keys]
+    if unknown and (kind := unsupported_kind(unknown, names)):
+        raise ValueError(f"expected a LoRA, {kind}")
+    if not any(key.path.partition(".")[0] in _UNET for key in keys.values()):
+        keys |= {name: key for name in unknown if (key := kept.parse(_plain(name)))}
+        unknown = [name for name in names if name not in keys]
     if unknown or not keys:
         raise ValueError(
             f"{len(unknown)} of {len(names)} keys belong to no supported LoRA dialect, first {unknown[:_EXAMPLES]}: "
-            f"expected keys of {_SUPPORTED}; if this is a LoRA, save it with diffusers or kohya's tools, without other "
-            f"weights"
+            f"expected keys of {_SUPPORTED}, or of another tool with the same endings; if this is a LoRA, take it "
+            "without other weights"
         )
-    return _numbered(keys, header)
+    return _numbered({name: keys[name] for name in names}, header)
+
+
+def stem_of(name: str) -> str:
+    """Return the part of a key that names its layer in the file; "" for dialects whose keys have no such part."""
+    parts = split_key(_plain(name).replace(".default", ""))
+    return parts[0] if parts else ""
+
+
+def _plain(name: str) -> str:
+    """Return a key without wrappers, and with peft's default name in place of another adapter's."""
+    return _ADAPTER.sub(".default", _WRAPPERS.sub("", name))
 
 
 def _parse(name: str) -> Key | None:
@@ -63,22 +90,24 @@ def _numbered(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[str, K
     return resolved
 
 
-def scheme_in(keys: Mapping[str, Key]) -> originals.NamingScheme:
-    """Return the naming scheme of the denoiser's layers."""
-    return originals.scheme_of(key.path for key in keys.values() if not key.model)
+def schemes_in(keys: Mapping[str, Key]) -> list[originals.NamingScheme]:
+    """Return the naming schemes that can be those of the denoiser's layers, the likeliest first."""
+    return originals.schemes_of({key.path for key in keys.values() if not key.model})
 
 
-def rows_in(keys: Mapping[str, Key], header: Mapping[str, str]) -> dict[tuple[str, str], Rows]:
+def rows_in(
+    keys: Mapping[str, Key], header: Mapping[str, str], scheme: originals.NamingScheme
+) -> dict[tuple[str, str], Rows]:
     """Return (model, path) of each stored layer -> the diffusers layers in its rows.
 
     Args:
         keys: Key in the file -> its meaning.
         header: Metadata of the file, which may say whose text encoders it holds.
+        scheme: Naming scheme of the denoiser's layers.
 
     Raises:
         ValueError: A key names a layer that the model does not contain.
     """
-    scheme = scheme_in(keys)
     flux = scheme == "flux" or _is_flux(keys, header)
     rows: dict[tuple[str, str], Rows | None] = {}
     for key in keys.values():
@@ -103,7 +132,7 @@ def _is_flux(keys: Mapping[str, Key], header: Mapping[str, str]) -> bool:
     return single or any("flux" in statement.families for statement in stated_models(header))
 
 
-def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) -> dict[tuple[str, str], dict[str, str]]:
+def group_keys(keys: Mapping[str, Key]) -> dict[tuple[str, str], dict[str, str]]:
     """Return (model, path) of each stored layer -> role -> key.
 
     Raises:
@@ -113,14 +142,24 @@ def group_keys(keys: Mapping[str, Key], rows: Mapping[tuple[str, str], Rows]) ->
     for name, key in keys.items():
         other = groups.setdefault((key.model, key.path), {}).setdefault(key.role, name)
         if other is not name:
-            raise _twice(rows[key.model, key.path].paths[0], other, name)
+            raise _twice(layer_path(key.model, key.path), other, name)
+    return groups
+
+
+def check_no_doubles(
+    groups: Mapping[tuple[str, str], Mapping[str, str]], rows: Mapping[tuple[str, str], Rows]
+) -> None:
+    """Check that no layer is stored both alone and in a fused layer, or in two dialects.
+
+    Raises:
+        ValueError: The file contains a layer twice.
+    """
     first: dict[str, str] = {}
     for place, roles in groups.items():
         name = next(iter(roles.values()))
         for path in rows[place].paths:
             if first.setdefault(path, name) is not name:
                 raise _twice(path, first[path], name)
-    return groups
 
 
 def _twice(path: str, first: str, second: str) -> ValueError:

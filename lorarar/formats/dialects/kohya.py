@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lorarar.formats.algorithms.roles import split_key
+from lorarar.formats.algorithms.roles import split_key, suffix_of
 from lorarar.formats.dialects.diffusers import stored_factors
 from lorarar.formats.naming import blocks
 from lorarar.formats.naming.fusing import fuse_layers
@@ -61,16 +61,44 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
     Raises:
         FormatError: The dialect has no name for a layer.
     """
+    return tensors_of(_named(lora.layers, family), lambda module: _stem(module, family))
+
+
+def tensors_of(named: Mapping[str, Layer], name: Callable[[str], str]) -> dict[str, Tensor]:
+    """Return the tensors of layers, with the endings of this dialect and one alpha.
+
+    Args:
+        named: Path -> layer; the path of a bias ends in ".bias".
+        name: Returns the part of the keys that names a layer.
+    """
     tensors: dict[str, Tensor] = {}
-    named = _named(lora.layers, family)
     alpha = _common_alpha(named.values())
     for path, layer in named.items():
-        module = path.removesuffix(".bias")
-        stem = _stem(module, family)
+        stem = name(path.removesuffix(".bias"))
         if isinstance(layer, LowRank):
             tensors |= _low_rank(stem, _with_alpha(layer, alpha))
         else:
             tensors[f"{stem}.{_dense_role(path, named)}"] = _stored(layer)
+    return tensors
+
+
+def write_parts(parts: Mapping[str, Mapping[str, Tensor]], family: Family | None, *, unet: bool) -> dict[str, Tensor]:
+    """Return the tensors of a file that holds parts of any algorithm as they are, as LyCORIS writes them.
+
+    Args:
+        parts: Layer path -> role -> tensor, in the shape of files.
+        family: Family of the base.
+        unet: Whether the base's denoiser is a UNet. Transformers get diffusers names with LyCORIS' own prefix, since
+            their parts cannot be fused.
+
+    Raises:
+        FormatError: The dialect has no name for a layer.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path, roles in parts.items():
+        text = is_text_encoder(path)
+        stem = _stem(path, family) if unet or text else f"lycoris_{path.replace('.', '_')}"
+        tensors |= {f"{stem}.{suffix_of(role)}": tensor for role, tensor in roles.items()}
     return tensors
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from lorarar.formats.dialects import cloneofsimo, comfyui, diffusers, kohya, peft, xlabs
+from lorarar.formats.dialects import cloneofsimo, comfyui, diffusers, kohya, peft, same, xlabs
 from lorarar.formats.naming.keys import Key
 from lorarar.formats.naming.originals import kohya_scheme
 from lorarar.lora import TEXT_ENCODERS, LoRA
@@ -76,7 +76,22 @@ def _write_kohya(lora: LoRA, family: Family | None) -> Encoded:
 
 
 def _write_diffusers(lora: LoRA, family: Family | None) -> Encoded:
-    return Encoded(*diffusers.write(lora, family.denoiser if family else denoiser_of(list(lora.layers))))
+    denoiser = family.denoiser if family else denoiser_of(list(lora.layers))
+    joined = lora.names and not any("." in name for name in lora.names)
+    if denoiser == "transformer" and family is None and joined and not find_families(lora.layers):
+        raise FormatError(
+            "diffusers' names depend on the model, expected one that is known, found another in kohya's names: write "
+            'with `format="same"`, which keeps them'
+        )
+    return Encoded(*diffusers.write(lora, denoiser))
+
+
+def _write_comfyui(lora: LoRA, family: Family | None) -> Encoded:
+    return Encoded(comfyui.write(lora, family))
+
+
+def _write_same(lora: LoRA, family: Family | None) -> Encoded:
+    return Encoded(same.write(lora))
 
 
 def _write_peft(lora: LoRA, family: Family | None) -> Encoded:
@@ -92,8 +107,9 @@ DIALECTS: Table[Dialect] = Table(
         Dialect("kohya", kohya.parse, _write_kohya),
         Dialect("cloneofsimo", cloneofsimo.parse),
         Dialect("xlabs", xlabs.parse),
-        Dialect("comfyui", comfyui.parse),
+        Dialect("comfyui", comfyui.parse, _write_comfyui),
         Dialect("diffusers", diffusers.parse, _write_diffusers),
         Dialect("peft", write=_write_peft),
+        Dialect("same", write=_write_same),
     ],
 )

@@ -15,10 +15,11 @@ from torch import Tensor
 from lorarar.formats.algorithms.layer import NeedsBase
 from lorarar.formats.base_weights import BaseWeights
 from lorarar.formats.dialects.cloneofsimo import LAYOUT_KEY
+from lorarar.formats.identification import identify
 from lorarar.formats.inspection.comparison import LoRAComparison, compare_files
 from lorarar.formats.inspection.kinds import layer_kind, table_lines
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
-from lorarar.formats.reading import StoredLoRA, family_in, read_stored
+from lorarar.formats.reading import StoredLoRA, read_stored
 from lorarar.formats.stored import StoredLayer
 from lorarar.lora import Layer, LoRA, LowRank, block, norm
 from lorarar.lora.families import FAMILIES
@@ -151,7 +152,7 @@ def _report(stored: StoredLoRA, base: str | Path | None) -> Report:
     measured, header = _measure(stored, BaseWeights(base) if base else None), stored.header
     family = stored.family
     if not family and not all(stored.shapes.values()):
-        family = family_in(measured.shapes, stored.scheme, header)[0]
+        family = identify({stored.scheme: measured.shapes}, header).family
     factored = [layer for layer in stored.layers.values() if layer.rank is not None]
     listed = {key: value for key, value in sorted(header.items()) if _is_listed(key)}
     unlisted = sorted(key for key in header if key not in listed and not LAYOUT_KEY.fullmatch(key))

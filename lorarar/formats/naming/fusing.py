@@ -1,4 +1,4 @@
-"""Fusing: diffusers layers of FLUX and SD3 under the authors' names, with projections fused exactly."""
+"""Fusing: diffusers layers under the names of a file or of the authors, with projections fused exactly."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lorarar.formats.naming.originals import NamingScheme, original_layer
-from lorarar.formats.naming.rows import Rows, divide_rows
-from lorarar.lora import Dense, Layer, LowRank
+from lorarar.formats.naming.rows import divide_rows
+from lorarar.lora import Dense, Layer, LowRank, Rows
 
 # diffusers ignores the alpha of these layers in a kohya file, so the factors absorb their scale.
 _WITHOUT_ALPHA = ("proj_out", "norm_out.linear")
@@ -24,7 +24,7 @@ def fuse_layers(layers: Mapping[str, Layer], scheme: NamingScheme) -> dict[str, 
 
     Args:
         layers: diffusers path -> delta. The path of a bias ends in ".bias".
-        scheme: Naming scheme of the result, "flux" or "sd3".
+        scheme: Naming scheme of the result, a name in `lorarar.formats.naming.schemes.SCHEMES`.
 
     Returns:
         Path under the authors' names -> delta.
@@ -38,6 +38,46 @@ def fuse_layers(layers: Mapping[str, Layer], scheme: NamingScheme) -> dict[str, 
         stored, rows = original_layer(module, scheme)
         ending = path[len(module) :]
         places[stored + ending] = replace(rows, shares=tuple((name + ending, share) for name, share in rows.shares))
+    return _fill(layers, places)
+
+
+def fuse_as_named(layers: Mapping[str, Layer], names: Mapping[str, Rows]) -> dict[str, Layer]:
+    """Return layers under the names that they have in files. A missing part of a fused layer becomes rows of zeros.
+
+    Args:
+        layers: diffusers path -> delta. The path of a bias ends in ".bias".
+        names: Name in a file -> the layers in its rows; where names overlap, the name with the most layers counts.
+
+    Returns:
+        Name -> delta. The name of a bias ends in ".bias".
+
+    Raises:
+        ValueError: A layer has no name, or the size of a layer does not fit the fused layer.
+    """
+    places: dict[str, Rows] = {}
+    taken: set[str] = set()
+    for name, rows in sorted(names.items(), key=lambda item: -len(item[1].paths)):
+        if taken.isdisjoint(rows.paths):
+            taken.update(rows.paths)
+            for ending in ("", ".bias"):
+                if any(path + ending in layers for path in rows.paths):
+                    shares = tuple((path + ending, share) for path, share in rows.shares)
+                    places[name + ending] = replace(rows, shares=shares)
+    nameless = [path for path in layers if path.removesuffix(".bias") not in taken]
+    if nameless:
+        raise ValueError(
+            f"expected the name of each layer in a file, found {len(nameless)} without one, first {nameless[0]}: write "
+            'the LoRA with `format="diffusers"` or `format="kohya"`'
+        )
+    return _fill(layers, {name: places[name] for name in _in_order(names, places)})
+
+
+def _in_order(names: Mapping[str, Rows], places: Mapping[str, Rows]) -> list[str]:
+    return [name + ending for name in names for ending in ("", ".bias") if name + ending in places]
+
+
+def _fill(layers: Mapping[str, Layer], places: Mapping[str, Rows]) -> dict[str, Layer]:
+    """Return the name of each stored layer -> its delta, made of the layers in its rows."""
     fused: dict[str, Layer] = {}
     for stored, rows in places.items():
         several = len(rows.shares) > 1

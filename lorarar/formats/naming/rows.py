@@ -1,37 +1,13 @@
-"""Rows of a fused layer: the diffusers layers that it contains, and their exact separation."""
+"""Rows of a fused layer: the exact separation of the diffusers layers that it contains."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lorarar.lora import Layer, LowRank
-
-
-@dataclass(frozen=True)
-class Rows:
-    """diffusers layers in the rows of a stored layer.
-
-    Attributes:
-        shares: (layer path, its share of the rows), from the top.
-        halves: Whether the halves of the layer are swapped. The authors store a last modulation as shift and scale,
-            diffusers stores it as scale and shift. A modulation with more parts (out > 2 in) stays unchanged.
-    """
-
-    shares: tuple[tuple[str, int], ...]
-    halves: bool = False
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Paths of the layers, from the top."""
-        return tuple(path for path, _ in self.shares)
-
-
-def whole_layer(path: str) -> Rows:
-    """Return the rows of a stored layer that is a single diffusers layer."""
-    return Rows(((path, 1),))
+from lorarar.lora import Layer, LowRank, Rows
 
 
 def divide_rows(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
@@ -58,7 +34,7 @@ def divide_rows(layer: Layer, rows: Rows, width: int) -> dict[str, Layer]:
     if len(rows.shares) == 1:
         return {rows.shares[0][0]: layer}
     total, out = sum(share for _, share in rows.shares), layer.shape[0]
-    width = width or out // total
+    width = width // rows.unit or out // total
     if out != total * width:
         raise ValueError(
             f"a layer that fuses {len(rows.shares)} projections must have {total} times as many rows as its {width} "

@@ -1,14 +1,14 @@
 from .detection import check_same_family as check_same_family
 from .detection import choose_family as choose_family
+from .detection import covered_families as covered_families
 from .detection import detect_family as detect_family
 from .detection import find_families as find_families
 from .detection import lacks_modulation as lacks_modulation
-from .detection import lookalike as lookalike
 from .detection import stated_families as stated_families
+from .family import Family as Family
 from .statements import Statement as Statement
 from .statements import stated_models as stated_models
 from .table import FAMILIES as FAMILIES
 from .table import SGM_LAYERS_PER_BLOCK as SGM_LAYERS_PER_BLOCK
-from .table import Family as Family
 from .transformer import TransformerShape as TransformerShape
 from .unet import UNetShape as UNetShape

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from lorarar.lora.families.family import Family
 from lorarar.lora.families.statements import Statement, stated_models
-from lorarar.lora.families.table import FAMILIES, Family
+from lorarar.lora.families.table import FAMILIES
+from lorarar.lora.families.transformer import TransformerShape
 from lorarar.lora.families.unet import UNetShape
 from lorarar.lora.lora import Layer, LoRA, is_text_encoder, label
 
@@ -33,15 +35,23 @@ def detect_family(layers: Mapping[str, Layer | tuple[int, ...]], header: Mapping
     Returns:
         A key of `FAMILIES`; "" if no family matches, or if several match and the header does not decide.
     """
-    return choose_family(find_families(layers), header or {})
+    matching = find_families(layers)
+    return choose_family(matching, header or {}, covered_families(matching, layers))
 
 
-def choose_family(matching: Sequence[Family], header: Mapping[str, str]) -> str:
+def covered_families(matching: Iterable[Family], layers: Collection[str]) -> set[str]:
+    """Return the keys of those transformers whose blocks the layers cover."""
+    shapes = {family.key: family.shape for family in matching}
+    return {key for key, shape in shapes.items() if isinstance(shape, TransformerShape) and shape.covered_by(layers)}
+
+
+def choose_family(matching: Sequence[Family], header: Mapping[str, str], covered: Collection[str] = ()) -> str:
     """Return the key of the likeliest of several matching families, "" if the header does not decide.
 
     Args:
         matching: Families whose models contain all layers of the file.
         header: Metadata of the file.
+        covered: Those of the matching families whose blocks the file covers, which are likelier than larger models.
 
     Raises:
         ValueError: The header names a model of the table that cannot have the layers.
@@ -49,6 +59,7 @@ def choose_family(matching: Sequence[Family], header: Mapping[str, str]) -> str:
     statements = stated_models(header)
     candidates = stated_families(matching, statements)
     if len(candidates) > 1 and not statements:
+        candidates = [family for family in candidates if family.key in covered] or candidates
         keys = {family.key for family in candidates}
         candidates = [family for family in candidates if family.variant_of not in keys]
         # A family with a `whole` shape matches only if all its blocks are there. A larger model also matches these
@@ -102,7 +113,7 @@ def _check_connected(loras: Sequence[LoRA], *, all_known: bool) -> list[str]:
         group.update(*(lora.layers for _, lora in joined))
         rest = [entry for entry in rest if entry not in joined]
     if not rest:
-        return []
+        return _note_names(loras, all_known=all_known)
     index, other = rest[0]
     pair = f"{label(loras[0], 0)} and {label(other, index)}"
     parts = {all(map(is_text_encoder, layers)) for layers in (group, other.layers)} == {True, False}
@@ -113,6 +124,13 @@ def _check_connected(loras: Sequence[LoRA], *, all_known: bool) -> list[str]:
             "one base model"
         )
     return [f"warning: {pair} have no layer in common: each is carried as it is; check that both are for one base"]
+
+
+def _note_names(loras: Sequence[LoRA], *, all_known: bool) -> list[str]:
+    """Return a note where a model is not in the table, so that its layers have the names in their files."""
+    if not any(lora.names and not lora.family and not find_families(lora.layers) for lora in loras):
+        return []
+    return [f"{'known' if all_known else 'unknown'} model, names kept: the layers have the names of the inputs"]
 
 
 def _labels(keys: Iterable[str]) -> str:
@@ -141,22 +159,6 @@ def _transformer_block(path: str) -> str | None:
     """Return the path of the transformer block that contains a layer, None for a layer outside such blocks."""
     block = _TRANSFORMER_BLOCK.match(path)
     return block and block[0]
-
-
-# Models that the table lacks, with layers of the names and widths of families in it: the numbers of their blocks.
-_LOOKALIKES: Mapping[str, Mapping[str, int]] = {
-    "FLUX.2 klein": {"transformer_blocks": 5, "single_transformer_blocks": 20},
-    "HunyuanVideo": {"transformer_blocks": 20, "single_transformer_blocks": 40},
-}
-
-
-def lookalike(layers: Iterable[str]) -> str:
-    """Return the name of a model that the table lacks if the layers cover exactly its blocks, else ""."""
-    numbers = _block_numbers(layers)
-    for name, counts in _LOOKALIKES.items():
-        if numbers and all(numbers.get(stack) == set(range(counts.get(stack, 0))) for stack in numbers):
-            return name
-    return ""
 
 
 def lacks_modulation(layers: Iterable[str]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
+from lorarar.lora.families.family import Family
+from lorarar.lora.families.image import IMAGE_FAMILIES
 from lorarar.lora.families.transformer import Stack, TransformerShape, modules
 from lorarar.lora.families.unet import UNetShape
+from lorarar.lora.families.video import VIDEO_FAMILIES
 
 _ATTENTION = "attn.{to_q,to_k,to_v,to_out.0,norm_q,norm_k}"
 _ADDED = "attn.{add_q_proj,add_k_proj,add_v_proj,to_add_out,norm_added_q,norm_added_k}"
@@ -21,38 +22,6 @@ _REFINER = modules(
     "adaLN_modulation.0",
 )
 _SD3_OUTSIDE = modules("pos_embed.proj", "context_embedder", "norm_out.linear", "proj_out", _TIME_TEXT)
-
-
-@dataclass(frozen=True)
-class Family:
-    """Base models with the same layers.
-
-    Attributes:
-        key: Name in code and metadata.
-        label: Name in messages.
-        base_model_version: Value of `ss_base_model_version` in files of kohya's trainer; "" if it has none.
-        architecture: Value of `modelspec.architecture` without "/lora".
-        resolution: Width and height of the generated images, pixels.
-        denoiser: Name of the denoiser in diffusers.
-        shape: Layers of the model.
-        sgm: Whether files of this family also use the block names of Stability's code (input_blocks, ...).
-        variant_of: Key of the family for which a file without a statement in its header is taken; "" for none.
-    """
-
-    key: str
-    label: str
-    base_model_version: str
-    architecture: str
-    resolution: int
-    denoiser: Literal["unet", "transformer"]
-    shape: UNetShape | TransformerShape
-    sgm: bool = False
-    variant_of: str = ""
-
-    @property
-    def layers_per_block(self) -> int | None:
-        """layers_per_block of the UNet, which determines sgm block numbers; None for a family without sgm names."""
-        return self.shape.layers_per_block if self.sgm and isinstance(self.shape, UNetShape) else None
 
 
 def _sd3(width: int, count: int, dual: bool) -> TransformerShape:
@@ -255,6 +224,8 @@ _FAMILIES = (
             ),
         ),
     ),
+    *IMAGE_FAMILIES,
+    *VIDEO_FAMILIES,
 )
 FAMILIES: Mapping[str, Family] = {family.key: family for family in _FAMILIES}
 # A file does not state the layers_per_block of its UNet. All families with sgm names have the same value, and this

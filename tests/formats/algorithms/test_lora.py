@@ -47,7 +47,7 @@ def test_equals_dense_arithmetic(rank: int, alpha: float | None, kernel: tuple[i
     layer = layer_deltas(parts, Scaling())[""]
     assert isinstance(layer, LowRank)
     assert layer.A.dtype == layer.B.dtype == dtype
-    scale = (alpha or rank) / rank  # a zero alpha means alpha = rank
+    scale = 1 if alpha is None else alpha / rank  # an alpha of 0 mutes the layer
     expected = scale * torch.einsum("or,rik->oik", up.double().flatten(1), down.double().reshape(rank, 4, -1))
     check_equal(layer, expected.flatten(1), 1e-5)
 

@@ -15,8 +15,9 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 
 from lorarar.formats.naming.originals import NamingScheme, rows_of, scheme_of
-from lorarar.formats.naming.rows import Rows, divide_rows
+from lorarar.formats.naming.rows import divide_rows
 from lorarar.lora.dense import Dense
+from lorarar.lora.rows import Rows
 
 FLUX_WIDTH = 3072  # the conversion of diffusers requires it
 FLUX_MODULES = {

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lorarar.formats.naming.originals import rows_of
-from lorarar.formats.naming.rows import Rows, divide_rows, whole_layer
+from lorarar.formats.naming.rows import divide_rows
 from lorarar.lora.dense import Dense
 from lorarar.lora.lowrank import LowRank
+from lorarar.lora.rows import Rows, whole_layer
 
 
 def test_factors_are_divided_like_the_delta() -> None:

@@ -12,9 +12,10 @@ from lorarar.lora.families.detection import check_same_family, detect_family, fi
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
-from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
-from lorarar.worlds.toy.recipes import Shape
+from lorarar.worlds.stages.autoencoder import build_autoencoder
+from lorarar.worlds.stages.pipelines import build_pipeline, new_parts
+from lorarar.worlds.stages.recipes import Shape
+from lorarar.worlds.toy.definition import TOY
 from tests.architectures import BUILDERS, shapes
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
@@ -76,7 +77,7 @@ def test_missing_layers_of_a_model() -> None:
 
 
 def test_the_embedded_base_is_detected() -> None:
-    pipeline = build_pipeline(new_parts(build_autoencoder()), Shape())
+    pipeline = build_pipeline(new_parts(build_autoencoder(), TOY, Shape()), Shape())
     layers = {
         path: (module.out_features, module.in_features)
         for path, module in pipeline.unet.named_modules()
