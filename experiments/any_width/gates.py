@@ -22,11 +22,9 @@ from lorarar.diffusion import load_backbone
 from lorarar.mergers import MERGERS
 from lorarar.storage import read_card
 from lorarar.training import load_loras
+from lorarar.worlds.stages import PairScorer, generate_and_score, load_classifier
 from lorarar.worlds.toy import (
     ATTRIBUTES,
-    PairScorer,
-    generate_and_score,
-    load_classifier,
     style_of,
     style_subjects,
     subject_of,

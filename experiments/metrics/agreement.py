@@ -44,7 +44,8 @@ from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS
 from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked, digest, read_card
-from lorarar.worlds.toy import apply_prompt, generate_and_score, style_of, subject_of, truth
+from lorarar.worlds.stages import generate_and_score
+from lorarar.worlds.toy import apply_prompt, style_of, subject_of, truth
 
 RUNS, HERE = Path("runs/metrics_agreement"), Path(__file__).parent
 SPLIT, METHODS = "validation", ("base", "content", "style", "direct", "average", "hypernetwork")

@@ -29,13 +29,11 @@ from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS
 from lorarar.storage import EMBEDDED, atomic_write, checked
 from lorarar.training import load_loras
+from lorarar.worlds.stages import ScoredImages, generate_and_score, load_classifier
 from lorarar.worlds.toy import (
-    ScoredImages,
     Style,
     Subject,
     apply_prompt,
-    generate_and_score,
-    load_classifier,
     style_of,
     subject_of,
     truth,

@@ -26,7 +26,7 @@ from lorarar.evaluation.metrics.encoders.protocols import FeatureArray
 from lorarar.formats import load
 from lorarar.mergers import MergeRequest, combine
 from lorarar.storage import EMBEDDED, plain, write_json
-from lorarar.worlds.toy.classifier import disturb
+from lorarar.worlds.stages.classifier import disturb
 from lorarar.worlds.toy.judge.data import render_pairs, scale_pixels
 
 PAIRS, DIRECTIONS, SEED = 1500, 40, 0

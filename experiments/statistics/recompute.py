@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from lorarar.benchmark.quality.comparison import RowComparison, compare_rows
 from lorarar.benchmark.quality.drawing import draw_pareto
-from lorarar.benchmark.quality.results import MergeCost, QualityResults, RowComparison, RowResult, compare_rows
+from lorarar.benchmark.quality.results import MergeCost, QualityResults, RowResult
 from lorarar.benchmark.quality.table import results_table
 from lorarar.evaluation.statistics import Estimate, crossed_interval, tied_set
 

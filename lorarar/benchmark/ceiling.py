@@ -1,6 +1,6 @@
 """Ceiling: the best that coefficients can reach, fitted to true renders of each pair. It is not a method.
 
-No user has true renders. They serve here to measure whether the toy world leaves room between direct merging and the
+No user has true renders. They serve here to measure whether the world leaves room between direct merging and the
 best coefficients, and whether column scaling or the objective is the limit.
 """
 
@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lorarar.benchmark.gate_settings import Fit
 from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone, adapted, join_conditionings
 from lorarar.lora import Coefficients, LoRA, LowRank, merge_exactly
 from lorarar.training import EncodedConcept, noisy_batch, sample_noise, step_generator
-from lorarar.worlds.toy import render, style_of, subject_of, to_tensor
+from lorarar.worlds.stages import World, true_renders
 
 _RENDERS = 16
 
 
 def fit_coefficients(
+    world: World,
     backbone: Backbone,
     pairs: Sequence[Pair],
     loras: Sequence[tuple[LoRA, LoRA]],
@@ -32,6 +33,7 @@ def fit_coefficients(
     """Return the merge of each pair at coefficients that start from 1 and are fitted to its true renders.
 
     Args:
+        world: The world, which draws the renders.
         loras: The content and the style LoRA of each pair.
         progress: Called after each step.
     """
@@ -45,10 +47,11 @@ def fit_coefficients(
             merges.append(merge_exactly(pair_loras, Coefficients(columns)))
         return merges
 
-    return _fit(backbone, pairs, values, merged, fit, progress)
+    return _fit(world, backbone, pairs, values, merged, fit, progress)
 
 
 def fit_free(
+    world: World,
     backbone: Backbone,
     pairs: Sequence[Pair],
     loras: Sequence[tuple[LoRA, LoRA]],
@@ -74,10 +77,11 @@ def fit_free(
             for i in range(len(pairs))
         ]
 
-    return _fit(backbone, pairs, [*up, *down], merged, fit, progress)
+    return _fit(world, backbone, pairs, [*up, *down], merged, fit, progress)
 
 
 def _fit(
+    world: World,
     backbone: Backbone,
     pairs: Sequence[Pair],
     parameters: Sequence[nn.Parameter],
@@ -86,7 +90,7 @@ def _fit(
     progress: Callable[[], object],
 ) -> list[LoRA]:
     """Minimise the denoising loss on true renders at the combined prompt, all pairs in one batch."""
-    encoded = [_encode_renders(backbone, pair) for pair in pairs]
+    encoded = [_encode_renders(world, backbone, pair) for pair in pairs]
     optimiser = torch.optim.Adam(parameters, fit.learning_rate)
     for step in range(fit.steps):
         batches = []
@@ -112,12 +116,6 @@ def _fit(
 
 
 @torch.no_grad()
-def _encode_renders(backbone: Backbone, pair: Pair) -> EncodedConcept:
-    images = true_renders(pair, range(_RENDERS))
+def _encode_renders(world: World, backbone: Backbone, pair: Pair) -> EncodedConcept:
+    images = true_renders(world, pair, range(_RENDERS))
     return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts([pair.prompt] * _RENDERS))
-
-
-def true_renders(pair: Pair, seeds: Sequence[int]) -> Tensor:
-    """Return what images of a pair should look like, (seeds, 3, 32, 32), -1 to 1."""
-    subject, style = subject_of(pair.content.name), style_of(pair.style.name)
-    return to_tensor([render(subject, style, seed) for seed in seeds])

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from lorarar.benchmark.ceiling import true_renders
 from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.judged import CalibrationVerdict, JudgeRecord, judge_methods
 from lorarar.benchmark.methods import MethodResult, estimate_scores, run_method, shipped_methods
@@ -22,6 +21,7 @@ from lorarar.mergers import FileMerge, MergeRequest, describe_merge, merge_files
 from lorarar.storage import EMBEDDED, NETWORKS, checked, load_config, progress, write_json
 from lorarar.training import MergerTraining, fit
 from lorarar.workflows import TrainConfig, merger_training
+from lorarar.worlds.stages import true_renders
 
 _SPLIT = "test"
 _SHEET_PAIRS = [(i, i) for i in range(8)]  # content and style of each pair on the contact sheet, chosen beforehand
@@ -181,8 +181,8 @@ def _draw(embedded: Embedded, results: Mapping[str, MethodResult], path: Path) -
     for content, style in _SHEET_PAIRS:
         index = content * len(members.styles) + style
         pair = pairs[index]
-        references = [(load_images(c.images[:1], 32)[0] + 1) / 2 for c in (pair.content, pair.style)]
-        true = (true_renders(pair, [0])[0] + 1) / 2
+        references = [(load_images(c.images[:1], embedded.classifier.world.size)[0] + 1) / 2 for c in (pair.content, pair.style)]
+        true = (true_renders(embedded.classifier.world, pair, [0])[0] + 1) / 2
         cells.append([*references, true, *(result.scored.images[index, 0] for result in results.values())])
     labels = [name.replace("hypernetwork", "network").replace("_", " ") for name in results]
     contact_sheet(cells, path, columns=["content", "style", "true", *labels])

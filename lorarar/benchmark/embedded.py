@@ -11,7 +11,7 @@ from lorarar.diffusion import Backbone, load_backbone
 from lorarar.lora import LoRA
 from lorarar.storage import EMBEDDED, checked
 from lorarar.training import load_loras
-from lorarar.worlds.toy import AttributeClassifier, PairScorer, load_classifier
+from lorarar.worlds.stages import PairScorer, WorldClassifier, load_classifier
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Embedded:
     """Base, attribute classifier, concepts, splits and the LoRAs of some splits."""
 
     backbone: Backbone
-    classifier: AttributeClassifier
+    classifier: WorldClassifier
     concepts: Mapping[str, Concept]
     splits: Mapping[str, Split]
     loras: Mapping[str, LoRA]
@@ -33,14 +33,19 @@ class Embedded:
         return PairScorer(self.backbone, self.classifier, self.pairs(split), self.loras, seeds)
 
 
-def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED) -> Embedded:
+def load_embedded(splits: Sequence[str], folder: Path = EMBEDDED, name: str = "embedded") -> Embedded:
     """Load the shipped parts, with the LoRAs of the given splits, on the CPU, where the published numbers are from.
+
+    Args:
+        splits: Splits whose LoRAs are loaded.
+        folder: Folder of the parts.
+        name: Name of the splits in the folder's concepts.yaml.
 
     Raises:
         ArtefactError: A part is missing or differs from its card.
     """
     concepts = load_concepts([folder / "concepts.yaml"], folder / "images")
-    members = load_splits(folder / "concepts.yaml", "embedded")
+    members = load_splits(folder / "concepts.yaml", name)
     names = [name for split in splits for name in (*members[split].contents, *members[split].styles)]
     for name in names:
         checked(folder / "loras" / f"{name}.safetensors")

@@ -1,36 +1,31 @@
-"""Gates: whether the embedded default can rank merge methods. They must be met before any method is compared."""
+"""Gates: whether a world can rank merge methods. They must be met before any method is compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from lorarar.benchmark.ceiling import fit_coefficients, fit_free, true_renders
+from lorarar.benchmark.ceiling import fit_coefficients, fit_free
 from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.gate_settings import Fit, GatesConfig
 from lorarar.benchmark.methods import by_concept
-from lorarar.datasets import contact_sheet
+from lorarar.datasets import Pair, contact_sheet
+from lorarar.diffusion import Backbone, load_backbone
 from lorarar.evaluation.statistics import paired_interval
 from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA
 from lorarar.mergers import MERGERS
 from lorarar.storage import NETWORKS, checked, progress, write_json
-from lorarar.worlds.toy import (
-    AttributeClassifier,
+from lorarar.worlds.stages import (
     PairScorer,
     ScoredImages,
+    WorldClassifier,
     generate_and_score,
-    reconstruction_facts,
-    score_attributes,
-    style_of,
-    style_subjects,
-    subject_of,
-    toy_world,
-    truth,
+    held_out_renders,
+    load_classifier,
+    reconstruct_images,
+    score_base,
+    true_renders,
     truth_of,
 )
 
@@ -41,8 +36,7 @@ _ROOM = (
     ("constant", "joint", 0.05),
     ("constant", "strict", 0.15),
 )
-_DESCRIBED = 64  # pairs of the base's own sets that are described in words
-PromptTruth = tuple[str, tuple[int, ...]]  # a prompt, and the attribute values that its images should show
+_DESCRIBED = 256  # images of the base alone
 
 
 @dataclass(frozen=True)
@@ -66,103 +60,96 @@ class WorldGate:
 
 
 def run_gates(config: GatesConfig) -> str:
-    """Compute every gate; write ``results.json`` and a contact sheet; return one line per gate and per method.
+    """Compute the gates of the chosen parts; write ``results.json`` and, with "room", a contact sheet.
+
+    Returns:
+        One line for each gate and for each method.
 
     Raises:
-        ArtefactError: A shipped part is missing or differs from its card.
+        ArtefactError: A part of the world is missing or differs from its card.
     """
-    embedded = load_embedded([config.split], config.data)
     config.output.mkdir(parents=True, exist_ok=True)
-    gates = [*_instrument_gates(embedded, config), *_concept_gates(embedded, config)]
-    methods = _ceiling_methods(embedded, config)
-    means = {
-        name: {metric: float(values.mean()) for metric, values in scored.scores.items()}
-        for name, scored in methods.items()
-    }
-    gates += _room_gates(embedded, config, methods)
-    _draw(embedded, config, methods)
+    classifier = load_classifier(checked(config.data / "classifier.safetensors"))
+    gates = _classifier_gates(classifier, config) if "classifier" in config.parts else []
+    if "autoencoder" in config.parts:
+        gates += _autoencoder_gates(classifier, config)
+    if "base" in config.parts:
+        gates.append(_base_gate(load_backbone(checked(config.data / "base"), device="cpu"), classifier, config))
+    means = {}
+    if {"loras", "room"} & set(config.parts):
+        embedded = load_embedded([config.split], config.data, config.splits)
+        gates += _concept_gates(embedded, config) if "loras" in config.parts else []
+        if "room" in config.parts:
+            methods = _ceiling_methods(embedded, config)
+            means = {name: scored.means() for name, scored in methods.items()}
+            gates += _room_gates(embedded, config, methods)
+            _draw(embedded, config, methods)
     record = {"gates": [asdict(gate) | {"met": gate.met} for gate in gates], "methods": means, "config": config}
     write_json(config.output / "results.json", record)
     lines = [f"{name}: " + ", ".join(f"{metric} {mean:.3f}" for metric, mean in m.items()) for name, m in means.items()]
     return "\n".join([*map(str, gates), *lines])
 
 
-def _instrument_gates(embedded: Embedded, config: GatesConfig) -> list[WorldGate]:
-    """Return the gates of the classifier, the autoencoder and the base."""
-    pairs = embedded.pairs(config.split)
-    renders = torch.stack([true_renders(pair, range(len(config.seeds))) for pair in pairs])
-    true = score_attributes(embedded.classifier, (renders + 1) / 2, [truth_of(pair) for pair in pairs])
-    rebuilt = reconstruction_facts(config.data / "base", embedded.classifier)
+def _classifier_gates(classifier: WorldClassifier, config: GatesConfig) -> list[WorldGate]:
+    """Return the gates of the classifier on true renders of the test pairs."""
+    true = classifier.score(*held_out_renders(classifier.world))
+    bound = config.bounds.renders
+    return [WorldGate(f"true renders: {name}", float(true[name].mean()), bound) for name in config.bounds.metrics]
+
+
+def _autoencoder_gates(classifier: WorldClassifier, config: GatesConfig) -> list[WorldGate]:
+    """Return the gates of what the autoencoder costs the classifier."""
+    images, true = held_out_renders(classifier.world)
+    folder = config.autoencoder or checked(config.data / "base") / "vae"
+    scores, rebuilt = classifier.score(images, true), classifier.score(reconstruct_images(folder, images), true)
     return [
-        WorldGate("true renders: joint", float(true["joint"].mean()), 0.98),
-        WorldGate("reconstructions against renders: joint", rebuilt["joint"] - float(true["joint"].mean()), -0.01),
-        WorldGate("base on its own captions: category", _base_category(embedded, config), 0.95),
+        WorldGate(
+            f"reconstructions against renders: {name}",
+            float((rebuilt[name] - scores[name]).mean()),
+            -config.bounds.reconstruction,
+        )
+        for name in config.bounds.metrics
     ]
 
 
-def _base_category(embedded: Embedded, config: GatesConfig) -> float:
-    """Return how often the base draws the right category, for described pairs of its own sets."""
-    world, random = toy_world(), np.random.default_rng(0)
-    subjects = [world.subjects["base"][i] for i in random.choice(len(world.subjects["base"]), _DESCRIBED)]
-    styles = [world.styles["base"][i] for i in random.choice(len(world.styles["base"]), _DESCRIBED)]
-    prompts = [f"a {s.words()} in {t.words()} style" for s, t in zip(subjects, styles, strict=True)]
-    truths = [truth(s, t) for s, t in zip(subjects, styles, strict=True)]
-    scored = generate_and_score(
-        embedded.backbone, embedded.classifier, [None] * _DESCRIBED, prompts, truths, config.seeds
+def _base_gate(backbone: Backbone, classifier: WorldClassifier, config: GatesConfig) -> WorldGate:
+    """Return the gate of how often the base draws the right category, on full captions of its own sets."""
+    drawn = score_base(backbone, classifier, _DESCRIBED)
+    return WorldGate(
+        "base on its own captions: category", float(drawn.scores["category"].mean()), config.bounds.category
     )
-    read = _attributes(embedded.classifier, scored.images)
-    return float((read[..., 0] == torch.tensor(truths)[:, None, 0]).float().mean())
-
-
-def _attributes(classifier: AttributeClassifier, images: Tensor) -> Tensor:
-    """Return the attribute values (n, k, 8) that the classifier reads from images (n, k, 3, 32, 32), 0 to 1."""
-    read: Tensor = classifier.read(images.flatten(0, 1) * 2 - 1).unflatten(0, images.shape[:2])
-    return read
 
 
 def _concept_gates(embedded: Embedded, config: GatesConfig) -> list[WorldGate]:
     """Return the gates of each LoRA alone on its own prompts, beside the base on the same prompts."""
-    content = _own_prompts(embedded, config, embedded.splits[config.split].contents, _content_truths, "content")
-    style = _own_prompts(embedded, config, embedded.splits[config.split].styles, _style_truths, "style")
-    return [
-        WorldGate("content LoRA alone: content", content[0], 0.90),
-        WorldGate("style LoRA alone: style", style[0], 0.90),
-        WorldGate("content LoRA over the base: content", content[0] - content[1], 0.30),
-        WorldGate("style LoRA over the base: style", style[0] - style[1], 0.30),
-    ]
+    gates = []
+    for kind in ("content", "style"):
+        alone, base = _own_prompts(embedded, config, kind)
+        gates += [
+            WorldGate(f"{kind} LoRA alone: {kind}", alone, config.bounds.alone),
+            WorldGate(f"{kind} LoRA over the base: {kind}", alone - base, config.bounds.over_base),
+        ]
+    return gates
 
 
-def _own_prompts(
-    embedded: Embedded,
-    config: GatesConfig,
-    names: Sequence[str],
-    truths_of: Callable[[Embedded, str], list[PromptTruth]],
-    metric: str,
-) -> tuple[float, float]:
-    """Return the mean score with the LoRAs, and with the base alone."""
+def _own_prompts(embedded: Embedded, config: GatesConfig, kind: str) -> tuple[float, float]:
+    """Return the mean score of a kind's concepts on their own captions, with their LoRAs and with the base alone."""
+    members, world = embedded.splits[config.split], embedded.classifier.world
     loras, prompts, truths = [], [], []
-    for name in names:
-        for prompt, values in truths_of(embedded, name):
+    for name in members.contents if kind == "content" else members.styles:
+        # The other concept of the pair has no part in the score.
+        pair = (name, members.styles[0]) if kind == "content" else (members.contents[0], name)
+        concept = embedded.concepts[name]
+        for prompt in [concept.phrase] if kind == "content" else concept.captions:
             loras.append(embedded.loras[name])
             prompts.append(prompt)
-            truths.append(values)
+            truths.append(truth_of(world, Pair(*(embedded.concepts[member] for member in pair))))
 
     def mean(adapters: Sequence[LoRA | None]) -> float:
         scored = generate_and_score(embedded.backbone, embedded.classifier, adapters, prompts, truths, config.seeds)
-        return float(scored.scores[metric].mean())
+        return float(scored.scores[kind].mean())
 
     return mean(loras), mean([None] * len(loras))
-
-
-def _content_truths(embedded: Embedded, name: str) -> list[PromptTruth]:
-    any_style = toy_world().styles["base"][0]
-    return [(embedded.concepts[name].phrase, truth(subject_of(name), any_style))]
-
-
-def _style_truths(embedded: Embedded, name: str) -> list[PromptTruth]:
-    split, _, index = name.split("_")
-    subjects, captions = style_subjects(split, int(index)), embedded.concepts[name].captions
-    return [(caption, truth(s, style_of(name))) for caption, s in zip(captions, subjects, strict=True)]
 
 
 def _ceiling_methods(embedded: Embedded, config: GatesConfig) -> dict[str, ScoredImages]:
@@ -205,6 +192,6 @@ def _draw(embedded: Embedded, config: GatesConfig, methods: dict[str, ScoredImag
     pairs = embedded.pairs(config.split)
     rows = []
     for i in range(0, len(pairs), len(embedded.splits[config.split].styles) + 1):
-        true = (true_renders(pairs[i], [0])[0] + 1) / 2
+        true = (true_renders(embedded.classifier.world, pairs[i], [0])[0] + 1) / 2
         rows.append([true, *(scored.images[i, 0] for scored in methods.values())])
     contact_sheet(rows, config.output / "contact_sheet.png", columns=["true", *methods])

@@ -17,7 +17,7 @@ from lorarar.evaluation.statistics import Estimate, crossed_interval
 from lorarar.hypernetwork import load_network
 from lorarar.lora import Coefficients, LoRA, merge_exactly
 from lorarar.mergers import MERGERS
-from lorarar.worlds.toy import PairScorer, ScoredImages
+from lorarar.worlds.stages import PairScorer, ScoredImages
 
 PairMerger = Callable[[Sequence[LoRA]], Coefficients]
 REPORTED_METRICS = ("content", "style", "joint", "strict", "content_without_category")

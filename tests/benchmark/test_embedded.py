@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lorarar.benchmark.ceiling import fit_coefficients, fit_free, true_renders
+from lorarar.benchmark.ceiling import fit_coefficients, fit_free
 from lorarar.benchmark.embedded import Embedded, load_embedded
 from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.gates import WorldGate
@@ -21,7 +21,8 @@ from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.direct import direct
 from lorarar.storage.cards import ArtefactError
 from lorarar.storage.locations import EMBEDDED
-from lorarar.worlds.toy.scoring import truth_of
+from lorarar.worlds.stages.scoring import true_renders, truth_of
+from lorarar.worlds.toy.definition import TOY
 from tests import ROOT
 
 
@@ -45,7 +46,7 @@ def test_a_changed_artefact_is_refused(tmp_path: Path) -> None:
 def loss(embedded: Embedded, lora: LoRA) -> float:
     """The denoising loss on renders of the first pair that the fit did not see."""
     pair, backbone = embedded.pairs("validation")[0], embedded.backbone
-    latents = backbone.encode_images(true_renders(pair, range(100, 108)))
+    latents = backbone.encode_images(true_renders(TOY, pair, range(100, 108)))
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     timesteps = torch.linspace(100, 900, 8).long()
     prompts = join_conditionings([backbone.encode_prompts([pair.prompt])] * 8)
@@ -58,13 +59,13 @@ def loss(embedded: Embedded, lora: LoRA) -> float:
 def test_a_fit_to_renders_beats_the_sum_on_other_renders(embedded: Embedded, function, rate: float) -> None:
     pair = embedded.pairs("validation")[0]
     both = (embedded.loras[pair.content.name], embedded.loras[pair.style.name])
-    (fitted,) = function(embedded.backbone, [pair], [both], Fit(steps=12, learning_rate=rate, images=4))
+    (fitted,) = function(TOY, embedded.backbone, [pair], [both], Fit(steps=12, learning_rate=rate, images=4))
     assert loss(embedded, fitted) < 0.9 * loss(embedded, merge_exactly(both, direct(both)))
 
 
 def test_scores_keep_their_pairs(embedded: Embedded) -> None:
     pairs = embedded.pairs("validation")
-    assert [truth_of(p)[:4] for p in pairs[:8]] == [truth_of(pairs[0])[:4]] * 8  # contents vary slowest
+    assert [truth_of(TOY, p)[:4] for p in pairs[:8]] == [truth_of(TOY, pairs[0])[:4]] * 8  # contents vary slowest
     values = torch.arange(128.0).view(64, 2)
     assert by_concept(values, embedded, "validation").shape == (8, 8, 2)
     assert np.array_equal(by_concept(values, embedded, "validation")[3, 5], [58.0, 59.0])

@@ -177,9 +177,12 @@ def _objective(result: OptimisedPair) -> dict[str, float]:
 
 
 def _truth(inputs: QualityInputs, settings: TruthSettings) -> RowMethod:
+    assert inputs.classifier is not None  # `check_rows` refuses the row without one
+    world = inputs.classifier.world
+
     def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
         loras = [inputs.pair_loras(pair) for pair in pairs]
-        return [(lora, {}) for lora in fit_coefficients(inputs.backbone, pairs, loras, settings.fit)]
+        return [(lora, {}) for lora in fit_coefficients(world, inputs.backbone, pairs, loras, settings.fit)]
 
     return _batch_merging(inputs, {"kind": "truth", "fit": asdict(settings.fit)}, merge)
 

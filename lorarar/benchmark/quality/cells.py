@@ -16,7 +16,7 @@ from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.quality.methods import RowMethod
 from lorarar.datasets import Pair, load_image, save_image
 from lorarar.storage import cached_path, progress, sha256, write_json
-from lorarar.worlds.toy import score_attributes, truth_of
+from lorarar.worlds.stages import score_images, truth_of
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,10 @@ def _compute(
     merges = method.merge(pairs)
     with torch.no_grad():
         images = _as_saved(method.draw(pairs, merges, seeds))
-    scores = (
-        score_attributes(inputs.classifier, images, [truth_of(pair) for pair in pairs]) if inputs.classifier else {}
-    )
+    scores: dict[str, Tensor] = {}
+    if inputs.classifier:
+        truths = [truth_of(inputs.classifier.world, pair) for pair in pairs]
+        scores = score_images(inputs.classifier, images, truths)
     cells = []
     for i, (place, merge) in enumerate(zip(places, merges, strict=True)):
         for image, file in zip(images[i], place.images, strict=False):  # no files where images are not kept

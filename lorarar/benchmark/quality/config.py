@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lorarar.storage import Device, InputPath, ModelName, NonNegativeFloat, NonNegativeInt, PositiveInt
+from lorarar.storage import Device, InputPath, ModelName, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 RowKind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained", "file"]
 
@@ -55,6 +55,8 @@ class QualityConfig:
         tuned_seeds: Noise seeds of the images that serve the choice of settings.
         budget: Validation runs of each tuned row.
         compared: Pairs of rows that are compared beside the comparisons with the best row.
+        equivalence_margin: The largest difference of two scores that counts as none, such as 0.03, fixed before the
+            run: a folder that holds a run refuses another one. None states no equivalence.
         classifier: File of the toy world's attribute classifier, which scores images; None for none.
         judge: Name of a judge, which scores images too; None for none.
         steps: Sampling steps of an image.
@@ -80,6 +82,7 @@ class QualityConfig:
     tuned_seeds: tuple[int, ...] = (0,)
     budget: NonNegativeInt = 0
     compared: list[list[str]] = field(default_factory=list)
+    equivalence_margin: PositiveFloat | None = None
     classifier: InputPath | None = None
     judge: str | None = None
     steps: PositiveInt = 15

@@ -11,12 +11,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from lorarar.benchmark.ceiling import true_renders
 from lorarar.benchmark.quality.cells import read_cell_image
 from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.quality.results import MergeCost, QualityResults, RowResult
 from lorarar.datasets import Pair, contact_sheet
 from lorarar.storage import atomic_write
+from lorarar.worlds.stages import true_renders
 
 _FASTEST = 1e-3  # seconds; the colours begin here
 _ALONE = ("base", "content", "style")  # may lie outside the frame, so that the others can be distinguished
@@ -76,7 +76,7 @@ def draw_contact_sheet(inputs: QualityInputs, folders: Mapping[str, Path], pairs
     """
     rows = {}
     if inputs.classifier:
-        rows["true"] = [(true_renders(pair, [0])[0] + 1) / 2 for pair in pairs]
+        rows["true"] = [(true_renders(inputs.classifier.world, pair, [0])[0] + 1) / 2 for pair in pairs]
     for name, folder in folders.items():
         rows[name] = [read_cell_image(folder / pair.name / f"{inputs.config.seeds[0]}.png") for pair in pairs]
     columns = [pair.name.replace("+", "\n") for pair in pairs]

@@ -15,7 +15,7 @@ from lorarar.diffusion import Backbone, Sampling, load_backbone
 from lorarar.lora import LoRA
 from lorarar.storage import ArtefactError, ConfigError, checked, sha256
 from lorarar.training import load_loras
-from lorarar.worlds.toy import AttributeClassifier, load_classifier
+from lorarar.worlds.stages import WorldClassifier, load_classifier
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class QualityInputs:
     config: QualityConfig
     rows: Sequence[TableRow]
     backbone: Backbone
-    classifier: AttributeClassifier | None
+    classifier: WorldClassifier | None
     concepts: Mapping[str, Concept]
     splits: Mapping[str, Split]
     loras: Mapping[str, LoRA]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from lorarar.benchmark.judged import JudgeRecord
 from lorarar.benchmark.quality.cells import ScoredCell
+from lorarar.benchmark.quality.comparison import Comparisons, RowComparison, compare_rows, rounded
 from lorarar.benchmark.quality.rows import TableRow, Variant
 from lorarar.benchmark.quality.settings import MergerSettings
 from lorarar.benchmark.quality.tuning import TuningTrial
 from lorarar.datasets import Pair
-from lorarar.evaluation.statistics import Estimate, crossed_interval, holm, paired_interval, sign_flip, tied_set
+from lorarar.evaluation.statistics import Estimate, crossed_interval, tied_set
 
 QUALITY_METRICS = ("content", "style", "joint", "strict")
 _RAW_METRICS = ("content", "style", "strict")
-_SIGNIFICANCE = 0.05
 Scores = NDArray[np.float64]
 
 
@@ -75,30 +75,6 @@ class RowResult:
 
 
 @dataclass(frozen=True)
-class RowComparison:
-    """A paired comparison: the first row minus the second, with a 95 % interval.
-
-    Attributes:
-        p_holm: P value of a sign-flip test, after Holm's correction.
-        p_error: Standard error of the p value before the correction, where sign patterns were drawn; 0 where it is
-            exact.
-        differs: Whether `p_holm` is below 0.05 and the interval excludes 0.
-    """
-
-    first: str
-    second: str
-    mean: float
-    low: float
-    high: float
-    p_holm: float
-    differs: bool
-    p_error: float = 0.0
-
-
-Comparisons = Mapping[str, Sequence[RowComparison]]  # metric -> comparisons
-
-
-@dataclass(frozen=True)
 class QualityResults:
     """Everything but times; equal cells give equal results.
 
@@ -109,6 +85,7 @@ class QualityResults:
         tied_with_the_best: Methods that cannot be distinguished from the best by joint score.
         best_minus: The best method minus each other method, by metric.
         compared: The comparisons that the configuration lists, by metric.
+        equivalence_margin: The largest difference that counts as none, as the configuration fixed it.
         raw: row -> metric -> scores (contents, styles, noise seeds), means over training seeds; "joint" has those of
             each training seed (training seeds, contents, styles, noise seeds).
     """
@@ -119,6 +96,7 @@ class QualityResults:
     tied_with_the_best: Sequence[str] = ()
     best_minus: Comparisons = field(default_factory=dict)
     compared: Comparisons = field(default_factory=dict)
+    equivalence_margin: float | None = None
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -131,7 +109,10 @@ class MergeCost:
 
 
 def summarise_scores(
-    outcomes: Sequence[RowOutcome], pairs: Sequence[Pair], compared: Sequence[Sequence[str]]
+    outcomes: Sequence[RowOutcome],
+    pairs: Sequence[Pair],
+    compared: Sequence[Sequence[str]],
+    margin: float | None = None,
 ) -> QualityResults:
     """Return the results of rows that a classifier scored."""
     contents = len({pair.content.name for pair in pairs})
@@ -142,14 +123,15 @@ def summarise_scores(
     competing = [outcome.row.name for outcome in outcomes if outcome.row.competes]
     best = _best(competing, values["joint"])
     with_best = [(best, name) for name in competing if name != best] if best else []
-    best_minus = {metric: compare_rows(values[metric], with_best) for metric in QUALITY_METRICS}
+    best_minus = {metric: compare_rows(values[metric], with_best, margin) for metric in QUALITY_METRICS}
     return QualityResults(
         [pair.name for pair in pairs],
         {outcome.row.name: _classified(outcome, values) for outcome in outcomes},
         best,
         _tied(competing, values["joint"], best_minus["joint"]) if best else (),
         best_minus,
-        {metric: compare_rows(values[metric], compared) for metric in QUALITY_METRICS},
+        {metric: compare_rows(values[metric], compared, margin) for metric in QUALITY_METRICS},
+        margin,
         {outcome.row.name: _raw(outcome, contents) for outcome in outcomes},
     )
 
@@ -193,7 +175,7 @@ def _best(names: Sequence[str], joint: Mapping[str, Scores]) -> str | None:
 
 def _classified(outcome: RowOutcome, values: Mapping[str, Mapping[str, Scores]]) -> RowResult:
     estimates: dict[str, Any] = {
-        metric: _rounded(crossed_interval(values[metric][outcome.row.name], shares=True)) for metric in QUALITY_METRICS
+        metric: rounded(crossed_interval(values[metric][outcome.row.name], shares=True)) for metric in QUALITY_METRICS
     }
     by_seed = [float(np.mean([cell.scores["joint"] for cell in cells])) for cells in outcome.cells]
     return RowResult(
@@ -216,35 +198,6 @@ def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
     }
 
 
-def compare_rows(values: Mapping[str, Scores], pairs: Sequence[Sequence[str]]) -> list[RowComparison]:
-    """Compare rows in pairs, with Holm's correction over all of them.
-
-    Args:
-        values: Scores (contents, styles, noise seeds) of each row on one metric.
-        pairs: Names of the first and the second row of each comparison.
-    """
-    estimates = [paired_interval(values[first], values[second]) for first, second in pairs]
-    tests = [sign_flip((values[first] - values[second]).mean(2).reshape(-1)) for first, second in pairs]
-    adjusted = holm([test.p for test in tests])
-    comparisons = []
-    for (first, second), estimate, test, p_holm in zip(pairs, estimates, tests, adjusted, strict=True):
-        comparisons.append(
-            RowComparison(
-                first,
-                second,
-                **asdict(_rounded(estimate)),
-                p_holm=round(p_holm, 6),
-                differs=p_holm < _SIGNIFICANCE and estimate.excludes_zero(),
-                p_error=round(test.error, 6),
-            )
-        )
-    return comparisons
-
-
 def _tied(names: Sequence[str], values: Mapping[str, Scores], comparisons: Sequence[RowComparison]) -> tuple[str, ...]:
     differs = {frozenset((each.first, each.second)): each.differs for each in comparisons}
     return tied_set({name: float(values[name].mean()) for name in names}, differs)
-
-
-def _rounded(estimate: Estimate) -> Estimate:
-    return Estimate(**{key: round(value, 6) for key, value in asdict(estimate).items()})

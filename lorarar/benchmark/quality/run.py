@@ -89,7 +89,7 @@ def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
     if inputs.classifier is None and judged:
         results = summarise_judged(outcomes, pairs, judged)
     else:
-        results = summarise_scores(outcomes, pairs, config.compared)
+        results = summarise_scores(outcomes, pairs, config.compared, config.equivalence_margin)
     text = results_table(results, times, judged)
     record = {"split": config.pairs, "seeds": list(config.seeds), **plain(results), "judge": plain(judged or {})}
     if plugins := _plugins(config, outcomes):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lorarar.benchmark.judged import JudgeRecord
-from lorarar.benchmark.quality.results import MergeCost, QualityResults, RowComparison
+from lorarar.benchmark.quality.comparison import RowComparison
+from lorarar.benchmark.quality.results import MergeCost, QualityResults
 from lorarar.evaluation.statistics import Estimate
 
 _HEAD = ("method", "content", "style", "joint", "strict", "best minus this, joint", "tried", "ms a pair", "MB", "judge")
@@ -32,12 +33,17 @@ def _cells(name: str, results: QualityResults, cost: MergeCost | None, judged: J
         f"{row.style.mean:.3f}",
         interval_text(row.joint),
         interval_text(row.strict) if row.strict else "",
-        interval_text(gain, "+") if gain else "",
+        _gain_text(gain, results.equivalence_margin) if gain else "",
         str(len(row.tried) or ""),
         f"{cost.merge_seconds * 1000:.1f}" if cost else "",
         f"{cost.extra_bytes / 1e6:.0f}" if cost else "",
         "" if mars2 is None else f"{mars2:.3f}",
     ]
+
+
+def _gain_text(gain: RowComparison, margin: float | None) -> str:
+    """Return a difference and its interval, and whether it lies within the margin: "equivalent within 0.03"."""
+    return interval_text(gain, "+") + (f", equivalent within {margin:g}" if gain.equivalent else "")
 
 
 def interval_text(estimate: Estimate | RowComparison, sign: str = "") -> str:

@@ -14,7 +14,7 @@ import torch
 from lorarar.datasets import Concept
 from lorarar.diffusion import load_backbone
 from lorarar.storage import quiet_libraries
-from lorarar.training import DreamBoothTraining, Recipe, ZooTraining
+from lorarar.training import PeftTraining, Recipe, ZooTraining
 from lorarar.workflows import ZooConfig, zoo_concepts
 
 
@@ -42,7 +42,7 @@ def compare_throughput(
     alone, together = [], []
     for _ in range(rounds):
         alone.append(
-            _seconds(lambda: DreamBoothTraining(load_backbone(base, device="cpu"), concepts[0], recipe), steps)
+            _seconds(lambda: PeftTraining(load_backbone(base, device="cpu"), concepts[0], recipe), steps)
         )
         together.append(
             _seconds(lambda: ZooTraining(load_backbone(base, device="cpu"), concepts, recipe), steps) / len(concepts)

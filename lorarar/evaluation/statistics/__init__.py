@@ -4,6 +4,7 @@ agreement      Agreement: whether two raters agree beyond chance, and whether a 
 bradley_terry  Bradley-Terry model: strengths of methods from pairwise preferences
 comparisons    Comparisons of methods: paired tests, and corrections for many tests
 correlation    Rank correlation: whether two scores order items in the same way
+equivalence    Equivalence: whether two methods differ by less than a margin that was fixed beforehand
 intervals      Intervals for means of crossed scores: contents x styles x seeds
 proportions    Proportions: Wilson's interval, the correction for the measured errors of a judge, the best of k
 """

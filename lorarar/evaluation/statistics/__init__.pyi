@@ -6,6 +6,8 @@ from .comparisons import sign_flip as sign_flip
 from .comparisons import tied_set as tied_set
 from .correlation import crossed_spearman as crossed_spearman
 from .correlation import spearman as spearman
+from .equivalence import Equivalence as Equivalence
+from .equivalence import equivalence_test as equivalence_test
 from .intervals import Estimate as Estimate
 from .intervals import crossed_interval as crossed_interval
 from .intervals import incomplete_crossed_interval as incomplete_crossed_interval

@@ -39,7 +39,7 @@ _ANGLES = np.linspace(0.0, math.pi / 2, 2001)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its 95 % interval."""
+    """A mean and its interval, of 95 % where nothing else is said."""
 
     mean: float
     low: float
@@ -50,14 +50,15 @@ class Estimate:
         return self.low > _ROUNDING or self.high < -_ROUNDING
 
 
-def crossed_interval(values: NDArray[np.floating], *, shares: bool = False) -> Estimate:
-    """Return the mean of crossed values with its 95 % t interval over contents, styles and seeds.
+def crossed_interval(values: NDArray[np.floating], *, shares: bool = False, coverage: float = 0.95) -> Estimate:
+    """Return the mean of crossed values with its t interval over contents, styles and seeds.
 
     Args:
         values: Values (contents, styles, seeds).
         shares: Whether the values are scores of 0 to 1. The interval of a share is made on the logit scale: it is
             wider towards 0.5 and never leaves 0 to 1. Where all values are 0, or all are 1, the bounds are Wilson's for
             as many images as there are pairs. Not for differences.
+        coverage: Nominal coverage of the interval; of shares that are all alike it is 0.95.
 
     Returns:
         The estimate; the bounds are NaN where no factor has two levels.
@@ -67,7 +68,7 @@ def crossed_interval(values: NDArray[np.floating], *, shares: bool = False) -> E
     """
     if values.ndim != 3 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"expected finite (contents, styles, seeds) values, found shape {values.shape}")
-    return _interval(values, shares)
+    return _interval(values, shares, coverage)
 
 
 def incomplete_crossed_interval(values: NDArray[np.floating], *, shares: bool = False) -> Estimate:
@@ -86,25 +87,26 @@ def incomplete_crossed_interval(values: NDArray[np.floating], *, shares: bool = 
     """
     if values.ndim != 3 or np.isnan(values).all() or np.isinf(values).any():
         raise ValueError(f"expected (contents, styles, seeds) values, not all missing, found shape {values.shape}")
-    return _interval(values, shares)
+    return _interval(values, shares, 0.95)
 
 
-def paired_interval(a: NDArray[np.floating], b: NDArray[np.floating]) -> Estimate:
+def paired_interval(a: NDArray[np.floating], b: NDArray[np.floating], *, coverage: float = 0.95) -> Estimate:
     """Return the mean of a - b with its interval, see `crossed_interval`.
 
     Args:
         a: Values (contents, styles, seeds) of the first method.
         b: Values of the second method at the same pairs and seeds.
+        coverage: Nominal coverage of the interval.
 
     Raises:
         ValueError: The shapes differ, or see `crossed_interval`.
     """
     if a.shape != b.shape:
         raise ValueError(f"expected the same pairs and seeds for both, found shapes {a.shape} and {b.shape}")
-    return crossed_interval(np.asarray(a, float) - np.asarray(b, float))
+    return crossed_interval(np.asarray(a, float) - np.asarray(b, float), coverage=coverage)
 
 
-def _interval(values: NDArray[np.floating], shares: bool) -> Estimate:
+def _interval(values: NDArray[np.floating], shares: bool, coverage: float) -> Estimate:
     values = np.asarray(values, float)
     present = ~np.isnan(values)
     chosen = values[present]
@@ -123,7 +125,8 @@ def _interval(values: NDArray[np.floating], shares: bool) -> Estimate:
     if variance == 0:
         return Estimate(mean, mean, mean)
     error = math.sqrt(variance)
-    quantile = student_quantile(variance**2 / sum(factor.variance**2 / factor.freedom for factor in factors))
+    freedom = variance**2 / sum(factor.variance**2 / factor.freedom for factor in factors)
+    quantile = student_quantile(freedom, coverage)
     if shares:
         logit, half = math.log(mean / (1 - mean)), quantile * error / (mean * (1 - mean))
         return Estimate(mean, _sigmoid(logit - half), _sigmoid(logit + half))
@@ -171,19 +174,20 @@ def _all_alike(mean: float, pairs: int) -> Estimate:
     return Estimate(mean, 0.0, furthest) if mean == 0 else Estimate(mean, 1 - furthest, 1.0)
 
 
-def student_quantile(freedom: float) -> float:
-    """Return the 97.5 % quantile of Student's t distribution.
+def student_quantile(freedom: float, coverage: float = 0.95) -> float:
+    """Return the quantile t of Student's distribution with P(-t < T < t) = coverage.
 
     With t = sqrt(nu) tan(u), the density of u is proportional to cos(u)^(nu - 1) on (-pi/2, pi/2), which is integrated
     numerically.
 
     Args:
         freedom: Degrees of freedom nu, 1 or more, not necessarily whole.
+        coverage: 0.95 gives the quantile of 97.5 %.
     """
     freedom = min(freedom, 1000.0)
     density = np.cos(_ANGLES) ** (freedom - 1)
     area = np.concatenate(([0.0], np.cumsum(density[1:] + density[:-1])))
-    return math.sqrt(freedom) * math.tan(float(np.interp(0.95 * area[-1], area, _ANGLES)))
+    return math.sqrt(freedom) * math.tan(float(np.interp(coverage * area[-1], area, _ANGLES)))
 
 
 def _sigmoid(logit: float) -> float:

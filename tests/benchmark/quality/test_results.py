@@ -113,3 +113,20 @@ def test_the_table_lists_the_best_first_and_marks_ties() -> None:
     assert second.startswith("| bad | 0.300 |")
     assert "+0.450 [+0.450, +0.450]" in second
     assert third.startswith("| unmerged | 0.100 |")
+
+
+def test_equivalence_is_stated_within_a_margin_that_the_configuration_fixed() -> None:
+    first, second = noise(0), noise(1)
+    outcomes = [
+        outcome("good", lambda c, s, k: 0.7 + first(c, s, k)),
+        outcome("alike", lambda c, s, k: 0.69 + second(c, s, k)),
+        outcome("bad", lambda c, s, k: 0.3),
+    ]
+    without = summarise_scores(outcomes, pairs(), [("alike", "bad")])
+    assert {each.equivalent for each in (*without.best_minus["joint"], *without.compared["joint"])} == {None}
+    assert "equivalent" not in results_table(without, {}, None)
+    results = summarise_scores(outcomes, pairs(), [("alike", "bad")], margin=0.03)
+    assert {each.second: each.equivalent for each in results.best_minus["joint"]} == {"alike": True, "bad": False}
+    assert results.equivalence_margin == 0.03
+    assert results.compared["strict"][0].equivalent is False
+    assert results_table(results, {}, None).count("], equivalent within 0.03 |") == 1

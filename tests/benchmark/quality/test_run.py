@@ -165,6 +165,8 @@ def test_a_changed_configuration_is_refused_and_shown(config: QualityConfig) -> 
     run_quality(config)
     with pytest.raises(ConfigError, match=r"'steps': \(2, 3\).*name another folder"):
         run_quality(replace(config, steps=3))
+    with pytest.raises(ConfigError, match=r"'equivalence_margin': \(None, 0.03\)"):  # after the scores are known
+        run_quality(replace(config, equivalence_margin=0.03))
     run_quality(replace(config, methods=config.methods[:1]))  # rows may come and go
 
 

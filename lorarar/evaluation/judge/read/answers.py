@@ -14,7 +14,7 @@ _OPEN = r"[\s\"'`*_>#\[({]*"
 _CLOSE = r"[\"'`*_\])}]*"
 _LABEL = (
     r"(?:(?:final |my |the |so the )*(?:answer|score|rating|verdict)[*_`]*(?:\s+is\b\s*:?|\s*[:=-]|\s*\n)"
-    r"|(?:overall|conclusion|result)[*_`]*\s*:)"
+    r"|(?:overall|conclusion|result)[*_`]*\s*:|\[result\]:?)"
 )
 _START = _OPEN + r"(?:" + _LABEL + _OPEN + ")?"
 # Words before a yes or no that say nothing: the role of a transcript, a list mark, a filler.
@@ -47,7 +47,7 @@ _LETTER_LATER = re.compile(
     r"|\b[ab] (?:is|keeps|follows|looks|matches) (?:\w+ ){0,2}(?:better|closer|more)\b"
 )
 _DIGIT = re.compile(
-    _START + r"([0-4])(?:\s*(?:/|out of)\s*4)?" + _CLOSE + r"(?:$|(?=\.(?!\d)|[;:!\n]|,(?!\d)|\s+[-(]|\s*\n))"
+    _START + r"([0-4])(?:\.0)?(?:\s*(?:/|out of)\s*4)?" + _CLOSE + r"(?:$|(?=\.(?!\d)|[;:!\n]|,(?!\d)|\s+[-(]|\s*\n))"
 )
 # Another number that could be a score, or the top of another scale: lists, ranges, "out of 10".
 _NUMBER_LATER = re.compile(r"(?<![\w.])\d{1,3}(?![\w%])")

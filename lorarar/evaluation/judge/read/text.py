@@ -30,7 +30,7 @@ _OPENED = re.compile(rf"\s*(?:<{_TAG}>|\[THINK\]|\u25c1think\u25b7)")
 _CLOSED = re.compile(rf"</{_TAG}>|\[/THINK\]|\u25c1/think\u25b7")
 _FENCE = re.compile(r"```[\w-]*\n(.*?)\n?\s*```", re.DOTALL)
 _BOXED = re.compile(r"\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]*)\}{1,2}\$*")
-_MARKUP = re.compile(r"</?(?:answer|final_answer|final|b|strong|i|em|p)>")
+_MARKUP = re.compile(r"</?(?:answer|final_answer|final|score|rating|b|strong|i|em|p)>")
 _TABLE = re.compile(r"\|[^|\n]*\|\n\|[-: ]+\|\n\|([^|\n]*)\|")
 
 

@@ -18,7 +18,8 @@ from lorarar.evaluation.metrics.encoders.likeness import (
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import SpecialisedEncoder
 from lorarar.storage.locations import EMBEDDED
-from lorarar.worlds.toy.classifier import disturb, to_tensor
+from lorarar.worlds.stages.classifier import disturb
+from lorarar.worlds.stages.world import to_tensor
 
 
 def test_the_length_follows_its_formula(tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ def find_capabilities(
             "server, or check the URL"
         )
     raise ValueError(
-        f"expected an OpenAI-compatible server at {url}, it refuses requests with images ({trial.message}): choose a "
-        "model that takes images"
+        f"expected an OpenAI-compatible server at {url}, it refuses requests with two images ({trial.message}): choose "
+        "a model that takes images, and let the server take two in a request"
     )
 
 

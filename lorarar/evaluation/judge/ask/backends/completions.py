@@ -13,6 +13,7 @@ from lorarar.evaluation.judge.records import Answer, Reply
 
 Top = tuple[tuple[str, float], ...]
 _TEXT_PARTS = ("text", "output_text")
+_TOKEN_ID = "token_id:"  # vLLM writes numbers in place of tokens with --return-tokens-as-token-ids
 # Form of an answer -> words that it consists of; of other forms no probabilities are used.
 _WORDS: Mapping[Answer, Sequence[str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
 
@@ -103,6 +104,8 @@ def _answer_candidates(choice: Mapping[str, Any], read: Mapping[str, Any], conte
     """
     try:
         positions = _of_message(_positions(choice, read), content)
+        if positions[0][0].startswith(_TOKEN_ID):
+            return ()
         starts = [place for place, (token, _) in enumerate(positions) if spelling(token)]
         chosen = next((place for place in starts if spelling(_word(positions, place)) in words), None)
         if chosen is None:

@@ -169,8 +169,8 @@ class OpenAIBackend:
         return [self._ask(question) for question in questions]
 
     def attempt(self, capabilities: Capabilities) -> ServerTrial:
-        """Send one small request with a grey image, to test capabilities."""
-        images = [data_uri(Image.new("RGB", (64, 64), "gray"))]
+        """Send one small request with two images, as every question has, to test capabilities."""
+        images = [data_uri(Image.new("RGB", (64, 64), colour)) for colour in ("gray", "white")]
         request = _request(self.model, images, "Answer with one word: yes.", self.answer, capabilities)
         exchange = self._exchange_with_retries(request, capabilities.max_tokens)
         reply = exchange.reply
