@@ -22,6 +22,7 @@ datasets      Data sets: concepts with their images, splits, prompts and manifes
 evaluation    Evaluation of images: a multimodal judge, feature metrics, statistics, reports
 diffusion     Frozen base model: loading, adaptation with LoRAs, noise, predictions, sampling
 training      Training of LoRAs and of mergers
+library       Library: an index of LoRA files to search, cluster, deduplicate and attribute merges to
 worlds        Worlds: the embedded default, a small world with known truth
 workflows     Workflows: from a configuration or a request to a finished run
 benchmark     Benchmark: quality, speed, gates, demo

@@ -20,9 +20,10 @@ from lorarar.datasets.splits import Split, load_splits
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
 from lorarar.lora.lora import LoRA
-from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.pipelines import build_pipeline, new_parts
-from lorarar.worlds.toy.recipes import Shape
+from lorarar.worlds.stages.autoencoder import build_autoencoder
+from lorarar.worlds.stages.pipelines import build_pipeline, new_parts
+from lorarar.worlds.stages.recipes import Shape
+from lorarar.worlds.toy.definition import TOY
 from tests.tiny import lora_for, write_concepts
 
 for library in (diffusers, transformers):
@@ -37,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy base with random weights, on disk."""
     path = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    build_pipeline(new_parts(build_autoencoder()), Shape()).save_pretrained(path)
+    build_pipeline(new_parts(build_autoencoder(), TOY, Shape()), Shape()).save_pretrained(path)
     return path
 
 

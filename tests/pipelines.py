@@ -28,7 +28,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from lorarar.worlds.toy.vocabulary import build_tokenizer, vocabulary_words
+from lorarar.worlds.stages.vocabulary import build_tokenizer
+from lorarar.worlds.toy.vocabulary import LENGTH, vocabulary_words
 
 WIDTHS = (8, 16)  # of the two CLIP text encoders; SDXL and SD3: 768, 1280
 T5_WIDTH = 32  # SD3 and FLUX: 4096
@@ -36,7 +37,7 @@ _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0
 
 
 def _text_config(width: int) -> CLIPTextConfig:
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(vocabulary_words(), LENGTH)
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -88,7 +89,7 @@ def shrunken_sd15() -> StableDiffusionPipeline:
     return StableDiffusionPipeline(
         vae=_autoencoder(4, 0.18215),
         text_encoder=CLIPTextModel(_text_config(WIDTHS[0])),
-        tokenizer=build_tokenizer(),
+        tokenizer=build_tokenizer(vocabulary_words(), LENGTH),
         unet=unet,
         scheduler=PNDMScheduler(**_BETAS, skip_prk_steps=True),
         safety_checker=None,
@@ -115,7 +116,7 @@ def shrunken_sdxl(**changes: object) -> StableDiffusionXLPipeline:
         "norm_num_groups": 8,
         "use_linear_projection": True,
     }
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(vocabulary_words(), LENGTH)
     return StableDiffusionXLPipeline(
         vae=_autoencoder(4, 0.13025),
         text_encoder=CLIPTextModel(_text_config(WIDTHS[0])),
@@ -149,7 +150,7 @@ def shrunken_sd3() -> StableDiffusion3Pipeline:
     )
     first, second = (CLIPTextModelWithProjection(_text_config(width)) for width in WIDTHS)
     encoder, t5_tokenizer = _t5()
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(vocabulary_words(), LENGTH)
     return StableDiffusion3Pipeline(
         vae=_autoencoder(16, 1.5305, 0.0609),
         text_encoder=first,
@@ -182,7 +183,7 @@ def shrunken_flux(guidance: bool = True) -> FluxPipeline:
         vae=_autoencoder(16, 0.3611, 0.1159),
         text_encoder=CLIPTextModel(_text_config(WIDTHS[0])),
         text_encoder_2=encoder,
-        tokenizer=build_tokenizer(),
+        tokenizer=build_tokenizer(vocabulary_words(), LENGTH),
         tokenizer_2=t5_tokenizer,
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),

@@ -32,7 +32,7 @@ SCHEMAS = {
     "metrics": ("lorarar.evaluation.metrics", "MetricsConfig"),
     "benchmark": ("lorarar.benchmark.quality", "QualityConfig"),
     "benchmark/gates": ("lorarar.benchmark", "GatesConfig"),
-    "world": ("lorarar.worlds.toy", "WorldConfig"),
+    "world": ("lorarar.worlds.stages", "WorldConfig"),
     "judge": ("lorarar.worlds.toy.judge", "TinyJudgeConfig"),
 }
 CONFIGURED = {

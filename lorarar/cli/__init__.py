@@ -12,6 +12,7 @@ help            Help: the pages that --help prints
 images          Image commands: generate, demo
 judge           Judge commands: score images by a multimodal model
 judge_options   Options of the judge's commands, as types of parameters
+library         Library commands: index folders of LoRA files, search, cluster, find duplicates, attribute merges
 main            Command line: the group of all commands, and the way from an error to an exit code
 merge           Merge command: merge LoRA files into one LoRA file
 metrics         Metrics command: score images with an encoder

@@ -22,6 +22,7 @@ from lorarar.storage import old_arguments, scoped_plugins
 _MODULES = (
     "merge",
     "files",
+    "library",
     "images",
     "judge",
     "score",

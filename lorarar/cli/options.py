@@ -28,7 +28,7 @@ from lorarar.cli.values import (
 FLAG = ""
 # Sections of the list of commands.
 MERGE, IMAGES, TRAIN = "Merge files", "Generate and score images", "Train"
-REPRODUCE, SET_UP = "Reproduce", "Set up"
+ORGANISE, REPRODUCE, SET_UP = "Organise files", "Reproduce", "Set up"
 # Sections of the list of options.
 METHOD, STRENGTH, OUTPUT, COMPUTE = "Method", "Strength", "Output", "Compute"
 

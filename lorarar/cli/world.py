@@ -7,10 +7,10 @@ import os
 
 import typer
 
-import lorarar.worlds.toy as toy
 from lorarar.cli.commands import new_app
 from lorarar.cli.configurations import add_configured
 from lorarar.cli.options import REPRODUCE
+from lorarar.worlds import stages, toy
 
 
 def add(app: typer.Typer) -> None:
@@ -23,25 +23,25 @@ def add(app: typer.Typer) -> None:
         ("base", _base, "Train the base model."),
     )
     for name, run, text in stages:
-        add_configured(world, name, lambda: toy.WorldConfig, run, text)
+        add_configured(world, name, lambda: stages.WorldConfig, run, text)
     app.add_typer(world, name="world", rich_help_panel=REPRODUCE)
 
 
-def _concepts(config: toy.WorldConfig) -> None:
+def _concepts(config: stages.WorldConfig) -> None:
     toy.export_concepts(config.output)
 
 
-def _classifier(config: toy.WorldConfig) -> None:
+def _classifier(config: stages.WorldConfig) -> None:
     from lorarar.storage import read_card
 
-    print(json.dumps(read_card(toy.run_classifier(config)), indent=1))
+    print(json.dumps(read_card(stages.run_classifier(config)), indent=1))
 
 
-def _autoencoder(config: toy.WorldConfig) -> None:
-    print(toy.run_autoencoder(config))
+def _autoencoder(config: stages.WorldConfig) -> None:
+    print(stages.run_autoencoder(config))
 
 
-def _base(config: toy.WorldConfig) -> None:
-    path = toy.run_base(config)
+def _base(config: stages.WorldConfig) -> None:
+    path = stages.run_base(config)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes speaks
         print(path)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ if TYPE_CHECKING:  # the judge decodes images without torch
     from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # a phone's MPO file is a JPEG with further pictures behind it
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
+_OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jxl", ".tif", ".tiff")
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 1 << 26
 LONGEST_SIDE = 512  # pixels, of the images that a model receives
@@ -33,11 +35,24 @@ class ImageError(ValueError):
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     """List the PNG, JPEG and WebP files of a folder, sorted by path; none where the folder does not exist.
 
+    Files and folders whose names begin with a dot are left out: systems and notebooks put copies there.
+
     Args:
         recursive: Include the folders below it.
+
+    Warns:
+        UserWarning: Images of other formats are left out.
     """
-    paths = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+    paths = sorted(folder.rglob("*") if recursive else folder.glob("*"))
+    shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    images = [path for path in shown if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    others = [path.name for path in shown if path.suffix.lower() in _OTHER_SUFFIXES]
+    if others:
+        warnings.warn(
+            f"{folder}: left out {len(others)} images that are not PNG, JPEG or WebP, first {others[0]}: convert them",
+            stacklevel=2,
+        )
+    return images
 
 
 def resolve_path(root: Path, relative: str) -> Path:

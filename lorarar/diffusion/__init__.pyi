@@ -1,4 +1,5 @@
 from .adaptation import adapted as adapted
+from .adaptation import adapted_by as adapted_by
 from .backbone import Backbone as Backbone
 from .conditioning import Conditioning as Conditioning
 from .conditioning import join_conditionings as join_conditionings
@@ -10,11 +11,15 @@ from .prompt_sets import ImageLabels as ImageLabels
 from .prompt_sets import generate_set as generate_set
 from .prompt_sets import plan_items as plan_items
 from .sampling import denoiser_part as denoiser_part
+from .sampling import encoder_prefix as encoder_prefix
 from .sampling import sample_batches as sample_batches
 from .sampling import sample_composed as sample_composed
 from .sampling import sample_loras as sample_loras
 from .sampling import starting_latents as starting_latents
 from .settings import SAMPLING as SAMPLING
 from .settings import Sampling as Sampling
+from .stacks import Stack as Stack
+from .stacks import StackedDense as StackedDense
+from .stacks import StackedFactors as StackedFactors
 from .synthesis import synthesise_concepts as synthesise_concepts
 from .synthesis import synthesise_pairs as synthesise_pairs

@@ -12,7 +12,7 @@ gradients are silently wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lorarar.diffusion.stacks import Stack, StackedFactors, check_batch, scaled
 from lorarar.lora import Layer, LoRA, LowRank, is_text_encoder, label
 
 _FIRST = 3  # problems in an error message
@@ -55,32 +56,13 @@ def adapted(model: nn.Module, lora: LoRA | Sequence[LoRA | None]) -> Iterator[No
         yield
 
 
-@dataclass(frozen=True, eq=False)
-class _Stacked:
-    """The factors of one layer for n shares: A (n, rank, in), B (n, out, rank), scale a number or (n, 1, 1)."""
-
-    A: Tensor
-    B: Tensor
-    scale: float | Tensor
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Return the adapted output, as a forward hook: x is (batch, .., in), output is (batch, .., out)."""
-        x, n = inputs[0], self.A.shape[0]
-        _check_batch(x, n)
-        a, b = self.A.to(x.dtype), self.B.to(x.dtype)
-        # The scale multiplies the (.., rank) middle: the smallest tensor, with one rounding in any order.
-        middle = _scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
-        if middle.dtype != output.dtype:
-            return output + torch.bmm(middle, b.mT).reshape(output.shape)
-        flat = output.reshape(n, -1, output.shape[-1])
-        return torch.baddbmm(flat, middle, b.mT).reshape(output.shape)
-
-
-def _scaled(middle: Tensor, scale: float | Tensor) -> Tensor:
-    """Return middle * scale with the scale kept in float32: fp16 cannot hold alpha / rank exactly."""
-    if isinstance(scale, float) and scale == 1:  # a merged LoRA's
-        return middle
-    return middle * scale if isinstance(scale, float) else (middle.float() * scale).to(middle.dtype)
+@contextmanager
+def adapted_by(model: nn.Module, stacks: Mapping[str, Stack]) -> Iterator[None]:
+    """Add stacked deltas to a model's linear layers and convolutions, by path, until the context closes."""
+    with ExitStack() as stack:
+        for path, deltas in stacks.items():
+            stack.callback(model.get_submodule(path).register_forward_hook(deltas).remove)
+        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +74,12 @@ class _EachShare:
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Return the adapted output, as a forward hook: the batch is the first dimension of input and output."""
         x, n = inputs[0], len(self.terms)
-        _check_batch(x, n)
+        check_batch(x, n)
         shares = zip(x.chunk(n), output.chunk(n), self.terms, strict=True)
         return torch.cat([y if term is None else y + term(part) for part, y, term in shares])
 
 
-def _check_batch(x: Tensor, n: int) -> None:
-    if x.shape[0] % n:
-        raise ValueError(
-            f"expected a batch that divides into {n} equal shares, one for each LoRA, found a batch of {x.shape[0]}: "
-            f"make it a multiple of {n}"
-        )
-
-
-def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> _Stacked | _EachShare:
+def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> StackedFactors | _EachShare:
     """Return a hook of stacked factors if a linear module has low-rank deltas only, else one of a term per share."""
     factors = [delta if isinstance(delta, LowRank) else None for delta in deltas]
     only_factors = all(delta is None or isinstance(delta, LowRank) for delta in deltas)
@@ -118,7 +92,7 @@ def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> _Sta
     return _EachShare([None if delta is None else _term(layer, module, delta) for delta in placed])
 
 
-def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
+def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> StackedFactors:
     """Zero-pad the shares' factors to the largest rank and stack them; a share without the layer is all zeros."""
     present = [f for f in factors if f is not None]
     # A quantised layer's weight has an integer dtype; the hook then casts to the input's.
@@ -128,7 +102,7 @@ def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> _Stacked:
     zero_b = torch.zeros(linear.out_features, rank, device=device, dtype=dtype)
     a = [zero_a if f is None else _padded(f.A.to(device, dtype), rank, 0) for f in factors]
     b = [zero_b if f is None else _padded(f.B.to(device, dtype), rank, 1) for f in factors]
-    return _Stacked(torch.stack(a), torch.stack(b), _scale(factors, device))
+    return StackedFactors(torch.stack(a), torch.stack(b), _scale(factors, device))
 
 
 def _padded(factor: Tensor, rank: int, dimension: int) -> Tensor:
@@ -152,7 +126,7 @@ def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Ten
     """Return what a delta adds to the module's output, as a function of the input."""
     if isinstance(delta, LowRank):
         down, up = _multiply(module, delta.A), _multiply(module, delta.B, last=True)
-        return lambda x: up(_scaled(down(x), delta.scale))
+        return lambda x: up(scaled(down(x), delta.scale))
     if _is_bias(layer):
         return lambda x: _along_channels(delta.tensor.to(x), module, x.ndim)
     if isinstance(module, nn.LayerNorm):

@@ -38,6 +38,13 @@ class Noise(Protocol):
     def weight(self, timesteps: Tensor) -> Tensor:
         """Return the factor of differences of predictions in the objective of mergers, (n,)."""
 
+    def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Return the weight of the loss at each timestep, (n,), with a limited signal-to-noise ratio.
+
+        Raises:
+            ValueError: The schedule has no such weights.
+        """
+
     def model_timesteps(self, timesteps: Tensor) -> Tensor:
         """Return the timesteps as the model takes them, (n,)."""
 
@@ -100,6 +107,16 @@ class Diffusion:
         """Return 1, as in the papers."""
         return torch.ones_like(timesteps, dtype=torch.float32)
 
+    def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Return min(SNR, gamma), over SNR where the model predicts noise, over SNR + 1 where it predicts velocity.
+
+        SNR = abar / (1 - abar). Reference: Hang et al., arXiv 2303.09556, section 3.4.
+        """
+        abar = self.alphas_cumprod.to(timesteps.device)[timesteps]
+        ratio = abar / (1 - abar)
+        divisor = {"epsilon": ratio, "v_prediction": ratio + 1, "sample": torch.ones_like(ratio)}[self.prediction]
+        return ratio.clamp(max=gamma) / divisor
+
     def model_timesteps(self, timesteps: Tensor) -> Tensor:
         """Return the timesteps unchanged."""
         return timesteps
@@ -152,6 +169,10 @@ class Flow:
         Differences of velocities themselves are largest at low noise, where the image is already decided.
         """
         return self.sigmas.to(timesteps.device)[timesteps]
+
+    def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Refuse: the weights were made for diffusion."""
+        raise ValueError("expected a diffusion base for recipe.min_snr_gamma, found flow matching: set it to null")
 
     def model_timesteps(self, timesteps: Tensor) -> Tensor:
         """Return sigma in thousandths."""

@@ -124,12 +124,17 @@ def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterat
 
 def _encoder_part(lora: LoRA, name: str, encoder: nn.Module) -> LoRA:
     """Return the layers of one text encoder, named as its modules."""
-    # Whether the modules lie below "text_model" depends on the class and on transformers' version.
-    prefix = f"{name}." if "text_model" in dict(encoder.named_children()) else f"{name}.text_model."
+    prefix = encoder_prefix(name, encoder)
     return replace(
         lora,
         layers={la.removeprefix(prefix): d for la, d in lora.layers.items() if la.partition(".")[0] == name},
     )
+
+
+def encoder_prefix(name: str, encoder: nn.Module) -> str:
+    """Return what stands before the paths of a text encoder's modules in the paths of a LoRA's layers."""
+    # Whether the modules lie below "text_model" depends on the class and on transformers' version.
+    return f"{name}." if "text_model" in dict(encoder.named_children()) else f"{name}.text_model."
 
 
 def _summed_encoders(loras: Sequence[LoRA]) -> LoRA:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorarar.hypernetwork import Network, kinds_of, load_network, open_network, shipped_network
-from lorarar.lora import InputWeights, LoRA, check_same_shapes, input_weights
+from lorarar.lora import InputWeights, LoRA, Rows, check_same_shapes, input_weights
 from lorarar.lora.families import check_same_family
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, find_merger
@@ -163,6 +163,11 @@ def check_has_coefficients(method: Merger) -> None:
             f"expected a merger with coefficients to save, found {method.name}, which works on the entries of "
             "the deltas: drop `save_coefficients`"
         )
+
+
+def names_of(loras: Sequence[LoRA]) -> dict[str, Rows]:
+    """Return the names of the layers in the files of all LoRAs, those of the first LoRA first."""
+    return {name: rows for lora in loras for name, rows in lora.names.items()}
 
 
 def family_of(loras: Sequence[LoRA]) -> str:

@@ -31,7 +31,7 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
-from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of
+from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of, names_of
 from lorarar.mergers.input_checks import check_lengths, check_range
 from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.objective import TERMS
@@ -109,7 +109,13 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
         lora = merged.lora.to("cpu")
     seconds = time.perf_counter() - start
     metadata = with_plugins(lora.metadata, _plugins(loras, choice))
-    lora = replace(lora, family=family_of(loras), embeddings=joined_embeddings(loras), metadata=metadata)
+    lora = replace(
+        lora,
+        family=family_of(loras),
+        embeddings=joined_embeddings(loras),
+        metadata=metadata,
+        names=names_of(loras),
+    )
     return replace(
         merged,
         lora=lora,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -21,13 +22,19 @@ from lorarar.lora import LoRA, one_thread, relative_error, summarise_coefficient
 from lorarar.mergers.choice import check_has_coefficients
 from lorarar.mergers.combination import Merged, combine
 from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
-from lorarar.mergers.request import FileMerge
+from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.mergers.table import Optimiser
 from lorarar.storage import say
 
 
+Told = Callable[[Sequence[LoRA], MergeRequest], tuple[list[LoRA], list[str], list[str]]]
+
+
 def merge_files(
-    job: FileMerge, optimiser: Optimiser | None = None, facts: dict[str, object] | None = None
+    job: FileMerge,
+    optimiser: Optimiser | None = None,
+    facts: dict[str, object] | None = None,
+    tell: Told = lambda loras, request: (list(loras), [], []),
 ) -> MergeSummary:
     """Merge LoRA files into one ordinary LoRA file.
 
@@ -35,6 +42,7 @@ def merge_files(
         job: Files, output and how they are merged.
         optimiser: As in `lorarar.mergers.combine`; `lorarar.workflows.merge_to_file` creates it from a request.
         facts: Further facts for the header of the file, such as the inputs of an optimiser.
+        tell: Function of the inputs and the request -> the inputs with what else is known of them, notes, warnings.
 
     Returns:
         A summary as plain data, fit for JSON; `describe_merge` returns it as text.
@@ -49,7 +57,9 @@ def merge_files(
     start = time.perf_counter()
     loras = load_all(job.files, job.request.weights_base)
     read = time.perf_counter() - start
+    loras, notes, warnings = tell(loras, job.request)
     merged = combine(loras, job.request, optimiser)
+    merged = replace(merged, notes=(*merged.notes, *notes), warnings=(*merged.warnings, *warnings))
     coefficients = coefficient_tensors(merged) if job.save_coefficients else {}
     _say_size(job, merged)
     start = time.perf_counter()

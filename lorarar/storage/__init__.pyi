@@ -26,6 +26,7 @@ from .hashing import sha256 as sha256
 from .libraries import MissingPackage as MissingPackage
 from .libraries import memory_advice as memory_advice
 from .libraries import quiet_libraries as quiet_libraries
+from .locations import ART as ART
 from .locations import CONFIGS as CONFIGS
 from .locations import EMBEDDED as EMBEDDED
 from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE

@@ -24,6 +24,8 @@ EMBEDDED_JUDGE = package_path("evaluation", "judge", "embedded")
 CONFIGS = package_path("configs") if package_path("configs").is_dir() else package_path().parent / "configs"
 # The embedded default's base, LoRAs, images and classifier: they come with the repository, not with the package.
 EMBEDDED = package_path().parent / "data" / "embedded"
+# The art world's drawings, concepts and their images: they come with the repository as well.
+ART = package_path().parent / "data" / "art"
 
 
 # Folders that a repository has and an installed package lacks.

@@ -4,7 +4,6 @@ from .batches import noisy_batch as noisy_batch
 from .batches import sample_noise as sample_noise
 from .batches import step_generator as step_generator
 from .callbacks import tracker as tracker
-from .dreambooth import DreamBoothTraining as DreamBoothTraining
 from .history import describe_seconds as describe_seconds
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
@@ -16,10 +15,14 @@ from .pairs import PairData as PairData
 from .pairs import PairSampler as PairSampler
 from .pairs import joint_concept as joint_concept
 from .pairs import load_loras as load_loras
+from .peft_training import PeftTraining as PeftTraining
 from .settings import Recipe as Recipe
+from .settings import SavePrecision as SavePrecision
 from .settings import WandbMode as WandbMode
+from .settings import check_recipe as check_recipe
+from .settings import find_recipe_mistakes as find_recipe_mistakes
 from .targets import objective_terms as objective_terms
 from .trainer import fit as fit
 from .zoo import ZooTraining as ZooTraining
 from .zoo import train_zoo as train_zoo
-from .zoo import write_lora as write_lora
+from .zoo import write_unit as write_unit

@@ -21,10 +21,12 @@ class EncodedConcept:
     Attributes:
         latents: Latents of the images, (k, channels, h, w).
         conditioning: The k encoded captions.
+        captions: The k captions.
     """
 
     latents: Tensor
     conditioning: Conditioning
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,21 @@ class NoisyBatch:
         timesteps: Their timesteps, (n,).
         conditioning: The n encoded captions.
         target: What the model should predict, (n, channels, h, w).
+        captions: The n captions.
     """
 
     noisy: Tensor
     timesteps: Tensor
     conditioning: Conditioning
     target: Tensor
+    captions: tuple[str, ...] = ()
 
 
 @torch.no_grad()
 def encode_concept(backbone: Backbone, concept: Concept) -> EncodedConcept:
     """Encode a concept's images and captions."""
     images = load_images(concept.images, backbone.resolution)
-    return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts(concept.captions))
+    return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts(concept.captions), concept.captions)
 
 
 def step_generator(*parts: object) -> torch.Generator:
@@ -75,6 +79,7 @@ def noisy_batch(
     """
     size, count = len(encoded.latents), len(timesteps)
     order = torch.cat([torch.randperm(size, generator=random) for _ in range(-(-count // size))])[:count]
+    captions = tuple(encoded.captions[i] for i in order.tolist()) if encoded.captions else ()
     order = order.to(encoded.latents.device)
     latents = encoded.latents[order]
     return NoisyBatch(
@@ -82,4 +87,5 @@ def noisy_batch(
         timesteps,
         encoded.conditioning[order],
         backbone.target(latents, noise, timesteps),
+        captions,
     )

@@ -1,21 +1,21 @@
-"""Zoo: train many LoRAs at once, in one process and one batch, each equal to the LoRA that peft trains alone."""
+"""Zoo: train many LoRAs at once, in one process and one batch, each equal to the LoRA that is trained alone."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lorarar.datasets import Concept
-from lorarar.diffusion import Backbone, adapted, join_conditionings
-from lorarar.formats import save
-from lorarar.lora import LoRA, LowRank
+from lorarar.diffusion import Backbone, Conditioning, join_conditionings
+from lorarar.formats import save, save_parts
+from lorarar.lora import LoRA
 from lorarar.storage import ArtefactError, Dtype, card_path, checked, digest, read_card, stated, write_card
 from lorarar.training.batches import (
     EncodedConcept,
@@ -25,94 +25,132 @@ from lorarar.training.batches import (
     sample_noise,
     step_generator,
 )
-from lorarar.training.dreambooth import initial_factors
-from lorarar.training.settings import Recipe
-from lorarar.training.trainer import check_finite, fit, manual_optimiser
+from lorarar.training.settings import Recipe, SavePrecision, check_recipe
+from lorarar.training.trainer import DivergenceError, fit, manual_optimiser
+from lorarar.training.units import Units, clip_each, gradients_of, unit_parts_are_finite
+
+_ADVICE = "lower recipe.learning_rate, or look at these concepts' images"
 
 
 class ZooTraining(lightning.LightningModule):
-    """Training of n LoRAs of one recipe, one share of the batch each.
+    """Training of n LoRAs of one recipe and one length, one share of the batch each.
+
+    A LoRA whose loss is not finite stays as it is from then on; the others go on.
 
     Attributes:
-        layers: Paths of the layers that are trained.
-        up: Factors B of each layer, stacked, (n, out, rank).
-        down: Factors A of each layer, stacked, (n, rank, in).
+        units: The parts that are trained.
+        diverged: Step at which each LoRA's loss was not finite, (n,); -1 where it was always finite.
+
+    Raises:
+        ConfigError: The recipe contradicts itself.
+        ValueError: The recipe does not fit the base.
     """
+
+    diverged: Tensor
 
     def __init__(self, backbone: Backbone, concepts: Sequence[Concept], recipe: Recipe) -> None:
         super().__init__()
+        check_recipe(recipe)
         self.automatic_optimization = False  # the adapted context must stay open through backward
         self.backbone, self.recipe = backbone, recipe
         self.names = [concept.name for concept in concepts]
+        self.steps = recipe.steps_of(self.names[0])
+        self.units = Units(backbone, recipe, self.names)
         self.encoded = [encode_concept(backbone, concept) for concept in concepts]
-        initial = [initial_factors(backbone.denoiser, recipe, name) for name in self.names]
-        self.layers = list(initial[0])
-        self.up = nn.ParameterList(_stacked([factors[path].B for factors in initial]) for path in self.layers)
-        self.down = nn.ParameterList(_stacked([factors[path].A for factors in initial]) for path in self.layers)
+        self.register_buffer("diverged", torch.full((len(self.names),), -1))
 
     def training_step(self, batch: int, index: int) -> None:
         """Take one step with every LoRA, each on a batch that is a function of (seed, concept, step)."""
         batches = [self._batch(name, encoded) for name, encoded in zip(self.names, self.encoded, strict=True)]
         optimiser = manual_optimiser(self)
+        self._set_rates(optimiser)
         optimiser.zero_grad()
-        with adapted(self.backbone.denoiser, self.loras()):
+        with self.units.adapted(self.backbone, self.global_step):
             predicted = self.backbone.predict(
                 torch.cat([noisy.noisy for noisy in batches]),
                 torch.cat([noisy.timesteps for noisy in batches]),
-                join_conditionings([noisy.conditioning for noisy in batches]),
+                self._conditioning(batches),
             )
-            target = torch.cat([noisy.target for noisy in batches])
-            errors = (predicted.float() - target.float()).square()
-            losses = errors.unflatten(0, (len(batches), -1)).flatten(1).mean(1)
+            losses = self._losses(predicted, batches)
             self.manual_backward(losses.sum())
-        check_finite(
-            dict(zip(self.names, losses.tolist(), strict=True)),
-            step=self.global_step,
-            unit="concepts",
-            advice="lower recipe.learning_rate, or look at these concepts' images",
-        )
-        clip_each([*self.up, *self.down], self.recipe.clip)
+        self._leave_out_diverged(losses)
+        clip_each(self.units.ordered(), self.recipe.clip)
         optimiser.step()
-        self.log("loss", losses.mean(), prog_bar=True)
+        self.log("loss", losses[self.diverged < 0].mean(), prog_bar=True)
 
     def _batch(self, name: str, encoded: EncodedConcept) -> NoisyBatch:
         random = step_generator(self.recipe.seed, name, self.global_step)
         timesteps, noise = sample_noise(self.backbone, encoded.latents, self.recipe.images, random)
         return noisy_batch(self.backbone, encoded, timesteps, noise, random)
 
+    def _conditioning(self, batches: Sequence[NoisyBatch]) -> Conditioning:
+        """Return the encoded captions, encoded anew where the text encoders are trained."""
+        if not self.recipe.text_encoders:
+            return join_conditionings([noisy.conditioning for noisy in batches])
+        return self.backbone.encode_prompts([caption for noisy in batches for caption in noisy.captions])
+
+    def _losses(self, predicted: Tensor, batches: Sequence[NoisyBatch]) -> Tensor:
+        """Return the loss of each LoRA, (n,)."""
+        target = torch.cat([noisy.target for noisy in batches])
+        errors = (predicted.float() - target.float()).square()
+        if self.recipe.min_snr_gamma is not None:
+            timesteps = torch.cat([noisy.timesteps for noisy in batches])
+            weights = self.backbone.noise.min_snr_weight(timesteps, self.recipe.min_snr_gamma)
+            errors = errors * weights.view(-1, *[1] * (errors.ndim - 1))
+        return errors.unflatten(0, (len(batches), -1)).flatten(1).mean(1)
+
+    def _leave_out_diverged(self, losses: Tensor) -> None:
+        """Stop the training of LoRAs whose loss is not finite.
+
+        Raises:
+            DivergenceError: None is left.
+        """
+        fresh = ~losses.detach().isfinite() & (self.diverged < 0)
+        self.diverged[fresh] = self.global_step
+        gone = self.diverged >= 0
+        if not bool(gone.any()):
+            return
+        if bool(gone.all()):
+            raise DivergenceError(describe_divergence(self.diverged_units()))
+        for gradient in gradients_of(self.units.ordered()):
+            gradient[gone] = 0
+
+    def diverged_units(self) -> dict[str, int]:
+        """Return the LoRAs whose loss or parts are not finite, each with the step at which that was seen."""
+        steps = {
+            name: step if step >= 0 else self.global_step
+            for number, (name, step) in enumerate(zip(self.names, self.diverged.tolist(), strict=True))
+            if step >= 0 or not unit_parts_are_finite(self.units.unit(number))
+        }
+        return steps
+
+    def _set_rates(self, optimiser: torch.optim.Optimizer) -> None:
+        factor = self.recipe.rate_factor(self.global_step, self.steps)
+        for group, rate in zip(optimiser.param_groups, self._rates(), strict=True):
+            group["lr"] = rate * factor
+
+    def _rates(self) -> list[float]:
+        """Return the highest learning rate of the denoiser's layers, and of the text encoders' where they are trained."""
+        rate = self.recipe.learning_rate
+        return [rate, self.recipe.text_encoder_learning_rate or rate] if self.recipe.text_encoders else [rate]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return AdamW at a constant rate. It works element by element, so stacking changes no LoRA."""
-        return torch.optim.AdamW(self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+        """Return AdamW. It works element by element, so stacking changes no LoRA."""
+        groups = [
+            {"params": self.units.of_model(encoders), "lr": rate}
+            for encoders, rate in zip((False, True), self._rates(), strict=False)
+        ]
+        return torch.optim.AdamW(groups, weight_decay=self.recipe.weight_decay)
 
     def loras(self) -> list[LoRA]:
-        """Return the LoRAs as trained so far; their factors are views of the parameters."""
-        return [self._lora(i) for i in range(len(self.names))]
-
-    def _lora(self, number: int) -> LoRA:
-        scale = self.recipe.scale(self.names[number])
-        layers = {
-            path: LowRank(up[number], down[number], scale)
-            for path, up, down in zip(self.layers, self.up, self.down, strict=True)
-        }
-        return LoRA(layers, name=self.names[number])
+        """Return the LoRAs as trained so far, as their files would hold them in fp32."""
+        return [self.units.lora(number) for number in range(len(self.names))]
 
 
-def _stacked(factors: Sequence[Tensor]) -> nn.Parameter:
-    return nn.Parameter(torch.stack(list(factors)))
-
-
-def clip_each(parameters: Sequence[Tensor], limit: float) -> None:
-    """Clip the norm of each LoRA's gradient by itself, as if the LoRA were trained alone.
-
-    Args:
-        parameters: Tensors (n, ..) with gradients; index i of all of them belongs to LoRA i.
-        limit: Largest norm.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
-    factors = (limit / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
+def describe_divergence(steps: Mapping[str, int]) -> str:
+    """Return the message about LoRAs that diverged, each with its step."""
+    listed = ", ".join(f"{name} (step {step})" for name, step in steps.items())
+    return f"expected finite losses, found others in the training of {len(steps)} LoRAs: {listed}; {_ADVICE}"
 
 
 def train_zoo(
@@ -125,10 +163,12 @@ def train_zoo(
     group: int,
     checkpoint_every: int,
     dtype: Dtype = "fp32",
+    save_precision: SavePrecision = "fp16",
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
-    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`.
+    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`. A LoRA that diverges
+    is left out; the others are trained and written first.
 
     Args:
         backbone: The base.
@@ -139,17 +179,21 @@ def train_zoo(
         group: LoRAs trained at once.
         checkpoint_every: Steps between checkpoints.
         dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
+        save_precision: Type of the weights in the files.
 
     Returns:
         The paths of all LoRAs, in the order of the concepts.
 
     Raises:
         ArtefactError: `folder` holds a LoRA of another recipe, or one that differs from its card.
-        DivergenceError: A loss is not finite.
+        ConfigError: The recipe contradicts itself.
+        DivergenceError: A LoRA diverged.
+        ValueError: The recipe does not fit the base.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {concept.name: folder / f"{concept.name}.safetensors" for concept in concepts}
     left = [concept for concept in concepts if not _is_finished(paths[concept.name], recipe)]
+    diverged: dict[str, int] = {}
     for members in _groups(left, recipe, group):
         module = ZooTraining(backbone, members, recipe)
         run = runs / _run_name(members, recipe)
@@ -162,9 +206,13 @@ def train_zoo(
             dtype=dtype,
             stage=f"train {len(members)} LoRAs" if len(members) > 1 else f"train {members[0].name}",
         )
-        for concept, lora in zip(members, module.loras(), strict=True):
-            write_lora(lora, concept, recipe, paths[concept.name])
+        diverged |= module.diverged_units()
+        for number, concept in enumerate(members):
+            if concept.name not in diverged:
+                write_unit(module.units, number, concept, paths[concept.name], dtype=save_precision)
         shutil.rmtree(run)
+    if diverged:
+        raise DivergenceError(describe_divergence(diverged))
     return list(paths.values())
 
 
@@ -184,10 +232,18 @@ def _groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[
             yield members[start : start + size]
 
 
-def write_lora(lora: LoRA, concept: Concept, recipe: Recipe, path: Path) -> None:
-    """Write a trained LoRA and its card."""
+def write_unit(units: Units, number: int, concept: Concept, path: Path, *, dtype: SavePrecision = "fp16") -> None:
+    """Write a trained LoRA and its card.
+
+    Factors alone are written in the base's usual dialect; the parts of other algorithms in kohya's, as LyCORIS does.
+    """
+    parts, lora, recipe = units.unit(number), units.lora(number), units.recipe
     facts = {"method": "dreambooth", "concept": concept.name, "kind": concept.kind, "phrase": concept.phrase}
-    save(lora, path, metadata=facts, force=True)
+    if all(roles.keys() <= {"up", "down", "alpha"} for roles in parts.values()):
+        save(lora, path, dtype=dtype, metadata=facts, force=True)
+    else:
+        facts |= {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps({"algo": recipe.algorithm})}
+        save_parts(lora, parts, path, dtype=dtype, metadata=facts, force=True)
     write_card(path, **facts, captions=list(concept.captions), images=len(concept.images), recipe=asdict(recipe))
 
 
@@ -199,8 +255,11 @@ def _is_finished(path: Path, recipe: Recipe) -> bool:
     """
     if not (path.exists() and card_path(path).exists()):
         return False
-    recorded = read_card(checked(path))["recipe"]
-    expected = json.loads(json.dumps(asdict(recipe)))
+    defaults = {field.name: field.default for field in fields(recipe) if field.default is not MISSING}
+    recorded, expected = (
+        {**json.loads(json.dumps(defaults)), **read_card(checked(path))["recipe"]},
+        json.loads(json.dumps(asdict(recipe))),
+    )
     changed = {key: (recorded.get(key), value) for key, value in expected.items() if recorded.get(key) != value}
     if changed:
         raise ArtefactError(

@@ -20,6 +20,7 @@ from lorarar.mergers import (
     merge_files,
     merge_metadata,
 )
+from lorarar.workflows.predicted_kinds import tell_kinds
 
 if TYPE_CHECKING:
     from lorarar.hypernetwork import Network
@@ -146,17 +147,17 @@ def merge_to_file(job: FileMerge) -> MergeSummary:
     check_outputs(job)
     optimiser = _open_optimiser(job.request)
     if optimiser is None:
-        return merge_files(job)
-    summary = merge_files(job, optimiser, optimiser.facts())
+        return merge_files(job, tell=tell_kinds)
+    summary = merge_files(job, optimiser, optimiser.facts(), tell_kinds)
     optimiser.finish()
     return summary
 
 
 def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
     optimiser = _open_optimiser(request)
-    inputs = load_all(loras, request.weights_base)
+    inputs, _, warnings = tell_kinds(load_all(loras, request.weights_base), request)
     merged = combine(inputs, request, optimiser)
-    for warning in merged.warnings:
+    for warning in (*merged.warnings, *warnings):
         warn(warning, stacklevel=3)
     metadata = merge_metadata(inputs, merged, facts=optimiser.facts() if optimiser else {})
     names = [Path(lora.name).stem for lora in inputs]

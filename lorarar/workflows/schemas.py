@@ -14,7 +14,7 @@ from lorarar.hypernetwork import NETWORK_KINDS
 from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.storage import Device, Dtype, InputPath, ModelName, NameIn, NonNegativeFloat, NonNegativeInt, PositiveInt
-from lorarar.training import Recipe, WandbMode
+from lorarar.training import Recipe, SavePrecision, WandbMode
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class ZooConfig:
         dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
         gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
         checkpoint_every: Steps between checkpoints.
+        save_precision: Type of the weights in the LoRAs' files.
         concept: Name of the one concept that `lorarar dreambooth` trains.
         sampling: How `lorarar synthesise` samples reference images.
     """
@@ -52,6 +53,7 @@ class ZooConfig:
     dtype: Dtype = "fp32"
     gradient_checkpointing: bool = False
     checkpoint_every: PositiveInt = 100
+    save_precision: SavePrecision = "fp16"
     concept: str | None = None
     sampling: Sampling = SAMPLING
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,50 +18,38 @@ from lorarar.lora import DTYPES, LoRA
 from lorarar.mergers import TERMS, check_terms
 from lorarar.storage import ConfigError, cached_path, check_inputs, claim_run, say, stated, with_plugins
 from lorarar.training import (
-    DreamBoothTraining,
     MergerTraining,
     PairData,
+    check_recipe,
     describe_seconds,
-    fit,
     tracker,
     train_merger,
     train_zoo,
-    write_lora,
 )
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.workflows.training_inputs import TrainingInputs, distilled_pairs, load_training_inputs, unseen_split
-from lorarar.worlds.toy import PairScorer, load_classifier
+from lorarar.worlds.stages import PairScorer, load_classifier
 
 # Concepts that have descriptions alone need no folder of images.
 _MADE_LATER = ("images",)
 
 
 def run_dreambooth(config: ZooConfig) -> Path:
-    """Train `config.concept` alone with peft; return the file of its LoRA.
+    """Train `config.concept` alone; return the file of its LoRA.
 
     Raises:
-        ConfigError: `config.concept` is not set, or the run's folder holds a run of another configuration.
+        ArtefactError: The output folder holds its LoRA of another recipe.
+        ConfigError: `config.concept` is not set, or the recipe contradicts itself.
+        DivergenceError: The loss is not finite.
+        ValueError: The recipe does not fit the base, or an image cannot be read.
     """
     if config.concept is None:
         raise ConfigError("expected a concept to train, found none: add concept=NAME, a name from the manifests")
     check_inputs(config, _MADE_LATER)
+    check_recipe(config.recipe)
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
-    run, start = config.runs / concept.name, time.perf_counter()
-    claim_run(run, config)
-    module = DreamBoothTraining(_backbone(config), concept, config.recipe)
-    fit(
-        module,
-        steps=config.recipe.steps_of(concept.name),
-        folder=run,
-        accelerator=module.backbone.device.type,
-        checkpoint_every=config.checkpoint_every,
-        dtype=config.dtype,
-        stage=f"train {concept.name}",
-    )
-    path = config.output / f"{concept.name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_lora(module.lora(), concept, config.recipe, path)
-    shutil.rmtree(run)
+    start = time.perf_counter()
+    [path] = _train_loras(config, [concept])
     images = ["--prompt", concept.captions[0], "-o", str(config.runs / f"{concept.name}_images")]
     command = shlex.join(["lorarar", "generate", "--base", config.base, "--lora", str(path), *images])
     say(f"{describe_seconds(time.perf_counter() - start)}; next: {command}")
@@ -85,13 +72,23 @@ def run_zoo(config: ZooConfig) -> list[Path]:
 
     Raises:
         ArtefactError: The output folder holds a LoRA of another recipe, or one that differs from its card.
-        DivergenceError: A loss is not finite.
+        ConfigError: The recipe contradicts itself.
+        DivergenceError: A LoRA diverged; the others are written.
         FileNotFoundError: A path of the configuration does not exist.
         KeyError, ValueError: As `zoo_concepts`.
     """
     check_inputs(config, _MADE_LATER)
+    check_recipe(config.recipe)
     concepts, start = zoo_concepts(config), time.perf_counter()  # before the base, which may take minutes to load
-    paths = train_zoo(
+    paths = _train_loras(config, concepts)
+    first = {concept.kind: path for concept, path in reversed(list(zip(concepts, paths, strict=True)))}
+    command = _merge_command(*(first[axis] for axis in AXES), folder=config.runs) if len(first) > 1 else ""
+    say(f"{describe_seconds(time.perf_counter() - start)}" + (f"; next: {command}" if command else ""))
+    return paths
+
+
+def _train_loras(config: ZooConfig, concepts: Sequence[Concept]) -> list[Path]:
+    return train_zoo(
         _backbone(config),
         concepts,
         config.recipe,
@@ -100,11 +97,8 @@ def run_zoo(config: ZooConfig) -> list[Path]:
         group=config.group,
         checkpoint_every=config.checkpoint_every,
         dtype=config.dtype,
+        save_precision=config.save_precision,
     )
-    first = {concept.kind: path for concept, path in reversed(list(zip(concepts, paths, strict=True)))}
-    command = _merge_command(*(first[axis] for axis in AXES), folder=config.runs) if len(first) > 1 else ""
-    say(f"{describe_seconds(time.perf_counter() - start)}" + (f"; next: {command}" if command else ""))
-    return paths
 
 
 def run_train(config: TrainConfig) -> Path:

@@ -1,0 +1,2 @@
+from .table import WORLDS as WORLDS
+from .table import world_named as world_named

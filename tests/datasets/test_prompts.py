@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lorarar.datasets.prompts import PROMPT_FIELDS, TYPES, Prompt, load_prompt_set
-from lorarar.worlds.toy.vocabulary import build_tokenizer, vocabulary_words
+from lorarar.worlds.stages.vocabulary import build_tokenizer
+from lorarar.worlds.toy.vocabulary import LENGTH, vocabulary_words
 from tests import ROOT
 
 FOLDER = ROOT / "data" / "prompts"
@@ -56,7 +57,7 @@ def test_the_toy_worlds_prompts_use_its_words_and_fit(path: Path) -> None:
     style = {"phrase": ["szn style"]} if prompt_set.kind == "style" else {}
     prompts = [p.text for p in prompt_set.fill({name: (WORDS | style)[name] for name in prompt_set.fields})]
     assert {word for text in prompts for word in text.split()} <= set(vocabulary_words())
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(vocabulary_words(), LENGTH)
     assert max(len(tokenizer(text).input_ids) for text in prompts) <= tokenizer.model_max_length
 
 

@@ -17,10 +17,11 @@ from lorarar.formats.loading import load
 from lorarar.lora.lora import LoRA
 from lorarar.storage.cards import ArtefactError, read_card
 from lorarar.training import zoo
-from lorarar.training.dreambooth import DreamBoothTraining
+from lorarar.training.peft_training import PeftTraining
 from lorarar.training.settings import Recipe
 from lorarar.training.trainer import fit
-from lorarar.training.zoo import ZooTraining, clip_each, train_zoo
+from lorarar.training.units import clip_each
+from lorarar.training.zoo import ZooTraining, train_zoo
 from tests.tiny import dense
 
 RECIPE = Recipe(rank=2, alphas=(4.0, 1.0, 2.0), steps=5, images=2, learning_rate=1e-2)
@@ -41,10 +42,10 @@ def test_one_of_three_equals_the_one_that_peft_trains_alone(
 ) -> None:
     recipe = dataclasses.replace(RECIPE, clip=clip)
     together = ZooTraining(backbone, three, recipe)
-    assert len({lora.layers[together.layers[0]].scale for lora in together.loras()}) > 1
+    assert len({lora.layers[together.units.layers[0].path].scale for lora in together.loras()}) > 1
     fit(together, steps=recipe.steps, folder=tmp_path / "zoo", accelerator="cpu")
     for concept, lora in zip(three, together.loras(), strict=True):
-        alone = DreamBoothTraining(load_backbone(base, device="cpu"), concept, recipe)
+        alone = PeftTraining(load_backbone(base, device="cpu"), concept, recipe)
         fit(alone, steps=recipe.steps, folder=tmp_path / concept.name, accelerator="cpu")
         expected, found = deltas(alone.lora()), deltas(lora)
         assert lora.layers.keys() == alone.lora().layers.keys()

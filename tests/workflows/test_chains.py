@@ -22,7 +22,7 @@ from lorarar.mergers.files import merge_files
 from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.config import load_config
 from lorarar.storage.run_folder import ConfigError
-from lorarar.training.dreambooth import DreamBoothTraining
+from lorarar.training.peft_training import PeftTraining
 from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.workflows.train import merger_training, run_train, run_zoo
@@ -151,7 +151,7 @@ def test_in_bf16_what_is_trained_stays_in_float32(
     assert found["content"] == pytest.approx(expected["content"], rel=0.3)
     weights = load_network(run_train(short)).module.state_dict()
     assert all(w.dtype == torch.float32 and w.isfinite().all() for w in weights.values())
-    training = DreamBoothTraining(
+    training = PeftTraining(
         modules[1].backbone,
         next(iter(load_concepts([folder / "concepts.yaml"], folder / "images").values())),
         Recipe(rank=2, alphas=(2.0,), steps=1, images=1, learning_rate=1e-2),

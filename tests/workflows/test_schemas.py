@@ -20,8 +20,8 @@ from lorarar.storage.run_folder import ConfigError, claim_run
 from lorarar.storage.schema_keys import ConfigKey, config_keys
 from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
+from lorarar.worlds.stages.recipes import WorldConfig
 from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
-from lorarar.worlds.toy.recipes import WorldConfig
 from tests import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -34,6 +34,7 @@ KINDS = {
     "metrics": MetricsConfig,
     "world": WorldConfig,
     "gates": GatesConfig,
+    "gates_art": GatesConfig,
 }
 GOOD = """
 base: some/base
@@ -55,7 +56,7 @@ def kind_of(path: Path) -> type:
 
 def test_configurations_are_read_without_torch() -> None:
     """The command line shows names and defaults: loading torch would cost seconds."""
-    code = "import sys; from lorarar.workflows import TrainConfig; from lorarar.worlds.toy import WorldConfig; "
+    code = "import sys; from lorarar.workflows import TrainConfig; from lorarar.worlds.stages import WorldConfig; "
     code += "from lorarar.worlds.toy.judge import TinyJudgeConfig; from lorarar.benchmark import GatesConfig; "
     code += "from lorarar.evaluation.metrics import MetricsConfig; from lorarar.storage import config_keys; "
     code += "config_keys(TrainConfig); print('torch' in sys.modules)"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from lorarar.datasets import Pair
 from lorarar.worlds.toy.attributes import CATEGORIES, Style, Subject
-from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, ToyWorld
+from lorarar.worlds.toy.world import CONTENT_TOKEN, STYLE_TOKEN, ToyWorld, style_of, subject_of
 
 
 def base_caption(subject: Subject, style: Style, world: ToyWorld, random: np.random.Generator) -> str:
@@ -54,3 +57,12 @@ def style_prompt(subject: Subject) -> str:
 def pair_prompt(subject: Subject) -> str:
     """Return the combined prompt of a pair, such as "a sks cat in szn style"."""
     return f"{content_prompt(subject)} in {STYLE_TOKEN} style"
+
+
+def describe_pair(pair: Pair) -> Pair:
+    """Return the pair with descriptions of both concepts, which the manifest withholds for test pairs.
+
+    They are for ceilings of the comparison alone.
+    """
+    content, style = subject_of(pair.content.name).words(), style_of(pair.style.name).words()
+    return Pair(replace(pair.content, description=f"a {content}"), replace(pair.style, description=f"{style} style"))

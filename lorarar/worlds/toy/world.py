@@ -92,6 +92,18 @@ def concept_name(split: str, kind: str, index: int) -> str:
     return f"{split}_{kind}_{index:02d}"
 
 
+def subject_of(concept: str) -> Subject:
+    """Return the subject of a content's id, such as "test_content_03"."""
+    split, _, index = concept.split("_")
+    return toy_world().subjects[split][int(index)]
+
+
+def style_of(concept: str) -> Style:
+    """Return the style of a style's id, such as "test_style_03"."""
+    split, _, index = concept.split("_")
+    return toy_world().styles[split][int(index)]
+
+
 def content_images(split: str, index: int) -> list[NDArray[np.uint8]]:
     """Return the reference images of a content: neutral styles, plain backgrounds of several tones."""
     subject = toy_world().subjects[split][index]

@@ -1,4 +1,4 @@
-"""lorarar.worlds.toy.classifier and .scoring: scores by hand, and the shipped classifier on renders and on noise."""
+"""lorarar.worlds.toy.classifier: scores by hand, and the shipped classifier on renders and on noise."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.average import average
+from lorarar.worlds.stages.classifier import load_classifier
+from lorarar.worlds.stages.scoring import PairScorer, score_images, truth_of
+from lorarar.worlds.stages.world import to_tensor
 from lorarar.worlds.toy.attributes import ATTRIBUTES, all_styles, all_subjects, truth
-from lorarar.worlds.toy.classifier import AttributeClassifier, load_classifier, sample_renders, score, to_tensor
+from lorarar.worlds.toy.classifier import AttributeClassifier, chance, score
+from lorarar.worlds.toy.definition import TOY
 from lorarar.worlds.toy.renderer import render
-from lorarar.worlds.toy.scoring import PairScorer, score_attributes, style_of, subject_of, truth_of
-from lorarar.worlds.toy.stages import chance
-from lorarar.worlds.toy.world import toy_world
+from lorarar.worlds.toy.world import style_of, subject_of, toy_world
 from tests import ROOT
 
 SHIPPED = ROOT / "data" / "embedded" / "classifier.safetensors"
@@ -65,17 +67,6 @@ def test_wrong_truths_score_at_chance() -> None:
     assert found["strict"] < 0.001
 
 
-def test_the_classifier_is_trained_on_no_test_concept() -> None:
-    _, attributes = sample_renders(300, seed=0)
-    held_out = [
-        {truth(s, all_styles()[0])[:4] for split in ("validation", "test") for s in toy_world().subjects[split]},
-        {truth(all_subjects()[0], s)[4:] for split in ("validation", "test") for s in toy_world().styles[split]},
-    ]
-    seen = {tuple(row) for row in attributes.tolist()}
-    assert not {row[:4] for row in seen} & held_out[0]
-    assert not {row[4:] for row in seen} & held_out[1]
-
-
 def test_logits_split_by_attribute() -> None:
     logits = AttributeClassifier().eval()(torch.zeros(2, 3, 32, 32))
     assert [part.shape[1] for part in logits] == list(ATTRIBUTES.values())
@@ -102,17 +93,17 @@ def test_images_are_scored_against_their_own_truths() -> None:
     ]
     images = torch.stack([to_tensor([render(*pair, seed) for seed in range(2)]) for pair in pairs]) / 2 + 0.5
     truths = [truth(*pair) for pair in pairs]
-    found = score_attributes(load_classifier(SHIPPED), images, truths)
+    found = score_images(load_classifier(SHIPPED), images, truths)
     assert found["joint"].shape == (6, 2)
     assert found["joint"].mean() > 0.95
-    assert score_attributes(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
+    assert score_images(load_classifier(SHIPPED), images, truths[1:] + truths[:1])["strict"].max() == 0
 
 
 def test_a_pair_scorer_scores_the_images_of_merges(
     backbone: Backbone, concepts: dict[str, Concept], loras: dict[str, LoRA]
 ) -> None:
     pairs = [Pair(concepts[f"train_content_0{i}"], concepts[f"train_style_0{i}"]) for i in range(2)]
-    assert truth_of(pairs[1]) == truth(toy_world().subjects["train"][1], toy_world().styles["train"][1])
+    assert truth_of(TOY, pairs[1]) == truth(toy_world().subjects["train"][1], toy_world().styles["train"][1])
     assert (subject_of("test_content_03"), style_of("test_style_03")) == (
         toy_world().subjects["test"][3],
         toy_world().styles["test"][3],
@@ -125,6 +116,6 @@ def test_a_pair_scorer_scores_the_images_of_merges(
         both = [loras[pair.content.name], loras[pair.style.name]]
         merged.append(merge_exactly(both, average(both)))
     images = sample_loras(backbone, merged, [pair.prompt for pair in pairs], [0, 1], sampling)
-    expected = score_attributes(classifier, images, [truth_of(pair) for pair in pairs])
+    expected = score_images(classifier, images, [truth_of(TOY, pair) for pair in pairs])
     assert metrics == pytest.approx(means(expected))
     assert torch.allclose(grid, tile_images(images[:, 0], columns=8), atol=1e-4)

@@ -12,13 +12,14 @@ from lorarar.datasets.splits import load_splits
 from lorarar.worlds.toy import world as module
 from lorarar.worlds.toy.attributes import CATEGORIES, PATTERNS, Style, Subject, all_styles, all_subjects, neutral_looks
 from lorarar.worlds.toy.export import export_concepts
-from lorarar.worlds.toy.scoring import style_of, subject_of
 from lorarar.worlds.toy.world import (
     SPLITS,
     check_disjoint_sets,
     content_images,
     style_images,
+    style_of,
     style_subjects,
+    subject_of,
     toy_world,
 )
 from tests import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.storage import InputPath, NonNegativeFloat, PositiveFloat, PositiveInt
+from lorarar.storage import InputPath, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,27 @@ class TinyJudgeConfig:
 
     Attributes:
         output: Folder of the judge, in transformers' layout; its card lies beside it.
-        base: Embedded base; its autoencoder blurs a share of the test images.
-        runs: Folder for checkpoints.
-        pairs: Pairs of images in the training set.
+        world: Folder of the embedded default. Its autoencoder blurs a share of the rendered test images; its base with
+            training LoRAs generates others, which its attribute classifier labels.
+        runs: Folder for checkpoints and generated images.
+        pairs: Pairs of renders in the training set.
         tower: How the vision tower is trained.
         judge: How everything else is trained, after the tower.
-        rebuilt: Share of the test images that pass through the autoencoder, 0 to 1.
+        generated: Images that the base generates; 0 trains on renders alone.
+        generated_pairs: Pairs of a render and a generated image in the training set.
+        rebuilt: Share of the rendered test images that pass through the autoencoder, 0 to 1.
         held_out_pairs: Pairs of validation subjects and styles that the numbers on the card come from.
         seed: Seed of the pairs, the initial weights and the steps.
     """
 
     output: Path
-    base: InputPath
+    world: InputPath
     runs: Path
     pairs: PositiveInt
     tower: TrainStage
     judge: TrainStage
+    generated: NonNegativeInt = 0
+    generated_pairs: NonNegativeInt = 0
     rebuilt: NonNegativeFloat = 0.5
     held_out_pairs: PositiveInt = 2000
     seed: int = 0

@@ -11,10 +11,17 @@ import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from lorarar.evaluation.judge.ask.rubrics import load_rubric
-from lorarar.storage import write_card
+from lorarar.storage import claim_run, write_card
 from lorarar.training import fit
-from lorarar.worlds.toy.judge.data import TRAINING_SETS, check_training_pairs, reconstruct, render_pairs
+from lorarar.worlds.toy.judge.data import (
+    TRAINING_SETS,
+    ImagePairs,
+    check_training_pairs,
+    reconstruct,
+    render_pairs,
+)
 from lorarar.worlds.toy.judge.ending import fit_end
+from lorarar.worlds.toy.judge.generated import GeneratedImages, generate_images, pair_with_renders
 from lorarar.worlds.toy.judge.model import build_model, build_processor
 from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
 from lorarar.worlds.toy.judge.scores import measure_judge
@@ -23,14 +30,22 @@ from lorarar.worlds.toy.judge.training import CURRICULUM, JudgeTraining, TowerTr
 
 
 def train_tiny(config: TinyJudgeConfig) -> Path:
-    """Train the judge, or resume from its checkpoints; write it and its card; return its folder."""
+    """Train the judge, or resume from its checkpoints; write it and its card; return its folder.
+
+    Raises:
+        ConfigError: The run's folder has other settings.
+    """
+    claim_run(config.runs, config, ignored=("output", "world", "held_out_pairs"))
     rubrics = training_rubrics()
     processor = build_processor(vocabulary_texts(rubrics))
     model = build_model(processor, config.seed)
-    pairs = render_pairs(config.pairs, config.seed)
-    check_training_pairs(pairs)
-    pairs = reconstruct(pairs, config.base / "vae", config.rebuilt, config.seed)
-    tower = TowerTraining(model, pairs, config.tower, config.seed)
+    generated = (
+        generate_images(config.world, config.generated, config.seed, config.runs / "generated")
+        if config.generated
+        else None
+    )
+    pairs = training_pairs(config, generated)
+    tower = TowerTraining(model, pairs, config.tower, config.seed, generated)
     fit(tower, steps=config.tower.steps, folder=config.runs / "tower", accelerator="cpu", stage="train the tower")
     judge = JudgeTraining(model, processor, pairs, rubrics, CURRICULUM, config.judge, config.seed)
     fit(judge, steps=config.judge.steps, folder=config.runs / "judge", accelerator="cpu", stage="train the judge")
@@ -38,6 +53,16 @@ def train_tiny(config: TinyJudgeConfig) -> Path:
     save_judge(model, processor, config.output)
     write_card(config.output, **judge_facts(config))
     return config.output
+
+
+def training_pairs(config: TinyJudgeConfig, generated: GeneratedImages | None) -> ImagePairs:
+    """Return the pairs of the training set: of renders, and of renders with generated images."""
+    renders = render_pairs(config.pairs, config.seed)
+    pairs = reconstruct(renders, config.world / "base" / "vae", config.rebuilt, config.seed)
+    if generated:
+        pairs += pair_with_renders(generated, config.generated_pairs, config.seed)
+    check_training_pairs(pairs)
+    return pairs
 
 
 def save_judge(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
@@ -60,7 +85,7 @@ def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
     pairs = render_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*TRAINING_SETS, "validation"))
     return {
         "what": "judge of the toy world: a LLaVA trained from scratch on renders alone",
-        "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "base", "runs")},
+        "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "world", "runs")},
         "learnt_from": [f"{name} subjects and styles" for name in TRAINING_SETS],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "validation_renders": {name: measure_judge(model, processor, pairs, load_rubric(name)) for name in RUBRICS},

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from lorarar.worlds.stages.autoencoder import build_autoencoder
+from lorarar.worlds.stages.classifier import load_classifier
 from lorarar.worlds.toy.attributes import Subject, all_subjects
-from lorarar.worlds.toy.autoencoder import build_autoencoder
-from lorarar.worlds.toy.classifier import load_classifier
 from lorarar.worlds.toy.judge.data import (
     ImagePairs,
     Members,

@@ -19,9 +19,10 @@ from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.records import Question
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.config import load_config
+from lorarar.worlds.stages.autoencoder import build_autoencoder
 from lorarar.worlds.toy.attributes import ATTRIBUTES
-from lorarar.worlds.toy.autoencoder import build_autoencoder
 from lorarar.worlds.toy.judge.data import ImagePairs, render_pairs
+from lorarar.worlds.toy.judge.generated import GeneratedImages
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
 from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig, TrainStage
 from lorarar.worlds.toy.judge.scores import axis_rates, measure_judge
@@ -192,6 +193,30 @@ def test_the_tower_learns_to_predict_attributes(processor: LlavaProcessor, pairs
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # no trainer here
+def test_the_tower_learns_the_probabilities_of_generated_images(processor: LlavaProcessor, pairs: ImagePairs) -> None:
+    class Undecided:
+        """Classifier that gives the first two values of each attribute the same probability."""
+
+        def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+            """Return logits, one tensor for each attribute."""
+            even = [torch.tensor([0.0, 0.0, *[-99.0] * (values - 2)]) for values in ATTRIBUTES.values()]
+            return [logits.expand(len(images), -1) for logits in even]
+
+    generated = GeneratedImages(pairs.images[:, 1], pairs.attributes[:, 1], Undecided())
+    tower = TowerTraining(build_model(processor, 0), pairs, TrainStage(30, 16, 2e-3), 0, generated)
+    loss = lambda: tower._distillation_loss(generated, torch.Generator().manual_seed(0))  # noqa: E731
+    optimiser = torch.optim.AdamW(tower.parameters(), 2e-3)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    assert float(loss().detach()) == pytest.approx(np.log(2), abs=0.05)  # the entropy of the probabilities
+    step = tower.training_step(0, 0)
+    assert torch.isfinite(step)
+    assert step == tower.training_step(0, 0)
+
+
 def test_rates_by_hand() -> None:
     own, near, far = [0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]
     attributes = torch.tensor([[own, own], [own, own], [own, near], [own, far], [own, [-1] * 8], [own, [-1] * 8]])
@@ -212,13 +237,14 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
     (tmp_path / "base").mkdir()
     build_autoencoder().save_pretrained(tmp_path / "base" / "vae")
     config = load_config(TinyJudgeConfig, CONFIG)
-    assert (config.output, config.base) == (Path("runs/judge_tiny/judge"), Path("data/embedded/base"))
+    assert (config.output, config.world) == (Path("runs/judge_tiny/judge"), Path("data/embedded"))
     small = replace(
         config,
         output=tmp_path / "judge",
-        base=tmp_path / "base",
+        world=tmp_path,
         runs=tmp_path / "runs",
         pairs=24,
+        generated=0,
         held_out_pairs=24,
         tower=TrainStage(2, 4, 1e-3),
         judge=TrainStage(8, 4, 1e-3),

@@ -1,4 +1,4 @@
-"""lorarar.worlds.toy.pipelines: bases of several shapes that share the other parts."""
+"""lorarar.worlds.stages.pipelines: bases of several shapes that share the other parts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
-from lorarar.worlds.toy.pipelines import build_pipeline, parts_of
-from lorarar.worlds.toy.recipes import Shape
+from lorarar.worlds.stages.pipelines import build_pipeline, parts_of
+from lorarar.worlds.stages.recipes import Shape
 
 SHAPES = {"unet": Shape(widths=(16, 32)), "transformer": Shape("transformer", (16,), 2)}
 

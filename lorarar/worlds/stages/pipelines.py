@@ -1,4 +1,4 @@
-"""Toy bases before training: tiny, genuine pipelines of diffusers, of two architectures."""
+"""Bases before training: tiny, genuine pipelines of diffusers, of two architectures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from lorarar.worlds.toy.autoencoder import LATENT_CHANNELS
-from lorarar.worlds.toy.recipes import Shape
-from lorarar.worlds.toy.vocabulary import LENGTH, build_tokenizer
+from lorarar.worlds.stages.recipes import Shape
+from lorarar.worlds.stages.vocabulary import build_tokenizer
+from lorarar.worlds.stages.world import World
 
-TEXT_WIDTHS = (48, 64)
-_LATENT_SIDE = 8
 _HEADS = 4
 
 
@@ -38,11 +36,11 @@ class SharedParts:
     second: CLIPTextModelWithProjection
 
 
-def new_parts(autoencoder: AutoencoderKL) -> SharedParts:
+def new_parts(autoencoder: AutoencoderKL, world: World, shape: Shape) -> SharedParts:
     """Return new text encoders, randomly initialised, to train with the denoiser; the autoencoder stays frozen."""
-    tokenizer = build_tokenizer()
-    first = CLIPTextModel(_text_config(tokenizer, TEXT_WIDTHS[0], layers=2))
-    second = CLIPTextModelWithProjection(_text_config(tokenizer, TEXT_WIDTHS[1], layers=3))
+    tokenizer = build_tokenizer(world.vocabulary(), world.prompt_length)
+    first = CLIPTextModel(_text_config(tokenizer, shape.text_widths[0], layers=2))
+    second = CLIPTextModelWithProjection(_text_config(tokenizer, shape.text_widths[1], layers=3))
     for encoder in (first, second):
         # Rare tokens keep these values, which have about the size that trained embeddings reach.
         embeddings: Any = encoder.get_input_embeddings()
@@ -62,7 +60,7 @@ def parts_of(base: Path) -> SharedParts:
 
 
 def build_pipeline(parts: SharedParts, shape: Shape) -> DiffusionPipeline:
-    """Return a toy base with a randomly initialised denoiser."""
+    """Return a base with a randomly initialised denoiser for the parts' latents and text states."""
     return _sd3(parts, shape) if shape.denoiser == "transformer" else _sdxl(parts, shape)
 
 
@@ -74,7 +72,7 @@ def _sdxl(parts: SharedParts, shape: Shape) -> StableDiffusionXLPipeline:
         text_encoder_2=parts.second,
         tokenizer=parts.tokenizer,
         tokenizer_2=parts.tokenizer,
-        unet=_build_unet(shape),
+        unet=_build_unet(parts, shape),
         scheduler=DDIMScheduler(
             beta_schedule="scaled_linear",
             beta_start=0.00085,
@@ -104,7 +102,7 @@ def _sd3(parts: SharedParts, shape: Shape) -> StableDiffusion3Pipeline:
         tokenizer=parts.tokenizer,
         tokenizer_2=parts.tokenizer,
         tokenizer_3=None,
-        transformer=_build_transformer(shape),
+        transformer=_build_transformer(parts, shape),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
     )
 
@@ -126,47 +124,61 @@ def _text_config(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLIPTextC
         projection_dim=width,
         num_hidden_layers=layers,
         num_attention_heads=_HEADS,
-        max_position_embeddings=LENGTH,
+        max_position_embeddings=tokenizer.model_max_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
 
 
-def _build_unet(shape: Shape) -> UNet2DConditionModel:
-    time_width = 8
+def _build_unet(parts: SharedParts, shape: Shape) -> UNet2DConditionModel:
+    time_width, levels = 8, len(shape.widths)
+    attends = [level >= shape.convolutional for level in range(levels)]
+    first, second = _text_widths(parts)
     return UNet2DConditionModel(
-        sample_size=_LATENT_SIDE,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        sample_size=_latent_side(parts),
+        in_channels=parts.autoencoder.config.latent_channels,
+        out_channels=parts.autoencoder.config.latent_channels,
         layers_per_block=1,
         block_out_channels=shape.widths,
-        down_block_types=("CrossAttnDownBlock2D",) * 2,
-        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        down_block_types=tuple("CrossAttnDownBlock2D" if attention else "DownBlock2D" for attention in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attends)),
         transformer_layers_per_block=shape.blocks,
         attention_head_dim=_HEADS,  # diffusers' name for their number
-        cross_attention_dim=sum(TEXT_WIDTHS),
+        cross_attention_dim=first + second,
         addition_embed_type="text_time",
         addition_time_embed_dim=time_width,
-        projection_class_embeddings_input_dim=TEXT_WIDTHS[1] + 6 * time_width,
+        projection_class_embeddings_input_dim=second + 6 * time_width,
         norm_num_groups=16,
         use_linear_projection=True,
     )
 
 
-def _build_transformer(shape: Shape) -> SD3Transformer2DModel:
+def _build_transformer(parts: SharedParts, shape: Shape) -> SD3Transformer2DModel:
     (width,) = shape.widths
+    channels, text_width = parts.autoencoder.config.latent_channels, sum(_text_widths(parts))
     return SD3Transformer2DModel(
-        sample_size=_LATENT_SIDE,
+        sample_size=_latent_side(parts),
         patch_size=1,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        in_channels=channels,
+        out_channels=channels,
         num_layers=shape.blocks,
         attention_head_dim=width // _HEADS,
         num_attention_heads=_HEADS,
-        joint_attention_dim=sum(TEXT_WIDTHS),
+        joint_attention_dim=text_width,
         caption_projection_dim=width,
-        pooled_projection_dim=sum(TEXT_WIDTHS),
-        pos_embed_max_size=_LATENT_SIDE,
+        pooled_projection_dim=text_width,
+        pos_embed_max_size=_latent_side(parts),
         qk_norm="rms_norm",
     )
+
+
+def _text_widths(parts: SharedParts) -> tuple[int, int]:
+    return parts.first.config.hidden_size, parts.second.config.hidden_size
+
+
+def _latent_side(parts: SharedParts) -> int:
+    """Return the width and height of the latents: each of the autoencoder's levels after the first halves them."""
+    config = parts.autoencoder.config
+    side: int = config.sample_size // 2 ** (len(config.block_out_channels) - 1)
+    return side

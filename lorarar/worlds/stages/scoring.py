@@ -1,9 +1,9 @@
-"""Scoring of images of toy pairs by the attribute classifier, against the known truth."""
+"""Scoring of images of pairs by a world's classifier, against the known truth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,9 +11,7 @@ from torch import Tensor
 from lorarar.datasets import Pair, tile_images
 from lorarar.diffusion import SAMPLING, Backbone, Sampling, sample_batches
 from lorarar.lora import Coefficients, LoRA, merge_exactly
-from lorarar.worlds.toy.attributes import Style, Subject, truth
-from lorarar.worlds.toy.classifier import AttributeClassifier, score
-from lorarar.worlds.toy.world import toy_world
+from lorarar.worlds.stages.world import World, WorldClassifier, to_tensor
 
 _BATCH_IMAGES = 64
 
@@ -23,7 +21,7 @@ class ScoredImages:
     """Images and their scores.
 
     Attributes:
-        images: Images of n LoRAs at k seeds, (n, k, 3, 32, 32), 0 to 1.
+        images: Images of n LoRAs at k seeds, (n, k, 3, size, size), 0 to 1.
         scores: Values of each metric by its name, (n, k).
     """
 
@@ -35,45 +33,29 @@ class ScoredImages:
         return {name: float(values.mean()) for name, values in self.scores.items()}
 
 
-def subject_of(concept: str) -> Subject:
-    """Return the subject of a content's id, such as "test_content_03"."""
-    split, _, index = concept.split("_")
-    return toy_world().subjects[split][int(index)]
+def truth_of(world: World, pair: Pair) -> tuple[int, ...]:
+    """Return the values that an image of the pair should show."""
+    return world.truth(*world.members(pair))
 
 
-def style_of(concept: str) -> Style:
-    """Return the style of a style's id, such as "test_style_03"."""
-    split, _, index = concept.split("_")
-    return toy_world().styles[split][int(index)]
+def true_renders(world: World, pair: Pair, seeds: Sequence[int]) -> Tensor:
+    """Return what images of a pair should look like, (seeds, 3, size, size), -1 to 1."""
+    content, style = world.members(pair)
+    return to_tensor([world.render(content, style, seed) for seed in seeds])
 
 
-def truth_of(pair: Pair) -> tuple[int, ...]:
-    """Return the eight attribute values that an image of the pair should show."""
-    return truth(subject_of(pair.content.name), style_of(pair.style.name))
-
-
-def describe_pair(pair: Pair) -> Pair:
-    """Return the pair with descriptions of both concepts, which the manifest withholds for test pairs.
-
-    They are for ceilings of the comparison alone.
-    """
-    content, style = subject_of(pair.content.name).words(), style_of(pair.style.name).words()
-    return Pair(replace(pair.content, description=f"a {content}"), replace(pair.style, description=f"{style} style"))
-
-
-def score_attributes(
-    classifier: AttributeClassifier, images: Tensor, truths: Sequence[tuple[int, ...]]
-) -> dict[str, Tensor]:
-    """Score images (n, k, 3, 32, 32), 0 to 1, against the truths of n pairs; each metric is (n, k)."""
+def score_images(classifier: WorldClassifier, images: Tensor, truths: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
+    """Score images (n, k, 3, size, size), 0 to 1, against n truths; each metric is (n, k)."""
     n, k = images.shape[:2]
     true = torch.tensor(truths)[:, None].expand(n, k, -1).flatten(0, 1)
-    recognised = torch.cat([classifier.read(part * 2 - 1) for part in images.flatten(0, 1).split(256)])
-    return {name: values.unflatten(0, (n, k)) for name, values in score(recognised, true).items()}
+    parts = zip((images.flatten(0, 1) * 2 - 1).split(256), true.split(256), strict=True)
+    scores = [classifier.score(*part) for part in parts]
+    return {name: torch.cat([part[name] for part in scores]).unflatten(0, (n, k)) for name in scores[0]}
 
 
 def generate_and_score(
     backbone: Backbone,
-    classifier: AttributeClassifier,
+    classifier: WorldClassifier,
     loras: Sequence[LoRA | None],
     prompts: Sequence[str],
     truths: Sequence[tuple[int, ...]],
@@ -85,10 +67,10 @@ def generate_and_score(
 
     Args:
         backbone: The base.
-        classifier: The attribute classifier.
+        classifier: The world's classifier.
         loras: n LoRAs; None is the base alone.
         prompts: n prompts.
-        truths: The n pairs' eight attribute values.
+        truths: What each of the n images should show.
         seeds: k noise seeds.
         sampling: Steps and guidance.
         progress: Called with the number of images of each batch.
@@ -98,15 +80,15 @@ def generate_and_score(
         parts.append(part)
         progress(part.shape[0] * part.shape[1])
     images = torch.cat(parts).clamp(0, 1)
-    return ScoredImages(images, score_attributes(classifier, images, truths))
+    return ScoredImages(images, score_images(classifier, images, truths))
 
 
 @dataclass(frozen=True)
 class PairScorer:
-    """Scorer of a merger by the images of some pairs: the scorer of `MergerTraining` on the toy world."""
+    """Scorer of a merger by the images of some pairs: the scorer of `MergerTraining` on a world."""
 
     backbone: Backbone
-    classifier: AttributeClassifier
+    classifier: WorldClassifier
     pairs: Sequence[Pair]
     loras: Mapping[str, LoRA]
     seeds: Sequence[int]
@@ -120,7 +102,7 @@ class PairScorer:
 
     def scored(self, merged: Sequence[LoRA | None], progress: Callable[[int], object] = lambda n: None) -> ScoredImages:
         """Sample and score the images of one LoRA for each pair, at the combined prompt."""
-        prompts, truths = [p.prompt for p in self.pairs], [truth_of(p) for p in self.pairs]
+        prompts, truths = [p.prompt for p in self.pairs], [truth_of(self.classifier.world, p) for p in self.pairs]
         return generate_and_score(
             self.backbone, self.classifier, merged, prompts, truths, self.seeds, self.sampling, progress
         )

@@ -1,12 +1,7 @@
-"""DreamBooth training of one LoRA with peft, and the parts that the zoo shares.
-
-A rare token (contents) or the style's phrase, frozen text encoders, the attention projections, the model's own
-denoising loss at a constant rate, without prior preservation: the recipe of arXiv 2412.05148.
-"""
+"""Training of one LoRA with peft's own adapter: the reference that training in a batch must equal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -20,40 +15,14 @@ from lorarar.diffusion import Backbone
 from lorarar.lora import LoRA, LowRank
 from lorarar.training.batches import encode_concept, noisy_batch, sample_noise, step_generator
 from lorarar.training.settings import Recipe
+from lorarar.training.units import Units
 
 
-def target_layers(denoiser: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
-    """Return the denoiser's linear layers whose paths end in one of the targets, by path.
+class PeftTraining(lightning.LightningModule):
+    """Training of one LoRA with peft's own adapter, at a constant rate.
 
-    Raises:
-        ValueError: The denoiser has no such layer.
+    Of the recipe's algorithms it knows lora alone.
     """
-    layers = {
-        path: module
-        for path, module in denoiser.named_modules()
-        if isinstance(module, nn.Linear) and any(path.endswith(f".{target}") for target in targets)
-    }
-    if not layers:
-        raise ValueError(f"expected layers named {list(targets)} in the base, found none: check recipe.targets")
-    return layers
-
-
-def initial_factors(denoiser: nn.Module, recipe: Recipe, name: str) -> dict[str, LowRank]:
-    """Return the initial factors of a concept's LoRA by layer: a function of the recipe's seed and the name.
-
-    As in peft, A is uniform in +-1/sqrt(in), and B is zero.
-    """
-    layers = {}
-    for path, linear in target_layers(denoiser, recipe.targets).items():
-        random = step_generator(recipe.seed, name, path)
-        bound = linear.in_features**-0.5
-        down = (torch.rand(recipe.rank, linear.in_features, generator=random) * 2 - 1) * bound
-        layers[path] = LowRank(torch.zeros(linear.out_features, recipe.rank), down, recipe.scale(name))
-    return layers
-
-
-class DreamBoothTraining(lightning.LightningModule):
-    """Training of one LoRA with peft's own adapter: the reference that the zoo must equal."""
 
     denoiser: Any  # diffusers' mixin of adapters is not typed
 
@@ -63,15 +32,15 @@ class DreamBoothTraining(lightning.LightningModule):
         self.backbone, self.recipe, self.name = backbone, recipe, concept.name
         self.encoded = encode_concept(backbone, concept)
         self.denoiser = backbone.denoiser
-        initial = initial_factors(self.denoiser, recipe, concept.name)
+        initial = Units(backbone, recipe, [concept.name]).unit(0)
         self.denoiser.add_adapter(
             LoraConfig(
                 r=recipe.rank, lora_alpha=recipe.scale(concept.name) * recipe.rank, target_modules=list(recipe.targets)
             )
         )
         cast_training_params(self.denoiser, torch.float32)  # the base may be in a short type
-        state = {f"{path}.lora_A.weight": factors.A for path, factors in initial.items()}
-        state |= {f"{path}.lora_B.weight": factors.B for path, factors in initial.items()}
+        state = {f"{path}.lora_A.weight": parts["down"] for path, parts in initial.items()}
+        state |= {f"{path}.lora_B.weight": parts["up"] for path, parts in initial.items()}
         set_peft_model_state_dict(self.denoiser, state)
 
     def training_step(self, batch: int, index: int) -> Tensor:

@@ -1,0 +1,3 @@
+from .parts import Parts as Parts
+from .table import TRAINED as TRAINED
+from .table import TrainedAlgorithm as TrainedAlgorithm

@@ -1,0 +1,17 @@
+from .classifier import load_classifier as load_classifier
+from .recipes import WorldConfig as WorldConfig
+from .runs import held_out_renders as held_out_renders
+from .runs import reconstruct_images as reconstruct_images
+from .runs import run_autoencoder as run_autoencoder
+from .runs import run_base as run_base
+from .runs import run_classifier as run_classifier
+from .samples import score_base as score_base
+from .scoring import PairScorer as PairScorer
+from .scoring import ScoredImages as ScoredImages
+from .scoring import generate_and_score as generate_and_score
+from .scoring import score_images as score_images
+from .scoring import true_renders as true_renders
+from .scoring import truth_of as truth_of
+from .world import World as World
+from .world import WorldClassifier as WorldClassifier
+from .world import to_tensor as to_tensor

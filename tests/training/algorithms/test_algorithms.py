@@ -1,0 +1,137 @@
+"""lorarar.training.algorithms: outputs and gradients of many LoRAs at once against LyCORIS' modules, one by one."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from lorarar.diffusion.adaptation import adapted
+from lorarar.formats.loading import load
+from lorarar.formats.reading import read_stored
+from lorarar.formats.writing import save_parts
+from lorarar.training.algorithms import TRAINED
+from lorarar.training.algorithms.lokr import split
+from lorarar.training.settings import AlgorithmName, Recipe
+from lorarar.training.units import Units
+from tests.training.algorithms.library import by_role, library_module
+
+NAMES = ("cat", "dog", "ink")
+RECIPE = Recipe(rank=2, alphas=(1.0, 4.0), steps=1, images=1, learning_rate=0.1, targets=("conv1", "conv2", "to_q"))
+CASES: dict[str, dict[str, Any]] = {
+    "lora": {"targets": ("conv2", "to_q")},
+    "locon": {},
+    "locon, tucker, rank of its own": {"tucker": True, "conv_rank": 3, "conv_alpha": 2.0},
+    "locon, rslora": {"rslora": True},
+    "loha": {},
+    "loha, tucker": {"tucker": True},
+    "lokr": {"factor": 2},
+    "lokr, rank 1": {"rank": 1},
+    "lokr, rank 1, tucker, both": {"rank": 1, "tucker": True, "decompose_both": True},
+    "lokr, full": {"full_matrix": True, "factor": 4},
+    "dora": {},
+    "ia3": {},
+    "ia3, on input": {"on_input": True},
+    "diag-oft": {},
+    "diag-oft, limited": {"rank": 4, "constraint": 0.02, "rescaled": True},
+    "boft": {"rank": 6},
+    "boft, limited": {"rank": 6, "constraint": 0.02, "rescaled": True},
+    "glora": {},
+    "full": {},
+}
+
+
+class Model(nn.Module):
+    """A strided convolution, a 1 x 1 convolution and a linear layer: (batch, 4, 5, 5) -> (batch, 9, 12)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.down_blocks = nn.Module()
+        self.down_blocks.conv1 = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.down_blocks.conv2 = nn.Conv2d(8, 6, 1)
+        self.down_blocks.to_q = nn.Linear(6, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = self.down_blocks
+        answer: Tensor = blocks.to_q(blocks.conv2(torch.tanh(blocks.conv1(x))).flatten(2).mT)
+        return answer
+
+
+def made(case: str) -> tuple[Model, Units]:
+    """The model and three LoRAs of it with random parts."""
+    model, algorithm = Model(), case.partition(",")[0]
+    units = Units(
+        SimpleNamespace(denoiser=model, encoders={}), replace(RECIPE, algorithm=algorithm, **CASES[case]), NAMES
+    )
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in units.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=random)
+    return model, units
+
+
+def test_every_algorithm_is_tested() -> None:
+    assert {case.partition(",")[0] for case in CASES} == set(TRAINED) == set(get_args(AlgorithmName))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_many_at_once_equal_the_librarys_modules_one_by_one(case: str) -> None:
+    model, units = made(case)
+    x = torch.randn(6, 4, 5, 5, generator=torch.Generator().manual_seed(2))
+    plain = model(x).detach()
+    with units.adapted(SimpleNamespace(denoiser=model), step=0):
+        found = model(x)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(3))
+    (found * weights).sum().backward()
+    assert (found - plain).abs().max() > 0.1
+    for number, name in enumerate(NAMES):
+        alone, unit = copy.deepcopy(model), units.unit(number)
+        modules = []
+        for layer in units.layers:
+            twin = replace(layer, module=alone.get_submodule(layer.place))
+            modules.append(library_module(twin, units.recipe, unit[layer.path], name))
+        share = slice(2 * number, 2 * number + 2)
+        expected = alone(x[share])
+        assert_close(found[share], expected, rtol=1e-4, atol=1e-5)
+        (expected * weights[share]).sum().backward()
+        for layer, parts, module in zip(units.layers, units.parts, modules, strict=True):
+            theirs = by_role(module, unit[layer.path])
+            assert theirs.keys() == dict(parts.items()).keys()
+            for role, parameter in theirs.items():
+                assert_close(parts[role].grad[number], parameter.grad, rtol=1e-3, atol=1e-4, msg=f"{layer.path} {role}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_file_holds_what_was_trained(case: str, tmp_path: Path) -> None:
+    model, units = made(case)
+    base, path = tmp_path / "base.safetensors", tmp_path / "lora.safetensors"
+    save_file(model.state_dict(), base)
+    save_parts(units.lora(1), units.unit(1), path, dtype="fp32")
+    x = torch.randn(6, 4, 5, 5, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        with units.adapted(SimpleNamespace(denoiser=model), step=0):
+            expected = model(x)[2:4]
+        with adapted(model, load(path, base)):
+            found = model(x[2:4])
+    assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    expected_names = {"dora": {"dora"}, "diag-oft": {"oft"}, "boft": {"oft"}, "lora": {"lora"}}
+    algorithm = case.partition(",")[0]
+    if algorithm in expected_names:
+        assert set(read_stored(path).algorithms.values()) == expected_names[algorithm]
+
+
+def test_a_layer_is_split_as_lycoris_splits_it() -> None:
+    from lycoris.functional import factorization
+
+    for size in (1, 7, 12, 80, 112, 144, 320, 640, 1280, 127):
+        for factor in (-1, 2, 4, 5, 8, 16, 200):
+            assert split(size, factor) == factorization(size, factor), (size, factor)
