@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.storage import ART, MissingPackage, atomic_write, checked, track, write_card
+from lorarar.storage import ART, InputPath, MissingPackage, atomic_write, checked, track, write_card
 from lorarar.worlds.art.catalogue import Drawing, all_drawings, drawing_packages
 from lorarar.worlds.art.packages import DrawingSources, check_packages, fetch_packages
 
@@ -23,22 +24,31 @@ _QUALITY = 90  # of WebP; transparency is kept without loss
 _VISIBLE = 20  # least alpha of a pixel that counts as part of a drawing
 
 
-def make_atlas(output: Path, packages: Path | None = None) -> Path:
-    """Write `output/drawings.webp` and its card, from the artists' packages.
+@dataclass(frozen=True)
+class AtlasConfig:
+    """`lorarar world drawings`: the drawings of the art world, made from their artists' packages.
 
-    Args:
+    Attributes:
         output: Folder for the atlas.
-        packages: Folder with the packages' archives; None downloads them by npm.
+        packages: Folder with the archives that `npm pack` gives; none: they are downloaded by npm.
+    """
+
+    output: Path
+    packages: InputPath | None = None
+
+
+def make_atlas(config: AtlasConfig) -> Path:
+    """Write `output/drawings.webp` and its card.
 
     Raises:
         ArtefactError: An archive is missing or is another one.
         MissingPackage: The rasteriser, or npm, is not installed.
     """
-    if packages:
-        return _write_atlas(packages, output)
+    if config.packages:
+        return _write_atlas(config.packages, config.output)
     with TemporaryDirectory() as folder:
         fetch_packages(Path(folder))
-        return _write_atlas(Path(folder), output)
+        return _write_atlas(Path(folder), config.output)
 
 
 def _write_atlas(packages: Path, output: Path) -> Path:

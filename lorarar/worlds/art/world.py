@@ -23,6 +23,7 @@ SPLITS = {"train": (32, 40), "validation": (16, 16), "test": (16, 16)}  # conten
 NEW_FAMILIES = ("popart", "relief", "synthwave", "woodblock")  # of which the base has no style
 CONTENT_IMAGES = (4, 5)  # each content has one of these counts
 STYLE_IMAGES = 4
+ONE_IMAGE = "_one_image"  # end of the id of a style that is learnt from one image
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def drawing_of(concept: str) -> Drawing:
 
 
 def art_style_of(concept: str) -> ArtStyle:
-    """Return the style of a style's id, such as "test_style_03"."""
-    split, _, index = concept.split("_")
+    """Return the style of a style's id, such as "test_style_03" or "test_style_03_one_image"."""
+    split, _, index = concept.removesuffix(ONE_IMAGE).split("_")
     return art_world().styles[split][int(index)]
 
 

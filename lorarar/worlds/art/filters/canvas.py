@@ -112,8 +112,9 @@ def grow(plane: Plane, reach: int) -> Plane:
 
 
 def shift(image: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
-    """Move a plane or a picture by whole pixels; what leaves on one side enters on the other."""
-    return np.roll(image, (down, right), (0, 1))
+    """Move a plane or a picture by whole pixels; its border is repeated where nothing moves in."""
+    rows, columns = (np.clip(np.arange(SIDE) - step, 0, SIDE - 1) for step in (down, right))
+    return image[rows][:, columns]
 
 
 @cache

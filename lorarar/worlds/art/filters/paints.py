@@ -79,7 +79,7 @@ def relief(picture: Picture, alpha: Plane, *, inks: Sequence[str]) -> Picture:
     """Emboss the drawing in one material, lit from the upper left."""
     height = blur(alpha * 0.9 + alpha * tone(picture, alpha) * 1.1, 1.3)
     slope = shift(height, 2, 2) - shift(height, -2, -2)
-    return ramp(np.clip(0.5 - slope * 1.3 + 0.03 * noise(92, 9), 0, 1), inks)
+    return ramp(np.clip(0.5 - slope * 1.3 - 0.22 * rim(alpha, 2) + 0.03 * noise(92, 9), 0, 1), inks)
 
 
 def nightfall(picture: Picture, alpha: Plane, *, sky: str, horizon: str, light: str) -> Picture:
