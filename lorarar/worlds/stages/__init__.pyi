@@ -5,6 +5,7 @@ from .runs import reconstruct_images as reconstruct_images
 from .runs import run_autoencoder as run_autoencoder
 from .runs import run_base as run_base
 from .runs import run_classifier as run_classifier
+from .samples import sample_base as sample_base
 from .samples import score_base as score_base
 from .scoring import PairScorer as PairScorer
 from .scoring import ScoredImages as ScoredImages

@@ -18,14 +18,14 @@ class Shape:
         widths: Channels of the UNet's levels, or the one width of the transformer.
         blocks: Transformer blocks in each of the UNet's attention modules, or in the transformer.
         convolutional: The UNet's first levels without attention; SDXL has one.
-        text_widths: Widths of the two text encoders.
+        text_widths: Widths of the two text encoders, multiples of 4.
     """
 
     denoiser: Literal["unet", "transformer"] = "unet"
     widths: tuple[PositiveInt, ...] = (80, 144)
     blocks: PositiveInt = 1
     convolutional: NonNegativeInt = 0
-    text_widths: tuple[PositiveInt, PositiveInt] = (48, 64)
+    text_widths: tuple[PositiveInt, ...] = (48, 64)
 
 
 @dataclass(frozen=True)

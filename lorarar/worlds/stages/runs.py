@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lorarar.storage import ConfigError, atomic_write, checked, claim_run, sha256, write_card
+from lorarar.storage import ConfigError, atomic_write, claim_run, sha256, write_card
 from lorarar.training import fit
 from lorarar.worlds.stages.autoencoder import AutoencoderTraining
 from lorarar.worlds.stages.base import BaseTraining
@@ -29,7 +29,7 @@ from lorarar.worlds.stages.world import World, WorldClassifier, from_bytes
 from lorarar.worlds.table import world_named
 
 _TESTED = 256  # renders of the test split
-_CHECKPOINT_EVERY = 250  # steps: minutes on one core
+_EVERY = 250  # steps: minutes on one core
 Recipe = TypeVar("Recipe", bound=StageRecipe)
 
 
@@ -80,7 +80,14 @@ def make_classifier(world: World, recipe: StageRecipe, *, output: Path, runs: Pa
     true = torch.tensor([world.truth(content, style) for content, style, _ in plan])
     module = ClassifierTraining(recipe, world.new_classifier(), images, true)
     folder = runs / "classifier"
-    fit(module, steps=recipe.steps, folder=folder, dtype=fast_dtype(), stage="train the classifier")
+    fit(
+        module,
+        steps=recipe.steps,
+        folder=folder,
+        checkpoint_every=_EVERY,
+        dtype=fast_dtype(),
+        stage="train the classifier",
+    )
     classifier = module.classifier.eval().cpu()
     classifier.finish()
     path = output / "classifier.safetensors"
@@ -98,7 +105,14 @@ def make_autoencoder(world: World, recipe: AutoencoderRecipe, *, runs: Path) -> 
     images = kept_renders(world, world.plan("known", recipe.renders, recipe.seed), runs / "renders")
     module = AutoencoderTraining(recipe, images)
     folder = runs / "autoencoder"
-    fit(module, steps=recipe.steps, folder=folder, dtype=fast_dtype(), stage="train the autoencoder")
+    fit(
+        module,
+        steps=recipe.steps,
+        folder=folder,
+        checkpoint_every=_EVERY,
+        dtype=fast_dtype(),
+        stage="train the autoencoder",
+    )
     module.finish().save_pretrained(folder / "vae")
     return folder / "vae"
 
@@ -124,7 +138,7 @@ def make_base(world: World, recipe: BaseRecipe, *, output: Path, runs: Path, dev
         steps=recipe.steps,
         folder=runs / "base",
         devices=devices,
-        checkpoint_every=_CHECKPOINT_EVERY,
+        checkpoint_every=_EVERY,
         callbacks=_samples(recipe, output, runs),
         dtype=fast_dtype(),
         stage="train the base",
@@ -150,8 +164,7 @@ def _latents(world: World, plan: Sequence[Any], autoencoder: AutoencoderKL, file
 def _samples(recipe: BaseRecipe, output: Path, runs: Path) -> list[Callback]:
     if recipe.evaluate_every is None:
         return []
-    classifier = load_classifier(checked(output / "classifier.safetensors"))
-    return [Samples(classifier, runs / "base" / "samples", recipe.evaluate_every)]
+    return [Samples(output / "classifier.safetensors", runs / "base" / "samples", recipe.evaluate_every)]
 
 
 def save_base(module: BaseTraining, output: Path, devices: int) -> None:

@@ -2,79 +2,73 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from PIL import Image
+from torch import Tensor
 
-from lorarar.datasets import tile_images
-from lorarar.diffusion import Backbone
+from lorarar.datasets import save_image, tile_images
+from lorarar.diffusion import SAMPLING, Backbone, sample_batches
 from lorarar.storage import json_line, say
 from lorarar.worlds.stages.base import BaseTraining
-from lorarar.worlds.stages.scoring import ScoredImages, generate_and_score
-from lorarar.worlds.stages.world import RenderSet, World, WorldClassifier
+from lorarar.worlds.stages.classifier import load_classifier
+from lorarar.worlds.stages.world import World, WorldClassifier
 
 _COLUMNS = 12
+_BATCH = 32
 
 
-def score_base(
-    backbone: Backbone, classifier: WorldClassifier, count: int, *, part: RenderSet = "base", seed: int = 0
-) -> ScoredImages:
-    """Sample the base on full captions of its own contents and styles, and score the images.
+def sample_base(backbone: Backbone, world: World, count: int, seed: int = 0) -> Tensor:
+    """Sample the base on full captions of its own contents and styles: images (count, 3, size, size), 0 to 1."""
+    prompts = [world.full_caption(content, style) for content, style, _ in world.plan("base", count, seed)]
+    parts = sample_batches(backbone, [None] * count, prompts, [seed], SAMPLING, batch=_BATCH)
+    return torch.cat([part[:, 0] for part in parts]).clamp(0, 1)
 
-    The score "category" says whether the category is right, whatever else is.
 
-    Args:
-        backbone: The base.
-        classifier: The classifier of its world.
-        count: Number of captions, one image each.
-        part: Set of renders that the captions describe.
-        seed: Seed of their choice.
+@torch.no_grad()
+def score_base(images: Tensor, classifier: WorldClassifier, seed: int = 0) -> dict[str, float]:
+    """Return the mean scores of what `sample_base` drew.
+
+    "category" among them says how often the category is right, whatever else is.
     """
-    world: World = classifier.world
-    plan = world.plan(part, count, seed)
-    prompts = [world.full_caption(content, style) for content, style, _ in plan]
-    truths = [world.truth(content, style) for content, style, _ in plan]
-    scored = generate_and_score(backbone, classifier, [None] * count, prompts, truths, [seed])
-    categories = classifier.read(scored.images[:, 0] * 2 - 1)[:, 0] == torch.tensor(truths)[:, 0]
-    return ScoredImages(scored.images, scored.scores | {"category": categories.float()[:, None]})
+    plan = classifier.world.plan("base", len(images), seed)
+    true = torch.tensor([classifier.world.truth(content, style) for content, style, _ in plan])
+    scores = classifier.score(images * 2 - 1, true)
+    scores |= {"category": (classifier.read(images * 2 - 1)[:, 0] == true[:, 0]).float()}
+    return {name: round(float(values.mean()), 4) for name, values in scores.items()}
 
 
 class Samples(Callback):
     """Callback that draws a sheet of samples every few steps, and appends their scores to `folder/samples.jsonl`.
 
     Args:
-        classifier: Classifier of the world.
+        classifier: File of the world's classifier; sheets are not scored before it exists.
         folder: Folder of the sheets.
         every: Steps between two sheets.
         count: Images on a sheet.
     """
 
-    def __init__(self, classifier: WorldClassifier, folder: Path, every: int, count: int = 96) -> None:
+    def __init__(self, classifier: Path, folder: Path, every: int, count: int = 96) -> None:
         self.classifier, self.folder, self.every, self.count = classifier, folder, every, count
-        self._start, self._losses = time.process_time(), [0.0]
+        self._losses: list[float] = []
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Sample and score, if this step's turn has come."""
         assert isinstance(pl_module, BaseTraining)
         self._losses.append(float(trainer.callback_metrics["loss"]))
-        step = trainer.global_step
-        if step % self.every or trainer.global_rank:
+        if trainer.global_step % self.every or trainer.global_rank:
             return
-        losses, self._losses = self._losses[-self.every :], []
-        seconds = time.process_time() - self._start
+        losses, self._losses = self._losses, []
         with pl_module.averaged():
-            scored = score_base(pl_module.backbone, self.classifier, self.count)
+            images = sample_base(pl_module.backbone, pl_module.world, self.count)
         self.folder.mkdir(parents=True, exist_ok=True)
-        grid = tile_images(scored.images[:, 0], _COLUMNS)
-        Image.fromarray((grid.permute(1, 2, 0) * 255).round().byte().numpy()).save(self.folder / f"{step:06d}.png")
-        means = {name: round(value, 4) for name, value in scored.means().items()}
-        line = {"step": step, "loss": round(sum(losses) / len(losses), 5), "cpu_seconds": round(seconds), **means}
+        save_image(tile_images(images, _COLUMNS), self.folder / f"{trainer.global_step:06d}.png")
+        line = {"step": trainer.global_step, "loss": round(sum(losses) / len(losses), 5)}
+        if self.classifier.is_file():
+            line |= score_base(images, load_classifier(self.classifier))
         with open(self.folder / "samples.jsonl", "a", encoding="utf-8") as file:
             file.write(json_line(line))
-        say(f"step {step}: {means}")
-        self._start = time.process_time()
+        say(str(line))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from lorarar.diffusion.loading import load_backbone
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.run_folder import ConfigError
 from lorarar.worlds.stages.autoencoder import AutoencoderTraining, build_autoencoder
-from lorarar.worlds.stages.base import BaseTraining
+from lorarar.worlds.stages.base import BaseTraining, rate
 from lorarar.worlds.stages.classifier import load_classifier
 from lorarar.worlds.stages.pipelines import build_pipeline, new_parts
 from lorarar.worlds.stages.recipes import AutoencoderRecipe, BaseRecipe, Shape, StageRecipe, WorldConfig
@@ -27,6 +32,7 @@ from lorarar.worlds.stages.runs import (
 )
 from lorarar.worlds.stages.world import from_bytes
 from lorarar.worlds.toy.attributes import neutral_looks
+from lorarar.worlds.toy.classifier import AttributeClassifier
 from lorarar.worlds.toy.definition import TOY
 from lorarar.worlds.toy.world import toy_world
 
@@ -163,3 +169,77 @@ def test_latents_are_scaled_to_unit_deviation() -> None:
     vae = training.finish()
     latents = vae.encode(from_bytes(training.images)).latent_dist.mean * vae.config.scaling_factor
     assert float(latents.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_rate_is_warmed_up_constant_and_annealed() -> None:
+    recipe = BaseRecipe(steps=1000, batch=1, learning_rate=1.0, renders=1, cooldown=0.2)
+    assert [rate(step, recipe) for step in (0, 24, 49, 500, 799)] == pytest.approx([0.02, 0.5, 1, 1, 1])
+    assert rate(900, recipe) == pytest.approx(0.5)
+    assert rate(999, recipe) == pytest.approx(0, abs=1e-4)
+
+
+class StoppedError(Exception):
+    """The end of a run that did not finish."""
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lorarar.worlds.stages.runs._EVERY", 1)
+    build_autoencoder().save_pretrained(tmp_path / "autoencoder" / "vae")
+    recipe = BaseRecipe(steps=6, batch=2, learning_rate=1e-3, renders=8, shape=SHAPES["unet"])
+    step, modules = BaseTraining.training_step, []
+
+    def stop_at(number: int) -> None:
+        def training_step(self: BaseTraining, batch: int, index: int) -> torch.Tensor:
+            modules.append(self)
+            if self.global_step == number:
+                raise StoppedError
+            return step(self, batch, index)
+
+        monkeypatch.setattr(BaseTraining, "training_step", training_step)
+
+    stop_at(3)
+    with pytest.raises(StoppedError):
+        make_base(TOY, recipe, output=tmp_path / "stopped", runs=tmp_path, devices=1)
+    stop_at(6)
+    make_base(TOY, recipe, output=tmp_path / "stopped", runs=tmp_path, devices=1)
+    stopped, modules[:] = modules[-1], []
+    shutil.rmtree(tmp_path / "base")
+    make_base(TOY, recipe, output=tmp_path / "whole", runs=tmp_path, devices=1)
+    for found, expected in (
+        (stopped.trained(), modules[-1].trained()),
+        (stopped.mean_weights, modules[-1].mean_weights),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert len({id(module) for module in modules}) == 1
+
+
+def test_the_mean_of_the_weights_is_used_for_a_while(training: BaseTraining) -> None:
+    first = training.trained()[0]
+    weights = first.detach().clone()
+    training.mean_weights = [torch.ones_like(p) for p in training.trained()]
+    with training.averaged():
+        assert bool((first == 1).all())
+    assert torch.equal(first, weights)
+
+
+def test_samples_are_drawn_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lorarar.worlds.stages.runs._EVERY", 1)
+    plan, asked = TOY.plan("base", 96, 0), []
+    monkeypatch.setattr(AttributeClassifier, "read", lambda *_: torch.tensor([TOY.truth(*r[:2]) for r in plan]))
+
+    def sample(backbone: object, loras: list[None], prompts: list[str], *_: object, **__: object) -> list[torch.Tensor]:
+        asked.extend(prompts)
+        return [draw(TOY, plan)[:, None].float() / 255]
+
+    monkeypatch.setattr("lorarar.worlds.stages.samples.sample_batches", sample)
+    build_autoencoder().save_pretrained(tmp_path / "autoencoder" / "vae")
+    recipe = BaseRecipe(steps=2, batch=2, learning_rate=1e-3, renders=8, shape=SHAPES["unet"], evaluate_every=1)
+    make_base(TOY, replace(recipe, steps=1), output=tmp_path, runs=tmp_path, devices=1)
+    save_file(AttributeClassifier().state_dict(), tmp_path / "classifier.safetensors")
+    make_base(TOY, recipe, output=tmp_path, runs=tmp_path, devices=1)
+    assert asked == 2 * [f"a {subject.words()} in {style.words()} style" for subject, style, _ in plan]
+    folder = tmp_path / "base" / "samples"
+    assert Image.open(folder / "000002.png").size == (12 * 32, 8 * 32)
+    first, second = (json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines())
+    assert set(first) == {"step", "loss"}
+    assert (second["step"], second["category"], second["strict"]) == (2, 1, 1)

@@ -57,6 +57,7 @@ CURRICULUM = (
     TrainingPhase(0.5, 0, (0.15, 0.25, 0.6)),
     TrainingPhase(1, 0, (0.05, 0.05, 0.9)),
 )
+REFINEMENT = (TrainingPhase(0.3, 1, (0.15, 0.25, 0.6)), TrainingPhase(1, 0, (0.05, 0.05, 0.9)))
 
 
 class TowerTraining(lightning.LightningModule):
@@ -77,7 +78,7 @@ class TowerTraining(lightning.LightningModule):
         super().__init__()
         torch.manual_seed(seed)
         self.stage, self.seed = stage, seed
-        self.tower = model.model.vision_tower
+        self.tower = model.model.vision_tower.requires_grad_(True)
         self.heads = nn.Sequential(nn.LayerNorm(VISION_WIDTH), nn.Linear(VISION_WIDTH, sum(ATTRIBUTES.values())))
         self.images, self.attributes = pairs.images.flatten(0, 1), pairs.attributes.flatten(0, 1)
         self.generated = generated

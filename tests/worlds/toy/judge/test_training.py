@@ -21,10 +21,12 @@ from lorarar.storage.cards import checked, read_card
 from lorarar.storage.config import load_config
 from lorarar.worlds.stages.autoencoder import build_autoencoder
 from lorarar.worlds.toy.attributes import ATTRIBUTES
+from lorarar.worlds.toy.classifier import AttributeClassifier
+from lorarar.worlds.toy.judge import stages
 from lorarar.worlds.toy.judge.data import ImagePairs, render_pairs
 from lorarar.worlds.toy.judge.generated import GeneratedImages
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
-from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig, TrainStage
+from lorarar.worlds.toy.judge.recipes import Refinement, TinyJudgeConfig, TrainStage
 from lorarar.worlds.toy.judge.scores import axis_rates, measure_judge
 from lorarar.worlds.toy.judge.stages import train_tiny
 from lorarar.worlds.toy.judge.texts import (
@@ -232,8 +234,13 @@ def test_rates_by_hand() -> None:
     }
 
 
-def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path) -> None:
+def test_the_whole_training_makes_a_judge_that_the_back_end_loads(
+    tmp_path: Path, pairs: ImagePairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
+    generated = GeneratedImages(pairs.images[:, 1], pairs.attributes[:, 0], AttributeClassifier().eval())
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(stages, "generate_images", lambda *settings: asked.append(settings) or generated)
     (tmp_path / "base").mkdir()
     build_autoencoder().save_pretrained(tmp_path / "base" / "vae")
     config = load_config(TinyJudgeConfig, CONFIG)
@@ -244,12 +251,15 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path
         world=tmp_path,
         runs=tmp_path / "runs",
         pairs=24,
-        generated=0,
+        refinement=Refinement(5, 12, TrainStage(2, 4, 1e-3), TrainStage(4, 4, 1e-3)),
         held_out_pairs=24,
         tower=TrainStage(2, 4, 1e-3),
         judge=TrainStage(8, 4, 1e-3),
     )
     folder = train_tiny(small)
+    assert asked == [(tmp_path, 5, 0, tmp_path / "runs" / "generated")]
+    for stage, steps in {"tower": 2, "judge": 8, "refinement/tower": 2, "refinement/judge": 4}.items():
+        assert torch.load(tmp_path / "runs" / stage / "last.ckpt", weights_only=False)["global_step"] == steps
     card = read_card(checked(folder))
     assert card["recipe"]["judge"] == {"steps": 8, "batch": 4, "learning_rate": 1e-3}
     assert set(card["validation_renders"]) == set(RUBRICS)
