@@ -19,7 +19,7 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
 from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
-from lorarar.storage import say, track
+from lorarar.storage import check_present, say, track
 
 if TYPE_CHECKING:
     from lorarar.hypernetwork import Network
@@ -127,6 +127,7 @@ def generate_files(
         FormatError: An image exists and force is False; or as `open_sampler`.
         FileNotFoundError, ValueError: As `open_sampler`.
     """
+    check_present(given for given in (base, *loras) if isinstance(given, str | Path))
     check_images([output / f"{seed}.png" for seed in seeds], force)
     sample = open_sampler(base, loras, sampling, request, dtype=dtype)
     output.mkdir(parents=True, exist_ok=True)

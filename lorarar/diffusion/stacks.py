@@ -33,9 +33,10 @@ class StackedFactors:
         check_batch(x, n)
         a, b = self.A.to(x.dtype), self.B.to(x.dtype)
         if isinstance(module, nn.Conv2d):
-            middle = _convolve(x, a, module)
-            flat = torch.bmm(b, scaled(_by_channels(middle, n), self.scale))
-            return output + flat.view(n, len(b[0]), -1, *output.shape[2:]).transpose(1, 2).reshape(output.shape)
+            # (n images, rank, h, w) as (n, rank, images h w): the up factor is a matrix product.
+            middle = _convolve(x, a, module).unflatten(0, (n, -1)).transpose(1, 2)
+            added = torch.bmm(b, scaled(middle.flatten(2), self.scale)).unflatten(2, middle.shape[2:])
+            return output + added.transpose(1, 2).reshape(output.shape)
         # The scale multiplies the (.., rank) middle: the smallest tensor, with one rounding in any order.
         middle = scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
         if middle.dtype != output.dtype:
@@ -75,11 +76,10 @@ class StackedDense:
         else:
             added = torch.bmm(x.reshape(n, -1, x.shape[-1]), weight.mT).reshape(output.shape)
         if self.bias is not None:
-            bias = self.bias.to(x.dtype).repeat_interleave(len(x) // n, 0)
-            spare = [1] * (output.ndim - 2)
-            added = added + (
-                bias.view(*bias.shape, *spare) if isinstance(module, nn.Conv2d) else bias.view(len(bias), *spare, -1)
-            )
+            shares = added.unflatten(0, (n, -1))
+            shape = [n, *[1] * (shares.ndim - 1)]
+            shape[2 if isinstance(module, nn.Conv2d) else -1] = self.bias.shape[1]
+            added = (shares + self.bias.to(x.dtype).view(shape)).flatten(0, 1)
         return output + added
 
     def masked(self, mask: Tensor) -> StackedDense:
@@ -119,7 +119,3 @@ def _convolve(x: Tensor, kernels: Tensor, module: nn.Conv2d) -> Tensor:
     y = F.conv2d(grouped, weight, None, module.stride, module.padding, module.dilation, groups=n)
     return y.unflatten(1, (n, out)).transpose(0, 1).flatten(0, 1)
 
-
-def _by_channels(x: Tensor, n: int) -> Tensor:
-    """Return images (n images, channels, h, w) as (n, channels, images h w)."""
-    return x.unflatten(0, (n, -1)).transpose(1, 2).flatten(2)

@@ -151,7 +151,7 @@ def find_recipe_mistakes(recipe: Recipe) -> Iterator[str]:
     name = recipe.algorithm
     for key in sorted(set().union(*_READ.values()) & set(stated(recipe)) - set(_READ[name])):
         readers = ", ".join(algorithm for algorithm, keys in _READ.items() if key in keys)
-        yield f"expected settings that the algorithm {name} reads, found recipe.{key}, which {readers} read: take it out"
+        yield f"expected settings of the algorithm {name}, found recipe.{key}, which {readers} read: take it out"
     if name == "lora" and recipe.preset == "full":
         yield "expected an algorithm for convolutions with recipe.preset=full, found lora: set recipe.algorithm=locon"
     if name == "locon" and recipe.preset in ("attn-only", "attn-mlp"):

@@ -117,12 +117,11 @@ class ZooTraining(lightning.LightningModule):
 
     def diverged_units(self) -> dict[str, int]:
         """Return the LoRAs whose loss or parts are not finite, each with the step at which that was seen."""
-        steps = {
+        return {
             name: step if step >= 0 else self.global_step
             for number, (name, step) in enumerate(zip(self.names, self.diverged.tolist(), strict=True))
             if step >= 0 or not unit_parts_are_finite(self.units.unit(number))
         }
-        return steps
 
     def _set_rates(self, optimiser: torch.optim.Optimizer) -> None:
         factor = self.recipe.rate_factor(self.global_step, self.steps)
@@ -130,7 +129,7 @@ class ZooTraining(lightning.LightningModule):
             group["lr"] = rate * factor
 
     def _rates(self) -> list[float]:
-        """Return the highest learning rate of the denoiser's layers, and of the text encoders' where they are trained."""
+        """Return the highest learning rate of the denoiser's layers, and the text encoders' where they are trained."""
         rate = self.recipe.learning_rate
         return [rate, self.recipe.text_encoder_learning_rate or rate] if self.recipe.text_encoders else [rate]
 
@@ -167,8 +166,8 @@ def train_zoo(
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
-    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`. A LoRA that diverges
-    is left out; the others are trained and written first.
+    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`. A LoRA that
+    diverges is left out; the others are trained and written first.
 
     Args:
         backbone: The base.

@@ -263,6 +263,20 @@ def test_images_are_listed_by_suffix_and_sorted(tmp_path: Path) -> None:
     assert list_images(tmp_path / "nowhere") == []
 
 
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
+    for name in ("a.jfif", "._a.png", ".ipynb_checkpoints/a-checkpoint.png", "folder.png/x.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_images(tmp_path) == list_images(tmp_path, recursive=True) == [tmp_path / "a.jfif"]
+
+
+def test_images_of_other_formats_are_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.AVIF", "c.tif", ".d.bmp"):
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r"left out 2 images that are not PNG, JPEG or WebP, first b\.AVIF: convert"):
+        assert list_images(tmp_path) == [tmp_path / "a.png"]
+
+
 def test_a_large_image_keeps_its_size_on_request(tmp_path: Path) -> None:
     Image.new("RGB", (1030, 20), "red").save(tmp_path / "x.png")
     assert load_image(tmp_path / "x.png").size == (512, 10)

@@ -26,4 +26,4 @@ def stack(layer: TrainedLayer, recipe: Recipe, parts: Parts, scale: float | Tens
     weight = layer.weight()
     moved = weight + scale * (factors.B @ factors.A)
     magnitude = parts["dora_scale"].flatten(2)
-    return StackedDense(magnitude / row_norms(moved).clamp_min(torch.finfo(moved.dtype).tiny) * moved - weight)
+    return StackedDense(magnitude * (moved / row_norms(moved).clamp_min(torch.finfo(moved.dtype).tiny)) - weight)
