@@ -1,4 +1,4 @@
-"""Train LoRAs of 24 styles and 12 contents of the embedded world by several recipes, two of each style by each recipe.
+"""Train LoRAs of 24 styles and 12 contents of the embedded world by several recipes, eight of each style.
 
     python experiments/library/train.py RECIPE..
 
@@ -26,23 +26,40 @@ RUNS = Path("runs/library")
 LORAS = RUNS / "loras"
 STYLES = [("test", i) for i in range(8)] + [("validation", i) for i in range(8)] + [("train", i) for i in range(8)]
 CONTENTS = [("test", i) for i in range(6)] + [("validation", i) for i in range(6)]
-GROUP = 12  # LoRAs in one batch
+GROUP = 24  # LoRAs in one batch
 
 
 class Way(NamedTuple):
-    """One way to train: the recipe, images of each LoRA, and whether all LoRAs start from the same factors."""
+    """One way to train.
+
+    Attributes:
+        recipe: The recipe.
+        images: Images of each LoRA.
+        shared_start: Whether all LoRAs start from the same factors.
+        contents: Whether contents are trained too.
+        copies: LoRAs of each style.
+    """
 
     recipe: Recipe
     images: int
     shared_start: bool = False
     contents: bool = False
+    copies: int = 2
 
 
 WAYS = {
-    "shared": Way(Recipe(rank=8, alphas=(8,), steps=200, images=4, learning_rate=1.5e-3), 2, shared_start=True),
     "own": Way(Recipe(rank=8, alphas=(8,), steps=200, images=4, learning_rate=1.5e-3, seed=1), 2, contents=True),
-    "long": Way(Recipe(rank=16, alphas=(16,), steps=300, images=4, learning_rate=8e-4, seed=2), 4, contents=True),
-    "short": Way(Recipe(rank=4, alphas=(8,), steps=100, images=4, learning_rate=3e-3, seed=3), 1, contents=True),
+    "shared": Way(Recipe(rank=8, alphas=(8,), steps=120, images=2, learning_rate=2.5e-3), 2, shared_start=True),
+    "short": Way(Recipe(rank=4, alphas=(8,), steps=80, images=2, learning_rate=3e-3, seed=3), 1, contents=True, copies=1),
+    "loha": Way(
+        Recipe(rank=4, alphas=(4,), steps=150, images=2, learning_rate=5e-3, seed=4, algorithm="loha"), 2, copies=1
+    ),
+    "lokr": Way(
+        Recipe(rank=8, alphas=(8,), steps=150, images=2, learning_rate=5e-3, seed=5, algorithm="lokr", factor=8),
+        2,
+        copies=1,
+    ),
+    "long": Way(Recipe(rank=16, alphas=(16,), steps=200, images=2, learning_rate=1e-3, seed=2), 4, copies=1),
 }
 
 
@@ -75,8 +92,8 @@ def share_start(module: ZooTraining) -> None:
 
 
 def concepts_of(name: str, way: Way) -> list[Concept]:
-    """Return the concepts of a way with rendered images: two sets of each style, one of each content."""
-    styles = [style_concept(f"{name}{copy}", split, index, way.images) for split, index in STYLES for copy in (0, 1)]
+    """Return the concepts of a way with rendered images of their own."""
+    styles = [style_concept(f"{name}{copy}", split, index, way.images) for split, index in STYLES for copy in range(way.copies)]
     contents = [content_concept(name, split, index, way.images) for split, index in CONTENTS] if way.contents else []
     return styles + contents
 

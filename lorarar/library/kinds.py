@@ -21,6 +21,7 @@ from lorarar.storage import write_json
 
 MODELS = Path(__file__).parent / "kind_models"
 _KINDS = ("content", "style")
+_SUREST = 0.99  # some tens of LoRAs cannot show that errors are rarer
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class KindModel:
     def style_probability(self, spectrum: NDArray[np.floating]) -> float:
         """Return the probability of a style."""
         scaled = (spectrum - np.array(self.mean)) / np.array(self.deviation)
-        return float((1 + np.tanh((scaled @ np.array(self.weights) + self.bias) / 2)) / 2)
+        probability = (1 + np.tanh((scaled @ np.array(self.weights) + self.bias) / 2)) / 2
+        return float(np.clip(probability, 1 - _SUREST, _SUREST))
 
 
 def kind_of(lora: LoRA, spectrum: Vector | None = None) -> PredictedKind | None:

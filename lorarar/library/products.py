@@ -49,10 +49,11 @@ def inner_layers(a: LoRA, b: LoRA) -> dict[str, float]:
 def inner_layer(a: Layer, b: Layer) -> float:
     """Return <dW_a, dW_b> of two deltas of one shape."""
     if isinstance(a, LowRank) and isinstance(b, LowRank):
-        return float(inner(a, b))
+        # Factors of one delta may be long and nearly cancel, so their products are summed in float64.
+        return float(inner(a.to(dtype=torch.float64), b.to(dtype=torch.float64)))
     if isinstance(a, LowRank):
         a, b = b, a
-    delta = a.delta()
+    delta = a.delta().double()
     if isinstance(b, LowRank):
         return b.scale * float(((b.B.to(delta).T @ delta) * b.A.to(delta)).sum())
     return float((delta * b.delta()).sum())

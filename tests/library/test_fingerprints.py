@@ -57,7 +57,7 @@ def test_the_sketch_is_linear_and_the_direction_is_free_of_length() -> None:
 
 def test_sketches_estimate_inner_products() -> None:
     layer = factors(80, 60, 4, seed=3)
-    loras = [LoRA({f"mid_block.attentions.{i}.to_q": layer}) for i in range(300)]
+    loras = [LoRA({f"mid_block.attentions.{i}.to_q": layer}) for i in range(60)]
     delta = layer.delta()
     lengths = [float((fingerprint_lora(lora).vectors["sketch"] ** 2).sum()) for lora in loras[:1]]
     # The signs of a layer do not change its length: one estimate, whose deviation is about sqrt(2 * 2 / 16).

@@ -1,0 +1,253 @@
+"""Retrieval and clustering of styles by each fingerprint, within one way of training and across ways.
+
+    python experiments/library/retrieval.py
+
+Images of the LoRAs are drawn once, to runs/library/features.npz. Results go to retrieval.json, the picture to map.png.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from collection import HERE, LORAS, Member, collection
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from lorarar.datasets import to_bytes
+from lorarar.diffusion import SAMPLING, load_backbone, sample_batches
+from lorarar.evaluation.metrics.encoders import load_encoder
+from lorarar.evaluation.statistics import Estimate, crossed_interval, paired_interval
+from lorarar.library import average_linkage, fingerprint_lora
+from lorarar.library.clusters import cut
+from lorarar.library.plane import place
+from lorarar.library.products import inner_layers
+from lorarar.library.raw import raw_vector, reduce_raw
+from lorarar.lora import LoRA, LowRank, factorise, thin_svd
+from lorarar.storage import write_json
+
+Array = NDArray[np.float64]
+PROMPTS = [f"a {subject} in szn style" for subject in ("cat", "house", "star", "mug")]
+RANK = 16  # raw factors are padded to this rank
+COMPONENTS = 64  # of the PCA
+
+
+def main() -> None:
+    """Measure everything."""
+    torch.set_num_threads(1)
+    members = collection()
+    similarities, seconds = all_similarities(members)
+    ways = sorted({member.way for member in members})
+    counts = {way: sum(member.way == way for member in members) for way in ways}
+    results: dict[str, object] = {"loras": counts, "seconds a LoRA": seconds, "retrieval": {}, "clusters": {}}
+    scenarios = {"across": across(members), **{f"within {way}": within(members, way) for way in ("own", "shared")}}
+    for name, pairs in scenarios.items():
+        scores = {key: retrieval(matrix, members, pairs) for key, matrix in similarities.items()}
+        scores["chance"] = chance(members, pairs)
+        results["retrieval"][name] = {  # type: ignore[index]
+            key: {measure: estimate(crossed_interval(values, shares=True)) for measure, values in rows.items()}
+            for key, rows in scores.items()
+        } | {
+            f"mAP of {key} minus raw": estimate(paired_interval(scores[key]["mAP"], scores["raw"]["mAP"]))
+            for key in ("direction", "sketch", "exact", "images", "canonical")
+        } | {
+            f"mAP of {key} minus images": estimate(paired_interval(scores[key]["mAP"], scores["images"]["mAP"]))
+            for key in ("direction", "sketch", "exact")
+        }
+    for key, matrix in similarities.items():
+        results["clusters"][key] = clusters(matrix, members)  # type: ignore[index]
+    write_json(HERE / "retrieval.json", results)
+    draw_maps(similarities, members)
+
+
+def all_similarities(members: Sequence[Member]) -> tuple[dict[str, Array], dict[str, float]]:
+    """Return the similarity of all pairs by each fingerprint, and the seconds that a LoRA takes."""
+    loras = [member.lora for member in members]
+    start = time.process_time()
+    prints = [fingerprint_lora(lora).vectors for lora in loras]
+    seconds = {"fingerprints": (time.process_time() - start) / len(loras)}
+    rows = {name: np.stack([p[name] for p in prints]).astype(float) for name in prints[0]}
+    rows["norms"] = rows["spectrum"][:, ::5]
+    start = time.process_time()
+    rows["raw"] = reduce_raw([raw_vector(padded(lora)) for lora in loras], COMPONENTS)
+    seconds["raw"] = (time.process_time() - start) / len(loras)
+    rows["canonical"] = reduce_raw([raw_vector(canonical(lora)) for lora in loras], COMPONENTS)
+    features, seconds["images"] = image_features(members)
+    rows |= features
+    similarities = {name: cosines(values, centred=name not in ("direction", "sketch")) for name, values in rows.items()}
+    start = time.process_time()
+    similarities["exact"] = exact_cosines(loras)
+    seconds["exact, all pairs"] = time.process_time() - start
+    return similarities, {name: float(f"{value:.3g}") for name, value in seconds.items()}
+
+
+def cosines(rows: Array, *, centred: bool) -> Array:
+    """Return the cosines of all pairs; numbers that have no origin are standardised first."""
+    if centred:
+        rows = (rows - rows.mean(0)) / np.maximum(rows.std(0).mean(), 1e-9)
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows @ rows.T
+
+
+def exact_cosines(loras: Sequence[LoRA]) -> Array:
+    """Return the cosines of whole LoRAs by exact inner products, with every layer of length 1."""
+    count = len(loras)
+    matrix = np.eye(count)
+    norms = [{path: math.sqrt(max(v, 1e-20)) for path, v in inner_layers(lora, lora).items()} for lora in loras]
+    for i in range(count):
+        for j in range(i):
+            products = inner_layers(loras[i], loras[j])
+            matrix[i, j] = matrix[j, i] = np.mean([v / norms[i][p] / norms[j][p] for p, v in products.items()])
+    return matrix
+
+
+def padded(lora: LoRA) -> LoRA:
+    """Return the factors as stored, padded with zeros to one rank, so that raw factors can be compared at all."""
+    layers = {}
+    for path, layer in lora.layers.items():
+        f = factorise(layer) if isinstance(layer, LowRank) and layer.rank <= RANK else truncated(layer)
+        more = RANK - f.rank
+        up = torch.cat([f.B.float(), torch.zeros(f.shape[0], more)], 1)
+        layers[path] = LowRank(up, torch.cat([f.A.float(), torch.zeros(more, f.shape[1])]), f.scale)
+    return replace(lora, layers=layers)
+
+
+def truncated(layer: object) -> LowRank:
+    """Return the leading directions of a layer whose rank is larger."""
+    u, s, vh = thin_svd(layer) if isinstance(layer, LowRank) else torch.linalg.svd(layer.delta(), full_matrices=False)  # type: ignore[attr-defined]
+    root = s[:RANK].sqrt()
+    return LowRank(u[:, :RANK] * root, root[:, None] * vh[:RANK])
+
+
+def canonical(lora: LoRA) -> LoRA:
+    """Return singular vectors in place of the factors, with the sign that makes the largest entry of u positive."""
+    layers = {}
+    for path, layer in lora.layers.items():
+        f = truncated(layer)
+        sign = f.B.gather(0, f.B.abs().argmax(0, keepdim=True)).sign().squeeze(0)
+        layers[path] = LowRank(f.B * sign, f.A * sign[:, None])
+    return padded(replace(lora, layers=layers))
+
+
+def image_features(members: Sequence[Member]) -> tuple[dict[str, Array], float]:
+    """Return the mean features of images that each LoRA draws, by the embedded encoders; drawn once."""
+    cache = LORAS.parent / "features.npz"
+    names = [f"{m.way}{m.copy}_{m.concept}" for m in members]
+    if cache.exists():
+        held = np.load(cache)
+        if held["names"].tolist() == names:
+            return {"images": held["tower"], "pixels": held["pixels"]}, float(held["seconds"])
+    start = time.process_time()
+    backbone = load_backbone("data/embedded/base", device="cpu")
+    pictures: list[list[Image.Image]] = [[] for _ in members]
+    for prompt in PROMPTS:
+        parts = sample_batches(backbone, [m.lora for m in members], [prompt] * len(members), [0], SAMPLING, batch=32)
+        for pictured, image in zip(pictures, torch.cat(list(parts))[:, 0], strict=True):
+            pictured.append(Image.fromarray(to_bytes(image)))
+    drawn = (time.process_time() - start) / len(members)
+    found = {}
+    for name in ("tower", "pixels"):
+        encoder = load_encoder(name, device="cpu")
+        found[name] = np.stack([np.mean(encoder.encode_images(some), 0) for some in pictures]).astype(float)
+    np.savez(cache, names=names, seconds=drawn, **found)
+    return {"images": found["tower"], "pixels": found["pixels"]}, drawn
+
+
+Galleries = Mapping[int, Sequence[int]]  # query -> the entries that are ranked for it
+
+
+def across(members: Sequence[Member]) -> Galleries:
+    """Return the galleries of LoRAs that were trained in other ways than the query."""
+    return {i: [j for j, m in enumerate(members) if m.way != query.way] for i, query in enumerate(members)}
+
+
+def within(members: Sequence[Member], way: str) -> Galleries:
+    """Return the galleries of the other LoRAs of the query's way."""
+    some = [i for i, m in enumerate(members) if m.way == way]
+    return {i: [j for j in some if j != i] for i in some}
+
+
+def retrieval(matrix: Array, members: Sequence[Member], galleries: Galleries) -> dict[str, Array]:
+    """Return mAP, recall@1 and recall@5 by style, each (1, styles, 1); recall@k is the share of queries with a hit."""
+    return by_style(members, galleries, lambda i, gallery: np.argsort(-matrix[i, gallery], kind="stable"))
+
+
+def chance(members: Sequence[Member], galleries: Galleries) -> dict[str, Array]:
+    """Return the measures of random orders."""
+    random = np.random.default_rng(0)
+    return by_style(members, galleries, lambda i, gallery: random.permutation(len(gallery)))
+
+
+def by_style(
+    members: Sequence[Member], galleries: Galleries, order: Callable[[int, Sequence[int]], NDArray[np.int64]]
+) -> dict[str, Array]:
+    """Return the mean measures of each style's queries."""
+    styles = sorted({member.concept for member in members})
+    rows: dict[str, dict[str, list[float]]] = {m: {s: [] for s in styles} for m in ("mAP", "recall@1", "recall@5")}
+    for i, gallery in galleries.items():
+        style = members[i].concept
+        hits = np.array([members[gallery[j]].concept == style for j in order(i, gallery)])
+        ranks = np.flatnonzero(hits) + 1
+        rows["mAP"][style].append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))
+        rows["recall@1"][style].append(float(hits[0]))
+        rows["recall@5"][style].append(float(hits[:5].any()))
+    return {name: np.array([[[np.mean(values[s])] for s in styles]]) for name, values in rows.items()}
+
+
+def clusters(matrix: Array, members: Sequence[Member]) -> dict[str, object]:
+    """Return ARI and NMI of as many clusters as there are styles, with intervals by leaving one style out."""
+    styles = np.array([member.concept for member in members])
+    names = sorted(set(styles))
+
+    def measure(kept: NDArray[np.bool_]) -> tuple[float, float]:
+        some = np.ix_(kept, kept)
+        labels = cut(average_linkage((1 - matrix[some]).astype(np.float32)), len(set(styles[kept])))
+        return adjusted_rand_score(styles[kept], labels), normalized_mutual_info_score(styles[kept], labels)
+
+    whole = measure(np.ones(len(styles), bool))
+    left = np.array([measure(styles != name) for name in names])
+    errors = np.sqrt((len(names) - 1) / len(names) * ((left - left.mean(0)) ** 2).sum(0))
+    return {
+        name: [round(v, 3) for v in (value, value - 2.07 * error, value + 2.07 * error)]
+        for name, value, error in zip(("ARI", "NMI"), whole, errors, strict=True)
+    }
+
+
+def estimate(value: Estimate) -> list[float]:
+    """Return the mean and the ends of the interval."""
+    return [round(v, 3) for v in (value.mean, value.low, value.high)]
+
+
+def draw_maps(similarities: Mapping[str, Array], members: Sequence[Member]) -> None:
+    """Draw the LoRAs of twelve styles by three fingerprints: a colour for each style, a marker for each way."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    styles = sorted({member.concept for member in members})[:12]
+    ways = sorted({member.way for member in members})
+    some = [i for i, member in enumerate(members) if member.concept in styles]
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
+    titles = {"raw": "raw A|B with PCA", "direction": "invariant (direction)", "images": "features of drawn images"}
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        matrix = similarities[name][np.ix_(some, some)]
+        positions = place(np.clip(1 - matrix, 0, 2).astype(np.float32))
+        for way, marker in zip(ways, "osD^vPX*", strict=False):
+            rows = [k for k, i in enumerate(some) if members[i].way == way]
+            colours = [plt.cm.tab20(styles.index(members[some[k]].concept) / 20) for k in rows]
+            axis.scatter(*positions[rows].T, c=colours, marker=marker, s=42, label=way, edgecolors="white", linewidths=0.4)
+        axis.set(title=title, xticks=[], yticks=[])
+    legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways))
+    for handle in legend.legend_handles:
+        handle.set_facecolor("#57606a")
+    figure.savefig(HERE / "map.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main()
