@@ -69,7 +69,7 @@ def convert_file(
     Args:
         source: A LoRA file of any supported dialect.
         output: The file to write.
-        format: "kohya", "diffusers" or "peft"; None for the dialect that most tools read for the family.
+        format: A dialect as `lorarar.formats.save` takes it; None for the one that most tools read for the family.
         dtype: "fp16", "bf16" or "fp32", the dtype of the weights in the new file.
         rank: Largest rank of a layer. Full-rank layers become low-rank too.
         energy: Share of each layer's squared norm to keep, instead of a rank.

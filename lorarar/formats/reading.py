@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -105,6 +105,7 @@ def read_stored(path: str | Path) -> StoredLoRA:
         embeddings = {key: tensor for key, tensor in file.tensors.items() if is_embedding(key)}
         keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
         places = _complete(keys, file.tensors)
+        _check_order(places.values())
         candidates = {scheme: rows_in(keys, file.header, scheme) for scheme in schemes_in(keys)}
         shapes_by_scheme = {scheme: _shapes(places, rows) for scheme, rows in candidates.items()}
         scheme, family, doubts = identify(shapes_by_scheme, file.header)
@@ -204,17 +205,16 @@ def _with_config(
         config, inner = config_for(configs, path)
         check_config(config or {}, path, layer.algorithm)
         layers[path] = replace(layer, scaling=default if config is None else scaling_from_config(config, inner))
-    _check_order(layers)
     return layers
 
 
-def _check_order(layers: Mapping[str, StoredLayer]) -> None:
+def _check_order(layers: Iterable[StoredLayer]) -> None:
     """Refuse a file whose factors are swapped: all layers then look square, and as small as their true rank.
 
     Raises:
         ValueError: They are swapped.
     """
-    factored = [layer for layer in layers.values() if layer.algorithm == "lora" and layer.shape]
+    factored = [layer for layer in layers if layer.algorithm == "lora" and layer.shape]
     if factored and all(layer.shape[0] == layer.shape[-1] < (layer.rank or 0) for layer in factored):
         shapes = [tuple(factored[0].parts[role].shape) for role in ("down", "up")]
         raise ValueError(

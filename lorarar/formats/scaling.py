@@ -1,8 +1,8 @@
 """Scaling: alpha, rank and scale in the tensors, header and configuration of a file.
 
 scale = alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732). A missing alpha means alpha = rank, so
-scale = 1; an alpha of 0 beside a layer mutes it. peft's configuration has one default (`r`, `lora_alpha`) and exceptions by layer (`rank_pattern`,
-`alpha_pattern`, whose keys are patterns that match the end of the layer's path).
+scale = 1; an alpha of 0 beside a layer mutes it. peft's configuration has one default (`r`, `lora_alpha`) and
+exceptions by layer (`rank_pattern`, `alpha_pattern`, whose keys are patterns that match the end of the layer's path).
 """
 
 from __future__ import annotations

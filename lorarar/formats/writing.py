@@ -25,6 +25,7 @@ from lorarar.storage import (
     FormatError,
     atomic_write,
     check_no_input,
+    check_present,
     check_target,
     lorarar_version,
     plugins_in,
@@ -64,9 +65,11 @@ def check_lora_target(path: Path, format: str | None, force: bool, inputs: Itera
         inputs: Files, folders and hub ids that the work reads, none of which is ever replaced.
 
     Raises:
-        FormatError: A file exists and force is False, or is an input; the folder does not exist, or holds other files
-            than an adapter's; or the name has another ending.
+        FormatError: An input is missing; a file exists and force is False, or is an input; the folder does not exist,
+            or holds other files than an adapter's; or the name has another ending.
     """
+    inputs = list(inputs)
+    check_present(inputs)
     if format == "peft":
         peft.check_folder(path, force)
         target = peft.weights_path(path)

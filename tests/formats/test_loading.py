@@ -52,13 +52,10 @@ def test_embeddings_are_separated(tmp_path: Path) -> None:
         read_stored(tmp_path / "x")
 
 
-def test_fused_layers_of_an_unknown_width_are_refused(tmp_path: Path) -> None:
-    """FLUX.2 uses the same names with other proportions."""
+def test_fused_layers_of_an_unknown_width_are_not_divided(tmp_path: Path) -> None:
     save_file(factors("lora_unet_single_blocks_0_linear1", 9 * 16, 16, KOHYA), tmp_path / "x")
-    with pytest.raises(
-        FormatError, match="expected layers of FLUX.1 or Chroma, whose names the file has, found others"
-    ):
-        load(tmp_path / "x")
+    lora = load(tmp_path / "x")
+    assert (list(lora.layers), lora.family) == (["single_blocks.0.linear1"], "")
 
 
 def test_the_name_determines_a_flattened_kernel(tmp_path: Path) -> None:

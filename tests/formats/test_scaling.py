@@ -12,13 +12,17 @@ from torch import nn
 from lorarar.formats.algorithms.layer import layer_deltas
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.scaling import (
+    alpha_warnings,
+    check_config,
     config_of,
     parse_config,
     scaling_from_config,
     scaling_from_header,
     split_config,
 )
+from lorarar.formats.stored import StoredLayer
 from lorarar.lora.lowrank import LowRank
+from lorarar.lora.rows import whole_layer
 from tests.tiny import factors
 
 
@@ -76,8 +80,8 @@ def test_scales_of_real_alphas_come_back_exactly() -> None:
             assert scale_of(scaling_from_config(config, "x"), rank) == alpha / rank
 
 
-def test_a_missing_or_zero_alpha_means_rank() -> None:
-    assert scale_of(scaling_from_config({"r": 8}, "x"), 8) == scale_of(Scaling(0.0), 8) == 1.0
+def test_a_missing_alpha_means_rank() -> None:
+    assert scale_of(scaling_from_config({"r": 8}, "x"), 8) == scale_of(Scaling(), 8) == 1.0
     assert scale_of(Scaling(4.0, rslora=True), 16) == 1.0
     assert scale_of(Scaling(4.0), 16) == 0.25
 
@@ -140,3 +144,45 @@ def test_a_key_that_occurs_twice_is_refused() -> None:
 def test_torch_is_not_needed_for_a_configuration() -> None:
     layers = {"x": factors(2, 2, 1, dtype=torch.float16)}
     assert config_of(layers)["rank_pattern"] == {}
+
+
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga", "PiSSA"])
+def test_adapters_that_change_the_base_are_refused(start: str) -> None:
+    with pytest.raises(ValueError, match=f"began with '{start.lower()}', which changes the base.*as a plain LoRA"):
+        check_config({"init_lora_weights": start}, "x", "lora")
+
+
+@pytest.mark.parametrize("config", [{"use_qalora": True}, {"kasa_config": {}} | {"use_bdlora": {"nblocks": 2}}])
+def test_factors_with_another_meaning_are_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected a plain LoRA, found (QALoRA|a block-diagonal LoRA), whose"):
+        check_config(config, "x", "lora")
+
+
+def test_peft_itself_moves_the_base_for_these_starts() -> None:
+    config = {"r": 2, "lora_alpha": 2, "target_modules": ["0"]}
+    moved = {}
+    for start in (True, "gaussian", "orthogonal", "olora", "pissa"):
+        model = nn.Sequential(nn.Linear(6, 6, bias=False))
+        before = model[0].weight.detach().clone()
+        get_peft_model(model, LoraConfig(**config, init_lora_weights=start), low_cpu_mem_usage=False)
+        moved[start] = not torch.equal(before, model[0].base_layer.weight)
+    assert [start for start, changed in moved.items() if changed] == ["olora", "pissa"]
+    for start in (True, False, "gaussian", "eva", "orthogonal", None):
+        check_config({"init_lora_weights": start}, "x", "lora")
+
+
+def layer(rank: int, alpha: float | None = None) -> StoredLayer:
+    parts = {"down": torch.ones(rank, 3), "up": torch.ones(4, rank)}
+    parts |= {} if alpha is None else {"alpha": torch.tensor(alpha)}
+    return StoredLayer(whole_layer("x"), parts, "lora", Scaling())
+
+
+def test_alphas_that_change_the_strength_are_told() -> None:
+    stated = {"alpha": "8"}
+    assert list(alpha_warnings(stated, [layer(128), layer(128)])) == [
+        "the header's alpha is 8, no layer has an alpha, and the scale is 1, as in other tools: "
+        "the weight 0.0625 gives that strength"
+    ]
+    assert list(alpha_warnings(stated, [layer(8)])) == list(alpha_warnings(stated, [layer(4, 2.0)])) == []
+    assert list(alpha_warnings({"lora_alpha": "many"}, [layer(4)])) == list(alpha_warnings({}, [layer(4)])) == []
+    assert list(alpha_warnings({}, [layer(4, 0.0), layer(4, 4.0)])) == ["1 of 2 layers have alpha 0 and no effect"]

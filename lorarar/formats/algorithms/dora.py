@@ -31,7 +31,7 @@ def dora(parts: LayerParts, layer: Layer, weight: Tensor) -> Dense:
     magnitude, dims = _magnitude(parts, channels)
     # The clamp keeps a direction of length 0 at 0.
     length = torch.linalg.vector_norm(merged, dim=dims, keepdim=True).clamp_min(torch.finfo(merged.dtype).tiny)
-    return Dense((widen(magnitude) / length * merged - channels).flatten(1), tuple(weight.shape[2:]))
+    return Dense((widen(magnitude) * (merged / length) - channels).flatten(1), tuple(weight.shape[2:]))
 
 
 def _magnitude(parts: LayerParts, channels: Tensor) -> tuple[Tensor, tuple[int, int]]:

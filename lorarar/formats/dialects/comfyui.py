@@ -50,7 +50,10 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
     """
     if family is None or family.denoiser != "transformer":
         found = family.label if family else "a model that is not known"
-        raise FormatError(f'ComfyUI\'s own names are written for transformers, found {found}: write with `format="kohya"`')
+        raise FormatError(
+            f'expected a transformer that is known, to write it in ComfyUI\'s names, found {found}: write with '
+            '`format="kohya"` or `format="same"`'
+        )
     layers = low_rank_layers(lora)
     text = next(filter(is_text_encoder, layers), "")
     if text:

@@ -144,7 +144,20 @@ layers.#:
   feed_forward.w1
   feed_forward.w2
   feed_forward.w3
+  attention_norm1
+  attention_norm2
+  ffn_norm1
+  ffn_norm2
   adaln_modulation
+input_proj
+llm_cond_norm
+llm_cond_proj
+t_embedding.mlp_in
+t_embedding.mlp_out
+adaln_proj
+final_layer.linear
+final_layer.adaln_modulation
+embed_image_indicator
 """
 # `@` is a block's name, `>` its name in diffusers.
 KREA = """
@@ -157,13 +170,19 @@ KREA = """
   mlp.gate ff.gate
   mlp.up ff.up
   mlp.down ff.down
+  attn.qknorm.qnorm attn.norm_q
+  attn.qknorm.knorm attn.norm_k
+  prenorm norm1
+  postnorm norm2
 """
 KREA_OUTSIDE = """
 first img_in
+last.norm final_layer.norm
 last.linear final_layer.linear
 tmlp.0 time_embed.linear_1
 tmlp.2 time_embed.linear_2
 tproj.1 time_mod_proj
+txtmlp.0 txt_in.norm
 txtmlp.1 txt_in.linear_1
 txtmlp.3 txt_in.linear_2
 txtfusion.projector text_fusion.projector

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"(?<=[_.])\d+(?=[_.])")
 def schemes_of(paths: Iterable[str]) -> list[NamingScheme]:
     """Return the naming schemes that can be those of a denoiser's paths, the likeliest first.
 
-    One layer in a block decides that the scheme's blocks are meant; then all layers in such blocks must be known.
+    One layer in a block tells the scheme; then all layers in such blocks must be known.
 
     Returns:
         "sgm" alone if a path has Stability's block names, else schemes of transformers, then "diffusers".
@@ -29,7 +29,7 @@ def schemes_of(paths: Iterable[str]) -> list[NamingScheme]:
     found = [
         name
         for name, scheme in SCHEMES.items()
-        if any(_flat(path).startswith(scheme.blocks) for path in named)
+        if any(_flat(path).startswith(scheme.marks) for path in named)
         and all(rows_of(path, name, 0) is not None for path in named)
     ]
     return [*found, "diffusers"]
@@ -77,7 +77,7 @@ def rows_of(path: str, scheme: NamingScheme, layers_per_block: int) -> Rows | No
         return _rows(entry, "")
     if number and (entry := names.by_name.get(pattern)):
         return _rows(entry, number[0])
-    return whole_layer(path) if names.open or not flat.startswith(names.blocks) else None
+    return whole_layer(path) if names.open or not flat.startswith(names.marks) else None
 
 
 def original_layer(path: str, scheme: NamingScheme) -> tuple[str, Rows]:

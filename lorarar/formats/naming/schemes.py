@@ -61,9 +61,13 @@ class Scheme:
         return lines
 
     @cached_property
-    def blocks(self) -> tuple[str, ...]:
-        """Beginnings of the authors' names of layers in blocks, joined by underscores."""
-        return tuple({entry.name.partition("#")[0].replace(".", "_") for entry in self.entries if "#" in entry.name})
+    def marks(self) -> tuple[str, ...]:
+        """Beginnings of the authors' names that tell the scheme, joined by underscores: those of its blocks.
+
+        Where the blocks are named as in diffusers, the layers outside the blocks tell it.
+        """
+        blocks = {entry.name.partition("#")[0] for entry in self.entries if "#" in entry.name} - {"transformer_blocks."}
+        return tuple(name.replace(".", "_") for name in blocks) or tuple(self.by_name)
 
 
 def _scheme(families: str, *tables: str, unit: int = 1, open: bool = False) -> Scheme:

@@ -27,6 +27,18 @@ query_norm key_norm img_in txt_in time_in vector_in guidance_in in_layer out_lay
 joint_blocks x_block context_block ln_q ln_k t_embedder y_embedder
 txt_norm noise_refiner context_refiner attention feed_forward w1 w2 w3 attention_norm1 attention_norm2
 ffn_norm1 ffn_norm2 cap_embedder all_x_embedder all_final_layer 2-1 q_norm k_norm
+linear_in linear_out to_qkv_mlp_proj time_guidance_embed double_stream_modulation_img double_stream_modulation_txt
+single_stream_modulation double_stream_blocks single_stream_blocks to_q_t to_k_t to_v_t to_out_t ff_i ff_t w1 w2 w3
+shared_experts experts gate q_rms_norm k_rms_norm q_rms_norm_t k_rms_norm_t caption_projection p_embedder
+pooled_embedder time_caption_embed caption_embedder linear_3 ffn time_proj condition_embedder time_embedder
+image_embedder patch_embedding blocks refiner_blocks token_refiner time_embed emb audio_time_embed audio_attn1
+audio_attn2 audio_to_video_attn video_to_audio_attn audio_ff audio_proj_in audio_proj_out audio_caption_projection
+prompt_adaln audio_prompt_adaln av_cross_attn_video_scale_shift av_cross_attn_audio_scale_shift
+av_cross_attn_video_a2v_gate av_cross_attn_audio_v2a_gate to_gate to_gate_logits up down time_mod_proj text_fusion
+layerwise_blocks projector patch_embed gate_layer text_norm modulation
+text_transformer_blocks visual_transformer_blocks text_modulation visual_modulation self_attention cross_attention
+to_query to_key to_value query_norm key_norm time_embeddings text_embeddings pooled_text_embeddings visual_embeddings
+adaln_modulation input_proj llm_cond_proj llm_cond_norm t_embedding mlp_in mlp_out adaln_proj
 """
 # The longest name comes first, so that "linear_1" is not read as "linear" and "1".
 _NAME = re.compile(rf"(?:^|_)({'|'.join(sorted(_NAMES.split(), key=len, reverse=True))}|\d+)(?=_|$)")

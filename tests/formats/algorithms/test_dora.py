@@ -47,7 +47,7 @@ def test_equals_peft(base: nn.Linear | nn.Conv2d, rslora: bool) -> None:
 
 
 def test_a_direction_of_length_zero_stays_zero() -> None:
-    parts = {"down": torch.zeros(1, 3), "up": torch.zeros(2, 1), "dora_scale": torch.ones(2, 1)}
+    parts = {"down": torch.zeros(1, 3), "up": torch.zeros(2, 1), "dora_scale": torch.tensor([[100.0], [1.0]])}
     weight = torch.tensor([[0.0, 0.0, 0.0], [0.0, 3.0, 4.0]])
     delta = layer_deltas(parts, Scaling(), lambda: weight)[""].delta()
     assert torch.allclose(delta, torch.tensor([[0.0, 0.0, 0.0], [0.0, -2.4, -3.2]]))

@@ -17,7 +17,7 @@ from lorarar.formats.algorithms.scaling import Scaling, gamma, single_number
         ({}, Scaling(alpha=8.0, rslora=True), 2.0),
         ({"alpha": 4.0}, Scaling(alpha=8.0), 0.25),
         ({"alpha": 4.0}, Scaling(rslora=True), 0.25),  # LyCORIS includes the square root in alpha
-        ({"alpha": 0.0}, Scaling(alpha=8.0), 1.0),
+        ({"alpha": 0.0}, Scaling(alpha=8.0), 0.0),  # muted
         ({"alpha": -4.0}, Scaling(), -0.25),
         ({"alpha": 4.0, "scalar": 3.0}, Scaling(), 0.75),
         ({"scalar": 0.0}, Scaling(), 0.0),

@@ -236,6 +236,6 @@ def test_sgm_numbers_of_an_unknown_model_are_refused(tmp_path: Path) -> None:
     save_file({f"{name}.lora_down.weight": torch.ones(1, 384), f"{name}.lora_up.weight": torch.ones(384, 1)},
               tmp_path / "x")  # fmt: skip
     with pytest.raises(
-        FormatError, match=r"Stability's block numbers.*expected layers of Stable Diffusion 1 or .*convert it"
+        FormatError, match=r"Stability's block numbers.*expected layers of Stable Diffusion 1 or .*take a file"
     ):
         read_stored(tmp_path / "x")

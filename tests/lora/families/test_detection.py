@@ -8,15 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lorarar.lora.families.detection import check_same_family, detect_family, find_families, lookalike
+from lorarar.lora.families.detection import check_same_family, detect_family, find_families
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
+from lorarar.lora.rows import whole_layer
 from lorarar.worlds.stages.autoencoder import build_autoencoder
 from lorarar.worlds.stages.pipelines import build_pipeline, new_parts
 from lorarar.worlds.stages.recipes import Shape
 from lorarar.worlds.toy.definition import TOY
-from tests.architectures import BUILDERS, shapes
+from tests.architectures import BUILDERS, NEWER_BUILDERS, shapes
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -25,18 +26,20 @@ def attention(family: str) -> dict[str, tuple[int, ...]]:
     return {path: shape for path, shape in shapes(family).items() if path.endswith(ATTENTION)}
 
 
-@pytest.mark.parametrize("family", BUILDERS)
+@pytest.mark.parametrize("family", [*BUILDERS, *NEWER_BUILDERS])
 def test_a_family_has_all_layers_of_its_model(family: str) -> None:
     refused = [path for path, shape in shapes(family).items() if not FAMILIES[family].shape.admits(path, shape)]
     assert refused == []
-    assert detect_family(shapes(family)) == family or (family == "sd3" and detect_family(shapes(family)) == "")
+    # SD3.5 medium contains all layers of SD3, and LTX-2 all of the large LTX-Video.
+    assert detect_family(shapes(family)) == ("" if family in ("sd3", "ltx-video-13b") else family)
     assert all(FAMILIES[family].shape.admits(f"{path}.bias", shape[:1]) for path, shape in shapes(family).items())
 
 
 @pytest.mark.parametrize("family", [*BUILDERS])
 def test_attention_layers_determine_the_family(family: str) -> None:
     # SD3.5 medium contains all layers of SD3 and more.
-    several = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"], "flux": ["flux", "chroma"]}
+    several = {"sd3": ["sd3", "sd35-medium"], "koala": ["sdxl", "koala"]}
+    several["flux"] = ["flux", "chroma", "hunyuan-video"]
     expected = several.get(family, [family])
     assert [candidate.key for candidate in find_families(attention(family))] == expected
     assert detect_family(attention(family)) == ("" if family == "sd3" else family)
@@ -100,7 +103,7 @@ def test_a_part_of_koala_counts_as_sdxl() -> None:
         ({"ss_base_model_version": "sd_v1"}, "sd15"),
         ({"ss_base_model_version": "sd_v2_v"}, "sd2"),
         ({"modelspec.architecture": "stable-diffusion-v1/lora"}, "sd15"),
-        ({"ss_base_model_version": "hunyuan_video"}, ""),  # a model that the table lacks
+        ({"ss_base_model_version": "cosmos"}, ""),  # a model that the table lacks
         ({"ss_base_model_version": ""}, ""),
         ({}, ""),
     ],
@@ -168,15 +171,32 @@ def test_loras_without_a_common_layer_are_refused_or_told() -> None:
 
 def test_models_that_only_the_header_knows_are_kept_apart() -> None:
     path = "transformer_blocks.0.attn.to_q"
-    video = part(path, width=3072, ss_base_model_version="hunyuan_video")
+    video = part(path, width=3072, ss_base_model_version="hunyuan_video_1_5")
     assert check_same_family([video, video]) == []
-    with pytest.raises(ValueError, match=r"\(HunyuanVideo\), .*Qwen-Image\): merge LoRAs for one base model"):
+    with pytest.raises(ValueError, match=r"\(HunyuanVideo 1.5\), .*Qwen-Image\): merge LoRAs for one base model"):
         check_same_family([video, replace(part(path, width=3072), family="qwen-image")])
 
 
-def test_files_that_cover_the_blocks_of_another_model() -> None:
-    blocks = [f"transformer_blocks.{i}.attn.to_q" for i in range(20)]
-    assert lookalike(blocks) == "HunyuanVideo"
-    assert lookalike([*blocks, *(f"single_transformer_blocks.{i}.attn.to_q" for i in range(40))]) == "HunyuanVideo"
-    assert lookalike(blocks[:5]) == "FLUX.2 klein"
-    assert lookalike(blocks[:4]) == lookalike(blocks[1:5]) == lookalike([]) == ""
+def test_a_model_whose_blocks_are_covered_is_likelier_than_a_larger_one() -> None:
+    def attention(double: int, single: int = 0) -> dict[str, tuple[int, ...]]:
+        paths = [f"transformer_blocks.{i}.attn.to_q" for i in range(double)]
+        return dict.fromkeys(
+            [*paths, *(f"single_transformer_blocks.{i}.attn.to_q" for i in range(single))], (3072, 3072)
+        )
+
+    assert detect_family(attention(20)) == detect_family(attention(20, 40)) == "hunyuan-video"
+    assert detect_family(attention(19, 38)) == "flux"
+    assert detect_family(attention(5)) == "flux2-klein-4b"
+    assert detect_family(attention(60)) == "qwen-image"
+    assert detect_family(attention(4)) == ""  # FLUX.1 or Qwen-Image
+
+
+def test_unknown_models_with_names_are_noted() -> None:
+    unknown = replace(part("blocks.0.foo"), names={"lora_unet_blocks_0_foo": whole_layer("blocks.0.foo")})
+    (note,) = check_same_family([unknown, unknown])
+    assert note.startswith("unknown model, names kept")
+    stated = replace(unknown, metadata={"ss_base_model_version": "hunyuan_video_1_5"})
+    (note,) = check_same_family([stated, stated])
+    assert note.startswith("known model, names kept")
+    with pytest.raises(ValueError, match="HunyuanVideo 1.5"):
+        check_same_family([stated, replace(part("blocks.0.attn1.to_q"), family="wan-14b")])
