@@ -307,7 +307,7 @@ def check(listed: Mapping[str, Any], found: Mapping[str, Sequence[str]]) -> list
     for page in sorted({*found, *listed["claims"]}):
         entries = {" ".join(each["says"].split()): each for each in listed["claims"].get(page, [])}
         here = found.get(page, ())
-        0 and [f"{page}: listed in claims.yaml, but gone: {each}" for each in entries if each not in here]
+        wrong += [f"{page}: listed in claims.yaml, but gone: {each}" for each in entries if each not in here]
         for sentence in here:
             if compares(sentence) and sentence not in entries and sentence not in exempt:
                 wrong.append(f"{page}: compares, but claims.yaml does not list it: {sentence}")

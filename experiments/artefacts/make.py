@@ -2,7 +2,8 @@
 
     make artefacts        (or: python experiments/artefacts/make.py)
 
-To make all of it again, delete data/embedded, lorarar/hypernetwork/networks and runs first.
+To make all of it again, delete data/embedded, lorarar/hypernetwork/networks, lorarar/evaluation/judge/embedded with its
+card, and runs first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from lorarar.storage import NETWORKS
+from lorarar.storage import EMBEDDED_JUDGE, NETWORKS, card_path
 
 TIMES = Path("experiments/artefacts/results.json")
 DATA = Path("data/embedded")
@@ -30,6 +31,11 @@ STEPS: list[tuple[str, list[str], Path]] = [
         "zoo",
         ["zoo", "configs/zoo/embedded.yaml", f"output={DATA / 'loras'}"],
         DATA / "loras" / "test_style_07.card.json",
+    ),
+    (
+        "judge",
+        ["judge", "train-tiny", "configs/judge/tiny.yaml", f"output={EMBEDDED_JUDGE}"],
+        card_path(EMBEDDED_JUDGE),
     ),
 ]
 PAPERS_OBJECTIVE = [

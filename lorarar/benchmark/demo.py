@@ -181,7 +181,9 @@ def _draw(embedded: Embedded, results: Mapping[str, MethodResult], path: Path) -
     for content, style in _SHEET_PAIRS:
         index = content * len(members.styles) + style
         pair = pairs[index]
-        references = [(load_images(c.images[:1], embedded.classifier.world.size)[0] + 1) / 2 for c in (pair.content, pair.style)]
+        references = [
+            (load_images(c.images[:1], embedded.classifier.world.size)[0] + 1) / 2 for c in (pair.content, pair.style)
+        ]
         true = (true_renders(embedded.classifier.world, pair, [0])[0] + 1) / 2
         cells.append([*references, true, *(result.scored.images[index, 0] for result in results.values())])
     labels = [name.replace("hypernetwork", "network").replace("_", " ") for name in results]

@@ -24,6 +24,7 @@ from lorarar.worlds.stages import (
     held_out_renders,
     load_classifier,
     reconstruct_images,
+    sample_base,
     score_base,
     true_renders,
     truth_of,
@@ -114,10 +115,8 @@ def _autoencoder_gates(classifier: WorldClassifier, config: GatesConfig) -> list
 
 def _base_gate(backbone: Backbone, classifier: WorldClassifier, config: GatesConfig) -> WorldGate:
     """Return the gate of how often the base draws the right category, on full captions of its own sets."""
-    drawn = score_base(backbone, classifier, _DESCRIBED)
-    return WorldGate(
-        "base on its own captions: category", float(drawn.scores["category"].mean()), config.bounds.category
-    )
+    scores = score_base(sample_base(backbone, classifier.world, _DESCRIBED), classifier)
+    return WorldGate("base on its own captions: category", scores["category"], config.bounds.category)
 
 
 def _concept_gates(embedded: Embedded, config: GatesConfig) -> list[WorldGate]:

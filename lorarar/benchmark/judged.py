@@ -11,8 +11,7 @@ from typing import Any, Literal
 from lorarar.benchmark.embedded import Embedded
 from lorarar.benchmark.methods import MethodResult
 from lorarar.datasets import save_image
-from lorarar.evaluation.judge import judge_by_name, plan_run, report_run
-from lorarar.evaluation.judge.ask import read_setup
+from lorarar.evaluation.judge import judge_folder, plan_run
 from lorarar.evaluation.judge.compare import MethodScores
 from lorarar.evaluation.statistics import Estimate
 
@@ -100,9 +99,7 @@ def judge_planned(run: Path, backend: str, cache: Path | None = None, *, device:
     Raises:
         ValueError: The rubric compares images in pairs, which gives no scores.
     """
-    setup = read_setup(run)
-    judge_by_name(run, setup, backend, uncalibrated=True, cache=cache, device=device)
-    report = report_run(run, setup)
+    report = judge_folder(run, backend, uncalibrated=True, cache=cache, device=device)
     if report.results is None:
         raise ValueError("expected a rubric with scores, found a pairwise one: plan the run with another rubric")
     gate = report.judged.gate

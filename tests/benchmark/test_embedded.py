@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import torch
 
 from lorarar.benchmark.ceiling import fit_coefficients, fit_free
 from lorarar.benchmark.embedded import Embedded, load_embedded
-from lorarar.benchmark.gate_settings import Fit
-from lorarar.benchmark.gates import WorldGate
+from lorarar.benchmark.gate_settings import Bounds, Fit, GatesConfig
+from lorarar.benchmark.gates import WorldGate, run_gates
 from lorarar.benchmark.methods import REPORTED_METRICS, by_concept, estimate_scores, run_method
 from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.conditioning import join_conditionings
@@ -87,3 +88,16 @@ def test_a_gate_needs_its_bound_and_its_interval() -> None:
     assert not WorldGate("x", 0.2, 0.1, -0.01, 0.3).met
     assert not WorldGate("x", 0.05, 0.1).met
     assert str(WorldGate("x", 0.05, 0.1)).startswith("RED")
+
+
+def test_parts_that_are_made_can_pass_their_gates_alone(tmp_path: Path) -> None:
+    fit = Fit(steps=1, learning_rate=1e-3, images=1)
+    bounds = Bounds(metrics=("content", "style"), renders=0.999, reconstruction=-0.5)
+    config = GatesConfig(tmp_path, fit, fit, data=ROOT / EMBEDDED, parts=("classifier", "autoencoder"), bounds=bounds)
+    lines = run_gates(config).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        *["met  true renders"] * 2,
+        *["RED  reconstructions against renders"] * 2,  # no autoencoder helps by a half
+    ]
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert [gate["bound"] for gate in record["gates"]] == [0.999, 0.999, 0.5, 0.5]

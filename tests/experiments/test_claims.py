@@ -37,7 +37,7 @@ def test_every_sentence_of_comparison_follows_from_the_results() -> None:
 def test_sentences_are_found_in_paragraphs_lists_tables_and_cards(tmp_path: Path, monkeypatch) -> None:
     text = (
         "# Head\n\nOne is **better\nthan** [two](a.md). Is it better? Fine.\n\n"
-        "```sh\nthis beats all\n```\n| a | c is tied |\n|---|---|\n\n* It takes <!-- ratio -->1,747<!-- /ratio --> times.\n"
+        "```sh\nthis beats all\n```\n| a | c is tied |\n|---|---|\n\n* It takes <!-- ratio -->17<!-- /ratio --> times.\n"
     )
     found = claims.sentences(text)
     assert [each for each in found if claims.compares(each)] == ["One is better than two.", "c is tied"]
@@ -65,6 +65,8 @@ def test_superiority_needs_an_interval_above_0() -> None:
     assert problems("Our network beats ZipLoRA by .29 [.07, .59].", better=BETTER) == []
     (wrong,) = problems("Our network beats ZipLoRA.", better=UNDECIDED)
     assert "better: our network minus ZipLoRA, tuned is -0.009 [-0.037, +0.021], p 1.000" in wrong
+    higher = {"in": "ablations/normalised", "first": "our network", "second": "two scalars"}
+    assert "+0.008 [-0.082, +0.086]" in problems("Our network beats two scalars.", better=higher)[0]
     (wrong,) = problems("No difference from ZipLoRA is shown.", undecided=BETTER)
     assert "undecided: our network minus ZipLoRA is +0.293 [+0.071, +0.594]" in wrong
     (wrong,) = problems("It is not shown to be better.", not_better=BETTER)
@@ -104,7 +106,9 @@ def test_numbers_that_no_result_gives_are_found() -> None:
     assert problems("At .879 it beats ZipLoRA (.586), rate .01.", better=BETTER, given=[".01"]) == []
     path = ["merge/results.json", "devices", "cpu", "ratios", "direct", "seconds"]
     assert problems("It is 15.5 times faster.", numbers={"15.5": path}) == []
-    assert "expected 15.6 in the sentence, found 15.4" in problems("It is 15.6 times faster.", numbers={"15.6": path})[0]
+    assert (
+        "expected 15.6 in the sentence, found 15.4" in problems("It is 15.6 times faster.", numbers={"15.6": path})[0]
+    )
     assert problems("B beats A (.2 against .1).", ascending=[[".1", ".2"]]) == []
     assert "expected ascending values" in problems("B beats A (.1 against .2).", ascending=[[".2", ".1"]])[0]
     assert "expected .3 in the sentence" in problems("B beats A (.1, .2).", ascending=[[".1", ".2", ".3"]])[0]

@@ -64,8 +64,11 @@ class QualityInputs:
         return [pair for i, pair in enumerate(pairs) if (i // width + i % width) % self.config.tuned_every == 0]
 
 
-def load_inputs(config: QualityConfig) -> QualityInputs:
+def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInputs:
     """Check the rows of a configuration and load what it names.
+
+    Args:
+        complete: Whether every concept must have its LoRA; a plan does without.
 
     Raises:
         ArtefactError: A LoRA is missing or differs from its card.
@@ -80,8 +83,8 @@ def load_inputs(config: QualityConfig) -> QualityInputs:
         if name not in splits or used.count(name) > 1:
             raise ConfigError(f"{config.splits}: expected two of the splits {sorted(splits)}, found {list(used)}")
     names = list(dict.fromkeys(name for split in used for name in (*splits[split].contents, *splits[split].styles)))
-    paths = _lora_paths(config.loras, names)
-    concepts, loras = load_concepts(config.manifests, config.images, names), load_loras(config.loras, names)
+    paths = _lora_paths(config.loras, names, complete)
+    concepts, loras = load_concepts(config.manifests, config.images, names), load_loras(config.loras, list(paths))
     backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
     return QualityInputs(
         config,
@@ -95,12 +98,12 @@ def load_inputs(config: QualityConfig) -> QualityInputs:
     )
 
 
-def _lora_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+def _lora_paths(folder: Path, names: Sequence[str], complete: bool) -> dict[str, Path]:
     paths = {name: folder / f"{name}.safetensors" for name in names}
     missing = [name for name, path in paths.items() if not path.is_file()]
-    if missing:
+    if missing and complete:
         raise ArtefactError(
             f"expected a LoRA for each of {len(names)} concepts in {folder}, {len(missing)} lack one, first "
             f"{missing[:3]}: run `lorarar zoo`"
         )
-    return paths
+    return {name: path for name, path in paths.items() if name not in missing}

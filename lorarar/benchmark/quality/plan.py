@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -38,10 +39,18 @@ def describe_plan(inputs: QualityInputs) -> str:
         passes += sum(_merge_passes(trial.settings, tuned, 1) for trial in row.trials)
     passes += images * config.steps * (2 if config.guidance > 1 else 1)
     size = inputs.backbone.resolution**2 * 3
+    missing = [name for name in inputs.concepts if name not in inputs.loras]
     return (
         f"{len(rows)} rows, {pairs} pairs, {images} images ({kept} kept), at most "
         f"{passes * seconds / 3600:.1f} hours ({passes} passes of {seconds * 1000:.1f} ms) and "
-        f"{kept * size / 1e9:.2f} GB of images"
+        f"{kept * size / 1e9:.2f} GB of images" + (f". {_describe_missing(inputs, missing)}" if missing else "")
+    )
+
+
+def _describe_missing(inputs: QualityInputs, missing: Sequence[str]) -> str:
+    return (
+        f"{len(missing)} of {len(inputs.concepts)} LoRAs are missing in {inputs.config.loras}, first {missing[0]}: run "
+        "`lorarar zoo` before the benchmark"
     )
 
 

@@ -41,9 +41,7 @@ def compare_throughput(
     """
     alone, together = [], []
     for _ in range(rounds):
-        alone.append(
-            _seconds(lambda: PeftTraining(load_backbone(base, device="cpu"), concepts[0], recipe), steps)
-        )
+        alone.append(_seconds(lambda: PeftTraining(load_backbone(base, device="cpu"), concepts[0], recipe), steps))
         together.append(
             _seconds(lambda: ZooTraining(load_backbone(base, device="cpu"), concepts, recipe), steps) / len(concepts)
         )

@@ -1,9 +1,12 @@
 from .judgement import Judgement as Judgement
 from .judgement import judge as judge
+from .judgement import judge_folder as judge_folder
 from .plan import plan_all as plan_all
 from .plan import plan_run as plan_run
 from .records import Question as Question
 from .records import Reply as Reply
+from .run import AskOptions as AskOptions
+from .run import Status as Status
 from .run import judge_by_name as judge_by_name
 from .run import report_run as report_run
 from .run import reread as reread

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.compare.results import Results, Score
 from lorarar.evaluation.judge.plan import plan_run
-from lorarar.evaluation.judge.run import Judged, judge_by_name, report_run
+from lorarar.evaluation.judge.run import AskOptions, Judged, judge_by_name, report_run
 from lorarar.evaluation.report.tables import show_estimate
 
 _SHOWN = ("mars2", "content", "style", "best")
@@ -147,10 +148,8 @@ def judge(
         perturbations=perturbations,
         backend=backend,
     )
-    setup = read_setup(run)
-    judged = judge_by_name(
+    return judge_folder(
         run,
-        setup,
         backend,
         labels=_path(labels),
         device=device,
@@ -159,6 +158,18 @@ def judge(
         budget=budget,
         uncalibrated=uncalibrated,
     )
+
+
+def judge_folder(run: Path, backend: str, **options: Unpack[AskOptions]) -> Judgement:
+    """Calibrate, ask and report a planned run, see `judge`.
+
+    Args:
+        run: The run folder.
+        backend: As `judge` takes it.
+        options: See `AskOptions`.
+    """
+    setup = read_setup(run)
+    judged = judge_by_name(run, setup, backend, **options)
     reported = report_run(run, setup)
     return Judgement(judged, reported.results, reported.page)
 

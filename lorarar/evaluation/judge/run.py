@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from lorarar.evaluation.judge.ask.backends.loading import BackendSettings, open_backend
 from lorarar.evaluation.judge.ask.backends.mocks import read_right_answers
@@ -21,8 +22,28 @@ from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits, evaluate_gate
 from lorarar.evaluation.judge.trust.labels import read_imported
 
-COMPLETE, INCOMPLETE, GATE_FAILED, BUDGET = 0, 3, 4, 5  # exit codes, see `lorarar.cli.exit_codes`
+Status: TypeAlias = Literal["complete", "incomplete", "uncalibrated", "budget"]
 _SHOWN_REASONS = 4
+
+
+class AskOptions(TypedDict, total=False):
+    """How a judge is opened and asked.
+
+    Attributes:
+        labels: A file of right answers for the mocks.
+        device: Of a model that runs in this process.
+        concurrency: Simultaneous calls to a server; None is the back end's default.
+        cache: A folder of replies that several runs share.
+        budget: The largest number of calls.
+        uncalibrated: Ask the rest even if the calibration fails.
+    """
+
+    labels: Path | None
+    device: str
+    concurrency: int | None
+    cache: Path | None
+    budget: int | None
+    uncalibrated: bool
 
 
 @dataclass(frozen=True)
@@ -42,21 +63,21 @@ class Judged:
     gate: CalibrationGate | None
     outcome: Outcome | None
 
-    def code(self, *, uncalibrated: bool = False, calibrate_only: bool = False) -> int:
-        """Return the exit code of the most serious problem.
+    def status(self, *, uncalibrated: bool = False, calibrate_only: bool = False) -> Status:
+        """Return the most serious problem, or "complete".
 
         Args:
             uncalibrated: A failed calibration is not a problem.
             calibrate_only: Only the calibration's questions count.
         """
         if self.outcome is not None and self.outcome.stopped == "budget":
-            return BUDGET
+            return "budget"
         if self._calibration_incomplete:
-            return INCOMPLETE
+            return "incomplete"
         if self.gate is not None and not self.gate.passed and not uncalibrated:
-            return GATE_FAILED
+            return "uncalibrated"
         verdicts = self.case_verdicts if calibrate_only else self.verdicts
-        return COMPLETE if all(verdict.state == "ok" for verdict in verdicts.values()) else INCOMPLETE
+        return "complete" if all(verdict.state == "ok" for verdict in verdicts.values()) else "incomplete"
 
     @property
     def _calibration_incomplete(self) -> bool:
@@ -105,45 +126,33 @@ class ReportedRun:
 
 
 def judge_by_name(
-    run: Path,
-    setup: Setup,
-    name: str,
-    *,
-    labels: Path | None = None,
-    device: str = "auto",
-    concurrency: int | None = None,
-    cache: Path | None = None,
-    budget: int | None = None,
-    uncalibrated: bool = False,
-    calibrate_only: bool = False,
+    run: Path, setup: Setup, name: str, *, calibrate_only: bool = False, **options: Unpack[AskOptions]
 ) -> Judged:
     """Open a back end and judge, see `run_judge`.
 
     Args:
         name: The back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
-        labels: A file of right answers for the mocks.
-        device: Of a model that runs in this process.
-        concurrency: Simultaneous calls to a server; None is the back end's default.
+        calibrate_only: Ask the calibration alone.
+        options: See `AskOptions`.
     """
-    answers = None
+    answers, labels = {}, options.get("labels")
     if name.startswith("mock:"):
         answers = case_labels(run, setup) | (read_right_answers(labels) if labels else {})
     settings = BackendSettings(
-        labels=answers or {},
+        labels=answers,
         answer=setup.rubric.answer,
-        concurrency=concurrency,
+        concurrency=options.get("concurrency"),
         recorded=(read_backend(run) or {}).get("identity"),
-        device=device,
+        device=options.get("device", "auto"),
     )
-    backend = open_backend(name, settings)
     return run_judge(
         run,
         setup,
-        backend,
+        open_backend(name, settings),
         name,
-        cache=cache,
-        budget=budget,
-        uncalibrated=uncalibrated,
+        cache=options.get("cache"),
+        budget=options.get("budget"),
+        uncalibrated=options.get("uncalibrated", False),
         calibrate_only=calibrate_only,
     )
 

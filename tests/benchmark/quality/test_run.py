@@ -175,6 +175,13 @@ def test_a_missing_lora_is_named(config: QualityConfig, tmp_path: Path) -> None:
         (tmp_path / f"{name}.safetensors").write_bytes((EMBEDDED / "loras" / f"{name}.safetensors").read_bytes())
     with pytest.raises(ArtefactError, match=r"1 lack one, first \['test_style_01'\]"):
         run_quality(replace(config, loras=tmp_path))
+    plan = plan_quality(replace(config, loras=tmp_path))
+    assert plan.startswith("2 rows, 4 pairs, ")
+    assert plan.endswith(
+        f". 1 of 4 LoRAs are missing in {tmp_path}, first test_style_01: run `lorarar zoo` before the benchmark"
+    )
+    assert "4 of 4 LoRAs" in plan_quality(replace(config, loras=tmp_path / "later"))
+    assert "missing" not in plan_quality(config)
 
 
 def test_a_leak_between_splits_is_refused(config: QualityConfig, splits_file: Path, tmp_path: Path) -> None:

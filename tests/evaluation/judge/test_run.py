@@ -66,7 +66,7 @@ def test_the_truth_comes_out_as_it_went_in(rubric: str, tmp_path: Path) -> None:
         ids = {q.item for q in reread_questions(run)}
         labels |= {(pair, axis): 1 for pair in ids for axis in ("content", "style")}
     result = judged(run, TruthMock(labels))
-    assert result.code() == 0
+    assert result.status() == "complete"
     for question in result.planned.main.questions:
         expected = labels[question.item, question.axis]
         assert result.verdicts[question.id].value == (
@@ -85,35 +85,35 @@ def test_a_judge_that_fails_its_calibration_is_not_asked_on(run: Path) -> None:
     result = judged(run, spy)
     assert result.gate is not None
     assert not result.gate.passed
-    assert result.code() == 4
+    assert result.status() == "uncalibrated"
     assert all(item.startswith("calibration/") for item in spy.items)
     assert {verdict.state for verdict in result.verdicts.values()} == {"not_run"}
     assert "calibration: FAILED" in result.describe()
     result = judged(run, spy, uncalibrated=True)
-    assert (result.code(uncalibrated=True), result.code()) == (0, 4)
+    assert (result.status(uncalibrated=True), result.status()) == ("complete", "uncalibrated")
     assert sum(not item.startswith("calibration/") for item in spy.items) == 64
 
 
 def test_calibration_alone(run: Path) -> None:
     spy = Spy(truth(run))
     result = judged(run, spy, calibrate_only=True)
-    assert (result.code(calibrate_only=True), result.code()) == (0, 3)
+    assert (result.status(calibrate_only=True), result.status()) == ("complete", "incomplete")
     asked = len(spy.items)
-    assert judged(run, spy).code() == 0
+    assert judged(run, spy).status() == "complete"
     assert len(spy.items) == asked + 64  # the calibration is not asked again
 
 
 def test_the_budget_covers_the_calibration(run: Path) -> None:
     spy = Spy(truth(run))
     first = judged(run, spy, budget=10)
-    assert (len(spy.items), first.code()) == (10, 5)
+    assert (len(spy.items), first.status()) == (10, "budget")
     assert "calibration: incomplete" in first.describe()
     assert "FAILED" not in first.describe()
     total = len(first.planned.calibration.questions) + 64
-    codes = []
-    while len(codes) < 50 and (not codes or codes[-1] != 0):
-        codes.append(judged(run, spy, budget=30).code())
-    assert set(codes[:-1]) == {5}
+    states = []
+    while len(states) < 50 and (not states or states[-1] != "complete"):
+        states.append(judged(run, spy, budget=30).status())
+    assert set(states[:-1]) == {"budget"}
     assert len(spy.items) <= total
 
 
@@ -140,7 +140,7 @@ def test_one_image_of_a_style_suffices_for_a_perfect_judge(photos: int, tmp_path
     assert ("the sensitivity for content rests on" in text) == (photos == 1)
     assert "add a second style" in text
     result = judge_by_name(tmp_path / "run", read_setup(tmp_path / "run"), "mock:truth", calibrate_only=True)
-    assert result.code(calibrate_only=True) == 0
+    assert result.status(calibrate_only=True) == "complete"
     assert result.gate is not None
     assert result.gate.axes["style"].rests_on_easy
     assert "the sensitivity for style rests on" in result.describe()
@@ -154,7 +154,7 @@ def test_a_perfect_judge_passes_the_calibration_of_the_embedded_world(cases: int
         save_noise(tmp_path / "images" / "direct" / name / "0.png", cases, (32, 32))
     plan_run(tmp_path / "run", tmp_path / "images", EMBEDDED / "concepts.yaml", layout=LAYOUT, cases=cases)
     result = judge_by_name(tmp_path / "run", read_setup(tmp_path / "run"), "mock:truth", calibrate_only=True)
-    assert result.code(calibrate_only=True) == 0
+    assert result.status(calibrate_only=True) == "complete"
 
 
 def test_a_calibration_that_nobody_can_pass_is_refused_before_the_calls(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_calibration_that_nobody_can_pass_is_refused_before_the_calls(tmp_path
         with pytest.raises(ValueError, match="expected a calibration that a judge can pass.*more `cases`"):
             judged(run, spy, calibrate_only=calibrate_only)
     assert not spy.items
-    assert judged(run, spy, uncalibrated=True).code() == 4
+    assert judged(run, spy, uncalibrated=True).status() == "uncalibrated"
 
 
 def test_a_plan_names_the_back_end_of_its_estimate(run: Path) -> None:
@@ -191,9 +191,9 @@ def test_a_server_that_dies_in_the_calibration_leaves_it_incomplete(run: Path) -
     result = judged(run, Spy(truth(run), change))
     assert result.outcome is not None
     assert result.outcome.stopped.startswith("16 failures in a row")
-    assert result.code() == 3
+    assert result.status() == "incomplete"
     assert "calibration: incomplete" in result.describe()
-    assert judged(run, truth(run)).code() == 0
+    assert judged(run, truth(run)).status() == "complete"
 
 
 def test_undecided_questions_make_it_incomplete(run: Path) -> None:
@@ -201,11 +201,11 @@ def test_undecided_questions_make_it_incomplete(run: Path) -> None:
     change = {items[0]: Reply("Maybe", "stop"), items[1]: Reply(failure="HTTP 500")}
     result = judged(run, Spy(truth(run), change))
     states = [result.verdicts[q.id].state for q in result.planned.main.questions]
-    assert result.code() == 3
+    assert result.status() == "incomplete"
     assert (states.count("abstain"), states.count("error"), states.count("ok")) == (4, 4, 56)
     assert "4 abstain, 4 error, 56 ok" in result.describe()
     again = Spy(truth(run))
-    assert judged(run, again).code() == 3  # the abstentions stand
+    assert judged(run, again).status() == "incomplete"  # the abstentions stand
     assert set(again.items) == {items[1]}
 
 
@@ -233,7 +233,7 @@ def test_hostile_images_and_paths_are_refused_and_the_run_goes_on(tmp_path: Path
         assert verdict.state == ("invalid_input" if question.item in bad else "ok")
         assert verdict.reason or verdict.state == "ok"
     assert {q.item for q in result.planned.main.questions} > {*bad}
-    assert result.code() == 3
+    assert result.status() == "incomplete"
     report = report_run(run, read_setup(run)).page.read_text()
     assert "root:x:" not in report  # of /etc/passwd
 
@@ -254,7 +254,7 @@ def test_rescoring_asks_nobody_and_gives_the_same(run: Path) -> None:
     before = (run / "verdicts.jsonl").read_bytes()
     (run / "verdicts.jsonl").unlink()
     log = (run / "log.jsonl").read_bytes()
-    assert reread(run, read_setup(run)).code() == 0
+    assert reread(run, read_setup(run)).status() == "complete"
     assert (run / "verdicts.jsonl").read_bytes() == before
     assert (run / "log.jsonl").read_bytes() == log
 
@@ -263,7 +263,7 @@ def test_a_run_can_be_replayed(tmp_path: Path) -> None:
     first, second = planned_run(tmp_path / "a"), planned_run(tmp_path / "b")
     judged(first, replace(yes_sayer(first), specificity=0.95))
     result = judge_by_name(second, read_setup(second), f"mock:replay:{first}")
-    assert result.code() == reread(first, read_setup(first)).code()
+    assert result.status() == reread(first, read_setup(first)).status()
     assert (second / "verdicts.jsonl").read_bytes() == (first / "verdicts.jsonl").read_bytes()
 
 
@@ -292,7 +292,7 @@ def test_a_run_shares_its_cache(tmp_path: Path) -> None:
     spy = Spy(truth(second))
     result = judged(second, spy, cache=tmp_path / "cache")
     assert spy.items == []
-    assert result.code() == 0
+    assert result.status() == "complete"
     assert result.outcome is not None
     assert result.outcome.cached == len({q.id for q in result.planned.calibration.questions}) + 64
 

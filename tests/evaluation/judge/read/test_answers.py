@@ -25,7 +25,10 @@ def test_letters(text: str, answer: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"), [("3", 3), ("Score: 4/4", 4), ("2 out of 4.", 2), ("3.5", None), ("5", None), ("about 3", None)]
-)
+    ("text", "answer"),
+    [("3", 3), ("Score: 4/4", 4), ("2 out of 4.", 2), ("3.5", None), ("5", None), ("about 3", None), ("2.0", 2),
+     ("4.0/4", 4), ("0.8", None), ("Feedback: it keeps its spots. [RESULT] 3", 3), ("<score>1</score>", 1),
+     ("[RESULT] 3 or 4", None)],
+)  # fmt: skip
 def test_digits(text: str, answer: int | None) -> None:
     assert read_digit(text) == answer

@@ -56,6 +56,11 @@ def test_the_chosen_token_counts_although_it_is_not_listed() -> None:
     assert dict(read(logprobs={"content": [entry]}).top) == pytest.approx({"Yes": math.log(0.6), "No": math.log(0.3)})
 
 
+def test_numbers_in_place_of_tokens_give_no_probabilities() -> None:
+    top = [{"token": f"token_id:{number}", "logprob": -0.1} for number in (9693, 2152)]
+    assert read(logprobs={"content": [{**top[0], "top_logprobs": top}]}) == read()
+
+
 def test_marks_before_the_answer_are_passed_over() -> None:
     entries = [{"token": t, "logprob": 0.0, "top_logprobs": []} for t in (" **", "\n", "Yes", ".")]
     assert read(logprobs={"content": entries}).top == (("Yes", 0.0),)

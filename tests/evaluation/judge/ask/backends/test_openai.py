@@ -101,6 +101,13 @@ def test_a_request_shows_the_pixels_and_the_text(server: FakeServer, question: Q
     assert server.headers[-1]["authorization"] == f"Bearer {CANARY}"
 
 
+def test_a_server_that_takes_one_image_is_refused_before_any_question(server: FakeServer) -> None:
+    server.default = error(400, "At most 1 image(s) may be provided in one request.")
+    with pytest.raises(ValueError, match=r"refuses requests with two images \(HTTP 400.*At most 1 image.*two in a"):
+        opened(server)
+    assert all(len(request["messages"][0]["content"]) == 3 for request in server.requests)
+
+
 @pytest.mark.parametrize(
     ("busy", "least"),
     [
