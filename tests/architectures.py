@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import diffusers
 import torch
 from diffusers import (
     FluxTransformer2DModel,
@@ -58,13 +59,52 @@ BUILDERS = {
     "qwen-image": lambda: QwenImageTransformer2DModel(),
     "z-image": lambda: ZImageTransformer2DModel(),
 }
+HIDREAM = {
+    "patch_size": 2,
+    "in_channels": 16,
+    "caption_channels": [4096, 4096],
+    "llama_layers": [*range(32), *[31] * 16],
+}
+WAN_I2V = {"image_dim": 1280, "added_kv_proj_dim": 5120}
+# Models whose files keep the names of their trainers.
+NEWER_BUILDERS = {
+    "flux2-dev": lambda: diffusers.Flux2Transformer2DModel(),
+    "flux2-klein-9b": lambda: _klein(num_layers=8, num_single_layers=24, num_attention_heads=32),
+    "flux2-klein-4b": lambda: _klein(num_layers=5, num_single_layers=20, num_attention_heads=24),
+    "hidream": lambda: diffusers.HiDreamImageTransformer2DModel(**HIDREAM),
+    "lumina2": lambda: diffusers.Lumina2Transformer2DModel(cap_feat_dim=2304),
+    "krea2": lambda: diffusers.Krea2Transformer2DModel(),
+    "anima": lambda: diffusers.CosmosTransformer3DModel(num_attention_heads=16, extra_pos_embed_type=None),
+    "qwen-image-2.1": lambda: diffusers.QwenImage21Transformer2DModel(),
+    "ideogram4": lambda: diffusers.Ideogram4Transformer2DModel(),
+    "wan-14b": lambda: diffusers.WanTransformer3DModel(**WAN_I2V),
+    "wan-5b": lambda: diffusers.WanTransformer3DModel(num_attention_heads=24, ffn_dim=14336, num_layers=30),
+    "wan-1.3b": lambda: diffusers.WanTransformer3DModel(num_attention_heads=12, ffn_dim=8960, num_layers=30),
+    "hunyuan-video": lambda: diffusers.HunyuanVideoTransformer3DModel(),
+    "ltx-video": lambda: diffusers.LTXVideoTransformer3DModel(),
+    "ltx-video-13b": lambda: diffusers.LTXVideoTransformer3DModel(
+        num_layers=48, attention_head_dim=128, cross_attention_dim=4096
+    ),
+    "ltx2": lambda: diffusers.LTX2VideoTransformer3DModel(gated_attn=True, cross_attn_mod=True),
+    "kandinsky5-lite": lambda: diffusers.Kandinsky5Transformer3DModel(model_dim=1792, ff_dim=7168),
+    "kandinsky5-image": lambda: diffusers.Kandinsky5Transformer3DModel(
+        model_dim=2560, ff_dim=10240, num_visual_blocks=50
+    ),
+    "kandinsky5-pro": lambda: diffusers.Kandinsky5Transformer3DModel(
+        model_dim=4096, ff_dim=16384, num_visual_blocks=60, num_text_blocks=4
+    ),
+}
+
+
+def _klein(**config: int) -> object:
+    return diffusers.Flux2Transformer2DModel(guidance_embeds=False, **config)
 
 
 @cache
 def modules(family: str) -> dict[str, nn.Module]:
     """Path -> module, of every module of the denoiser that has a weight of its own."""
     with torch.device("meta"):
-        model = BUILDERS[family]()
+        model = (BUILDERS | NEWER_BUILDERS)[family]()
     return {path: module for path, module in model.named_modules() if path and hasattr(module, "weight")}
 
 

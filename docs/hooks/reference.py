@@ -18,6 +18,7 @@ from typing import Any
 
 from lorarar.cli.commands import GENERAL
 from lorarar.cli.exit_codes import MEANINGS
+from lorarar.cli.help import by_section, panel_of
 from lorarar.cli.main import commands as all_commands
 from lorarar.mergers import MERGERS
 from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, config_keys, shipped_configs
@@ -225,12 +226,8 @@ def command_lines(command: Any, name: str, level: int) -> list[str]:
 
 def by_panel(parameters: Iterable[Any]) -> dict[str, list[Any]]:
     """Return parameters by the panel of the help that they stand in, without the options of every command."""
-    panels: dict[str, list[Any]] = {}
-    for parameter in parameters:
-        panel = parameter.rich_help_panel or ("Options" if parameter.opts[0].startswith("-") else "Arguments")
-        if panel != GENERAL:
-            panels.setdefault(panel, []).append(parameter)
-    return panels
+    panels = by_section((panel_of(parameter), parameter) for parameter in parameters)
+    return {panel: of_panel for panel, of_panel in panels if panel != GENERAL}
 
 
 def options_table(parameters: Iterable[Any]) -> str:

@@ -19,6 +19,14 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+# By the status of a judging run, see `lorarar.evaluation.judge.Status`.
+OF_JUDGE = {
+    "complete": ExitCode.SUCCESS,
+    "incomplete": ExitCode.UNREACHABLE,
+    "uncalibrated": ExitCode.UNCALIBRATED,
+    "budget": ExitCode.BUDGET,
+}
+
 MEANINGS = {
     ExitCode.SUCCESS: "the command did its work",
     ExitCode.FAILED: "an input cannot be used, or the work failed",

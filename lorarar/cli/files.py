@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from lorarar.cli.options import (
     at_most_one,
     option,
 )
+
+if TYPE_CHECKING:
+    from lorarar.mergers import Merger
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="LoRA file, or a folder that peft wrote.")]
 
@@ -71,6 +74,25 @@ def _convert(
 
 def _mergers(json_: Json = False) -> None:
     """List the methods with their needs, options and citations."""
-    from lorarar.mergers import mergers_data, mergers_table
+    from lorarar.mergers import MERGERS, mergers_data
 
-    print(json.dumps(mergers_data(), indent=1) if json_ else mergers_table())
+    if json_:
+        print(json.dumps(mergers_data(), indent=1))
+        return
+    from rich.text import Text
+
+    from lorarar.cli.help import Row, print_page, section
+
+    rows: dict[str, list[Row]] = {}
+    for merger in MERGERS.values():
+        rows.setdefault(merger.kind, []).append((Text(merger.name, style="cyan"), Text(_describe(merger))))
+    print_page([section(f"Kind: {kind}", of_kind) for kind, of_kind in rows.items()])
+
+
+def _describe(merger: Merger) -> str:
+    """Return citation, number of LoRAs, needs and options of a method in a line."""
+    parts = [merger.citation]
+    parts += ["two LoRAs"] if merger.pairs_only else []
+    parts += [f"needs {merger.needs}"] if merger.needs else []
+    parts += [", ".join(f"{key}={value}" for key, value in merger.options.items())] if merger.options else []
+    return " | ".join(parts)

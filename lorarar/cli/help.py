@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -18,6 +18,7 @@ _WIDEST = 100
 _NAMES = 30  # columns of names at most; a longer name has a line of its own
 
 Row = tuple[Text, Text]
+R = TypeVar("R")
 
 
 def print_help(command: Any, context: Any) -> None:
@@ -30,8 +31,8 @@ def print_help(command: Any, context: Any) -> None:
     parts: list[RenderableType] = [Text(), Text.assemble(("Usage: ", "bold"), _usage(command, context))]
     parts += [Padding(Text(text), (1, 0, 0, 0)) for text in _paragraphs(command.help or "")]
     commands = [inner for inner in getattr(command, "commands", {}).values() if not inner.hidden]
-    parts += [section(title, rows) for title, rows in _by_section(map(_command_row, commands))]
-    parts += [section(title, rows) for title, rows in _by_section(map(_parameter_row, command.get_params(context)))]
+    parts += [section(title, rows) for title, rows in by_section(map(_command_row, commands))]
+    parts += [section(title, rows) for title, rows in by_section(map(_parameter_row, command.get_params(context)))]
     parts += [Padding(Text(text, style="dim"), (1, 0, 0, 0)) for text in _paragraphs(command.epilog or "")]
     print_page(parts)
 
@@ -86,9 +87,15 @@ def _paragraphs(text: str) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
-def _by_section(rows: Iterable[tuple[str, Row]]) -> list[tuple[str, list[Row]]]:
+def panel_of(parameter: Any) -> str:
+    """Return the section of the help in which a parameter stands."""
+    panel: str = parameter.rich_help_panel or (_ARGUMENTS if isinstance(parameter, TyperArgument) else _OPTIONS)
+    return panel
+
+
+def by_section(rows: Iterable[tuple[str, R]]) -> list[tuple[str, list[R]]]:
     """Return the rows of each section, the sections in the order of the page."""
-    sections: dict[str, list[Row]] = {}
+    sections: dict[str, list[R]] = {}
     for title, row in rows:
         sections.setdefault(title, []).append(row)
     return sorted(sections.items(), key=lambda entry: _LAST.index(entry[0]) if entry[0] in _LAST else -1)
@@ -101,13 +108,12 @@ def _command_row(command: Any) -> tuple[str, Row]:
 
 def _parameter_row(parameter: Any) -> tuple[str, Row]:
     if isinstance(parameter, TyperArgument):
-        name, title = Text(str(parameter.metavar), style="cyan"), parameter.rich_help_panel or _ARGUMENTS
+        name = Text(str(parameter.metavar), style="cyan")
     else:
         name = Text(", ".join(sorted(parameter.opts, key=len)), style="cyan")
         name.append(f" {parameter.metavar}" if parameter.metavar else "", style="yellow")
-        title = parameter.rich_help_panel or _OPTIONS
     text = with_default(parameter.help or "", _default(parameter))
-    return title, (name, text.append(" Required.", style="dim red") if parameter.required else text)
+    return panel_of(parameter), (name, text.append(" Required.", style="dim red") if parameter.required else text)
 
 
 def _default(parameter: Any) -> str:

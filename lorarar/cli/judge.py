@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 import lorarar.worlds.toy.judge as toy_judge
 from lorarar.cli.commands import Resumable, command, new_app
 from lorarar.cli.configurations import add_configured
+from lorarar.cli.exit_codes import OF_JUDGE
 from lorarar.cli.judge_options import (
     QUESTIONS,
     Backend,
@@ -38,14 +40,19 @@ if TYPE_CHECKING:
     from lorarar.evaluation.judge.ask import Setup
 
 ESTIMATE = "Estimate of the cost"
+_RUN = """Calibrate the judge, then ask all questions without a reply.
+
+Example: lorarar judge run run --backend tiny
+"""
+_CALIBRATE = "Ask only the questions of the calibration."
 
 
 def add(app: typer.Typer) -> None:
     """Add `judge` and its steps."""
     judge = new_app(help="Score images by a multimodal model, with a calibration of the model.")
     command(judge, "plan")(_plan)
-    command(judge, "run", Resumable)(_run)
-    command(judge, "calibrate", Resumable)(_calibrate)
+    command(judge, "run", Resumable)(_asking(_RUN))
+    command(judge, "calibrate", Resumable)(_asking(_CALIBRATE, calibrate_only=True))
     command(judge, "rescore")(_rescore)
     command(judge, "report")(_report)
     command(judge, "rate")(_rate)
@@ -148,64 +155,38 @@ def _plan(
     print(plan)
 
 
-def _run(
-    run: RunFolder,
-    backend: Backend,
-    labels: Labels = None,
-    device: Device = "auto",
-    concurrency: Concurrency = None,
-    cache: Cache = None,
-    budget: Budget = None,
-    uncalibrated: Uncalibrated = False,
-) -> int:
-    """Calibrate the judge, then ask all questions without a reply.
+def _asking(text: str, *, calibrate_only: bool = False) -> Callable[..., int]:
+    """Return a command that asks a judge; `text` is its help."""
 
-    Example: lorarar judge run run --backend tiny
-    """
-    return _judge(run, backend, labels, device, concurrency, cache, budget, uncalibrated)
+    def ask(
+        run: RunFolder,
+        backend: Backend,
+        labels: Labels = None,
+        device: Device = "auto",
+        concurrency: Concurrency = None,
+        cache: Cache = None,
+        budget: Budget = None,
+        uncalibrated: Uncalibrated = False,
+    ) -> int:
+        from lorarar.evaluation.judge import judge_by_name
 
+        result = judge_by_name(
+            run,
+            _setup(run),
+            backend,
+            calibrate_only=calibrate_only,
+            labels=labels,
+            device=device,
+            concurrency=concurrency,
+            cache=cache,
+            budget=budget,
+            uncalibrated=uncalibrated,
+        )
+        print(result.describe())
+        return OF_JUDGE[result.status(uncalibrated=uncalibrated, calibrate_only=calibrate_only)]
 
-def _calibrate(
-    run: RunFolder,
-    backend: Backend,
-    labels: Labels = None,
-    device: Device = "auto",
-    concurrency: Concurrency = None,
-    cache: Cache = None,
-    budget: Budget = None,
-    uncalibrated: Uncalibrated = False,
-) -> int:
-    """Ask only the questions of the calibration."""
-    return _judge(run, backend, labels, device, concurrency, cache, budget, uncalibrated, calibrate_only=True)
-
-
-def _judge(
-    run: Path,
-    backend: str,
-    labels: Path | None,
-    device: str,
-    concurrency: int | None,
-    cache: Path | None,
-    budget: int | None,
-    uncalibrated: bool,
-    calibrate_only: bool = False,
-) -> int:
-    from lorarar.evaluation.judge import judge_by_name
-
-    result = judge_by_name(
-        run,
-        _setup(run),
-        backend,
-        labels=labels,
-        device=device,
-        concurrency=concurrency,
-        cache=cache,
-        budget=budget,
-        uncalibrated=uncalibrated,
-        calibrate_only=calibrate_only,
-    )
-    print(result.describe())
-    return result.code(uncalibrated=uncalibrated, calibrate_only=calibrate_only)
+    ask.__doc__ = text
+    return ask
 
 
 def _rescore(run: RunFolder) -> int:
@@ -214,7 +195,7 @@ def _rescore(run: RunFolder) -> int:
 
     result = reread(run, _setup(run))
     print(result.describe())
-    return result.code()
+    return OF_JUDGE[result.status()]
 
 
 def _report(run: RunFolder, uncalibrated: Uncalibrated = False) -> int:
@@ -224,7 +205,7 @@ def _report(run: RunFolder, uncalibrated: Uncalibrated = False) -> int:
     reported = report_run(run, _setup(run))
     print(reported.judged.describe())
     print(reported.page)
-    return reported.judged.code(uncalibrated=uncalibrated)
+    return OF_JUDGE[reported.judged.status(uncalibrated=uncalibrated)]
 
 
 def _rate(

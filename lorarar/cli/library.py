@@ -13,6 +13,7 @@ from lorarar.cli.commands import Resumable, command, new_app
 from lorarar.cli.options import COMPUTE, FLAG, ORGANISE, OUTPUT, BaseWeights, Force, Json, option
 from lorarar.cli.values import KINDS, choice, number, positive
 from lorarar.library import BASE_FINGERPRINTS, DEFAULT_FINGERPRINT, DEFAULT_INDEX, FINGERPRINTS
+from lorarar.storage import printable
 
 CONDITIONS = "Conditions"
 Index = Annotated[Path, option("--index", value="FILE", text="Index of the library.")]
@@ -84,7 +85,9 @@ def _add(
 
 
 def _search(
-    words: Annotated[list[str] | None, typer.Argument(metavar="WORD...", help="Words of names, triggers and tags.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD...", help="Words of names, triggers and tags.")
+    ] = None,
     index: Index = Path(DEFAULT_INDEX),
     count: Count = 10,
     family: Family = None,
@@ -204,7 +207,11 @@ def _show(
             return
         entry = library.find(lora)
     row = entry.row() | {"paths": list(entry.paths)}
-    print(json.dumps(row, indent=1) if json_ else "\n".join(f"{name:<12} {value}" for name, value in row.items()))
+    print(
+        json.dumps(row, indent=1)
+        if json_
+        else "\n".join(printable(f"{name:<12} {value}") for name, value in row.items())
+    )
 
 
 def _remove(
@@ -212,9 +219,7 @@ def _remove(
         list[str] | None, typer.Argument(metavar="LORA...", help="Paths, names or hashes of entries.")
     ] = None,
     index: Index = Path(DEFAULT_INDEX),
-    missing: Annotated[
-        bool, option("--missing", value=FLAG, text="Remove the entries whose files are gone.")
-    ] = False,
+    missing: Annotated[bool, option("--missing", value=FLAG, text="Remove the entries whose files are gone.")] = False,
 ) -> None:
     """Remove entries from the index; the LoRA files stay."""
     from lorarar.library import Library
@@ -247,7 +252,7 @@ def _print(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         print(json.dumps(rows, indent=1))
         return
     for row in rows or [{"result": "none"}]:
-        print("  ".join(_cells(row)))
+        print(printable("  ".join(_cells(row))))
 
 
 def _cells(row: dict[str, Any]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +52,9 @@ def _merge(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="LoRA files or hub ids (owner/name): CONTENT STYLE, or any number of them."
+            metavar="FILE...",
+            help="LoRA files or hub ids (owner/name): CONTENT STYLE, or any number of them. Pairs for high and low "
+            "noise (Wan 2.2) are HIGH+LOW and make two files.",
         ),
     ],
     output: OutputFile,
@@ -158,8 +161,16 @@ def _merge(
     Example: lorarar merge content.safetensors style.safetensors -o merged.safetensors --weights 1,0.8
     """
     from lorarar.cli.errors import with_flags
-    from lorarar.mergers import FileMerge, MergeRequest, PairInputs, describe_merge, describe_merge_plan, plan_merge
-    from lorarar.workflows import merge_to_file
+    from lorarar.mergers import (
+        FileMerge,
+        MergeRequest,
+        PairInputs,
+        describe_merge,
+        describe_merge_plan,
+        plan_merge,
+        split_pairs,
+    )
+    from lorarar.workflows import merge_to_files
 
     at_most_one(merger=merger, network=network)
     at_most_one(rank=rank, energy=energy, dense=dense or None)
@@ -191,8 +202,15 @@ def _merge(
     )
     job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
     if dry_run:
-        plan = plan_merge(job)
-        print(json.dumps(plan, indent=1) if json_ else with_flags(describe_merge_plan(plan), context.command))
+        plans = [plan_merge(part) for part in split_pairs(job)]
+        text = "\n".join(map(describe_merge_plan, plans))
+        print(_json(plans) if json_ else with_flags(text, context.command))
         return
-    summary = merge_to_file(job)
-    print(json.dumps(summary, indent=1) if json_ else with_flags(describe_merge(summary), context.command))
+    summaries = merge_to_files(job)
+    text = "\n".join(map(describe_merge, summaries))
+    print(_json(summaries) if json_ else with_flags(text, context.command))
+
+
+def _json(results: Sequence[object]) -> str:
+    """Return the only result as JSON, or those of a merge of pairs as a list."""
+    return json.dumps(results[0] if len(results) == 1 else results, indent=1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lorarar.cli.commands import Resumable, command
+from lorarar.cli.exit_codes import OF_JUDGE
 from lorarar.cli.judge_options import (
     Backend,
     Budget,
@@ -70,12 +71,10 @@ def _score(
     """
     from lorarar.cli.configurations import read
     from lorarar.evaluation.metrics import MetricsConfig
-    from lorarar.workflows import run_score
+    from lorarar.workflows import PLACEHOLDERS, run_score
 
     check_listing(layout, manifest)
-    metrics = metrics or ("metrics/embedded" if backend == "tiny" else "metrics/photos")
-    # Required in a configuration, replaced by those of this command.
-    replaced = ["images=.", "references=.", "output=.", f"device={device}"]
+    chosen: Any = {None: "default", NO_METRICS: None}
     scored = run_score(
         images,
         references,
@@ -88,7 +87,7 @@ def _score(
         backend=backend,
         rubric=rubric,
         cases=cases,
-        metrics=None if metrics == NO_METRICS else read(MetricsConfig, metrics, replaced),
+        metrics=chosen[metrics] if metrics in chosen else read(MetricsConfig, metrics, PLACEHOLDERS),
         labels=labels,
         device=device,
         concurrency=concurrency,
@@ -97,4 +96,4 @@ def _score(
     )
     print(scored.text)
     print(scored.page)
-    return scored.code
+    return OF_JUDGE[scored.status]

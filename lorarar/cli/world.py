@@ -1,4 +1,4 @@
-"""World commands: the stages that create the embedded default."""
+"""World commands: the stages that create the embedded default and other worlds."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ import typer
 from lorarar.cli.commands import new_app
 from lorarar.cli.configurations import add_configured
 from lorarar.cli.options import REPRODUCE
-from lorarar.worlds import stages, toy
+from lorarar.worlds import art, stages, toy
 
 
 def add(app: typer.Typer) -> None:
     """Add `world` and its stages."""
-    world = new_app(help="Create the parts of the embedded default, one stage at a time.")
-    stages = (
+    world = new_app(help="Create the parts of a world, such as the embedded default, one stage at a time.")
+    commands = (
         ("concepts", _concepts, "Write the concepts' images and manifest."),
         ("classifier", _classifier, "Train the attribute classifier."),
         ("autoencoder", _autoencoder, "Train the autoencoder."),
         ("base", _base, "Train the base model."),
     )
-    for name, run, text in stages:
+    for name, run, text in commands:
         add_configured(world, name, lambda: stages.WorldConfig, run, text)
+    text = "Make the art world's drawings from their artists' packages."
+    add_configured(world, "drawings", lambda: art.AtlasConfig, lambda config: print(art.make_atlas(config)), text)
     app.add_typer(world, name="world", rich_help_panel=REPRODUCE)
 
 
 def _concepts(config: stages.WorldConfig) -> None:
-    toy.export_concepts(config.output)
+    export = {"toy": toy.export_concepts, "art": art.export_art}
+    export[config.world](config.output)
 
 
 def _classifier(config: stages.WorldConfig) -> None:

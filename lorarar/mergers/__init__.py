@@ -6,6 +6,7 @@ files         Files: merge LoRA files into a file
 input_checks  Input checks: LoRAs outside a network's training, or of very different lengths
 loss_weights  Loss weights: weights of the objective's terms
 methods/      Closed-form mergers, and mergers that act while sampling
+noise_pairs   Noise pairs: LoRAs in two files, one for high and one for low noise, as for Wan 2.2
 objective     Objective: the losses that learned mergers minimise
 optimised/    Mergers that optimise the coefficients of each pair, as data
 plan          Plan: what a merge of files would do, without doing it

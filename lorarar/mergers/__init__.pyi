@@ -3,6 +3,7 @@ from .files import check_outputs as check_outputs
 from .files import merge_files as merge_files
 from .files import merge_metadata as merge_metadata
 from .loss_weights import LossWeights as LossWeights
+from .noise_pairs import split_pairs as split_pairs
 from .objective import TERMS as TERMS
 from .objective import Term as Term
 from .objective import TermInputs as TermInputs
@@ -24,5 +25,4 @@ from .table import MERGERS as MERGERS
 from .table import Merger as Merger
 from .table import find_merger as find_merger
 from .table import mergers_data as mergers_data
-from .table import mergers_table as mergers_table
 from .table import optimised_merger as optimised_merger

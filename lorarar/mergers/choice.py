@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lorarar.hypernetwork import Network, kinds_of, load_network, open_network, shipped_network
 from lorarar.lora import InputWeights, LoRA, Rows, check_same_shapes, input_weights
 from lorarar.lora.families import check_same_family
+from lorarar.mergers.noise_pairs import check_one_side
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, find_merger
 
@@ -45,6 +46,7 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     if not loras:
         raise ValueError("expected at least one LoRA to merge, found none")
     parts = check_same_family(loras)
+    check_one_side(loras)
     check_same_shapes(loras)
     method, network, notes = _method(loras, request)
     check_count(method, len(loras))

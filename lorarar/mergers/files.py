@@ -89,7 +89,7 @@ def check_outputs(job: FileMerge) -> None:
             its folder does not exist.
         ValueError: The merge and its coefficients would be the same file.
     """
-    inputs = [*map(Path, job.files), *job.request.read_paths()]
+    inputs = [*job.files, *job.request.read_paths()]
     check_lora_target(job.output, job.format, job.force, inputs)
     if job.save_coefficients:
         check_lora_target(job.save_coefficients, None, job.force, inputs)

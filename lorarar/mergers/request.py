@@ -168,10 +168,11 @@ class FileMerge:
     """A merge from files to a file.
 
     Attributes:
-        files: One or more LoRA files or hub ids; two are content and style, in this order.
+        files: One or more LoRA files or hub ids; two are content and style, in this order. `split_pairs` also takes
+            pairs for high and low noise, "HIGH+LOW".
         output: File to write.
         request: How the LoRAs are merged.
-        format: "kohya", "diffusers" or "peft"; None is the dialect that the tools of the LoRAs' family read.
+        format: A dialect as `lorarar.formats.save` takes it; None is the one that the tools of the LoRAs' family read.
         dtype: Precision of the weights in the file, "fp16", "bf16" or "fp32".
         save_coefficients: File for every coefficient that was applied; None writes none.
         force: Whether existing files may be replaced.

@@ -228,18 +228,3 @@ def mergers_data() -> list[dict[str, object]]:
         }
         for row in MERGERS.values()
     ]
-
-
-def mergers_table() -> str:
-    """Return all mergers as text, one per line: name, kind, number of LoRAs, needs, options, citation."""
-    rows = [("name", "kind", "LoRAs", "needs", "options", "citation")]
-    for info in MERGERS.values():
-        options = " ".join(f"{key}={value}" for key, value in info.options.items())
-        count = "2" if info.pairs_only else "any"
-        rows.append((info.name, info.kind, count, info.needs or "-", options or "-", info.citation))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -31,6 +31,7 @@ from .locations import CONFIGS as CONFIGS
 from .locations import EMBEDDED as EMBEDDED
 from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
+from .locations import check_present as check_present
 from .locations import is_hub_id as is_hub_id
 from .locations import local_path as local_path
 from .locations import missing_path as missing_path

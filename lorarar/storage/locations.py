@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from lorarar.storage.atomic import FormatError
 from lorarar.storage.suggestions import nearest_path
 
 
@@ -82,6 +84,20 @@ def is_hub_id(name: str | Path) -> bool:
         return False
     parts = Path(name).parts
     return len(parts) in (1, 2) and not Path(parts[0]).exists()
+
+
+def check_present(names: Iterable[str | Path]) -> None:
+    """Check that inputs exist, which comes before any check of an output.
+
+    Args:
+        names: Paths and hub ids; hub ids are skipped.
+
+    Raises:
+        FormatError: There is no such path.
+    """
+    for name in names:
+        if not is_hub_id(name) and not Path(name).expanduser().exists():
+            raise FormatError(f"{name} does not exist: {path_remedy(name)}")
 
 
 def local_path(name: str | Path, patterns: list[str] | None = None) -> Path:

@@ -1,7 +1,9 @@
 from .merges import merge as merge
 from .merges import merge_to_file as merge_to_file
+from .merges import merge_to_files as merge_to_files
 from .schemas import TrainConfig as TrainConfig
 from .schemas import ZooConfig as ZooConfig
+from .score import PLACEHOLDERS as PLACEHOLDERS
 from .score import run_score as run_score
 from .train import merger_training as merger_training
 from .train import run_dreambooth as run_dreambooth

@@ -19,6 +19,7 @@ from lorarar.mergers import (
     combine,
     merge_files,
     merge_metadata,
+    split_pairs,
 )
 from lorarar.workflows.predicted_kinds import tell_kinds
 
@@ -125,6 +126,25 @@ def merge(
         allow_extrapolation=allow_extrapolation,
     )
     return _merge(_in_one_list(loras), request)
+
+
+def merge_to_files(job: FileMerge) -> list[MergeSummary]:
+    """Merge LoRA files into one file, or pairs for high and low noise (Wan 2.2) into two.
+
+    Args:
+        job: Files, output and how they are merged. Files may all be pairs, two paths joined by "+"; then the name of
+            each output gets "_high_noise" or "_low_noise".
+
+    Returns:
+        The summary of each merge, as `merge_to_file`.
+
+    Raises:
+        FileNotFoundError, FormatError, ValueError: As `merge_to_file`; or only some of the files are pairs.
+    """
+    jobs = split_pairs(job)
+    for part in jobs:
+        check_outputs(part)
+    return [merge_to_file(part) for part in jobs]
 
 
 def merge_to_file(job: FileMerge) -> MergeSummary:

@@ -34,8 +34,7 @@ def tell_kinds(loras: Sequence[LoRA], request: MergeRequest) -> tuple[list[LoRA]
     words = ", ".join(_describe(lora, kind, i) for i, (lora, kind) in enumerate(zip(given, sure, strict=True)))
     if len(given) > 2:
         told = [
-            replace(lora, metadata={**lora.metadata, "kind": kind.kind})
-            for lora, kind in zip(given, sure, strict=True)
+            replace(lora, metadata={**lora.metadata, "kind": kind.kind}) for lora, kind in zip(given, sure, strict=True)
         ]
         return told, [f"kinds: {words}"], []
     if [kind.kind for kind in sure] == ["style", "content"]:

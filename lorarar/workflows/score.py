@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, Unpack
 
-from lorarar.evaluation.judge import judge_by_name, plan_run, report_run
-from lorarar.evaluation.judge.ask import read_setup
+from lorarar.evaluation.judge import AskOptions, Status, judge_folder, plan_run
 from lorarar.evaluation.metrics import MetricsConfig, run_metrics
+from lorarar.storage import load_config
+
+PLACEHOLDERS = ("images=.", "references=.", "output=.")  # required in a configuration, replaced by those of the run
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,12 @@ class ScoreRun:
     Attributes:
         text: What the judge and the metrics found, in a few lines.
         page: The report of both.
-        code: The judge's exit code.
+        status: The judge's most serious problem, or "complete".
     """
 
     text: str
     page: Path
-    code: int
+    status: Status
 
 
 def run_score(
@@ -39,12 +42,8 @@ def run_score(
     backend: str = "tiny",
     rubric: str = "mars2",
     cases: int = 16,
-    metrics: MetricsConfig | None = None,
-    labels: Path | None = None,
-    device: str = "auto",
-    concurrency: int | None = None,
-    budget: int | None = None,
-    uncalibrated: bool = False,
+    metrics: MetricsConfig | Literal["default"] | None = "default",
+    **options: Unpack[AskOptions],
 ) -> ScoreRun:
     """Plan, measure, judge and report images in one folder; the same call goes on where an earlier one stopped.
 
@@ -54,14 +53,18 @@ def run_score(
         images, references, layout, manifest, ignore, reference_root, splits, rubric, cases: As
             `lorarar.evaluation.judge.plan_run` takes them.
         output: Folder of the run.
-        backend, labels, device, concurrency, budget, uncalibrated: As `lorarar.evaluation.judge.judge_by_name` takes
-            them.
-        metrics: The encoders and other settings of the metrics, whose paths are replaced; None measures none.
+        backend: The judge, as `lorarar.evaluation.judge.judge_by_name` takes it.
+        metrics: The encoders and other settings of the metrics, whose paths and device are replaced; "default" is the
+            configuration metrics/embedded with the judge "tiny", else metrics/photos; None measures none.
+        options: How the judge is asked, see `lorarar.evaluation.judge.AskOptions`.
 
     Raises:
         ValueError: An image, a reference or a setting is wrong, or the folder holds a run of other inputs.
         ConnectionError: A server does not answer.
     """
+    if metrics == "default":
+        name = "metrics/embedded" if backend == "tiny" else "metrics/photos"
+        metrics = load_config(MetricsConfig, name, PLACEHOLDERS)
     plan_run(
         output,
         images,
@@ -79,17 +82,8 @@ def run_score(
     if metrics is not None:
         # Without a layout and a manifest, the metrics read the manifest that the plan wrote into the folder.
         measured = replace(metrics, images=images, references=references, reference_root=reference_root, splits=splits)
-        lines.append(run_metrics(replace(measured, output=output, layout=None, manifest=None)))
-    setup = read_setup(output)
-    judged = judge_by_name(
-        output,
-        setup,
-        backend,
-        labels=labels,
-        device=device,
-        concurrency=concurrency,
-        budget=budget,
-        uncalibrated=uncalibrated,
-    )
-    page = report_run(output, setup).page
-    return ScoreRun("\n".join([*lines, judged.describe()]), page, judged.code(uncalibrated=uncalibrated))
+        measured = replace(measured, output=output, layout=None, manifest=None, device=options.get("device", "auto"))
+        lines.append(run_metrics(measured))
+    found = judge_folder(output, backend, **options)
+    status = found.judged.status(uncalibrated=options.get("uncalibrated", False))
+    return ScoreRun("\n".join([*lines, found.judged.describe()]), found.page, status)

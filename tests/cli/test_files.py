@@ -59,10 +59,13 @@ def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> No
     assert "--energy: expected a number above 0 and at most 1" in capsys.readouterr().err
 
 
-def test_mergers_are_listed(capsys: Output) -> None:
+def test_mergers_are_listed_within_the_width_of_the_terminal(capsys: Output, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["mergers"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(MERGERS)
+    assert "two LoRAs | needs base images | steps=100," in " ".join(" ".join(lines).split())
     assert main(["mergers", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(rows) == list(MERGERS)

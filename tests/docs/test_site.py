@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lorarar.cli.exit_codes import ExitCode
-from lorarar.cli.main import commands
+from lorarar.cli.main import commands, main
 from lorarar.evaluation.judge.trust import gate
 from lorarar.mergers import MERGERS
 from lorarar.storage import NETWORKS, config_keys, shipped_configs
@@ -68,6 +68,15 @@ def test_the_reference_has_every_command_with_every_option() -> None:
         for parameter in command.params:
             if parameter.rich_help_panel != reference.GENERAL and parameter.opts[0].startswith("-"):
                 assert f"`{parameter.opts[-1]}`" in sections[name], name
+
+
+def test_the_reference_has_the_options_in_the_order_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    pages = reference.generate("commands").split("\n## ")
+    for name in ("merge", "score"):
+        page = next(page for page in pages if page.startswith(f"lorarar {name}\n"))
+        main([name, "--help"])
+        shown = re.findall(r"^  (?:-\w, )?(--[\w-]+)", capsys.readouterr().out, re.M)
+        assert re.findall(r"^\| (?:`-\w`, )?`(--[\w-]+)`", page, re.M) == shown[: shown.index("--plugin")]
 
 
 def test_the_reference_has_every_merger_network_and_exit_code() -> None:

@@ -1,10 +1,10 @@
-"""lorarar.mergers.table: the rows, their settings, and the table that the command line prints."""
+"""lorarar.mergers.table: the rows and their settings."""
 
 from __future__ import annotations
 
 import pytest
 
-from lorarar.mergers.table import MERGERS, find_merger, mergers_table
+from lorarar.mergers.table import MERGERS, find_merger
 from tests.tiny import two_block_lora
 
 
@@ -15,14 +15,6 @@ def test_every_row_is_complete(name: str) -> None:
     assert merger.citation
     assert merger.kind in ("coefficients", "delta", "runtime")
     assert (merger.predicted([two_block_lora(1)] * 2) is not None) == (merger.pair is not None)
-
-
-def test_the_table_as_text() -> None:
-    lines = mergers_table().splitlines()
-    assert lines[0].split() == ["name", "kind", "LoRAs", "needs", "options", "citation"]
-    assert [line.split()[0] for line in lines[1:]] == list(MERGERS)
-    della = next(line for line in lines if line.startswith("della "))
-    assert della.split()[1:7] == ["delta", "any", "-", "density=0.5", "epsilon=0.15", "seed=0"]
 
 
 def test_settings_are_checked() -> None:
