@@ -118,4 +118,3 @@ def _convolve(x: Tensor, kernels: Tensor, module: nn.Conv2d) -> Tensor:
     grouped = x.unflatten(0, (n, -1)).transpose(0, 1).flatten(1, 2)
     y = F.conv2d(grouped, weight, None, module.stride, module.padding, module.dilation, groups=n)
     return y.unflatten(1, (n, out)).transpose(0, 1).flatten(0, 1)
-

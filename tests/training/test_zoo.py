@@ -14,15 +14,21 @@ from lorarar.datasets.concepts import Concept
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
 from lorarar.formats.loading import load
+from lorarar.formats.reading import read_stored
 from lorarar.lora.lora import LoRA
 from lorarar.storage.cards import ArtefactError, read_card
+from lorarar.storage.run_folder import ConfigError
 from lorarar.training import zoo
+from lorarar.training.algorithms import TRAINED
+from lorarar.training.batches import NoisyBatch, encode_concept, noisy_batch, sample_noise, step_generator
+from lorarar.training.layers import trained_layers
 from lorarar.training.peft_training import PeftTraining
-from lorarar.training.settings import Recipe
-from lorarar.training.trainer import fit
+from lorarar.training.settings import AlgorithmName, Recipe
+from lorarar.training.trainer import DivergenceError, fit
 from lorarar.training.units import clip_each
 from lorarar.training.zoo import ZooTraining, train_zoo
 from tests.tiny import dense
+from tests.training.algorithms.library import by_role, library_module, start_of
 
 RECIPE = Recipe(rank=2, alphas=(4.0, 1.0, 2.0), steps=5, images=2, learning_rate=1e-2)
 
@@ -105,6 +111,107 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     for a, b in zip(whole, again, strict=True):
         assert a.read_bytes() == b.read_bytes()
     assert list((tmp_path / "broken" / "runs").iterdir()) == []
+
+
+RICH = dataclasses.replace(
+    RECIPE,
+    algorithm="loha",
+    text_encoders=True,
+    text_encoder_learning_rate=1e-3,
+    rank_dropout=0.2,
+    module_dropout=0.1,
+    schedule="cosine",
+    warmup_steps=2,
+    min_snr_gamma=5.0,
+)
+
+
+def test_dropout_schedule_and_text_encoders_resume_to_the_same_bytes(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = run(backbone, three[:1], tmp_path / "whole", RICH)
+    interrupt(monkeypatch, step=4)
+    with pytest.raises(RuntimeError, match="went down"):
+        run(backbone, three[:1], tmp_path / "broken", RICH)
+    assert run(backbone, three[:1], tmp_path / "broken", RICH)[0].read_bytes() == whole[0].read_bytes()
+    stored = read_stored(whole[0])
+    assert set(stored.algorithms.values()) == {"loha"}
+    assert sum(path.startswith("text_encoder") for path in stored.layers) == 4 * 5  # two encoders of 2 and 3 layers
+    trained = {path: layer.delta().norm() for path, layer in load(whole[0]).layers.items()}
+    unused = {path for path, norm in trained.items() if not norm}  # SDXL takes the state before an encoder's last layer
+    assert unused == {path for path in trained if ".layers.1." in path and path.startswith("text_encoder.")}
+
+
+def test_a_diverged_lora_is_named_and_the_others_are_written(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = run(backbone, three, tmp_path / "whole")
+    original = ZooTraining._batch
+
+    def batch(self: ZooTraining, name: str, encoded: object) -> NoisyBatch:
+        noisy = original(self, name, encoded)  # type: ignore[arg-type]
+        spoilt = name == "train_content_00" and self.global_step >= 2
+        return dataclasses.replace(noisy, target=noisy.target * float("nan")) if spoilt else noisy
+
+    monkeypatch.setattr(ZooTraining, "_batch", batch)
+    with pytest.raises(DivergenceError, match=r"training of 1 LoRAs: train_content_00 \(step 2\); lower recipe.learn"):
+        run(backbone, three, tmp_path / "part")
+    assert [path.read_bytes() for path in whole[1:]] == [
+        (tmp_path / "part" / "loras" / path.name).read_bytes() for path in whole[1:]
+    ]
+    assert not (tmp_path / "part" / "loras" / whole[0].name).exists()
+    with pytest.raises(DivergenceError, match="train_content_00"):  # alone, at once
+        run(backbone, three[:1], tmp_path / "alone")
+
+
+def test_a_rank_above_a_layers_size_is_named(backbone: Backbone, three: list[Concept]) -> None:
+    with pytest.raises(ValueError, match=r"recipe.rank=500 is above the 80 x 80 weight of down_blocks.*: at most 80"):
+        ZooTraining(backbone, three, dataclasses.replace(RECIPE, rank=500))
+    with pytest.raises(ValueError, match="boft needs an even size of at most recipe.rank=2 that divides the 80 rows"):
+        ZooTraining(backbone, three, dataclasses.replace(RECIPE, algorithm="boft"))
+    with pytest.raises(ConfigError, match="convolutions with recipe.preset=full, found lora: set recipe.algorithm=loc"):
+        ZooTraining(backbone, three, dataclasses.replace(RECIPE, preset="full"))
+    with pytest.raises(ValueError, match="conv1 is a convolution: set recipe.algorithm=locon"):
+        ZooTraining(backbone, three, dataclasses.replace(RECIPE, targets=("conv1",)))
+    with pytest.raises(ValueError, match=r"layers named \['to_nothing'\] in the base, found none"):
+        ZooTraining(backbone, three, dataclasses.replace(RECIPE, targets=("to_nothing",)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", [name for name in TRAINED if name not in ("lora", "boft")])
+def test_one_of_two_equals_the_one_that_lycoris_trains_alone(
+    algorithm: AlgorithmName, base: Path, backbone: Backbone, three: list[Concept], tmp_path: Path
+) -> None:
+    """From the same parts, on the same images and noise, on all layers of the preset full."""
+    recipe = dataclasses.replace(RECIPE, algorithm=algorithm, preset="full", weight_decay=0.0, learning_rate=2e-3)
+    together = ZooTraining(backbone, three[:2], recipe)
+    parts = together.units.unit(1)
+    fit(together, steps=recipe.steps, folder=tmp_path / "zoo", accelerator="cpu")
+    alone = load_backbone(base, device="cpu")
+    encoded = encode_concept(alone, three[1])
+    modules = {
+        layer.path: library_module(layer, recipe, parts[layer.path], three[1].name)
+        for layer in trained_layers(alone, recipe)
+    }
+    trained = [parameter for module in modules.values() for parameter in module.parameters()]
+    optimiser = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0)
+    for step in range(recipe.steps):
+        random = step_generator(recipe.seed, three[1].name, step)
+        timesteps, noise = sample_noise(alone, encoded.latents, recipe.images, random)
+        noisy = noisy_batch(alone, encoded, timesteps, noise, random)
+        loss = (alone.predict(noisy.noisy, noisy.timesteps, noisy.conditioning) - noisy.target).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, recipe.clip)
+        optimiser.step()
+    moved = difference = 0.0
+    for path, roles in together.units.unit(1).items():
+        for role, theirs in by_role(modules[path], roles).items():
+            origin = start_of(modules[path], role)
+            moved += float((roles[role] - parts[path][role]).square().sum())
+            difference += float((roles[role] - (theirs.detach() - origin)).square().sum())
+    assert moved > 0
+    assert (difference / moved) ** 0.5 < 5e-3
 
 
 def test_another_recipe_does_not_resume_from_an_old_checkpoint(

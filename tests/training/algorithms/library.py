@@ -36,3 +36,9 @@ def by_role(module: LycorisBaseModule, parts: dict[str, Tensor]) -> dict[str, nn
     own = dict(module.named_parameters())
     named = {"diff": "weight", "diff_b": "bias"}
     return {role: own[name] for role in parts if (name := named.get(role) or suffix_of(role)) in own}
+
+
+def start_of(module: LycorisBaseModule, role: str) -> Tensor | float:
+    """What a module's parameter holds beside the part: the base's weight or bias for full deltas."""
+    origins: dict[str, Any] = {"diff": module.org_weight, "diff_b": (getattr(module, "org_bias", None) or [0.0])[0]}
+    return origins.get(role, 0.0)
