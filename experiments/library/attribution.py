@@ -94,7 +94,12 @@ def summed(loras: Sequence[LoRA], weights: Sequence[float]) -> LoRA:
     """Return the weighted sum by concatenation of the factors, as peft's "cat" and kohya's "concat"."""
     return LoRA(
         {
-            path: concat([replace(lora.layers[path], scale=lora.layers[path].scale * w) for lora, w in zip(loras, weights, strict=True)])  # type: ignore[type-var, union-attr]
+            path: concat(
+                [
+                    replace(lora.layers[path], scale=lora.layers[path].scale * w)
+                    for lora, w in zip(loras, weights, strict=True)
+                ]
+            )  # type: ignore[type-var, union-attr]
             for path in loras[0].layers
         },
         family=loras[0].family,

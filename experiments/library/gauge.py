@@ -114,7 +114,12 @@ def round_trips(library: Library, originals: list[Path]) -> dict[str, object]:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 original = load(path)
-                written = save(make(original), folder / ("copy" if format == "peft" else "copy.safetensors"), format=format, dtype=dtype)
+                written = save(
+                    make(original),
+                    folder / ("copy" if format == "peft" else "copy.safetensors"),
+                    format=format,
+                    dtype=dtype,
+                )
                 copy = load(written[0])
                 hit = library.neighbours(copy, by="sketch", count=1)[0]
                 value = cosine(original, copy)

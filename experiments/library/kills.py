@@ -1,6 +1,6 @@
 """Two processes add the same folder at once; one of them is killed at a random point. Does the index stay whole?
 
-    python experiments/library/kills.py
+python experiments/library/kills.py
 """
 
 from __future__ import annotations

@@ -49,16 +49,20 @@ def main() -> None:
     for name, pairs in scenarios.items():
         scores = {key: retrieval(matrix, members, pairs) for key, matrix in similarities.items()}
         scores["chance"] = chance(members, pairs)
-        results["retrieval"][name] = {  # type: ignore[index]
-            key: {measure: estimate(crossed_interval(values, shares=True)) for measure, values in rows.items()}
-            for key, rows in scores.items()
-        } | {
-            f"mAP of {key} minus raw": estimate(paired_interval(scores[key]["mAP"], scores["raw"]["mAP"]))
-            for key in ("direction", "sketch", "exact", "images", "canonical")
-        } | {
-            f"mAP of {key} minus images": estimate(paired_interval(scores[key]["mAP"], scores["images"]["mAP"]))
-            for key in ("direction", "sketch", "exact")
-        }
+        results["retrieval"][name] = (
+            {  # type: ignore[index]
+                key: {measure: estimate(crossed_interval(values, shares=True)) for measure, values in rows.items()}
+                for key, rows in scores.items()
+            }
+            | {
+                f"mAP of {key} minus raw": estimate(paired_interval(scores[key]["mAP"], scores["raw"]["mAP"]))
+                for key in ("direction", "sketch", "exact", "images", "canonical")
+            }
+            | {
+                f"mAP of {key} minus images": estimate(paired_interval(scores[key]["mAP"], scores["images"]["mAP"]))
+                for key in ("direction", "sketch", "exact")
+            }
+        )
     for key, matrix in similarities.items():
         results["clusters"][key] = clusters(matrix, members)  # type: ignore[index]
     write_json(HERE / "retrieval.json", results)
@@ -241,7 +245,9 @@ def draw_maps(similarities: Mapping[str, Array], members: Sequence[Member]) -> N
         for way, marker in zip(ways, "osD^vPX*", strict=False):
             rows = [k for k, i in enumerate(some) if members[i].way == way]
             colours = [plt.cm.tab20(styles.index(members[some[k]].concept) / 20) for k in rows]
-            axis.scatter(*positions[rows].T, c=colours, marker=marker, s=42, label=way, edgecolors="white", linewidths=0.4)
+            axis.scatter(
+                *positions[rows].T, c=colours, marker=marker, s=42, label=way, edgecolors="white", linewidths=0.4
+            )
         axis.set(title=title, xticks=[], yticks=[])
     legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways))
     for handle in legend.legend_handles:

@@ -124,7 +124,9 @@ def measure(paths: list[Path]) -> None:
     size = sum(path.stat().st_size for path in paths)
     numbers = {"CPU seconds a query": min(seconds), "CPU seconds a search by words, one shard": words}
     rounded = {name: round(value, 3) for name, value in numbers.items()}
-    print(json.dumps(rounded | {"MiB of memory above that of the imports": (after - before) // 1024, "MB": size // 10**6}))
+    print(
+        json.dumps(rounded | {"MiB of memory above that of the imports": (after - before) // 1024, "MB": size // 10**6})
+    )
 
 
 if __name__ == "__main__":

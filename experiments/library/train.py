@@ -49,17 +49,17 @@ class Way(NamedTuple):
 
 WAYS = {
     "own": Way(Recipe(rank=8, alphas=(8,), steps=200, images=4, learning_rate=1.5e-3, seed=1), 2, contents=True),
-    "shared": Way(Recipe(rank=8, alphas=(8,), steps=120, images=2, learning_rate=2.5e-3), 2, shared_start=True),
-    "short": Way(Recipe(rank=4, alphas=(8,), steps=80, images=2, learning_rate=3e-3, seed=3), 1, contents=True, copies=1),
+    "shared": Way(Recipe(rank=8, alphas=(8,), steps=100, images=1, learning_rate=2.5e-3), 2, shared_start=True),
     "loha": Way(
-        Recipe(rank=4, alphas=(4,), steps=150, images=2, learning_rate=5e-3, seed=4, algorithm="loha"), 2, copies=1
+        Recipe(rank=4, alphas=(4,), steps=100, images=1, learning_rate=6e-3, seed=4, algorithm="loha"), 2, copies=1
     ),
     "lokr": Way(
-        Recipe(rank=8, alphas=(8,), steps=150, images=2, learning_rate=5e-3, seed=5, algorithm="lokr", factor=8),
+        Recipe(rank=8, alphas=(8,), steps=100, images=1, learning_rate=6e-3, seed=5, algorithm="lokr", factor=8),
         2,
         copies=1,
     ),
-    "long": Way(Recipe(rank=16, alphas=(16,), steps=200, images=2, learning_rate=1e-3, seed=2), 4, copies=1),
+    "short": Way(Recipe(rank=4, alphas=(8,), steps=80, images=1, learning_rate=3e-3, seed=3), 1, copies=1),
+    "long": Way(Recipe(rank=16, alphas=(16,), steps=120, images=1, learning_rate=1.5e-3, seed=2), 4, copies=1),
 }
 
 
@@ -93,7 +93,11 @@ def share_start(module: ZooTraining) -> None:
 
 def concepts_of(name: str, way: Way) -> list[Concept]:
     """Return the concepts of a way with rendered images of their own."""
-    styles = [style_concept(f"{name}{copy}", split, index, way.images) for split, index in STYLES for copy in range(way.copies)]
+    styles = [
+        style_concept(f"{name}{copy}", split, index, way.images)
+        for split, index in STYLES
+        for copy in range(way.copies)
+    ]
     contents = [content_concept(name, split, index, way.images) for split, index in CONTENTS] if way.contents else []
     return styles + contents
 

@@ -10,6 +10,7 @@ fingerprints  Fingerprints: short vectors that describe a LoRA, whatever its dia
 index         Index: the class of a library, one method for each command
 kind_models/  Models that predict kinds, one for each family
 kinds         Kinds: whether a LoRA is a content or a style, with a probability
+lookup        Lookup: entries by path, name, hash, or words of their texts
 page          Page: a self-contained HTML page with a map, clusters, neighbours and duplicates
 plane         Plane: positions of entries in two dimensions, similar ones close together
 products      Inner products: exact products and shares of energy of whole LoRAs from their factors

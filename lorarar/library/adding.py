@@ -132,7 +132,9 @@ def _forget_missing(
     database: Database, roots: Sequence[Path], known: Mapping[str, tuple[int, int]], present: set[str]
 ) -> int:
     """Forget files below the folders that are gone; their entries stay, for a copy may turn up elsewhere."""
-    gone = [p for p in known if p not in present and any(Path(p).is_relative_to(r) for r in roots) and not Path(p).exists()]
+    gone = [
+        p for p in known if p not in present and any(Path(p).is_relative_to(r) for r in roots) and not Path(p).exists()
+    ]
     if gone:
         with database.transaction():
             for path in gone:

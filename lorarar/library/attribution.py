@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from lorarar.library.products import inner_layer, measure_pair
-from lorarar.lora import LoRA
+from lorarar.library.products import measure_pair
+from lorarar.lora import Layer, LoRA, factorise
 
 Matrix = NDArray[np.float64]
 _SAMPLES = 200
@@ -104,18 +105,32 @@ def attribute_lora(merged: LoRA, candidates: Sequence[LoRA]) -> Attribution:
 
 def layer_products(merged: LoRA, candidates: Sequence[LoRA]) -> tuple[Matrix, Matrix, Matrix]:
     """Return the products of each layer of the merge: <d_i, d_j> (l, n, n), <w, d_j> (l, n) and <w, w> (l,)."""
-    count = len(candidates)
-    grams, dots = np.zeros((len(merged.layers), count, count)), np.zeros((len(merged.layers), count))
-    energies = np.zeros(len(merged.layers))
+    count, held = len(candidates) + 1, [merged, *candidates]
+    products = np.zeros((len(merged.layers), count, count))
     for row, (path, layer) in enumerate(merged.layers.items()):
-        energies[row] = inner_layer(layer, layer)
-        held = [(j, c.layers[path]) for j, c in enumerate(candidates) if path in c.layers]
-        held = [(j, delta) for j, delta in held if delta.shape == layer.shape]
-        for place, (j, delta) in enumerate(held):
-            dots[row, j] = inner_layer(layer, delta)
-            for i, other in held[: place + 1]:
-                grams[row, i, j] = grams[row, j, i] = inner_layer(other, delta)
-    return grams, dots, energies
+        deltas = [(i, lora.layers[path]) for i, lora in enumerate(held) if path in lora.layers]
+        deltas = [(i, delta) for i, delta in deltas if delta.shape == layer.shape]
+        places = [i for i, _ in deltas]
+        products[row][np.ix_(places, places)] = _products([delta for _, delta in deltas])
+    return products[:, 1:, 1:], products[:, 0, 1:], products[:, 0, 0]
+
+
+def _products(deltas: Sequence[Layer]) -> Matrix:
+    """Return the inner products of all pairs of deltas of one shape, (n, n).
+
+    With all factors side by side, B = [B_1 .. B_n] and A = [A_1; ..; A_n], they are the sums of the blocks of
+    (B^T B) * (A A^T), entry by entry.
+    """
+    if len(deltas[0].shape) == 1:
+        rows = torch.stack([delta.delta().double() for delta in deltas])
+        return (rows @ rows.T).numpy()
+    factors = [factorise(delta) for delta in deltas]
+    up = torch.cat([f.scale * f.B.double() for f in factors], dim=1)
+    down = torch.cat([f.A.double() for f in factors])
+    starts = np.cumsum([0, *(f.rank for f in factors[:-1])])
+    blocks = ((up.T @ up) * (down @ down.T)).numpy()
+    sums: Matrix = np.add.reduceat(np.add.reduceat(blocks, starts, axis=0), starts, axis=1)
+    return sums
 
 
 def nonnegative_least_squares(gram: Matrix, dot: Matrix) -> Matrix:

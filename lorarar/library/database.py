@@ -131,7 +131,7 @@ class Database:
         return None if row is None else int(row[0])
 
     def known_files(self) -> dict[str, tuple[int, int]]:
-        """Return path -> (bytes, time of change in nanoseconds) of every file that was read, with or without success."""
+        """Return path -> (bytes, time of change in nanoseconds) of every file that was read or could not be."""
         query = "SELECT path, bytes, modified FROM files UNION ALL SELECT path, bytes, modified FROM failures"
         return {path: (size, modified) for path, size, modified in self.connection.execute(query)}
 
@@ -148,10 +148,13 @@ class Database:
         """
         condition, parameters = (where or Filter()).conditions()
         if ids is not None:
-            condition, parameters = f"({condition}) AND e.id IN (SELECT value FROM json_each(?))", [
-                *parameters,
-                json.dumps([int(number) for number in ids]),
-            ]
+            condition, parameters = (
+                f"({condition}) AND e.id IN (SELECT value FROM json_each(?))",
+                [
+                    *parameters,
+                    json.dumps([int(number) for number in ids]),
+                ],
+            )
         query = (
             f"SELECT {_COLUMNS}, e.triggers, e.text, (SELECT json_group_array(path) FROM files WHERE entry = e.id) "
             f"FROM entries e WHERE {condition} ORDER BY e.name, e.id"
@@ -162,9 +165,7 @@ class Database:
         by_id = {entry.id: entry for entry in found}
         return [by_id[number] for number in ids if number in by_id]
 
-    def vectors(
-        self, name: str, where: Filter | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], Vector]]:
+    def vectors(self, name: str, where: Filter | None = None) -> Iterator[tuple[NDArray[np.int64], Vector]]:
         """Yield (numbers of the entries (n,), fingerprints (n, d)) in chunks, so that memory is bounded."""
         condition, parameters = (where or Filter()).conditions()
         join = "" if condition == "1" else "JOIN entries e ON e.id = v.entry"

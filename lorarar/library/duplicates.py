@@ -68,9 +68,7 @@ def candidate_pairs(ids: NDArray[np.int64], sketches: Vector) -> Iterator[tuple[
                 yield int(ids[start + row]), int(ids[start + column]), float(cosines[row, column])
 
 
-def find_duplicates(
-    pairs: Iterable[tuple[Entry, Entry]], read: Callable[[Entry], LoRA | None]
-) -> Iterator[Duplicate]:
+def find_duplicates(pairs: Iterable[tuple[Entry, Entry]], read: Callable[[Entry], LoRA | None]) -> Iterator[Duplicate]:
     """Yield the pairs that are versions of each other.
 
     Args:

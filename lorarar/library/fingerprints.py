@@ -3,9 +3,9 @@
 A fingerprint is computed from the deltas dW = scale B A through small products of the factors, so it is the same for
 (B G) (G^-1 A) with any invertible G, and dW is not formed.
 
-* sketch: z = sum over layers l of D_l * (S^T dW_l R), entry by entry, with random S (out, k) and R (in, k) of variance
-  1/k and random signs D_l (k, k). z is linear in the deltas, and <z_i, z_j> is an unbiased estimate of the inner product
-  of two LoRAs.
+* sketch: z = sum over layers l of D_l * (S^T dW_l R), entry by entry, with random S (out, k) and R (in, k) of
+  variance 1/k and random signs D_l (k, k). z is linear in the deltas, and <z_i, z_j> is an unbiased estimate of the
+  inner product of two LoRAs.
 * direction: the same sum with dW_l / |dW_l|, so that each layer counts alike and the length of a LoRA does not count.
 * spectrum: for each group of layers the mean logarithms of the share of the norm and of the leading singular values.
 
@@ -38,9 +38,11 @@ LEADING = 4  # singular values in the spectrum
 _FLOOR = 1e-4  # smaller ratios count as this in a logarithm
 _ROLES = ("attention q", "attention k", "attention v", "attention out", "feed-forward", "convolution", "projection")
 _DEPTHS = ("early", "middle", "late")
-GROUPS = tuple(
-    f"{role} {side} {depth}" for role in _ROLES for side in ("self", "cross") for depth in _DEPTHS
-) + ("text encoder", "other")
+GROUPS = (
+    *(f"{role} {side} {depth}" for role in _ROLES for side in ("self", "cross") for depth in _DEPTHS),
+    "text encoder",
+    "other",
+)
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,21 @@ import numpy as np
 
 from lorarar.formats import BaseWeights, load
 from lorarar.library.adding import Added, add_folders
-from lorarar.library.attribution import Attribution, attribute_lora
+from lorarar.library.attribution import Attribution, attribute_lora, nonnegative_least_squares
 from lorarar.library.clusters import cluster_vectors
 from lorarar.library.database import TABLES, Database
 from lorarar.library.duplicates import Duplicate, candidate_pairs, find_duplicates, same_bytes
 from lorarar.library.entries import Entry, Filter
 from lorarar.library.fingerprints import Vector, fingerprint_lora
+from lorarar.library.lookup import find_entry, search_words
 from lorarar.library.products import cosine
 from lorarar.library.search import diversify, nearest
 from lorarar.library.settings import DEFAULT_FINGERPRINT, DEFAULT_INDEX
 from lorarar.lora import LoRA
-from lorarar.storage import FormatError, did_you_mean, track, unknown_name
+from lorarar.storage import FormatError, track, unknown_name
 
 _POOL = 4  # candidates for each result that is chosen among them
-_SHORTEST_HASH = 6
-_ATTRIBUTED = 32  # candidates of an attribution whose files are read
+_ROUNDS, _STEP = 8, 4  # of the pursuit of inputs, and the entries that each adds, whose files are read
 _KEPT = 64  # LoRAs in memory while pairs are compared
 
 
@@ -107,30 +107,9 @@ class Library:
         Raises:
             KeyError: There is none, or several have this name.
         """
-        path, text = str(Path(name).absolute()), str(name)
-        found = [entry for entry in self._named(text) if path in entry.paths] or self._named(text)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            paths = [entry.path for entry in found[:3]]
-            raise KeyError(f"expected one entry, found {len(found)} named {text}, first {paths}: give a path or a hash")
-        names = [row[0] for row in self.database.connection.execute("SELECT DISTINCT name FROM entries")]
-        hint = did_you_mean(text, names) or ": `lorarar library search` finds names"
-        raise KeyError(f"expected the path, name or hash of an entry, found {text!r}{hint}")
+        return find_entry(self.database, str(name))
 
-    def _named(self, text: str) -> list[Entry]:
-        path = str(Path(text).absolute())
-        query = (
-            "SELECT id FROM entries WHERE name = ?1 UNION SELECT entry FROM files WHERE path = ?2 "
-            "UNION SELECT id FROM entries WHERE length(?1) >= ?3 AND sha256 GLOB ?1 || '*'"
-        )
-        plain = text if text.isalnum() else ""
-        rows = self.database.connection.execute(query, (plain or text, path, _SHORTEST_HASH if plain else 1 << 30))
-        return self.database.entries(ids=[row[0] for row in rows])
-
-    def search(
-        self, text: str = "", *, where: Filter | None = None, count: int = 10
-    ) -> list[Entry]:
+    def search(self, text: str = "", *, where: Filter | None = None, count: int = 10) -> list[Entry]:
         """Return entries whose name, trigger words, tags or descriptions contain every word, names first.
 
         Args:
@@ -138,14 +117,7 @@ class Library:
             where: Conditions on the entries.
             count: Largest number of entries.
         """
-        condition, parameters = (where or Filter()).conditions()
-        words = text.split()
-        escaped = ["%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%" for word in words]
-        like = " AND ".join([f"({condition})", *(r"e.text LIKE ? ESCAPE '\'" for _ in words)])
-        rank = " + ".join([r"(e.name LIKE ? ESCAPE '\')" for _ in words] or ["1 = 0"])
-        query = f"SELECT e.id FROM entries e WHERE {like} ORDER BY {rank} DESC, e.name LIMIT ?"
-        rows = self.database.connection.execute(query, [*parameters, *escaped, *escaped, count])
-        return self.database.entries(ids=[row[0] for row in rows])
+        return search_words(self.database, text.split(), where or Filter(), count)
 
     def neighbours(
         self,
@@ -283,9 +255,28 @@ class Library:
             where: Conditions on the candidates.
         """
         merged = lora if isinstance(lora, LoRA) else self._load(lora)
-        hits = self.neighbours(merged, by="sketch", where=where, count=_ATTRIBUTED)
-        candidates = [other for other in map(self.read, (hit.entry for hit in hits)) if other is not None]
+        entries = self.database.entries(ids=self._pursue(merged, where or Filter()))
+        candidates = [other for other in map(self.read, entries) if other is not None]
         return attribute_lora(replace(merged, name=merged.name or "the LoRA"), candidates)
+
+    def _pursue(self, merged: LoRA, where: Filter) -> list[int]:
+        """Return the numbers of possible inputs: those nearest to the sketch, then to what they leave of it, and so on.
+
+        Sketches are linear, so once the strong inputs of a sum are subtracted, the weak ones are the nearest.
+        """
+        target, family, itself = self._query(merged, "sketch")
+        where = replace(where, family=where.family or family)
+        rows: dict[int, Vector] = {}
+        left = target
+        for _ in range(_ROUNDS):
+            found = nearest(self.database.vectors("sketch", where), left, _STEP + len(rows) + 1)
+            new = [i for i, number in enumerate(found.ids) if int(number) not in rows and number != itself]
+            rows |= {int(found.ids[i]): found.vectors[i] for i in new[:_STEP]}
+            if not new:
+                break
+            known = np.stack(list(rows.values())).astype(np.float64)
+            left = (target - nonnegative_least_squares(known @ known.T, known @ target) @ known).astype(np.float32)
+        return list(rows)
 
     def remove(self, names: Sequence[str | Path] = (), *, missing: bool = False) -> int:
         """Remove entries from the index, never files from the disk; return their number.

@@ -62,7 +62,9 @@ def test_sketches_estimate_inner_products() -> None:
     lengths = [float((fingerprint_lora(lora).vectors["sketch"] ** 2).sum()) for lora in loras[:1]]
     # The signs of a layer do not change its length: one estimate, whose deviation is about sqrt(2 * 2 / 16).
     assert lengths[0] == pytest.approx(float(delta.square().sum()), rel=0.6)
-    cross = [fingerprint_lora(lora).vectors["sketch"] @ fingerprint_lora(loras[0]).vectors["sketch"] for lora in loras[1:]]
+    cross = [
+        fingerprint_lora(lora).vectors["sketch"] @ fingerprint_lora(loras[0]).vectors["sketch"] for lora in loras[1:]
+    ]
     assert abs(np.mean(cross)) < 0.1 * lengths[0]  # different layers cancel
 
 

@@ -75,7 +75,9 @@ def test_an_entry_says_what_the_file_is(library: Library) -> None:
     entry = library.find("dog")
     assert (entry.kind, entry.probability, entry.rank, entry.layers) == ("content", 1.0, 4, 8)
     assert entry.triggers == ("a sks dog",)
-    assert entry.norm == pytest.approx(sum(float(d.delta().norm()) ** 2 for d in load(entry.path).layers.values()) ** 0.5, rel=1e-3)
+    assert entry.norm == pytest.approx(
+        sum(float(d.delta().norm()) ** 2 for d in load(entry.path).layers.values()) ** 0.5, rel=1e-3
+    )
     assert library.find(entry.path) == library.find(entry.sha256[:8]) == entry
     assert len(library) == len(list(library)) == 3
     assert "3 LoRAs in 3 files, 1 unreadable" in library.text()
@@ -179,8 +181,9 @@ def test_clusters_are_named_by_their_centre(library: Library, folder: Path) -> N
 def test_two_processes_add_at_once_and_one_is_killed(tmp_path: Path) -> None:
     for i in range(24):
         write(tmp_path / "loras" / f"{i:02d}.safetensors", i)
-    code = f"from lorarar.library import Library; Library({str(tmp_path / 'i.sqlite')!r}).add([{str(tmp_path / 'loras')!r}])"
-    first, second = (subprocess.Popen([sys.executable, "-c", code]) for _ in range(2))
+    code = "import sys; from lorarar.library import Library; Library(sys.argv[1]).add([sys.argv[2]])"
+    words = [sys.executable, "-c", code, str(tmp_path / "i.sqlite"), str(tmp_path / "loras")]
+    first, second = (subprocess.Popen(words) for _ in range(2))
     with Library(tmp_path / "i.sqlite") as library:
         while len(library) == 0 and first.poll() is None:
             time.sleep(0.05)
@@ -201,13 +204,18 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path, library: Library) ->
         Library(tmp_path / "nowhere" / "index.sqlite")
     library.database.connection.execute("UPDATE settings SET value = '0'")
     library.close()
-    with pytest.raises(FormatError, match="holds fingerprints of version 0, expected 1: add the folders to a new index"):
+    with pytest.raises(
+        FormatError, match="holds fingerprints of version 0, expected 1: add the folders to a new index"
+    ):
         Library(tmp_path / "index.sqlite")
 
 
 def test_a_failed_batch_leaves_nothing(library: Library) -> None:
-    values = {"sha256": "0" * 64, "name": "x"}  # the other columns are missing
-    with pytest.raises(sqlite3.IntegrityError), library.database.transaction():
-        library.database.set_vector(1, "sketch", np.zeros(4, np.float32))
-        library.database.connection.execute("INSERT INTO entries (sha256, name) VALUES (?, ?)", list(values.values()))
+    def write_half() -> None:
+        with library.database.transaction():
+            library.database.set_vector(1, "sketch", np.zeros(4, np.float32))
+            library.database.connection.execute("INSERT INTO entries (name) VALUES ('x')")  # columns are missing
+
+    with pytest.raises(sqlite3.IntegrityError):
+        write_half()
     assert len(library.database.vector("sketch", 1)) == 256  # type: ignore[arg-type]

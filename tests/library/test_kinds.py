@@ -1,4 +1,4 @@
-"""lorarar.library.kinds and raw: the fit against scikit-learn, the shipped model, the baseline's dependence on gauge."""
+"""lorarar.library.kinds and raw: the fit against scikit-learn, the shipped model, the baseline of raw factors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ def test_the_fit_is_scikit_learns(tmp_path: Path) -> None:
     theirs = LogisticRegression(C=1 / 0.5, tol=1e-8).fit(scaled, kinds).predict_proba(scaled)[:, 1]
     np.testing.assert_allclose([model.style_probability(row) for row in spectra], theirs, atol=1e-2)
     save_kinds(model, tmp_path / "model.json")
-    assert KindModel(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads((tmp_path / "model.json").read_text()).items()}) == model
+    assert (
+        KindModel(
+            **{
+                k: tuple(v) if isinstance(v, list) else v
+                for k, v in json.loads((tmp_path / "model.json").read_text()).items()
+            }
+        )
+        == model
+    )
 
 
 @pytest.mark.parametrize("name", ["test_content_03", "test_style_03"])

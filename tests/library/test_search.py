@@ -12,10 +12,15 @@ from lorarar.library.search import Nearest, diversify, nearest, unit
 @pytest.mark.parametrize("euclidean", [False, True])
 def test_the_nearest_of_all_chunks_are_found(size: int, euclidean: bool) -> None:
     random = np.random.default_rng(0)
-    vectors, query = random.standard_normal((2, 50, 8)).astype(np.float32)[0], random.standard_normal(8).astype(np.float32)
+    vectors, query = (
+        random.standard_normal((2, 50, 8)).astype(np.float32)[0],
+        random.standard_normal(8).astype(np.float32),
+    )
     vectors[3] = 0
     ids = np.arange(50) * 10
-    found = nearest(((ids[i : i + size], vectors[i : i + size]) for i in range(0, 50, size)), query, 6, euclidean=euclidean)
+    found = nearest(
+        ((ids[i : i + size], vectors[i : i + size]) for i in range(0, 50, size)), query, 6, euclidean=euclidean
+    )
     scores = -np.linalg.norm(vectors - query, axis=1) if euclidean else unit(vectors) @ unit(query)
     order = np.argsort(-scores)[:6]
     assert found.ids.tolist() == ids[order].tolist()
