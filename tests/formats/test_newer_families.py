@@ -25,7 +25,7 @@ from lorarar.mergers.combination import combine
 from lorarar.mergers.files import merge_files
 from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
-from tests.architectures import NEWER_BUILDERS, kernel, matrices
+from tests.architectures import NEWER_BUILDERS, first_blocks, kernel
 from tests.formats.reference import by_us, check_same, effect, factors
 
 KOHYA, PEFT = (".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lora_B.weight")
@@ -33,13 +33,9 @@ KOHYA, PEFT = (".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lor
 
 def small_lora(family: str) -> LoRA:
     """Return a LoRA of rank 1 for the layers of the first block of each kind and those outside the blocks."""
-    first: dict[str, str] = {}
-    for path in matrices(family):
-        first.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "#", path, count=1), path)
     generator = torch.Generator().manual_seed(0)
     layers = {}
-    for path in first.values():
-        out, width = matrices(family)[path]
+    for path, (out, width) in first_blocks(family).items():
         up, down = torch.randn(out, 1, generator=generator), torch.randn(1, width, generator=generator)
         layers[path] = LowRank(up, down, 0.5, kernel=kernel(family, path))
     return LoRA(layers, family=family)

@@ -17,7 +17,7 @@ from lorarar.formats.dialects.table import DIALECTS
 from lorarar.lora.families.table import FAMILIES
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
-from tests.architectures import BUILDERS, NEWER_BUILDERS, kernel, shapes
+from tests.architectures import BUILDERS, NEWER_BUILDERS, first_blocks, kernel, matrices, shapes
 
 _SGM = (
     r"((input|output)_blocks_\d+_\d|middle_block_\d)_(in_layers_[02]|out_layers_[03]|emb_layers_1|skip_connection|op|conv"
@@ -117,12 +117,14 @@ CLIP_PATH, T5_PATH = "text_model.encoder.layers.0.self_attn.q_proj", "encoder.bl
 
 
 def lora_with_all_layers(family: str) -> LoRA:
-    """Return a LoRA without numbers for each matrix of a model and one layer of each text encoder."""
+    """Return a LoRA without numbers for each matrix of a model and one layer of each text encoder.
+
+    Of the newer models, whose blocks are alike, it has the first of each kind.
+    """
     layers = {}
-    for path, shape in shapes(family).items():
-        if len(shape) == 2:
-            factors = torch.empty(shape[0], 1, device="meta"), torch.empty(1, shape[1], device="meta")
-            layers[path] = LowRank(*factors, kernel=kernel(family, path))
+    for path, (out, width) in (first_blocks if family in NEWER_BUILDERS else matrices)(family).items():
+        factors = torch.empty(out, 1, device="meta"), torch.empty(1, width, device="meta")
+        layers[path] = LowRank(*factors, kernel=kernel(family, path))
     for number, width in enumerate(FAMILIES[family].shape.text, start=1):
         name = "text_encoder" if number == 1 else f"text_encoder_{number}"
         wide = width or 4096
