@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Try every report anew: results.json and the table of README.md.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python experiments/reports/reports.py
