@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import diffusers
@@ -118,6 +119,14 @@ def shapes(family: str) -> dict[str, tuple[int, ...]]:
 def matrices(family: str) -> dict[str, tuple[int, int]]:
     """Path -> (out, in) of the linear and convolution layers."""
     return {path: (s[0], s[1]) for path, s in shapes(family).items() if len(s) == 2}
+
+
+def first_blocks(family: str) -> dict[str, tuple[int, int]]:
+    """Path -> (out, in) of the layers in the first block of each kind, and of those outside the blocks."""
+    first: dict[str, str] = {}
+    for path in matrices(family):
+        first.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "#", path, count=1), path)
+    return {path: matrices(family)[path] for path in first.values()}
 
 
 def kernel(family: str, path: str) -> tuple[int, ...]:

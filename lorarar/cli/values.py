@@ -10,7 +10,7 @@ from lorarar.storage import loaded_plugins, unknown_name
 
 Value = TypeVar("Value")
 
-Format = Literal["kohya", "diffusers", "peft"]
+Format = Literal["kohya", "diffusers", "comfyui", "peft", "same"]
 Dtype = Literal["fp16", "bf16", "fp32"]
 FORMATS: tuple[str, ...] = get_args(Format)
 DTYPES: tuple[str, ...] = get_args(Dtype)

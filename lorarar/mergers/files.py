@@ -26,7 +26,7 @@ from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.mergers.table import Optimiser
 from lorarar.storage import say
 
-
+# (inputs, request) -> inputs with what else is known of them, notes, warnings
 Told = Callable[[Sequence[LoRA], MergeRequest], tuple[list[LoRA], list[str], list[str]]]
 
 

@@ -27,7 +27,7 @@ def noise_side(name: str, family: str = "") -> str:
         name: Name of the file.
         family: Family of its LoRA; for Wan 14B the word alone counts, for others only with "noise" after it.
 
-    >>> noise_side("style_HighNoise.safetensors"), noise_side("wan_low_v2.safetensors", "wan-14b"), noise_side("low_poly")
+    >>> noise_side("cat_HighNoise.safetensors"), noise_side("cat_low_v2", "wan-14b"), noise_side("low_poly", "sdxl")
     ('high', 'low', '')
     """
     found = _NOISE.search(name) or (_ALONE.search(name) if family == _FAMILY else None)

@@ -2,7 +2,7 @@
 
 doctor/          Doctor: what this installation and this machine can do, and what is missing for what
 merges           Merges of LoRAs in memory and of files, by any merger
-predicted_kinds  Predicted kinds: what a merge is told of inputs whose files do not state whether they are contents or styles
+predicted_kinds  Predicted kinds: what a merge is told of inputs whose files do not state their kind
 schemas          Configurations of the commands that train, readable without torch
 score            Score of a folder of images: a judge and the metrics, in one run folder with one page
 train            Training runs: load what the configuration names, train, write

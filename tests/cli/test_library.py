@@ -22,7 +22,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> Pa
     save(load(tmp_path / "loras" / "cat.safetensors"), tmp_path / "loras" / "twin.safetensors", format="kohya")
     (tmp_path / "loras" / "bad.safetensors").write_bytes(b"")
     assert main(["library", "add", "loras"]) == 0
-    assert capsys.readouterr().out.startswith("4 new, 0 copies of known files, 0 unchanged, 0 gone, 1 could not be read")
+    assert capsys.readouterr().out.startswith(
+        "4 new, 0 copies of known files, 0 unchanged, 0 gone, 1 could not be read"
+    )
     return tmp_path / "library.sqlite"
 
 

@@ -51,6 +51,12 @@ MERGE = merge("content", "style")
 FILES = [
     Mistake(merge("style", "content"), FAILED, "found the style style.safetensors", "swap the two"),
     Mistake(merge("contnet", "style"), FAILED, "contnet.safetensors", "did you mean content.safetensors?"),
+    Mistake(
+        merge("contnet", "style", output="page"), FAILED, "contnet.safetensors", "did you mean content.safetensors?"
+    ),
+    Mistake(
+        "convert contnet.safetensors -o page.pt", FAILED, "contnet.safetensors", "did you mean content.safetensors?"
+    ),
     Mistake(merge("nowhere/cat", "style"), FAILED, "nowhere/cat.safetensors", "check the path"),
     Mistake(merge("content", "folder/"), FAILED, "the folder folder with no", "give the file"),
     Mistake(merge("base/"), FAILED, "the folder base with no", "give the file"),
