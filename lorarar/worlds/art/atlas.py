@@ -55,8 +55,7 @@ def _write_atlas(packages: Path, output: Path) -> Path:
     check_packages(packages)
     sources = {artist: DrawingSources(packages, artist) for artist in drawing_packages()}
     tiles = [
-        rasterise(sources[drawing.artist].read(drawing))
-        for drawing in track(all_drawings(), "rasterise the drawings")
+        rasterise(sources[drawing.artist].read(drawing)) for drawing in track(all_drawings(), "rasterise the drawings")
     ]
     output.mkdir(parents=True, exist_ok=True)
     path = output / "drawings.webp"

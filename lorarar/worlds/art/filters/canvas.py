@@ -87,7 +87,9 @@ def _blur_matrix(sigma: float) -> NDArray[np.float32]:
     return matrix
 
 
-def along_both(rows: NDArray[np.float32], image: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
+def along_both(
+    rows: NDArray[np.float32], image: NDArray[np.float32], columns: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Apply a matrix (h, 128) to the rows of a plane or picture, and one (w, 128) to its columns."""
     if image.ndim == 2:
         return rows @ image @ columns.T
@@ -190,7 +192,7 @@ def enlarge(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
 
 @cache
 def shards(seed: int, across: int) -> tuple[NDArray[np.intp], Plane]:
-    """Return irregular cells, `across` of them in a row: the number of each pixel's cell, and its distance to the border."""
+    """Return irregular cells, `across` in a row: the number of each pixel's cell, and its distance to the border."""
     random = np.random.default_rng(seed)
     step = SIDE / across
     corners = np.stack(np.meshgrid(np.arange(across), np.arange(across)), -1).reshape(-1, 2) * step

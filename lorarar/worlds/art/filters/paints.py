@@ -9,10 +9,10 @@ import numpy as np
 from lorarar.worlds.art.filters.canvas import (
     RADIUS,
     SIDE,
-    X,
-    Y,
     Picture,
     Plane,
+    X,
+    Y,
     blur,
     colour,
     flat,
@@ -120,4 +120,6 @@ def clay(picture: Picture, alpha: Plane, *, ground: str, table: str) -> Picture:
     shine = smooth(-slope, 0.25, 0.6) * 0.5
     scene = mix(flat(ground), flat(table), smooth(Y - 92, -1, 1))
     scene = scene * (1 - 0.5 * blur(shift(grow(alpha, 1), 6, 5), 4))[..., None]
-    return np.clip(mix(scene, mix(np.clip(body, 0, 1), flat("#ffffff"), shine), smooth(blur(alpha, 1), 0.35, 0.65)), 0, 1)
+    return np.clip(
+        mix(scene, mix(np.clip(body, 0, 1), flat("#ffffff"), shine), smooth(blur(alpha, 1), 0.35, 0.65)), 0, 1
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lorarar.worlds.art.filters.canvas import (
-    X,
-    Y,
     Picture,
     Plane,
+    X,
+    Y,
     blur,
     colour,
     flat,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lorarar.worlds.art.filters.canvas import (
-    X,
-    Y,
     Picture,
     Plane,
+    X,
+    Y,
     blur,
     flat,
     ink,

@@ -8,10 +8,10 @@ import numpy as np
 
 from lorarar.worlds.art.filters.canvas import (
     SIDE,
-    X,
-    Y,
     Picture,
     Plane,
+    X,
+    Y,
     blur,
     cells,
     colour,
