@@ -42,7 +42,7 @@ def build_autoencoder(size: int = 32, widths: Sequence[int] = (16, 32, 64), chan
         scaling_factor=1.0,
     )
     for module in autoencoder.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.orthogonal_(module.weight)
             nn.init.zeros_(module.bias)
     for module in autoencoder.modules():

@@ -59,9 +59,9 @@ def run_base(config: WorldConfig) -> Path:
     """Train the base on the autoencoder's latents; write `output/base` and its card.
 
     Raises:
-        ConfigError: The run's folder has other settings; the number of steps may change.
+        ConfigError: The run's folder has other settings; the number of steps and the sheets may change.
     """
-    claim_run(config.runs / "base", config.base, ignored=["steps"])
+    claim_run(config.runs / "base", config.base, ignored=["steps", "evaluate_every"])
     world = world_named(config.world)
     return make_base(world, config.base, output=config.output, runs=config.runs, devices=config.devices)
 

@@ -90,10 +90,13 @@ def judge_facts(config: TinyJudgeConfig) -> dict[str, Any]:
     processor = LlavaProcessor.from_pretrained(config.output)
     model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
     pairs = render_pairs(config.held_out_pairs, config.seed + 1, ("validation",), (*TRAINING_SETS, "validation"))
+    sources = [f"{name} subjects and styles" for name in TRAINING_SETS]
+    if config.refinement:
+        sources.append("images of the base with training LoRAs, as the attribute classifier reads them")
     return {
         "what": "judge of the toy world: a LLaVA trained from scratch",
         "recipe": {key: value for key, value in asdict(config).items() if key not in ("output", "world", "runs")},
-        "learnt_from": [f"{name} subjects and styles" for name in TRAINING_SETS],
+        "learnt_from": sources,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "validation_renders": {name: measure_judge(model, processor, pairs, load_rubric(name)) for name in RUBRICS},
     }

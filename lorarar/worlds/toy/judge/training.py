@@ -88,9 +88,9 @@ class TowerTraining(lightning.LightningModule):
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         size = self.stage.batch // 2 if self.generated else self.stage.batch
         chosen = torch.randint(len(self.images), (size,), generator=random)
-        images = disturb(scale_pixels(self.images[chosen]), random)
-        true = self.attributes[chosen]
-        loss = _attribute_loss(logits := self._logits(images), true[:, None].expand(-1, logits.shape[1], -1))
+        logits = self._logits(disturb(scale_pixels(self.images[chosen]), random))
+        true = self.attributes[chosen].to(self.device)
+        loss = _attribute_loss(logits, true[:, None].expand(-1, logits.shape[1], -1))
         if self.generated:
             loss = (loss + self._distillation_loss(self.generated, random)) / 2
         self.log("loss", loss, prog_bar=True)
@@ -103,7 +103,7 @@ class TowerTraining(lightning.LightningModule):
         if torch.rand((), generator=random) < 0.5:
             images = disturb(images, random)
         with torch.no_grad():
-            probabilities = [logits.softmax(1) for logits in generated.classifier(images)]
+            probabilities = [logits.softmax(1).to(self.device) for logits in generated.classifier(images)]
         parts = self._logits(images).split(list(ATTRIBUTES.values()), dim=-1)
         losses = [
             -(target[:, None] * part.log_softmax(-1)).sum(-1).mean()
@@ -112,7 +112,9 @@ class TowerTraining(lightning.LightningModule):
         return torch.stack(losses).mean()
 
     def _logits(self, images: Tensor) -> Tensor:
-        return self.heads(self.tower(images, output_hidden_states=True).hidden_states[-1])
+        features = self.tower(images.to(self.device), output_hidden_states=True).hidden_states[-1]
+        logits: Tensor = self.heads(features)
+        return logits
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the norm of the gradient to 1."""
