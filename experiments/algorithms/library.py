@@ -1,4 +1,4 @@
-"""One LoRA by LyCORIS' own modules, the way its users train: modules in the base's forward, AdamW, one LoRA a process."""
+"""One LoRA by LyCORIS' own modules in the base's forward, the way its users train."""
 
 from __future__ import annotations
 

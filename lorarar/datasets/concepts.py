@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,8 @@ class Concept:
         captions: One for each image.
         description: Its description for a base model that has not learned it, in the form of a combined prompt: "a red
             cat with white stripes", "light blue grid style"; "" without a description.
+        class_prompt: The prompt of its class, "a cat", for images that preserve what the base knows of it; "" without.
+        prior: Images of its class that the base sampled.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Concept:
     images: tuple[Path, ...]
     captions: tuple[str, ...]
     description: str = ""
+    class_prompt: str = ""
+    prior: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,17 @@ def load_synthetic(manifests: Sequence[Path], images: Path) -> list[SyntheticCon
     return concepts
 
 
+def balanced_concept(name: str, concepts: Sequence[Concept]) -> Concept:
+    """Return several concepts as one, for the training of one LoRA on all of them.
+
+    The images of each are repeated up to the number of the largest, so that a step chooses equally often from all.
+    """
+    count = max(len(concept.images) for concept in concepts)
+    images = tuple(path for concept in concepts for path in islice(cycle(concept.images), count))
+    captions = tuple(text for concept in concepts for text in islice(cycle(concept.captions), count))
+    return Concept(name, concepts[0].kind, concepts[0].phrase, images, captions)
+
+
 def load_images(paths: Sequence[Path], resolution: int) -> Tensor:
     """Read images as (n, 3, resolution, resolution), -1 to 1: upright, RGB, resized and cropped at the centre.
 
@@ -166,7 +182,9 @@ def _read_concept(entry: Entry, root: Path, manifest: Path) -> Concept:
             f"{len(captions)} captions"
         )
     phrase, description = str(entry.get("phrase", prompt)), str(entry.get("description", ""))
-    return Concept(name, entry["kind"], phrase, images, captions, description)
+    word = entry.get("class_word", "") if entry["kind"] == "content" else ""
+    class_prompt = str(entry.get("class_prompt", word and f"a {word}"))
+    return Concept(name, entry["kind"], phrase, images, captions, description, class_prompt)
 
 
 def _texts(entry: Entry) -> Mapping[str, str]:

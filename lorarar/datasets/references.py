@@ -51,7 +51,7 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
         ValueError: It is not a concept file, names a concept twice, or has no splits of that name.
     """
     entries = read_entries(path)
-    root = root or _find_root(entries, path)
+    root = root or find_root(entries, path)
     concepts: dict[tuple[Axis, str], ReferenceConcept] = {}
     for entry in entries:
         name, axis = entry["name"], entry["kind"]
@@ -61,7 +61,8 @@ def load_references(path: Path, *, root: Path | None = None, splits: str | None 
     return References(root, concepts, _training(splits, path))
 
 
-def _find_root(entries: Sequence[Entry], path: Path) -> Path:
+def find_root(entries: Sequence[Entry], path: Path) -> Path:
+    """Return the folder of a concept file, or `images` in it if the folder itself has no images of the concepts."""
     roots = (path.parent, path.parent / "images")
     for root in roots:
         if any((root / location).exists() for entry in entries for location in _locations(entry)):

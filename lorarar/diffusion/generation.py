@@ -127,7 +127,7 @@ def generate_files(
         FormatError: An image exists and force is False; or as `open_sampler`.
         FileNotFoundError, ValueError: As `open_sampler`.
     """
-    check_present(given for given in (base, *loras) if isinstance(given, str | Path))
+    check_present(given for given in loras if isinstance(given, str | Path))
     check_images([output / f"{seed}.png" for seed in seeds], force)
     sample = open_sampler(base, loras, sampling, request, dtype=dtype)
     output.mkdir(parents=True, exist_ok=True)

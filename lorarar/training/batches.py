@@ -5,13 +5,14 @@ Random numbers are a function of (seed, concept, step), so that a resumed run eq
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lorarar.datasets import Concept, load_images, seed_of
-from lorarar.diffusion import Backbone, Conditioning
+from lorarar.diffusion import Backbone, Conditioning, join_conditionings
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,24 @@ class NoisyBatch:
     conditioning: Conditioning
     target: Tensor
     captions: tuple[str, ...] = ()
+
+
+def join_batches(batches: Sequence[NoisyBatch]) -> NoisyBatch:
+    """Return batches as one, in their order."""
+    return NoisyBatch(
+        torch.cat([batch.noisy for batch in batches]),
+        torch.cat([batch.timesteps for batch in batches]),
+        join_conditionings([batch.conditioning for batch in batches]),
+        torch.cat([batch.target for batch in batches]),
+        tuple(caption for batch in batches for caption in batch.captions),
+    )
+
+
+@torch.no_grad()
+def encode_prior(backbone: Backbone, concept: Concept) -> EncodedConcept:
+    """Encode the images of a concept's class, with the prompt of the class."""
+    captions = (concept.class_prompt,) * len(concept.prior)
+    return encode_concept(backbone, replace(concept, images=concept.prior, captions=captions))
 
 
 @torch.no_grad()

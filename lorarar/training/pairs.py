@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import lightning
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lorarar.datasets import Concept, Pair, Split, check_disjoint_splits
+from lorarar.datasets import Concept, Pair, Split, balanced_concept, check_disjoint_splits
 from lorarar.diffusion import Backbone, Conditioning, join_conditionings
 from lorarar.formats import load
 from lorarar.lora import Coefficients, LoRA, check_same_layers, input_weights, weight_loras
@@ -220,17 +219,12 @@ def _reweight(batch: PairBatch, weights: Sequence[float]) -> PairBatch:
 def joint_concept(pair: Pair) -> Concept:
     """Return both concepts of a pair as one, for the joint training of a single LoRA: a reference, not a merge.
 
-    The concept with fewer images is repeated, so that a step chooses as often from either; with equal numbers every
-    image occurs equally often. `train_zoo` trains it like any other concept, named by the pair.
+    `train_zoo` trains it like any other concept, named by the pair.
 
     Reference:
         "Joint training" in ZipLoRA, arXiv 2311.13600.
     """
-    sides = (pair.content, pair.style)
-    count = max(len(side.images) for side in sides)
-    images = tuple(path for side in sides for path in islice(cycle(side.images), count))
-    captions = tuple(text for side in sides for text in islice(cycle(side.captions), count))
-    return Concept(pair.name, "content", pair.prompt, images, captions)
+    return replace(balanced_concept(pair.name, (pair.content, pair.style)), phrase=pair.prompt)
 
 
 def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:

@@ -73,6 +73,9 @@ class Recipe:
         warmup_steps: Steps in which the rate rises from 0.
         min_snr_gamma: Limit of the signal-to-noise ratio in the weights of timesteps (arXiv 2303.09556); null for equal
             weights.
+        prior_images: Images of each concept's class that the base samples before training, for prior preservation
+            (arXiv 2208.12242); each step then sees as many of these as of the concept. 0 is without.
+        prior_loss_weight: Weight of their loss.
     """
 
     rank: PositiveInt
@@ -104,6 +107,8 @@ class Recipe:
     schedule: Schedule = "constant"
     warmup_steps: NonNegativeInt = 0
     min_snr_gamma: PositiveFloat | None = None
+    prior_images: NonNegativeInt = 0
+    prior_loss_weight: PositiveFloat = 1.0
 
     # Several alphas and lengths make a zoo whose LoRAs differ in the size of their deltas, as downloaded ones do.
 

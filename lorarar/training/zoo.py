@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lorarar.datasets import Concept
-from lorarar.diffusion import Backbone, Conditioning, join_conditionings
+from lorarar.diffusion import Backbone
 from lorarar.formats import save, save_parts
 from lorarar.lora import LoRA
 from lorarar.storage import ArtefactError, Dtype, card_path, checked, digest, read_card, stated, write_card
@@ -21,6 +21,8 @@ from lorarar.training.batches import (
     EncodedConcept,
     NoisyBatch,
     encode_concept,
+    encode_prior,
+    join_batches,
     noisy_batch,
     sample_noise,
     step_generator,
@@ -56,48 +58,60 @@ class ZooTraining(lightning.LightningModule):
         self.names = [concept.name for concept in concepts]
         self.steps = recipe.steps_of(self.names[0])
         self.units = Units(backbone, recipe, self.names)
-        self.encoded = [encode_concept(backbone, concept) for concept in concepts]
+        self.encoded = [(encode_concept(backbone, concept), *self._prior(concept)) for concept in concepts]
+        if recipe.min_snr_gamma is not None:
+            backbone.noise.min_snr_weight(torch.zeros(1, dtype=torch.long), recipe.min_snr_gamma)  # or an error at once
         self.register_buffer("diverged", torch.full((len(self.names),), -1))
 
-    def training_step(self, batch: int, index: int) -> None:
+    def training_step(self, number: int, index: int) -> None:
         """Take one step with every LoRA, each on a batch that is a function of (seed, concept, step)."""
-        batches = [self._batch(name, encoded) for name, encoded in zip(self.names, self.encoded, strict=True)]
+        batch = join_batches([self._batch(name, *e) for name, e in zip(self.names, self.encoded, strict=True)])
         optimiser = manual_optimiser(self)
         self._set_rates(optimiser)
         optimiser.zero_grad()
         with self.units.adapted(self.backbone, self.global_step):
-            predicted = self.backbone.predict(
-                torch.cat([noisy.noisy for noisy in batches]),
-                torch.cat([noisy.timesteps for noisy in batches]),
-                self._conditioning(batches),
+            conditioning = (
+                self.backbone.encode_prompts(batch.captions) if self.recipe.text_encoders else batch.conditioning
             )
-            losses = self._losses(predicted, batches)
+            predicted = self.backbone.predict(batch.noisy, batch.timesteps, conditioning)
+            losses = self._losses(predicted, batch)
             self.manual_backward(losses.sum())
         self._leave_out_diverged(losses)
         clip_each(self.units.ordered(), self.recipe.clip)
         optimiser.step()
         self.log("loss", losses[self.diverged < 0].mean(), prog_bar=True)
 
-    def _batch(self, name: str, encoded: EncodedConcept) -> NoisyBatch:
+    def _prior(self, concept: Concept) -> list[EncodedConcept]:
+        """Return the encoded images of a concept's class, where the recipe preserves it."""
+        if not self.recipe.prior_images:
+            return []
+        if not concept.prior:
+            raise ValueError(
+                f"expected images of the class of {concept.name} for recipe.prior_images, found none: let `lorarar zoo` "
+                "sample them, or set recipe.prior_images=0"
+            )
+        return [encode_prior(self.backbone, concept)]
+
+    def _batch(self, name: str, *encoded: EncodedConcept) -> NoisyBatch:
+        """Return a LoRA's share of the batch: images of its concept, then as many of its class."""
         random = step_generator(self.recipe.seed, name, self.global_step)
-        timesteps, noise = sample_noise(self.backbone, encoded.latents, self.recipe.images, random)
-        return noisy_batch(self.backbone, encoded, timesteps, noise, random)
+        parts = []
+        for source in encoded:
+            timesteps, noise = sample_noise(self.backbone, source.latents, self.recipe.images, random)
+            parts.append(noisy_batch(self.backbone, source, timesteps, noise, random))
+        return join_batches(parts)
 
-    def _conditioning(self, batches: Sequence[NoisyBatch]) -> Conditioning:
-        """Return the encoded captions, encoded anew where the text encoders are trained."""
-        if not self.recipe.text_encoders:
-            return join_conditionings([noisy.conditioning for noisy in batches])
-        return self.backbone.encode_prompts([caption for noisy in batches for caption in noisy.captions])
-
-    def _losses(self, predicted: Tensor, batches: Sequence[NoisyBatch]) -> Tensor:
-        """Return the loss of each LoRA, (n,)."""
-        target = torch.cat([noisy.target for noisy in batches])
-        errors = (predicted.float() - target.float()).square()
+    def _losses(self, predicted: Tensor, batch: NoisyBatch) -> Tensor:
+        """Return the loss of each LoRA, (n,): its concept's, and its class' times the prior's weight."""
+        errors = (predicted.float() - batch.target.float()).square()
         if self.recipe.min_snr_gamma is not None:
-            timesteps = torch.cat([noisy.timesteps for noisy in batches])
-            weights = self.backbone.noise.min_snr_weight(timesteps, self.recipe.min_snr_gamma)
+            weights = self.backbone.noise.min_snr_weight(batch.timesteps, self.recipe.min_snr_gamma)
             errors = errors * weights.view(-1, *[1] * (errors.ndim - 1))
-        return errors.unflatten(0, (len(batches), -1)).flatten(1).mean(1)
+        by_unit = errors.unflatten(0, (len(self.names), -1))
+        if not self.recipe.prior_images:
+            return by_unit.flatten(1).mean(1)
+        own, prior = (part.flatten(1).mean(1) for part in by_unit.split(self.recipe.images, dim=1))
+        return own + self.recipe.prior_loss_weight * prior
 
     def _leave_out_diverged(self, losses: Tensor) -> None:
         """Stop the training of LoRAs whose loss is not finite.
