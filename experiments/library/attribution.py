@@ -9,6 +9,7 @@ are hard to tell from real inputs. Each merge has two to five inputs of weights 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,9 +23,10 @@ from lorarar import load, save
 from lorarar.library import Library
 from lorarar.lora import LoRA, LowRank, concat, truncate_lora
 from lorarar.mergers import MERGERS, MergeRequest, combine
-from lorarar.storage import write_json
+from lorarar.storage import json_line, write_json
 
 RUNS, FILES, MERGES = Path("runs/library"), 1000, 200
+ROWS = RUNS / "attribution.jsonl"
 
 
 def main() -> None:
@@ -34,29 +36,63 @@ def main() -> None:
     inputs += shipped()
     low_rank = [lora for lora in inputs if all(isinstance(layer, LowRank) for layer in lora.layers.values())]
     write_chimeras(low_rank, FILES - len(inputs))
-    rows: dict[str, dict[str, list[dict[str, object]]]] = {}
+    done = json_lines(ROWS)
     with Library(RUNS / "attribution.sqlite") as library:
         print(library.add([LORAS, SHIPPED, RUNS / "chimeras"]).text(), flush=True)
         ways = mergers()
         names = list(ways)
-        for number in range(MERGES):
+        for number in range(len(done), MERGES):
             random = np.random.default_rng(number)
             name = names[number // 2 % len(names)]
             count = 2 if "peft linear" in name or "network" in name else int(random.integers(2, 6))
             chosen = [low_rank[i] for i in random.permutation(len(low_rank))[:count]]
             weights = random.uniform(0.3, 1.2, count).round(2).tolist()
+            row: dict[str, object] = {"number": number, "merger": name, "half": "test" if number % 2 else "development"}
             try:
                 merged = replace(ways[name](chosen, weights), name="merged")
             except ValueError as error:
-                print(name, error, flush=True)
-                continue
-            half = "test" if number % 2 else "development"
-            true = [weight / count for weight in weights] if name == "average" else weights
-            row = score(library, merged, chosen, true)
-            rows.setdefault(name, defaultdict(list))[half].append(row)
-            print(number, name, half, row, flush=True)
-        results = {"files": len(library), "merges": MERGES, "mergers": {n: summarise(r) for n, r in rows.items()}}
-    write_json(HERE / "attribution.json", results)
+                row["refused"] = str(error)
+            else:
+                true = [weight / count for weight in weights] if name == "average" else weights
+                row |= score(library, merged, chosen, true)
+            with open(ROWS, "a", encoding="utf-8") as file:
+                file.write(json_line(row))
+            print(row, flush=True)
+        files, trained = len(library), attribute_trained(library)
+    by_merger: dict[str, dict[str, list[dict[str, object]]]] = {}
+    for row in json_lines(ROWS):
+        if "refused" not in row:
+            by_merger.setdefault(str(row["merger"]), defaultdict(list))[str(row["half"])].append(row)
+    summaries = {name: summarise(halves) for name, halves in by_merger.items()}
+    all_rows = [row for row in json_lines(ROWS) if "refused" not in row and row["half"] == "test"]
+    total = summarise({"test": all_rows})["test"]
+    write_json(
+        HERE / "attribution.json",
+        {
+            "files": files,
+            "merges": len(json_lines(ROWS)),
+            "all": total,
+            "trained, not merged": trained,
+            "mergers": summaries,
+        },
+    )
+
+
+def attribute_trained(library: Library) -> dict[str, float]:
+    """Return what attribution says of LoRAs that were trained, of whose style the library has others."""
+    found = [library.attribute(path) for path in sorted(LORAS.glob("own1_*_style_*.safetensors"))]
+    residuals = [result.residual for result in found]
+    return {
+        "loras": len(found),
+        "least residual": round(min(residuals), 3),
+        "median residual": round(float(np.median(residuals)), 3),
+        "inputs named in the median": float(np.median([len(result.shares) for result in found])),
+    }
+
+
+def json_lines(path: Path) -> list[dict[str, object]]:
+    """Return the rows that earlier runs have written."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def write_chimeras(loras: Sequence[LoRA], count: int) -> None:

@@ -1,4 +1,4 @@
-"""The LoRAs of train.py with their styles and ways, for the other scripts."""
+"""The LoRAs of train.py and the shipped LoRAs of the same concepts, with their ways, for the other scripts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ class Member:
 
 
 def collection(kind: str = "style") -> list[Member]:
-    """Return the LoRAs of a kind, by way, concept and copy."""
+    """Return the LoRAs of a kind, by way, concept and copy; those of the shipped zoo are a way too."""
     members = []
     for path in sorted(LORAS.glob(f"*_{kind}_*.safetensors")):
         label, _, concept = path.stem.partition("_")
         members.append(Member(load(path), label[:-1], int(label[-1]), concept))
+    concepts = {member.concept for member in members}
+    members += [Member(load(SHIPPED / f"{concept}.safetensors"), "shipped", 0, concept) for concept in concepts]
     return sorted(members, key=lambda member: (member.way, member.concept, member.copy))
 
 

@@ -1,4 +1,4 @@
-"""Train LoRAs of 24 styles and 12 contents of the embedded world by several recipes, eight of each style.
+"""Train LoRAs of 24 styles and 12 contents of the embedded world by several recipes, seven of each style.
 
     python experiments/library/train.py RECIPE..
 
@@ -54,12 +54,11 @@ WAYS = {
         Recipe(rank=4, alphas=(4,), steps=100, images=1, learning_rate=6e-3, seed=4, algorithm="loha"), 2, copies=1
     ),
     "lokr": Way(
-        Recipe(rank=8, alphas=(8,), steps=100, images=1, learning_rate=6e-3, seed=5, algorithm="lokr", factor=8),
+        Recipe(rank=8, alphas=(8,), steps=80, images=1, learning_rate=8e-3, seed=5, algorithm="lokr", factor=8),
         2,
         copies=1,
     ),
-    "short": Way(Recipe(rank=4, alphas=(8,), steps=80, images=1, learning_rate=3e-3, seed=3), 1, copies=1),
-    "long": Way(Recipe(rank=16, alphas=(16,), steps=120, images=1, learning_rate=1.5e-3, seed=2), 4, copies=1),
+    "short": Way(Recipe(rank=4, alphas=(8,), steps=60, images=1, learning_rate=4e-3, seed=3), 1, copies=1),
 }
 
 

@@ -4,6 +4,7 @@ adding        Adding: folders of LoRA files are read in parallel and written to 
 attribution   Attribution: a LoRA as a weighted sum of others, by least squares on exact inner products
 clusters      Clusters: hierarchical clustering by average linkage, and the choice of their number
 database      Database: the SQLite file that holds entries, files, fingerprints and failures
+drawing       Drawing: images of what each LoRA does, for thumbnails and for a search by images
 duplicates    Duplicates: pairs of entries with the evidence that one is a version of the other
 entries       Entries: what the index holds of a LoRA, and filters of entries
 fingerprints  Fingerprints: short vectors that describe a LoRA, whatever its dialect and factorisation
@@ -18,6 +19,7 @@ raw           Raw factors: A and B of all layers as one vector, reduced by PCA
 search        Search: nearest vectors in chunks of bounded memory, relevance with diversity
 settings      Settings of the library, readable without torch
 templates/    Template, style sheet and script of the page
+thumbnails    Thumbnails: small images of LoRAs, from a preview beside the file or drawn by a base
 """
 
 import lazy_loader

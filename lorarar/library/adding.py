@@ -20,6 +20,7 @@ from lorarar.library.database import Database
 from lorarar.library.entries import entry_values
 from lorarar.library.fingerprints import Vector, fingerprint_lora
 from lorarar.library.kinds import kind_of
+from lorarar.library.thumbnails import preview_of
 from lorarar.lora import one_thread
 from lorarar.storage import FormatError, progress
 
@@ -66,6 +67,7 @@ class _Read:
     file: _File
     values: Mapping[str, Any] | None = None
     vectors: Mapping[str, Vector] | None = None
+    thumbnail: bytes | None = None
     reason: str = ""
 
 
@@ -167,7 +169,7 @@ def _read(file: _File, base: BaseWeights | None) -> _Read:
         values = entry_values(stored, lora, fingerprint.norm, (kind.kind, kind.probability) if kind else ("", 0.0))
     except (FormatError, ValueError, OSError) as error:
         return _Read(file, reason=" ".join(str(error).split()).removeprefix(f"{file.path}: "))
-    return _Read(file, values, fingerprint.vectors)
+    return _Read(file, values, fingerprint.vectors, preview_of(Path(file.path)))
 
 
 def _write(database: Database, batch: Sequence[_Read], added: Added) -> None:
@@ -182,6 +184,8 @@ def _write(database: Database, batch: Sequence[_Read], added: Added) -> None:
                 continue
             is_known = database.find_sha256(read.values["sha256"]) is not None
             entry = database.add_entry(read.values, read.vectors)
+            if read.thumbnail and not is_known:
+                database.set_thumbnail(entry, read.thumbnail)
             database.set_file(file.path, entry, file.size, file.modified)
             added.copies += is_known
             added.new += not is_known

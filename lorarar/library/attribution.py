@@ -19,6 +19,7 @@ from lorarar.lora import Layer, LoRA, factorise
 
 Matrix = NDArray[np.float64]
 _SAMPLES = 200
+_UNEXPLAINED = 0.6  # residual above which a LoRA is more likely trained than merged
 _LEAST_GAIN = 0.003  # share of the energy that an input must explain beyond the others
 
 
@@ -62,6 +63,8 @@ class Attribution:
         """Return "merged = .80 a + .60 b, residual 1.2 %" and a line with the evidence of each input."""
         formula = " + ".join(f"{share.weight:.2f} {share.name}" for share in self.shares) or "none of the candidates"
         lines = [f"{self.name} = {formula}, residual {self.residual:.1%} of the energy"]
+        if self.shares and self.residual > _UNEXPLAINED:
+            lines.append("  most is unexplained: a LoRA that was trained, or a merge that drops entries at random")
         for s in self.shares:
             chance = f"{s.outputs_by_chance:.0%} by chance"
             lines.append(

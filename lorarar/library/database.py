@@ -115,6 +115,10 @@ class Database:
         data = np.ascontiguousarray(vector, np.float32).tobytes()
         self.connection.execute(f"INSERT OR REPLACE INTO vector_{name} VALUES (?, ?)", (entry, data))
 
+    def set_thumbnail(self, entry: int, image: bytes) -> None:
+        """Write a thumbnail of an entry, as WebP."""
+        self.connection.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", (entry, image))
+
     def set_file(self, path: str, entry: int, size: int, modified: int) -> None:
         """Record that a file has an entry's bytes."""
         self.connection.execute("DELETE FROM failures WHERE path = ?", (path,))

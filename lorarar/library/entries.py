@@ -74,6 +74,22 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Hit:
+    """An entry with its similarity to the query: a cosine, or a negative distance for the spectrum."""
+
+    entry: Entry
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Entries that are alike; the name is that of the entry nearest to the mean."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
 class Filter:
     """Conditions on entries; None admits all.
 

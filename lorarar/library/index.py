@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -18,34 +18,19 @@ from lorarar.library.attribution import Attribution, attribute_lora, nonnegative
 from lorarar.library.clusters import cluster_vectors
 from lorarar.library.database import TABLES, Database
 from lorarar.library.duplicates import Duplicate, candidate_pairs, find_duplicates, same_bytes
-from lorarar.library.entries import Entry, Filter
+from lorarar.library.entries import Cluster, Entry, Filter, Hit
 from lorarar.library.fingerprints import Vector, fingerprint_lora
 from lorarar.library.lookup import find_entry, search_words
 from lorarar.library.products import cosine
-from lorarar.library.search import diversify, nearest
+from lorarar.library.search import Nearest, diversify, nearest
 from lorarar.library.settings import DEFAULT_FINGERPRINT, DEFAULT_INDEX
 from lorarar.lora import LoRA
 from lorarar.storage import FormatError, track, unknown_name
 
 _POOL = 4  # candidates for each result that is chosen among them
 _ROUNDS, _STEP = 8, 4  # of the pursuit of inputs, and the entries that each adds, whose files are read
+_DISTANCES = ("spectrum", "look")  # fingerprints without a natural origin
 _KEPT = 64  # LoRAs in memory while pairs are compared
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An entry with its similarity to the query: a cosine, or a negative distance for the spectrum."""
-
-    entry: Entry
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Entries that are alike; the name is that of the entry nearest to the mean."""
-
-    name: str
-    entries: tuple[Entry, ...]
 
 
 class Library:
@@ -150,13 +135,12 @@ class Library:
         where = where or Filter()
         where = replace(where, family=where.family or family)
         pool = count * (_POOL if diversity or exact else 1) + 1
-        found = nearest(self.database.vectors(by, where), vector, pool, euclidean=by == "spectrum")
+        found = nearest(self.database.vectors(by, where), vector, pool, euclidean=by in _DISTANCES)
         others = np.flatnonzero(found.ids != (-1 if itself is None else itself))
-        found = type(found)(found.ids[others], found.similarities[others], found.vectors[others])
+        found = Nearest(found.ids[others], found.similarities[others], found.vectors[others])
         if diversity:
             found = diversify(found, len(found.ids) if exact else count, diversity)
-        entries = self.database.entries(ids=[int(i) for i in found.ids])
-        hits = [Hit(entry, float(s)) for entry, s in zip(entries, found.similarities, strict=True)]
+        hits = self.hits(found)
         return (self._exactly(lora, hits) if exact else hits)[:count]
 
     def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Vector, str, int | None]:
@@ -178,11 +162,8 @@ class Library:
 
     def _exactly(self, lora: str | Path | LoRA, hits: Sequence[Hit]) -> list[Hit]:
         query = lora if isinstance(lora, LoRA) else self._load(lora)
-        ranked = []
-        for hit in hits:
-            other = self.read(hit.entry)
-            if other is not None:
-                ranked.append(Hit(hit.entry, cosine(query, other)))
+        loras = [(hit.entry, self.read(hit.entry)) for hit in hits]
+        ranked = [Hit(entry, cosine(query, other)) for entry, other in loras if other is not None]
         return sorted(ranked, key=lambda hit: -hit.similarity)
 
     def _load(self, name: str | Path) -> LoRA:
@@ -196,6 +177,11 @@ class Library:
                 if lora.sha256 == entry.sha256:
                     return replace(lora, name=path)
         return None
+
+    def hits(self, found: Nearest) -> list[Hit]:
+        """Return the entries of nearest vectors."""
+        entries = self.database.entries(ids=found.ids.tolist())
+        return [Hit(entry, float(s)) for entry, s in zip(entries, found.similarities, strict=True)]
 
     def cluster(
         self, *, by: str = DEFAULT_FINGERPRINT, where: Filter | None = None, count: int | None = None
@@ -292,19 +278,15 @@ class Library:
             self.database.remove_entries(sorted(chosen))
         return len(chosen)
 
-    def summary(self) -> str:
-        """Return the numbers of entries by family, kind and algorithm as text."""
+    def text(self) -> str:
+        """Return the numbers of entries by family, kind, algorithm and rank, and the files that could not be read."""
         entries = self.entries()
         files = sum(len(entry.paths) for entry in entries)
         lines = [f"{self.database.path}: {len(entries)} LoRAs in {files} files, {len(self.failures())} unreadable"]
         for field in ("family", "kind", "algorithm", "rank"):
             counts = Counter(str(getattr(entry, field) or "unknown") for entry in entries)
             lines.append(f"  {field:<10} " + ", ".join(f"{value} {number}" for value, number in counts.most_common(8)))
-        return "\n".join(lines)
-
-    def text(self) -> str:
-        """Return the summary, with the files that could not be read and the reasons."""
-        return "\n".join([self.summary(), *(f"  {path}: {reason}" for path, reason in self.failures().items())])
+        return "\n".join([*lines, *(f"  {path}: {reason}" for path, reason in self.failures().items())])
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries())
