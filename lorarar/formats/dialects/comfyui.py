@@ -51,7 +51,7 @@ def write(lora: LoRA, family: Family | None) -> dict[str, Tensor]:
     if family is None or family.denoiser != "transformer":
         found = family.label if family else "a model that is not known"
         raise FormatError(
-            f'expected a transformer that is known, to write it in ComfyUI\'s names, found {found}: write with '
+            f"expected a transformer that is known, to write it in ComfyUI's names, found {found}: write with "
             '`format="kohya"` or `format="same"`'
         )
     layers = low_rank_layers(lora)

@@ -1,8 +1,8 @@
 """Kept names: keys of a model that is not known, whose layers keep the names of the file.
 
-    lora_unet_<path>.lora_down.weight        the numbers in a joined path become names of their own: "blocks.3.x_y"
-    diffusion_model.<path>.lora_A.weight     ComfyUI's prefix and those of text encoders are removed
-    <path>.lora_A.weight                     any other path stays as it is
+lora_unet_<path>.lora_down.weight        the numbers in a joined path become names of their own: "blocks.3.x_y"
+diffusion_model.<path>.lora_A.weight     ComfyUI's prefix and those of text encoders are removed
+<path>.lora_A.weight                     any other path stays as it is
 """
 
 from __future__ import annotations
