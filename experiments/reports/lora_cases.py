@@ -231,7 +231,9 @@ def hash_of_the_weights() -> Outcome:
 
 def odd_names() -> Outcome:
     path = write("this.is a [LoRA] v1.5 \u00fc_0.8.safetensors", kohya(Q))
-    done = command("merge", path, path, "-o", FOLDER / "m.v1.5 (x).safetensors", "--merger", "direct", "--force", "--json")
+    done = command(
+        "merge", path, path, "-o", FOLDER / "m.v1.5 (x).safetensors", "--merger", "direct", "--force", "--json"
+    )
     return Outcome("right", str(json.loads(done.stdout)["layers"])) if not done.returncode else _failed(done)
 
 

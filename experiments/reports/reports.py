@@ -1,6 +1,6 @@
 """Public bug reports, each tried on this package: `python experiments/reports/reports.py [--before]`.
 
---before writes before.json in place of results.json: run it with PYTHONPATH at a checkout of the commit to compare with.
+--before writes before.json in place of results.json: run it with PYTHONPATH at a checkout of the commit to compare.
 The exit code is 1 if a verdict is "wrong" or "unclear".
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,8 @@ def main() -> int:
     verdicts: dict[str, dict[str, str]] = {}
     for report in reports:
         outcome = run(report["id"])
-        evidence = outcome.evidence if len(outcome.evidence) < 200 else outcome.evidence[:197] + "..."
+        evidence = re.sub(rf"{tempfile.gettempdir()}\S*/", "", outcome.evidence)
+        evidence = evidence if len(evidence) < 200 else evidence[:197] + "..."
         verdicts[report["id"]] = {"verdict": outcome.verdict, "evidence": evidence}
         print(f"{report['id']:28} {outcome.verdict:8} {evidence[:90]}")
     about = {"command": COMMAND + " --before" * before, "date": f"{date.today()}", "hardware": hardware()}

@@ -2,4 +2,4 @@
 # Try every report anew: results.json and the table of README.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-python experiments/reports/reports.py
+.venv/bin/python experiments/reports/reports.py
