@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lorarar.cli.commands import Resumable, command, new_app
-from lorarar.cli.options import COMPUTE, FLAG, ORGANISE, OUTPUT, BaseWeights, Force, Json, option
+from lorarar.cli.options import COMPUTE, FLAG, ORGANISE, OUTPUT, BaseWeights, Device, Force, Json, option
 from lorarar.cli.values import KINDS, choice, number, positive
 from lorarar.library import BASE_FINGERPRINTS, DEFAULT_FINGERPRINT, DEFAULT_INDEX, FINGERPRINTS
 from lorarar.storage import printable
@@ -45,6 +45,10 @@ By = Annotated[
         parser=choice("a fingerprint", *FINGERPRINTS, *BASE_FINGERPRINTS),
     ),
 ]
+Model = Annotated[
+    str | None,
+    option("--base", value="MODEL", text="Base model that draws: a folder or a hub id.", panel=COMPUTE, default="none"),
+]
 Entry = Annotated[str, typer.Argument(metavar="LORA", help="LoRA file, or name or hash of an entry.")]
 
 
@@ -57,6 +61,7 @@ def add(app: typer.Typer) -> None:
     command(library, "cluster")(_cluster)
     command(library, "duplicates")(_duplicates)
     command(library, "attribute")(_attribute)
+    command(library, "draw", Resumable)(_draw)
     command(library, "show")(_show)
     command(library, "remove")(_remove)
     command(library, "export")(_export)
@@ -89,18 +94,33 @@ def _search(
         list[str] | None, typer.Argument(metavar="WORD...", help="Words of names, triggers and tags.")
     ] = None,
     index: Index = Path(DEFAULT_INDEX),
+    images: Annotated[
+        Path | None,
+        option(
+            "--images", value="DIR", text="Image, or folder of images, to find LoRAs that draw alike.", default="none"
+        ),
+    ] = None,
+    base: Model = None,
     count: Count = 10,
+    device: Device = "auto",
     family: Family = None,
     kind: Kind = None,
     rank: Rank = None,
     json_: Json = False,
 ) -> None:
-    """Find LoRAs by words of their names, trigger words, tags and descriptions."""
-    from lorarar.library import Filter, Library
+    """Find LoRAs by words of their names, trigger words, tags and descriptions, or by images after `draw`."""
+    from lorarar.library import Filter, Library, search_images
 
+    where = Filter(family, kind, rank)
+    if images is not None and (base is None or words):
+        raise typer.BadParameter("expected --images with --base and without words: drop the words, give the base")
     with Library(index) as library:
-        entries = library.search(" ".join(words or ()), where=Filter(family, kind, rank), count=count)
-    _print([entry.row() for entry in entries], json_)
+        if images is not None and base is not None:
+            hits = search_images(library, [images], base, where=where, count=count, device=device)
+            rows = [{"similarity": round(hit.similarity, 4)} | hit.entry.row() for hit in hits]
+        else:
+            rows = [entry.row() for entry in library.search(" ".join(words or ()), where=where, count=count)]
+    _print(rows, json_)
 
 
 def _neighbours(
@@ -191,6 +211,27 @@ def _attribute(
     with Library(index, base=base) as library:
         result = library.attribute(lora, where=Filter(family, kind, rank))
     print(json.dumps(asdict(result), indent=1) if json_ else result.text())
+
+
+def _draw(
+    base: Model = None,
+    index: Index = Path(DEFAULT_INDEX),
+    prompt: Annotated[
+        str, option("--prompt", value="TEXT", text="Prompt of all images.", default="each LoRA's trigger words")
+    ] = "",
+    device: Device = "auto",
+    family: Family = None,
+    kind: Kind = None,
+    rank: Rank = None,
+) -> None:
+    """Draw images with each LoRA, for thumbnails of the page and for `search --images`; needs --base."""
+    from lorarar.library import Filter, Library, draw_entries
+
+    if base is None:
+        raise typer.BadParameter("expected a base model, found none: give --base MODEL")
+    with Library(index) as library:
+        drawn = draw_entries(library, base, prompt=prompt, where=Filter(family, kind, rank), device=device)
+    print(f"drew with {drawn} LoRAs")
 
 
 def _show(

@@ -26,6 +26,7 @@ _MODULES = (
     "images",
     "judge",
     "score",
+    "data",
     "training",
     "metrics",
     "world",

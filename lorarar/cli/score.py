@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
@@ -74,7 +74,9 @@ def _score(
     from lorarar.workflows import PLACEHOLDERS, run_score
 
     check_listing(layout, manifest)
-    chosen: Any = {None: "default", NO_METRICS: None}
+    measured: MetricsConfig | Literal["default"] | None = "default"
+    if metrics:
+        measured = None if metrics == NO_METRICS else read(MetricsConfig, metrics, PLACEHOLDERS)
     scored = run_score(
         images,
         references,
@@ -87,7 +89,7 @@ def _score(
         backend=backend,
         rubric=rubric,
         cases=cases,
-        metrics=chosen[metrics] if metrics in chosen else read(MetricsConfig, metrics, PLACEHOLDERS),
+        metrics=measured,
         labels=labels,
         device=device,
         concurrency=concurrency,

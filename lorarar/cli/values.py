@@ -239,6 +239,7 @@ COMMA_LISTS: Mapping[str, Callable[[str], bool]] = {
     "--weights": _is_number,
     "--text-encoder": _is_number,
     "--seeds": _is_number,
+    "--shares": _is_number,
     "--kinds": lambda text: text in KINDS,
 }
 

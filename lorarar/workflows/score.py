@@ -62,7 +62,7 @@ def run_score(
         ValueError: An image, a reference or a setting is wrong, or the folder holds a run of other inputs.
         ConnectionError: A server does not answer.
     """
-    if metrics == "default":
+    if isinstance(metrics, str):
         name = "metrics/embedded" if backend == "tiny" else "metrics/photos"
         metrics = load_config(MetricsConfig, name, PLACEHOLDERS)
     plan_run(

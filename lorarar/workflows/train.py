@@ -6,12 +6,23 @@ import hashlib
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lorarar.datasets import AXES, Concept, Split, load_concepts, load_splits, load_synthetic
+from lorarar.datasets import (
+    AXES,
+    Concept,
+    Split,
+    SyntheticConcept,
+    check_readable,
+    list_images,
+    load_concepts,
+    load_splits,
+    load_synthetic,
+)
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts, synthesise_pairs
 from lorarar.hypernetwork import NETWORK_KINDS, load_network, new_merger
 from lorarar.lora import DTYPES, LoRA
@@ -88,9 +99,12 @@ def run_zoo(config: ZooConfig) -> list[Path]:
 
 
 def _train_loras(config: ZooConfig, concepts: Sequence[Concept]) -> list[Path]:
+    check_readable(concepts)
+    _check_class_prompts(config, concepts)
+    backbone = _backbone(config)
     return train_zoo(
-        _backbone(config),
-        concepts,
+        backbone,
+        _with_prior(config, backbone, concepts),
         config.recipe,
         folder=config.output,
         runs=config.runs,
@@ -99,6 +113,29 @@ def _train_loras(config: ZooConfig, concepts: Sequence[Concept]) -> list[Path]:
         dtype=config.dtype,
         save_precision=config.save_precision,
     )
+
+
+def _check_class_prompts(config: ZooConfig, concepts: Sequence[Concept]) -> None:
+    missing = [concept.name for concept in concepts if config.recipe.prior_images and not concept.class_prompt]
+    if missing:
+        raise ConfigError(
+            f"expected the prompt of each concept's class for recipe.prior_images, found none of {len(missing)}, first "
+            f"{missing[:3]}: add `class_prompt` to the manifest, or set recipe.prior_images=0"
+        )
+
+
+def _with_prior(config: ZooConfig, backbone: Backbone, concepts: Sequence[Concept]) -> list[Concept]:
+    """Return the concepts with images of their classes, which the base samples once for each class."""
+    count = config.recipe.prior_images
+    if not count:
+        return list(concepts)
+    classes = list(dict.fromkeys(concept.class_prompt for concept in concepts))
+    identity = {"base": config.base, "sampling": stated(config.sampling), "images": count}
+    folders = [cached_path(config.runs / "prior", identity | {"prompt": prompt}, "") for prompt in classes]
+    wanted = [SyntheticConcept(p, folder, (p,) * count) for p, folder in zip(classes, folders, strict=True)]
+    synthesised = synthesise_concepts(backbone, wanted, sampling=config.sampling)
+    images = {p: tuple(list_images(folder)) for p, folder in zip(classes, synthesised, strict=True)}
+    return [replace(concept, prior=images[concept.class_prompt]) for concept in concepts]
 
 
 def run_train(config: TrainConfig) -> Path:
