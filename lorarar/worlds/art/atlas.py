@@ -101,7 +101,8 @@ def drawing_pixels(drawing: Drawing) -> NDArray[np.uint8]:
     Raises:
         ArtefactError: The atlas is missing, or differs from its card.
     """
-    return _atlas()[_positions()[drawing]]
+    pixels: NDArray[np.uint8] = _atlas()[_positions()[drawing]]
+    return pixels
 
 
 @cache

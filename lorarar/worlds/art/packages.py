@@ -34,7 +34,7 @@ def fetch_packages(folder: Path) -> None:
 
 
 def _pack(package: DrawingPackage, folder: Path) -> None:
-    command = ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
+    command = ["npm", "pack", f"{package.name}@{package.version}"]
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:

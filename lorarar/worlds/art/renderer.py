@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorarar.worlds.art.atlas import SIDE, drawing_pixels
 from lorarar.worlds.art.catalogue import Drawing
-from lorarar.worlds.art.filters.canvas import along_both, flat, mix
+from lorarar.worlds.art.filters import along_both, clip, flat, mix
 from lorarar.worlds.art.styles import FILTERS, GROUNDS, PLAIN, ArtStyle, style_colours
 
 SIZE = 64  # pixels of an image
@@ -37,28 +38,29 @@ def render(drawing: Drawing, style: ArtStyle, seed: int, size: int = SIZE) -> ND
     return rounded
 
 
-def _place(drawing: Drawing, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _place(drawing: Drawing, seed: int) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Return the colours (128, 128, 3) and alpha (128, 128) of a drawing, moved and scaled by a seed."""
     random = np.random.default_rng(seed)
     scale = 1 + random.uniform(-0.04, 0.04)
     down, right = random.uniform(-3, 3, 2)
-    moved = np.clip(along_both(_resampling(scale, down), _weighted(drawing), _resampling(scale, right)), 0, 1)
+    moved = clip(along_both(_resampling(scale, down), _weighted(drawing), _resampling(scale, right)))
     alpha = moved[..., 3]
-    colours = np.clip(moved[..., :3] / np.maximum(alpha, 0.02)[..., None], 0, 1)
+    colours = clip(moved[..., :3] / np.maximum(alpha, 0.02)[..., None])
     return colours * (alpha > 0.02)[..., None], alpha
 
 
 @lru_cache(maxsize=512)
-def _weighted(drawing: Drawing) -> NDArray[np.float32]:
+def _weighted(drawing: Drawing) -> NDArray[np.floating[Any]]:
     """Return a drawing (128, 128, 4), 0 to 1, its colours multiplied by its alpha."""
     pixels = drawing_pixels(drawing).astype(np.float32) / 255
     pixels[..., :3] *= pixels[..., 3:]
     return pixels
 
 
-def _resampling(scale: float, offset: float) -> NDArray[np.float32]:
+def _resampling(scale: float, offset: float) -> NDArray[np.floating[Any]]:
     """Return the matrix (128, 128) that scales an axis about its centre and moves it, by linear interpolation."""
     centre = (SIDE - 1) / 2
     source = (np.arange(SIDE) - centre - offset) / scale + centre
     distances = np.abs(source[:, None] - np.arange(SIDE))
-    return np.clip(1 - distances, 0, 1).astype(np.float32)
+    weights: NDArray[np.floating[Any]] = np.maximum(1 - distances, 0).astype(np.float32)
+    return weights

@@ -24,7 +24,7 @@ GROUNDS = {
     "beige": "#efe6cf",
     "grey": "#c9c9cf",
 }
-FILTERS: Mapping[str, Callable[..., NDArray[np.float32]]] = {
+FILTERS: Mapping[str, Callable[..., NDArray[np.floating[Any]]]] = {
     "pencil": pens.pencil,
     "chalk": pens.chalk,
     "neon": pens.neon,

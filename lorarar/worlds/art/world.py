@@ -8,6 +8,7 @@ styles have no style in the base set at all.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -73,7 +74,7 @@ def check_world(world: ArtWorld) -> None:
         raise ValueError(f"expected no style of {leaked} in the base set, found some: move them to another set")
 
 
-def _check_once(members: list[object]) -> None:
+def _check_once(members: Sequence[Hashable]) -> None:
     twice = [member for member, count in Counter(members).items() if count > 1]
     if twice:
         raise ValueError(f"expected disjoint sets, found {twice[0]} twice: take it out of one of them")

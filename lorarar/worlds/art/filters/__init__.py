@@ -9,3 +9,7 @@ pens      Pens, such as pencil, chalk and neon
 prints    Prints, such as comic, halftone and linocut
 textures  Textures, such as pixels, stitches and glass
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 128
-Plane = NDArray[np.float32]
-Picture = NDArray[np.float32]
+Plane: TypeAlias = NDArray[np.floating[Any]]
+Picture: TypeAlias = NDArray[np.floating[Any]]
 Y, X = (axis.astype(np.float32) for axis in np.mgrid[0:SIDE, 0:SIDE])
 RADIUS = np.hypot(X - SIDE / 2, Y - SIDE / 2)  # from the centre, in pixels
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @cache
-def colour(code: str) -> NDArray[np.float32]:
+def colour(code: str) -> NDArray[np.floating[Any]]:
     """Return a colour such as "#ff8800" as three numbers."""
     return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
 
@@ -32,12 +33,18 @@ def flat(code: str) -> Picture:
     return np.broadcast_to(colour(code), (SIDE, SIDE, 3))
 
 
+def clip(image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Limit a plane or a picture to 0 to 1."""
+    limited: Picture = np.minimum(np.maximum(image, 0), 1)
+    return limited
+
+
 def smooth(values: Plane, low: float, high: float) -> Plane:
     """Return 0 below `low`, 1 above `high` and a ramp between."""
-    return np.clip((values - low) / (high - low), 0, 1)
+    return clip((values - low) / (high - low))
 
 
-def mix(under: Picture, upper: Picture | NDArray[np.float32], share: Plane | float) -> Picture:
+def mix(under: Picture, upper: Picture | NDArray[np.floating[Any]], share: Plane | float) -> Picture:
     """Return `under` where `share` is 0, `upper` where it is 1, and a blend between."""
     weight = share[..., None] if isinstance(share, np.ndarray) and share.ndim == 2 else share
     return under + (upper - under) * weight
@@ -58,23 +65,24 @@ def luminance(picture: Picture) -> Plane:
 def saturate(picture: Picture, factor: float) -> Picture:
     """Multiply each pixel's distance from grey."""
     grey = luminance(picture)[..., None]
-    return np.clip(grey + (picture - grey) * factor, 0, 1)
+    return clip(grey + (picture - grey) * factor)
 
 
 def posterise(picture: Picture, levels: int) -> Picture:
     """Reduce each channel to a number of equally spaced levels."""
-    return np.clip(np.floor(picture * levels) / (levels - 1), 0, 1)
+    return clip(np.floor(picture * levels) / (levels - 1))
 
 
 def nearest_colour(picture: Picture, codes: Sequence[str]) -> Picture:
     """Replace each pixel by the most similar colour of a palette."""
     palette = np.stack([colour(code) for code in codes])
     distances = np.square((picture[..., None, :] - palette) * np.sqrt(_LUMINANCE)).sum(-1)
-    return palette[distances.argmin(-1)]
+    nearest: Picture = palette[distances.argmin(-1)]
+    return nearest
 
 
 @cache
-def _blur_matrix(sigma: float) -> NDArray[np.float32]:
+def _blur_matrix(sigma: float) -> NDArray[np.floating[Any]]:
     """Return the matrix (128, 128) of a Gaussian blur along an axis, mirrored at the borders."""
     reach = max(1, round(3 * sigma))
     offsets = np.arange(-reach, reach + 1)
@@ -88,17 +96,19 @@ def _blur_matrix(sigma: float) -> NDArray[np.float32]:
 
 
 def along_both(
-    rows: NDArray[np.float32], image: NDArray[np.float32], columns: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    rows: NDArray[np.floating[Any]], image: NDArray[np.floating[Any]], columns: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
     """Apply a matrix (h, 128) to the rows of a plane or picture, and one (w, 128) to its columns."""
     if image.ndim == 2:
-        return rows @ image @ columns.T
+        plane: Plane = rows @ image @ columns.T
+        return plane
     height, width = len(rows), len(columns)
     down = (rows @ image.reshape(SIDE, -1)).reshape(height, SIDE, -1)
-    return (down.transpose(0, 2, 1) @ columns.T).reshape(height, -1, width).transpose(0, 2, 1)
+    picture: Picture = (down.transpose(0, 2, 1) @ columns.T).reshape(height, -1, width).transpose(0, 2, 1)
+    return picture
 
 
-def blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def blur(image: NDArray[np.floating[Any]], sigma: float) -> NDArray[np.floating[Any]]:
     """Blur a plane or a picture by a Gaussian of `sigma` pixels."""
     matrix = _blur_matrix(sigma)
     return along_both(matrix, image, matrix)
@@ -113,7 +123,7 @@ def grow(plane: Plane, reach: int) -> Plane:
     return plane
 
 
-def shift(image: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
+def shift(image: NDArray[np.floating[Any]], down: int, right: int) -> NDArray[np.floating[Any]]:
     """Move a plane or a picture by whole pixels; its border is repeated where nothing moves in."""
     rows, columns = (np.clip(np.arange(SIDE) - step, 0, SIDE - 1) for step in (down, right))
     return image[rows][:, columns]
@@ -124,7 +134,8 @@ def noise(seed: int, sigma: float) -> Plane:
     """Return smooth noise of mean 0 and deviation 1. It belongs to the filter: all its images have the same."""
     grain = np.random.default_rng(seed).standard_normal((SIDE, SIDE)).astype(np.float32)
     grain = blur(grain, sigma) if sigma else grain
-    return grain / grain.std()
+    scaled: Plane = grain / grain.std()
+    return scaled
 
 
 def solid(alpha: Plane) -> Plane:
@@ -145,7 +156,8 @@ def edges(picture: Picture, alpha: Plane, sigma: float) -> Plane:
     along = padded[2:] - padded[:-2]
     across = across[:-2] + 2 * across[1:-1] + across[2:]
     along = along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]
-    return np.sqrt(np.square(across) + np.square(along)).max(-1) / 2
+    strength: Plane = np.sqrt(np.square(across) + np.square(along)).max(-1) / 2
+    return strength
 
 
 def ink(picture: Picture, alpha: Plane, sigma: float = 0.9, low: float = 0.2, high: float = 0.5) -> Plane:
@@ -160,7 +172,7 @@ def tone(picture: Picture, alpha: Plane) -> Plane:
     low, high = np.quantile(inside, [0.03, 0.97])
     spread = max(high - low, 0.25)
     low = (low + high - spread) / 2
-    return 0.12 + 0.8 * np.clip((brightness - low) / spread, 0, 1)
+    return 0.12 + 0.8 * clip((brightness - low) / spread)
 
 
 def hatching(darkness: Plane, pitch: float, angle: float, seed: int) -> Plane:
@@ -171,20 +183,21 @@ def hatching(darkness: Plane, pitch: float, angle: float, seed: int) -> Plane:
 
 
 @cache
-def _averaging_matrix(step: int) -> NDArray[np.float32]:
+def _averaging_matrix(step: int) -> NDArray[np.floating[Any]]:
     """Return the matrix (cells, 128) that averages cells of `step` pixels; the last cell may be smaller."""
     cell = np.arange(SIDE) // step
     matrix = (cell == np.arange(cell[-1] + 1)[:, None]).astype(np.float32)
-    return matrix / matrix.sum(1, keepdims=True)
+    means: Plane = matrix / matrix.sum(1, keepdims=True)
+    return means
 
 
-def cells(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+def cells(image: NDArray[np.floating[Any]], step: int) -> NDArray[np.floating[Any]]:
     """Return the means of square cells of `step` pixels."""
     matrix = _averaging_matrix(step)
     return along_both(matrix, image, matrix)
 
 
-def enlarge(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+def enlarge(image: NDArray[np.floating[Any]], step: int) -> NDArray[np.floating[Any]]:
     """Return a picture of cells, each `step` pixels wide and of one colour."""
     index = np.arange(SIDE) // step
     return image[index][:, index]

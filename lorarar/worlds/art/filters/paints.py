@@ -14,6 +14,7 @@ from lorarar.worlds.art.filters.canvas import (
     X,
     Y,
     blur,
+    clip,
     colour,
     flat,
     grow,
@@ -36,8 +37,8 @@ def watercolour(picture: Picture, alpha: Plane, *, wash: str, paper: str) -> Pic
     columns = np.clip(np.rint(X + noise(12, 5) * 2), 0, SIDE - 1).astype(int)
     picture, alpha = picture[rows, columns], alpha[rows, columns]
     soft = blur(picture * alpha[..., None], 1.2) / np.maximum(blur(alpha, 1.2), 0.05)[..., None]
-    body = 1 - (1 - saturate(np.clip(soft, 0, 1), 1.3)) * np.clip(0.85 + 0.12 * noise(13, 5), 0, 1)[..., None]
-    body = body * (1 - np.clip(alpha - blur(alpha, 2.5), 0, 1) * 0.9)[..., None]
+    body = 1 - (1 - saturate(clip(soft), 1.3)) * clip(0.85 + 0.12 * noise(13, 5))[..., None]
+    body = body * (1 - clip(alpha - blur(alpha, 2.5)) * 0.9)[..., None]
     bloom = smooth(noise(14, 11) + 1.3 - RADIUS / 42, -0.4, 0.6) * 0.85
     return mix(mix(flat(paper), flat(wash), bloom), body, smooth(alpha, 0.1, 0.9))
 
@@ -56,7 +57,7 @@ def oil(picture: Picture, alpha: Plane, *, ground: str, clouds: str) -> Picture:
     calm = np.argmin(np.stack(spreads), 0)
     painted = np.choose(calm[..., None], means)
     bristles = np.sin((X * np.cos(noise(22, 3) * 1.2) + Y * np.sin(noise(22, 3) * 1.2)) * 0.7)
-    return np.clip(painted * (1 + 0.07 * bristles)[..., None], 0, 1)
+    return clip(painted * (1 + 0.07 * bristles)[..., None])
 
 
 def vintage(picture: Picture, alpha: Plane, *, inks: Sequence[str], border: str) -> Picture:
@@ -65,31 +66,31 @@ def vintage(picture: Picture, alpha: Plane, *, inks: Sequence[str], border: str)
     brightness = blur(backdrop + (tone(picture, alpha) - backdrop) * alpha, 0.7)
     brightness = brightness * (1 - 0.5 * smooth(RADIUS, 40, 92)) * (1 - 0.55 * rim(alpha, 2))
     frame = (np.maximum(np.abs(X - 63.5), np.abs(Y - 63.5)) > 56.5).astype(np.float32)
-    return mix(ramp(np.clip(brightness, 0, 1), inks), flat(border), frame)
+    return mix(ramp(clip(brightness), inks), flat(border), frame)
 
 
 def thermal(picture: Picture, alpha: Plane, *, inks: Sequence[str]) -> Picture:
     """Show the brightness as heat, with a halo on a cold ground."""
     heat = tone(blur(picture, 1.0), alpha) * 0.8 + 0.2
     warm = 0.06 + (heat - 0.06) * blur(alpha, 1.6)
-    return ramp(np.clip(np.maximum(warm, blur(alpha, 8) * 0.22), 0, 1), inks)
+    return ramp(clip(np.maximum(warm, blur(alpha, 8) * 0.22)), inks)
 
 
 def relief(picture: Picture, alpha: Plane, *, inks: Sequence[str]) -> Picture:
     """Emboss the drawing in one material, lit from the upper left."""
     height = blur(alpha * 0.9 + alpha * tone(picture, alpha) * 1.1, 1.3)
     slope = shift(height, 2, 2) - shift(height, -2, -2)
-    return ramp(np.clip(0.5 - slope * 1.3 - 0.22 * rim(alpha, 2) + 0.03 * noise(92, 9), 0, 1), inks)
+    return ramp(clip(0.5 - slope * 1.3 - 0.22 * rim(alpha, 2) + 0.03 * noise(92, 9)), inks)
 
 
 def nightfall(picture: Picture, alpha: Plane, *, sky: str, horizon: str, light: str) -> Picture:
     """Show the drawing at night: tinted, with a rim of light, before a sky of stars."""
     stars = np.random.default_rng(7).random((SIDE // 8, SIDE // 8)) > 0.82
     spots = blur((np.kron(stars, np.ones((8, 8))) * (X % 8 < 3) * (Y % 8 < 3)).astype(np.float32), 0.6)
-    scene = mix(ramp(Y / 127, [sky, horizon]), flat("#ffffff"), np.clip(spots * 1.6, 0, 1) * (Y < 96))
-    body = np.clip(picture * 0.75 * (0.45 + 0.75 * colour(light)) + 0.03, 0, 1)
-    lit = np.clip(alpha - shift(blur(alpha, 1), 4, 4), 0, 1)
-    return np.clip(mix(scene, body, alpha) + (lit * 0.8)[..., None] * colour(light), 0, 1)
+    scene = mix(ramp(Y / 127, [sky, horizon]), flat("#ffffff"), clip(spots * 1.6) * (Y < 96))
+    body = clip(picture * 0.75 * (0.45 + 0.75 * colour(light)) + 0.03)
+    lit = clip(alpha - shift(blur(alpha, 1), 4, 4))
+    return clip(mix(scene, body, alpha) + (lit * 0.8)[..., None] * colour(light))
 
 
 def synthwave(picture: Picture, alpha: Plane, *, inks: Sequence[str], sky: Sequence[str], grid: str) -> Picture:
@@ -98,7 +99,7 @@ def synthwave(picture: Picture, alpha: Plane, *, inks: Sequence[str], sky: Seque
     rungs = (150 / depth % 1 < 0.22) | (np.abs((X - 64) / depth * 3 % 1 - 0.5) > 0.42)
     sun = smooth(36 - np.hypot(X - 64, Y - 56), -1, 1) * ~((Y > 50) & (Y % 9 < 3)) * (Y < 84)
     scene = mix(ramp(Y / 127, sky), flat(grid), np.maximum(sun * 0.75, rungs * (Y >= 84) * 0.8).astype(np.float32))
-    body = ramp(np.clip(tone(picture, alpha) * 0.85 + 0.1 - 0.15 * (Y / 127 - 0.5), 0, 1), inks)
+    body = ramp(clip(tone(picture, alpha) * 0.85 + 0.1 - 0.15 * (Y / 127 - 0.5)), inks)
     lines = np.maximum(rim(alpha, 3), ink(picture, alpha, 1.0, 0.35, 0.7) * 0.5)
     return mix(mix(scene, body, alpha), flat(inks[0]), lines)
 
@@ -109,7 +110,7 @@ def glitch(picture: Picture, alpha: Plane, *, ground: str, reach: int) -> Pictur
     torn = np.stack([shift(image[..., 0], 0, -reach), image[..., 1], shift(image[..., 2], 0, reach)], -1)
     for top, height, right in ((22, 8, 10), (58, 6, -12), (90, 10, 8)):
         torn[top : top + height] = np.roll(torn[top : top + height], right, 1)
-    return np.clip(torn * (1 - 0.3 * (Y % 8 < 3))[..., None], 0, 1)
+    return clip(torn * (1 - 0.3 * (Y % 8 < 3))[..., None])
 
 
 def clay(picture: Picture, alpha: Plane, *, ground: str, table: str) -> Picture:
@@ -120,6 +121,4 @@ def clay(picture: Picture, alpha: Plane, *, ground: str, table: str) -> Picture:
     shine = smooth(-slope, 0.25, 0.6) * 0.5
     scene = mix(flat(ground), flat(table), smooth(Y - 92, -1, 1))
     scene = scene * (1 - 0.5 * blur(shift(grow(alpha, 1), 6, 5), 4))[..., None]
-    return np.clip(
-        mix(scene, mix(np.clip(body, 0, 1), flat("#ffffff"), shine), smooth(blur(alpha, 1), 0.35, 0.65)), 0, 1
-    )
+    return np.clip(mix(scene, mix(clip(body), flat("#ffffff"), shine), smooth(blur(alpha, 1), 0.35, 0.65)), 0, 1)

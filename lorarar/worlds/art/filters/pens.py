@@ -10,6 +10,7 @@ from lorarar.worlds.art.filters.canvas import (
     X,
     Y,
     blur,
+    clip,
     colour,
     flat,
     grow,
@@ -29,7 +30,7 @@ from lorarar.worlds.art.filters.canvas import (
 def pencil(picture: Picture, alpha: Plane, *, paper: str, line: str) -> Picture:
     """Draw outlines and hatched shade in one colour on paper."""
     darkness = alpha * (1 - tone(picture, alpha))
-    shade = np.clip(hatching(0.78 * darkness, 7, 0.8, 1) * 0.6 + smooth(darkness, 0.1, 0.9) * 0.3, 0, 1) * alpha
+    shade = clip(hatching(0.78 * darkness, 7, 0.8, 1) * 0.6 + smooth(darkness, 0.1, 0.9) * 0.3) * alpha
     strokes = np.maximum(ink(picture, alpha, 0.9, 0.12, 0.5), shade) * (0.82 + 0.18 * smooth(noise(3, 0.8), -1.5, 0.5))
     return mix(flat(paper), flat(line), strokes)
 
@@ -39,7 +40,7 @@ def chalk(picture: Picture, alpha: Plane, *, board: str, line: str) -> Picture:
     lines = ink(picture, alpha, 1.3, 0.14, 0.4) * (0.8 + 0.2 * smooth(noise(81, 1.5), -1, 0.6))
     fill = alpha * (0.12 + 0.4 * tone(picture, alpha)) * (0.9 + 0.1 * noise(82, 1.2))
     smeared = flat(board) + (0.05 * noise(84, 8))[..., None]
-    return mix(smeared, flat(line), np.clip(np.maximum(lines, fill), 0, 1))
+    return mix(smeared, flat(line), clip(np.maximum(lines, fill)))
 
 
 def neon(picture: Picture, alpha: Plane, *, ground: str, glow: str, foot: str) -> Picture:
@@ -47,7 +48,7 @@ def neon(picture: Picture, alpha: Plane, *, ground: str, glow: str, foot: str) -
     lines = ink(picture, alpha, 1.0, 0.12, 0.42)
     light = ramp(Y / 127, [glow, foot])
     lit = flat(ground) + alpha[..., None] * light * 0.12 + light * (blur(lines, 4) * 1.1)[..., None]
-    return np.clip(lit + lines[..., None] * (light * 0.6 + 0.35), 0, 1)
+    return clip(lit + lines[..., None] * (light * 0.6 + 0.35))
 
 
 def blueprint(picture: Picture, alpha: Plane, *, ground: str) -> Picture:
@@ -73,7 +74,7 @@ def graffiti(picture: Picture, alpha: Plane, *, wall: str, spray: str, line: str
     joints = ((Y % 16 < 2) | ((X + 16 * (row % 2)) % 32 < 2)).astype(np.float32)
     bricks = mix(flat(wall), flat(wall) * 0.72, joints)
     mist = mix(bricks, flat(spray), smooth(blur(grow(alpha, 8), 5), 0.05, 0.75) * 0.9)
-    colours = saturate(np.clip(0.5 + (picture - 0.5) * 1.15, 0, 1), 1.7)
+    colours = saturate(clip(0.5 + (picture - 0.5) * 1.15), 1.7)
     painted = mix(mist, colours, solid(alpha))
     return mix(painted, flat(line), np.maximum(rim(alpha, 4), ink(picture, alpha, 1.0, 0.3, 0.6) * alpha))
 
@@ -81,6 +82,6 @@ def graffiti(picture: Picture, alpha: Plane, *, wall: str, spray: str, line: str
 def xray(picture: Picture, alpha: Plane, *, ground: str, light: str) -> Picture:
     """Show the drawing as a glowing negative in the dark."""
     negative = 1 - tone(picture, alpha)
-    density = np.clip(alpha * (0.2 + 0.75 * negative) + 0.55 * ink(picture, alpha, 1.2, 0.15, 0.6), 0, 1)
+    density = clip(alpha * (0.2 + 0.75 * negative) + 0.55 * ink(picture, alpha, 1.2, 0.15, 0.6))
     halo = blur(grow(alpha, 3), 4) * 0.22
     return mix(flat(ground), colour(light), np.maximum(density, halo))

@@ -12,6 +12,7 @@ from lorarar.worlds.art.filters.canvas import (
     X,
     Y,
     blur,
+    clip,
     flat,
     ink,
     luminance,
@@ -32,7 +33,7 @@ from lorarar.worlds.art.filters.canvas import (
 
 def comic(picture: Picture, alpha: Plane, *, first: str, second: str) -> Picture:
     """Print flat bright colours with black outlines on rays."""
-    body = posterise(saturate(np.clip(picture * 1.08, 0, 1), 1.5), 3)
+    body = posterise(saturate(clip(picture * 1.08), 1.5), 3)
     printed = mix(pattern("rays", first, second), body, solid(alpha))
     return mix(printed, flat("#101010"), np.maximum(ink(picture, alpha, 0.8, 0.3, 0.55), rim(alpha, 3)))
 
@@ -62,7 +63,7 @@ def linocut(picture: Picture, alpha: Plane, *, paper: str, ink_colour: str) -> P
     cut = np.where(alpha > 0.5, smooth(brightness * 1.15 - 0.2 - wave * 0.75, -0.06, 0.06), 1)
     lines = ink(picture, alpha, 0.9, 0.28, 0.5) * (alpha > 0.5)
     block = np.maximum(1 - cut, rim(alpha, 3))
-    block = np.clip(block + lines * np.where(brightness < 0.55, -0.9, 1), 0, 1)
+    block = clip(block + lines * np.where(brightness < 0.55, -0.9, 1))
     frame = (np.maximum(np.abs(X - 63.5), np.abs(Y - 63.5)) > 58.5).astype(np.float32)
     return mix(flat(paper), flat(ink_colour), np.maximum(block, frame))
 
@@ -77,19 +78,19 @@ def woodblock(picture: Picture, alpha: Plane, *, palette: Sequence[str], sky: st
 
 def popart(picture: Picture, alpha: Plane, *, inks: Sequence[str], ground: str) -> Picture:
     """Print four loud inks by brightness on a dotted ground."""
-    levels = np.clip(np.floor(blur(tone(picture, alpha), 0.7) * 4) / 3, 0, 1)
+    levels = clip(np.floor(blur(tone(picture, alpha), 0.7) * 4) / 3)
     dots = blur((np.hypot(X % 14 - 7, Y % 14 - 7) < 3.6).astype(np.float32), 0.6) * 0.5
     return mix(mix(flat(ground), flat(inks[-1]), dots), ramp(levels, inks), solid(alpha))
 
 
 def riso(picture: Picture, alpha: Plane, *, warm: str, cold: str, paper: str) -> Picture:
     """Print two inks out of register: warm colours with one, darkness with the other."""
-    amount = np.clip(alpha * (0.3 + 0.7 * np.clip(picture[..., 0] - picture[..., 2] + 0.45, 0, 1)), 0, 1)
+    amount = clip(alpha * (0.3 + 0.7 * clip(picture[..., 0] - picture[..., 2] + 0.45)))
     hills = smooth(Y - 92 + 5 * np.sin(X / 14), -2, 2) * 0.5 * (1 - alpha)
     printed = flat(paper) * (1 - np.maximum(amount, hills)[..., None] * (1 - flat(warm)))
     darkness = np.maximum(alpha * (1 - tone(picture, alpha)) * 1.15, 0.85 * ink(picture, alpha, 0.9, 0.25, 0.55))
-    second = np.clip(shift(darkness, 2, -3), 0, 1)
-    return printed * (1 - second[..., None] * (1 - flat(cold)))
+    second = clip(shift(darkness, 2, -3))
+    return clip(printed * (1 - second[..., None] * (1 - flat(cold))))
 
 
 def stencil(picture: Picture, alpha: Plane, *, wall: str, paint: str, light: str) -> Picture:
@@ -99,7 +100,7 @@ def stencil(picture: Picture, alpha: Plane, *, wall: str, paint: str, light: str
     mist = smooth(blur(alpha, 5), 0.02, 0.9) * 0.3
     sprayed = mix(mix(plaster, flat(paint), mist), flat(paint), solid(alpha))
     bright = smooth(blur(brightness, 0.8), 0.42, 0.5) * solid(alpha) * (1 - ink(picture, alpha, 1.0, 0.3, 0.55))
-    return np.clip(mix(sprayed, flat(light), bright), 0, 1)
+    return clip(mix(sprayed, flat(light), bright))
 
 
 def poster(picture: Picture, alpha: Plane, *, sky: Sequence[str], sun: str, ground: str) -> Picture:
@@ -120,8 +121,8 @@ def papercut(picture: Picture, alpha: Plane, *, ground: str, hill: str) -> Pictu
     scene = scene * (1 - blur(shift(alpha, 5, 5), 2.5) * 0.55)[..., None]
     body = posterise(blur(picture, 1.2), 4) * 0.85 + 0.1
     brightness = blur(luminance(body), 1)
-    step = np.clip(shift(brightness, 2, 2) - brightness, 0, 1) * 0.8
-    return mix(scene, np.clip(body - step[..., None], 0, 1), solid(alpha))
+    step = clip(shift(brightness, 2, 2) - brightness) * 0.8
+    return mix(scene, clip(body - step[..., None]), solid(alpha))
 
 
 def sticker(picture: Picture, alpha: Plane, *, kind: str, first: str, second: str) -> Picture:

@@ -14,6 +14,7 @@ from lorarar.worlds.art.filters.canvas import (
     Y,
     blur,
     cells,
+    clip,
     colour,
     enlarge,
     flat,
@@ -36,13 +37,14 @@ def _blocks(picture: Picture, alpha: Plane, step: int) -> tuple[Picture, Plane]:
     """Return the drawing's colours and silhouette in cells, weighted by the silhouette; both are of the cells' size."""
     cover = cells(alpha, step)
     colours = cells(picture * alpha[..., None], step) / np.maximum(cover, 0.02)[..., None]
-    return np.clip(colours, 0, 1), (cover > 0.45).astype(np.float32)
+    return clip(colours), (cover > 0.45).astype(np.float32)
 
 
 def _neighbours(on: Plane) -> Plane:
     """Return the cells of a silhouette with those that touch one of its sides."""
     wide = np.pad(on, 1)
-    return np.maximum.reduce([on, wide[1:-1, 2:], wide[1:-1, :-2], wide[2:, 1:-1], wide[:-2, 1:-1]])
+    near: Plane = np.maximum.reduce([on, wide[1:-1, 2:], wide[1:-1, :-2], wide[2:, 1:-1], wide[:-2, 1:-1]])
+    return near
 
 
 def handheld(picture: Picture, alpha: Plane, *, inks: Sequence[str], ground: str) -> Picture:
@@ -70,7 +72,7 @@ def bricks(picture: Picture, alpha: Plane, *, plate: str) -> Picture:
     u, v = X % step - 3.5, Y % step - 3.5
     stud = smooth(2.9 - np.hypot(u, v), -0.6, 0.6)
     light = 1 + 0.16 * stud * np.sign(-u - v) - 0.22 * ((X % step > 6.5) | (Y % step > 6.5))
-    return np.clip(body * light[..., None] + 0.05 * stud[..., None], 0, 1)
+    return clip(body * light[..., None] + 0.05 * stud[..., None])
 
 
 def stitch(picture: Picture, alpha: Plane, *, fabric: str) -> Picture:
@@ -83,7 +85,7 @@ def stitch(picture: Picture, alpha: Plane, *, fabric: str) -> Picture:
     thread = enlarge(outlined, step) * (1.1 - 0.45 * cross)[..., None]
     holes = ((X % step < 1.5) & (Y % step < 1.5)) * np.float32(0.22)
     cloth = flat(fabric) * (1 - holes)[..., None]
-    return np.clip(mix(cloth, thread, enlarge(_neighbours(on), step)), 0, 1)
+    return clip(mix(cloth, thread, enlarge(_neighbours(on), step)))
 
 
 def knit(picture: Picture, alpha: Plane, *, yarn: str) -> Picture:
@@ -98,7 +100,7 @@ def knit(picture: Picture, alpha: Plane, *, yarn: str) -> Picture:
     across = np.clip((column + 0.5) * width, 0, SIDE - 1).astype(int)
     down = np.clip((row - 0.1) * height, 0, SIDE - 1).astype(int)
     shade = 0.82 + 0.24 * smooth(np.abs(v - 0.5), 0.5, 0.1) - 0.16 * smooth(np.abs(u - 0.5), 0.4, 0.5)
-    return np.clip(blur(image, 1.1)[down, across] * shade[..., None], 0, 1)
+    return clip(blur(image, 1.1)[down, across] * shade[..., None])
 
 
 def tiles(picture: Picture, alpha: Plane, *, ground: str, grout: str) -> Picture:
@@ -108,7 +110,7 @@ def tiles(picture: Picture, alpha: Plane, *, ground: str, grout: str) -> Picture
     shades = np.random.default_rng(3).normal(0, 0.045, (SIDE // step, SIDE // step, 1)).astype(np.float32)
     body = 0.4 * enlarge(cells(image, step), step) + 0.6 * image + enlarge(shades, step)
     joint = ((X % step < 1) | (Y % step < 1)).astype(np.float32) * 0.6
-    return np.clip(mix(np.clip(body, 0, 1), flat(grout), joint), 0, 1)
+    return clip(mix(clip(body), flat(grout), joint))
 
 
 def glass(picture: Picture, alpha: Plane, *, first: str, second: str) -> Picture:
@@ -116,7 +118,7 @@ def glass(picture: Picture, alpha: Plane, *, first: str, second: str) -> Picture
     numbers, gap = shards(41, 9)
     tints = np.random.default_rng(5).uniform(0, 1, numbers.max() + 1).astype(np.float32)[numbers]
     image = mix(mix(flat(first), flat(second), tints), saturate(picture, 1.5), alpha)
-    body = np.clip(0.35 * shard_means(image, numbers) + 0.65 * image + 0.06, 0, 1)
+    body = clip(0.35 * shard_means(image, numbers) + 0.65 * image + 0.06)
     outline = smooth(grow(alpha, 2) - (1 - grow(1 - alpha, 1)), 0.3, 0.7)
     lead = np.maximum((1 - smooth(gap, 1.2, 2.8)) * (1 - 0.45 * alpha), outline)
     return mix(body, flat("#15151c"), lead * 0.92)
@@ -130,4 +132,4 @@ def felt(picture: Picture, alpha: Plane, *, ground: str, seam: str) -> Picture:
     body = saturate(blur(picture, 1.5), 1.2) * wool[..., None]
     inner = smooth(blur(alpha, 2.5), 0.62, 0.7) * (1 - smooth(blur(alpha, 2.5), 0.86, 0.94))
     dashes = inner * (np.sin((X - Y) * 0.5) * np.sin((X + Y) * 0.5) > -0.15)
-    return np.clip(mix(mix(cloth, body, fuzzy), flat(seam), dashes.astype(np.float32) * 0.85), 0, 1)
+    return clip(mix(mix(cloth, body, fuzzy), flat(seam), dashes.astype(np.float32) * 0.85))
