@@ -232,13 +232,13 @@ def test_samples_are_drawn_and_scored(tmp_path: Path, monkeypatch: pytest.Monkey
         return [draw(TOY, plan)[:, None].float() / 255]
 
     monkeypatch.setattr("lorarar.worlds.stages.samples.sample_batches", sample)
-    build_autoencoder().save_pretrained(tmp_path / "autoencoder" / "vae")
+    build_autoencoder().save_pretrained(tmp_path / "runs" / "autoencoder" / "vae")
     recipe = BaseRecipe(steps=2, batch=2, learning_rate=1e-3, renders=8, shape=SHAPES["unet"], evaluate_every=1)
-    make_base(TOY, replace(recipe, steps=1), output=tmp_path, runs=tmp_path, devices=1)
+    make_base(TOY, replace(recipe, steps=1), output=tmp_path, runs=tmp_path / "runs", devices=1)
     save_file(AttributeClassifier().state_dict(), tmp_path / "classifier.safetensors")
-    make_base(TOY, recipe, output=tmp_path, runs=tmp_path, devices=1)
+    make_base(TOY, recipe, output=tmp_path, runs=tmp_path / "runs", devices=1)
     assert asked == 2 * [f"a {subject.words()} in {style.words()} style" for subject, style, _ in plan]
-    folder = tmp_path / "base" / "samples"
+    folder = tmp_path / "runs" / "base" / "samples"
     assert Image.open(folder / "000002.png").size == (12 * 32, 8 * 32)
     first, second = (json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines())
     assert set(first) == {"step", "loss"}

@@ -17,9 +17,7 @@ from lorarar.worlds.stages.precision import fast_dtype
         ({"amx_bf16": True}, True, "fp32"),
     ],
 )
-def test_bf16_needs_amx(
-    capabilities: dict[str, bool], cuda: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bf16_needs_amx(capabilities: dict[str, bool], cuda: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     assert fast_dtype() == dtype
