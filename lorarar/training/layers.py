@@ -96,6 +96,7 @@ def _encoder_layers(backbone: Backbone, recipe: Recipe) -> Iterator[TrainedLayer
 def _modules(model: nn.Module, pattern: str) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
     """Yield the linear layers and the convolutions of one group whose paths match."""
     for path, module in model.named_modules():
-        plain = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
-        if (isinstance(module, nn.Linear) or plain) and re.fullmatch(pattern, path):
-            yield path, module  # type: ignore[misc]  # `plain` says that it is a convolution
+        if not isinstance(module, nn.Linear | nn.Conv2d) or not re.fullmatch(pattern, path):
+            continue
+        if isinstance(module, nn.Linear) or (module.groups == 1 and module.padding_mode == "zeros"):
+            yield path, module

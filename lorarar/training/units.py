@@ -41,7 +41,8 @@ class Units(nn.Module):
         self._algorithm = TRAINED[recipe.algorithm]
         self.layers = trained_layers(backbone, recipe)
         self._check()
-        self.parts = nn.ModuleList(map(self._initial, self.layers))
+        self.parts = [self._initial(layer) for layer in self.layers]
+        self._registered = nn.ModuleList(self.parts)
         self.scales = {wide: self._scales(wide) for wide in (False, True)}
 
     def _check(self) -> None:
@@ -88,9 +89,9 @@ class Units(nn.Module):
         stacks: dict[str, dict[str, Stack]] = {}
         for layer, stack in zip(self.layers, self._dropped(self._stacks(), step), strict=True):
             stacks.setdefault(layer.model, {})[layer.place] = stack
-        with ExitStack() as stack:
+        with ExitStack() as contexts:
             for model, deltas in stacks.items():
-                stack.enter_context(adapted_by(backbone.encoders[model] if model else backbone.denoiser, deltas))
+                contexts.enter_context(adapted_by(backbone.encoders[model] if model else backbone.denoiser, deltas))
             yield
 
     def _stacks(self) -> list[Stack]:

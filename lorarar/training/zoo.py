@@ -87,8 +87,8 @@ class ZooTraining(lightning.LightningModule):
             return []
         if not concept.prior:
             raise ValueError(
-                f"expected images of the class of {concept.name} for recipe.prior_images, found none: let `lorarar zoo` "
-                "sample them, or set recipe.prior_images=0"
+                f"expected images of the class of {concept.name} for recipe.prior_images, found none: let "
+                "`lorarar zoo` sample them, or set recipe.prior_images=0"
             )
         return [encode_prior(self.backbone, concept)]
 
@@ -107,7 +107,7 @@ class ZooTraining(lightning.LightningModule):
         if self.recipe.min_snr_gamma is not None:
             weights = self.backbone.noise.min_snr_weight(batch.timesteps, self.recipe.min_snr_gamma)
             errors = errors * weights.view(-1, *[1] * (errors.ndim - 1))
-        by_unit = errors.unflatten(0, (len(self.names), -1))
+        by_unit: Tensor = errors.unflatten(0, (len(self.names), -1))
         if not self.recipe.prior_images:
             return by_unit.flatten(1).mean(1)
         own, prior = (part.flatten(1).mean(1) for part in by_unit.split(self.recipe.images, dim=1))

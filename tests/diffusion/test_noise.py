@@ -78,6 +78,15 @@ def test_weighted_differences_are_those_of_clean_samples_in_flow_matching_alone(
     assert torch.equal(Diffusion(torch.rand(1000), "epsilon").weight(TIMESTEPS), torch.ones(len(TIMESTEPS)))
 
 
+@pytest.mark.parametrize(("prediction", "divisor"), [("epsilon", 4.0), ("v_prediction", 5.0), ("sample", 1.0)])
+def test_a_limited_signal_to_noise_ratio_weighs_timesteps(prediction: str, divisor: float) -> None:
+    noise = Diffusion(torch.tensor([0.8, 0.5]), prediction)  # ratios of 4 and 1
+    found = noise.min_snr_weight(torch.tensor([0, 1]), 2.0)
+    assert_close(found, torch.tensor([2.0 / divisor, 1.0 if prediction != "v_prediction" else 0.5]))
+    with pytest.raises(ValueError, match="a diffusion base for recipe.min_snr_gamma, found flow matching"):
+        Flow(torch.tensor([0.5])).min_snr_weight(torch.tensor([0]), 2.0)
+
+
 def test_an_unknown_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="epsilon, v_prediction or sample, found 'flow'"):
         noise_of(DDPMScheduler(prediction_type="flow"))

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from lorarar.datasets.concepts import Concept
 from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.conditioning import Conditioning
 from lorarar.diffusion.loading import load_backbone
 from lorarar.formats.loading import load
 from lorarar.formats.reading import read_stored
@@ -175,6 +176,19 @@ def test_a_rank_above_a_layers_size_is_named(backbone: Backbone, three: list[Con
         ZooTraining(backbone, three, dataclasses.replace(RECIPE, targets=("conv1",)))
     with pytest.raises(ValueError, match=r"layers named \['to_nothing'\] in the base, found none"):
         ZooTraining(backbone, three, dataclasses.replace(RECIPE, targets=("to_nothing",)))
+
+
+def test_the_loss_of_the_class_is_added_with_its_weight(backbone: Backbone, three: list[Concept]) -> None:
+    concept = dataclasses.replace(three[0], class_prompt="a cat", prior=three[1].images)
+    recipe = dataclasses.replace(RECIPE, prior_images=3, prior_loss_weight=0.5)
+    module = ZooTraining(backbone, [concept], recipe)
+    noisy = NoisyBatch(torch.zeros(4, 1), torch.zeros(4), Conditioning(torch.zeros(4, 1), None), torch.zeros(4, 1))
+    assert_close(module._losses(torch.tensor([[1.0], [3.0], [2.0], [4.0]]), noisy), torch.tensor([5.0 + 0.5 * 10.0]))
+    share = module._batch(concept.name, *module.encoded[0])
+    assert share.captions[2:] == ("a cat", "a cat")
+    assert len(share.noisy) == 4
+    with pytest.raises(ValueError, match="images of the class of train_content_00 for recipe.prior_images, found none"):
+        ZooTraining(backbone, three, recipe)
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ _LATENT_ENDS = ("conv_in", "conv_out")  # as narrow as the latents; LyCORIS trai
 
 def uniform(shape: Sequence[int], fan_in: int, random: torch.Generator) -> Tensor:
     """Return numbers uniform in +-1/sqrt(fan_in), as torch, peft and LyCORIS begin linear layers."""
-    return (torch.rand(*shape, generator=random) * 2 - 1) * fan_in**-0.5
+    numbers = torch.rand(*shape, generator=random) * 2 - 1
+    return numbers * float(fan_in**-0.5)
 
 
 def normal(shape: Sequence[int], std: float, random: torch.Generator) -> Tensor:
@@ -37,7 +38,8 @@ def fold_core(core: Tensor, down: Tensor) -> Tensor:
 
 def row_norms(rows: Tensor) -> Tensor:
     """Return the lengths of rows (.., out, in) as (.., out, 1)."""
-    return torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return norms
 
 
 def per_row(layer: TrainedLayer, values: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -17,11 +18,12 @@ from torch.testing import assert_close
 from lorarar.diffusion.adaptation import adapted
 from lorarar.formats.loading import load
 from lorarar.formats.reading import read_stored
-from lorarar.formats.writing import save_parts
+from lorarar.formats.writing import save, save_parts
 from lorarar.training.algorithms import TRAINED
 from lorarar.training.algorithms.lokr import split
 from lorarar.training.settings import AlgorithmName, Recipe
 from lorarar.training.units import Units
+from lorarar.workflows.merges import merge
 from tests.training.algorithms.library import by_role, library_module
 
 NAMES = ("cat", "dog", "ink")
@@ -66,12 +68,11 @@ class Model(nn.Module):
         return answer
 
 
-def made(case: str) -> tuple[Model, Units]:
+def made(case: str, **changes: Any) -> tuple[Model, Units]:
     """The model and three LoRAs of it with random parts."""
     model, algorithm = Model(), case.partition(",")[0]
-    units = Units(
-        SimpleNamespace(denoiser=model, encoders={}), replace(RECIPE, algorithm=algorithm, **CASES[case]), NAMES
-    )
+    recipe = replace(RECIPE, algorithm=algorithm, **(CASES[case] | changes))
+    units = Units(SimpleNamespace(denoiser=model, encoders={}), recipe, NAMES)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in units.parameters():
@@ -127,6 +128,30 @@ def test_a_file_holds_what_was_trained(case: str, tmp_path: Path) -> None:
     algorithm = case.partition(",")[0]
     if algorithm in expected_names:
         assert set(read_stored(path).algorithms.values()) == expected_names[algorithm]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_merge_with_a_plain_lora_is_the_sum_of_both_libraries_deltas(case: str, tmp_path: Path) -> None:
+    rank = CASES[case].get("rank", RECIPE.rank)
+    model, units = made(case, alphas=(float(rank),))  # at other scales LyCORIS' own merge of LoHa and LoKr is wrong
+    plain, theirs = made("lora")[1], copy.deepcopy(model)
+    save_file(model.state_dict(), tmp_path / "base.safetensors")
+    files = [tmp_path / name for name in ("any.safetensors", "plain.safetensors")]
+    save_parts(units.lora(1), units.unit(1), files[0], dtype="fp32")
+    save(plain.lora(0), files[1], dtype="fp32")
+    merged = merge(*files, merger="direct", base=tmp_path / "base.safetensors", device="cpu", dense=True)
+    config = LoraConfig(r=2, lora_alpha=2 * RECIPE.scale("cat"), target_modules=["conv2", "to_q"])
+    inject_adapter_in_model(config, theirs)
+    for layer in units.layers:
+        twin = replace(layer, module=copy.deepcopy(layer.module))
+        module = library_module(twin, units.recipe, units.unit(1)[layer.path], NAMES[1])
+        expected = (module.get_merged_weight(shape=layer.module.weight.shape)[0] - layer.module.weight).detach().flatten(1)
+        if layer.path in plain.unit(0):
+            wrapped, parts = theirs.get_submodule(layer.place), plain.unit(0)[layer.path]
+            wrapped.lora_A["default"].weight.data, wrapped.lora_B["default"].weight.data = parts["down"], parts["up"]
+            expected = expected + wrapped.get_delta_weight("default").detach().flatten(1)
+        error = (merged.layers[layer.path].delta() - expected).norm() / expected.norm()
+        assert error < 1e-5, layer.path
 
 
 def test_a_layer_is_split_as_lycoris_splits_it() -> None:
