@@ -32,7 +32,12 @@ ROWS = RUNS / "attribution.jsonl"
 def main() -> None:
     """Write chimeras, index all files, attribute merges."""
     torch.set_num_threads(1)
-    inputs = [replace(m.lora, name=f"{m.way}{m.copy}_{m.concept}") for k in ("style", "content") for m in collection(k)]
+    inputs = [
+        replace(m.lora, name=f"{m.way}{m.copy}_{m.concept}")
+        for k in ("style", "content")
+        for m in collection(k)
+        if m.way != "shipped"
+    ]
     inputs += shipped()
     low_rank = [lora for lora in inputs if all(isinstance(layer, LowRank) for layer in lora.layers.values())]
     write_chimeras(low_rank, FILES - len(inputs))

@@ -28,7 +28,7 @@ from lorarar.lora import LoRA, LowRank, one_thread
 from lorarar.storage import write_json
 
 RUNS = Path("runs/library/scale")
-FILES, ENTRIES, SHARDS, DIMENSIONS = 1000, 100_000, 10, 256
+FILES, ENTRIES, SHARDS, DIMENSIONS = 300, 100_000, 10, 256
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def adding() -> dict[str, float]:
             save(LoRA(layers), path, dtype=torch.float16)
     files = sorted(folder.glob("*.safetensors"))
     seconds: dict[str, list[float]] = {"read and hash alone": [], "add, one thread": [], "add again, unchanged": []}
-    for turn in range(3):
+    for turn in range(2):
         index = RUNS / f"adding_{turn}.sqlite"
         index.unlink(missing_ok=True)
         start = time.process_time()
