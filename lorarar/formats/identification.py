@@ -71,7 +71,7 @@ def identify(candidates: Mapping[NamingScheme, Shapes], header: Mapping[str, str
 
 def _kept(candidates: Mapping[NamingScheme, Shapes], statements: Sequence[Statement]) -> list[str]:
     """Return what is known about a file of a model that the table lacks."""
-    paths = next(reversed(candidates.values()))
+    *_, paths = candidates.values()
     if any(path.startswith(_UNET) for path in paths):
         return []
     for statement in statements:

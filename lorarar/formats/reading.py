@@ -15,7 +15,7 @@ from lorarar.formats.dialects import peft
 from lorarar.formats.dialects.grouping import check_no_doubles, group_keys, parse_all, rows_in, schemes_in, stem_of
 from lorarar.formats.dialects.unsupported import check_layers
 from lorarar.formats.embeddings import is_embedding
-from lorarar.formats.identification import identify
+from lorarar.formats.identification import Identity, identify
 from lorarar.formats.naming import blocks
 from lorarar.formats.naming.keys import Key, layer_path
 from lorarar.formats.naming.originals import NamingScheme
@@ -106,13 +106,10 @@ def read_stored(path: str | Path) -> StoredLoRA:
         keys = parse_all([key for key in file.tensors if key not in embeddings], file.header)
         places = _complete(keys, file.tensors)
         _check_order(places.values())
-        candidates = {scheme: rows_in(keys, file.header, scheme) for scheme in schemes_in(keys)}
-        shapes_by_scheme = {scheme: _shapes(places, rows) for scheme, rows in candidates.items()}
-        scheme, family, doubts = identify(shapes_by_scheme, file.header)
-        rows, shapes = candidates[scheme], shapes_by_scheme[scheme]
-        check_no_doubles(group_keys(keys), rows)
+        (scheme, family, doubts), rows = _identified(keys, places, file.header)
         named = {rows[place].paths[0]: replace(layer, rows=rows[place]) for place, layer in places.items()}
         layers, alphas_from, warnings = _scaled(path, keys, named, file)
+        shapes = _shapes(places, rows)
         doubts += [*check_layers(family, layers, shapes), *alpha_warnings(file.header, layers.values())]
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
@@ -158,6 +155,21 @@ def _complete(keys: Mapping[str, Key], tensors: Mapping[str, Tensor]) -> dict[_P
             f"{wrong[:_EXAMPLES]}: the file is incomplete, save or download it again"
         )
     return layers
+
+
+def _identified(
+    keys: Mapping[str, Key], places: Mapping[_Place, StoredLayer], header: Mapping[str, str]
+) -> tuple[Identity, dict[_Place, Rows]]:
+    """Return the base model, and the diffusers layers in the rows of each stored layer.
+
+    Raises:
+        ValueError: Header, names and shapes contradict one another, or the file contains a layer twice.
+    """
+    candidates = {scheme: rows_in(keys, header, scheme) for scheme in schemes_in(keys)}
+    identity = identify({scheme: _shapes(places, rows) for scheme, rows in candidates.items()}, header)
+    rows = candidates[identity.scheme]
+    check_no_doubles(group_keys(keys), rows)
+    return identity, rows
 
 
 def _shapes(places: Mapping[_Place, StoredLayer], rows: Mapping[_Place, Rows]) -> dict[str, tuple[int, ...]]:

@@ -19,7 +19,7 @@ from lorarar.storage import FormatError, atomic_write, path_remedy
 
 _LFS_MAGIC = b"version https://git-lfs"
 # First bytes of files that are often taken for a LoRA -> what they are, and what to do.
-_CONVERT = "convert it to safetensors with the tool that wrote it; a pickle can run any code when it is opened"
+_CONVERT = "take a safetensors version, or convert it to safetensors in a sandbox: a pickle can run any code"
 _OTHER_FILES = {
     b"PK\x03\x04": ("a pickled checkpoint or another ZIP archive", _CONVERT),
     b"\x80\x02": ("a pickled checkpoint", _CONVERT),

@@ -43,7 +43,7 @@ def test_damaged_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
     messages = {
         "absent": "does not exist: check the path",
         "cut": r"not a complete safetensors file \(\d+ bytes; .*download it again",
-        "pickle": "is a pickled checkpoint, not a safetensors file: convert it to safetensors",
+        "pickle": "is a pickled checkpoint, not a safetensors file: take a safetensors version",
         "pointer": "git-LFS pointer.*git lfs pull",
         "zero": r"is empty \(0 bytes\)",
         "hollow": "contains no tensors",

@@ -46,8 +46,8 @@ def numbered_paths(header: Mapping[str, str], model: str, count: int) -> list[st
     if len(paths) != count:
         raise ValueError(
             f"expected {len(paths)} numbered layers in the {model or 'unet'} for the targets {sorted(targets)}, found "
-            f"{count}: only attention and GEGLU layers of Stable Diffusion 1 and 2 are supported; convert the file "
-            f"with the tool that made it"
+            f"{count}: only attention and GEGLU layers of Stable Diffusion 1 and 2 are supported; take a "
+            f"version of the file with named layers"
         )
     return paths
 
@@ -60,7 +60,8 @@ def _targets(header: Mapping[str, str], model: str) -> set[str]:
     if not targets or not targets <= _TARGETS[model]:
         raise ValueError(
             f"the file has numbered layers, for which the header must list targets of the {model}: expected some of "
-            f"{sorted(_TARGETS[model])}, found {sorted(map(str, targets))}: convert the file with the tool that made it"
+            f"{sorted(_TARGETS[model])}, found {sorted(map(str, targets))}: take a version "
+            "of the file with named layers"
         )
     return targets
 

@@ -146,9 +146,7 @@ def group_keys(keys: Mapping[str, Key]) -> dict[tuple[str, str], dict[str, str]]
     return groups
 
 
-def check_no_doubles(
-    groups: Mapping[tuple[str, str], Mapping[str, str]], rows: Mapping[tuple[str, str], Rows]
-) -> None:
+def check_no_doubles(groups: Mapping[tuple[str, str], Mapping[str, str]], rows: Mapping[tuple[str, str], Rows]) -> None:
     """Check that no layer is stored both alone and in a fused layer, or in two dialects.
 
     Raises:

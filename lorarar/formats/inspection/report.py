@@ -22,7 +22,7 @@ from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_
 from lorarar.formats.reading import StoredLoRA, read_stored
 from lorarar.formats.stored import StoredLayer
 from lorarar.lora import Layer, LoRA, LowRank, block, norm
-from lorarar.lora.families import FAMILIES
+from lorarar.lora.families import FAMILIES, find_families
 from lorarar.storage import FormatError, printable
 
 _DTYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}
@@ -253,8 +253,9 @@ def _warnings(stored: StoredLoRA, measured: _Measured, family: str) -> Iterator[
     zero = [path for path, value in measured.norms.items() if not value]
     if zero:
         yield f"{len(zero)} of {len(measured.norms)} layers change nothing (their delta is zero), first {zero[0]}"
-    if not family:
-        yield "unknown base model: the layers fit no supported family, or several"
+    if not family and not any("names kept" in warning for warning in stored.warnings):
+        several = " or ".join(candidate.label for candidate in find_families(measured.shapes))
+        yield f"unknown base model: the layers fit no supported family, or several{several and f' ({several})'}"
     coarse = sum(tensor.dtype.itemsize == 1 for tensor in _weights(stored))
     if coarse:
         yield f"{coarse} tensors have 8 bits: their weights have only one or two digits, in any output precision"

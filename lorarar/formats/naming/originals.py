@@ -47,7 +47,7 @@ def kohya_scheme(family: str) -> NamingScheme | None:
 
 def comfyui_scheme(family: str) -> NamingScheme | None:
     """Return the naming scheme of ComfyUI: the authors' for transformers that have one, else None."""
-    return next((name for name, scheme in reversed(SCHEMES.items()) if family in scheme.families), None)
+    return next((name for name in reversed(list(SCHEMES)) if family in SCHEMES[name].families), None)
 
 
 def scheme_fits(scheme: NamingScheme, family: str) -> bool:

@@ -78,6 +78,7 @@ def test_algorithm(roles: set[str], expected: str) -> None:
         ({"alpha"}, "lacks"),
         ({"diff", "dora_scale"}, "full cannot have dora_scale"),
         ({"up", "down", "dora_scale", "magnitude"}, "lora cannot have dora_scale, magnitude"),
+        ({"lambda_layer", "q_layer.weight", "p_layer.weight", "alpha"}, "T-LoRA, whose rank depends on the timestep"),
         ({"oft_diag", "alpha"}, "early form of OFT"),
         ({"up", "down", "reshape_weight"}, "changes its shape"),
     ],

@@ -63,7 +63,7 @@ def test_the_order_in_a_block() -> None:
     [
         ({}, 144, r"targets of the unet.*found \[\]"),
         ({"unet": "nonsense"}, 144, r"targets of the .*found \[\]"),
-        ({"unet": '["ResnetBlock2D"]'}, 144, "targets .*ResnetBlock2D.*the tool that made it"),
+        ({"unet": '["ResnetBlock2D"]'}, 144, "targets .*ResnetBlock2D.*a version of the file with named layers"),
         (HEADER, 143, r"expected 144 numbered layers in the unet.*found 143"),
     ],
 )
