@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
     """Check the rows of a configuration and load what it names.
 
     Args:
-        complete: Whether every concept must have its LoRA; a plan does without.
+        complete: Whether to load the LoRAs, which every concept must have; a plan does without.
 
     Raises:
         ArtefactError: A LoRA is missing or differs from its card.
@@ -83,7 +83,7 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
         if name not in splits or used.count(name) > 1:
             raise ConfigError(f"{config.splits}: expected two of the splits {sorted(splits)}, found {list(used)}")
     names = list(dict.fromkeys(name for split in used for name in (*splits[split].contents, *splits[split].styles)))
-    paths = _lora_paths(config.loras, names, complete)
+    paths = _lora_paths(config.loras, names) if complete else {}
     concepts, loras = load_concepts(config.manifests, config.images, names), load_loras(config.loras, list(paths))
     backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
     return QualityInputs(
@@ -98,12 +98,15 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
     )
 
 
-def _lora_paths(folder: Path, names: Sequence[str], complete: bool) -> dict[str, Path]:
-    paths = {name: folder / f"{name}.safetensors" for name in names}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    if missing and complete:
+def missing_loras(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the names without a LoRA in a folder."""
+    return [name for name in names if not (folder / f"{name}.safetensors").is_file()]
+
+
+def _lora_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    if missing := missing_loras(folder, names):
         raise ArtefactError(
             f"expected a LoRA for each of {len(names)} concepts in {folder}, {len(missing)} lack one, first "
             f"{missing[:3]}: run `lorarar zoo`"
         )
-    return {name: path for name, path in paths.items() if name not in missing}
+    return {name: folder / f"{name}.safetensors" for name in names}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lorarar.benchmark.quality.inputs import QualityInputs
+from lorarar.benchmark.quality.inputs import QualityInputs, missing_loras
 from lorarar.benchmark.quality.settings import (
     JointSettings,
     PairSettings,
@@ -39,7 +39,7 @@ def describe_plan(inputs: QualityInputs) -> str:
         passes += sum(_merge_passes(trial.settings, tuned, 1) for trial in row.trials)
     passes += images * config.steps * (2 if config.guidance > 1 else 1)
     size = inputs.backbone.resolution**2 * 3
-    missing = [name for name in inputs.concepts if name not in inputs.loras]
+    missing = missing_loras(config.loras, inputs.concepts)
     return (
         f"{len(rows)} rows, {pairs} pairs, {images} images ({kept} kept), at most "
         f"{passes * seconds / 3600:.1f} hours ({passes} passes of {seconds * 1000:.1f} ms) and "

@@ -8,7 +8,7 @@ plan            Plan of a judging run: the questions about a folder of images, t
 read/           Reading of replies: from raw replies to verdicts and scores of images
 records         Records of the judge: questions, replies and verdicts
 report/         Report of a judging run
-run             Judging run: calibrate, ask, parse the verdicts and write the report, all in one folder
+run             Judging run: calibrate, ask and parse the verdicts, all in one folder
 run_comparison  Comparison of runs: the agreement of several judges about the same images
 trust/          Trust in a judge: calibration, gate, consistency, agreement with people
 """

@@ -1,6 +1,7 @@
 from .judgement import Judgement as Judgement
 from .judgement import judge as judge
 from .judgement import judge_folder as judge_folder
+from .judgement import report_run as report_run
 from .plan import plan_all as plan_all
 from .plan import plan_run as plan_run
 from .records import Question as Question
@@ -8,7 +9,6 @@ from .records import Reply as Reply
 from .run import AskOptions as AskOptions
 from .run import Status as Status
 from .run import judge_by_name as judge_by_name
-from .run import report_run as report_run
 from .run import reread as reread
 from .run_comparison import compare_judges as compare_judges
 from .run_comparison import describe_agreement as describe_agreement

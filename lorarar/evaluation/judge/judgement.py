@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from lorarar.evaluation.judge.ask.run_folder import read_setup
+from lorarar.evaluation.judge.ask.reply_log import read_replies
+from lorarar.evaluation.judge.ask.run_folder import LOG, Setup, read_backend, read_setup
 from lorarar.evaluation.judge.compare.results import Results, Score
-from lorarar.evaluation.judge.plan import plan_run
-from lorarar.evaluation.judge.run import AskOptions, Judged, judge_by_name, report_run
+from lorarar.evaluation.judge.plan import Planned, plan_run
+from lorarar.evaluation.judge.records import Reply
+from lorarar.evaluation.judge.run import AskOptions, Judged, judge_by_name, reread
+from lorarar.evaluation.judge.trust.labels import read_imported
 from lorarar.evaluation.report.tables import show_estimate
 
 _SHOWN = ("mars2", "content", "style", "best")
@@ -18,13 +21,13 @@ _SHOWN = ("mars2", "content", "style", "best")
 
 @dataclass(frozen=True, repr=False)
 class Judgement:
-    """Result of `judge`.
+    """Judged run with its report.
 
     Attributes:
         judged: Questions, verdicts and the calibration.
         results: All results, such as those by type of prompt and the comparisons; None with a pairwise rubric, which
             compares methods by tournaments on the page.
-        page: The report, beside results.json and results.csv.
+        page: The report, beside results.json, results.csv and results.tex.
     """
 
     judged: Judged
@@ -170,8 +173,38 @@ def judge_folder(run: Path, backend: str, **options: Unpack[AskOptions]) -> Judg
     """
     setup = read_setup(run)
     judged = judge_by_name(run, setup, backend, **options)
-    reported = report_run(run, setup)
-    return Judgement(judged, reported.results, reported.page)
+    return replace(report_run(run, setup), judged=judged)
+
+
+def report_run(run: Path, setup: Setup) -> Judgement:
+    """Parse the replies of a folder again and write its report: results.json, .csv, .tex and report.html."""
+    from lorarar.evaluation.judge.report.page import Evidence, write_report  # here, since asking needs no templates
+
+    judged, backend = reread(run, setup), read_backend(run)
+    findings = write_report(
+        run,
+        Evidence(
+            rubric=setup.rubric,
+            items=setup.items,
+            concepts=setup.concepts(),
+            questions=judged.planned.main.questions,
+            verdicts=judged.verdicts,
+            cases=judged.planned.cases if judged.gate else (),
+            case_verdicts=judged.case_verdicts,
+            backend_identity=backend["identity"] if backend else {},
+            image_root=setup.images,
+            reference_root=setup.references.root,
+            replies=_select(read_replies(run / LOG), judged.planned),
+            labels=read_imported(run, setup),
+        ),
+    )
+    return Judgement(judged, findings.results, run / "report.html")
+
+
+def _select(replies: Mapping[str, Reply], planned: Planned) -> dict[str, Reply]:
+    """Return the replies to the questions of a plan, without others of the same log."""
+    questions = (*planned.calibration.questions, *planned.main.questions)
+    return {question.id: replies[question.id] for question in questions if question.id in replies}
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -1,9 +1,9 @@
-"""Judging run: calibrate, ask, parse the verdicts and write the report, all in one folder."""
+"""Judging run: calibrate, ask and parse the verdicts, all in one folder."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict, Unpack
@@ -14,13 +14,11 @@ from lorarar.evaluation.judge.ask.planning import Plan
 from lorarar.evaluation.judge.ask.reply_log import export_verdicts, read_replies, read_verdicts
 from lorarar.evaluation.judge.ask.run_folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
-from lorarar.evaluation.judge.compare.results import Results
 from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
 from lorarar.evaluation.judge.read.reasons import group_reasons
-from lorarar.evaluation.judge.records import Backend, Reply, Verdict
+from lorarar.evaluation.judge.records import Backend, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits, evaluate_gate
-from lorarar.evaluation.judge.trust.labels import read_imported
 
 Status: TypeAlias = Literal["complete", "incomplete", "uncalibrated", "budget"]
 _SHOWN_REASONS = 4
@@ -109,20 +107,6 @@ def _describe_undecided(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a line for each frequent reason why questions have no answer, with their number and what to do."""
     groups = [group for group in group_reasons(verdicts) if group.state != "not_run"]
     return [f"  {g.count} {g.kind}, such as: {g.example} ({g.remedy})" for g in groups[:_SHOWN_REASONS]]
-
-
-@dataclass(frozen=True)
-class ReportedRun:
-    """A run with its report.
-
-    Attributes:
-        results: The scores of the methods; None with a pairwise rubric.
-        page: The path of the page, beside results.json, results.csv and results.tex.
-    """
-
-    judged: Judged
-    results: Results | None
-    page: Path
 
 
 def judge_by_name(
@@ -217,37 +201,6 @@ def reread(run: Path, setup: Setup) -> Judged:
     if backend is None:
         raise ValueError(f"expected replies in {run}, found none: run `lorarar judge run` first")
     return read_run(run, plan_all(run, setup, backend["identity"]))
-
-
-def report_run(run: Path, setup: Setup) -> ReportedRun:
-    """Parse the replies of a folder again and write its report: results.json, .csv, .tex and report.html."""
-    from lorarar.evaluation.judge.report.page import Evidence, write_report  # here, since asking needs no templates
-
-    judged, backend = reread(run, setup), read_backend(run)
-    findings = write_report(
-        run,
-        Evidence(
-            rubric=setup.rubric,
-            items=setup.items,
-            concepts=setup.concepts(),
-            questions=judged.planned.main.questions,
-            verdicts=judged.verdicts,
-            cases=judged.planned.cases if judged.gate else (),
-            case_verdicts=judged.case_verdicts,
-            backend_identity=backend["identity"] if backend else {},
-            image_root=setup.images,
-            reference_root=setup.references.root,
-            replies=_select(read_replies(run / LOG), judged.planned),
-            labels=read_imported(run, setup),
-        ),
-    )
-    return ReportedRun(judged, findings.results, run / "report.html")
-
-
-def _select(replies: Mapping[str, Reply], planned: Planned) -> dict[str, Reply]:
-    """Return the replies to the questions of a plan, without others of the same log."""
-    questions = (*planned.calibration.questions, *planned.main.questions)
-    return {question.id: replies[question.id] for question in questions if question.id in replies}
 
 
 def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, stage: str) -> Outcome:

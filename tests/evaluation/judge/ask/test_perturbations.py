@@ -13,10 +13,11 @@ from PIL import Image
 from lorarar.datasets.images import load_image
 from lorarar.evaluation.judge.ask.perturbations import choose_items, draw_perturbations
 from lorarar.evaluation.judge.ask.run_folder import read_setup
+from lorarar.evaluation.judge.judgement import report_run
 from lorarar.evaluation.judge.plan import plan_all, plan_run
 from lorarar.evaluation.judge.read.scores import voting
 from lorarar.evaluation.judge.records import Question
-from lorarar.evaluation.judge.run import report_run, run_judge
+from lorarar.evaluation.judge.run import run_judge
 from tests.evaluation.judge.sample import LAYOUT, planned_run
 from tests.evaluation.judge.test_run import truth, yes_sayer
 

@@ -18,9 +18,10 @@ from lorarar.evaluation.judge.ask.backends.mocks import TruthMock, read_right_an
 from lorarar.evaluation.judge.ask.reply_log import read_replies
 from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.ask.runner import MAX_CUT_IN_A_ROW, MAX_FAILURES_IN_A_ROW, run_questions
+from lorarar.evaluation.judge.judgement import report_run
 from lorarar.evaluation.judge.plan import case_labels, plan_all
 from lorarar.evaluation.judge.records import Question, Reply
-from lorarar.evaluation.judge.run import report_run, run_judge
+from lorarar.evaluation.judge.run import run_judge
 from tests.evaluation.judge.ask.slow_run import SlowMock, make_questions, run, write_questions
 from tests.evaluation.judge.sample import planned_run
 

@@ -12,7 +12,8 @@ import pytest
 
 from lorarar.evaluation.judge.ask.backends.openai import Patience, open_openai
 from lorarar.evaluation.judge.ask.run_folder import read_setup
-from lorarar.evaluation.judge.run import report_run, run_judge
+from lorarar.evaluation.judge.judgement import report_run
+from lorarar.evaluation.judge.run import run_judge
 from tests.evaluation.judge.ask.backends.server import (
     Handler,
     Play,
