@@ -4,6 +4,7 @@ benchmark       Benchmark commands: gates, quality, and speed
 commands        Commands: classes of commands and groups
 configs         Configuration commands: list, copy and check
 configurations  Configured commands: a YAML file and key=value arguments
+data            Data commands: write the manifest of a folder of images, check a manifest and its images
 doctor          Doctor command: what works here, and what is missing for what
 errors          Errors: one line for each, and the exit code
 exit_codes      Exit codes: what the number means that a command ends with

@@ -59,6 +59,21 @@ def test_convert(files: tuple[Path, Path], tmp_path: Path, capsys: Output) -> No
     assert "--energy: expected a number above 0 and at most 1" in capsys.readouterr().err
 
 
+def test_pairs_for_high_and_low_noise_are_merged_by_one_command(
+    files: tuple[Path, Path], tmp_path: Path, capsys: Output
+) -> None:
+    one, other = files
+    argv = ["merge", f"{one}+{other}", f"{other}+{one}", "-o", str(tmp_path / "x.safetensors"), "--merger", "direct"]
+    assert main([*argv, "--dry-run", "--json"]) == 0
+    plans = json.loads(capsys.readouterr().out)
+    outputs = [tmp_path / f"x_{side}_noise.safetensors" for side in ("high", "low")]
+    assert [plan["output"]["file"] for plan in plans] == [str(path) for path in outputs]
+    assert main(argv) == 0
+    assert [path.name in capsys.readouterr().out or path.exists() for path in outputs] == [True, True]
+    assert main([*argv[:2], str(one), *argv[3:]]) == 1
+    assert "as a pair of files, HIGH+LOW" in capsys.readouterr().err
+
+
 def test_mergers_are_listed_within_the_width_of_the_terminal(capsys: Output, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["mergers"]) == 0
