@@ -8,6 +8,7 @@ definition   The art world as the stages see it
 export       Export of the concepts as images in folders and a manifest
 filters/     Filters: one function for each family of styles
 packages     Packages of the drawings, checked by hash
+recipes      Recipes of the drawings, readable without numpy
 renderer     Renderer: a drawing in a style, 64 x 64 pixels, deterministic from a seed
 styles       Styles: families of filters with their variants
 world        World: sets of drawings and styles, disjoint, with their ids and images

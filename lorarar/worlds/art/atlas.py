@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,28 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lorarar.storage import ART, InputPath, MissingPackage, atomic_write, checked, track, write_card
+from lorarar.storage import ART, MissingPackage, atomic_write, checked, track, write_card
 from lorarar.worlds.art.catalogue import Drawing, all_drawings, drawing_packages
 from lorarar.worlds.art.packages import DrawingSources, check_packages, fetch_packages
+from lorarar.worlds.art.recipes import AtlasConfig
 
 SIDE = 128  # pixels of a drawing in the atlas, and of the canvas on which a style works
 _LONGER = 116  # pixels of a drawing's longer side
 _COLUMNS = 20
 _QUALITY = 90  # of WebP; transparency is kept without loss
 _VISIBLE = 20  # least alpha of a pixel that counts as part of a drawing
-
-
-@dataclass(frozen=True)
-class AtlasConfig:
-    """`lorarar world drawings`: the drawings of the art world, made from their artists' packages.
-
-    Attributes:
-        output: Folder for the atlas.
-        packages: Folder with the archives that `npm pack` gives; none: they are downloaded by npm.
-    """
-
-    output: Path
-    packages: InputPath | None = None
 
 
 def make_atlas(config: AtlasConfig) -> Path:

@@ -42,11 +42,6 @@ def style_prompt(drawing: Drawing) -> str:
     return f"a {drawing.class_name} in {STYLE_TOKEN} style"
 
 
-def pair_prompt(drawing: Drawing) -> str:
-    """Return the combined prompt of a pair, such as "a sks lion in szn style"."""
-    return f"{content_prompt(drawing)} in {STYLE_TOKEN} style"
-
-
 def vocabulary_words() -> list[str]:
     """Return every word of captions and prompts, sorted."""
     words = {"a", "in", "on", "style", CONTENT_TOKEN, STYLE_TOKEN, *GROUNDS}

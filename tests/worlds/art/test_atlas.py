@@ -16,8 +16,9 @@ from PIL import Image
 
 from lorarar.storage import ArtefactError, MissingPackage, read_card, sha256
 from lorarar.worlds.art import atlas, packages
-from lorarar.worlds.art.atlas import AtlasConfig, drawing_pixels, make_atlas, rasterise
+from lorarar.worlds.art.atlas import drawing_pixels, make_atlas, rasterise
 from lorarar.worlds.art.catalogue import Drawing, DrawingPackage, all_drawings, drawing_packages, source_name
+from lorarar.worlds.art.recipes import AtlasConfig
 
 GLOSSY, CRISP = Drawing("dog", "glossy", "base"), Drawing("cat", "crisp", "train")
 

@@ -8,7 +8,6 @@ from lorarar.worlds.art.captions import (
     LENGTH,
     base_caption,
     content_prompt,
-    pair_prompt,
     style_prompt,
     vocabulary_words,
 )
@@ -67,6 +66,5 @@ def test_prompts_fit() -> None:
     lion = next(drawing for drawing in all_drawings() if drawing.class_name == "lion")
     assert content_prompt(lion) == "a sks lion"
     assert style_prompt(lion) == "a lion in szn style"
-    assert pair_prompt(lion) == "a sks lion in szn style"
     longest = max(len(text.split()) for _, _, text in captions(art_world().styles["base"], 300))
     assert longest + 2 <= LENGTH
