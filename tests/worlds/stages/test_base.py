@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from lorarar.datasets.images import load_image
 from lorarar.diffusion.loading import load_backbone
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.run_folder import ConfigError
@@ -239,7 +239,7 @@ def test_samples_are_drawn_and_scored(tmp_path: Path, monkeypatch: pytest.Monkey
     make_base(TOY, recipe, output=tmp_path, runs=tmp_path / "runs", devices=1)
     assert asked == 2 * [f"a {subject.words()} in {style.words()} style" for subject, style, _ in plan]
     folder = tmp_path / "runs" / "base" / "samples"
-    assert Image.open(folder / "000002.png").size == (12 * 32, 8 * 32)
+    assert load_image(folder / "000002.png").size == (12 * 32, 8 * 32)
     first, second = (json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines())
     assert set(first) == {"step", "loss"}
     assert (second["step"], second["category"], second["strict"]) == (2, 1, 1)
