@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from library import library_training
+from lycoris_training import library_training
 
 from lorarar.datasets import Concept, Pair, load_concepts
 from lorarar.diffusion import Backbone, load_backbone

@@ -161,8 +161,12 @@ def test_a_diverged_lora_is_named_and_the_others_are_written(
         (tmp_path / "part" / "loras" / path.name).read_bytes() for path in whole[1:]
     ]
     assert not (tmp_path / "part" / "loras" / whole[0].name).exists()
+    module = ZooTraining(backbone, three[:2], RECIPE)
+    fit(module, steps=3, folder=tmp_path / "module", accelerator="cpu")
+    assert module.diverged_units() == {"train_content_00": 2}
+    assert all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     with pytest.raises(DivergenceError, match="train_content_00"):  # alone, at once
-        run(backbone, three[:1], tmp_path / "alone")
+        fit(ZooTraining(backbone, three[:1], RECIPE), steps=5, folder=tmp_path / "alone", accelerator="cpu")
 
 
 def test_a_rank_above_a_layers_size_is_named(backbone: Backbone, three: list[Concept]) -> None:

@@ -145,13 +145,32 @@ def test_a_merge_with_a_plain_lora_is_the_sum_of_both_libraries_deltas(case: str
     for layer in units.layers:
         twin = replace(layer, module=copy.deepcopy(layer.module))
         module = library_module(twin, units.recipe, units.unit(1)[layer.path], NAMES[1])
-        expected = (module.get_merged_weight(shape=layer.module.weight.shape)[0] - layer.module.weight).detach().flatten(1)
+        base = layer.module.weight
+        expected = (module.get_merged_weight(shape=base.shape)[0] - base).detach().flatten(1)
         if layer.path in plain.unit(0):
             wrapped, parts = theirs.get_submodule(layer.place), plain.unit(0)[layer.path]
             wrapped.lora_A["default"].weight.data, wrapped.lora_B["default"].weight.data = parts["down"], parts["up"]
             expected = expected + wrapped.get_delta_weight("default").detach().flatten(1)
         error = (merged.layers[layer.path].delta() - expected).norm() / expected.norm()
         assert error < 1e-5, layer.path
+
+
+@pytest.mark.parametrize("case", ["locon", "loha"])
+def test_dropout_is_a_function_of_name_and_step(case: str) -> None:
+    model, units = made(case, rank=6, rank_dropout=0.5, module_dropout=0.2)
+    alone = Units(SimpleNamespace(denoiser=model, encoders={}), units.recipe, NAMES[1:2])
+    for own, shared in zip(alone.parameters(), units.parameters(), strict=True):
+        own.data = shared.data[1:2]
+
+    def kept(units: Units, step: int) -> Tensor:
+        """Whether each LoRA keeps each rank or row of each layer, (n, ..)."""
+        stacks = units._dropped(units._stacks(), step)
+        return torch.cat([(stack.A if case == "locon" else stack.tensor).abs().sum(-1) > 0 for stack in stacks], dim=1)
+
+    masks = [kept(units, step) for step in range(40)]
+    assert torch.stack(masks).float().mean() == pytest.approx(0.5 * 0.8, abs=0.05)
+    assert len({tuple(mask[1].tolist()) for mask in masks}) > 30
+    assert all(torch.equal(mask[1], kept(alone, step)[0]) for step, mask in enumerate(masks[:5]))
 
 
 def test_a_layer_is_split_as_lycoris_splits_it() -> None:
