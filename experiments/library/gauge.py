@@ -16,18 +16,20 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import torch
 from collection import HERE, LORAS, SHIPPED
 from torch import Tensor
 
 from lorarar import load, save
 from lorarar.library import Library, judge_pair, measure_pair
+from lorarar.library.attribution import layer_products
 from lorarar.library.duplicates import SAME_COSINE, VERSION_COSINE
 from lorarar.library.products import cosine
 from lorarar.lora import LoRA, LowRank, truncate_lora
 from lorarar.storage import write_json
 
-RUNS, EACH = Path("runs/library"), 12  # originals of each way
+RUNS, EACH = Path("runs/library"), 6  # originals of each way
 RANDOM = torch.Generator().manual_seed(0)
 Change = Callable[[LowRank], LowRank]
 
@@ -135,15 +137,17 @@ def round_trips(library: Library, originals: list[Path]) -> dict[str, object]:
 def false_alarms(loras: Mapping[str, LoRA | None]) -> dict[str, object]:
     """Return what the rules say of all pairs of different LoRAs, and their largest cosines."""
     names = [name for name, lora in loras.items() if lora is not None]
+    held = [lora for lora in loras.values() if lora is not None]
+    grams, dots, energies = layer_products(held[0], held[1:])
+    products = np.block([[np.array([[energies.sum()]]), dots.sum(0)[None]], [dots.sum(0)[:, None], grams.sum(0)]])
+    lengths = np.sqrt(np.diag(products))
     verdicts: Counter[str] = Counter()
     cosines = []
-    for a, b in combinations(names, 2):
-        first, second = loras[a], loras[b]
-        assert first is not None
-        assert second is not None
-        value = cosine(first, second)
-        cosines.append((value, a, b))
-        if value > 0.15:
+    for i, j in combinations(range(len(held)), 2):
+        value = float(products[i, j] / lengths[i] / lengths[j])
+        cosines.append((value, names[i], names[j]))
+        first, second = held[i], held[j]
+        if value > 0.2:
             verdicts[judge_pair(measure_pair(first, second)) or judge_pair(measure_pair(second, first)) or "none"] += 1
         else:
             verdicts["none"] += 1

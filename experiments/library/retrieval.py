@@ -7,7 +7,6 @@ Images of the LoRAs are drawn once, to runs/library/features.npz. Results go to 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,9 +23,9 @@ from lorarar.diffusion import SAMPLING, load_backbone, sample_batches
 from lorarar.evaluation.metrics.encoders import load_encoder
 from lorarar.evaluation.statistics import Estimate, crossed_interval, paired_interval
 from lorarar.library import average_linkage, fingerprint_lora
+from lorarar.library.attribution import layer_products
 from lorarar.library.clusters import cut
 from lorarar.library.plane import place
-from lorarar.library.products import inner_layers
 from lorarar.library.raw import raw_vector, reduce_raw
 from lorarar.lora import LoRA, LowRank, factorise, thin_svd
 from lorarar.storage import write_json
@@ -100,14 +99,12 @@ def cosines(rows: Array, *, centred: bool) -> Array:
 
 def exact_cosines(loras: Sequence[LoRA]) -> Array:
     """Return the cosines of whole LoRAs by exact inner products, with every layer of length 1."""
-    count = len(loras)
-    matrix = np.eye(count)
-    norms = [{path: math.sqrt(max(v, 1e-20)) for path, v in inner_layers(lora, lora).items()} for lora in loras]
-    for i in range(count):
-        for j in range(i):
-            products = inner_layers(loras[i], loras[j])
-            matrix[i, j] = matrix[j, i] = np.mean([v / norms[i][p] / norms[j][p] for p, v in products.items()])
-    return matrix
+    grams, dots, energies = layer_products(loras[0], loras[1:])
+    products = np.concatenate([dots[:, None, :], grams], axis=1)
+    first = np.concatenate([energies[:, None], dots], axis=1)
+    products = np.concatenate([first[:, :, None], products], axis=2)
+    lengths = np.sqrt(np.maximum(np.einsum("lii->li", products), 1e-20))
+    return (products / lengths[:, :, None] / lengths[:, None, :]).mean(0)
 
 
 def padded(lora: LoRA) -> LoRA:
@@ -141,25 +138,25 @@ def canonical(lora: LoRA) -> LoRA:
 def image_features(members: Sequence[Member]) -> tuple[dict[str, Array], float]:
     """Return the mean features of images that each LoRA draws, by the embedded encoders; drawn once."""
     cache = LORAS.parent / "features.npz"
+    held = dict(np.load(cache)) if cache.exists() else {}
     names = [f"{m.way}{m.copy}_{m.concept}" for m in members]
-    if cache.exists():
-        held = np.load(cache)
-        if held["names"].tolist() == names:
-            return {"images": held["tower"], "pixels": held["pixels"]}, float(held["seconds"])
-    start = time.process_time()
-    backbone = load_backbone("data/embedded/base", device="cpu")
-    pictures: list[list[Image.Image]] = [[] for _ in members]
-    for prompt in PROMPTS:
-        parts = sample_batches(backbone, [m.lora for m in members], [prompt] * len(members), [0], SAMPLING, batch=32)
-        for pictured, image in zip(pictures, torch.cat(list(parts))[:, 0], strict=True):
-            pictured.append(Image.fromarray(to_bytes(image)))
-    drawn = (time.process_time() - start) / len(members)
-    found = {}
-    for name in ("tower", "pixels"):
-        encoder = load_encoder(name, device="cpu")
-        found[name] = np.stack([np.mean(encoder.encode_images(some), 0) for some in pictures]).astype(float)
-    np.savez(cache, names=names, seconds=drawn, **found)
-    return {"images": found["tower"], "pixels": found["pixels"]}, drawn
+    missing = [i for i, name in enumerate(names) if f"tower/{name}" not in held]
+    if missing:
+        start = time.process_time()
+        backbone = load_backbone("data/embedded/base", device="cpu")
+        pictures: list[list[Image.Image]] = [[] for _ in missing]
+        for prompt in PROMPTS:
+            loras, prompts = [members[i].lora for i in missing], [prompt] * len(missing)
+            parts = list(sample_batches(backbone, loras, prompts, [0], SAMPLING, batch=32))
+            for pictured, image in zip(pictures, torch.cat(parts)[:, 0], strict=True):
+                pictured.append(Image.fromarray(to_bytes(image)))
+        held.setdefault("seconds", np.array((time.process_time() - start) / len(missing)))
+        for encoder in (load_encoder(name, device="cpu") for name in ("tower", "pixels")):
+            for i, some in zip(missing, pictures, strict=True):
+                held[f"{encoder.name}/{names[i]}"] = np.mean(encoder.encode_images(some), 0)
+        np.savez(cache, **held)
+    rows = {k: np.stack([held[f"{k}/{name}"] for name in names]).astype(float) for k in ("tower", "pixels")}
+    return {"images": rows["tower"], "pixels": rows["pixels"]}, float(held["seconds"])
 
 
 Galleries = Mapping[int, Sequence[int]]  # query -> the entries that are ranked for it

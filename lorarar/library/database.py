@@ -201,5 +201,5 @@ class Database:
 
 def _entry(row: Sequence[Any]) -> Entry:
     *columns, triggers, text, paths = row
-    head, tail = columns[:3], columns[3:]
-    return Entry(*head, tuple(sorted(json.loads(paths))), *tail, tuple(json.loads(triggers)), text)
+    values = dict(zip((column.strip().removeprefix("e.") for column in _COLUMNS.split(",")), columns, strict=True))
+    return Entry(**values, paths=tuple(sorted(json.loads(paths))), triggers=tuple(json.loads(triggers)), text=text)

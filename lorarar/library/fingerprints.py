@@ -167,7 +167,7 @@ def _spectrum(lora: LoRA, measured: Mapping[str, LayerMeasure], total: float) ->
     for path, group in layer_groups(measured).items():
         share = measured[path].norm / total if total else 0.0
         values = np.array([share, *measured[path].leading], np.float32)
-        rows[group].append(np.log10(np.maximum(values, _FLOOR)) - math.log10(_FLOOR))
+        rows[group].append((np.log10(np.maximum(values, _FLOOR)) - math.log10(_FLOOR)).astype(np.float32))
     empty = np.zeros(LEADING + 1, np.float32)
     return np.concatenate([np.mean(rows[group], 0) if rows[group] else empty for group in GROUPS]).astype(np.float32)
 

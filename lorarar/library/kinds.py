@@ -116,8 +116,12 @@ def fit_kinds(
         weights -= step
         if np.abs(step).max() < 1e-8:
             break
-    numbers = [tuple(round(float(v), 5) for v in values) for values in (mean, deviation, weights[:-1])]
-    return KindModel(VERSION, *numbers, round(float(weights[-1]), 5), fitted_to)
+    bias = round(float(weights[-1]), 5)
+    return KindModel(VERSION, _rounded(mean), _rounded(deviation), _rounded(weights[:-1]), bias, fitted_to)
+
+
+def _rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(round(float(value), 5) for value in values)
 
 
 def save_kinds(model: KindModel, path: Path) -> None:

@@ -55,7 +55,7 @@ def _neighbour_weights(distances: NDArray[np.float64], perplexity: float) -> NDA
     for _ in range(60):  # bisection of all rows at once, on a logarithmic scale
         beta = np.sqrt(low * high)
         weights = np.exp(-beta[:, None] * (squares - squares.min(1, keepdims=True)))
-        shares = weights / weights.sum(1, keepdims=True)
+        shares: NDArray[np.float64] = weights / weights.sum(1, keepdims=True)
         entropy = -(shares * np.log(np.maximum(shares, 1e-300))).sum(1)
         wide = entropy > np.log(perplexity)
         low, high = np.where(wide, beta, low), np.where(wide, high, beta)

@@ -60,7 +60,8 @@ def _similarities(vectors: Vector, query: Vector, euclidean: bool) -> NDArray[np
 def unit(vectors: Vector) -> Vector:
     """Return vectors (.., d) of length 1; zero vectors stay zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    units: Vector = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return units
 
 
 def diversify(found: Nearest, count: int, diversity: float) -> Nearest:
