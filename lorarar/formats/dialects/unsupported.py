@@ -96,7 +96,7 @@ def _check_input(family: str, shapes: Mapping[str, tuple[int, ...]]) -> list[str
     if columns == (2 * width,):
         raise ValueError(
             f"expected a LoRA, found a control LoRA ({path} takes {2 * width} channels instead of {width}, half of "
-            f"them a control image): {_BESIDE}"
+            f"them a control image): {_BESIDE}; if it is for FLUX.2, whose input is that wide, its header must say so"
         )
     if columns and columns != (width,):
         return [f"{path} takes {columns[0]} channels instead of {width}: the LoRA is for a variant of the model"]
