@@ -49,7 +49,7 @@ WORDS = re.compile(
     r"no difference|difference is shown|not shown|shown to be|cannot be told|indistinguishable|undecided|tied|"
     r"no (gain|advantage|effect|sign)|hardly (matters?|differs?)|ahead|faster|slower|"
     r"higher than|lower than|highest|lowest|"
-    r"(above|below) (direct|the|every|all|any|zip|our|lora))\b",
+    r"(above|below) (direct|the (sum|best|bound)|every|all|any|zip|our|lora))\b",
     re.IGNORECASE,
 )
 COMPARISONS = ("better", "not_better", "undecided", "equivalent")

@@ -27,7 +27,7 @@ from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.mergers.methods.direct import direct
 from lorarar.storage.cards import ArtefactError
-from lorarar.storage.locations import EMBEDDED
+from lorarar.storage.locations import EMBEDDED, NETWORKS
 from lorarar.storage.run_folder import ConfigError
 
 PAIR = "test_content_01+test_style_00"
@@ -135,7 +135,7 @@ def test_settings_are_chosen_on_validation_pairs(tuned: QualityConfig, monkeypat
         computed.append({place.pair.name for place in places})
         return compute(inputs, method, seeds, places)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cells, "score_attributes", score)
+    monkeypatch.setattr(cells, "score_images", score)
     monkeypatch.setattr(cells, "_compute", recorded)
     run_quality(replace(tuned, methods=tuned.methods[2:]))
     assert all(name.startswith("validation") for names in computed[:4] for name in names)
@@ -239,9 +239,7 @@ def test_a_merger_can_get_the_loras_of_another_pair(whole: QualityConfig) -> Non
 
 
 def test_a_pair_starts_from_a_trained_merger_and_may_use_true_descriptions(whole: QualityConfig) -> None:
-    trained = replace(whole.methods[-1], training_seeds=(0,))
-    run_quality(replace(whole, methods=[trained], compared=[], judge=None))
-    file = next(whole.trainings.glob("*.safetensors"))
+    file = NETWORKS / "constant.safetensors"
     settings = {"init": str(file), "steps": 1, "learning_rate": 1e-9}
     inputs = load_inputs(whole)
     pair = inputs.pairs()[1]

@@ -150,7 +150,7 @@ def test_nothing_is_corrected_with_an_uninformative_calibration(items: list[Item
     assert method(aggregate_verdicts(items, questions, truthful(questions, truth), gate), "good").corrected == {}
 
 
-def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) -> None:
+def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth, observed: Results) -> None:
     questions = make_questions(items, REFERENCES)
     complete = truthful(questions, truth)
     unanswered = random.Random(0).sample(sorted(complete), len(complete) // 5)
@@ -167,7 +167,7 @@ def test_failures_are_bounded_and_never_scores(items: list[Item], truth: Truth) 
     assert results.counts.total == len(questions)
     assert sum(counts.total for counts in results.axes.values()) == len(questions)
     for name in RATES:
-        result, expected = method(results, name), method(aggregate_verdicts(items, questions, complete), name)
+        result, expected = method(results, name), method(observed, name)
         for metric, score in result.scores.items():
             whole = expected.scores[metric].estimate
             assert whole is not None

@@ -139,7 +139,7 @@ def test_styles_of_one_phrase_are_no_other_styles(references: References, tmp_pa
     result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=50)
     assert "other_style" in {case.kind for case in result.cases}  # all are "oil": the phrase tells nothing apart
     concepts["style", "ink"] = references.concepts["style", "ink"]
-    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=500)
+    result = make_cases(replace(references, concepts=concepts), tmp_path / "cases", limit=100)
     pairs = [
         {case.reference.split("_")[0].split("/")[0], Path(case.image).parent.name.split("_")[0]}
         for case in result.cases
