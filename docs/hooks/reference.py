@@ -34,6 +34,7 @@ SCHEMAS = {
     "benchmark": ("lorarar.benchmark.quality", "QualityConfig"),
     "benchmark/gates": ("lorarar.benchmark", "GatesConfig"),
     "world": ("lorarar.worlds.stages", "WorldConfig"),
+    "world/drawings": ("lorarar.worlds.art", "AtlasConfig"),
     "judge": ("lorarar.worlds.toy.judge", "TinyJudgeConfig"),
 }
 CONFIGURED = {
@@ -49,6 +50,7 @@ CONFIGURED = {
     "lorarar world classifier": "world",
     "lorarar world autoencoder": "world",
     "lorarar world base": "world",
+    "lorarar world drawings": "world/drawings",
     "lorarar judge train-tiny": "judge",
 }
 

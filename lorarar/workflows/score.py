@@ -62,9 +62,7 @@ def run_score(
         ValueError: An image, a reference or a setting is wrong, or the folder holds a run of other inputs.
         ConnectionError: A server does not answer.
     """
-    if isinstance(metrics, str):
-        name = "metrics/embedded" if backend == "tiny" else "metrics/photos"
-        metrics = load_config(MetricsConfig, name, PLACEHOLDERS)
+    settings = _default_metrics(backend) if isinstance(metrics, str) else metrics
     plan_run(
         output,
         images,
@@ -79,11 +77,16 @@ def run_score(
         backend=backend,
     )
     lines = []
-    if metrics is not None:
+    if settings is not None:
         # Without a layout and a manifest, the metrics read the manifest that the plan wrote into the folder.
-        measured = replace(metrics, images=images, references=references, reference_root=reference_root, splits=splits)
+        measured = replace(settings, images=images, references=references, reference_root=reference_root, splits=splits)
         measured = replace(measured, output=output, layout=None, manifest=None, device=options.get("device", "auto"))
         lines.append(run_metrics(measured))
     found = judge_folder(output, backend, **options)
     status = found.judged.status(uncalibrated=options.get("uncalibrated", False))
     return ScoreRun("\n".join([*lines, found.judged.describe()]), found.page, status)
+
+
+def _default_metrics(backend: str) -> MetricsConfig:
+    """Return the metrics that suit the images of a judge: the embedded judge is for the embedded world."""
+    return load_config(MetricsConfig, "metrics/embedded" if backend == "tiny" else "metrics/photos", PLACEHOLDERS)
