@@ -35,7 +35,7 @@ class StackedFactors:
         if isinstance(module, nn.Conv2d):
             # (n images, rank, h, w) as (n, rank, images h w): the up factor is a matrix product.
             middle = _convolve(x, a, module).unflatten(0, (n, -1)).transpose(1, 2)
-            added = torch.bmm(b, scaled(middle.flatten(2), self.scale)).unflatten(2, middle.shape[2:])
+            added: Tensor = torch.bmm(b, scaled(middle.flatten(2), self.scale)).unflatten(2, middle.shape[2:])
             return output + added.transpose(1, 2).reshape(output.shape)
         # The scale multiplies the (.., rank) middle: the smallest tensor, with one rounding in any order.
         middle = scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
@@ -117,4 +117,5 @@ def _convolve(x: Tensor, kernels: Tensor, module: nn.Conv2d) -> Tensor:
     weight = kernels.reshape(n * out, *module.weight.shape[1:])
     grouped = x.unflatten(0, (n, -1)).transpose(0, 1).flatten(1, 2)
     y = F.conv2d(grouped, weight, None, module.stride, module.padding, module.dilation, groups=n)
-    return y.unflatten(1, (n, out)).transpose(0, 1).flatten(0, 1)
+    by_share: Tensor = y.unflatten(1, (n, out)).transpose(0, 1)
+    return by_share.flatten(0, 1)

@@ -87,7 +87,10 @@ class Units(nn.Module):
             step: Number of the step, on which dropout depends.
         """
         stacks: dict[str, dict[str, Stack]] = {}
-        for layer, stack in zip(self.layers, self._dropped(self._stacks(), step), strict=True):
+        # Deltas are computed in fp32, whatever type a mixed precision chooses for the base.
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):
+            dropped = self._dropped(self._stacks(), step)
+        for layer, stack in zip(self.layers, dropped, strict=True):
             stacks.setdefault(layer.model, {})[layer.place] = stack
         with ExitStack() as contexts:
             for model, deltas in stacks.items():

@@ -111,7 +111,8 @@ class ZooTraining(lightning.LightningModule):
         if not self.recipe.prior_images:
             return by_unit.flatten(1).mean(1)
         own, prior = (part.flatten(1).mean(1) for part in by_unit.split(self.recipe.images, dim=1))
-        return own + self.recipe.prior_loss_weight * prior
+        combined: Tensor = own + self.recipe.prior_loss_weight * prior
+        return combined
 
     def _leave_out_diverged(self, losses: Tensor) -> None:
         """Stop the training of LoRAs whose loss is not finite.
