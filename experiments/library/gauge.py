@@ -122,7 +122,7 @@ def round_trips(library: Library, originals: list[Path]) -> dict[str, object]:
                     format=format,
                     dtype=dtype,
                 )
-                copy = load(written[0])
+                copy = replace(load(written[0]), sha256="")  # equal bytes would be the entry itself
                 hit = library.neighbours(copy, by="sketch", count=1)[0]
                 value = cosine(original, copy)
                 nearest += hit.entry.path == str(path.absolute())
