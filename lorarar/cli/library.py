@@ -91,7 +91,8 @@ def _add(
 
 def _search(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD...", help="Words of names, triggers and tags.")
+        list[str] | None,
+        typer.Argument(metavar="WORD...", help="Words of names, triggers and tags.", show_default="any"),
     ] = None,
     index: Index = Path(DEFAULT_INDEX),
     images: Annotated[
@@ -235,7 +236,10 @@ def _draw(
 
 
 def _show(
-    lora: Annotated[str | None, typer.Argument(metavar="LORA", help="Path, name or hash of an entry.")] = None,
+    lora: Annotated[
+        str | None,
+        typer.Argument(metavar="LORA", help="Path, name or hash of an entry.", show_default="a summary of all"),
+    ] = None,
     index: Index = Path(DEFAULT_INDEX),
     json_: Json = False,
 ) -> None:
@@ -257,7 +261,8 @@ def _show(
 
 def _remove(
     loras: Annotated[
-        list[str] | None, typer.Argument(metavar="LORA...", help="Paths, names or hashes of entries.")
+        list[str] | None,
+        typer.Argument(metavar="LORA...", help="Paths, names or hashes of entries.", show_default="none"),
     ] = None,
     index: Index = Path(DEFAULT_INDEX),
     missing: Annotated[bool, option("--missing", value=FLAG, text="Remove the entries whose files are gone.")] = False,

@@ -143,7 +143,7 @@ def test_names_of_saved_coefficients(tmp_path: Path) -> None:
         f"text_encoder.{text}": factors(48, 48, 2),
         f"text_encoder_2.{text}": factors(64, 64, 2),
         "mid_block.resnets.0.conv1": replace(factors(6, 18, 2), kernel=(3, 3)),
-        norm: Dense(torch.ones(5)),
+        norm: Dense(torch.full((5,), 0.1)),
         f"{norm}.bias": Dense(torch.ones(5)),
     }
     content = two_block_lora(2)

@@ -28,7 +28,7 @@ _KOHYA = {"format": "kohya"}
 def files(tmp_path: Path) -> Files:
     """Two LoRAs of ranks 2 and 3; the second has a layer and a norm of its own."""
     cat, oil = two_block_lora(2, seed=0), two_block_lora(3, seed=50)
-    own = {"mid_block.attentions.0.proj_in": factors(12, 12, 3), "mid_block.norm": Dense(torch.ones(5))}
+    own = {"mid_block.attentions.0.proj_in": factors(12, 12, 3), "mid_block.norm": Dense(torch.full((5,), 0.1))}
     paths = tmp_path / "cat.safetensors", tmp_path / "oil.safetensors"
     save(cat, paths[0])
     save(replace(oil, layers={**oil.layers, **own}), paths[1], format="kohya")
