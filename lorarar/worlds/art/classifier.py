@@ -2,7 +2,7 @@
 
 One trunk makes two embeddings. Training separates the known drawings and styles by a cosine softmax with a margin;
 reading takes the nearest prototype, the mean embedding of true renders, so that drawings and styles that no training
-has seen are read too.
+has seen are read too. An image that is nearer to noise or to a blank image than to every prototype shows nothing.
 """
 
 from __future__ import annotations
@@ -22,31 +22,36 @@ from lorarar.worlds.art.world import art_world
 from lorarar.worlds.stages.renders import draw
 from lorarar.worlds.stages.world import Render, World, WorldClassifier, from_bytes
 
-_NONE = -1  # read where no prototype is near enough
+_NONE = -1  # read where an image of nothing is nearer than every prototype
 _CHANNELS = (3, 32, 64, 96, 160)
 _EMBEDDING = 128
 _SCALE = 20.0  # of cosines in the softmax
 _MARGINS = (0.2, 0.1)  # of a drawing's and of a style's cosine
 _STYLE_WEIGHT = 0.7
 _DRAWING_RENDERS, _STYLE_RENDERS = 8, 24  # of a prototype
+_KNOWN_RENDERS = 3000  # for the whitening
+_SHRINKAGE = 0.3  # of the variances within towards their mean
 _PART = 200  # images at once
-_NOTHINGS = 2100
-_TOLERATED = 0.001  # share of images of nothing that may come near a prototype
+_NOTHINGS = 700
 
 
 class PrototypeClassifier(WorldClassifier):
-    """Network of two embeddings, with a prototype of every drawing and style, and least similarities for both.
+    """Network of two embeddings, with a prototype of every drawing and style, and images of nothing beside them.
 
     Attributes:
         drawings: Prototypes of the drawings, (drawings, 128).
         styles: Prototypes of the styles, (styles, 128).
-        thresholds: Similarity to the nearest drawing and style under which an image shows none, (2,).
-        classes: Class of each drawing, (drawings,).
+        means, whitening: Map of both embeddings, (2, 128) and (2, 128, 128), after which those of one drawing or style
+            vary alike in all directions.
+        nothing: Mapped embeddings of noise, blank images and gradients, (2, images, 128).
+        classes: Class of each drawing, (drawings + 1,); -1 for nothing.
     """
 
     drawings: Tensor
     styles: Tensor
-    thresholds: Tensor
+    means: Tensor
+    whitening: Tensor
+    nothing: Tensor
     classes: Tensor
 
     def __init__(self) -> None:
@@ -63,9 +68,11 @@ class PrototypeClassifier(WorldClassifier):
         self.directions = nn.ParameterList([torch.randn(size, _EMBEDDING) * 0.05 for size in sizes])
         self.register_buffer("drawings", torch.zeros(sizes[0], _EMBEDDING))
         self.register_buffer("styles", torch.zeros(sizes[1], _EMBEDDING))
-        self.register_buffer("thresholds", torch.zeros(2))
+        self.register_buffer("means", torch.zeros(2, _EMBEDDING))
+        self.register_buffer("whitening", torch.eye(_EMBEDDING).repeat(2, 1, 1))
+        self.register_buffer("nothing", torch.zeros(2, _NOTHINGS, _EMBEDDING))
         classes = [class_names().index(drawing.class_name) for drawing in drawing_index()]
-        self.register_buffer("classes", torch.tensor(classes), persistent=False)
+        self.register_buffer("classes", torch.tensor([*classes, _NONE]), persistent=False)
         for axis, unseen in enumerate(_unseen()):
             self.register_buffer(f"unseen_{axis}", torch.tensor(unseen), persistent=False)
 
@@ -93,31 +100,55 @@ class PrototypeClassifier(WorldClassifier):
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Compute the prototypes from true renders, and the thresholds from images of nothing."""
-        for axis, (prototypes, plan, each) in enumerate(
-            ((self.drawings, _drawing_plan(), _DRAWING_RENDERS), (self.styles, _style_plan(), _STYLE_RENDERS))
-        ):
-            parts = []
-            for start in track(range(0, len(plan), _PART), "prototypes"):
-                parts.append(self(from_bytes(draw(ART, plan[start : start + _PART])))[axis])
-            means = torch.cat(parts).unflatten(0, (-1, each)).mean(1)
+        """Compute, from true renders, how embeddings vary within a drawing or style, then prototypes and nothing."""
+        known = ART.plan("known", _KNOWN_RENDERS, 2)
+        embedded = self._embed_renders(known)
+        true = torch.tensor([ART.truth(content, style) for content, style, _ in known])[:, 1:]
+        for axis in (0, 1):
+            self.means[axis], self.whitening[axis] = _whiten(embedded[axis], true[:, axis])
+        for axis, (prototypes, plan) in enumerate(((self.drawings, _drawing_plan()), (self.styles, _style_plan()))):
+            embeddings = self._project(self._embed_renders(plan))[axis]
+            means = embeddings.unflatten(0, (len(prototypes), -1)).mean(1)
             prototypes.copy_(nn.functional.normalize(means, dim=1))
-        nearest = [similarities.amax(1) for similarities in self.similarities(images_of_nothing(_NOTHINGS, seed=0))]
-        self.thresholds.copy_(torch.stack(nearest).quantile(1 - _TOLERATED, dim=1))
+        self.nothing.copy_(torch.stack(self._project(self._embed(images_of_nothing(_NOTHINGS, seed=0)))))
+
+    def _embed_renders(self, plan: Sequence[Render]) -> list[Tensor]:
+        starts = track(range(0, len(plan), _PART), "draw")
+        parts = [self._embed(from_bytes(draw(ART, plan[start : start + _PART]))) for start in starts]
+        return [torch.cat([part[axis] for part in parts]) for axis in (0, 1)]
+
+    def _embed(self, images: Tensor) -> list[Tensor]:
+        parts = [self(part) for part in images.split(_PART)]
+        return [torch.cat([part[axis] for part in parts]) for axis in (0, 1)]
+
+    def _project(self, embedded: list[Tensor]) -> list[Tensor]:
+        """Return the whitened embeddings of drawing and style, (n, 128) each, of length 1."""
+        whitened = [(each - self.means[axis]) @ self.whitening[axis] for axis, each in enumerate(embedded)]
+        return [nn.functional.normalize(each, dim=1) for each in whitened]
 
     @torch.no_grad()
     def similarities(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cosines with all prototypes: (n, drawings) and (n, styles)."""
-        parts = [self(part) for part in images.split(_PART)]
-        drawing, style = (torch.cat([part[axis] for part in parts]) for axis in (0, 1))
-        return drawing @ self.drawings.T, style @ self.styles.T
+        """Return the cosines with all prototypes, and with the nearest image of nothing in the last column.
+
+        Args:
+            images: (n, 3, 64, 64), -1 to 1.
+
+        Returns:
+            Tensors (n, drawings + 1) and (n, styles + 1).
+        """
+        drawing, style = self._project(self._embed(images))
+        to_nothing = [(drawing @ self.nothing[0].T).amax(1), (style @ self.nothing[1].T).amax(1)]
+        return (
+            torch.cat([drawing @ self.drawings.T, to_nothing[0][:, None]], dim=1),
+            torch.cat([style @ self.styles.T, to_nothing[1][:, None]], dim=1),
+        )
 
     def read(self, images: Tensor) -> Tensor:
-        """Return class, drawing and style of images (n, 3, 64, 64), -1 to 1: (n, 3); -1 where none is near enough."""
-        (drawing_cosine, drawing), (style_cosine, style) = (each.max(1) for each in self.similarities(images))
+        """Return class, drawing and style of images (n, 3, 64, 64), -1 to 1: (n, 3); -1 where nothing is nearest."""
+        drawing, style = (each.argmax(1) for each in self.similarities(images))
         values = torch.stack([self.classes[drawing], drawing, style], dim=1)
-        is_near = torch.stack([drawing_cosine, drawing_cosine, style_cosine], dim=1) >= self.thresholds[[0, 0, 1]]
-        return torch.where(is_near, values, _NONE)
+        is_nothing = [drawing == len(self.drawings), drawing == len(self.drawings), style == len(self.styles)]
+        return values.masked_fill(torch.stack(is_nothing, dim=1), _NONE)
 
     def score(self, images: Tensor, true: Tensor) -> dict[str, Tensor]:
         """Score images by their truths (n, 3).
@@ -127,29 +158,37 @@ class PrototypeClassifier(WorldClassifier):
             and "strict", whether both are; "content_without_category", whether the drawing is right among those of its
             class, because the prompt already names the class.
         """
-        recognised = self.read(images)
-        content, style = (recognised[:, 1:] == true[:, 1:]).float().unbind(1)
-        drawings = self.similarities(images)[0]
-        of_class = self.classes[None] == true[:, :1]
-        cosine, nearest = drawings.masked_fill(~of_class, -torch.inf).max(1)
-        within = (nearest == true[:, 1]) & (cosine >= self.thresholds[0])
+        content, style = (self.read(images)[:, 1:] == true[:, 1:]).float().unbind(1)
+        allowed = self.classes[None] == true[:, :1]
+        allowed[:, -1] = True  # nothing
+        within = self.similarities(images)[0].masked_fill(~allowed, -torch.inf).argmax(1) == true[:, 1]
         both = content * style
         scores = {"content": content, "style": style, "joint": both, "strict": both}
         return scores | {"content_without_category": within.float()}
 
     def facts(self, images: Tensor, true: Tensor) -> dict[str, Any]:
-        """Return the accuracy on the test pairs' and on the known members' renders, and the thresholds."""
+        """Return the accuracy on the test pairs' and on the known members' renders, and what is read in nothing."""
         known = ART.plan("known", len(images), 1)
         known_true = torch.tensor([ART.truth(content, style) for content, style, _ in known])
+        read = (self.read(images_of_nothing(len(images), seed=1)) != _NONE).float().mean(0).tolist()
         return {
             "accuracy_on_test_renders": self._accuracy(images, true),
             "accuracy_on_known_renders": self._accuracy(from_bytes(draw(ART, known)), known_true),
-            "thresholds": dict(zip(("drawing", "style"), self.thresholds.tolist(), strict=True)),
+            "read_in_images_of_nothing": dict(zip(("class", "drawing", "style"), read, strict=True)),
         }
 
     def _accuracy(self, images: Tensor, true: Tensor) -> dict[str, float]:
         right = (self.read(images) == true).float().mean(0).tolist()
         return dict(zip(("class", "drawing", "style"), right, strict=True))
+
+
+def _whiten(embedded: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of embeddings (n, 128), and the map (128, 128) that makes their variances within labels equal."""
+    counts = torch.bincount(labels)
+    sums = torch.zeros(len(counts), embedded.shape[1]).index_add(0, labels, embedded)
+    within = embedded - (sums / counts.clamp(min=1)[:, None])[labels]
+    variances, directions = torch.linalg.eigh(within.T @ within / len(within))
+    return embedded.mean(0), directions / (variances + _SHRINKAGE * variances.mean()).sqrt()
 
 
 def images_of_nothing(count: int, seed: int) -> Tensor:

