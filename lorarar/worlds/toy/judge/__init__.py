@@ -2,7 +2,6 @@
 
 data       Training data: pairs of images whose attributes are known
 ending     End of an answer, fitted after the training
-generated  Generated images for the training: the base with training LoRAs, labelled by the classifier
 model      Model: a LLaVA of one million parameters in the layout of a large one
 negatives  Negatives: images that show neither a subject nor a style
 recipes    Recipe of the training, readable without torch

@@ -68,14 +68,6 @@ class ImagePairs:
     images: Tensor
     attributes: Tensor
 
-    def __add__(self, other: ImagePairs) -> ImagePairs:
-        """Return these pairs, then others."""
-        return ImagePairs(torch.cat([self.images, other.images]), torch.cat([self.attributes, other.attributes]))
-
-    def __getitem__(self, chosen: slice) -> ImagePairs:
-        """Return some of the pairs."""
-        return ImagePairs(self.images[chosen], self.attributes[chosen])
-
     def same(self, axis: str) -> Tensor:
         """Return whether all four attributes of an axis agree: (n,) booleans."""
         values = self.attributes[..., :_BORDER] if axis == "content" else self.attributes[..., _BORDER:]

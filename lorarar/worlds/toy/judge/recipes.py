@@ -24,46 +24,27 @@ class TrainStage:
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """How the judge is trained on generated images, after the training on renders.
-
-    Attributes:
-        generated: Images that the base generates with training LoRAs; the attribute classifier labels them.
-        pairs: Pairs of a render and a generated image in the training set, beside as many pairs of renders.
-        tower: How the vision tower is trained.
-        judge: How everything else is trained, after the tower.
-    """
-
-    generated: PositiveInt
-    pairs: PositiveInt
-    tower: TrainStage
-    judge: TrainStage
-
-
-@dataclass(frozen=True)
 class TinyJudgeConfig:
     """`lorarar judge train-tiny`.
 
     Attributes:
         output: Folder of the judge, in transformers' layout; its card lies beside it.
-        world: Folder of the embedded default: base, classifier, concepts and LoRAs.
-        runs: Folder for checkpoints and generated images.
-        pairs: Pairs of renders in the training set.
+        base: Embedded base; its autoencoder blurs a share of the test images.
+        runs: Folder for checkpoints.
+        pairs: Pairs of images in the training set.
         tower: How the vision tower is trained.
         judge: How everything else is trained, after the tower.
-        refinement: How both are trained on generated images afterwards; null trains on renders alone.
-        rebuilt: Share of the rendered test images that pass through the base's autoencoder, 0 to 1.
+        rebuilt: Share of the test images that pass through the autoencoder, 0 to 1.
         held_out_pairs: Pairs of validation subjects and styles that the numbers on the card come from.
         seed: Seed of the pairs, the initial weights and the steps.
     """
 
     output: Path
-    world: InputPath
+    base: InputPath
     runs: Path
     pairs: PositiveInt
     tower: TrainStage
     judge: TrainStage
-    refinement: Refinement | None = None
     rebuilt: NonNegativeFloat = 0.5
     held_out_pairs: PositiveInt = 2000
     seed: int = 0

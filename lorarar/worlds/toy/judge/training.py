@@ -18,7 +18,6 @@ from lorarar.evaluation.judge.ask.rubrics import Rubric
 from lorarar.worlds.stages.classifier import disturb
 from lorarar.worlds.toy.attributes import ATTRIBUTES
 from lorarar.worlds.toy.judge.data import ImagePairs, scale_pixels
-from lorarar.worlds.toy.judge.generated import GeneratedImages, shift
 from lorarar.worlds.toy.judge.model import IMAGE_TOKENS, TEXT_WIDTH, VISION_WIDTH
 from lorarar.worlds.toy.judge.recipes import TrainStage
 from lorarar.worlds.toy.judge.texts import NOTHING, VALUE_WORDS, agreement_question, name_question, questioned_concept
@@ -57,64 +56,29 @@ CURRICULUM = (
     TrainingPhase(0.5, 0, (0.15, 0.25, 0.6)),
     TrainingPhase(1, 0, (0.05, 0.05, 0.9)),
 )
-REFINEMENT = (TrainingPhase(0.3, 1, (0.15, 0.25, 0.6)), TrainingPhase(1, 0, (0.05, 0.05, 0.9)))
 
 
 class TowerTraining(lightning.LightningModule):
-    """Training of the vision tower alone: each of its tokens must predict all eight attributes of the image.
+    """Training of the vision tower alone: each of its tokens must predict all eight attributes of the image."""
 
-    With generated images, half of each batch is of them. Their attributes are often in between, so the tower learns the
-    classifier's probabilities for each, of the image as it is shown: shifted and disturbed.
-    """
-
-    def __init__(
-        self,
-        model: LlavaForConditionalGeneration,
-        pairs: ImagePairs,
-        stage: TrainStage,
-        seed: int,
-        generated: GeneratedImages | None = None,
-    ) -> None:
+    def __init__(self, model: LlavaForConditionalGeneration, pairs: ImagePairs, stage: TrainStage, seed: int) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.stage, self.seed = stage, seed
-        self.tower = model.model.vision_tower.requires_grad_(True)
+        self.tower = model.model.vision_tower
         self.heads = nn.Sequential(nn.LayerNorm(VISION_WIDTH), nn.Linear(VISION_WIDTH, sum(ATTRIBUTES.values())))
         self.images, self.attributes = pairs.images.flatten(0, 1), pairs.attributes.flatten(0, 1)
-        self.generated = generated
 
     def training_step(self, batch: int, index: int) -> Tensor:
         """Return the loss of a batch that is a function of (seed, step)."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        size = self.stage.batch // 2 if self.generated else self.stage.batch
-        chosen = torch.randint(len(self.images), (size,), generator=random)
-        logits = self._logits(disturb(scale_pixels(self.images[chosen]), random))
+        chosen = torch.randint(len(self.images), (self.stage.batch,), generator=random)
+        images = disturb(scale_pixels(self.images[chosen]), random).to(self.device)
         true = self.attributes[chosen].to(self.device)
-        loss = _attribute_loss(logits, true[:, None].expand(-1, logits.shape[1], -1))
-        if self.generated:
-            loss = (loss + self._distillation_loss(self.generated, random)) / 2
+        features = self.tower(images, output_hidden_states=True).hidden_states[-1]
+        loss = _attribute_loss(self.heads(features), true[:, None].expand(-1, features.shape[1], -1))
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def _distillation_loss(self, generated: GeneratedImages, random: torch.Generator) -> Tensor:
-        """Return the cross-entropy with the classifier's probabilities for half a batch of generated images."""
-        chosen = torch.randint(len(generated.images), (self.stage.batch // 2,), generator=random)
-        images = shift(scale_pixels(generated.images[chosen]), random)
-        if torch.rand((), generator=random) < 0.5:
-            images = disturb(images, random)
-        with torch.no_grad():
-            probabilities = [logits.softmax(1).to(self.device) for logits in generated.classifier(images)]
-        parts = self._logits(images).split(list(ATTRIBUTES.values()), dim=-1)
-        losses = [
-            -(target[:, None] * part.log_softmax(-1)).sum(-1).mean()
-            for part, target in zip(parts, probabilities, strict=True)
-        ]
-        return torch.stack(losses).mean()
-
-    def _logits(self, images: Tensor) -> Tensor:
-        features = self.tower(images.to(self.device), output_hidden_states=True).hidden_states[-1]
-        logits: Tensor = self.heads(features)
-        return logits
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the norm of the gradient to 1."""

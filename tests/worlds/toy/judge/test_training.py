@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +19,12 @@ from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.records import Question
 from lorarar.storage.cards import checked, read_card
 from lorarar.storage.config import load_config
-from lorarar.training.trainer import fit
+from lorarar.storage.run_folder import ConfigError
 from lorarar.worlds.stages.autoencoder import build_autoencoder
 from lorarar.worlds.toy.attributes import ATTRIBUTES
-from lorarar.worlds.toy.classifier import AttributeClassifier
-from lorarar.worlds.toy.judge import stages
 from lorarar.worlds.toy.judge.data import ImagePairs, render_pairs
-from lorarar.worlds.toy.judge.generated import GeneratedImages
 from lorarar.worlds.toy.judge.model import UNKNOWN, build_model, build_processor
-from lorarar.worlds.toy.judge.recipes import Refinement, TinyJudgeConfig, TrainStage
+from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig, TrainStage
 from lorarar.worlds.toy.judge.scores import axis_rates, measure_judge
 from lorarar.worlds.toy.judge.stages import train_tiny
 from lorarar.worlds.toy.judge.texts import (
@@ -197,30 +193,6 @@ def test_the_tower_learns_to_predict_attributes(processor: LlavaProcessor, pairs
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # no trainer here
-def test_the_tower_learns_the_probabilities_of_generated_images(processor: LlavaProcessor, pairs: ImagePairs) -> None:
-    class Undecided:
-        """Classifier that gives the first two values of each attribute the same probability."""
-
-        def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-            """Return logits, one tensor for each attribute."""
-            even = [torch.tensor([0.0, 0.0, *[-99.0] * (values - 2)]) for values in ATTRIBUTES.values()]
-            return [logits.expand(len(images), -1) for logits in even]
-
-    generated = GeneratedImages(pairs.images[:, 1], pairs.attributes[:, 1], Undecided())
-    tower = TowerTraining(build_model(processor, 0), pairs, TrainStage(30, 16, 2e-3), 0, generated)
-    loss = lambda: tower._distillation_loss(generated, torch.Generator().manual_seed(0))  # noqa: E731
-    optimiser = torch.optim.AdamW(tower.parameters(), 2e-3)
-    for _ in range(40):
-        optimiser.zero_grad()
-        loss().backward()
-        optimiser.step()
-    assert float(loss().detach()) == pytest.approx(np.log(2), abs=0.05)  # the entropy of the probabilities
-    step = tower.training_step(0, 0)
-    assert torch.isfinite(step)
-    assert step == tower.training_step(0, 0)
-
-
 def test_rates_by_hand() -> None:
     own, near, far = [0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]
     attributes = torch.tensor([[own, own], [own, own], [own, near], [own, far], [own, [-1] * 8], [own, [-1] * 8]])
@@ -236,38 +208,23 @@ def test_rates_by_hand() -> None:
     }
 
 
-def counted(fitted: dict[str, int], module: TowerTraining | JudgeTraining, **settings: Any) -> None:
-    """Train, and note the steps that were taken."""
-    fitted[settings["stage"]] = fit(module, **settings).global_step
-
-
-def test_the_whole_training_makes_a_judge_that_the_back_end_loads(
-    tmp_path: Path, pairs: ImagePairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_whole_training_makes_a_judge_that_the_back_end_loads(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    generated = GeneratedImages(pairs.images[:, 1], pairs.attributes[:, 0], AttributeClassifier().eval())
-    asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(stages, "generate_images", lambda *settings: asked.append(settings) or generated)
     (tmp_path / "base").mkdir()
     build_autoencoder().save_pretrained(tmp_path / "base" / "vae")
     config = load_config(TinyJudgeConfig, CONFIG)
-    assert (config.output, config.world) == (Path("runs/judge_tiny/judge"), Path("data/embedded"))
+    assert (config.output, config.base) == (Path("runs/judge_tiny/judge"), Path("data/embedded/base"))
     small = replace(
         config,
         output=tmp_path / "judge",
-        world=tmp_path,
+        base=tmp_path / "base",
         runs=tmp_path / "runs",
         pairs=24,
-        refinement=Refinement(5, 12, TrainStage(3, 4, 1e-3), TrainStage(4, 4, 1e-3)),
         held_out_pairs=24,
         tower=TrainStage(2, 4, 1e-3),
         judge=TrainStage(8, 4, 1e-3),
     )
-    fitted: dict[str, int] = {}
-    monkeypatch.setattr(stages, "fit", lambda module, **settings: counted(fitted, module, **settings))
     folder = train_tiny(small)
-    assert asked == [(tmp_path, 5, 0, tmp_path / "runs" / "generated")]
-    assert fitted == {"train the tower": 2, "train the judge": 8, "refine the tower": 3, "refine the judge": 4}
     card = read_card(checked(folder))
     assert card["recipe"]["judge"] == {"steps": 8, "batch": 4, "learning_rate": 1e-3}
     assert set(card["validation_renders"]) == set(RUBRICS)
@@ -281,6 +238,8 @@ def test_the_whole_training_makes_a_judge_that_the_back_end_loads(
     (reply,) = open_backend(f"transformers:{folder}").ask([question])
     assert {token for token, _ in reply.top} >= {"yes", "no"}
     assert reply.failure == ""
+    with pytest.raises(ConfigError, match="'seed': \\(0, 1\\)"):
+        train_tiny(replace(small, seed=1))
 
 
 def test_an_untrained_judge_knows_nothing(processor: LlavaProcessor) -> None:
