@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lorarar.diffusion import StackedDense
-from lorarar.training.algorithms.parts import Parts, factored_alpha, fold_core, has_core, uniform
+from lorarar.training.algorithms.parts import Parts, fold_core, has_core, uniform
 from lorarar.training.layers import TrainedLayer
 from lorarar.training.settings import Recipe
 
@@ -51,11 +51,6 @@ def stack(layer: TrainedLayer, recipe: Recipe, parts: Parts, scale: float | Tens
         w2 = parts["lokr_w2_a"] @ parts["lokr_w2_b"]
     product = torch.einsum("nac,nbd->nabcd", w1, w2).flatten(3).flatten(1, 2)
     return StackedDense(product if {"lokr_w1", "lokr_w2"} <= parts.keys() else scale * product)
-
-
-def constants(layer: TrainedLayer, recipe: Recipe, scale: float) -> dict[str, Tensor]:
-    """Return the alpha. Of two full sides readers ignore it, as LyCORIS does, so it may always be there."""
-    return factored_alpha(layer, recipe, scale)
 
 
 def split(size: int, factor: int) -> tuple[int, int]:

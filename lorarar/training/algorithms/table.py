@@ -45,7 +45,7 @@ TRAINED: Mapping[AlgorithmName, TrainedAlgorithm] = {
     "lora": _LORA,
     "locon": _LORA,
     "loha": TrainedAlgorithm(loha.initial, loha.stack),
-    "lokr": TrainedAlgorithm(lokr.initial, lokr.stack, lokr.constants, _no_problem),
+    "lokr": TrainedAlgorithm(lokr.initial, lokr.stack, problem=_no_problem),
     "dora": TrainedAlgorithm(dora.initial, dora.stack),
     "ia3": TrainedAlgorithm(ia3.initial, ia3.stack, ia3.constants, _no_problem),
     "diag-oft": TrainedAlgorithm(oft.initial, oft.stack, oft.constants, _no_problem),
