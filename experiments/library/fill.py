@@ -14,6 +14,8 @@ from typing import Any
 HERE = Path(__file__).parent
 LABELS = {
     "direction": "`direction` (invariant)",
+    "direction of 1,024": "the same with 1,024 numbers",
+    "direction of 4,096": "the same with 4,096 numbers",
     "sketch": "`sketch` (invariant)",
     "spectrum": "`spectrum` (invariant)",
     "norms": "norms alone (invariant)",
@@ -101,9 +103,16 @@ def attribution(results: dict[str, Any]) -> list[str]:
 def kinds(results: dict[str, Any]) -> list[str]:
     """Return the shares of right predictions."""
     return table(
-        ["LoRAs", "number", "right", "probability at least .9", "wrong among these"],
+        ["LoRAs", "number", "predicted", "right among these", "probability at least .9", "wrong among these"],
         (
-            [name, row["loras"], interval(row["right"]), row["sure"], row["wrong and sure"]]
+            [
+                name,
+                row["loras"],
+                row["predicted"],
+                interval(row["right"]) if row["right"] else "",
+                row["sure"],
+                row["wrong and sure"],
+            ]
             for name, row in results["results"].items()
         ),
     )

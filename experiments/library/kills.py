@@ -5,12 +5,12 @@ python experiments/library/kills.py
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 from collection import HERE
@@ -20,7 +20,7 @@ from lorarar.storage import write_json
 
 ROUNDS = 20
 RUNS, FILES = Path("runs/library/kills"), Path("runs/library/scale/files")
-CODE = "import sys; from lorarar.library import Library; Library(sys.argv[1]).add([sys.argv[2]])"
+FORKS = multiprocessing.get_context("fork")
 
 
 def main() -> None:
@@ -33,11 +33,15 @@ def main() -> None:
         for path in sorted(FILES.glob("*.safetensors"))[:120]:
             (RUNS / "loras" / path.name).hardlink_to(path)
         index = RUNS / "index.sqlite"
-        adders = [subprocess.Popen([sys.executable, "-c", CODE, str(index), str(RUNS / "loras")]) for _ in range(2)]
+        adders = [FORKS.Process(target=add, args=(index,)) for _ in range(2)]
+        for adder in adders:
+            adder.start()
         held = wait_for_entries(index, adders)
-        time.sleep(chance.uniform(0, 1.5))
-        adders[0].send_signal(signal.SIGKILL)
-        codes = [adder.wait() for adder in adders]
+        time.sleep(chance.uniform(0, 5))
+        adders[0].kill()
+        for adder in adders:
+            adder.join()
+        codes = [adder.exitcode for adder in adders]
         with Library(index) as library:
             whole = library.database.connection.execute("PRAGMA integrity_check").fetchone()[0]
             orphans = library.database.connection.execute(
@@ -66,9 +70,15 @@ def row_is_whole(row: dict[str, object]) -> bool:
     return row["integrity"] == "ok" and row["orphans"] == 0 and bool(row["complete"]) and row["other process"] == 0
 
 
-def wait_for_entries(index: Path, adders: list[subprocess.Popen[bytes]]) -> int:
+def add(index: Path) -> None:
+    """Add the folder, in a process of its own."""
+    with Library(index) as library:
+        library.add([RUNS / "loras"])
+
+
+def wait_for_entries(index: Path, adders: list[ForkProcess]) -> int:
     """Wait until an entry is there; return the number of entries."""
-    while all(adder.poll() is None for adder in adders):
+    while all(adder.is_alive() for adder in adders):
         if index.exists():
             with Library(index) as library:
                 if len(library):

@@ -44,13 +44,16 @@ def main() -> None:
     for name, paths in sets.items():
         spectra, kinds = spectra_of(paths)
         styles = np.array([model.style_probability(row) for row in spectra])
+        like = np.array([model.is_like(row) for row in spectra])
         right = (styles >= 0.5) == (np.array(kinds) == "style")
-        sure = np.maximum(styles, 1 - styles) >= 0.9
-        share = wilson(Rate(int(right.sum()), len(right)))
+        sure = like & (np.maximum(styles, 1 - styles) >= 0.9)
+        share = wilson(Rate(int(right[like].sum()), int(like.sum()))) if like.any() else None
         results[name] = {
             "loras": len(right),
             "contents": kinds.count("content"),
-            "right": [round(v, 3) for v in (share.mean, share.low, share.high)],
+            "predicted": int(like.sum()),
+            "right": [round(v, 3) for v in (share.mean, share.low, share.high)] if share else None,
+            "right if all were predicted": round(float(right.mean()), 3),
             "sure": int(sure.sum()),
             "wrong and sure": int((sure & ~right).sum()),
         }

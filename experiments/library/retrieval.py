@@ -22,7 +22,7 @@ from lorarar.datasets import to_bytes
 from lorarar.diffusion import SAMPLING, load_backbone, sample_batches
 from lorarar.evaluation.metrics.encoders import load_encoder
 from lorarar.evaluation.statistics import Estimate, crossed_interval, paired_interval
-from lorarar.library import average_linkage, fingerprint_lora
+from lorarar.library import average_linkage, fingerprint_lora, fingerprints
 from lorarar.library.attribution import layer_products
 from lorarar.library.clusters import cut
 from lorarar.library.plane import place
@@ -76,17 +76,35 @@ def all_similarities(members: Sequence[Member]) -> tuple[dict[str, Array], dict[
     seconds = {"fingerprints": (time.process_time() - start) / len(loras)}
     rows = {name: np.stack([p[name] for p in prints]).astype(float) for name in prints[0]}
     rows["norms"] = rows["spectrum"][:, ::5]
+    for side in (32, 64):
+        rows[f"direction of {side**2:,}"] = longer_directions(loras, side)
     start = time.process_time()
     rows["raw"] = reduce_raw([raw_vector(padded(lora)) for lora in loras], COMPONENTS)
     seconds["raw"] = (time.process_time() - start) / len(loras)
     rows["canonical"] = reduce_raw([raw_vector(canonical(lora)) for lora in loras], COMPONENTS)
     features, seconds["images"] = image_features(members)
     rows |= features
-    similarities = {name: cosines(values, centred=name not in ("direction", "sketch")) for name, values in rows.items()}
+    similarities = {
+        name: cosines(values, centred=not name.startswith(("direction", "sketch"))) for name, values in rows.items()
+    }
     start = time.process_time()
     similarities["exact"] = exact_cosines(loras)
     seconds["exact, all pairs"] = time.process_time() - start
     return similarities, {name: float(f"{value:.3g}") for name, value in seconds.items()}
+
+
+def longer_directions(loras: Sequence[LoRA], side: int) -> Array:
+    """Return the fingerprint "direction" with more numbers than the index holds."""
+    shipped = fingerprints.SIDE
+    try:
+        fingerprints.SIDE = side
+        fingerprints.random_matrix.cache_clear()
+        fingerprints._signs.cache_clear()
+        return np.stack([fingerprint_lora(lora).vectors["direction"] for lora in loras]).astype(float)
+    finally:
+        fingerprints.SIDE = shipped
+        fingerprints.random_matrix.cache_clear()
+        fingerprints._signs.cache_clear()
 
 
 def cosines(rows: Array, *, centred: bool) -> Array:

@@ -5,3 +5,4 @@ cd "$(dirname "$0")/../.."
 for script in train retrieval kinds gauge attribution scale kills; do
     OMP_NUM_THREADS=1 .venv/bin/python experiments/library/$script.py
 done
+.venv/bin/python experiments/library/fill.py

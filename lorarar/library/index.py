@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -21,13 +21,13 @@ from lorarar.library.duplicates import Duplicate, candidate_pairs, find_duplicat
 from lorarar.library.entries import Cluster, Entry, Filter, Hit
 from lorarar.library.fingerprints import Vector, fingerprint_lora
 from lorarar.library.lookup import find_entry, search_words
-from lorarar.library.products import cosine
+from lorarar.library.products import cosine, direction_cosine
 from lorarar.library.search import Nearest, diversify, nearest
 from lorarar.library.settings import DEFAULT_FINGERPRINT, DEFAULT_INDEX
 from lorarar.lora import LoRA
 from lorarar.storage import FormatError, track, unknown_name
 
-_POOL = 4  # candidates for each result that is chosen among them
+_POOL, _EXACT_POOL = 4, 100  # candidates for each result that is chosen among them; candidates whose files are read
 _ROUNDS, _STEP = 8, 4  # of the pursuit of inputs, and the entries that each adds, whose files are read
 _DISTANCES = ("spectrum", "look")  # fingerprints without a natural origin
 _KEPT = 64  # LoRAs in memory while pairs are compared
@@ -122,7 +122,7 @@ class Library:
             where: Conditions on the entries; without a family, that of the LoRA.
             count: Number of neighbours.
             diversity: 0 takes the most similar ones; up to 1 prefers entries unlike each other.
-            exact: Whether the nearest by fingerprint are ordered by their exact cosines, which reads their files.
+            exact: Whether the 100 nearest by fingerprint are ordered by exact cosines, which reads their files.
 
         Raises:
             KeyError: There is no such entry or file.
@@ -134,14 +134,14 @@ class Library:
         vector, family, itself = self._query(lora, by)
         where = where or Filter()
         where = replace(where, family=where.family or family)
-        pool = count * (_POOL if diversity or exact else 1) + 1
-        found = nearest(self.database.vectors(by, where), vector, pool, euclidean=by in _DISTANCES)
+        pool = max(count * _POOL, _EXACT_POOL if exact else 0) if diversity or exact else count
+        found = nearest(self.database.vectors(by, where), vector, pool + 1, euclidean=by in _DISTANCES)
         others = np.flatnonzero(found.ids != (-1 if itself is None else itself))
         found = Nearest(found.ids[others], found.similarities[others], found.vectors[others])
         if diversity:
             found = diversify(found, len(found.ids) if exact else count, diversity)
         hits = self.hits(found)
-        return (self._exactly(lora, hits) if exact else hits)[:count]
+        return (self._exactly(lora, hits, cosine if by == "sketch" else direction_cosine) if exact else hits)[:count]
 
     def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Vector, str, int | None]:
         """Return the fingerprint of a query, its family, and its number if it is an entry."""
@@ -160,10 +160,12 @@ class Library:
         itself = self.database.find_sha256(lora.sha256) if lora.sha256 else None
         return fingerprint_lora(lora).vectors[by], lora.family, itself
 
-    def _exactly(self, lora: str | Path | LoRA, hits: Sequence[Hit]) -> list[Hit]:
+    def _exactly(
+        self, lora: str | Path | LoRA, hits: Sequence[Hit], measure: Callable[[LoRA, LoRA], float]
+    ) -> list[Hit]:
         query = lora if isinstance(lora, LoRA) else self._load(lora)
         loras = [(hit.entry, self.read(hit.entry)) for hit in hits]
-        ranked = [Hit(entry, cosine(query, other)) for entry, other in loras if other is not None]
+        ranked = [Hit(entry, measure(query, other)) for entry, other in loras if other is not None]
         return sorted(ranked, key=lambda hit: -hit.similarity)
 
     def _load(self, name: str | Path) -> LoRA:
@@ -211,9 +213,7 @@ class Library:
     def all_vectors(self, by: str, where: Filter | None = None) -> tuple[np.ndarray, Vector]:
         """Return the numbers (n,) and the fingerprints (n, d) of entries."""
         _check_fingerprint(by)
-        chunks = list(self.database.vectors(by, where))
-        if not chunks:
-            return np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+        chunks = list(self.database.vectors(by, where)) or [(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))]
         return np.concatenate([ids for ids, _ in chunks]), np.concatenate([vectors for _, vectors in chunks])
 
     def duplicates(self, where: Filter | None = None) -> list[Duplicate]:

@@ -1,7 +1,8 @@
 """Kinds: whether a LoRA is a content or a style, with a probability.
 
 A file may state its kind. Otherwise a logistic regression on the spectrum predicts it, for those families whose LoRAs
-it was fitted to and measured on; for others there is no prediction.
+it was fitted to and measured on. For other families there is no prediction, and none for LoRAs unlike the fitted ones:
+LoHa and LoKr have other spectra.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lorarar.storage import write_json
 
 MODELS = Path(__file__).parent / "kind_models"
 _KINDS = ("content", "style")
+_FARTHEST = 1.5  # root mean square of standardised numbers; LoRAs like the fitted ones have about 1, LoHa 3, LoKr 4
 _SUREST = 0.99  # some tens of LoRAs cannot show that errors are rarer
 
 
@@ -57,6 +59,11 @@ class KindModel:
     bias: float
     fitted_to: str = ""
 
+    def is_like(self, spectrum: NDArray[np.floating]) -> bool:
+        """Return whether a spectrum is like those that the model was fitted to; it says nothing of others."""
+        scaled = (spectrum - np.array(self.mean)) / np.array(self.deviation)
+        return float(np.sqrt((scaled**2).mean())) <= _FARTHEST
+
     def style_probability(self, spectrum: NDArray[np.floating]) -> float:
         """Return the probability of a style."""
         scaled = (spectrum - np.array(self.mean)) / np.array(self.deviation)
@@ -65,7 +72,7 @@ class KindModel:
 
 
 def kind_of(lora: LoRA, spectrum: Vector | None = None) -> PredictedKind | None:
-    """Return the kind that the file states, else the predicted one; None without a model for the family.
+    """Return the kind that the file states, else the predicted one; None for LoRAs that no model knows.
 
     Args:
         lora: The LoRA.
@@ -77,7 +84,10 @@ def kind_of(lora: LoRA, spectrum: Vector | None = None) -> PredictedKind | None:
     model = kind_model(lora.family)
     if model is None:
         return None
-    probability = model.style_probability(fingerprint_lora(lora).vectors["spectrum"] if spectrum is None else spectrum)
+    spectrum = fingerprint_lora(lora).vectors["spectrum"] if spectrum is None else spectrum
+    if not model.is_like(spectrum):
+        return None
+    probability = model.style_probability(spectrum)
     return PredictedKind(_KINDS[probability >= 0.5], max(probability, 1 - probability), stated=False)
 
 

@@ -70,6 +70,19 @@ def cosine(a: LoRA, b: LoRA) -> float:
     return math.fsum(inner_layers(a, b).values()) / total if total else 0.0
 
 
+def direction_cosine(a: LoRA, b: LoRA) -> float:
+    """Return the cosine of two LoRAs with every layer scaled to length 1, which the fingerprint "direction" estimates.
+
+    Layers of one LoRA alone count in the length; zero layers do not count.
+    """
+    lengths = [{p: math.sqrt(e) for p, f in lora.layers.items() if (e := inner_layer(f, f)) > 0} for lora in (a, b)]
+    products = inner_layers(a, b)
+    shared = products.keys() & lengths[0].keys() & lengths[1].keys()
+    total = math.fsum(products[path] / lengths[0][path] / lengths[1][path] for path in shared)
+    count = math.sqrt(len(lengths[0]) * len(lengths[1]))
+    return total / count if count else 0.0
+
+
 def measure_pair(a: LoRA, b: LoRA) -> PairMeasure:
     """Measure how b relates to a."""
     dot, energy_a, energy_b = math.fsum(inner_layers(a, b).values()), energy(a), energy(b)

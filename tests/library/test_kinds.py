@@ -52,6 +52,13 @@ def test_the_shipped_model_knows_test_loras(name: str) -> None:
     assert not predicted.stated
 
 
+def test_there_is_no_prediction_for_other_spectra() -> None:
+    lora = replace(load(EMBEDDED / "loras" / "test_style_03.safetensors"), metadata={})
+    whole = {path: replace(f, B=f.B[:, :1], A=f.A[:1]) for path, f in lora.layers.items()}  # type: ignore[type-var]
+    assert kind_of(lora) is not None
+    assert kind_of(replace(lora, layers=whole)) is None
+
+
 def test_there_is_no_prediction_without_a_model_of_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind_of(two_block_lora(2)) is None
     assert kind_of(replace(two_block_lora(2), family="sdxl")) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from lorarar.library.products import cosine, energy, inner_layer, measure_pair
+from lorarar.library.products import cosine, direction_cosine, energy, inner_layer, measure_pair
 from lorarar.lora import Dense, LoRA, LowRank, concat, truncate_lora
 from tests.tiny import factors, two_block_lora
 
@@ -27,6 +29,18 @@ def test_a_cosine_counts_layers_of_one_alone_in_the_norm() -> None:
     assert cosine(a, LoRA({})) == 0
     dense = [torch.cat([layer.delta().flatten() for layer in lora.layers.values()]) for lora in (a, b)]
     assert cosine(a, b) == pytest.approx(float(dense[0] @ dense[1] / dense[0].norm() / dense[1].norm()), abs=1e-5)
+
+
+def test_the_direction_counts_each_layer_alike() -> None:
+    a, b = two_block_lora(2, seed=1), two_block_lora(2, seed=2)
+    longer = LoRA({path: replace(f, scale=5.0**i) for i, (path, f) in enumerate(b.layers.items())})  # type: ignore[type-var]
+    parts = []
+    for path, f in b.layers.items():
+        one, other = a.layers[path].delta(), f.delta()
+        parts.append(float((one * other).sum() / one.norm() / other.norm()))
+    assert direction_cosine(a, longer) == pytest.approx(sum(parts) / 8, abs=1e-5)
+    assert direction_cosine(a, LoRA(dict(list(a.layers.items())[:2]))) == pytest.approx(0.5)
+    assert direction_cosine(a, LoRA({})) == 0
 
 
 def test_a_sum_contains_its_parts() -> None:
