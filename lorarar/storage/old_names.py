@@ -41,7 +41,6 @@ RENAMED_KEYS: Mapping[str, Mapping[str, str]] = {
     "WorldConfig": {"reader": "classifier"},
     "PairSettings": {"told": "true_descriptions", "start": "init"},
     "JudgePlan": {"nuisances": "perturbations"},
-    "TinyJudgeConfig": {"base": "world"},
 }
 
 

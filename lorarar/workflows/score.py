@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 from lorarar.evaluation.judge import AskOptions, Status, judge_folder, plan_run
 from lorarar.evaluation.metrics import MetricsConfig, run_metrics
@@ -77,10 +77,11 @@ def run_score(
         backend=backend,
     )
     lines = []
+    device: Any = options.get("device", "auto")  # also cuda:1, which a configuration does not name
     if settings is not None:
         # Without a layout and a manifest, the metrics read the manifest that the plan wrote into the folder.
         measured = replace(settings, images=images, references=references, reference_root=reference_root, splits=splits)
-        measured = replace(measured, output=output, layout=None, manifest=None, device=options.get("device", "auto"))
+        measured = replace(measured, output=output, layout=None, manifest=None, device=device)
         lines.append(run_metrics(measured))
     found = judge_folder(output, backend, **options)
     status = found.judged.status(uncalibrated=options.get("uncalibrated", False))
