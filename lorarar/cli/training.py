@@ -15,7 +15,9 @@ def add(app: typer.Typer) -> None:
     add_configured(
         app, "synthesise", zoo, _synthesise, "Sample images of a zoo's concepts that have only descriptions.", TRAIN
     )
-    add_configured(app, "dreambooth", zoo, _dreambooth, "Train one LoRA, of any LyCORIS algorithm; needs concept=NAME.", TRAIN)
+    add_configured(
+        app, "dreambooth", zoo, _dreambooth, "Train one LoRA of any LyCORIS algorithm; needs concept=NAME.", TRAIN
+    )
     add_configured(app, "zoo", zoo, _zoo, "Train a LoRA for each concept of a manifest, many in one batch.", TRAIN)
     add_configured(
         app,
