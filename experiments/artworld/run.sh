@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
-for stage in classifier autoencoder base; do
-    .venv/bin/lorarar world "$stage" configs/world/art.yaml
-done
+.venv/bin/lorarar world classifier configs/world/art.yaml
+.venv/bin/lorarar world autoencoder configs/world/art.yaml
+.venv/bin/lorarar world base configs/world/art.yaml
 .venv/bin/python experiments/artworld/speed.py
 .venv/bin/python experiments/artworld/measure.py
 .venv/bin/lorarar benchmark gates configs/benchmark/gates_art.yaml output=experiments/artworld/gates
