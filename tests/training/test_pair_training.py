@@ -130,7 +130,7 @@ class _Direct(nn.Module):
 
 
 def test_a_pair_that_no_longer_improves_stops_alone(run: Run, pairs: list[Pair], tmp_path: Path) -> None:
-    method = replace(SHORT, recipe=replace(SHORT.recipe, steps=12), patience=2, images=1)
+    method = replace(SHORT, recipe=replace(SHORT.recipe, steps=12, learning_rate=1e-3), patience=2, images=1)
     together = run(method)
     steps = [one.steps for one in together]
     assert min(steps) < 12
@@ -140,7 +140,8 @@ def test_a_pair_that_no_longer_improves_stops_alone(run: Run, pairs: list[Pair],
     assert alone.steps == steps[last]
     assert torch.equal(*values([alone, *run(method, [pairs[last]], runs=tmp_path)]))  # it stays where it stopped
     assert_close(alone.merger.values, together[last].merger.values, rtol=0, atol=5e-4)
-    shorter = run(replace(SHORT, recipe=replace(SHORT.recipe, steps=steps[last]), images=1), [pairs[last]])[0]
+    recipe = replace(method.recipe, steps=steps[last])
+    shorter = run(replace(method, recipe=recipe, patience=0), [pairs[last]])[0]
     assert_close(alone.merger.values, shorter.merger.values, rtol=0, atol=5e-4)
 
 
