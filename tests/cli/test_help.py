@@ -82,7 +82,15 @@ def test_sections_stand_in_a_reader_s_order(capsys: Output, monkeypatch: pytest.
     ]
     assert titles("generate")[:4] == ["Inputs", "Method", "Strength", "Sampling"]
     assert titles("judge", "plan")[1:4] == ["Images and references", "Questions", "Estimate of the cost"]
-    assert titles() == ["Merge files", "Generate and score images", "Train", "Reproduce", "Set up", "General"]
+    assert titles() == [
+        "Merge files",
+        "Generate and score images",
+        "Train",
+        "Organise files",
+        "Reproduce",
+        "Set up",
+        "General",
+    ]
 
 
 def test_the_keys_of_the_configuration_are_listed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ PURPOSES = {
 ESSENTIAL = ("torch", "numpy", "safetensors", "lazy-loader", "typer", "rich")
 # What each extra of the package is for.
 EXTRAS = {
+    "drawings": "the drawings of the art world: world drawings",
     "effects": "experiments/metrics/effects.py --method catboost",
     "test": "the tests: make test",
     "docs": "the documentation: make docs",
