@@ -90,7 +90,10 @@ def alpha_warnings(header: Mapping[str, str], layers: Collection[StoredLayer]) -
     """
     muted = sum(layer.alpha == 0 and layer.algorithm in _SCALED for layer in layers)
     if muted:
-        yield f"{muted} of {len(layers)} layers have alpha 0 and no effect"
+        yield (
+            f"{muted} of {len(layers)} layers have alpha 0 and no effect, as in ComfyUI and diffusers; sd-scripts "
+            "counts 0 as the rank"
+        )
     ranks = {layer.rank for layer in layers if layer.rank}
     entry = next((entry for entry in _HEADER_ALPHAS if entry in header), "")
     try:

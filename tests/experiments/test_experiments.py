@@ -28,7 +28,9 @@ from tests.docs.parsing import check_lorarar
 FOLDER = ROOT / "experiments"
 SCRIPTS = sorted(path.relative_to(ROOT).as_posix() for path in FOLDER.rglob("*.py"))
 TEXTS = sorted(path.relative_to(ROOT).as_posix() for suffix in ("sh", "md") for path in FOLDER.rglob(f"*.{suffix}"))
-BENCHMARKS = sorted(path.name for path in (ROOT / "configs" / "benchmark").glob("*.yaml") if not path.stem.startswith("gates"))
+BENCHMARKS = sorted(
+    path.name for path in (ROOT / "configs" / "benchmark").glob("*.yaml") if not path.stem.startswith("gates")
+)
 # Those that need only files of the repository; the others need what their experiment makes first, or SDXL.
 PLANNED = ("ablation_inputs.yaml", "ablation_optimised.yaml", "ablations.yaml", "quality.yaml")
 SHELL_ENDS = ("|", "||", "&&", ";", ">", ">>", "<", "|&")
