@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -61,11 +62,13 @@ def _manifest(
     Example: lorarar manifest my_images --shares 0.6,0.2,0.2
     """
     from lorarar.datasets import write_folder_manifest
+    from lorarar.storage import say
 
     path = write_folder_manifest(
         folder, output, kind=kind, token=token, split=split, shares=shares or (1.0,), force=force
     )
     print(path)
+    say(f"next: lorarar data check {shlex.join([str(path), '--images', str(folder)])}")
 
 
 def _check(

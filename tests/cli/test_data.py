@@ -17,7 +17,9 @@ def test_a_folder_becomes_a_manifest_that_is_checked(tmp_path: Path, capsys: pyt
         Image.new("RGB", (4, 4), (100 * number, 0, 0)).save(tmp_path / name / "0.png")
     manifest = tmp_path / "concepts.yaml"
     assert main(["manifest", str(tmp_path), "--shares", "0.5,0.5", "--split", "all"]) == 0
-    assert capsys.readouterr().out == f"{manifest}\n"
+    captured = capsys.readouterr()
+    assert captured.out == f"{manifest}\n"
+    assert captured.err == f"next: lorarar data check {manifest} --images {tmp_path}\n"
     assert [len(part.contents) for part in load_splits(manifest, "all").values()] == [1, 1]
     assert main(["data", "check", str(manifest)]) == 0
     assert capsys.readouterr().out == "2 concepts, 2 images: no faults\n"
