@@ -167,7 +167,7 @@ def check_has_coefficients(method: Merger) -> None:
         )
 
 
-def names_of(loras: Sequence[LoRA]) -> dict[str, Rows]:
+def kept_names(loras: Sequence[LoRA]) -> dict[str, Rows]:
     """Return the names of the layers in the files of all LoRAs, those of the first LoRA first."""
     return {name: rows for lora in loras for name, rows in lora.names.items()}
 

@@ -31,7 +31,7 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
-from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of, names_of
+from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of, kept_names
 from lorarar.mergers.input_checks import check_lengths, check_range
 from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.objective import TERMS
@@ -114,7 +114,7 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
         family=family_of(loras),
         embeddings=joined_embeddings(loras),
         metadata=metadata,
-        names=names_of(loras),
+        names=kept_names(loras),
     )
     return replace(
         merged,

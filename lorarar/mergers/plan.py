@@ -23,7 +23,7 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
-from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of, names_of
+from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of, kept_names
 from lorarar.mergers.combination import check_prediction, joined_embeddings, low_rank_inputs
 from lorarar.mergers.files import check_outputs
 from lorarar.mergers.input_checks import check_lengths
@@ -116,7 +116,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
     if job.save_coefficients:
         check_has_coefficients(choice.method)
     merged = _truncated(_merged_shapes(loras, choice), request, loras)
-    merged = replace(merged, family=family_of(loras), embeddings=joined_embeddings(loras), names=names_of(loras))
+    merged = replace(merged, family=family_of(loras), embeddings=joined_embeddings(loras), names=kept_names(loras))
     planned = plan_file(merged, job.output, format=job.format, dtype=dtype)
     if planned.path.exists():
         check_target(planned.path, job.force)
