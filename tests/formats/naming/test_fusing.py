@@ -100,7 +100,7 @@ def test_dense_layers_and_biases_are_fused_too(tmp_path: Path, monkeypatch: pyte
         f"{stack}.attn.to_k": Dense(torch.randn(8, 8)),
         f"{stack}.proj_mlp": LowRank(torch.randn(32, 2), torch.randn(2, 8), 0.5),
         f"{stack}.attn.to_v.bias": Dense(torch.randn(8)),
-        f"{stack}.attn.norm_q": Dense(torch.randn(4)),
+        f"{stack}.attn.norm_q": Dense(0.1 * torch.randn(4)),
         "norm_out.linear": Dense(torch.randn(16, 8)),
         "norm_out.linear.bias": Dense(torch.randn(16)),
     }
