@@ -13,7 +13,7 @@ from lorarar.worlds.art.catalogue import Drawing
 from lorarar.worlds.art.renderer import render
 from lorarar.worlds.art.styles import ArtStyle, plain_grounds
 from lorarar.worlds.art.world import art_style_of, art_world, drawing_of
-from lorarar.worlds.stages.world import Render, RenderSet, WorldClassifier
+from lorarar.worlds.stages.world import Render, RenderSet, WorldClassifier, crossed_renders
 
 _PLAIN_SHARE = {"base": 0.25, "known": 0.1}  # of renders on a plain ground
 
@@ -36,10 +36,7 @@ class Art:
         """Return images to draw, some of the training sets on plain grounds."""
         random = np.random.default_rng(seed)
         if part == "test":
-            pairs = [
-                (drawing, style) for drawing in art_world().drawings["test"] for style in art_world().styles["test"]
-            ]
-            return [Render(*pairs[i % len(pairs)], i // len(pairs)) for i in range(count)]
+            return crossed_renders(art_world().drawings["test"], art_world().styles["test"], count)
         splits = ("base",) if part == "base" else ("base", "train")
         drawings = [drawing for split in splits for drawing in art_world().drawings[split]]
         styles = [style for split in splits for style in art_world().styles[split]]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL
+from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save_file
 from torch import Tensor
@@ -80,14 +81,7 @@ def make_classifier(world: World, recipe: StageRecipe, *, output: Path, runs: Pa
     true = torch.tensor([world.truth(content, style) for content, style, _ in plan])
     module = ClassifierTraining(recipe, world.new_classifier(), images, true)
     folder = runs / "classifier"
-    fit(
-        module,
-        steps=recipe.steps,
-        folder=folder,
-        checkpoint_every=_EVERY,
-        dtype=fast_dtype(),
-        stage="train the classifier",
-    )
+    _fit(module, recipe.steps, folder, "train the classifier")
     classifier = module.classifier.eval().cpu()
     classifier.finish()
     path = output / "classifier.safetensors"
@@ -105,16 +99,13 @@ def make_autoencoder(world: World, recipe: AutoencoderRecipe, *, runs: Path) -> 
     images = kept_renders(world, world.plan("known", recipe.renders, recipe.seed), runs / "renders")
     module = AutoencoderTraining(recipe, images)
     folder = runs / "autoencoder"
-    fit(
-        module,
-        steps=recipe.steps,
-        folder=folder,
-        checkpoint_every=_EVERY,
-        dtype=fast_dtype(),
-        stage="train the autoencoder",
-    )
+    _fit(module, recipe.steps, folder, "train the autoencoder")
     module.finish().save_pretrained(folder / "vae")
     return folder / "vae"
+
+
+def _fit(module: LightningModule, steps: int, folder: Path, stage: str, **options: Any) -> None:
+    fit(module, steps=steps, folder=folder, stage=stage, checkpoint_every=_EVERY, dtype=fast_dtype(), **options)
 
 
 def make_base(world: World, recipe: BaseRecipe, *, output: Path, runs: Path, devices: int) -> Path:
@@ -133,16 +124,8 @@ def make_base(world: World, recipe: BaseRecipe, *, output: Path, runs: Path, dev
     latents = _latents(world, plan, parts.autoencoder, vae, runs)
     module = BaseTraining(world, pipeline, recipe, plan, latents)
     devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
-    fit(
-        module,
-        steps=recipe.steps,
-        folder=runs / "base",
-        devices=devices,
-        checkpoint_every=_EVERY,
-        callbacks=_samples(recipe, output, runs),
-        dtype=fast_dtype(),
-        stage="train the base",
-    )
+    samples = _samples(recipe, output, runs)
+    _fit(module, recipe.steps, runs / "base", "train the base", devices=devices, callbacks=samples)
     if module.global_rank == 0:
         save_base(module, output, devices)
     return output / "base"

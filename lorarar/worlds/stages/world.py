@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import cycle, islice, product
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -116,6 +117,12 @@ def to_tensor(images: Sequence[NDArray[np.uint8]]) -> Tensor:
 def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return images (size, size, 3) as one tensor (n, 3, size, size) of the same bytes."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def crossed_renders(contents: Iterable[Any], styles: Iterable[Any], count: int) -> list[Render]:
+    """Return `count` images of every content in every style in turn; the seed counts the rounds."""
+    pairs = list(product(contents, styles))
+    return [Render(*pair, i // len(pairs)) for i, pair in enumerate(islice(cycle(pairs), count))]
 
 
 def from_bytes(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorarar.datasets import Pair
-from lorarar.worlds.stages.world import Render, RenderSet, WorldClassifier
+from lorarar.worlds.stages.world import Render, RenderSet, WorldClassifier, crossed_renders
 from lorarar.worlds.toy.attributes import Style, Subject, neutral_looks, truth
 from lorarar.worlds.toy.captions import base_caption
 from lorarar.worlds.toy.renderer import SIZE, render
@@ -31,10 +31,7 @@ class Toy:
         """Return images to draw; half of the base's own have a name."""
         random = np.random.default_rng(seed)
         if part == "test":
-            pairs = [
-                (subject, style) for subject in toy_world().subjects["test"] for style in toy_world().styles["test"]
-            ]
-            return [Render(*pairs[i % len(pairs)], i // len(pairs)) for i in range(count)]
+            return crossed_renders(toy_world().subjects["test"], toy_world().styles["test"], count)
         if part == "known":
             sets = [(_members("subjects", "train"), _members("styles", "train"))] * 2
         else:
