@@ -92,9 +92,10 @@ def test_every_fault_in_one_run(
     counts = json.loads((run / "results.json").read_text())["results"]["counts"]
     assert counts == {"ok": 0, "abstain": 0, "error": 0, "invalid_input": 0, "not_run": 0} | dict(expected)
     for row in csv.DictReader((run / "results.csv").read_text().splitlines()):
-        for axis in ("content", "style"):
+        for axis, other in (("content", "style"), ("style", "content")):
             if row[f"{axis}_decided"] == "0":
-                assert row[axis] == row["mars2"] == row[f"soft_{axis}"] == ""
+                assert row[axis] == row[f"soft_{axis}"] == ""
+                assert row["mars2"] == ("0.0" if row[other] == "0.0" else "")  # 0 on one axis decides the product
     check_secret(tmp_path, "".join([*capfd.readouterr(), repr(backend), repr(judged)]))
 
 
