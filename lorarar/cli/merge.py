@@ -17,6 +17,7 @@ from lorarar.cli.options import (
     OUTPUT,
     STRENGTH,
     AllowExtrapolation,
+    Balance,
     Device,
     Energy,
     FileDtype,
@@ -35,7 +36,7 @@ from lorarar.cli.options import (
 from lorarar.cli.values import Block, Numbers, Words, block, kinds, numbers, settings
 from lorarar.mergers import MERGERS
 
-BASE = f"On a base model (for {', '.join(name for name, info in MERGERS.own().items() if info.pair)})"
+BASE = f"On a base model (for {', '.join(name for name, info in MERGERS.own().items() if info.on_base)})"
 
 
 def add(app: typer.Typer) -> None:
@@ -93,6 +94,17 @@ def _merge(
             panel=STRENGTH,
             default="1",
             parser=numbers,
+        ),
+    ] = None,
+    balance: Balance = None,
+    svc: Annotated[
+        float | None,
+        option(
+            "--svc",
+            value="N",
+            text="Calibrate the singular values of the merge; N bounds the amplification from below, such as 0.5.",
+            panel=METHOD,
+            default="none",
         ),
     ] = None,
     format: FileFormat = None,
@@ -191,6 +203,8 @@ def _merge(
         weights=weights,
         blocks=dict(blocks or ()),
         text_encoder=text_encoder,
+        balance=balance,
+        svc=svc,
         options=settings(options),
         rank=rank,
         energy=energy,

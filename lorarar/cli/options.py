@@ -56,7 +56,7 @@ Merger = Annotated[
         value="NAME",
         text="Method, see `lorarar mergers`.",
         panel=METHOD,
-        default="the network shipped for the files' family, else direct",
+        default="the network shipped for the files' family, else auto",
         parser=merger_name,
     ),
 ]
@@ -90,6 +90,16 @@ Weights = Annotated[
         panel=STRENGTH,
         default="1 for each",
         parser=numbers,
+    ),
+]
+Balance = Annotated[
+    float | None,
+    option(
+        "--balance",
+        value="N",
+        text="Bring both LoRAs of each layer to one length first: 0 (not at all) to 1.",
+        panel=STRENGTH,
+        default="the merger's own, 0 for all but auto",
     ),
 ]
 Rank = Annotated[

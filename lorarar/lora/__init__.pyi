@@ -19,6 +19,7 @@ from .lora import label as label
 from .lora import projection as projection
 from .lowrank import LowRank as LowRank
 from .lowrank import concat as concat
+from .lowrank import from_svd as from_svd
 from .lowrank import inner as inner
 from .lowrank import norm as norm
 from .lowrank import thin_svd as thin_svd
@@ -33,5 +34,6 @@ from .truncation import truncate_layer as truncate_layer
 from .truncation import truncate_lora as truncate_lora
 from .weights import InputWeights as InputWeights
 from .weights import input_weights as input_weights
+from .weights import scale_layers as scale_layers
 from .weights import weight_coefficients as weight_coefficients
 from .weights import weight_loras as weight_loras

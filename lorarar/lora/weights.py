@@ -87,11 +87,15 @@ def weight_coefficients(coefficients: Coefficients, weights: InputWeights) -> Co
 
 def weight_loras(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
     """Multiply every delta by the LoRA weight of its layer and input, for mergers without coefficients."""
-    weighted: list[LoRA] = []
-    for index, lora in enumerate(loras):
-        layers = {layer: _times(delta, weights.of(layer)[index]) for layer, delta in lora.layers.items()}
-        weighted.append(replace(lora, layers=layers))
-    return weighted
+    return [
+        scale_layers(lora, {layer: weights.of(layer)[index] for layer in lora.layers})
+        for index, lora in enumerate(loras)
+    ]
+
+
+def scale_layers(lora: LoRA, factors: Mapping[str, float]) -> LoRA:
+    """Multiply the delta of each layer by its factor; a low-rank delta keeps its factors and gets another scale."""
+    return replace(lora, layers={layer: _times(delta, factors[layer]) for layer, delta in lora.layers.items()})
 
 
 def _times(delta: Layer, number: float) -> Layer:

@@ -1,5 +1,6 @@
 """Mergers: the table of methods, and merging in memory and from file to file.
 
+balance       Balance: LoRAs brought to one length, layer by layer, before they are merged
 choice        Choice: the method that merges LoRAs, its network, and the reason
 combination   Combination: merge LoRAs in memory, by any method of the table
 files         Files: merge LoRA files into a file

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorarar.hypernetwork import Network, kinds_of, load_network, open_network, shipped_network
+from lorarar.hypernetwork import Network, kinds_of, load_network, measure_loras, open_network, shipped_network
 from lorarar.lora import InputWeights, LoRA, Rows, check_same_shapes, input_weights
 from lorarar.lora.families import check_same_family
 from lorarar.mergers.noise_pairs import check_one_side
 from lorarar.mergers.request import MergeRequest
-from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, find_merger
+from lorarar.mergers.table import DEFAULT, MERGERS, Merger, Optimiser, Options, Probe, find_merger
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,7 @@ class Choice:
     Attributes:
         method: The merger's row of the table.
         weights: Weights of the inputs.
+        balance: How far the inputs are brought to one length first.
         options: Options of the method, defaults included.
         network: The learned merger; None for other methods.
         notes: Notes for the user, such as why a default was taken.
@@ -27,6 +28,7 @@ class Choice:
 
     method: Merger
     weights: InputWeights
+    balance: float
     options: Options
     network: Network | None = None
     notes: tuple[str, ...] = ()
@@ -53,7 +55,8 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     notes = [*parts, *notes, *_check_kinds(method, loras, request.kinds)]
     _check_order(method, loras, request.kinds)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
-    return Choice(method, weights, method.settings(request.options), network, tuple(notes))
+    balance = method.balance if request.balance is None else request.balance
+    return Choice(method, weights, balance, method.settings(request.options), network, tuple(notes))
 
 
 _Found = tuple[Merger, "Network | None", list[str]]
@@ -71,25 +74,26 @@ def _method(loras: Sequence[LoRA], request: MergeRequest) -> _Found:
 
 
 def _default_choice(loras: Sequence[LoRA]) -> _Found:
-    """Choose the network that is shipped for the LoRAs' family where it predicts some of their layers, else the sum."""
+    """Choose the network that is shipped for the LoRAs' family where it fits them, else "auto"."""
     family = family_of(loras)
     path = shipped_network(family)
     network = load_network(path) if path else None
-    if network and _takes(MERGERS[network.kind], len(loras)) and network.predicted(loras):
+    if network and _fits(network, loras):
         return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
+    auto = MERGERS[DEFAULT]
     if len(loras) == 1:
-        return MERGERS["direct"], None, ["one LoRA was given, so nothing is merged: give a second one to merge with it"]
-    reason = "the one shipped for their family does not predict their layers" if network else "none is shipped for them"
-    note = (
-        f"summed the LoRAs (direct): no network was given, and {reason}; give one as `network` (`lorarar train` trains "
-        "one)"
-    )
-    return MERGERS["direct"], None, [note]
+        return auto, None, ["one LoRA was given, so nothing is merged: give a second one to merge with it"]
+    reason = "the network that is shipped for their family does not fit them" if network else "no network is shipped"
+    return auto, None, [f"merged by a rule ({auto.name}): {reason}; `network` takes one, `lorarar train` trains one"]
 
 
-def _takes(method: Merger, count: int) -> bool:
-    """Return whether a learned merger merges so many LoRAs."""
-    return count == 2 if method.pairs_only else count > 1
+def _fits(network: Network, loras: Sequence[LoRA]) -> bool:
+    """Return whether a network takes so many LoRAs, predicts some of their layers, and was trained on the like."""
+    method, layers = MERGERS[network.kind], network.predicted(loras)
+    if not layers or not (len(loras) == 2 if method.pairs_only else len(loras) > 1):
+        return False
+    trained = network.trained_on
+    return trained is None or not trained.is_far(measure_loras(loras, layers, method.call(loras, network=network)))
 
 
 def _closed_form_or_optimised(name: str) -> Merger:
@@ -117,19 +121,19 @@ def check_count(method: Merger, count: int) -> None:
         raise ValueError(f"expected two LoRAs for {method.name}, a content and a style, found {count}: give two")
 
 
-def check_optimiser(method: Merger, optimiser: Optimiser | None) -> None:
-    """Check that a method that optimises each pair has an optimiser, and that no other method has one.
+def check_optimiser(method: Merger, optimiser: Optimiser | Probe | None) -> None:
+    """Check that a method that computes on a base model has an optimiser or a probe, and that no other method has one.
 
     Raises:
         ValueError: The optimiser is missing, or would be ignored.
     """
-    if method.pair and optimiser is None:
+    if method.on_base and optimiser is None:
         raise ValueError(
-            f"{method.name} optimises each pair with a base model and the concepts' {method.pair.needs}, and none is "
-            "loaded here: merge with it by `lorarar merge`, in Python by lorarar.merge"
+            f"{method.name} computes with a base model and the concepts' {method.needs.removeprefix('base ')}, and none "
+            "is loaded here: merge with it by `lorarar merge`, in Python by lorarar.merge"
         )
-    if optimiser is not None and not method.pair:
-        names = ", ".join(name for name, row in MERGERS.items() if row.pair)
+    if optimiser is not None and not method.on_base:
+        names = ", ".join(name for name, row in MERGERS.items() if row.on_base)
         raise ValueError(f"expected an optimiser for {names} alone, found one for {method.name}: drop it")
 
 

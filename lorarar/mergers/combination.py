@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,12 +31,14 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
+from lorarar.mergers.balance import balance_loras, describe_balance
 from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of, kept_names
 from lorarar.mergers.input_checks import check_lengths, check_range
 from lorarar.mergers.methods.layers import merge_deltas
+from lorarar.mergers.methods.svc import calibrate_lora
 from lorarar.mergers.objective import TERMS
 from lorarar.mergers.request import MergeRequest
-from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options
+from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, Probe
 from lorarar.storage import plugins_in, with_plugins
 
 # Relative error of a truncation from which on it is a warning.
@@ -51,10 +53,13 @@ class Merged:
         lora: The result, on the CPU.
         method: The merger's row of the table.
         weights: Weights of the inputs.
+        balance: How far the inputs were brought to one length first.
+        svc: Bound by which the singular values were calibrated; None where they were not.
         network: The learned merger; None for other methods.
         options: Options of the method, defaults included.
         predicted: Layers whose coefficients a learned merger predicted, the others being fixed; None for other methods.
-        coefficients: Coefficients that were applied, weights included; None for methods of another kind.
+        coefficients: Coefficients that were applied to the inputs, weights and balance included; None for methods of
+            another kind.
         losses: Truncated layer -> the part that truncation removed.
         seconds: Time from loaded to merged tensors.
         device: Where it was computed, such as "cpu".
@@ -65,6 +70,8 @@ class Merged:
     lora: LoRA
     method: Merger
     weights: InputWeights
+    balance: float = 0.0
+    svc: float | None = None
     network: Network | None = None
     options: Options = field(default_factory=dict)
     predicted: frozenset[str] | None = None
@@ -76,14 +83,16 @@ class Merged:
     warnings: tuple[str, ...] = ()
 
 
-def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimiser: Optimiser | None = None) -> Merged:
+def combine(
+    loras: Sequence[LoRA], request: MergeRequest | None = None, optimiser: Optimiser | Probe | None = None
+) -> Merged:
     """Merge LoRAs of one base model into one.
 
     Args:
         loras: One or more LoRAs. Mergers that distinguish content from style take them in the order content, style.
         request: How to merge; None merges by the network that is shipped for their family, else by the sum.
         optimiser: For mergers that optimise each pair: a `lorarar.training.PairOptimiser`, which holds the base model
-            and the images or descriptions of the concepts.
+            and the images or descriptions of the concepts. For "ssr": a `lorarar.diffusion.SignalProbe`.
 
     Returns:
         The merge, with its coefficients and errors.
@@ -100,12 +109,16 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
     on_device = [lora.to(device) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
+        balanced, factors = balance_loras(on_device, choice.balance)
         if method.kind == "coefficients":
             inputs = {"network": choice.network, "optimiser": optimiser, "kinds": request.kinds}
             used = {key: value for key, value in inputs.items() if value}
-            merged = _by_coefficients(on_device, choice, used, request)
+            merged = _by_coefficients(balanced, choice, used, request)
         else:
-            merged = _by_deltas(on_device, choice, request)
+            moments = {"moments": cast(Probe, optimiser)(balanced)} if method.signals else {}
+            merged = _by_deltas(balanced, choice, request, moments)
+        if request.svc is not None:
+            merged = _calibrated(merged, balanced, choice, request.svc)
         lora = merged.lora.to("cpu")
     seconds = time.perf_counter() - start
     metadata = with_plugins(lora.metadata, _plugins(loras, choice))
@@ -119,11 +132,13 @@ def combine(loras: Sequence[LoRA], request: MergeRequest | None = None, optimise
     return replace(
         merged,
         lora=lora,
+        balance=choice.balance,
         network=choice.network,
         options=choice.options,
+        coefficients=_product(merged.coefficients, factors) if merged.coefficients else None,
         seconds=seconds,
         device=str(device),
-        notes=(*choice.notes, *merged.notes),
+        notes=(*choice.notes, *describe_balance(factors, choice.balance), *merged.notes),
     )
 
 
@@ -167,7 +182,14 @@ def check_prediction(
     return check_range(choice.network, loras, coefficients, allow_extrapolation=request.allow_extrapolation)
 
 
-def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> Merged:
+def _calibrated(merged: Merged, loras: Sequence[LoRA], choice: Choice, alpha: float) -> Merged:
+    """Calibrate the singular values of a merge (SVC)."""
+    with one_thread():
+        lora = calibrate_lora(merged.lora, weight_loras(loras, choice.weights), alpha)
+    return replace(merged, lora=lora, svc=alpha, notes=(*merged.notes, f"singular values calibrated (svc {alpha:g})"))
+
+
+def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest, inputs: Mapping[str, Any]) -> Merged:
     """Merge layer by layer and truncate each merged delta at once, so that few dense deltas are in memory."""
     losses: dict[str, TruncationLoss] = {}
 
@@ -182,7 +204,7 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
                     delta, losses[layer] = compress_layer(delta, rows)
         return delta
 
-    call = partial(choice.method.call, **choice.options)
+    call = partial(choice.method.call, **inputs, **choice.options)
     lora = merge_deltas(weight_loras(loras, choice.weights), call, truncate)
     notes, warnings = check_lengths(loras, choice.weights)
     if losses and request.rank is None and request.energy is None:
@@ -193,6 +215,14 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> 
         else:
             notes.append(text)
     return Merged(lora, choice.method, choice.weights, losses=losses, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _product(coefficients: Coefficients, factors: Coefficients) -> Coefficients:
+    """Multiply the coefficients of each input by its factors."""
+    rows = coefficients.layers.items()
+    return Coefficients(
+        {path: tuple(m * f for m, f in zip(row, factors.layers[path], strict=True)) for path, row in rows}
+    )
 
 
 def low_rank_inputs(loras: Sequence[LoRA], layer: str) -> list[LowRank]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lorarar.formats import (
     check_lora_target,
+    check_written,
     load_all,
     metadata_for,
     plan_file,
@@ -48,7 +49,7 @@ def merge_files(
         A summary as plain data, fit for JSON; `describe_merge` returns it as text.
 
     Raises:
-        FormatError: A file cannot be read or written.
+        FormatError: A file cannot be read or written, or holds something else when it is read again.
         ValueError: The LoRAs do not fit each other or the merger.
     """
     check_outputs(job)
@@ -69,8 +70,12 @@ def merge_files(
         if job.save_coefficients:
             write_tensors(job.save_coefficients, coefficients, {"format": "pt"}, force=job.force)
             written = [*written, job.save_coefficients]
-    write = time.perf_counter() - start
-    return summarise_merge(loras, merged, written, {"read": read, "merge": merged.seconds, "write": write})
+    durations = {"read": read, "merge": merged.seconds, "write": time.perf_counter() - start}
+    start = time.perf_counter()
+    checked = check_written(written[0], merged.lora) if job.verify else None
+    if checked:
+        durations["verify"] = time.perf_counter() - start
+    return summarise_merge(loras, merged, written, durations, checked)
 
 
 def _say_size(job: FileMerge, merged: Merged) -> None:
@@ -93,6 +98,8 @@ def check_outputs(job: FileMerge) -> None:
     check_lora_target(job.output, job.format, job.force, inputs)
     if job.save_coefficients:
         check_lora_target(job.save_coefficients, None, job.force, inputs)
+    if job.save_coefficients and job.request.svc is not None:
+        raise ValueError("expected `save_coefficients` or `svc`, which changes what they make, found both: drop one")
     if job.save_coefficients and job.save_coefficients.resolve() == job.output.resolve():
         raise ValueError(f"expected two files, found {job.output} for the merge and for its coefficients: rename one")
 
@@ -132,6 +139,10 @@ def merge_metadata(
         facts: Further facts, such as the inputs of an optimiser.
     """
     details: dict[str, object] = {**merged.options, **(facts or {}), **merged.weights.facts()}
+    if merged.balance:
+        details["balance"] = merged.balance
+    if merged.svc is not None:
+        details["svc"] = merged.svc
     if merged.network:
         details["merger_sha256"] = merged.network.sha256
     if merged.coefficients:

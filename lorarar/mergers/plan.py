@@ -23,6 +23,7 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
+from lorarar.mergers.balance import balance_loras, describe_balance
 from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of, kept_names
 from lorarar.mergers.combination import check_prediction, joined_embeddings, low_rank_inputs
 from lorarar.mergers.files import check_outputs
@@ -115,7 +116,8 @@ def plan_merge(job: FileMerge) -> MergePlan:
     choice = choose(loras, request)
     if job.save_coefficients:
         check_has_coefficients(choice.method)
-    merged = _truncated(_merged_shapes(loras, choice), request, loras)
+    balanced, factors = balance_loras(loras, choice.balance)
+    merged = _truncated(_merged_shapes(balanced, choice), request, loras)
     merged = replace(merged, family=family_of(loras), embeddings=joined_embeddings(loras), names=kept_names(loras))
     planned = plan_file(merged, job.output, format=job.format, dtype=dtype)
     if planned.path.exists():
@@ -136,7 +138,12 @@ def plan_merge(job: FileMerge) -> MergePlan:
             "bytes": planned.bytes,
             "exact": planned.exact and request.energy is None,
         },
-        "notes": [*_foresee(loras, choice, request), *choice.notes, *embedding_notes(merged)],
+        "notes": [
+            *_foresee(balanced, choice, request),
+            *choice.notes,
+            *describe_balance(factors, choice.balance),
+            *embedding_notes(merged),
+        ],
     }
 
 
@@ -169,7 +176,7 @@ def _count_layers(loras: Sequence[LoRA], choice: Choice) -> LayerCounts:
 def _foresee(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> list[str]:
     """Return the warnings and notes on the inputs that the merge would give."""
     method, warnings = choice.method, []
-    if method.pair:
+    if method.on_base:
         return []  # its coefficients, which may bring the lengths together, are not computed yet
     coefficients = None
     if choice.network:
@@ -187,7 +194,8 @@ def _merged_shapes(loras: Sequence[LoRA], choice: Choice) -> LoRA:
         paths = dict.fromkeys(layer for lora in loras for layer in lora.layers)
         units = tuple(torch.ones(()) for _ in loras)
         return merge_exactly([lora.to("meta") for lora in loras], Coefficients(dict.fromkeys(paths, units)))
-    call = partial(choice.method.call, **choice.options)
+    stand_in = {"moments": {}} if choice.method.signals else {}
+    call = partial(choice.method.call, **stand_in, **choice.options)
     examples: dict[tuple[Any, ...], Layer] = {}
     layers: dict[str, Layer] = {}
     for path in dict.fromkeys(layer for lora in loras for layer in lora.layers):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from lorarar.formats import token_names
+from lorarar.formats import Checked, token_names
 from lorarar.lora import LoRA, LowRank, TruncationLoss, relative_error, summarise_coefficients
 from lorarar.mergers.combination import Merged
 from lorarar.mergers.table import Merger, Options
@@ -46,6 +46,15 @@ class TruncationSummary(TypedDict):
     worst_layer: str
 
 
+class VerifiedSummary(TypedDict):
+    """File that was read again: its layers, the relative error of rounding, and tool -> whether it uses all of it."""
+
+    layers: int
+    error: float
+    tools: dict[str, bool]
+    text: str
+
+
 class MergeSummary(TypedDict):
     """Summary of a merge of files: plain data, fit for JSON.
 
@@ -64,6 +73,7 @@ class MergeSummary(TypedDict):
         device: Where it was merged, such as "cpu".
         notes: Notes for the user.
         plugins: Plugins that had a part in the merge, each with its SHA-256.
+        verified: What the file holds when it is read again; None where it was not read.
     """
 
     inputs: list[InputSummary]
@@ -80,10 +90,15 @@ class MergeSummary(TypedDict):
     device: str
     notes: list[str]
     plugins: dict[str, str]
+    verified: VerifiedSummary | None
 
 
 def summarise_merge(
-    loras: Sequence[LoRA], merged: Merged, written: Sequence[Path], durations: Mapping[str, float]
+    loras: Sequence[LoRA],
+    merged: Merged,
+    written: Sequence[Path],
+    durations: Mapping[str, float],
+    checked: Checked | None = None,
 ) -> MergeSummary:
     """Return the summary of a merge of files.
 
@@ -92,6 +107,7 @@ def summarise_merge(
         merged: The merge.
         written: Files that were written.
         durations: Name of a step -> seconds.
+        checked: The file as it was read again; None where it was not.
     """
     return {
         "inputs": summarise_inputs(loras, merged.weights.weights),
@@ -113,6 +129,13 @@ def summarise_merge(
             *embedding_notes(merged.lora),
         ],
         "plugins": plugins_in(merged.lora.metadata),
+        "verified": checked
+        and {
+            "layers": checked.layers,
+            "error": checked.error,
+            "tools": {view.tool: view.complete for view in checked.views},
+            "text": checked.text(),
+        },
     }
 
 
@@ -180,6 +203,8 @@ def describe_merge(summary: MergeSummary) -> str:
         f"{milliseconds['read']:.0f} ms, merged {milliseconds['merge']:.0f} ms on {summary['device']}, written "
         f"{milliseconds['write']:.0f} ms"
     )
+    if summary["verified"]:
+        lines.append(summary["verified"]["text"])
     return "\n".join(map(printable, lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ class MergeRequest:
 
     Attributes:
         merger: A name in `lorarar.mergers.MERGERS`. None: the network given as `network`, else the one that is shipped
-            for the LoRAs' family, else "direct".
+            for the LoRAs' family and fits them, else "auto".
         network: A learned merger: a file, a folder that `save_pretrained` wrote, a hub id, or a loaded network.
         kinds: "content" or "style" for each LoRA, for networks that take any number of them. With None two LoRAs are
             content and style; of more, each is what its file states; where one file states nothing, the first is the
@@ -67,6 +68,10 @@ class MergeRequest:
         weights: LoRA weight of each LoRA; None is 1 for all.
         blocks: Beginning of a layer path -> weight of these layers, one number or one for each LoRA.
         text_encoder: Weight of the layers of the text encoders, one number or one for each LoRA.
+        balance: How far the deltas of each layer are brought to one length before they are merged, 0 (not at all) to 1;
+            `weights` multiply them afterwards. None is the merger's own default, 0 for all but "auto".
+        svc: Calibrate the singular values of the merge with this lower bound of their amplification, above 0, such as
+            0.5 for two LoRAs; see `lorarar.mergers.methods.svc`. None does not.
         options: Own settings of the merger, such as {"density": 0.3}.
         rank: Largest rank of a merged layer; layers of a larger rank are truncated, and the error is reported.
         energy: Share of each layer's squared norm to keep, 0 to 1; the layer is truncated to the smallest rank that
@@ -89,6 +94,8 @@ class MergeRequest:
     weights: Sequence[float] | None = None
     blocks: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     text_encoder: float | Sequence[float] | None = None
+    balance: float | None = None
+    svc: float | None = None
     options: Options = field(default_factory=dict)
     rank: int | None = None
     energy: float | None = None
@@ -100,8 +107,8 @@ class MergeRequest:
 
     @property
     def optimises(self) -> bool:
-        """Whether the merger optimises each pair on the base model."""
-        return bool(self.merger and find_merger(self.merger).pair)
+        """Whether the merger computes on the base model."""
+        return bool(self.merger and find_merger(self.merger).on_base)
 
     @property
     def weights_base(self) -> str | Path | None:
@@ -126,23 +133,30 @@ class MergeRequest:
         if self.dense and (self.rank is not None or self.energy is not None):
             raise ValueError("expected `dense=True` or a truncation, found both: drop `dense`, or `rank` and `energy`")
         method = find_merger(self.merger).pair if self.merger else None
+        if self.balance is not None and not 0 <= self.balance <= 1:
+            raise ValueError(
+                f"expected `balance` from 0 (leave the LoRAs) to 1 (bring them to one length), found {self.balance:g}: "
+                "choose a number between"
+            )
+        if self.svc is not None and not 0 < self.svc < math.inf:
+            raise ValueError(f"expected `svc` above 0, found {self.svc:g}: give a number such as 0.5")
         self._check_pair_inputs(method.needs if method else None)
 
     def check_pair(self) -> None:
-        """Check that a merger that optimises each pair has its inputs.
+        """Check that a merger that computes on a base model has its inputs.
 
         Raises:
             ValueError: The base model or an input of a concept is missing.
         """
-        method = find_merger(self.merger).pair if self.merger else None
-        if method is None:
+        merger = find_merger(self.merger) if self.merger else None
+        if merger is None or not merger.on_base:
             return
-        inputs = {"base": self.base, **self.pair.values(method.needs)}
+        inputs = {"base": self.base, **(self.pair.values(merger.pair.needs) if merger.pair else {})}
         missing = [f"`{name}`" for name, value in inputs.items() if not value]
         if missing:
             raise ValueError(
-                f"{self.merger} optimises each pair with the base model and the concepts' {method.needs}, and not all "
-                f"of these are given: give {', '.join(missing)}"
+                f"{self.merger} computes with the base model and the concepts' {merger.needs.removeprefix('base ')}, "
+                f"and not all of these are given: give {', '.join(missing)}"
             )
 
     def _check_pair_inputs(self, needs: str | None) -> None:
@@ -176,6 +190,7 @@ class FileMerge:
         dtype: Precision of the weights in the file, "fp16", "bf16" or "fp32".
         save_coefficients: File for every coefficient that was applied; None writes none.
         force: Whether existing files may be replaced.
+        verify: Whether the file is read again and compared with the merge.
     """
 
     files: Sequence[str | Path]
@@ -185,3 +200,4 @@ class FileMerge:
     dtype: str = "fp16"
     save_coefficients: Path | None = None
     force: bool = False
+    verify: bool = True

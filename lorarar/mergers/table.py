@@ -26,6 +26,8 @@ MergerKind = Literal["coefficients", "delta", "runtime"]
 Options = Mapping[str, float | int]
 # Function that optimises the coefficients of two LoRAs, with the base model and the inputs that it holds.
 Optimiser = Callable[[Sequence["LoRA"], PairMethod], "Coefficients"]
+# Function that runs each LoRA on a base model and returns the moments of its signals by layer.
+Probe = Callable[[Sequence["LoRA"]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Merger:
     * "coefficients": call(loras, **options) -> Coefficients, then `lorarar.lora.merge_exactly`. A learned merger also
       takes network=, and kinds= where `takes_kinds`; a merger that is optimised for each pair takes optimiser=.
     * "delta": call(deltas, layer=path, **options) -> the merged delta, one layer at a time, run by
-      `lorarar.mergers.methods.layers.merge_deltas`.
+      `lorarar.mergers.methods.layers.merge_deltas`. A merger with `signals` also takes moments=.
     * "runtime": call(loras, steps, **options) -> for each sampling step the LoRAs whose guided predictions are
-      averaged; there is nothing to save.
+      averaged, or a `lorarar.mergers.methods.Step`; there is nothing to save.
 
     Attributes:
         name: Key in the table; for a learned merger the kind that its file states.
@@ -47,7 +49,10 @@ class Merger:
         options: Own settings and their defaults.
         learned: Whether it needs a trained network.
         pair: How its coefficients are optimised for each pair; None for a merger that is not optimised.
+        signals: Whether it takes the moments of what each LoRA receives inside a base model.
         pairs_only: Whether it merges exactly two LoRAs, a content and a style.
+        balance: How far the LoRAs are brought to one length first, where the request does not say; see
+            `lorarar.mergers.balance`.
     """
 
     name: str
@@ -57,7 +62,9 @@ class Merger:
     options: Options = field(default_factory=dict)
     learned: bool = False
     pair: PairMethod | None = None
+    signals: bool = False
     pairs_only: bool = False
+    balance: float = 0.0
 
     @property
     def takes_kinds(self) -> bool:
@@ -65,10 +72,15 @@ class Merger:
         return self.learned and not self.pairs_only
 
     @property
+    def on_base(self) -> bool:
+        """Whether it computes on a base model, with an optimiser or a probe."""
+        return self.pair is not None or self.signals
+
+    @property
     def needs(self) -> str:
-        """What it needs besides the LoRAs: "network", "base images", "base descriptions" or nothing."""
-        if self.pair:
-            return f"base {self.pair.needs}"
+        """What it needs besides the LoRAs: "network", "base images", "base descriptions", "base prompts" or nothing."""
+        if self.on_base:
+            return f"base {self.pair.needs if self.pair else 'prompts'}"
         return "network" if self.learned else ""
 
     def settings(self, values: Options) -> dict[str, float | int]:
@@ -169,6 +181,7 @@ class _Mergers(Table[Merger]):
 
 _TIES, _DARE, _DELLA = "TIES, arXiv 2306.01708", "DARE, arXiv 2311.03099", "DELLA, arXiv 2406.11617"
 _BREADCRUMBS, _ZIPLORA = "Model Breadcrumbs, arXiv 2312.06795", "ZipLoRA, arXiv 2311.13600"
+_ISO, _BLOCKS = "arXiv 2502.04959", "B-LoRA, arXiv 2403.14572 (SDXL); SplitFlux, arXiv 2511.15258 (FLUX.1)"
 _PEFT = "peft add_weighted_adapter, factor-wise; for comparison"
 
 MERGERS: Table[Merger] = _Mergers(
@@ -176,6 +189,14 @@ MERGERS: Table[Merger] = _Mergers(
     Merger,
     "a merger",
     [
+        Merger(
+            "auto",
+            "coefficients",
+            "lorarar: balanced, then summed at a fixed strength",
+            _method("auto"),
+            {"strength": 0.75},
+            balance=1.0,
+        ),
         Merger("direct", "coefficients", "arXiv 2311.13600, baseline", _method("direct")),
         Merger("average", "coefficients", "arXiv 2203.05482", _method("average")),
         *map(_learned, NETWORK_KINDS.own().values()),
@@ -196,12 +217,35 @@ MERGERS: Table[Merger] = _Mergers(
         _knots("knots", "ties"),
         _knots("knots_dare", "dare_ties", seed=0),
         Merger("np_lora", "delta", "NP-LoRA, arXiv 2511.11051", _method("np_lora"), {"mu": 0.5}),
+        Merger("tsv_m", "delta", "TSV-M, arXiv 2412.00081", _method("tsv_m")),
+        Merger("iso_c", "delta", f"Iso-C, {_ISO}", _method("iso", "iso_c")),
+        Merger("iso_cts", "delta", f"Iso-CTS, {_ISO}", _method("iso", "iso_cts"), {"common": 0.8}),
+        Merger("fixed_blocks", "coefficients", _BLOCKS, _method("fixed_blocks"), pairs_only=True),
+        Merger("ssr", "delta", "SSR-Merge, arXiv 2606.10617", _method("ssr"), {"ridge": 1e-4}, signals=True),
         _klora("klora", "", 0.5, wrapped=False),
         _klora("klora_wrapped", ", variant s*", 0.85 * 1.5, wrapped=True),
+        Merger(
+            "est_lora",
+            "runtime",
+            "EST-LoRA, arXiv 2508.02165, after its abstract",
+            _method("est_lora"),
+            {"alpha": 1.5, "discrepancy": 0.5},
+            pairs_only=True,
+        ),
+        Merger("kl_choice", "runtime", "arXiv 2602.15539, after its abstract", _method("kl_choice")),
+        Merger(
+            "windows",
+            "runtime",
+            "CRAFT-LoRA, arXiv 2602.18936, windows and guidance",
+            _method("windows"),
+            {"content_end": 0.7, "style_start": 0.3},
+            pairs_only=True,
+        ),
         Merger("switch", "runtime", "LoRA switch, arXiv 2402.16843", _method("switch"), {"tau": 5}),
         Merger("composite", "runtime", "LoRA composite, arXiv 2402.16843", _method("switch", "composite")),
     ],
 )
+DEFAULT = "auto"  # where no merger is named, and no network is shipped that fits
 
 
 def find_merger(name: str) -> Merger:

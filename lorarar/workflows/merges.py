@@ -17,6 +17,7 @@ from lorarar.mergers import (
     PairInputs,
     check_outputs,
     combine,
+    find_merger,
     merge_files,
     merge_metadata,
     split_pairs,
@@ -24,6 +25,7 @@ from lorarar.mergers import (
 from lorarar.workflows.predicted_kinds import tell_kinds
 
 if TYPE_CHECKING:
+    from lorarar.diffusion import SignalProbe
     from lorarar.hypernetwork import Network
     from lorarar.training import PairOptimiser
 
@@ -36,6 +38,8 @@ def merge(
     weights: Sequence[float] | None = None,
     blocks: Mapping[str, float | Sequence[float]] | None = None,
     text_encoder: float | Sequence[float] | None = None,
+    balance: float | None = None,
+    svc: float | None = None,
     options: Mapping[str, float] | None = None,
     rank: int | None = None,
     energy: float | None = None,
@@ -61,12 +65,15 @@ def merge(
     Args:
         loras: One or more LoRAs, paths or hub ids, one by one or in a list. Two are a content and a style.
         merger: A name in `lorarar.MERGERS`. None takes `network`, else the network that is shipped for the LoRAs'
-            family, else "direct", the sum.
+            family and fits them, else "auto".
         network: A trained merger: a file, a folder that `save_pretrained` wrote, a hub id or a loaded network.
         kinds: "content" or "style" for each LoRA, for networks that take any number; None takes what the files state.
         weights: LoRA weight of each LoRA; None is 1 for all.
         blocks: Beginning of a layer path -> weight of these layers, one number or one for each LoRA.
         text_encoder: Weight of the text encoders' layers, one number or one for each LoRA.
+        balance: How far the deltas of each layer are brought to one length before they are merged, 0 to 1; `weights`
+            multiply them afterwards. None is the merger's own default, 0 for all but "auto".
+        svc: Calibrate the singular values of the merge with this bound, such as 0.5 for two LoRAs; None does not.
         options: Own settings of the merger, such as {"density": 0.3}.
         rank: Largest rank of a merged layer; None keeps the full rank.
         energy: Share of each layer's squared norm to keep, 0 to 1; its rank is the smallest that keeps it.
@@ -116,6 +123,8 @@ def merge(
         weights=weights,
         blocks=blocks or {},
         text_encoder=text_encoder,
+        balance=balance,
+        svc=svc,
         options=options or {},
         rank=rank,
         energy=energy,
@@ -185,13 +194,17 @@ def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
     return replace(merged.lora, metadata=metadata, name=" + ".join(names) if all(names) else "")
 
 
-def _open_optimiser(request: MergeRequest) -> PairOptimiser | None:
-    """Return the optimiser of a request, which is checked; None for a merger that needs none."""
+def _open_optimiser(request: MergeRequest) -> PairOptimiser | SignalProbe | None:
+    """Return the optimiser or the probe of a request, which is checked; None for a merger that needs none."""
     request.check()
     request.check_pair()
     if not request.optimises:
         return None
-    from lorarar.training import PairOptimiser  # here, since most merges need no base model
+    if request.merger and find_merger(request.merger).signals:
+        from lorarar.diffusion import SignalProbe  # here, since most merges need no base model
+
+        return SignalProbe(str(request.base), request.pair, request.device)
+    from lorarar.training import PairOptimiser
 
     return PairOptimiser(str(request.base), request.pair, request.device)
 

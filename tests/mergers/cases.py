@@ -20,13 +20,18 @@ from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
 from lorarar.mergers.methods.layers import merge_deltas
+from lorarar.mergers.methods.step import Step
 from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.table import MERGERS, Merger
 from tests.tiny import factors, two_block_lora
 
 STEPS = 12
 # Options at which a method of the kind "delta" adds the deltas, or returns a single one as it is.
-NEUTRAL: Mapping[str, Mapping[str, float]] = {"peft_linear": {}, "svd": {"rank": 99}, "np_lora": {"mu": 0.0}}
+NEUTRAL: Mapping[str, Mapping[str, float]] = {
+    **dict.fromkeys(("peft_linear", "tsv_m", "iso_c", "iso_cts", "ssr"), {}),
+    "svd": {"rank": 99},
+    "np_lora": {"mu": 0.0},
+}
 
 
 def of_kind(*kinds: str) -> list[str]:
@@ -83,15 +88,34 @@ def run(
     merger = MERGERS[name]
     settings = merger.settings(options or {})
     if merger.kind == "delta":
-        return deltas(merge_deltas(loras, partial(merger.call, **settings)))
+        moments = {"moments": moments_of(loras)} if merger.signals else {}
+        return deltas(merge_deltas(loras, partial(merger.call, **moments, **settings)))
     if merger.kind == "runtime":
         steps = merger.call(loras, STEPS, **settings)
         assert len(steps) == STEPS
         return {
-            f"{i}.{k}.{la}": d for i, s in enumerate(steps) for k, lo in enumerate(s) for la, d in deltas(lo).items()
+            f"{i}.{k}.{la}": d
+            for i, s in enumerate(steps)
+            for k, lo in enumerate(s.loras if isinstance(s, Step) else s)
+            for la, d in deltas(lo).items()
         }
     with torch.no_grad():
         return deltas(merge_exactly(loras, merger.call(loras, **needs(merger, loras, folder))))
+
+
+def moments_of(loras: Sequence[LoRA]) -> dict[str, list[Tensor]]:
+    """Stand in for a probe: the moments of random inputs, the same for each layer and LoRA."""
+    found = {}
+    for layer in sorted({layer for lora in loras for layer in lora.layers}):
+        held = {i: lora.layers[layer] for i, lora in enumerate(loras) if layer in lora.layers}
+        factors = [delta for delta in held.values() if isinstance(delta, LowRank)]
+        if len(factors) == len(held) > 1:
+            rows = torch.cat([f.A for f in factors])
+            inputs = [
+                torch.randn(40, rows.shape[1], generator=torch.Generator().manual_seed(i)) @ rows.T for i in held
+            ]
+            found[layer] = [z.T @ z / len(z) for z in inputs]
+    return found
 
 
 def needs(merger: Merger, loras: Sequence[LoRA], folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from lorarar.lora.truncation import relative_error
+from lorarar.lora.weights import input_weights, weight_loras
 from lorarar.mergers.combination import LARGE_ERROR, combine
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
@@ -105,10 +106,12 @@ def test_a_network_predicts_some_layers_and_sums_the_others(network: Path) -> No
     assert_close(delta(found.lora), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_a_method_loras_are_summed_with_a_note() -> None:
+def test_without_a_method_a_rule_merges_with_a_note() -> None:
     found = combine([CONTENT, STYLE])
-    assert found.method.name == "direct"
-    assert "give one as `network`" in found.notes[0]
+    assert found.method.name == "auto"
+    assert found.balance == MERGERS["auto"].balance
+    assert found.notes[0].startswith("merged by a rule (auto): no network is shipped")
+    assert found.notes[1].startswith("balance ")
 
 
 def test_without_a_method_the_network_of_the_family_is_used() -> None:
@@ -142,8 +145,15 @@ def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_used() -> Non
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]
     found = combine(loras)
-    assert found.method.name == "direct"
-    assert "the one shipped for their family does not predict their layers" in found.notes[0]
+    assert found.method.name == "auto"
+    assert "the network that is shipped for their family does not fit them" in found.notes[0]
+
+
+def test_a_shipped_network_far_outside_its_training_is_not_used() -> None:
+    names = ("test_content_00", "test_style_00")
+    loras = [lorarar.load(f"data/embedded/loras/{name}.safetensors") for name in names]
+    short = weight_loras(loras, input_weights(loras, [0.001, 0.001]))
+    assert [combine(inputs).method.name for inputs in (loras, short)] == ["layerwise", "auto"]
 
 
 @pytest.mark.parametrize("name", SAVED)
@@ -185,7 +195,7 @@ def test_learned_tokens_are_kept_under_distinct_names() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"merger": "tiess"}, "expected a merger among direct, .*did you mean 'ties'"),
+        ({"merger": "tiess"}, "expected a merger among auto, .*did you mean 'ties'"),
         ({"merger": "klora"}, "found klora, which acts while sampling: use it in `lorarar generate`"),
         ({"merger": "paper"}, "found paper, whose coefficients a trained network predicts: drop"),
         ({"merger": "ties", "options": {"densty": 1}}, "densty"),

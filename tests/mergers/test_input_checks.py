@@ -44,8 +44,8 @@ def test_another_family_is_a_warning(pair: tuple[LoRA, LoRA]) -> None:
 def test_loras_far_outside_are_refused_unless_allowed(pair: tuple[LoRA, LoRA]) -> None:
     tiny = [times(lora, 0.005) for lora in pair]
     with pytest.raises(ValueError, match=r"far outside: .*mean coefficient.*`allow_extrapolation=True`"):
-        combine(tiny)
-    found = combine(tiny, MergeRequest(allow_extrapolation=True))
+        combine(tiny, MergeRequest(network=NETWORK))
+    found = combine(tiny, MergeRequest(network=NETWORK, allow_extrapolation=True))
     assert "extrapolates" in found.warnings[0]
     assert combine(tiny, MergeRequest(merger="direct")).warnings == ()
 

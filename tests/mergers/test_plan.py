@@ -105,7 +105,8 @@ def test_fused_layers_are_counted_as_they_are_written(tmp_path: Path) -> None:
 def test_a_plan_is_said_in_words(files: Files, tmp_path: Path) -> None:
     text = describe_merge_plan(plan_merge(FileMerge(files, tmp_path / "out.safetensors", format="kohya")))
     assert "content: cat.safetensors" in text
-    assert "summed the LoRAs (direct): no network was given, and none is shipped for them" in text
+    assert "merged by a rule (auto): no network is shipped" in text
+    assert "balance " in text
     assert "layers: 8 merged by fixed rules, 2 from one input alone" in text
     assert "rank 3 in 1 layers, rank 5 in 8 layers, 1 layers in full" in text
     assert "out.safetensors: kohya, fp16, 0.01 MB; nothing was written" in text

@@ -37,12 +37,13 @@ def test_needs_follow_from_the_kind_of_merger() -> None:
         **dict.fromkeys(("constant", "paper", "layerwise"), "network"),
         **dict.fromkeys(("ziplora", "ziplora_pytorch", "cat"), "base images"),
         "text_guided": "base descriptions",
+        "ssr": "base prompts",
     }
 
 
 def test_unknown_and_old_names_are_refused() -> None:
     assert find_merger("ties").name == "ties"
-    with pytest.raises(ValueError, match="expected a merger among direct, .*, found 'tiess': did you mean 'ties'"):
+    with pytest.raises(ValueError, match="expected a merger among auto, .*, found 'tiess': did you mean 'ties'"):
         find_merger("tiess")
     for old, new in (("words", "text_guided"), ("invariant", "layerwise")):
         with pytest.raises(ValueError, match=f"expected '{new}', found its old name '{old}': rename it"):

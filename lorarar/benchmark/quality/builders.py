@@ -32,7 +32,7 @@ from lorarar.benchmark.quality.settings import (
     TruthSettings,
 )
 from lorarar.datasets import Pair
-from lorarar.diffusion import sample_composed, synthesise_pairs
+from lorarar.diffusion import rank_signals, sample_composed, synthesise_pairs
 from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS, TERMS, MergeRequest, combine
@@ -81,10 +81,18 @@ def _merger(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
         merger=settings.merger.name,
         weights=settings.weights,
         options=settings.options,
+        balance=settings.balance,
+        svc=settings.svc,
         dense=settings.form == "dense",
         device=str(inputs.backbone.device),
     )
-    return _merging(inputs, _identity(settings), lambda pair: combine(inputs.pair_loras(pair), request).lora)
+
+    def merge_pair(pair: Pair) -> LoRA:
+        prompts = [pair.content.phrase, pair.style.phrase]
+        probe = partial(rank_signals, inputs.backbone, prompts=prompts) if settings.merger.signals else None
+        return combine(inputs.pair_loras(pair), request, probe).lora
+
+    return _merging(inputs, _identity(settings), merge_pair)
 
 
 def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
@@ -105,6 +113,11 @@ def _identity(settings: MergerSettings) -> dict[str, Any]:
     identity = {"kind": "merger", "merger": name, "options": options, "weights": weights}
     if settings.form == "truncated":  # dense rows were measured before there was a choice
         identity["form"] = settings.form
+    balance = settings.merger.balance if settings.balance is None else settings.balance
+    if balance:  # rows without were measured before there was a choice
+        identity["balance"] = balance
+    if settings.svc is not None:
+        identity["svc"] = settings.svc
     return identity | _named_plugins(settings)
 
 

@@ -48,6 +48,7 @@ class QualityConfig:
         loras: Folder with the zoo's LoRAs.
         methods: The rows of the table.
         pairs: Split whose pairs are compared.
+        pairs_every: Every n-th of these pairs is compared, along the diagonals, so that each LoRA occurs equally often.
         tuned_on: Split whose pairs serve the choice of settings.
         tuned_every: Every n-th pair of `tuned_on` is used, along the diagonals, so that each concept occurs equally
             often.
@@ -76,6 +77,7 @@ class QualityConfig:
     loras: InputPath
     methods: list[RowConfig]
     pairs: str = "test"
+    pairs_every: PositiveInt = 1
     tuned_on: str = "validation"
     tuned_every: PositiveInt = 1
     seeds: tuple[int, ...] = (0, 1, 2, 3)

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from lorarar.benchmark.quality.config import QualityConfig
+from lorarar.benchmark.quality.crossing import by_concept, crossed_sizes
 from lorarar.benchmark.quality.rows import TableRow, read_rows
 from lorarar.datasets import Concept, Pair, Split, load_concepts, load_splits
 from lorarar.diffusion import Backbone, Sampling, load_backbone
 from lorarar.lora import LoRA
-from lorarar.storage import ArtefactError, ConfigError, checked, sha256
+from lorarar.storage import ArtefactError, ConfigError, card_path, checked, read_card, sha256
 from lorarar.training import load_loras
 from lorarar.worlds.stages import WorldClassifier, load_classifier
 
@@ -25,6 +26,7 @@ class QualityInputs:
     Attributes:
         rows: The rows of the table, checked.
         hashes: SHA-256 of each concept's LoRA file.
+        recipes: Name of the recipe of each LoRA, from its card; "" where it has none.
     """
 
     config: QualityConfig
@@ -35,6 +37,7 @@ class QualityInputs:
     splits: Mapping[str, Split]
     loras: Mapping[str, LoRA]
     hashes: Mapping[str, str]
+    recipes: Mapping[str, str]
 
     @property
     def sampling(self) -> Sampling:
@@ -54,14 +57,18 @@ class QualityInputs:
         return Pair(*(self.concepts[name] for name in names))
 
     def pairs(self) -> list[Pair]:
-        """Return the pairs that are compared, contents varying slowest."""
-        return self.splits[self.config.pairs].pairs(self.concepts)
+        """Return the pairs that are compared, contents varying slowest; several LoRAs of one concept come together."""
+        return by_concept(self._diagonals(self.config.pairs, self.config.pairs_every))
 
     def tuning_pairs(self) -> list[Pair]:
         """Return the pairs that serve the choice of settings."""
-        split = self.splits[self.config.tuned_on]
+        return self._diagonals(self.config.tuned_on, self.config.tuned_every)
+
+    def _diagonals(self, name: str, every: int) -> list[Pair]:
+        """Return every n-th pair of a split, along the diagonals."""
+        split = self.splits[name]
         pairs, width = split.pairs(self.concepts), len(split.styles)
-        return [pair for i, pair in enumerate(pairs) if (i // width + i % width) % self.config.tuned_every == 0]
+        return [pair for i, pair in enumerate(pairs) if (i // width + i % width) % every == 0]
 
 
 def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInputs:
@@ -72,8 +79,8 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
 
     Raises:
         ArtefactError: A LoRA is missing or differs from its card.
-        ConfigError: A row is not usable, a split is missing, or one split serves both the choice of settings and the
-            comparison.
+        ConfigError: A row is not usable, a split is missing, one split serves both the choice of settings and the
+            comparison, or the pairs are not crossed.
         ValueError: A concept is in two splits.
     """
     rows = read_rows(config)
@@ -84,9 +91,10 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
             raise ConfigError(f"{config.splits}: expected two of the splits {sorted(splits)}, found {list(used)}")
     names = list(dict.fromkeys(name for split in used for name in (*splits[split].contents, *splits[split].styles)))
     paths = _lora_paths(config.loras, names) if complete else {}
-    concepts, loras = load_concepts(config.manifests, config.images, names), load_loras(config.loras, list(paths))
+    concepts = load_concepts(config.manifests, config.images, names)
+    loras = load_loras(config.loras, list(paths), config.base)
     backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
-    return QualityInputs(
+    inputs = QualityInputs(
         config,
         rows,
         backbone,
@@ -95,7 +103,13 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
         splits,
         {name: lora.to(backbone.device) for name, lora in loras.items()},
         {name: sha256(path) for name, path in paths.items()},
+        {
+            name: str(read_card(path).get("recipe_name", "")) if card_path(path).exists() else ""
+            for name, path in paths.items()
+        },
     )
+    crossed_sizes(inputs.pairs())  # or an error at once
+    return inputs
 
 
 def missing_loras(folder: Path, names: Iterable[str]) -> list[str]:

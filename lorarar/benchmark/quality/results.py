@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lorarar.benchmark.judged import JudgeRecord
 from lorarar.benchmark.quality.cells import ScoredCell
 from lorarar.benchmark.quality.comparison import Comparisons, RowComparison, compare_rows, rounded
+from lorarar.benchmark.quality.crossing import crossed_sizes
 from lorarar.benchmark.quality.rows import TableRow, Variant
 from lorarar.benchmark.quality.settings import MergerSettings
 from lorarar.benchmark.quality.tuning import TuningTrial
@@ -39,15 +40,31 @@ class RowOutcome:
     trials: Sequence[TuningTrial]
     cells: Sequence[Sequence[ScoredCell]]
 
-    def scores(self, metric: str, contents: int) -> Scores:
-        """Return the scores of a metric (contents, styles, noise seeds), a mean over training seeds."""
-        mean: Scores = self.scores_of_training_seeds(metric, contents).mean(0)
+    def scores(self, metric: str, sizes: tuple[int, int]) -> Scores:
+        """Return the scores of a metric (contents, styles, images), a mean over training seeds.
+
+        Args:
+            metric: The metric.
+            sizes: Numbers of contents and styles, see `crossed_sizes`.
+        """
+        mean: Scores = self.scores_of_training_seeds(metric, sizes).mean(0)
         return mean
 
-    def scores_of_training_seeds(self, metric: str, contents: int) -> Scores:
-        """Return the scores of a metric (training seeds, contents, styles, noise seeds)."""
-        values: Scores = np.array([[cell.scores[metric] for cell in cells] for cells in self.cells])
-        return values.reshape(len(self.cells), contents, -1, values.shape[-1])
+    def scores_of_training_seeds(self, metric: str, sizes: tuple[int, int]) -> Scores:
+        """Return the scores of a metric (training seeds, contents, styles, images).
+
+        The images of a content and a style are those of each noise seed, and of each of their LoRAs.
+        """
+        return self._values(metric).reshape(len(self.cells), *sizes, -1)
+
+    def by_pair(self, metric: str) -> Scores:
+        """Return the scores of a metric (pairs, noise seeds), a mean over training seeds."""
+        mean: Scores = self._values(metric).mean(0)
+        return mean
+
+    def _values(self, metric: str) -> Scores:
+        """Return the scores of a metric (training seeds, pairs, noise seeds)."""
+        return np.array([[cell.scores[metric] for cell in cells] for cells in self.cells])
 
 
 @dataclass(frozen=True)
@@ -86,8 +103,8 @@ class QualityResults:
         best_minus: The best method minus each other method, by metric.
         compared: The comparisons that the configuration lists, by metric.
         equivalence_margin: The largest difference that counts as none, as the configuration fixed it.
-        raw: row -> metric -> scores (contents, styles, noise seeds), means over training seeds; "joint" has those of
-            each training seed (training seeds, contents, styles, noise seeds).
+        raw: row -> metric -> scores (contents, styles, images), means over training seeds; "joint" has those of each
+            training seed (training seeds, contents, styles, images).
     """
 
     pairs: Sequence[str]
@@ -115,10 +132,9 @@ def summarise_scores(
     margin: float | None = None,
 ) -> QualityResults:
     """Return the results of rows that a classifier scored."""
-    contents = len({pair.content.name for pair in pairs})
+    sizes = crossed_sizes(pairs)
     values = {
-        metric: {outcome.row.name: outcome.scores(metric, contents) for outcome in outcomes}
-        for metric in QUALITY_METRICS
+        metric: {outcome.row.name: outcome.scores(metric, sizes) for outcome in outcomes} for metric in QUALITY_METRICS
     }
     competing = [outcome.row.name for outcome in outcomes if outcome.row.competes]
     best = _best(competing, values["joint"])
@@ -132,13 +148,13 @@ def summarise_scores(
         best_minus,
         {metric: compare_rows(values[metric], compared, margin) for metric in QUALITY_METRICS},
         margin,
-        {outcome.row.name: _raw(outcome, contents) for outcome in outcomes},
+        {outcome.row.name: _raw(outcome, sizes) for outcome in outcomes},
     )
 
 
-def _raw(outcome: RowOutcome, contents: int) -> dict[str, Any]:
-    raw = {metric: outcome.scores(metric, contents) for metric in _RAW_METRICS}
-    raw["joint"] = outcome.scores_of_training_seeds("joint", contents)
+def _raw(outcome: RowOutcome, sizes: tuple[int, int]) -> dict[str, Any]:
+    raw = {metric: outcome.scores(metric, sizes) for metric in _RAW_METRICS}
+    raw["joint"] = outcome.scores_of_training_seeds("joint", sizes)
     return {metric: np.round(scores, 4).tolist() for metric, scores in raw.items()}
 
 

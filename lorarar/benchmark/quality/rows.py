@@ -142,7 +142,7 @@ def _file_mistakes(settings: RowSettings) -> list[str]:
         load_network(settings.file)
     if isinstance(settings, PairSettings) and settings.init:
         load_network(settings.init)
-    if isinstance(settings, MergerSettings) and settings.merger.kind != "runtime":
+    if isinstance(settings, MergerSettings) and settings.merger.kind != "runtime" and not settings.merger.signals:
         _try_merger(settings)
     return []
 
@@ -154,5 +154,11 @@ def _try_merger(settings: MergerSettings) -> None:
     loras = [LoRA({"layer.to_q": LowRank(up, down, 1.0)}) for up, down in (factors[:2], factors[2:])]
     combine(
         loras,
-        MergeRequest(merger=settings.merger.name, weights=settings.weights, options=settings.options, device="cpu"),
+        MergeRequest(
+            merger=settings.merger.name,
+            weights=settings.weights,
+            svc=settings.svc,
+            options=settings.options,
+            device="cpu",
+        ),
     )

@@ -12,6 +12,7 @@ from lorarar.benchmark.quality.drawing import diagonal, draw_contact_sheet, draw
 from lorarar.benchmark.quality.inputs import QualityInputs, load_inputs
 from lorarar.benchmark.quality.judging import judge_rows
 from lorarar.benchmark.quality.plan import describe_plan
+from lorarar.benchmark.quality.recipes import recipes_table, scores_by_recipe
 from lorarar.benchmark.quality.results import RowOutcome, summarise_judged, summarise_scores, summarise_times
 from lorarar.benchmark.quality.rows import TableRow, check_rows, read_rows
 from lorarar.benchmark.quality.table import results_table
@@ -20,7 +21,7 @@ from lorarar.mergers import MERGERS
 from lorarar.storage import ConfigError, check_inputs, claim_run, plain, progress, write_json, write_text
 
 # May change between runs in one folder.
-_FREE = ("methods", "compared", "trainings", "device", "output", "judge")
+_FREE = ("methods", "compared", "trainings", "device", "output", "judge", "pairs_every")
 
 
 def plan_quality(config: QualityConfig) -> str:
@@ -37,8 +38,9 @@ def plan_quality(config: QualityConfig) -> str:
 def run_quality(config: QualityConfig) -> str:
     """Tune, merge, sample and score every row; write results.json, times.json, table.md and the pictures.
 
-    Existing results are not computed again: an interrupted run resumes. Rows and the judge may change between runs in
-    one folder; everything else must stay the same.
+    Where LoRAs state their recipes, recipes.md has each row's joint score on each recipe. Existing results are not
+    computed again: an interrupted run resumes. Rows and the judge may change between runs in one folder; everything
+    else must stay the same.
 
     Returns:
         The table.
@@ -92,12 +94,17 @@ def _write(inputs: QualityInputs, outcomes: Sequence[RowOutcome]) -> str:
         results = summarise_scores(outcomes, pairs, config.compared, config.equivalence_margin)
     text = results_table(results, times, judged)
     record = {"split": config.pairs, "seeds": list(config.seeds), **plain(results), "judge": plain(judged or {})}
+    by_recipe = scores_by_recipe(outcomes, pairs, inputs.recipes) if inputs.classifier else {}
+    if by_recipe:
+        record["by_recipe"] = plain(by_recipe)
     if plugins := _plugins(config, outcomes):
         record["plugins"] = plugins
     config.output.mkdir(parents=True, exist_ok=True)
     write_json(config.output / "results.json", record, indent=None)
     write_json(config.output / "times.json", times)
     write_text(config.output / "table.md", text)
+    if by_recipe:
+        write_text(config.output / "recipes.md", recipes_table(by_recipe))
     draw_pareto(results, times, config.output / "pareto.png")
     draw_contact_sheet(inputs, folders, diagonal(pairs), config.output / "contact_sheet.png")
     return text

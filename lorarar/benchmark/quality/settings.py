@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_typ
 
 from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.config import RowKind
-from lorarar.mergers import Merger, find_merger
+from lorarar.mergers import Merger, MergeRequest, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
 from lorarar.storage import RENAMED_KEYS, find_mistakes, load_config, unknown_name
 from lorarar.training import Recipe
@@ -20,6 +20,7 @@ from lorarar.workflows import TrainConfig
 Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
 D = TypeVar("D")
 Form: TypeAlias = Literal["dense", "truncated", ""]
+_MERGED = ("weights", "balance", "svc")
 _PAIR_KEYS = ("predicted", "true_descriptions", "init")
 
 
@@ -49,7 +50,7 @@ class JointSettings:
 
 @dataclass(frozen=True)
 class MergerSettings:
-    """A merger that learns nothing.
+    """A merger that learns nothing; it may look at what the base shows of each LoRA on its own prompt.
 
     Attributes:
         merger: Its row of `lorarar.mergers.MERGERS`.
@@ -57,6 +58,8 @@ class MergerSettings:
         weights: LoRA weights of content and style; None is 1 for both.
         form: For mergers of the kind "delta", whether their deltas stay "dense", or are "truncated" to the sum of the
             inputs' ranks, as files are by default; "" for mergers of another kind.
+        balance: How far the LoRAs are brought to one length first, 0 to 1; None is the merger's own default.
+        svc: Bound of a calibration of the merge's singular values; None for none.
     """
 
     competes: ClassVar[bool] = True
@@ -64,6 +67,8 @@ class MergerSettings:
     options: Mapping[str, float | int]
     weights: tuple[float, ...] | None = None
     form: Form = ""
+    balance: float | None = None
+    svc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +160,9 @@ def _read_joint(source: str, stated: Stated) -> JointSettings:
 
 def _read_merger(source: str, stated: Stated) -> MergerSettings:
     merger = find_merger(source)
-    if merger.needs:
+    if merger.learned or merger.pair:
         raise ValueError(f"expected {_SOURCES['merger']}, found {source!r}, which needs {merger.needs}")
-    own = ("weights", "form") if merger.kind == "delta" else ("weights",)
+    own = {"coefficients": _MERGED, "delta": (*_MERGED, "form"), "runtime": ("weights",)}[merger.kind]
     _refuse_unknown(stated, (*merger.options, *own), f"a setting of {source}")
     weights = stated.get("weights")
     options = merger.settings({key: value for key, value in stated.items() if key not in own})
@@ -166,7 +171,9 @@ def _read_merger(source: str, stated: Stated) -> MergerSettings:
         raise ValueError(f"expected the form dense or truncated, found {form!r}: give one of them")
     if weights is not None and not _is_pair(weights):
         raise ValueError(f"expected two weights, of the content and of the style, found {weights!r}: give [1.0, 0.8]")
-    return MergerSettings(merger, options, None if weights is None else tuple(weights), form)
+    balance, svc = stated.get("balance"), stated.get("svc")
+    MergeRequest(source, balance=balance, svc=svc).check()
+    return MergerSettings(merger, options, None if weights is None else tuple(weights), form, balance, svc)
 
 
 def _read_pair(source: str, stated: Stated) -> PairSettings:

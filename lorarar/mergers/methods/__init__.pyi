@@ -1,1 +1,2 @@
 from .layers import add_deltas as add_deltas
+from .step import Step as Step

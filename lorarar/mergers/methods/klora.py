@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lorarar.lora import Layer, LoRA, LowRank, check_same_shapes, is_text_encoder
@@ -40,11 +40,29 @@ def klora(
         raise ValueError(f"expected two LoRAs for K-LoRA, [content, style], found {len(loras)}: give two")
     check_same_shapes(loras)
     content, style = loras
-    sums = {layer: _sums(content.layers[layer], style.layers[layer]) for layer in _choosable_layers(content, style)}
+    sums = {layer: _sums(content.layers[layer], style.layers[layer]) for layer in choosable_layers(content, style)}
     if wrapped and not alpha > 0:
         raise ValueError(f"expected alpha above 0 for the factor modulo alpha, found {alpha}: choose a larger one")
     factors = (alpha * t / steps + beta for t in range(steps))
     return [(_mixture(content, style, sums, f % alpha if wrapped else f),) for f in factors]
+
+
+def choosable_layers(content: LoRA, style: LoRA) -> Iterator[str]:
+    """Yield the layers of which each step takes one LoRA's: weights outside the text encoders that both hold."""
+    for layer, delta in content.layers.items():
+        if layer in style.layers and len(delta.shape) == 2 and not is_text_encoder(layer):
+            yield layer
+
+
+def mixture(content: LoRA, style: LoRA, content_wins: Mapping[str, bool], name: str) -> LoRA:
+    """Return the LoRA of one step: the winner's layers, where there is one, and the sum of the others."""
+    layers: dict[str, Layer] = {}
+    for layer in dict.fromkeys([*content.layers, *style.layers]):
+        if layer in content_wins:
+            layers[layer] = (content if content_wins[layer] else style).layers[layer]
+        else:
+            layers[layer] = add_deltas([lora.layers[layer] for lora in (content, style) if layer in lora.layers])
+    return LoRA(layers, name=name)
 
 
 @dataclass(frozen=True)
@@ -55,13 +73,6 @@ class _Sums:
     content_all: float
     style_top: float
     style_all: float
-
-
-def _choosable_layers(content: LoRA, style: LoRA) -> Iterator[str]:
-    """Yield the layers of which each step takes one LoRA's: weights outside the text encoders that both hold."""
-    for layer, delta in content.layers.items():
-        if layer in style.layers and len(delta.shape) == 2 and not is_text_encoder(layer):
-            yield layer
 
 
 def _sums(content: Layer, style: Layer) -> _Sums:
@@ -80,15 +91,11 @@ def _mixture(content: LoRA, style: LoRA, sums: dict[str, _Sums], factor: float) 
     """
     content_all = sum(s.content_all for s in sums.values())
     style_all = sum(s.style_all for s in sums.values())
-    layers: dict[str, Layer] = {}
-    for layer in dict.fromkeys([*content.layers, *style.layers]):
-        if layer not in sums:
-            layers[layer] = add_deltas([lora.layers[layer] for lora in (content, style) if layer in lora.layers])
-            continue
-        s = sums[layer]
-        content_wins = s.content_top * style_all > s.style_top * content_all * factor or not style_all
-        layers[layer] = (content if content_wins else style).layers[layer]
-    return LoRA(layers, name="K-LoRA")
+    wins = {
+        layer: s.content_top * style_all > s.style_top * content_all * factor or not style_all
+        for layer, s in sums.items()
+    }
+    return mixture(content, style, wins, "K-LoRA")
 
 
 def _rank(delta: Layer) -> int:

@@ -1,0 +1,60 @@
+"""Balance: LoRAs brought to one length, layer by layer, before they are merged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from lorarar.lora import Coefficients, Layer, LoRA, LowRank, norm, scale_layers
+
+
+def balance_loras(loras: Sequence[LoRA], exponent: float) -> tuple[list[LoRA], Coefficients]:
+    """Bring the deltas of each layer towards the geometric mean of their lengths (Frobenius norms).
+
+    The delta of LoRA i is multiplied by (mean / length_i) ** exponent: 0 leaves it, 1 gives all deltas of the layer one
+    length. The geometric mean leaves the product of the lengths as it is, and with it a layer that one LoRA alone has.
+    Deltas of zeros, norms and biases stay.
+
+    Args:
+        loras: One or more LoRAs of one base model.
+        exponent: How far, 0 to 1.
+
+    Returns:
+        The balanced LoRAs, and their factors: one number () for each LoRA in each layer.
+    """
+    factors: dict[str, tuple[float, ...]] = {}
+    for path in dict.fromkeys(layer for lora in loras for layer in lora.layers):
+        held = [lora.layers.get(path) for lora in loras]
+        lengths = [delta_length(delta) if delta and len(delta.shape) == 2 else 0.0 for delta in held]
+        logs = [math.log(length) for length in lengths if length > 0]
+        mean = sum(logs) / len(logs) if logs else 0.0
+        factors[path] = tuple(
+            math.exp(exponent * (mean - math.log(length))) if length > 0 else 1.0 for length in lengths
+        )
+    balanced = [scale_layers(lora, {path: row[i] for path, row in factors.items()}) for i, lora in enumerate(loras)]
+    return balanced, Coefficients({path: tuple(map(torch.tensor, row)) for path, row in factors.items()})
+
+
+def describe_balance(factors: Coefficients, exponent: float) -> list[str]:
+    """Return a note on what balancing did; none where it did nothing.
+
+    Args:
+        factors: As `balance_loras` returns them.
+        exponent: How far, 0 to 1.
+    """
+    rows = torch.tensor([[float(factor) for factor in row] for row in factors.layers.values()])
+    if exponent == 0 or bool((rows == 1).all()):
+        return []
+    changed = rows[(rows != 1).any(1)]
+    medians = ", ".join(f"x {float(median):.3g}" for median in changed.median(0).values)
+    return [
+        f"balance {exponent:g}: in {len(changed)} of {len(rows)} layers the lengths were brought "
+        f"{'' if exponent == 1 else 'closer '}to their geometric mean (median {medians})"
+    ]
+
+
+def delta_length(delta: Layer) -> float:
+    """Return the Frobenius norm of a delta; that of a low-rank one without forming it."""
+    return float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm())
