@@ -12,6 +12,7 @@ from lorarar.cli.options import (
     IMAGES,
     OUTPUT,
     AllowExtrapolation,
+    Balance,
     BaseDtype,
     Device,
     Force,
@@ -75,6 +76,7 @@ def _generate(
     network: NetworkFile = None,
     options: Options = None,
     weights: Weights = None,
+    balance: Balance = None,
     allow_extrapolation: AllowExtrapolation = False,
     seeds_: Annotated[
         Seeds, option("--seeds", value="N,N", text="Seed of each image, as in 0,1,2.", panel=SAMPLING, parser=seeds)
@@ -116,6 +118,7 @@ def _generate(
         merger=merger,
         network=network,
         weights=weights,
+        balance=balance,
         options=settings(options),
         dense=True,
         device=device,

@@ -18,7 +18,7 @@ from lorarar.diffusion.sampling import Sampler, sample_composed, sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
-from lorarar.mergers import MERGERS, Merger, MergeRequest, combine
+from lorarar.mergers import MERGERS, Merger, MergeRequest, balance_loras, combine
 from lorarar.storage import check_present, say, track
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def generate(
     merger: str | None = None,
     network: str | Path | Network | None = None,
     weights: Sequence[float] | None = None,
+    balance: float | None = None,
     options: Mapping[str, float] | None = None,
     device: str = "auto",
     dtype: str = "fp32",
@@ -65,6 +66,7 @@ def generate(
         merger: A name in `lorarar.MERGERS`; see `lorarar.merge`.
         network: A trained merger; see `lorarar.merge`.
         weights: LoRA weight of each LoRA; None is 1 for all.
+        balance: How far the LoRAs are brought to one length first; see `lorarar.merge`.
         options: Own settings of the merger. A merger of the kind "delta" keeps its dense deltas.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
         dtype: What the base computes in: "fp32", "fp16" or "bf16".
@@ -87,6 +89,7 @@ def generate(
         merger=merger,
         network=network,
         weights=weights,
+        balance=balance,
         options=options or {},
         dense=True,
         device=device,
@@ -185,7 +188,8 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
     row = MERGERS.get(request.merger or "")
     if row and row.kind == "runtime":
-        return weight_loras(loras, input_weights(loras, request.weights)), row
+        balanced, _ = balance_loras(loras, request.balance or 0.0)
+        return weight_loras(balanced, input_weights(loras, request.weights)), row
     if len(loras) > 1 or request.merger or request.network or request.weights:
         merged = combine(loras, request)
         for warning in merged.warnings:

@@ -1,4 +1,10 @@
+from .accelerators import accelerator as accelerator
+from .accelerators import split_accelerators as split_accelerators
+from .balance import balance_loras as balance_loras
 from .combination import combine as combine
+from .descriptions import LEAVES as LEAVES
+from .descriptions import Description as Description
+from .descriptions import describe_merger as describe_merger
 from .files import check_outputs as check_outputs
 from .files import merge_files as merge_files
 from .files import merge_metadata as merge_metadata
@@ -18,9 +24,11 @@ from .plan import describe_merge_plan as describe_merge_plan
 from .plan import plan_merge as plan_merge
 from .report import MergeSummary as MergeSummary
 from .report import describe_merge as describe_merge
+from .report import input_names as input_names
 from .request import FileMerge as FileMerge
 from .request import MergeRequest as MergeRequest
 from .request import PairInputs as PairInputs
+from .table import DEFAULT as DEFAULT
 from .table import MERGERS as MERGERS
 from .table import Merger as Merger
 from .table import find_merger as find_merger

@@ -49,6 +49,14 @@ def test_a_merger_has_all_its_options_and_weights() -> None:
     assert settings.competes
 
 
+def test_a_merger_is_balanced_as_stated() -> None:
+    settings = read_settings("merger", "ties", {"balance": 0.5})
+    assert isinstance(settings, MergerSettings)
+    assert settings.balance == 0.5
+    with pytest.raises(ValueError, match="expected `balance` from 0 .* found 2"):
+        read_settings("merger", "ties", {"balance": 2})
+
+
 def test_a_pair_is_optimised_as_stated() -> None:
     stated = {"steps": 3, "predicted": ["to_q"], "init": str(NETWORK)}
     settings = read_settings("pair", "ziplora", stated)
@@ -87,7 +95,7 @@ def test_recipes_and_files() -> None:
         ("merger", "tis", {}, "found 'tis': did you mean 'ties'"),
         ("merger", "ziplora", {}, "that needs nothing learned, found 'ziplora', which needs base images"),
         ("merger", "paper", {}, "that needs nothing learned, found 'paper', which needs network"),
-        ("merger", "ties", {"densitty": 0.5}, "among density, weights, form, found 'densitty': did you mean 'density'"),
+        ("merger", "ties", {"densitty": 0.5}, "among density, weights, balance, form, found 'densitty': did you mean 'density'"),
         ("merger", "switch", {"tau": 0.5}, "expected a whole number for option tau of switch, found 0.5"),
         ("pair", "ties", {}, "that is optimised for each pair, found 'ties'"),
         ("pair", "ziplora", {"patienc": 3}, "found 'patienc': did you mean 'patience'"),
