@@ -1,6 +1,6 @@
 """Score rules that balance two LoRAs, on validation pairs.
 
-python experiments/auto/candidates.py ZOO CANDIDATE...     (ZOO: as_trained, mixed, or a folder of LoRAs)
+python experiments/auto/candidates.py ZOO CANDIDATE...     (ZOO: as_trained, mixed or wild)
 
 A candidate is LEVEL:EXPONENT:CONTENT:STYLE, such as layer:1:0.75:0.75, or with two further numbers by which the layers
 of self-attention and of cross-attention are multiplied. The level (lora, block or layer) is the part in
@@ -47,19 +47,20 @@ def main() -> None:
 
 
 def load(zoo: str, pairs: str, seeds: int) -> QualityInputs:
-    """Load the base, the classifier and the LoRAs of a zoo."""
-    folder = Path(zoo) if Path(zoo).is_dir() else DATA / "loras"
+    """Load the base, the classifier and the LoRAs of a zoo: as_trained, mixed (alphas multiplied by name) or wild."""
+    own = DATA.with_name("wild") if zoo == "wild" else DATA
     config = QualityConfig(
         output=Path("runs/auto/results"),
         runs=Path("runs/auto"),
         base=str(DATA / "base"),
-        manifests=(DATA / "concepts.yaml",),
+        manifests=(own / "concepts.yaml",),
         images=DATA / "images",
-        splits=DATA / "concepts.yaml",
-        split="embedded",
-        loras=folder,
+        splits=own / "concepts.yaml",
+        split="wild" if zoo == "wild" else "embedded",
+        loras=own / "loras",
         methods=[RowConfig("direct", "merger", "direct")],
         pairs=pairs,
+        pairs_every=4 if zoo == "wild" else 1,
         seeds=tuple(range(seeds)),
         classifier=DATA / "classifier.safetensors",
     )
@@ -95,10 +96,10 @@ def score(inputs: QualityInputs, zoo: str, candidate: str, split: str) -> None:
         for cell in cells
     ) / len(cells)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    print(f"{Path(zoo).name:12} {candidate:24} {shown}", flush=True)
+    print(f"{zoo:12} {candidate:24} {shown}", flush=True)
     file = HERE / "candidates.json"
     known = json.loads(file.read_text()) if file.exists() else {}
-    key = f"{Path(zoo).name} {split} {len(inputs.config.seeds)} seeds"
+    key = f"{zoo} {split} {len(inputs.config.seeds)} seeds"
     known.setdefault(key, {})[candidate] = {name: round(value, 4) for name, value in means.items()}
     write_json(file, known, indent=1)
 

@@ -68,7 +68,8 @@ def truncate_layer(
 ) -> tuple[Layer, TruncationLoss]:
     """Truncate one layer, as `truncate_lora` does.
 
-    A low-rank layer is truncated through its factors, a dense layer through its SVD. A 1-D layer stays unchanged.
+    A low-rank layer is truncated through its factors, a dense one by subspace iteration (`compress_layer`) or, to an
+    energy, by its Gram matrix. A 1-D layer stays unchanged.
 
     Args:
         layer: Delta of shape (out, in) or (n,).
@@ -84,48 +85,73 @@ def truncate_layer(
     _check_target(rank, energy)
     if len(layer.shape) == 1:
         return layer, TruncationLoss(0.0, float(layer.delta().norm()))
-    if isinstance(layer, LowRank) and rank is not None and layer.rank <= rank:
+    if isinstance(layer, Dense):
+        return compress_layer(layer, rank) if rank is not None else _keep_energy(layer, energy or 1.0)
+    if rank is not None and layer.rank <= rank:
         return layer, TruncationLoss(0.0, float(norm(layer)))
-    u, s, vh = thin_svd(layer) if isinstance(layer, LowRank) else torch.linalg.svd(layer.delta(), full_matrices=False)
+    u, s, vh = thin_svd(layer)
     squares = s.detach().double().square()
     kept = rank if rank is not None else _rank_that_keeps(squares, energy or 1.0)
     loss = TruncationLoss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
-    if isinstance(layer, LowRank) and layer.rank <= kept:
+    if layer.rank <= kept:
         return layer, TruncationLoss(0.0, loss.total)
     return from_svd(u[:, :kept], s[:kept], vh[:kept], layer.kernel), loss
 
 
-def compress_layer(layer: Dense, basis: Tensor, *, rounds: int = 4) -> tuple[LowRank, TruncationLoss]:
+def compress_layer(
+    layer: Dense, rank: int, basis: Tensor | None = None, *, rounds: int = 4
+) -> tuple[LowRank, TruncationLoss]:
     """Approximate a dense delta at a given rank by subspace iteration, much faster than by its whole SVD.
 
-    With dW the delta and Q_0 the basis and `_SPARE` rows of dW, made orthonormal, each round computes
+    With dW the delta and Q_0 the basis and `_SPARE` more rows, made orthonormal, each round computes
 
         P = orth(dW Q),    Q = orth(dW^T P),
 
     and the result is the best approximation of that rank within the last Q. On merged LoRAs its error exceeded that of
-    the truncated SVD by .1 %.
+    the truncated SVD by .1 %. Where the rank is nearly that of the delta, the SVD itself is taken.
 
     Args:
         layer: Delta of shape (out, in).
-        basis: Rows (rank, in) near the delta's, such as the down factors of the merged LoRAs.
+        rank: Largest rank of the result.
+        basis: Rows (rank, in) near the delta's, such as the down factors of the merged LoRAs; None takes random
+            combinations of the delta's own rows, the same ones in each call.
         rounds: Number of rounds.
 
     Returns:
-        The layer, whose rank is that of the basis but at most `out` and `in`, and its loss.
+        The layer, whose rank is at most `out` and `in`, and its loss.
+
+    Reference:
+        Halko, Martinsson and Tropp, arXiv 0909.4061, algorithm 4.4.
     """
-    delta, rank = layer.delta(), len(basis)
+    delta = layer.delta()
     if rank + _SPARE >= min(delta.shape):
         u, s, vh = torch.linalg.svd(delta, full_matrices=False)
     else:
-        spare = delta[:: len(delta) // _SPARE][:_SPARE]
-        q = torch.linalg.qr(torch.cat([basis.to(delta), spare]).mT).Q
+        count = rank + _SPARE if basis is None else _SPARE
+        weights = torch.randn(count, len(delta), generator=torch.Generator().manual_seed(0))
+        rows = weights.to(delta) @ delta
+        q = torch.linalg.qr((rows if basis is None else torch.cat([basis.to(delta), rows])).mT).Q
         for _ in range(rounds):
             q = torch.linalg.qr(delta.mT @ torch.linalg.qr(delta @ q).Q).Q
         u, s, vh = torch.linalg.svd(delta @ q, full_matrices=False)
         vh = vh @ q.mT
     u, s, vh = u[:, :rank], s[:rank], vh[:rank]
-    total, kept = float(delta.double().square().sum()), float(s.double().square().sum())
-    return from_svd(u, s, vh, layer.kernel), TruncationLoss(math.sqrt(max(total - kept, 0.0)), math.sqrt(total))
+    loss = TruncationLoss(float((delta - (u * s) @ vh).norm()), float(delta.norm()))
+    return from_svd(u, s, vh, layer.kernel), loss
+
+
+def _keep_energy(layer: Dense, energy: float) -> tuple[LowRank, TruncationLoss]:
+    """Truncate a dense delta to the least rank that keeps a share of its squared norm, by its smaller Gram matrix."""
+    delta = layer.delta().double()
+    wide = delta.shape[0] <= delta.shape[1]
+    squares, vectors = torch.linalg.eigh(delta @ delta.mT if wide else delta.mT @ delta)
+    squares, vectors = squares.flip(0).clamp_min(0), vectors.flip(1)
+    kept = _rank_that_keeps(squares, energy)
+    basis = vectors[:, :kept]
+    factors = (basis, basis.mT @ delta) if wide else (delta @ basis, basis.mT)
+    b, a = (factor.to(layer.delta().dtype) for factor in factors)
+    loss = TruncationLoss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
+    return LowRank(b, a, kernel=layer.kernel), loss
 
 
 def relative_error(losses: Iterable[TruncationLoss]) -> float:
