@@ -36,7 +36,7 @@ docs: $(VENV)/.documented  ## build the documentation; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Each step resumes where it was stopped, and skips what is done.
-artefacts: install  ## make everything in data/embedded from nothing: one to two hours
+artefacts: install  ## make everything in data/embedded and data/wild from nothing: one to two hours
 	$(BIN)/python experiments/artefacts/make.py
 
 # Make .venv, or mend one that has no working Python or no pip (uv makes environments without pip).

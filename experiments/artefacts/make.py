@@ -1,4 +1,4 @@
-"""Make the embedded default from nothing: data/embedded and the shipped networks. Steps resume; times are kept.
+"""Make the embedded default from nothing: data/embedded, data/wild and the shipped networks. Steps resume; times are kept.
 
     make artefacts        (or: python experiments/artefacts/make.py)
 
@@ -71,6 +71,7 @@ def main() -> None:
             continue
         run(name, ["train", *arguments])
         ship(name, arguments, target)
+    run("zoo in the wild", ["zoo", "configs/zoo/wild.yaml"])  # it skips what is there
     run("demo", ["demo"])
     (DATA / "contact_sheet.png").write_bytes(Path("runs/demo/contact_sheet.png").read_bytes())
 

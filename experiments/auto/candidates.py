@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -80,7 +81,7 @@ def score(inputs: QualityInputs, zoo: str, candidate: str, split: str) -> None:
     level, *numbers = candidate.split(":")
     exponent, content, style, *attention = map(float, numbers)
     kinds = dict(zip(("attn1", "attn2"), attention, strict=False))
-    rule = partial(balanced, LEVELS[level], exponent, (content, style), kinds)
+    rule = partial(balanced, level, exponent, (content, style), kinds)
 
     def merge(pairs: Sequence[Pair]) -> list[MeasuredMerge]:
         return [MeasuredMerge(merge_exactly(loras, rule(loras))) for loras in map(inputs.pair_loras, pairs)]
@@ -105,28 +106,32 @@ def score(inputs: QualityInputs, zoo: str, candidate: str, split: str) -> None:
 
 
 def balanced(
-    part: Callable[[str], str],
-    exponent: float,
-    constants: Sequence[float],
-    kinds: Mapping[str, float],
-    loras: Sequence[LoRA],
+    level: str, exponent: float, constants: Sequence[float], kinds: Mapping[str, float], loras: Sequence[LoRA]
 ) -> Coefficients:
     """Return one number for each layer and LoRA."""
     layers = dict.fromkeys(layer for lora in loras for layer in lora.layers)
-    lengths = [lengths_by_part(lora, part) for lora in loras]
+    factors = {name: factors_by_part(part, loras) for name, part in LEVELS.items()}
     coefficients = {}
     for layer in layers:
-        held = [length[part(layer)] for length in lengths if length.get(part(layer), 0) > 0]
-        mean = torch.tensor(held).log().mean().exp()
-        factors = [
-            (mean / length[part(layer)]) ** exponent if length.get(part(layer), 0) > 0 else torch.ones(())
-            for length in lengths
-        ]
         kind = next((number for name, number in kinds.items() if f".{name}." in layer), 1.0)
-        coefficients[layer] = tuple(
-            factor * constant * kind for factor, constant in zip(factors, constants, strict=True)
-        )
+        if level == "profile":  # the layers' shares alone: the lengths of the LoRAs as wholes stay apart
+            by_layer = [a / b for a, b in zip(factors["layer"][layer], factors["lora"][""], strict=True)]
+        else:
+            by_layer = factors[level][LEVELS[level](layer)]
+        numbers = [factor**exponent * constant * kind for factor, constant in zip(by_layer, constants, strict=True)]
+        coefficients[layer] = tuple(map(torch.tensor, numbers))
     return Coefficients(coefficients)
+
+
+def factors_by_part(part: Callable[[str], str], loras: Sequence[LoRA]) -> dict[str, list[float]]:
+    """Return for each part and LoRA what brings its length to the geometric mean of all."""
+    lengths = [lengths_by_part(lora, part) for lora in loras]
+    factors = {}
+    for name in dict.fromkeys(name for length in lengths for name in length):
+        held = [length[name] for length in lengths if length.get(name, 0) > 0]
+        mean = math.exp(sum(map(math.log, held)) / len(held)) if held else 1.0
+        factors[name] = [mean / length[name] if length.get(name, 0) > 0 else 1.0 for length in lengths]
+    return factors
 
 
 def lengths_by_part(lora: LoRA, part: Callable[[str], str]) -> dict[str, float]:

@@ -26,7 +26,8 @@ from lorarar.mergers import MERGERS, MergeRequest, combine
 from lorarar.storage import json_line, write_json
 
 RUNS, FILES, MERGES = Path("runs/library"), 1000, 200
-ROWS = RUNS / "attribution.jsonl"
+ROWS = RUNS / "attribution_2.jsonl"
+ROUNDING = 0.001  # of weights, by half precision; an interval may be shorter
 
 
 def main() -> None:
@@ -77,6 +78,8 @@ def main() -> None:
             "files": files,
             "merges": len(json_lines(ROWS)),
             "all": total,
+            "called a sum": summarise({"test": [row for row in all_rows if row["called a sum"]]})["test"],
+            "not called a sum": summarise({"test": [row for row in all_rows if not row["called a sum"]]})["test"],
             "trained, not merged": trained,
             "mergers": summaries,
         },
@@ -177,7 +180,8 @@ def score(library: Library, merged: LoRA, chosen: Sequence[LoRA], weights: Seque
         "found": len(shares),
         "hits": len(hits),
         "errors": [round(abs(shares[name].weight - true[name]), 4) for name in hits],
-        "inside interval": [shares[n].low - 0.005 <= true[n] <= shares[n].high + 0.005 for n in hits],
+        "inside interval": [shares[n].low - ROUNDING <= true[n] <= shares[n].high + ROUNDING for n in hits],
+        "called a sum": found.is_sum,
         "residual": round(found.residual, 4),
     }
 
@@ -196,6 +200,7 @@ def summarise(rows: Mapping[str, Sequence[Mapping[str, object]]]) -> dict[str, o
             "median error of a weight": round(float(np.median(errors)), 4) if errors else None,
             "true weight inside the interval": round(float(np.mean(inside)), 3) if inside else None,
             "median residual": round(float(np.median([row["residual"] for row in some])), 4),
+            "called a sum": sum(bool(row["called a sum"]) for row in some),
         }
     return summary
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lorarar import load
+from lorarar.library.attribution import layer_products
 from lorarar.lora import LoRA
 
 HERE, LORAS, SHIPPED = Path(__file__).parent, Path("runs/library/loras"), Path("data/embedded/loras")
@@ -35,3 +40,17 @@ def collection(kind: str = "style") -> list[Member]:
 def shipped() -> list[LoRA]:
     """Return the LoRAs of the embedded default."""
     return [replace(load(path), name=path.stem) for path in sorted(SHIPPED.glob("*.safetensors"))]
+
+
+def exact_cosines(loras: Sequence[LoRA], *, layers_alike: bool = False) -> NDArray[np.float64]:
+    """Return the cosines of all pairs of LoRAs by exact inner products; with layers alike, each has length 1."""
+    grams, dots, energies = layer_products(loras[0], loras[1:])
+    products = np.concatenate([dots[:, None, :], grams], axis=1)
+    first = np.concatenate([energies[:, None], dots], axis=1)
+    products = np.concatenate([first[:, :, None], products], axis=2)
+    if layers_alike:
+        lengths = np.sqrt(np.maximum(np.einsum("lii->li", products), 1e-20))
+        return (products / lengths[:, :, None] / lengths[:, None, :]).mean(0)
+    total = products.sum(0)
+    lengths = np.sqrt(np.maximum(np.diag(total), 1e-20))
+    return total / np.outer(lengths, lengths)

@@ -4,7 +4,7 @@
 
 Files of the collection and of the shipped zoo are rewritten in ways that keep the weights. The index must name the
 original as the nearest by sketch, and the exact cosine must reach 1 - 1e-4. False alarms are counted over all pairs of
-different LoRAs, and versions are measured on earlier checkpoints of the same runs.
+different LoRAs; epochs.py measures checkpoints of one run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import torch
-from collection import HERE, LORAS, SHIPPED
+from collection import HERE, LORAS, SHIPPED, exact_cosines
 from torch import Tensor
 
 from lorarar import load, save
 from lorarar.library import Library, judge_pair, measure_pair
-from lorarar.library.attribution import layer_products
 from lorarar.library.duplicates import SAME_COSINE, VERSION_COSINE
 from lorarar.library.products import cosine
 from lorarar.lora import LoRA, LowRank, truncate_lora
@@ -136,21 +134,15 @@ def round_trips(library: Library, originals: list[Path]) -> dict[str, object]:
 
 def false_alarms(loras: Mapping[str, LoRA | None]) -> dict[str, object]:
     """Return what the rules say of all pairs of different LoRAs, and their largest cosines."""
-    names = [name for name, lora in loras.items() if lora is not None]
-    held = [lora for lora in loras.values() if lora is not None]
-    grams, dots, energies = layer_products(held[0], held[1:])
-    products = np.block([[np.array([[energies.sum()]]), dots.sum(0)[None]], [dots.sum(0)[:, None], grams.sum(0)]])
-    lengths = np.sqrt(np.diag(products))
+    held = {name: lora for name, lora in loras.items() if lora is not None}
+    matrix = exact_cosines(list(held.values()))
     verdicts: Counter[str] = Counter()
     cosines = []
-    for i, j in combinations(range(len(held)), 2):
-        value = float(products[i, j] / lengths[i] / lengths[j])
-        cosines.append((value, names[i], names[j]))
-        first, second = held[i], held[j]
-        if value > 0.2:
-            verdicts[judge_pair(measure_pair(first, second)) or judge_pair(measure_pair(second, first)) or "none"] += 1
-        else:
-            verdicts["none"] += 1
+    for (i, first), (j, second) in combinations(enumerate(held), 2):
+        cosines.append((float(matrix[i, j]), first, second))
+        a, b = held[first], held[second]
+        related = matrix[i, j] > 0.2  # no rule says anything below
+        verdicts[related and (judge_pair(measure_pair(a, b)) or judge_pair(measure_pair(b, a))) or "none"] += 1
     same = [value for value, a, b in cosines if a.split("_", 1)[1] == b.split("_", 1)[1]]
     return {
         "pairs": len(cosines),

@@ -43,8 +43,8 @@ def main() -> None:
             adder.join()
         codes = [adder.exitcode for adder in adders]
         with Library(index) as library:
-            whole = library.database.connection.execute("PRAGMA integrity_check").fetchone()[0]
-            orphans = library.database.connection.execute(
+            whole = library.execute("PRAGMA integrity_check").fetchone()[0]
+            orphans = library.execute(
                 "SELECT count(*) FROM files WHERE entry NOT IN (SELECT id FROM entries)"
             ).fetchone()[0]
             before = len(library)

@@ -13,20 +13,20 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from collection import HERE, LORAS, Member, collection
+from collection import HERE, LORAS, Member, collection, exact_cosines
 from numpy.typing import NDArray
 from PIL import Image
+from raw import raw_vector, reduce_raw
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from lorarar.datasets import to_bytes
 from lorarar.diffusion import SAMPLING, load_backbone, sample_batches
 from lorarar.evaluation.metrics.encoders import load_encoder
 from lorarar.evaluation.statistics import Estimate, crossed_interval, paired_interval
-from lorarar.library import average_linkage, fingerprint_lora, fingerprints
-from lorarar.library.attribution import layer_products
+from lorarar.library import average_linkage, fingerprint_lora, fingerprints, measure_behaviour
 from lorarar.library.clusters import cut
 from lorarar.library.plane import place
-from lorarar.library.raw import raw_vector, reduce_raw
+from lorarar.library.search import all_similarities as similarities_of_all
 from lorarar.lora import LoRA, LowRank, factorise, thin_svd
 from lorarar.storage import write_json
 
@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 PROMPTS = [f"a {subject} in szn style" for subject in ("cat", "house", "star", "mug")]
 RANK = 16  # raw factors are padded to this rank
 COMPONENTS = 64  # of the PCA
+SIDES = (16, 32, 64, 128)  # of projections
 
 
 def main() -> None:
@@ -55,11 +56,11 @@ def main() -> None:
             }
             | {
                 f"mAP of {key} minus raw": estimate(paired_interval(scores[key]["mAP"], scores["raw"]["mAP"]))
-                for key in ("direction", "sketch", "exact", "images", "canonical")
+                for key in ("direction", "sketch", "exact", "behaviour", "images", "canonical")
             }
             | {
                 f"mAP of {key} minus images": estimate(paired_interval(scores[key]["mAP"], scores["images"]["mAP"]))
-                for key in ("direction", "sketch", "exact")
+                for key in ("direction", "sketch", "exact", "behaviour")
             }
         )
     for key, matrix in similarities.items():
@@ -74,33 +75,49 @@ def all_similarities(members: Sequence[Member]) -> tuple[dict[str, Array], dict[
     start = time.process_time()
     prints = [fingerprint_lora(lora).vectors for lora in loras]
     seconds = {"fingerprints": (time.process_time() - start) / len(loras)}
-    rows = {name: np.stack([p[name] for p in prints]).astype(float) for name in prints[0]}
+    rows = {name: np.stack([p[name] for p in prints]).astype(float) for name in ("sketch", "spectrum")}
     rows["norms"] = rows["spectrum"][:, ::5]
-    for side in (32, 64):
-        rows[f"direction of {side**2:,}"] = longer_directions(loras, side)
+    for side in SIDES:
+        projected = projections(loras, side)
+        rows |= {f"projection, {side**2:,} numbers": projected, f"projection, {side**2:,} signs": np.sign(projected)}
     start = time.process_time()
     rows["raw"] = reduce_raw([raw_vector(padded(lora)) for lora in loras], COMPONENTS)
     seconds["raw"] = (time.process_time() - start) / len(loras)
     rows["canonical"] = reduce_raw([raw_vector(canonical(lora)) for lora in loras], COMPONENTS)
+    rows["behaviour"], seconds["behaviour"] = behaviours(members)
     features, seconds["images"] = image_features(members)
     rows |= features
-    similarities = {
-        name: cosines(values, centred=not name.startswith(("direction", "sketch"))) for name, values in rows.items()
-    }
+    linear = ("projection", "sketch", "behaviour")
+    similarities = {name: cosines(values, centred=not name.startswith(linear)) for name, values in rows.items()}
+    similarities["direction"] = similarities_of_all(np.stack([p["direction"] for p in prints])).astype(float)
     start = time.process_time()
-    similarities["exact"] = exact_cosines(loras)
+    similarities["exact"] = exact_cosines(loras, layers_alike=True)
     seconds["exact, all pairs"] = time.process_time() - start
     return similarities, {name: float(f"{value:.3g}") for name, value in seconds.items()}
 
 
-def longer_directions(loras: Sequence[LoRA], side: int) -> Array:
-    """Return the fingerprint "direction" with more numbers than the index holds."""
+def behaviours(members: Sequence[Member]) -> tuple[Array, float]:
+    """Return the fingerprint "behaviour" of all LoRAs, and the seconds that a LoRA takes."""
+    backbone = load_backbone("data/embedded/base", device="cpu")
+    start, rows = time.process_time(), []
+    for first in range(0, len(members), 8):
+        loras = [member.lora for member in members[first : first + 8]]
+        rows.append(measure_behaviour(backbone, loras, ["szn style"] * len(loras)))
+    return np.concatenate(rows).astype(float), (time.process_time() - start) / len(members)
+
+
+def projections(loras: Sequence[LoRA], side: int) -> Array:
+    """Return the direction before its signs are taken, with side x side numbers."""
     shipped = fingerprints.SIDE
     try:
         fingerprints.SIDE = side
         fingerprints.random_matrix.cache_clear()
         fingerprints._signs.cache_clear()
-        return np.stack([fingerprint_lora(lora).vectors["direction"] for lora in loras]).astype(float)
+        rows = []
+        for lora in loras:
+            norms = {path: measure.norm for path, measure in fingerprints.measure_layers(lora).items()}
+            rows.append(fingerprints.project_layers(lora, norms)[1].numpy().ravel())
+        return np.stack(rows).astype(float)
     finally:
         fingerprints.SIDE = shipped
         fingerprints.random_matrix.cache_clear()
@@ -113,16 +130,6 @@ def cosines(rows: Array, *, centred: bool) -> Array:
         rows = (rows - rows.mean(0)) / np.maximum(rows.std(0).mean(), 1e-9)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return rows @ rows.T
-
-
-def exact_cosines(loras: Sequence[LoRA]) -> Array:
-    """Return the cosines of whole LoRAs by exact inner products, with every layer of length 1."""
-    grams, dots, energies = layer_products(loras[0], loras[1:])
-    products = np.concatenate([dots[:, None, :], grams], axis=1)
-    first = np.concatenate([energies[:, None], dots], axis=1)
-    products = np.concatenate([first[:, :, None], products], axis=2)
-    lengths = np.sqrt(np.maximum(np.einsum("lii->li", products), 1e-20))
-    return (products / lengths[:, :, None] / lengths[:, None, :]).mean(0)
 
 
 def padded(lora: LoRA) -> LoRA:
@@ -256,7 +263,7 @@ def draw_maps(similarities: Mapping[str, Array], members: Sequence[Member]) -> N
     titles = {"raw": "raw A|B with PCA", "direction": "invariant (direction)", "images": "features of drawn images"}
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
         matrix = similarities[name][np.ix_(some, some)]
-        positions = place(np.clip(1 - matrix, 0, 2).astype(np.float32))
+        positions = place(matrix.astype(np.float32))
         for way, marker in zip(ways, "osD^vPX*", strict=False):
             rows = [k for k, i in enumerate(some) if members[i].way == way]
             colours = [plt.cm.tab20(styles.index(members[some[k]].concept) / 20) for k in rows]

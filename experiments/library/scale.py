@@ -87,11 +87,11 @@ def make_index(path: Path, count: int, seed: int) -> None:
     values |= {"kind": "", "probability": 0.0, "triggers": "[]", "text": "a name with some trigger words"}
     with Library(path) as library:
         for start in range(0, count, 10_000):
-            with library.database.transaction():
+            with library.transaction():
                 for number in range(start, start + 10_000):
                     vectors = {"sketch": random.standard_normal(DIMENSIONS, dtype=np.float32)}
                     sha256 = hashlib.sha256(f"{seed}/{number}".encode()).hexdigest()
-                    library.database.add_entry({**values, "sha256": sha256, "name": f"lora_{number}"}, vectors)
+                    library.add_entry({**values, "sha256": sha256, "name": f"lora_{number}"}, vectors)
 
 
 def in_process(name: str) -> dict[str, float]:
@@ -112,7 +112,7 @@ def measure(paths: list[Path]) -> None:
         best = []
         for path in paths:
             with Library(path) as library:
-                found = nearest(library.database.vectors("sketch"), query, 10)
+                found = nearest(library.vectors("sketch"), query, 10)
             best += list(zip(found.similarities.tolist(), found.ids.tolist(), strict=True))
         sorted(best, reverse=True)
         seconds.append(time.process_time() - start)

@@ -1,6 +1,7 @@
 """Command line: parse, call one core function, print what it returns.
 
 benchmark       Benchmark commands: gates, quality, and speed
+choosing        Choosing commands: recommend, preview, mergers
 commands        Commands: classes of commands and groups
 configs         Configuration commands: list, copy and check
 configurations  Configured commands: a YAML file and key=value arguments
@@ -8,7 +9,7 @@ data            Data commands: write the manifest of a folder of images, check a
 doctor          Doctor command: what works here, and what is missing for what
 errors          Errors: one line for each, and the exit code
 exit_codes      Exit codes: what the number means that a command ends with
-files           File commands: inspect, convert, mergers
+files           File commands: inspect, convert
 help            Help: the pages that --help prints
 images          Image commands: generate, demo
 judge           Judge commands: score images by a multimodal model
@@ -22,6 +23,7 @@ score           Score command: judge and metrics of a folder of images, on one p
 training        Training commands: synthesise, dreambooth, zoo, train
 usage           Usage errors: what is wrong with a command line
 values          Values: what the value of an option may be
+verify          Verify command: check a merged file against its inputs
 world           World commands: the stages that create the embedded default
 """
 

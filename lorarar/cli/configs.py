@@ -88,13 +88,24 @@ def _check(
     settings = read_config(path, overrides or ())
     name = for_command or fitting_command(settings, _stated_command(path))
     schema = schemas[name]()
-    mistakes = find_mistakes(schema, settings)
-    missing = [] if mistakes else list(map(str, missing_inputs(load_config(schema, path, overrides or ()))))
+    mistakes, missing = find_mistakes(schema, settings), []
+    if not mistakes:
+        config = load_config(schema, path, overrides or ())
+        mistakes, missing = _contradictions(config), list(map(str, missing_inputs(config)))
     print(f"{path}: a configuration of `lorarar {name}`")
     _print_lines("mistake", mistakes)
     _print_lines("not there yet", missing)
     print(f"{len(mistakes)} mistakes" if mistakes else f"no mistakes, {len(missing)} inputs that are not there yet")
     return ExitCode.FAILED if mistakes else ExitCode.SUCCESS
+
+
+def _contradictions(config: Any) -> list[str]:
+    """Return the mistakes in the recipes of a zoo: settings that contradict each other or do not fit the base."""
+    import lorarar.workflows as workflows
+
+    if not isinstance(config, workflows.ZooConfig):
+        return []
+    return list(workflows.find_zoo_mistakes(config)) or list(workflows.find_layer_mistakes(config))
 
 
 def _stated_command(path: Path) -> str:

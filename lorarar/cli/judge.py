@@ -65,6 +65,13 @@ def add(app: typer.Typer) -> None:
         lambda config: print(toy_judge.train_tiny(config)),
         "Train the embedded judge.",
     )
+    add_configured(
+        judge,
+        "train-describer",
+        lambda: toy_judge.DescriberConfig,
+        lambda config: print(toy_judge.train_describer(config)),
+        "Train the embedded describer, which puts into words what images show.",
+    )
     app.add_typer(judge, name="judge", rich_help_panel=IMAGES)
 
 

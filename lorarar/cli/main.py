@@ -21,7 +21,9 @@ from lorarar.storage import old_arguments, scoped_plugins
 # Each module adds its commands with `add`. A command imports what it needs when it runs, so that help is fast.
 _MODULES = (
     "merge",
+    "choosing",
     "files",
+    "verify",
     "library",
     "images",
     "judge",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lorarar.cli.commands import Resumable, command
+from lorarar.cli.exit_codes import ExitCode
 from lorarar.cli.options import (
     FLAG,
     MERGE,
@@ -36,6 +38,10 @@ from lorarar.cli.options import (
 from lorarar.cli.values import Block, Numbers, Words, block, kinds, numbers, settings
 from lorarar.mergers import MERGERS
 
+if TYPE_CHECKING:
+    from lorarar.mergers import FileMerge
+
+FOLDERS = "All pairs of two folders, in place of FILE"
 BASE = f"On a base model (for {', '.join(name for name, info in MERGERS.own().items() if info.on_base)})"
 
 
@@ -50,15 +56,30 @@ def _pair(name: str, value: str, text: str, default: str = "none") -> Any:
 
 def _merge(
     context: typer.Context,
+    output: OutputFile,
     files: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="FILE...",
             help="LoRA files or hub ids (owner/name): CONTENT STYLE, or any number of them. Pairs for high and low "
             "noise (Wan 2.2) are HIGH+LOW and make two files.",
+            show_default=False,
         ),
-    ],
-    output: OutputFile,
+    ] = None,
+    contents: Annotated[
+        Path | None,
+        option("--contents", value="DIR", text="Merge every file of this folder ..", panel=FOLDERS, default="none"),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        option(
+            "--styles",
+            value="DIR",
+            text=".. with every file of this one; the output is a folder. The same command resumes.",
+            panel=FOLDERS,
+            default="none",
+        ),
+    ] = None,
     merger: Merger = None,
     network: NetworkFile = None,
     options: Options = None,
@@ -97,6 +118,16 @@ def _merge(
         ),
     ] = None,
     balance: Balance = None,
+    merge_accelerators: Annotated[
+        bool,
+        option(
+            "--merge-accelerators",
+            value=FLAG,
+            text="Merge files for few steps (LCM, Lightning, Turbo ..), recognised by name, like the others.",
+            panel=METHOD,
+            default="add them unchanged, at their weight",
+        ),
+    ] = False,
     svc: Annotated[
         float | None,
         option(
@@ -132,6 +163,10 @@ def _merge(
         ),
     ] = None,
     force: Force = False,
+    no_verify: Annotated[
+        bool,
+        option("--no-verify", value=FLAG, text="Do not read the file again to compare it.", panel=OUTPUT),
+    ] = False,
     dry_run: Annotated[
         bool,
         option("--dry-run", value=FLAG, text="Say what would be done and how large the file will be.", panel=OUTPUT),
@@ -155,6 +190,14 @@ def _merge(
     style_description: Annotated[
         str, _pair("--style-description", "TEXT", "Description of the style that the base understands.")
     ] = "",
+    describe: Annotated[
+        str | None,
+        _pair(
+            "--describe",
+            "BACKEND",
+            "Let a model describe what each LoRA draws: tiny, openai:MODEL@URL or transformers:PATH.",
+        ),
+    ] = None,
     init: Annotated[
         str | None, _pair("--init", "NETWORK", "Trained merger whose coefficients the optimisation starts from.", "1")
     ] = None,
@@ -168,7 +211,7 @@ def _merge(
     """Merge LoRA files into one ordinary LoRA file.
 
     Two files are a content and a style. Without --merger and --network the network that is shipped for their family
-    predicts the coefficients; where none is shipped, the files are summed.
+    predicts the coefficients; where none is shipped that fits, a rule merges (auto).
 
     Example: lorarar merge content.safetensors style.safetensors -o merged.safetensors --weights 1,0.8
     """
@@ -184,6 +227,8 @@ def _merge(
     )
     from lorarar.workflows import merge_to_files
 
+    if bool(files) == bool(contents) or bool(contents) != bool(styles):
+        raise typer.BadParameter("expected FILE..., or --contents DIR and --styles DIR: give either")
     at_most_one(merger=merger, network=network)
     at_most_one(rank=rank, energy=energy, dense=dense or None)
     pair = PairInputs(
@@ -193,6 +238,7 @@ def _merge(
         style_prompt=style_prompt,
         content_description=content_description,
         style_description=style_description,
+        describe=describe,
         init=init,
         runs=(runs or output.parent) / f"{output.stem}.run",
     )
@@ -204,6 +250,7 @@ def _merge(
         blocks=dict(blocks or ()),
         text_encoder=text_encoder,
         balance=balance,
+        keep_accelerators=not merge_accelerators,
         svc=svc,
         options=settings(options),
         rank=rank,
@@ -214,7 +261,10 @@ def _merge(
         device=device,
         allow_extrapolation=allow_extrapolation,
     )
-    job = FileMerge(files, output, request, format, dtype, save_coefficients, force)
+    job = FileMerge(files or (), output, request, format, dtype, save_coefficients, force, verify=not no_verify)
+    if contents and styles:
+        _merge_folders(contents, styles, job, context, plan_only=dry_run, as_json=json_)
+        return
     if dry_run:
         plans = [plan_merge(part) for part in split_pairs(job)]
         text = "\n".join(map(describe_merge_plan, plans))
@@ -223,6 +273,25 @@ def _merge(
     summaries = merge_to_files(job)
     text = "\n".join(map(describe_merge, summaries))
     print(_json(summaries) if json_ else with_flags(text, context.command))
+
+
+def _merge_folders(
+    contents: Path, styles: Path, job: FileMerge, context: typer.Context, *, plan_only: bool, as_json: bool
+) -> None:
+    """Print the plan of all pairs, then merge them; failed pairs make the command fail."""
+    from lorarar.cli.errors import with_flags
+    from lorarar.storage import say
+    from lorarar.workflows import merge_all_pairs, plan_all_pairs
+
+    plan = plan_all_pairs(contents, styles, job)
+    if plan_only:
+        print(json.dumps(plan._asdict(), indent=1) if as_json else plan.text())
+        return
+    say(plan.text())
+    result = merge_all_pairs(contents, styles, job)
+    print(json.dumps(asdict(result), indent=1, default=str) if as_json else with_flags(result.text(), context.command))
+    if result.failed:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _json(results: Sequence[object]) -> str:

@@ -29,6 +29,10 @@ class Words(list[str]):
     """Words of a comma-separated list."""
 
 
+class Conditions(dict[str, Any]):
+    """Conditions on entries of the library by their names."""
+
+
 class Setting(NamedTuple):
     """Value of --option NAME=NUMBER."""
 
@@ -217,6 +221,20 @@ def word(text: Any) -> Word:
         ValueError: The text is not of this form.
     """
     return Word(*_assignment(text, "FIELD=TEXT"))
+
+
+def conditions(text: Any) -> Conditions:
+    """Return the conditions of FIELD=VALUE,FIELD=VALUE.
+
+    Raises:
+        ValueError: A field is unknown, or its value cannot be.
+    """
+    fields: Mapping[str, Callable[[str], Any]] = {"family": str, "kind": choice("a kind", *KINDS), "rank": positive}
+    pairs = [_assignment(part, "FIELD=VALUE") for part in text.split(",")] if isinstance(text, str) else text.items()
+    for field, _ in pairs:
+        if field not in fields:
+            raise ValueError(unknown_name("a condition", field, fields))
+    return Conditions({field: fields[field](value) for field, value in pairs})
 
 
 def _assignment(text: str, form: str) -> tuple[str, str]:

@@ -9,7 +9,10 @@ from .concepts import load_concepts as load_concepts
 from .concepts import load_images as load_images
 from .concepts import load_synthetic as load_synthetic
 from .concepts import seed_of as seed_of
+from .contact_sheets import SheetCell as SheetCell
+from .contact_sheets import SheetPart as SheetPart
 from .contact_sheets import contact_sheet as contact_sheet
+from .contact_sheets import labelled_sheet as labelled_sheet
 from .contact_sheets import tile_images as tile_images
 from .data_check import DataReport as DataReport
 from .data_check import Fault as Fault

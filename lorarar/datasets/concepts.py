@@ -60,7 +60,7 @@ class SyntheticConcept:
 
 @dataclass(frozen=True)
 class Pair:
-    """A content and a style that are merged."""
+    """A content and a style that are merged; or two contents or two styles, the first in the content's place."""
 
     content: Concept
     style: Concept
@@ -72,14 +72,17 @@ class Pair:
 
     @property
     def prompt(self) -> str:
-        """The combined prompt: "a sks cat in oil painting style"."""
-        return f"{self.content.phrase} in {self.style.phrase}"
+        """The combined prompt: "a sks cat in oil painting style", "a sks cat and a vck dog"."""
+        return self._joined(self.content.phrase, self.style.phrase)
 
     @property
     def description(self) -> str:
         """The combined prompt without learned words, for the base model alone; "" if a description is missing."""
         descriptions = (self.content.description, self.style.description)
-        return " in ".join(descriptions) if all(descriptions) else ""
+        return self._joined(*descriptions) if all(descriptions) else ""
+
+    def _joined(self, first: str, second: str) -> str:
+        return f"{first} {'and' if self.content.kind == self.style.kind else 'in'} {second}"
 
 
 def load_concepts(manifests: Sequence[Path], images: Path, names: Sequence[str] | None = None) -> dict[str, Concept]:

@@ -11,6 +11,7 @@ noise         Noise schedule: how noise is added and what the model predicts
 prompt_sets   Images of a whole prompt set, and their manifest
 sampling      Images of (LoRA, prompt, seed): deterministic, many LoRAs in one batch
 settings      Settings of sampling, readable without torch
+signals       Signals: what each LoRA receives inside the base when it draws its own prompt
 stacks        Stacks: the deltas of one layer for n shares of the batch, as forward hooks
 synthesis     Synthetic images: the base alone samples them from prompts
 transformer   Pipelines with a flow-matching transformer: Stable Diffusion 3 and FLUX

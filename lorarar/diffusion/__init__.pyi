@@ -1,5 +1,6 @@
 from .adaptation import adapted as adapted
 from .adaptation import adapted_by as adapted_by
+from .adaptation import adapted_by_choice as adapted_by_choice
 from .backbone import Backbone as Backbone
 from .conditioning import Conditioning as Conditioning
 from .conditioning import join_conditionings as join_conditionings
@@ -7,9 +8,11 @@ from .generation import generate as generate
 from .generation import generate_files as generate_files
 from .generation import open_sampler as open_sampler
 from .loading import load_backbone as load_backbone
+from .loading import load_structure as load_structure
 from .prompt_sets import ImageLabels as ImageLabels
 from .prompt_sets import generate_set as generate_set
 from .prompt_sets import plan_items as plan_items
+from .sampling import adapted_encoders as adapted_encoders
 from .sampling import denoiser_part as denoiser_part
 from .sampling import encoder_prefix as encoder_prefix
 from .sampling import sample_batches as sample_batches
@@ -18,6 +21,8 @@ from .sampling import sample_loras as sample_loras
 from .sampling import starting_latents as starting_latents
 from .settings import SAMPLING as SAMPLING
 from .settings import Sampling as Sampling
+from .signals import SignalProbe as SignalProbe
+from .signals import rank_signals as rank_signals
 from .stacks import Stack as Stack
 from .stacks import StackedDense as StackedDense
 from .stacks import StackedFactors as StackedFactors

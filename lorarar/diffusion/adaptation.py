@@ -65,6 +65,47 @@ def adapted_by(model: nn.Module, stacks: Mapping[str, Stack]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def adapted_by_choice(model: nn.Module, loras: Sequence[LoRA]) -> Iterator[None]:
+    """Add to each layer's output, image by image, the delta that moves it further, until the context closes.
+
+    The delta with the largest divergence wins; see `lorarar.mergers.methods.kl_choice`. Norms, biases and layers that
+    one LoRA alone holds are added without a choice.
+
+    Args:
+        model: As for `adapted`.
+        loras: The LoRAs to choose from.
+
+    Raises:
+        ValueError: As `adapted`, for each LoRA.
+    """
+    with ExitStack() as stack:
+        for layer, module in _modules(model, loras).items():
+            terms = [_placed_term(layer, module, lora.layers[layer]) for lora in loras if layer in lora.layers]
+            choice = _Choice(terms, among=not _is_bias(layer) and isinstance(module, nn.Linear | nn.Conv2d))
+            stack.callback(module.register_forward_hook(choice).remove)
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """The terms of one module's output, as functions of the input, of which each image gets one, or all."""
+
+    terms: Sequence[Callable[[Tensor], Tensor]]
+    among: bool
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Return the adapted output, as a forward hook."""
+        added = torch.stack([term(inputs[0]) for term in self.terms])
+        if not self.among or len(added) == 1:
+            return output + added.sum(0)
+        channels = 1 if isinstance(module, nn.Conv2d) else -1
+        base = output.float().log_softmax(channels)
+        moved = (output + added).float().log_softmax(channels if channels < 0 else channels + 1)
+        divergence = (base.exp() * (base - moved)).flatten(2).sum(2)  # (n, batch); positions are as many for all
+        return output + added[divergence.argmax(0), torch.arange(len(output), device=output.device)]
+
+
 @dataclass(frozen=True, eq=False)
 class _EachShare:
     """The terms of n shares for one module's output, as functions of the input; None adds nothing."""
@@ -85,11 +126,7 @@ def _hook(layer: str, module: nn.Module, deltas: Sequence[Layer | None]) -> Stac
     only_factors = all(delta is None or isinstance(delta, LowRank) for delta in deltas)
     if isinstance(module, nn.Linear) and only_factors:
         return _stack(module, factors)
-    weight = module.weight
-    assert isinstance(weight, Tensor)  # for the type checker: _shape has checked it
-    dtype = weight.dtype if weight.is_floating_point() else None
-    placed = [None if delta is None else delta.to(weight.device, dtype) for delta in deltas]
-    return _EachShare([None if delta is None else _term(layer, module, delta) for delta in placed])
+    return _EachShare([None if delta is None else _placed_term(layer, module, delta) for delta in deltas])
 
 
 def _stack(linear: nn.Linear, factors: Sequence[LowRank | None]) -> StackedFactors:
@@ -120,6 +157,13 @@ def _scale(factors: Sequence[LowRank | None], device: torch.device) -> float | T
         return float(present.pop())
     scales = [0.0 if f is None else f.scale for f in factors]
     return torch.tensor(scales, device=device, dtype=torch.float32).view(-1, 1, 1)
+
+
+def _placed_term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Tensor]:
+    """Return what a delta adds to the module's output, with the delta on the module's device and in its dtype."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)  # for the type checker: _shape has checked it
+    return _term(layer, module, delta.to(weight.device, weight.dtype if weight.is_floating_point() else None))
 
 
 def _term(layer: str, module: nn.Module, delta: Layer) -> Callable[[Tensor], Tensor]:

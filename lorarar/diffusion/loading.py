@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
+from torch import nn
 
 from lorarar.diffusion.backbone import Backbone
 from lorarar.lora import dtype_name, pick_device
@@ -51,6 +53,25 @@ def load_backbone(
         denoiser.enable_gradient_checkpointing()
         denoiser.train()  # diffusers checkpoints in training mode only; no module here has dropout
     return backbone
+
+
+def load_structure(base: Path) -> nn.Module:
+    """Return the denoiser of a base in a folder without its weights, on the meta device.
+
+    Args:
+        base: Folder of a diffusers model.
+
+    Raises:
+        ValueError: The model has neither a UNet nor a transformer of diffusers.
+    """
+    index = json.loads((base / "model_index.json").read_text(encoding="utf-8"))
+    part = next((name for name in ("unet", "transformer") if name in index), "")
+    kind: Any = getattr(diffusers, index[part][1], None) if part else None
+    if kind is None:
+        raise ValueError(f"expected a unet or a transformer of diffusers in {base}, found neither: choose another base")
+    with torch.device("meta"):
+        denoiser: nn.Module = kind.from_config(kind.load_config(base / part))
+    return denoiser
 
 
 def _left_out(base: str | Path) -> dict[str, None]:

@@ -100,7 +100,7 @@ def sample_composed(
     with torch.no_grad(), ExitStack() as stack:
         schedule = merger.call([denoiser_part(lora) for lora in placed], calls, **merger.settings(options or {}))
         stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
-        stack.enter_context(scheduled(backbone.denoiser, schedule))
+        stack.enter_context(scheduled(backbone.denoiser, schedule, backbone.passes(sampling.guidance)))
         return sample_prompts(backbone, [prompt] * len(seeds), seeds, sampling)
 
 

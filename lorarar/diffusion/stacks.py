@@ -6,6 +6,7 @@ in order, gets delta i. Gradients flow to the stacks' tensors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +22,13 @@ class StackedFactors:
         A: Down factors, (n, rank, in); for a convolution in = channels * height * width of its flattened kernel.
         B: Up factors, (n, out, rank).
         scale: One number, or (n, 1, 1).
+        dropout: Maps what A makes of the input, (n, ..), to what B gets; None changes nothing.
     """
 
     A: Tensor
     B: Tensor
     scale: float | Tensor
+    dropout: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Return the adapted output."""
@@ -34,15 +37,18 @@ class StackedFactors:
         a, b = self.A.to(x.dtype), self.B.to(x.dtype)
         if isinstance(module, nn.Conv2d):
             # (n images, rank, h, w) as (n, rank, images h w): the up factor is a matrix product.
-            middle = _convolve(x, a, module).unflatten(0, (n, -1)).transpose(1, 2)
+            middle = self._dropped(_convolve(x, a, module).unflatten(0, (n, -1)).transpose(1, 2))
             added: Tensor = torch.bmm(b, scaled(middle.flatten(2), self.scale)).unflatten(2, middle.shape[2:])
             return output + added.transpose(1, 2).reshape(output.shape)
         # The scale multiplies the (.., rank) middle: the smallest tensor, with one rounding in any order.
-        middle = scaled(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT), self.scale)
+        middle = scaled(self._dropped(torch.bmm(x.reshape(n, -1, x.shape[-1]), a.mT)), self.scale)
         if middle.dtype != output.dtype:
             return output + torch.bmm(middle, b.mT).reshape(output.shape)
         flat = output.reshape(n, -1, output.shape[-1])
         return torch.baddbmm(flat, middle, b.mT).reshape(output.shape)
+
+    def _dropped(self, middle: Tensor) -> Tensor:
+        return middle if self.dropout is None else self.dropout(middle)
 
     def masked(self, mask: Tensor) -> StackedFactors:
         """Return the deltas with their ranks multiplied by a mask, (n, rank) or (n, 1)."""

@@ -16,6 +16,8 @@ reading         Reading: from the keys of a file to its stored layers
 scaling         Scaling: alpha, rank and scale in the tensors, header and configuration of a file
 stored          Stored layers: one layer as its file stores it, and its deltas under diffusers names
 tensor_files    safetensors files: reading with a hash and a check of every weight, deterministic writing
+tools           Tools: which layers of a file ComfyUI and sd-scripts use, and at what strength
+verification    Verification: deltas of a file that was read again, compared with those that it should hold
 writing         Writing: from a LoRA to a file in one of five dialects
 """
 

@@ -136,6 +136,21 @@ def save(
     return _write(target, encoded, lora, dtype, force)
 
 
+def encode_lora(lora: LoRA, *, format: Format | None = None, dtype: str = "fp16") -> dict[str, Tensor]:
+    """Return the tensors that `save` would write, for a tool that takes a LoRA in memory.
+
+    Args:
+        lora, format: As for `save`.
+        dtype: Dtype of the weights, "fp16", "bf16" or "fp32"; alpha stays a float32 number.
+
+    Raises:
+        FormatError: The dialect cannot hold a layer, or a weight is beyond the range of the dtype.
+    """
+    kind, name = torch_dtype(dtype), Path(f"{lora.name or 'the LoRA'}")
+    tensors = balance(_encode(lift(lora, kind), name, format, None)[1].tensors, kind, name)
+    return {key: tensor.to(kind) if tensor.ndim else tensor for key, tensor in tensors.items()}
+
+
 def save_parts(
     lora: LoRA,
     parts: Mapping[str, Mapping[str, Tensor]],

@@ -2,8 +2,9 @@ from .adding import Added as Added
 from .attribution import Attribution as Attribution
 from .attribution import attribute_lora as attribute_lora
 from .clusters import average_linkage as average_linkage
-from .clusters import cluster_vectors as cluster_vectors
+from .clusters import cluster_similarities as cluster_similarities
 from .drawing import draw_entries as draw_entries
+from .drawing import measure_behaviour as measure_behaviour
 from .drawing import search_images as search_images
 from .duplicates import Duplicate as Duplicate
 from .duplicates import judge_pair as judge_pair

@@ -13,12 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lorarar.formats import BaseWeights, assemble, read_stored
 from lorarar.library.database import Database
 from lorarar.library.entries import entry_values
-from lorarar.library.fingerprints import Vector, fingerprint_lora
+from lorarar.library.fingerprints import Code, Vector, fingerprint_lora
 from lorarar.library.kinds import kind_of
 from lorarar.library.thumbnails import preview_of
 from lorarar.lora import one_thread
@@ -53,11 +53,10 @@ class Added:
         return "\n".join(lines + [f"  {path}: {reason}" for path, reason in sorted(self.failed.items())])
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     path: str
     size: int
-    modified: int
+    modified: int  # nanoseconds
 
 
 @dataclass(frozen=True)
@@ -65,39 +64,28 @@ class _Read:
     """A file as read: values and fingerprints of an entry, or the reason of a failure."""
 
     file: _File
-    values: Mapping[str, Any] | None = None
-    vectors: Mapping[str, Vector] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    vectors: Mapping[str, Vector | Code] = field(default_factory=dict)
     thumbnail: bytes | None = None
     reason: str = ""
 
 
 def add_folders(
-    database: Database,
-    folders: Iterable[str | Path],
-    *,
-    base: str | Path | None = None,
-    threads: int = 2,
-    again: bool = False,
+    database: Database, folders: Iterable[str | Path], *, base: str | Path | None, threads: int, again: bool
 ) -> Added:
-    """Add all safetensors files below folders.
-
-    Args:
-        database: The index.
-        folders: Folders, which are searched through, or files.
-        base: Base model, for files whose deltas depend on its weights.
-        threads: Files that are read at once.
-        again: Whether files that could not be read are tried again although they have not changed.
-
-    Raises:
-        FileNotFoundError: A folder does not exist.
-    """
+    """Add all safetensors files below folders; see `Library.add`."""
     roots = [Path(folder).absolute() for folder in folders]
-    files = list(dict.fromkeys(file for root in roots for file in list_files(root)))
+    files = list(dict.fromkeys(file for root in roots for file in _list_files(root)))
     known, added = database.known_files(), Added()
     retried = database.failures() if again else {}
     left = [f for f in files if known.get(f.path) != (f.size, f.modified) or f.path in retried]
     added.unchanged = len(files) - len(left)
-    added.gone = _forget_missing(database, roots, known, {file.path for file in files})
+    # Entries whose files are gone stay, for a copy may turn up elsewhere.
+    below = [path for path in known if any(Path(path).is_relative_to(root) for root in roots)]
+    gone = [path for path in set(below) - {file.path for file in files} if not Path(path).exists()]
+    added.gone = len(gone)
+    with database.transaction():
+        database.remove_files(gone)
     weights = BaseWeights(base) if base else None
     with one_thread(), progress("add LoRA files", len(left), "files") as advance:
         batch: list[_Read] = []
@@ -112,36 +100,17 @@ def add_folders(
     return added
 
 
-def list_files(root: Path) -> Iterator[_File]:
-    """Yield the safetensors files below a folder, sorted; or the file itself.
-
-    Raises:
-        FileNotFoundError: There is no such folder or file.
-    """
+def _list_files(root: Path) -> Iterator[_File]:
+    """Yield the safetensors files below a folder, sorted; or the file itself."""
     if not root.exists():
         raise FileNotFoundError(f"expected a folder or a LoRA file at {root}, found none: check the path")
-    paths = sorted(root.rglob("*.safetensors")) if root.is_dir() else [root]
-    for path in paths:
+    for path in sorted(root.rglob("*.safetensors")) if root.is_dir() else [root]:
         try:
             status = path.stat()
         except OSError:  # a link that leads nowhere, or a file that was deleted since
             continue
         if not any(part.startswith(".") for part in path.relative_to(root).parts) and path.is_file():
             yield _File(os.fspath(path), status.st_size, status.st_mtime_ns)
-
-
-def _forget_missing(
-    database: Database, roots: Sequence[Path], known: Mapping[str, tuple[int, int]], present: set[str]
-) -> int:
-    """Forget files below the folders that are gone; their entries stay, for a copy may turn up elsewhere."""
-    gone = [
-        p for p in known if p not in present and any(Path(p).is_relative_to(r) for r in roots) and not Path(p).exists()
-    ]
-    if gone:
-        with database.transaction():
-            for path in gone:
-                database.remove_file(path)
-    return len(gone)
 
 
 def _read_all(files: Sequence[_File], base: BaseWeights | None, threads: int) -> Iterator[_Read]:
@@ -165,27 +134,22 @@ def _read(file: _File, base: BaseWeights | None) -> _Read:
         stored = read_stored(file.path)
         lora = assemble(stored, base)
         fingerprint = fingerprint_lora(lora)
-        kind = kind_of(lora, fingerprint.vectors["spectrum"])
-        values = entry_values(stored, lora, fingerprint.norm, (kind.kind, kind.probability) if kind else ("", 0.0))
+        values = entry_values(stored, lora, fingerprint.norm, kind_of(lora, fingerprint))
     except (FormatError, ValueError, OSError) as error:
         return _Read(file, reason=" ".join(str(error).split()).removeprefix(f"{file.path}: "))
     return _Read(file, values, fingerprint.vectors, preview_of(Path(file.path)))
 
 
 def _write(database: Database, batch: Sequence[_Read], added: Added) -> None:
-    if not batch:
-        return
     with database.transaction():
         for read in batch:
-            file = read.file
-            if read.values is None or read.vectors is None:
-                database.set_failure(file.path, file.size, file.modified, read.reason)
+            file, entry = read.file, None
+            if read.reason:
                 added.failed[file.path] = read.reason
-                continue
-            is_known = database.find_sha256(read.values["sha256"]) is not None
-            entry = database.add_entry(read.values, read.vectors)
-            if read.thumbnail and not is_known:
-                database.set_thumbnail(entry, read.thumbnail)
-            database.set_file(file.path, entry, file.size, file.modified)
-            added.copies += is_known
-            added.new += not is_known
+            else:
+                entry, is_new = database.add_entry(read.values, read.vectors)
+                if read.thumbnail and is_new:
+                    database.set_thumbnail(entry, read.thumbnail)
+                added.copies += not is_new
+                added.new += is_new
+            database.set_file(file.path, entry, file.size, file.modified, read.reason)

@@ -1,25 +1,30 @@
 """Attribution: a LoRA as a weighted sum of others, by least squares on exact inner products.
 
 With the merge w and candidates d_j the weights minimise |w - sum_j c_j d_j|^2 over c >= 0, which needs the products
-<d_i, d_j> and <w, d_j> alone. A bootstrap over layers gives the intervals: they are short for a plain weighted sum, and
-long where a method weighs each layer in its own way.
+<d_i, d_j> and <w, d_j> alone. Once the inputs are chosen, their weights are fitted inside the column and row spaces of
+w: a sum that was truncated by SVD is the projection of the sum on these spaces, so its weights come out exactly.
+
+A bootstrap over layers gives the intervals. Where w is a weighted sum, truncated or not, they cover the weights. Other
+methods apply no single weight to an input; then the intervals describe the weights of the nearest sum, and the residual
+says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorarar.library.products import measure_pair
-from lorarar.lora import Layer, LoRA, factorise
+from lorarar.library.products import measure_pair, spaces
+from lorarar.lora import Layer, LoRA, LowRank, factorise
 
 Matrix = NDArray[np.float64]
 _SAMPLES = 200
 _UNEXPLAINED = 0.6  # residual above which a LoRA is more likely trained than merged
+_SUM = 0.001  # residual up to which a LoRA is a weighted sum; half precision leaves less
 _LEAST_GAIN = 0.003  # share of the energy that an input must explain beyond the others
 
 
@@ -30,7 +35,7 @@ class Share:
     Attributes:
         name: The input.
         weight: Its weight c_j.
-        low, high: 95 % interval of the weight over layers.
+        low, high: 95 % interval of the weight, by a bootstrap over layers.
         gain: Share of the merge's energy that only this input explains.
         outputs: Share of the input's energy inside the column spaces of the merge, which no scaling of columns changes.
         outputs_by_chance: Expected value for a random LoRA of its size.
@@ -59,12 +64,19 @@ class Attribution:
     shares: tuple[Share, ...]
     residual: float
 
+    @property
+    def is_sum(self) -> bool:
+        """Whether the LoRA is a weighted sum of the inputs, truncated or not; then the intervals cover its weights."""
+        return self.residual <= _SUM
+
     def text(self) -> str:
         """Return "merged = .80 a + .60 b, residual 1.2 %" and a line with the evidence of each input."""
         formula = " + ".join(f"{share.weight:.2f} {share.name}" for share in self.shares) or "none of the candidates"
         lines = [f"{self.name} = {formula}, residual {self.residual:.1%} of the energy"]
         if self.shares and self.residual > _UNEXPLAINED:
             lines.append("  most is unexplained: a LoRA that was trained, or a merge that drops entries at random")
+        elif self.shares and not self.is_sum:
+            lines.append("  not a plain sum: the weights are those of the nearest sum, not those that a method was given")
         for s in self.shares:
             chance = f"{s.outputs_by_chance:.0%} by chance"
             lines.append(
@@ -88,22 +100,33 @@ def attribute_lora(merged: LoRA, candidates: Sequence[LoRA]) -> Attribution:
     chosen = _select(gram, dot, total)
     if not chosen:
         return Attribution(merged.name, (), 1.0)
-    some = np.ix_(chosen, chosen)
-    weights = nonnegative_least_squares(gram[some], dot[chosen])
-    samples = _bootstrap(grams[:, some[0], some[1]], dots[:, chosen])
-    explained = _explained(gram[some], dot[chosen], weights)
+    inputs = [candidates[number] for number in chosen]
+    grams, dots, _ = layer_products(*_inside(merged, inputs))
+    weights = nonnegative_least_squares(grams.sum(0), dots.sum(0))
+    lows, highs = np.quantile(_bootstrap(grams, dots), (0.025, 0.975), axis=0)
+    explained = _explained(grams.sum(0), dots.sum(0), weights)
     shares = []
-    for place, (number, weight) in enumerate(zip(chosen, weights, strict=True)):
-        rest = [i for i in chosen if i != number]
-        gain = explained - _best(gram, dot, rest)
-        pair = measure_pair(merged, candidates[number])
-        low, high = np.quantile(samples[:, place], (0.025, 0.975))
-        name = candidates[number].name
-        shares.append(
-            Share(name, float(weight), float(low), float(high), gain / total, pair.outputs, pair.outputs_by_chance)
-        )
+    for place, lora in enumerate(inputs):
+        gain = _best(gram, dot, chosen) - _best(gram, dot, [number for number in chosen if number != chosen[place]])
+        pair = measure_pair(merged, lora)
+        numbers = (weights[place], lows[place], highs[place], gain / total, pair.outputs, pair.outputs_by_chance)
+        shares.append(Share(lora.name, *map(float, numbers)))
     shares.sort(key=lambda share: -share.gain)
     return Attribution(merged.name, tuple(shares), min(max(1 - explained / total, 0.0), 1.0))
+
+
+def _inside(merged: LoRA, inputs: Sequence[LoRA]) -> tuple[LoRA, list[LoRA]]:
+    """Return the merge and its inputs in coordinates of the column and row spaces of the merge, U^T dW V."""
+    loras = [merged, *inputs]
+    layers: list[dict[str, Layer]] = [dict(lora.layers) for lora in loras]
+    for path, layer in merged.layers.items():
+        deltas = [lora.layers.get(path) for lora in loras]
+        if all(isinstance(delta, LowRank) for delta in deltas):
+            u, _, vh = spaces(layer)
+            for held, delta in zip(layers, deltas, strict=True):
+                held[path] = LowRank(u.T @ delta.B.double(), delta.A.double() @ vh.T, delta.scale)
+    first, *others = (replace(lora, layers=held) for lora, held in zip(loras, layers, strict=True))
+    return first, others
 
 
 def layer_products(merged: LoRA, candidates: Sequence[LoRA]) -> tuple[Matrix, Matrix, Matrix]:

@@ -5,56 +5,43 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.library.fingerprints import Vector
-from lorarar.library.search import unit
-
-LARGEST = 6000  # entries; the distances of all pairs are in memory
-Distances = NDArray[np.float32]
+LARGEST = 6000  # entries; the similarities of all pairs are in memory
+Pairs = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
 
-def cosine_distances(vectors: Vector) -> Distances:
-    """Return 1 - cosine of all pairs, (n, n), for vectors (n, d).
-
-    Raises:
-        ValueError: There are more vectors than fit into memory as pairs.
-    """
-    if len(vectors) > LARGEST:
-        raise ValueError(
-            f"expected at most {LARGEST} entries to cluster, found {len(vectors)}: choose some by `family`, `kind` or "
-            "`rank`"
-        )
-    units = unit(vectors)
-    distances: Distances = np.clip(1 - units @ units.T, 0, 2)
-    np.fill_diagonal(distances, 0)
-    return distances
-
-
-def cluster_vectors(vectors: Vector, count: int | None = None) -> NDArray[np.int64]:
-    """Return the cluster of each vector, numbered from 0, the largest cluster first.
+def cluster_similarities(similarities: Pairs, count: int | None = None) -> Labels:
+    """Return the cluster of each entry, numbered from 0, the largest cluster first.
 
     Args:
-        vectors: Fingerprints (n, d).
+        similarities: Cosines of all pairs, (n, n).
         count: Number of clusters; None takes the number with the best mean silhouette.
 
     Raises:
-        ValueError: There are too many vectors, or the count is not between 1 and n.
+        ValueError: There are too many entries, or the count is not between 1 and n.
     """
-    if count is not None and not 1 <= count <= len(vectors):
-        raise ValueError(f"expected between 1 and {len(vectors)} clusters, found {count}: give another `count`")
-    if len(vectors) < 2:
-        return np.zeros(len(vectors), np.int64)
-    distances = cosine_distances(vectors)
+    entries = len(similarities)
+    if entries > LARGEST:
+        raise ValueError(
+            f"expected at most {LARGEST} entries to cluster, found {entries}: choose some by `family`, `kind` or `rank`"
+        )
+    if count is not None and not 1 <= count <= entries:
+        raise ValueError(f"expected between 1 and {entries} clusters, found {count}: give another `count`")
+    if entries < 2:
+        return np.zeros(entries, np.int64)
+    distances = np.clip(1 - similarities, 0, 2)
+    np.fill_diagonal(distances, 0)
     merges = average_linkage(distances)
     if count is None:
         candidates = sorted({round(1.25**i) for i in range(3, 60)} | {2, 3})
-        cuts = {n: cut(merges, n) for n in candidates if n < len(vectors)} or {1: cut(merges, 1)}
+        cuts = {n: cut(merges, n) for n in candidates if n < entries} or {1: cut(merges, 1)}
         count = max(cuts, key=lambda n: (silhouette(distances, cuts[n]), -n))
     labels = cut(merges, count)
     order = np.argsort(-np.bincount(labels), kind="stable")
     return np.argsort(order)[labels]
 
 
-def average_linkage(distances: Distances) -> list[tuple[int, int, float]]:
+def average_linkage(distances: Pairs) -> list[tuple[int, int, float]]:
     """Return the merges of an agglomerative clustering, nearest first: members of both clusters and their distance.
 
     The distance of two clusters is the mean over the pairs of their members. Chains of nearest neighbours find all
@@ -68,12 +55,11 @@ def average_linkage(distances: Distances) -> list[tuple[int, int, float]]:
     between = distances.astype(np.float32, copy=True)
     np.fill_diagonal(between, np.inf)
     sizes = np.ones(len(between))
-    active = np.ones(len(between), bool)
     merges: list[tuple[int, int, float]] = []
     chain: list[int] = []
     while len(merges) < len(between) - 1:
         if not chain:
-            chain = [int(active.argmax())]
+            chain = [int(sizes.argmax())]
         while True:
             last = chain[-1]
             closest = int(between[last].argmin())
@@ -87,29 +73,20 @@ def average_linkage(distances: Distances) -> list[tuple[int, int, float]]:
         between[a], between[:, a] = joined, joined
         between[a, a] = np.inf
         between[b], between[:, b] = np.inf, np.inf
-        sizes[a], active[b] = sizes[a] + sizes[b], False
+        sizes[a], sizes[b] = sizes[a] + sizes[b], 0
         chain = chain[:-2]
     return sorted(merges, key=lambda merge: merge[2])
 
 
-def cut(merges: list[tuple[int, int, float]], count: int) -> NDArray[np.int64]:
+def cut(merges: list[tuple[int, int, float]], count: int) -> Labels:
     """Return the cluster of each element when the first merges have left so many clusters."""
-    total = len(merges) + 1
-    parents = list(range(total))
-
-    def root(i: int) -> int:
-        while parents[i] != i:
-            parents[i] = parents[parents[i]]
-            i = parents[i]
-        return i
-
-    for a, b, _ in merges[: total - count]:
-        parents[root(b)] = root(a)
-    labels: NDArray[np.int64] = np.unique([root(i) for i in range(total)], return_inverse=True)[1]
-    return labels
+    labels = np.arange(len(merges) + 1)
+    for a, b, _ in merges[: len(labels) - count]:
+        labels[labels == labels[b]] = labels[a]
+    return np.unique(labels, return_inverse=True)[1]
 
 
-def silhouette(distances: Distances, labels: NDArray[np.int64]) -> float:
+def silhouette(distances: Pairs, labels: Labels) -> float:
     """Return the mean of (b - a) / max(a, b), with the mean distances a within and b to the nearest other cluster.
 
     An element that is a cluster of its own counts 0.

@@ -53,28 +53,17 @@ def same_bytes(entries: Iterable[Entry]) -> Iterator[Duplicate]:
             yield Duplicate("same bytes", entry.paths[0], path, f"SHA-256 {entry.sha256[:12]}")
 
 
-def candidate_pairs(ids: NDArray[np.int64], sketches: Vector) -> Iterator[tuple[int, int, float]]:
-    """Yield pairs of entries whose sketches have at least the cosine `CANDIDATE_COSINE`, with the cosine.
-
-    Args:
-        ids: Numbers of the entries, (n,).
-        sketches: Their sketches, (n, d).
-    """
+def candidate_pairs(ids: NDArray[np.int64], sketches: Vector) -> Iterator[tuple[int, int]]:
+    """Yield pairs of entries (n,) whose sketches (n, d) have at least the cosine `CANDIDATE_COSINE`."""
     units = unit(sketches)
     for start in range(0, len(ids), _ROWS):
         cosines = units[start : start + _ROWS] @ units[start:].T
-        for row, column in zip(*np.nonzero(cosines >= CANDIDATE_COSINE), strict=True):
-            if column > row:
-                yield int(ids[start + row]), int(ids[start + column]), float(cosines[row, column])
+        for row, column in zip(*np.nonzero(np.triu(cosines, 1) >= CANDIDATE_COSINE), strict=True):
+            yield int(ids[start + row]), int(ids[start + column])
 
 
 def find_duplicates(pairs: Iterable[tuple[Entry, Entry]], read: Callable[[Entry], LoRA | None]) -> Iterator[Duplicate]:
-    """Yield the pairs that are versions of each other.
-
-    Args:
-        pairs: Candidates.
-        read: Returns the LoRA of an entry; None where its file is gone.
-    """
+    """Yield the candidates that are versions of each other; `read` returns None where the file of an entry is gone."""
     for first, second in pairs:
         a, b = read(first), read(second)
         if a is None or b is None:

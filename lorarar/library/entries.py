@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorarar.formats import StoredLoRA, trigger_phrases
+from lorarar.library.kinds import PredictedKind
 from lorarar.lora import LoRA
 
+# Metadata that a search looks through.
 _TEXT_KEYS = ("ss_output_name", "ss_training_comment", "modelspec.title", "modelspec.description", "modelspec.tags")
-_TEXT_LIMIT = 4000  # characters of the searchable text
+_TEXT_KEYS += ("concept", "phrase", "ss_tag_frequency", "ss_dataset_dirs")
+_TEXT_LIMIT = 4000  # characters
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,6 @@ class Entry:
         id: Number in the index.
         sha256: SHA-256 of the file, 64 hexadecimal digits.
         name: Name of the file without its ending.
-        paths: All files with these bytes.
         family: A key of `lorarar.lora.families.FAMILIES`, or "".
         dialect: Dialect of most keys.
         algorithm: Algorithm of most layers, such as "lora" or "lokr".
@@ -33,12 +35,12 @@ class Entry:
         probability: 1 for a kind that the file states, else that of the prediction; 0 without a kind.
         triggers: Trigger phrases.
         text: Text of the metadata that a search looks through.
+        paths: All files with these bytes.
     """
 
     id: int
     sha256: str
     name: str
-    paths: tuple[str, ...]
     family: str
     dialect: str
     algorithm: str
@@ -48,7 +50,8 @@ class Entry:
     kind: str
     probability: float
     triggers: tuple[str, ...]
-    text: str = ""
+    text: str
+    paths: tuple[str, ...]
 
     @property
     def path(self) -> str:
@@ -57,33 +60,28 @@ class Entry:
 
     def row(self) -> dict[str, object]:
         """Return the entry as plain data, without the text."""
-        return {
-            "name": self.name,
-            "family": self.family,
-            "kind": self.kind,
-            "probability": round(self.probability, 3),
-            "algorithm": self.algorithm,
-            "rank": self.rank,
-            "layers": self.layers,
-            "norm": float(f"{self.norm:.4g}"),
-            "triggers": ", ".join(self.triggers),
-            "sha256": self.sha256,
-            "path": self.path,
-            "copies": len(self.paths),
-        }
+        names = ("name", "family", "kind", "probability", "algorithm", "rank", "layers", "norm")
+        row: dict[str, object] = {name: getattr(self, name) for name in names}
+        row |= {"probability": round(self.probability, 3), "norm": float(f"{self.norm:.4g}")}
+        more = {"triggers": ", ".join(self.triggers), "sha256": self.sha256, "path": self.path}
+        return row | more | {"copies": len(self.paths)}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry with its similarity to the query: a cosine, or a negative distance for the spectrum."""
+    """An entry with its similarity to the query: a cosine, or a negative distance for "spectrum" and "look"."""
 
     entry: Entry
     similarity: float
 
+    def row(self) -> dict[str, object]:
+        """Return the similarity and the entry as plain data."""
+        return {"similarity": round(self.similarity, 4)} | self.entry.row()
+
 
 @dataclass(frozen=True)
 class Cluster:
-    """Entries that are alike; the name is that of the entry nearest to the mean."""
+    """Entries that are alike; the name is that of the entry most similar to the others."""
 
     name: str
     entries: tuple[Entry, ...]
@@ -109,17 +107,11 @@ class Filter:
         return " AND ".join([f"e.{name} = ?" for name in chosen] or ["1"]), list(chosen.values())
 
 
-def entry_values(stored: StoredLoRA, lora: LoRA, norm: float, kind: tuple[str, float]) -> dict[str, Any]:
-    """Return the columns of a new entry.
-
-    Args:
-        stored: The file as read.
-        lora: Its deltas.
-        norm: Norm of the deltas.
-        kind: The kind with its probability; ("", 0) without one.
-    """
+def entry_values(stored: StoredLoRA, lora: LoRA, norm: float, kind: PredictedKind | None) -> dict[str, Any]:
+    """Return the columns of a new entry: a file as read, its deltas, their norm, and the kind if it is known."""
     ranks = Counter(rank for rank in stored.ranks.values() if rank)
     triggers = trigger_phrases(lora)
+    texts = [stored.path.stem, *triggers, *(stored.header.get(key, "") for key in _TEXT_KEYS)]
     return {
         "sha256": stored.sha256,
         "name": stored.path.stem,
@@ -129,16 +121,8 @@ def entry_values(stored: StoredLoRA, lora: LoRA, norm: float, kind: tuple[str, f
         "rank": ranks.most_common(1)[0][0] if ranks else 0,
         "layers": len(lora.layers),
         "norm": norm,
-        "kind": kind[0],
-        "probability": kind[1],
+        "kind": kind.kind if kind else "",
+        "probability": kind.probability if kind else 0.0,
         "triggers": json.dumps(triggers),
-        "text": _text(stored, triggers),
+        "text": " ".join(filter(None, texts))[:_TEXT_LIMIT],
     }
-
-
-def _text(stored: StoredLoRA, triggers: list[str]) -> str:
-    """Return the text that a search looks through: name, triggers, titles, descriptions, tags, concepts."""
-    header = stored.header
-    parts = [stored.path.stem, *triggers, *(header.get(key, "") for key in _TEXT_KEYS)]
-    parts += [header.get(key, "") for key in ("concept", "phrase", "ss_tag_frequency", "ss_dataset_dirs")]
-    return " ".join(part for part in parts if part)[:_TEXT_LIMIT]

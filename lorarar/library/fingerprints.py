@@ -4,13 +4,15 @@ A fingerprint is computed from the deltas dW = scale B A through small products 
 (B G) (G^-1 A) with any invertible G, and dW is not formed.
 
 * sketch: z = sum over layers l of D_l * (S^T dW_l R), entry by entry, with random S (out, k) and R (in, k) of
-  variance 1/k and random signs D_l (k, k). z is linear in the deltas, and <z_i, z_j> is an unbiased estimate of the
-  inner product of two LoRAs.
-* direction: the same sum with dW_l / |dW_l|, so that each layer counts alike and the length of a LoRA does not count.
+  variance 1/k and random signs D_l = a_l b_l^T (k, k); k = 16. z is linear in the deltas, and <z_i, z_j> is an unbiased
+  estimate of the inner product of two LoRAs.
+* direction: the signs of the same sum with dW_l / |dW_l| and k = 128, as bits. Each layer counts alike, and the length of
+  a LoRA does not count. Two LoRAs of cosine c differ in a share arccos(c) / pi of the bits.
 * spectrum: for each group of layers the mean logarithms of the share of the norm and of the leading singular values.
 
 References:
     D. P. Woodruff, "Sketching as a Tool for Numerical Linear Algebra", 2014.
+    M. S. Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002: signs of projections.
     "A LoRA is Worth a Thousand Pictures", 2024: LoRA weights as descriptors of a style.
 """
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,12 +31,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lorarar.formats.inspection import layer_kind
-from lorarar.lora import Layer, LoRA, LowRank, block, is_text_encoder
+from lorarar.lora import Layer, LoRA, LowRank, block, factorise, is_text_encoder
 
 Vector = NDArray[np.float32]
-VERSION = 1  # of the computation in this file; an index of another version cannot be compared
-SIDE = 16  # k
+Code = NDArray[np.uint8]  # bits, packed
+VERSION = 2  # of the computation in this file; an index of another version cannot be compared
+SIDE, SKETCH_SIDE = 128, 16  # k of the direction and of the sketch, which takes the leading columns of S and R
 LEADING = 4  # singular values in the spectrum
+_TOGETHER = 64  # layers of one shape whose factors are in memory as float32
 _FLOOR = 1e-4  # smaller ratios count as this in a logarithm
 _ROLES = ("attention q", "attention k", "attention v", "attention out", "feed-forward", "convolution", "projection")
 _DEPTHS = ("early", "middle", "late")
@@ -50,11 +54,11 @@ class Fingerprint:
     """Fingerprints of one LoRA.
 
     Attributes:
-        vectors: Name -> vector: "sketch" (256,), "direction" (256,), "spectrum" (groups * 5,).
+        vectors: Name -> "direction" (2048,) bytes of bits, "sketch" (256,), "spectrum" (groups * 5,).
         norm: Frobenius norm of all deltas together.
     """
 
-    vectors: Mapping[str, Vector]
+    vectors: Mapping[str, Vector | Code]
     norm: float
 
 
@@ -64,46 +68,70 @@ def fingerprint_lora(lora: LoRA) -> Fingerprint:
     Args:
         lora: The LoRA. Norms and biases count in the sketch, not in the spectrum.
     """
-    sketch, direction = torch.zeros(SIDE, SIDE), torch.zeros(SIDE, SIDE)
-    measured = measure_layers(lora)
-    for path, layer in lora.layers.items():
-        part = _signs(path) * project(layer)
-        sketch += part
-        norm = measured[path].norm if path in measured else float(layer.delta().norm())
-        direction += part / norm if norm else 0.0
-    total = math.sqrt(sum(m.norm**2 for m in measured.values()) + _vector_energy(lora))
-    vectors = {
-        "sketch": sketch.flatten().numpy(),
-        "direction": direction.flatten().numpy(),
-        "spectrum": _spectrum(lora, measured, total),
+    measures = measure_layers(lora)
+    norms = {path: measure.norm for path, measure in measures.items()}
+    norms |= {path: float(layer.delta().norm()) for path, layer in lora.layers.items() if path not in norms}
+    sketch, direction = project_layers(lora, norms)
+    total = math.hypot(*norms.values())
+    vectors: dict[str, Vector | Code] = {
+        "direction": np.packbits(direction.numpy().ravel() > 0),
+        "sketch": sketch.numpy().ravel(),
+        "spectrum": _spectrum(measures, total),
     }
     return Fingerprint(vectors, total)
 
 
-def project(layer: Layer) -> Tensor:
-    """Return S^T dW R, (k, k), in float32.
+def project_layers(lora: LoRA, norms: Mapping[str, float]) -> tuple[Tensor, Tensor]:
+    """Return the sketch (16, 16) and, before its signs are taken, the direction (128, 128).
 
-    A vector (n,) counts as a matrix (n, 1).
+    With the factors of n layers of one shape side by side, the sums over layers are one product of thin matrices.
+
+    Args:
+        lora: The LoRA.
+        norms: Norm of each layer's delta.
     """
-    if isinstance(layer, LowRank):
-        out, width = layer.shape
-        up, down = random_matrix("out", out).T @ layer.B.float(), layer.A.float() @ random_matrix("in", width)
-        return layer.scale * (up @ down)
-    delta = layer.delta().float().reshape(layer.shape[0], -1)
-    return random_matrix("out", delta.shape[0]).T @ (delta @ random_matrix("in", delta.shape[1]))
+    sketch, direction = torch.zeros(SKETCH_SIDE, SKETCH_SIDE), torch.zeros(SIDE, SIDE)
+    for paths in _layers_of_one_shape(lora):
+        ups, downs = zip(*(_thin_factors(lora.layers[path]) for path in paths), strict=True)
+        ranks = torch.tensor([down.shape[0] for down in downs])
+        up, down = torch.cat(ups, 1), torch.cat(downs)
+        signs = torch.stack([_signs(path) for path in paths]).repeat_interleave(ranks, 0)  # (n rank, 2, k)
+        left = (random_matrix("out", up.shape[0]).T @ up) * signs[:, 0].T
+        right = (down @ random_matrix("in", down.shape[1])) * signs[:, 1]
+        lengths = torch.tensor([norms[path] or math.inf for path in paths]).repeat_interleave(ranks)
+        sketch += left[:SKETCH_SIDE] @ right[:, :SKETCH_SIDE] * (SIDE / SKETCH_SIDE)
+        direction += (left / lengths) @ right
+    return sketch, direction
+
+
+def _layers_of_one_shape(lora: LoRA) -> Iterator[list[str]]:
+    """Yield the paths of layers of one shape, some tens at a time."""
+    groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for path, layer in lora.layers.items():
+        groups[tuple(layer.shape)].append(path)
+    for paths in groups.values():
+        yield from (paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER))
+
+
+def _thin_factors(layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return B with the scale, and A, in float32; a vector (n,) is a matrix (n, 1)."""
+    if len(layer.shape) == 1:
+        return layer.delta().float()[:, None], torch.ones(1, 1)
+    f = factorise(layer)
+    return f.scale * f.B.float(), f.A.float()
 
 
 @lru_cache(maxsize=256)
 def random_matrix(side: str, width: int) -> Tensor:
-    """Return a random matrix (width, k) of variance 1/k that depends on its arguments alone."""
-    values = np.random.default_rng(_seed(side, width)).standard_normal((width, SIDE)) / math.sqrt(SIDE)
-    return torch.from_numpy(values.astype(np.float32))
+    """Return a random matrix (width, 128) of variance 1/128 that depends on its arguments alone."""
+    values = np.random.default_rng(_seed(side, width)).standard_normal((width, SIDE), np.float32)
+    return torch.from_numpy(values / np.float32(math.sqrt(SIDE)))
 
 
 @lru_cache(maxsize=8192)
 def _signs(path: str) -> Tensor:
-    signs = np.random.default_rng(_seed("signs", path)).integers(0, 2, (SIDE, SIDE)) * 2 - 1
-    return torch.from_numpy(signs.astype(np.float32))
+    """Return the signs a and b of a layer, (2, 128)."""
+    return torch.from_numpy(np.random.default_rng(_seed("signs", path)).choice(np.float32([-1, 1]), (2, SIDE)))
 
 
 def _seed(*parts: object) -> int:
@@ -127,24 +155,22 @@ def measure_layers(lora: LoRA) -> dict[str, LayerMeasure]:
     grams: dict[int, list[tuple[str, float, Tensor, Tensor]]] = defaultdict(list)
     for path, layer in lora.layers.items():
         if len(layer.shape) == 2:
-            up, down, energy = _factors(layer)
+            up, down, energy = _leading_factors(layer)
             grams[up.shape[1]].append((path, energy, up.T @ up, down @ down.T))
     measures = {}
     for rows in grams.values():
-        up, down = (torch.stack([row[i] for row in rows]).double() for i in (2, 3))  # type: ignore[misc]
-        values, vectors = torch.linalg.eigh(down)
+        paths, energies, ups, downs = zip(*rows, strict=True)
+        values, vectors = torch.linalg.eigh(torch.stack(downs).double())
         root = vectors * values.clamp_min(0).sqrt()[:, None, :] @ vectors.mT
-        squares = torch.linalg.eigvalsh(root @ up @ root).clamp_min(0).flip(-1)
-        for (path, energy, *_), spectrum in zip(rows, squares, strict=True):
-            total = float(spectrum.sum()) if math.isnan(energy) else energy
-            shares = torch.zeros(LEADING)
-            kept = min(LEADING, len(spectrum))
-            shares[:kept] = (spectrum[:kept] / total).sqrt().float() if total else 0.0
-            measures[path] = LayerMeasure(math.sqrt(total), shares.numpy())
+        squares = torch.linalg.eigvalsh(root @ torch.stack(ups).double() @ root).clamp_min(0).flip(-1)
+        totals = torch.where(torch.tensor(energies).isnan(), squares.sum(1), torch.tensor(energies)).double()
+        shares = (squares / totals.clamp_min(1e-300)[:, None]).sqrt().float()[:, :LEADING]
+        padded = torch.nn.functional.pad(shares, (0, LEADING - shares.shape[1])).numpy()
+        measures |= {p: LayerMeasure(float(t) ** 0.5, row) for p, t, row in zip(paths, totals, padded, strict=True)}
     return measures
 
 
-def _factors(layer: Layer) -> tuple[Tensor, Tensor, float]:
+def _leading_factors(layer: Layer) -> tuple[Tensor, Tensor, float]:
     """Return B, A and the energy; the energy is NaN where the factors give it.
 
     A dense delta is replaced by its leading directions, found by a round of subspace iteration.
@@ -152,42 +178,37 @@ def _factors(layer: Layer) -> tuple[Tensor, Tensor, float]:
     if isinstance(layer, LowRank):
         return layer.scale * layer.B.float(), layer.A.float(), math.nan
     delta = layer.delta().float()
-    start = random_matrix("in", delta.shape[1])[:, : min(delta.shape)]
+    start = random_matrix("in", delta.shape[1])[:, : min(SKETCH_SIDE, *delta.shape)]
     basis = torch.linalg.qr(delta @ (delta.T @ (delta @ start))).Q
     return basis, basis.T @ delta, float(delta.square().sum())
 
 
-def _vector_energy(lora: LoRA) -> float:
-    return sum(float(layer.delta().square().sum()) for layer in lora.layers.values() if len(layer.shape) == 1)
-
-
-def _spectrum(lora: LoRA, measured: Mapping[str, LayerMeasure], total: float) -> Vector:
+def _spectrum(measures: Mapping[str, LayerMeasure], total: float) -> Vector:
     """Return the mean of (log share of the norm, logs of the leading shares) in each group, 0 for an empty group."""
-    rows: dict[str, list[Vector]] = defaultdict(list)
-    for path, group in layer_groups(measured).items():
-        share = measured[path].norm / total if total else 0.0
-        values = np.array([share, *measured[path].leading], np.float32)
-        rows[group].append((np.log10(np.maximum(values, _FLOOR)) - math.log10(_FLOOR)).astype(np.float32))
-    empty = np.zeros(LEADING + 1, np.float32)
-    return np.concatenate([np.mean(rows[group], 0) if rows[group] else empty for group in GROUPS]).astype(np.float32)
+    if not measures:
+        return np.zeros(len(GROUPS) * (LEADING + 1), np.float32)
+    shares = np.array([[m.norm / total if total else 0.0, *m.leading] for m in measures.values()], np.float32)
+    logs = np.log10(np.maximum(shares, _FLOOR)) - np.float32(math.log10(_FLOOR))
+    groups = np.array([GROUPS.index(group) for group in layer_groups(tuple(measures)).values()])
+    means = [logs[groups == i].mean(0) if i in groups else np.zeros(LEADING + 1) for i in range(len(GROUPS))]
+    return np.concatenate(means).astype(np.float32)
 
 
-def layer_groups(paths: Iterable[str]) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def layer_groups(paths: tuple[str, ...]) -> dict[str, str]:
     """Return the group of each layer: its role, self- or cross-attention, and its depth in the model."""
-    paths = list(paths)
     numbers = [_block_number(path) for path in paths]
     last = max((number for number in numbers if number is not None), default=0)
     groups = {}
     for path, number in zip(paths, numbers, strict=True):
-        role = layer_kind(path)
-        name = f"{role} {'cross' if _is_cross(path) else 'self'} {_depth(path, number, last)}"
+        name = f"{layer_kind(path)} {'cross' if _is_cross(path) else 'self'} {_depth(path, number, last)}"
         groups[path] = "text encoder" if is_text_encoder(path) else name if name in GROUPS else "other"
     return groups
 
 
 def _is_cross(path: str) -> bool:
     """Return whether a layer sees the prompt: cross-attention of a UNet, projections of the prompt in a transformer."""
-    return ".attn2." in path or ".add_" in path or "to_add_out" in path or "context" in path
+    return any(part in path for part in (".attn2.", ".add_", "to_add_out", "context"))
 
 
 def _block_number(path: str) -> int | None:
@@ -199,5 +220,4 @@ def _block_number(path: str) -> int | None:
 def _depth(path: str, number: int | None, last: int) -> str:
     if number is not None:
         return _DEPTHS[min(3 * number // (last + 1), 2)]
-    first = path.partition("_")[0]
-    return {"down": "early", "up": "late"}.get(first, "middle")
+    return {"down": "early", "up": "late"}.get(path.partition("_")[0], "middle")

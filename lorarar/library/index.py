@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lorarar.formats import BaseWeights, load
 from lorarar.library.adding import Added, add_folders
+from lorarar.library.approximate import find_candidates, update_graph
 from lorarar.library.attribution import Attribution, attribute_lora, nonnegative_least_squares
-from lorarar.library.clusters import cluster_vectors
+from lorarar.library.clusters import cluster_similarities
 from lorarar.library.database import TABLES, Database
 from lorarar.library.duplicates import Duplicate, candidate_pairs, find_duplicates, same_bytes
 from lorarar.library.entries import Cluster, Entry, Filter, Hit
-from lorarar.library.fingerprints import Vector, fingerprint_lora
-from lorarar.library.lookup import find_entry, search_words
+from lorarar.library.fingerprints import Code, Vector, fingerprint_lora
 from lorarar.library.products import cosine, direction_cosine
-from lorarar.library.search import Nearest, diversify, nearest
+from lorarar.library.search import Nearest, all_similarities, diversify, nearest
 from lorarar.library.settings import DEFAULT_FINGERPRINT, DEFAULT_INDEX
 from lorarar.lora import LoRA
 from lorarar.storage import FormatError, track, unknown_name
@@ -33,7 +33,7 @@ _DISTANCES = ("spectrum", "look")  # fingerprints without a natural origin
 _KEPT = 64  # LoRAs in memory while pairs are compared
 
 
-class Library:
+class Library(Database):
     """A library of LoRA files: an index in one SQLite file. The LoRA files stay where they are.
 
     Args:
@@ -50,20 +50,8 @@ class Library:
     """
 
     def __init__(self, index: str | Path = DEFAULT_INDEX, *, base: str | Path | None = None) -> None:
-        self.database = Database(Path(index))
+        super().__init__(index)
         self.base = base
-
-    def __enter__(self) -> Library:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file of the index."""
-        self.database.close()
 
     def add(self, folders: Sequence[str | Path], *, threads: int = 2, again: bool = False) -> Added:
         """Add the LoRA files below folders; files that are known and unchanged are not read.
@@ -76,33 +64,9 @@ class Library:
         Raises:
             FileNotFoundError: A folder does not exist.
         """
-        return add_folders(self.database, folders, base=self.base, threads=threads, again=again)
-
-    def entries(self, where: Filter | None = None) -> list[Entry]:
-        """Return the entries by name."""
-        return self.database.entries(where)
-
-    def failures(self) -> dict[str, str]:
-        """Return path -> the reason why the file could not be read."""
-        return self.database.failures()
-
-    def find(self, name: str | Path) -> Entry:
-        """Return the entry that a path, a name or the beginning of a hash means.
-
-        Raises:
-            KeyError: There is none, or several have this name.
-        """
-        return find_entry(self.database, str(name))
-
-    def search(self, text: str = "", *, where: Filter | None = None, count: int = 10) -> list[Entry]:
-        """Return entries whose name, trigger words, tags or descriptions contain every word, names first.
-
-        Args:
-            text: Words; without any, all entries match.
-            where: Conditions on the entries.
-            count: Largest number of entries.
-        """
-        return search_words(self.database, text.split(), where or Filter(), count)
+        added = add_folders(self, folders, base=self.base, threads=threads, again=again)
+        update_graph(self)
+        return added
 
     def neighbours(
         self,
@@ -118,7 +82,7 @@ class Library:
 
         Args:
             lora: An entry by path, name or hash, a file that is not in the index, or a LoRA in memory.
-            by: Fingerprint: "direction", "sketch" or "spectrum".
+            by: Fingerprint, one of `FINGERPRINTS` or `BASE_FINGERPRINTS`.
             where: Conditions on the entries; without a family, that of the LoRA.
             count: Number of neighbours.
             diversity: 0 takes the most similar ones; up to 1 prefers entries unlike each other.
@@ -126,50 +90,60 @@ class Library:
 
         Raises:
             KeyError: There is no such entry or file.
-            ValueError: The fingerprint is unknown, or the diversity is not between 0 and 1.
+            ValueError: The fingerprint is unknown or missing, or the diversity is not between 0 and 1.
         """
-        _check_fingerprint(by)
         if not 0 <= diversity <= 1:
             raise ValueError(f"expected `diversity` between 0 and 1, found {diversity}: give 0.3 for some variety")
-        vector, family, itself = self._query(lora, by)
-        where = where or Filter()
-        where = replace(where, family=where.family or family)
+        query, family, itself = self._query(lora, by)
+        where = replace(where or Filter(), family=(where and where.family) or family)
         pool = max(count * _POOL, _EXACT_POOL if exact else 0) if diversity or exact else count
-        found = nearest(self.database.vectors(by, where), vector, pool + 1, euclidean=by in _DISTANCES)
-        others = np.flatnonzero(found.ids != (-1 if itself is None else itself))
+        found = self._nearest(by, query, where, pool + 1)
+        others = found.ids != itself
         found = Nearest(found.ids[others], found.similarities[others], found.vectors[others])
         if diversity:
             found = diversify(found, len(found.ids) if exact else count, diversity)
         hits = self.hits(found)
-        return (self._exactly(lora, hits, cosine if by == "sketch" else direction_cosine) if exact else hits)[:count]
+        if exact:
+            given, measure = self._load(lora), cosine if by == "sketch" else direction_cosine
+            read = [(hit.entry, self.read(hit.entry)) for hit in hits]
+            exactly = [Hit(entry, measure(given, other)) for entry, other in read if other is not None]
+            hits = sorted(exactly, key=lambda hit: -hit.similarity)
+        return hits[:count]
 
-    def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Vector, str, int | None]:
+    def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Vector | Code, str, int | None]:
         """Return the fingerprint of a query, its family, and its number if it is an entry."""
-        if not isinstance(lora, LoRA):
+        _check_fingerprint(by)
+        entry, given = None, lora
+        if not isinstance(given, LoRA):
             try:
-                entry = self.find(lora)
+                entry = self.find(given)
             except KeyError:
-                if not Path(lora).exists():
+                if not Path(given).exists():
                     raise
-                lora = load(lora, self.base)
-            else:
-                vector = self.database.vector(by, entry.id)
-                if vector is None:
-                    raise ValueError(f"{entry.name} has no fingerprint {by!r}: add its folder with a base model")
-                return vector, entry.family, entry.id
-        itself = self.database.find_sha256(lora.sha256) if lora.sha256 else None
-        return fingerprint_lora(lora).vectors[by], lora.family, itself
+                given = load(given, self.base)
+        number = entry.id if entry else self.find_sha256(given.sha256)  # type: ignore[union-attr]
+        vector = None if number is None else self.vector(by, number)
+        if vector is None and isinstance(given, LoRA):
+            vector = fingerprint_lora(given).vectors.get(by)
+        if vector is None:
+            raise ValueError(f"expected the fingerprint {by!r} of {lora}, found none: add it, then `lorarar library draw`")
+        return vector, (entry or given).family, number  # type: ignore[union-attr]
 
-    def _exactly(
-        self, lora: str | Path | LoRA, hits: Sequence[Hit], measure: Callable[[LoRA, LoRA], float]
-    ) -> list[Hit]:
-        query = lora if isinstance(lora, LoRA) else self._load(lora)
-        loras = [(hit.entry, self.read(hit.entry)) for hit in hits]
-        ranked = [Hit(entry, measure(query, other)) for entry, other in loras if other is not None]
-        return sorted(ranked, key=lambda hit: -hit.similarity)
+    def _nearest(self, by: str, query: Vector | Code, where: Filter, count: int) -> Nearest:
+        """Return the nearest entries, by the graph of neighbours where there is one."""
+        euclidean = by in _DISTANCES
+        if by == DEFAULT_FINGERPRINT:
+            candidates = find_candidates(self, query.astype(np.uint8), count)
+            if candidates is not None:
+                found = nearest(self.vectors(by, where, candidates), query, count)
+                if len(found.ids) == count:  # else the conditions leave too few
+                    return found
+        return nearest(self.vectors(by, where), query, count, euclidean=euclidean)
 
-    def _load(self, name: str | Path) -> LoRA:
-        return load(name if Path(name).exists() else self.find(name).path, self.base)
+    def _load(self, lora: str | Path | LoRA) -> LoRA:
+        if isinstance(lora, LoRA):
+            return lora
+        return load(lora if Path(lora).exists() else self.find(lora).path, self.base)
 
     def read(self, entry: Entry) -> LoRA | None:
         """Return the LoRA of an entry, named by its path; None if its files are gone or have changed."""
@@ -181,9 +155,15 @@ class Library:
         return None
 
     def hits(self, found: Nearest) -> list[Hit]:
-        """Return the entries of nearest vectors."""
-        entries = self.database.entries(ids=found.ids.tolist())
+        """Return the entries of nearest fingerprints."""
+        entries = self.entries(ids=found.ids)
         return [Hit(entry, float(s)) for entry, s in zip(entries, found.similarities, strict=True)]
+
+    def all_vectors(self, by: str, where: Filter | None = None) -> tuple[NDArray[np.int64], Vector | Code]:
+        """Return the numbers (n,) and the fingerprints (n, d) of entries."""
+        _check_fingerprint(by)
+        chunks = list(self.vectors(by, where)) or [(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))]
+        return np.concatenate([ids for ids, _ in chunks]), np.concatenate([vectors for _, vectors in chunks])
 
     def cluster(
         self, *, by: str = DEFAULT_FINGERPRINT, where: Filter | None = None, count: int | None = None
@@ -201,20 +181,15 @@ class Library:
         ids, vectors = self.all_vectors(by, where)
         if not len(ids):
             return []
-        labels = cluster_vectors(vectors, count)
-        entries = self.database.entries(ids=[int(i) for i in ids])
+        similar = all_similarities(vectors)
+        labels = cluster_similarities(similar, count)
+        entries = self.entries(ids=ids)
         clusters = []
         for label in range(labels.max() + 1):
             members = np.flatnonzero(labels == label)
-            central = members[(vectors[members] @ vectors[members].mean(0)).argmax()]
+            central = members[similar[np.ix_(members, members)].sum(0).argmax()]
             clusters.append(Cluster(entries[central].name, tuple(entries[i] for i in members)))
         return clusters
-
-    def all_vectors(self, by: str, where: Filter | None = None) -> tuple[np.ndarray, Vector]:
-        """Return the numbers (n,) and the fingerprints (n, d) of entries."""
-        _check_fingerprint(by)
-        chunks = list(self.database.vectors(by, where)) or [(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))]
-        return np.concatenate([ids for ids, _ in chunks]), np.concatenate([vectors for _, vectors in chunks])
 
     def duplicates(self, where: Filter | None = None) -> list[Duplicate]:
         """Return files that are versions of each other, with the evidence; nothing is deleted.
@@ -223,15 +198,10 @@ class Library:
             where: Conditions on the entries.
         """
         entries = {entry.id: entry for entry in self.entries(where)}
-        found = list(same_bytes(entries.values()))
+        pairs = [(entries[i], entries[j]) for i, j in candidate_pairs(*self.all_vectors("sketch", where))]
+        pairs = [(a, b) for a, b in pairs if a.family == b.family]
         read = lru_cache(_KEPT)(self.read)
-        ids, sketches = self.all_vectors("sketch", where)
-        pairs = [
-            (entries[i], entries[j])
-            for i, j, _ in candidate_pairs(ids, sketches)
-            if entries[i].family == entries[j].family
-        ]
-        return found + list(find_duplicates(track(pairs, "compare", unit="pairs"), read))
+        return [*same_bytes(entries.values()), *find_duplicates(track(pairs, "compare", unit="pairs"), read)]
 
     def attribute(self, lora: str | Path | LoRA, *, where: Filter | None = None) -> Attribution:
         """Return the entries whose weighted sum a LoRA is, as far as it is one.
@@ -240,8 +210,8 @@ class Library:
             lora: An entry, a file or a LoRA in memory.
             where: Conditions on the candidates.
         """
-        merged = lora if isinstance(lora, LoRA) else self._load(lora)
-        entries = self.database.entries(ids=self._pursue(merged, where or Filter()))
+        merged = self._load(lora)
+        entries = self.entries(ids=self._pursue(merged, where or Filter()))
         candidates = [other for other in map(self.read, entries) if other is not None]
         return attribute_lora(replace(merged, name=merged.name or "the LoRA"), candidates)
 
@@ -252,10 +222,10 @@ class Library:
         """
         target, family, itself = self._query(merged, "sketch")
         where = replace(where, family=where.family or family)
-        rows: dict[int, Vector] = {}
+        rows: dict[int, Vector | Code] = {}
         left = target
         for _ in range(_ROUNDS):
-            found = nearest(self.database.vectors("sketch", where), left, _STEP + len(rows) + 1)
+            found = nearest(self.vectors("sketch", where), left, _STEP + len(rows) + 1)
             new = [i for i, number in enumerate(found.ids) if int(number) not in rows and number != itself]
             rows |= {int(found.ids[i]): found.vectors[i] for i in new[:_STEP]}
             if not new:
@@ -274,25 +244,19 @@ class Library:
         chosen = {self.find(name).id for name in names}
         if missing:
             chosen |= {e.id for e in self.entries() if not any(Path(path).exists() for path in e.paths)}
-        with self.database.transaction():
-            self.database.remove_entries(sorted(chosen))
+        with self.transaction():
+            self.remove_entries(sorted(chosen))
         return len(chosen)
 
-    def text(self) -> str:
+    def summary(self) -> dict[str, object]:
         """Return the numbers of entries by family, kind, algorithm and rank, and the files that could not be read."""
         entries = self.entries()
         files = sum(len(entry.paths) for entry in entries)
-        lines = [f"{self.database.path}: {len(entries)} LoRAs in {files} files, {len(self.failures())} unreadable"]
+        summary: dict[str, object] = {"index": str(self.path), "entries": len(entries), "files": files}
         for field in ("family", "kind", "algorithm", "rank"):
             counts = Counter(str(getattr(entry, field) or "unknown") for entry in entries)
-            lines.append(f"  {field:<10} " + ", ".join(f"{value} {number}" for value, number in counts.most_common(8)))
-        return "\n".join([*lines, *(f"  {path}: {reason}" for path, reason in self.failures().items())])
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self.entries())
-
-    def __len__(self) -> int:
-        return int(self.database.connection.execute("SELECT count(*) FROM entries").fetchone()[0])
+            summary[field] = ", ".join(f"{value} {number}" for value, number in counts.most_common(8))
+        return summary | {"unreadable": len(self.failures())} | self.failures()
 
 
 def _check_fingerprint(name: str) -> None:

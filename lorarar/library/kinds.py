@@ -8,17 +8,15 @@ LoHa and LoKr have other spectra.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.library.fingerprints import VERSION, Vector, fingerprint_lora
+from lorarar.library.fingerprints import VERSION, Fingerprint, fingerprint_lora
 from lorarar.lora import LoRA
-from lorarar.storage import write_json
 
 MODELS = Path(__file__).parent / "kind_models"
 _KINDS = ("content", "style")
@@ -59,24 +57,21 @@ class KindModel:
     bias: float
     fitted_to: str = ""
 
-    def is_like(self, spectrum: NDArray[np.floating]) -> bool:
-        """Return whether a spectrum is like those that the model was fitted to; it says nothing of others."""
-        scaled = (spectrum - np.array(self.mean)) / np.array(self.deviation)
-        return float(np.sqrt((scaled**2).mean())) <= _FARTHEST
-
     def style_probability(self, spectrum: NDArray[np.floating]) -> float:
-        """Return the probability of a style."""
+        """Return the probability of a style; NaN for a spectrum unlike those that the model was fitted to."""
         scaled = (spectrum - np.array(self.mean)) / np.array(self.deviation)
-        probability = (1 + np.tanh((scaled @ np.array(self.weights) + self.bias) / 2)) / 2
-        return float(np.clip(probability, 1 - _SUREST, _SUREST))
+        if np.sqrt((scaled**2).mean()) > _FARTHEST:
+            return float("nan")
+        score = scaled @ np.array(self.weights) + self.bias
+        return float(np.clip((1 + np.tanh(score / 2)) / 2, 1 - _SUREST, _SUREST))
 
 
-def kind_of(lora: LoRA, spectrum: Vector | None = None) -> PredictedKind | None:
+def kind_of(lora: LoRA, fingerprint: Fingerprint | None = None) -> PredictedKind | None:
     """Return the kind that the file states, else the predicted one; None for LoRAs that no model knows.
 
     Args:
         lora: The LoRA.
-        spectrum: Its fingerprint "spectrum"; None computes it.
+        fingerprint: Its fingerprints; None computes them.
     """
     stated = lora.metadata.get("kind", "")
     if stated in _KINDS:
@@ -84,11 +79,8 @@ def kind_of(lora: LoRA, spectrum: Vector | None = None) -> PredictedKind | None:
     model = kind_model(lora.family)
     if model is None:
         return None
-    spectrum = fingerprint_lora(lora).vectors["spectrum"] if spectrum is None else spectrum
-    if not model.is_like(spectrum):
-        return None
-    probability = model.style_probability(spectrum)
-    return PredictedKind(_KINDS[probability >= 0.5], max(probability, 1 - probability), stated=False)
+    style = model.style_probability((fingerprint or fingerprint_lora(lora)).vectors["spectrum"])
+    return None if np.isnan(style) else PredictedKind(_KINDS[style >= 0.5], max(style, 1 - style), stated=False)
 
 
 @cache
@@ -99,41 +91,3 @@ def kind_model(family: str) -> KindModel | None:
         return None
     model = KindModel(**json.loads(path.read_text(encoding="utf-8")))
     return model if model.version == VERSION else None
-
-
-def fit_kinds(
-    spectra: NDArray[np.floating], kinds: Sequence[str], *, penalty: float = 1.0, fitted_to: str = ""
-) -> KindModel:
-    """Fit a logistic regression with an L2 penalty by Newton's method.
-
-    Args:
-        spectra: Fingerprints (n, d).
-        kinds: "content" or "style" for each.
-        penalty: Weight of the squared length of the weights.
-        fitted_to: A remark for the file.
-    """
-    mean, deviation = spectra.mean(0), np.maximum(spectra.std(0), 1e-3)
-    design = np.concatenate([(spectra - mean) / deviation, np.ones((len(spectra), 1))], axis=1).astype(np.float64)
-    target = np.array([kind == "style" for kind in kinds], np.float64)
-    ridge = penalty * np.eye(design.shape[1])
-    ridge[-1, -1] = 1e-6  # the bias is free
-    weights = np.zeros(design.shape[1])
-    for _ in range(50):
-        p = (1 + np.tanh(design @ weights / 2)) / 2
-        gradient = design.T @ (p - target) + ridge @ weights
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + ridge
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    bias = round(float(weights[-1]), 5)
-    return KindModel(VERSION, _rounded(mean), _rounded(deviation), _rounded(weights[:-1]), bias, fitted_to)
-
-
-def _rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
-    return tuple(round(float(value), 5) for value in values)
-
-
-def save_kinds(model: KindModel, path: Path) -> None:
-    """Write a model as JSON."""
-    write_json(path, asdict(model))

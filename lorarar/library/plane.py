@@ -5,25 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.library.clusters import Distances
+from lorarar.library.clusters import Pairs
 
 _STEPS, _EXAGGERATED = 400, 100
 _PERPLEXITY = 15.0
 
 
-def place(distances: Distances) -> NDArray[np.float64]:
-    """Return positions (n, 2) by t-SNE, scaled to -1 .. 1; equal distances give equal positions.
-
-    Args:
-        distances: Distances of all pairs, (n, n).
+def place(similarities: Pairs) -> NDArray[np.float64]:
+    """Return positions (n, 2) by t-SNE, scaled to -1 .. 1, for cosines (n, n) of all pairs; 1 - cosine is the distance.
 
     Reference: L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 9 (2008).
     """
-    count = len(distances)
+    count = len(similarities)
     if count < 4:
         angles = 2 * np.pi * np.arange(count) / max(count, 1)
         return np.stack([np.cos(angles), np.sin(angles)], axis=1) * (count > 1)
-    weights = _neighbour_weights(distances.astype(np.float64), min(_PERPLEXITY, (count - 1) / 3))
+    weights = _neighbour_weights(1 - similarities.astype(np.float64), min(_PERPLEXITY, (count - 1) / 3))
     weights = (weights + weights.T) / (2 * count)
     positions = np.random.default_rng(0).standard_normal((count, 2)) * 1e-2
     velocity, gains = np.zeros_like(positions), np.ones_like(positions)
@@ -49,7 +46,7 @@ def _gradient(positions: NDArray[np.float64], weights: NDArray[np.float64]) -> N
 
 def _neighbour_weights(distances: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
     """Return each row's weights of the others, exp(-beta d^2), with beta such that the entropy is log(perplexity)."""
-    squares = distances**2
+    squares = np.maximum(distances, 0) ** 2
     np.fill_diagonal(squares, np.inf)
     low, high = np.full(len(squares), 1e-3), np.full(len(squares), 1e6)
     for _ in range(60):  # bisection of all rows at once, on a logarithmic scale

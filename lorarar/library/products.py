@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lorarar.lora import Layer, LoRA, LowRank, inner, thin_svd
@@ -26,8 +28,8 @@ class PairMeasure:
         projection: <a, b> / |b|^2, the factor of b in a as far as a projection on b tells; 1 for a truncation b of a.
         inside: Share of the energy of b inside the column and row spaces of a, 0 to 1.
         outputs: Share of the energy of b inside the column spaces of a alone, which no scaling of columns changes.
+        outputs_by_chance: Expected value for random subspaces of these ranks.
         leading: Energy of b relative to that of the truncation of a to the ranks of b; 1 for that truncation.
-        inside_by_chance, outputs_by_chance: Expected values for random subspaces of these ranks.
     """
 
     cosine: float
@@ -35,9 +37,8 @@ class PairMeasure:
     projection: float
     inside: float
     outputs: float
-    leading: float
-    inside_by_chance: float
     outputs_by_chance: float
+    leading: float
 
 
 def inner_layers(a: LoRA, b: LoRA) -> dict[str, float]:
@@ -86,51 +87,47 @@ def direction_cosine(a: LoRA, b: LoRA) -> float:
 def measure_pair(a: LoRA, b: LoRA) -> PairMeasure:
     """Measure how b relates to a."""
     dot, energy_a, energy_b = math.fsum(inner_layers(a, b).values()), energy(a), energy(b)
-    inside = outputs = inside_chance = outputs_chance = best = 0.0
+    shares = np.zeros(3)  # inside, outputs, outputs by chance
+    best = 0.0
     for path, layer in b.layers.items():
         other = a.layers.get(path)
         if other is None or other.shape != layer.shape or not energy_b:
             continue
-        weight = inner_layer(layer, layer) / energy_b
         if isinstance(other, LowRank) and isinstance(layer, LowRank):
-            both, column, rank, most = _shares(other, layer)
+            energies, most = _energies_inside(other, layer)
+            shares += energies / energy_b
             best += most
-            out, width = layer.shape
-            chance = rank / out
-            inside, outputs = inside + weight * both, outputs + weight * column
-            inside_chance += weight * chance * min(rank / width, 1)
-            outputs_chance += weight * chance
         else:  # a dense delta spans everything
-            inside, outputs = inside + weight, outputs + weight
-            inside_chance, outputs_chance = inside_chance + weight, outputs_chance + weight
+            shares += inner_layer(layer, layer) / energy_b
             best = math.inf
     length = math.sqrt(energy_a * energy_b)
     return PairMeasure(
         cosine=dot / length if length else 0.0,
         ratio=math.sqrt(energy_b / energy_a) if energy_a else math.inf,
         projection=dot / energy_b if energy_b else 0.0,
-        inside=inside,
-        outputs=outputs,
+        inside=float(min(shares[0], 1)),
+        outputs=float(min(shares[1], 1)),
+        outputs_by_chance=float(shares[2]),
         leading=energy_b / best if best else 0.0,
-        inside_by_chance=inside_chance,
-        outputs_by_chance=outputs_chance,
     )
 
 
-def _shares(a: LowRank, b: LowRank) -> tuple[float, float, int, float]:
-    """Return the shares of b's energy inside both spaces of a and inside its columns, the rank of a's delta, and the
+def _energies_inside(a: LowRank, b: LowRank) -> tuple[NDArray[np.float64], float]:
+    """Return the energies of b inside both spaces of a, inside its columns, and the latter by chance, (3,); and the
     largest energy that a truncation of a to the rank of b can have.
     """
-    u, s, vh = thin_svd(a)
-    kept = s > _NEGLIGIBLE * s.max()
-    total = inner_layer(b, b)
-    if not total or not bool(s.max() > 0):
-        return 0.0, 0.0, 0, 0.0
-    up, down = b.scale * (u[:, kept].T @ b.B.to(u)), b.A.to(u)
-    column = _product_energy(up, down) / total
-    both = _product_energy(up, down @ vh[kept].T) / total
-    most = float(s[: b.rank].double().square().sum())
-    return min(both, 1.0), min(column, 1.0), int(kept.sum()), most
+    u, s, vh = spaces(a)
+    up, down = b.scale * (u.T @ b.B.double()), b.A.double()
+    by_chance = inner_layer(b, b) * len(s) / a.shape[0]
+    energies = np.array([_product_energy(up, down @ vh.T), _product_energy(up, down), by_chance])
+    return energies, float(s[: b.rank].square().sum())
+
+
+def spaces(layer: LowRank) -> tuple[Tensor, Tensor, Tensor]:
+    """Return U (out, r), singular values (r,) and V^T (r, in) of a delta, in float64, with r its rank but for rounding."""
+    u, s, vh = (part.double() for part in thin_svd(layer))
+    kept = (s > _NEGLIGIBLE * s.max()) & (s > 0)
+    return u[:, kept], s[kept], vh[kept]
 
 
 def _product_energy(up: Tensor, down: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Search: nearest vectors in chunks of bounded memory, relevance with diversity."""
+"""Search: similarities of fingerprints, nearest ones in chunks of bounded memory, relevance with diversity."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.library.fingerprints import Vector
+from lorarar.library.fingerprints import Code, Vector
 
-Chunks = Iterable[tuple[NDArray[np.int64], Vector]]
+Chunks = Iterable[tuple[NDArray[np.int64], Vector | Code]]
 
 
 class Nearest(NamedTuple):
-    """The nearest vectors, most similar first.
+    """The nearest fingerprints, most similar first.
 
     Attributes:
         ids: Numbers of the entries, (n,).
         similarities: Cosines, or negative distances, (n,).
-        vectors: The vectors themselves, (n, d).
+        vectors: The fingerprints themselves, (n, d).
     """
 
     ids: NDArray[np.int64]
     similarities: NDArray[np.float32]
-    vectors: Vector
+    vectors: Vector | Code
 
 
-def nearest(chunks: Chunks, query: Vector, count: int, *, euclidean: bool = False) -> Nearest:
-    """Return the vectors most similar to a query, exactly.
+def nearest(chunks: Chunks, query: Vector | Code, count: int, *, euclidean: bool = False) -> Nearest:
+    """Return the fingerprints most similar to a query, exactly.
 
     Args:
-        chunks: Numbers (n,) and vectors (n, d) of the entries, some at a time.
-        query: Vector (d,).
+        chunks: Numbers (n,) and fingerprints (n, d) of the entries, some at a time.
+        query: Fingerprint (d,).
         count: Number of neighbours.
-        euclidean: Whether similarity is the negative distance; else it is the cosine, 0 for a zero vector.
+        euclidean: Whether similarity is the negative distance; else it is the cosine.
     """
-    best = Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, len(query)), np.float32))
+    best = Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, len(query)), query.dtype))
     for ids, vectors in chunks:
-        scores = _similarities(vectors, query, euclidean)
+        scores = -np.linalg.norm(vectors - query, axis=1) if euclidean else similarities(vectors, query)
         kept = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
         ids, scores = np.concatenate([best.ids, ids[kept]]), np.concatenate([best.similarities, scores[kept]])
         order = np.lexsort((ids, -scores))[:count]
@@ -46,15 +46,24 @@ def nearest(chunks: Chunks, query: Vector, count: int, *, euclidean: bool = Fals
     return best
 
 
-def _similarities(vectors: Vector, query: Vector, euclidean: bool) -> NDArray[np.float32]:
+def similarities(vectors: Vector | Code, query: Vector | Code) -> NDArray[np.float32]:
+    """Return the cosines of fingerprints (n, d) with one (d,), 0 for a zero vector; of bits the estimate of them."""
+    if vectors.dtype == np.uint8:
+        different = np.bitwise_count(vectors.view(np.uint64) ^ query.view(np.uint64)).sum(1, dtype=np.float32)
+        return np.cos(np.pi * different / (8 * vectors.shape[1]))
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors) * (query @ query))
     dots = vectors @ query
-    squares = np.einsum("nd,nd->n", vectors, vectors)
-    if euclidean:
-        distances: NDArray[np.float32] = np.sqrt(np.maximum(squares - 2 * dots + query @ query, 0))
-        return -distances
-    lengths = np.sqrt(squares * (query @ query))
     cosines: NDArray[np.float32] = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
     return cosines
+
+
+def all_similarities(vectors: Vector | Code) -> NDArray[np.float32]:
+    """Return the similarities of all pairs of fingerprints (n, d), (n, n)."""
+    if vectors.dtype == np.uint8:
+        signs = np.unpackbits(vectors, axis=1).astype(np.float32) * 2 - 1
+        return np.sin(np.pi / 2 * np.clip(signs @ signs.T / signs.shape[1], -1, 1))
+    units = unit(vectors)
+    return units @ units.T
 
 
 def unit(vectors: Vector) -> Vector:
@@ -77,12 +86,12 @@ def diversify(found: Nearest, count: int, diversity: float) -> Nearest:
 
     Reference: J. Carbonell and J. Goldstein, "The use of MMR", SIGIR 1998.
     """
-    vectors = unit(found.vectors)
+    between = all_similarities(found.vectors)
     chosen: list[int] = []
-    closest = np.full(len(found.ids), -1.0, np.float32)  # cosine with the nearest chosen one
+    closest = np.full(len(found.ids), -1.0, np.float32)  # similarity to the nearest chosen one
     for _ in range(min(count, len(found.ids))):
         gain = (1 - diversity) * found.similarities - diversity * (closest if chosen else 0.0)
         gain[chosen] = -np.inf
         chosen.append(int(gain.argmax()))
-        closest = np.maximum(closest, vectors @ vectors[chosen[-1]])
+        closest = np.maximum(closest, between[chosen[-1]])
     return Nearest(found.ids[chosen], found.similarities[chosen], found.vectors[chosen])

@@ -12,7 +12,6 @@ from .lora import TEXT_ENCODERS as TEXT_ENCODERS
 from .lora import Layer as Layer
 from .lora import LoRA as LoRA
 from .lora import block as block
-from .lora import check_same_layers as check_same_layers
 from .lora import check_same_shapes as check_same_shapes
 from .lora import is_text_encoder as is_text_encoder
 from .lora import label as label

@@ -93,26 +93,6 @@ def label(lora: LoRA, index: int) -> str:
     return lora.name or f"LoRA {index + 1}"
 
 
-def check_same_layers(loras: Sequence[LoRA]) -> None:
-    """Check that all LoRAs contain the same layers, of the same shapes.
-
-    Raises:
-        ValueError: The layers or their shapes differ. The message lists the first layers that differ.
-    """
-    if len(loras) < 2:
-        return
-    first = loras[0]
-    for index, other in enumerate(loras[1:], start=1):
-        missing = sorted(set(first.layers) ^ set(other.layers))
-        if missing:
-            raise ValueError(
-                f"the LoRAs hold different layers: {label(first, 0)} has {len(first.layers)}, {label(other, index)} "
-                f"has {len(other.layers)}, and {len(missing)} occur in only one of them, first {missing[:_EXAMPLES]}: "
-                f"train both on the same base model with the same target modules"
-            )
-    check_same_shapes(loras)
-
-
 def check_same_shapes(loras: Sequence[LoRA]) -> None:
     """Check that each layer has the same shape in every LoRA that contains it.
 

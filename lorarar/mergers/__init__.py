@@ -1,8 +1,10 @@
 """Mergers: the table of methods, and merging in memory and from file to file.
 
+accelerators  Accelerators: LoRAs that let a base sample in a few steps, which a merge keeps as they are
 balance       Balance: LoRAs brought to one length, layer by layer, before they are merged
 choice        Choice: the method that merges LoRAs, its network, and the reason
 combination   Combination: merge LoRAs in memory, by any method of the table
+descriptions  Descriptions: what each merger does, needs, takes and leaves, for its readers
 files         Files: merge LoRA files into a file
 input_checks  Input checks: LoRAs outside a network's training, or of very different lengths
 loss_weights  Loss weights: weights of the objective's terms

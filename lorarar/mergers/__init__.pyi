@@ -1,10 +1,15 @@
 from .accelerators import accelerator as accelerator
 from .accelerators import split_accelerators as split_accelerators
 from .balance import balance_loras as balance_loras
+from .choice import family_of as family_of
+from .balance import delta_length as delta_length
+from .choice import check_count as check_count
+from .choice import choose as choose
 from .combination import combine as combine
 from .descriptions import LEAVES as LEAVES
 from .descriptions import Description as Description
 from .descriptions import describe_merger as describe_merger
+from .descriptions import mergers_data as mergers_data
 from .files import check_outputs as check_outputs
 from .files import merge_files as merge_files
 from .files import merge_metadata as merge_metadata
@@ -32,5 +37,4 @@ from .table import DEFAULT as DEFAULT
 from .table import MERGERS as MERGERS
 from .table import Merger as Merger
 from .table import find_merger as find_merger
-from .table import mergers_data as mergers_data
 from .table import optimised_merger as optimised_merger

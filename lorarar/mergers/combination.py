@@ -31,6 +31,8 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
+from lorarar.lora.families import check_same_family
+from lorarar.mergers.accelerators import Split, split_accelerators
 from lorarar.mergers.balance import balance_loras, describe_balance
 from lorarar.mergers.choice import Choice, check_optimiser, choose, family_of, kept_names
 from lorarar.mergers.input_checks import check_lengths, check_range
@@ -63,6 +65,7 @@ class Merged:
         losses: Truncated layer -> the part that truncation removed.
         seconds: Time from loaded to merged tensors.
         device: Where it was computed, such as "cpu".
+        accelerators: Numbers of the inputs that were added unchanged.
         notes: Notes for the user.
         warnings: What may make the result bad, each with its numbers and its remedy.
     """
@@ -79,6 +82,7 @@ class Merged:
     losses: Mapping[str, TruncationLoss] = field(default_factory=dict)
     seconds: float = 0.0
     device: str = "cpu"
+    accelerators: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -102,6 +106,9 @@ def combine(
         ValueError: The LoRAs do not fit each other or the method, or an option is unknown or out of its range.
     """
     request = request or MergeRequest()
+    split = split_accelerators(loras, request)
+    if split.kept:
+        return _beside_accelerators(loras, split, optimiser)
     choice = choose(loras, request)
     method = choice.method
     check_optimiser(method, optimiser)
@@ -140,6 +147,16 @@ def combine(
         device=str(device),
         notes=(*choice.notes, *describe_balance(factors, choice.balance), *merged.notes),
     )
+
+
+def _beside_accelerators(loras: Sequence[LoRA], split: Split, optimiser: Optimiser | Probe | None) -> Merged:
+    """Merge the other LoRAs, then add the accelerators."""
+    check_same_family(loras)
+    merged = combine(split.others, split.request, optimiser)
+    lora = replace(split.join(merged.lora), embeddings=joined_embeddings(loras), names=kept_names(loras))
+    weights = split.weights or merged.weights
+    notes = (*split.notes, *merged.notes)
+    return replace(merged, lora=lora, weights=weights, accelerators=split.places, notes=notes)
 
 
 def _by_coefficients(loras: Sequence[LoRA], choice: Choice, inputs: Mapping[str, Any], request: MergeRequest) -> Merged:
@@ -201,7 +218,7 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest, inp
             if factors:
                 rows = torch.cat([f.A.float() for f in factors])
                 with one_thread():  # more threads wait for each other on matrices so thin
-                    delta, losses[layer] = compress_layer(delta, rows)
+                    delta, losses[layer] = compress_layer(delta, len(rows), rows)
         return delta
 
     call = partial(choice.method.call, **inputs, **choice.options)

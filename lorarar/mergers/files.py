@@ -143,6 +143,8 @@ def merge_metadata(
         details["balance"] = merged.balance
     if merged.svc is not None:
         details["svc"] = merged.svc
+    if merged.accelerators:
+        details["accelerators"] = [loras[i].name for i in sorted(merged.accelerators)]
     if merged.network:
         details["merger_sha256"] = merged.network.sha256
     if merged.coefficients:

@@ -21,6 +21,8 @@ class LossWeights:
         distillation: Weight of the term on the combined prompt, against the base's prediction for both descriptions.
         similarity: Lambda, the weight of the summed overlap of m_c and m_s.
         kind: How the overlap is measured, see `lorarar.mergers.objective.similarity`.
+        null_space: Weight of the share of the layers' inputs that the LoRAs do not see, see
+            `lorarar.training.null_space`.
         extra: Name of a plugin's term -> its weight.
     """
 
@@ -30,6 +32,7 @@ class LossWeights:
     distillation: NonNegativeFloat = 0.0
     similarity: NonNegativeFloat = 0.01
     kind: SimilarityKind = "cos"
+    null_space: NonNegativeFloat = 0.0
     extra: dict[str, float] = field(default_factory=dict)
 
     def of(self, term: str) -> float:

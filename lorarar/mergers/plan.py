@@ -23,6 +23,7 @@ from lorarar.lora import (
     weight_coefficients,
     weight_loras,
 )
+from lorarar.mergers.accelerators import split_accelerators
 from lorarar.mergers.balance import balance_loras, describe_balance
 from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of, kept_names
 from lorarar.mergers.combination import check_prediction, joined_embeddings, low_rank_inputs
@@ -112,21 +113,25 @@ def plan_merge(job: FileMerge) -> MergePlan:
     request.check()
     request.check_pair()
     dtype = torch_dtype(job.dtype)
-    loras = load_all(job.files, request.weights_base)
+    read = load_all(job.files, request.weights_base)
+    split = split_accelerators(read, request)
+    loras, request = split.others, split.request
     choice = choose(loras, request)
     if job.save_coefficients:
         check_has_coefficients(choice.method)
     balanced, factors = balance_loras(loras, choice.balance)
-    merged = _truncated(_merged_shapes(balanced, choice), request, loras)
-    merged = replace(merged, family=family_of(loras), embeddings=joined_embeddings(loras), names=kept_names(loras))
+    shapes = _truncated(_merged_shapes(balanced, choice), request, loras)
+    shapes = replace(split, kept=[lora.to("meta") for lora in split.kept]).join(shapes)
+    merged = replace(shapes, family=family_of(read), embeddings=joined_embeddings(read), names=kept_names(read))
+    weights = split.weights or choice.weights
     planned = plan_file(merged, job.output, format=job.format, dtype=dtype)
     if planned.path.exists():
         check_target(planned.path, job.force)
     ranks = Counter(layer.rank for layer in merged.layers.values() if isinstance(layer, LowRank))
     return {
-        "inputs": summarise_inputs(loras, choice.weights.weights),
+        "inputs": summarise_inputs(read, weights.weights, split.places),
         "method": summarise_method(choice.method, choice.options, choice.network),
-        "strengths": choice.weights.facts(),
+        "strengths": weights.facts(),
         "family": merged.family,
         "layers": _count_layers(loras, choice),
         "output": {
@@ -139,6 +144,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
             "exact": planned.exact and request.energy is None,
         },
         "notes": [
+            *split.notes,
             *_foresee(balanced, choice, request),
             *choice.notes,
             *describe_balance(factors, choice.balance),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -69,7 +69,7 @@ class MergeSummary(TypedDict):
         rank: Largest rank of a merged layer; None where every layer is dense.
         coefficients: Moments of the coefficients, see `lorarar.lora.summarise_coefficients`; None without any.
         truncation: Errors of the truncation; None without a truncation.
-        milliseconds: Time of each step: read, merge, write.
+        milliseconds: Time of each step: read, merge, write, verify.
         device: Where it was merged, such as "cpu".
         notes: Notes for the user.
         plugins: Plugins that had a part in the merge, each with its SHA-256.
@@ -110,7 +110,7 @@ def summarise_merge(
         checked: The file as it was read again; None where it was not.
     """
     return {
-        "inputs": summarise_inputs(loras, merged.weights.weights),
+        "inputs": summarise_inputs(loras, merged.weights.weights, merged.accelerators),
         "method": summarise_method(merged.method, merged.options, merged.network),
         "strengths": merged.weights.facts(),
         "files": [str(path) for path in written],
@@ -139,12 +139,15 @@ def summarise_merge(
     }
 
 
-def summarise_inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[InputSummary]:
+def summarise_inputs(
+    loras: Sequence[LoRA], weights: Sequence[float], accelerators: Collection[int] = ()
+) -> list[InputSummary]:
     """Return the summary of each input.
 
     Args:
         loras: The inputs, in order.
         weights: LoRA weight of each.
+        accelerators: Numbers of those that are added unchanged.
     """
     return [
         {
@@ -156,7 +159,7 @@ def summarise_inputs(loras: Sequence[LoRA], weights: Sequence[float]) -> list[In
             "rank": largest_rank(lora),
             "weight": weight,
         }
-        for role, lora, weight in zip(input_names(len(loras)), loras, weights, strict=True)
+        for role, lora, weight in zip(input_names(len(loras), accelerators), loras, weights, strict=True)
     ]
 
 
@@ -227,9 +230,16 @@ def describe_method(
     return lines + [f"  {note}" for note in [*notes, *_weight_notes(strengths)]]
 
 
-def input_names(count: int) -> list[str]:
-    """Return the names of the inputs: content and style if there are two, else their numbers."""
-    return ["content", "style"] if count == 2 else [str(index) for index in range(count)]
+def input_names(count: int, accelerators: Collection[int] = ()) -> list[str]:
+    """Return the names of the inputs: content and style if two are merged, else their numbers.
+
+    Args:
+        count: Number of inputs.
+        accelerators: Numbers of those that are added unchanged.
+    """
+    merged = count - len(accelerators)
+    names = iter(["content", "style"] if merged == 2 else map(str, range(merged)))
+    return ["accelerator" if index in accelerators else next(names) for index in range(count)]
 
 
 def _vector_notes(merged: Merged) -> list[str]:

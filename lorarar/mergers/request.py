@@ -26,6 +26,8 @@ class PairInputs:
             style"; None takes the trigger words of its file.
         content_description, style_description: Descriptions that the base understands, for methods that learn from
             text, such as "a red cat with white dots" and "light blue grid style".
+        describe: Back end of the judge that puts into words what each LoRA draws alone, such as "tiny" or
+            "openai:MODEL@URL", where a description is not given; None describes none.
         init: Trained merger whose coefficients the optimisation starts from: a path, a hub id or a loaded network; None
             starts from 1.
         runs: Folder for checkpoints and settings, from which an interrupted optimisation resumes; None saves none.
@@ -37,6 +39,7 @@ class PairInputs:
     style_prompt: str | None = None
     content_description: str = ""
     style_description: str = ""
+    describe: str | None = None
     init: str | Path | Network | None = None
     runs: Path | None = None
 
@@ -48,10 +51,20 @@ class PairInputs:
         """
         names = {
             "images": ("content_images", "style_images"),
-            "descriptions": ("content_description", "style_description"),
+            "descriptions": ("content_description", "style_description", "describe"),
             "init": ("init",),
         }
         return {name: getattr(self, name) for name in names[needs]}
+
+    def missing(self, needs: Literal["images", "descriptions"]) -> list[str]:
+        """Return the names of the inputs of one sort that are not given; `describe` stands in for descriptions.
+
+        Args:
+            needs: The sort of input.
+        """
+        if needs == "descriptions" and self.describe:
+            return []
+        return [name for name, value in self.values(needs).items() if not value and name != "describe"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,8 @@ class MergeRequest:
         text_encoder: Weight of the layers of the text encoders, one number or one for each LoRA.
         balance: How far the deltas of each layer are brought to one length before they are merged, 0 (not at all) to 1;
             `weights` multiply them afterwards. None is the merger's own default, 0 for all but "auto".
+        keep_accelerators: Whether LoRAs for sampling in a few steps (LCM, Lightning, Turbo ..), recognised by name, are
+            added unchanged, at their weights, rather than merged like the others.
         svc: Calibrate the singular values of the merge with this lower bound of their amplification, above 0, such as
             0.5 for two LoRAs; see `lorarar.mergers.methods.svc`. None does not.
         options: Own settings of the merger, such as {"density": 0.3}.
@@ -95,6 +110,7 @@ class MergeRequest:
     blocks: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     text_encoder: float | Sequence[float] | None = None
     balance: float | None = None
+    keep_accelerators: bool = True
     svc: float | None = None
     options: Options = field(default_factory=dict)
     rank: int | None = None
@@ -151,13 +167,10 @@ class MergeRequest:
         merger = find_merger(self.merger) if self.merger else None
         if merger is None or not merger.on_base:
             return
-        inputs = {"base": self.base, **(self.pair.values(merger.pair.needs) if merger.pair else {})}
-        missing = [f"`{name}`" for name, value in inputs.items() if not value]
+        names = [*([] if self.base else ["base"]), *(self.pair.missing(merger.pair.needs) if merger.pair else [])]
+        missing = [f"`{name}`" for name in names]
         if missing:
-            raise ValueError(
-                f"{self.merger} computes with the base model and the concepts' {merger.needs.removeprefix('base ')}, "
-                f"and not all of these are given: give {', '.join(missing)}"
-            )
+            raise ValueError(f"{merger.work}, and not all of these are given: give {', '.join(missing)}")
 
     def _check_pair_inputs(self, needs: str | None) -> None:
         """Refuse inputs that the merger would ignore."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lorarar.hypernetwork import NETWORK_KINDS, NetworkKind
 from lorarar.mergers.optimised.cat import CAT
+from lorarar.mergers.optimised.nsc import NSC
 from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
@@ -75,6 +76,12 @@ class Merger:
     def on_base(self) -> bool:
         """Whether it computes on a base model, with an optimiser or a probe."""
         return self.pair is not None or self.signals
+
+    @property
+    def work(self) -> str:
+        """What it does on a base model, for messages: such as "ziplora optimises each pair with .."."""
+        verb = "optimises each pair" if self.pair else "measures each LoRA"
+        return f"{self.name} {verb} with a base model and the concepts' {self.needs.removeprefix('base ')}"
 
     @property
     def needs(self) -> str:
@@ -203,6 +210,7 @@ MERGERS: Table[Merger] = _Mergers(
         optimised_merger("ziplora", ZIPLORA, _ZIPLORA),
         optimised_merger("ziplora_pytorch", ZIPLORA_PYTORCH, f"{_ZIPLORA}, as in ziplora-pytorch"),
         optimised_merger("cat", CAT, "CAT (LoRA Soups), arXiv 2410.13025"),
+        optimised_merger("nsc", NSC, "NSC, arXiv 2603.26317"),
         optimised_merger("text_guided", TEXT_GUIDED, "lorarar: the distillation objective, for a single pair"),
         Merger("peft_linear", "delta", _PEFT, _method("linear")),
         _pruning("ties", _TIES),
@@ -257,18 +265,3 @@ def find_merger(name: str) -> Merger:
     if name in RENAMED_MERGERS:
         raise ValueError(f"expected {RENAMED_MERGERS[name]!r}, found its old name {name!r}: rename it")
     return MERGERS.find(name)
-
-
-def mergers_data() -> list[dict[str, object]]:
-    """Return all mergers as plain data: name, kind, number of LoRAs (None for any), needs, options, citation."""
-    return [
-        {
-            "name": row.name,
-            "kind": row.kind,
-            "loras": 2 if row.pairs_only else None,
-            "needs": row.needs or None,
-            "options": dict(row.options),
-            "citation": row.citation,
-        }
-        for row in MERGERS.values()
-    ]

@@ -29,6 +29,7 @@ from .libraries import quiet_libraries as quiet_libraries
 from .locations import ART as ART
 from .locations import CONFIGS as CONFIGS
 from .locations import EMBEDDED as EMBEDDED
+from .locations import EMBEDDED_DESCRIBER as EMBEDDED_DESCRIBER
 from .locations import EMBEDDED_JUDGE as EMBEDDED_JUDGE
 from .locations import NETWORKS as NETWORKS
 from .locations import check_present as check_present
@@ -53,6 +54,7 @@ from .plugins import plugins_in as plugins_in
 from .plugins import scoped_plugins as scoped_plugins
 from .plugins import with_plugins as with_plugins
 from .progress_bar import Stage as Stage
+from .progress_bar import observed_progress as observed_progress
 from .progress_bar import progress as progress
 from .progress_bar import say as say
 from .progress_bar import say_device as say_device

@@ -19,9 +19,10 @@ def package_path(*parts: str) -> Path:
     return Path(str(files("lorarar"))).joinpath(*parts)
 
 
-# Trained mergers and the embedded judge come inside the package.
+# Trained mergers, the embedded judge and the embedded describer come inside the package.
 NETWORKS = package_path("hypernetwork", "networks")
 EMBEDDED_JUDGE = package_path("evaluation", "judge", "embedded")
+EMBEDDED_DESCRIBER = package_path("evaluation", "judge", "describer")
 # Configurations come inside an installed package; a repository has them beside it.
 CONFIGS = package_path("configs") if package_path("configs").is_dir() else package_path().parent / "configs"
 # The embedded default's base, LoRAs, images and classifier: they come with the repository, not with the package.

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
@@ -50,6 +50,8 @@ class Stage:
         self.done += count
         self.note = self.note if note is None else note
         self.show()
+        for observer in _OBSERVERS:
+            observer(self)
 
     def show(self) -> None:
         """Show the present state; this stage is silent."""
@@ -131,6 +133,21 @@ class _Display:
 
 
 _DISPLAY = _Display()
+_OBSERVERS: list[Callable[[Stage], None]] = []
+
+
+@contextmanager
+def observed_progress(observer: Callable[[Stage], None]) -> Iterator[None]:
+    """Call a function after each unit of any stage until the context closes.
+
+    Args:
+        observer: Function of the stage, such as one that shows it in another program. What it raises ends the work.
+    """
+    _OBSERVERS.append(observer)
+    try:
+        yield
+    finally:
+        _OBSERVERS.remove(observer)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ callbacks        Callbacks of a merger's training: the best merger's file, histo
 history          History of a merger's training: losses, validated values and seconds, and their curve
 layers           Layers that are trained: linear layers and convolutions of a base that a recipe names
 merger_training  Training of any learned merger: a constant, the coefficients of one pair, or a hypernetwork
+null_space       Null space: how much of each layer's input a LoRA does not see, as a term of the objective
 pair_optimiser   Pair optimiser: the coefficients of two LoRAs from a base and the user's inputs
 pair_training    Pair training: the coefficients of many pairs in one batch
 pairs            Pairs that a merger is trained on: LoRAs, cached encodings, and a batch for each step

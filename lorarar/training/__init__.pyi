@@ -5,9 +5,11 @@ from .batches import sample_noise as sample_noise
 from .batches import step_generator as step_generator
 from .callbacks import tracker as tracker
 from .history import describe_seconds as describe_seconds
+from .layers import denoiser_layers as denoiser_layers
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
 from .pair_optimiser import PairOptimiser as PairOptimiser
+from .pair_optimiser import phrase_of as phrase_of
 from .pair_training import OptimisedPair as OptimisedPair
 from .pair_training import optimise as optimise
 from .pairs import PairBatch as PairBatch
@@ -22,7 +24,9 @@ from .settings import WandbMode as WandbMode
 from .settings import check_recipe as check_recipe
 from .settings import find_recipe_mistakes as find_recipe_mistakes
 from .targets import objective_terms as objective_terms
+from .trainer import DivergenceError as DivergenceError
 from .trainer import fit as fit
+from .units import check_layers as check_layers
 from .zoo import ZooTraining as ZooTraining
 from .zoo import train_zoo as train_zoo
 from .zoo import write_unit as write_unit

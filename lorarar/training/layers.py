@@ -67,7 +67,17 @@ def trained_layers(backbone: Backbone, recipe: Recipe) -> list[TrainedLayer]:
     Raises:
         ValueError: The base has no such layer.
     """
-    layers = [TrainedLayer(path, module, "", path) for path, module in _modules(backbone.denoiser, _pattern(recipe))]
+    layers = denoiser_layers(backbone.denoiser, recipe)
+    return layers + (list(_encoder_layers(backbone, recipe)) if recipe.text_encoders else [])
+
+
+def denoiser_layers(denoiser: nn.Module, recipe: Recipe) -> list[TrainedLayer]:
+    """Return the layers of a denoiser that a recipe trains; the weights may be on the meta device.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    layers = [TrainedLayer(path, module, "", path) for path, module in _modules(denoiser, _pattern(recipe))]
     if recipe.preset == "attn-mlp":
         layers = [layer for layer in layers if not layer.is_wide]
     if not layers:
@@ -76,7 +86,7 @@ def trained_layers(backbone: Backbone, recipe: Recipe) -> list[TrainedLayer]:
             if recipe.preset is None
             else f"expected a base with layers of the preset {recipe.preset}, found none: name them in recipe.targets"
         )
-    return layers + (list(_encoder_layers(backbone, recipe)) if recipe.text_encoders else [])
+    return layers
 
 
 def _pattern(recipe: Recipe) -> str:

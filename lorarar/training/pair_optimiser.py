@@ -35,11 +35,13 @@ class PairOptimiser:
         inputs: Images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
         device: Where to compute, a name for `lorarar.lora.pick_device`; on a GPU in bf16 and with gradient
             checkpointing.
+        loaded: The base, where it is loaded already.
     """
 
     base: str | Path
     inputs: PairInputs
     device: str = "auto"
+    loaded: Backbone | None = None
 
     @cached_property
     def init(self) -> Network | None:
@@ -60,7 +62,7 @@ class PairOptimiser:
         pair = Pair(*self._concepts(loras, method))
         place = pick_device(self.device)
         init = self.init.module.to(place) if self.init else None
-        backbone = self._backbone(place)
+        backbone = self.load()
         if self.inputs.runs:
             settings = self._settings(loras, pair, method)
             advice = "name another folder as `runs`, or delete this one"
@@ -79,10 +81,21 @@ class PairOptimiser:
                 init=init,
                 synthetic=synthetic,
                 dtype="fp32" if place.type == "cpu" else "bf16",
+                # Measuring the objective must not take longer than a short optimisation.
+                held_out=max(1, min(8, method.recipe.steps // 5)),
             )
         print(describe_optimisation(result), file=sys.stderr)
         coefficients: Coefficients = result.merger(loras)
         return coefficients
+
+    def load(self) -> Backbone:
+        """Return the base, loaded now unless it is loaded already."""
+        if self.loaded is not None:
+            return self.loaded
+        place = pick_device(self.device)
+        gpu = place.type != "cpu"
+        dtype = torch.bfloat16 if gpu else torch.float32
+        return load_backbone(self.base, device=str(place), dtype=dtype, gradient_checkpointing=gpu)
 
     def facts(self) -> dict[str, Any]:
         """Return the inputs of the optimisation as plain data, for a file's header.
@@ -130,11 +143,6 @@ class PairOptimiser:
         settings: Mapping[str, Any] = asdict(method)
         return {**self.facts(), **captions, **hashes, **settings, **settings["recipe"], **settings["weights"]}
 
-    def _backbone(self, place: torch.device) -> Backbone:
-        gpu = place.type != "cpu"
-        dtype = torch.bfloat16 if gpu else torch.float32
-        return load_backbone(self.base, device=str(place), dtype=dtype, gradient_checkpointing=gpu)
-
 
 def concept_of(
     lora: LoRA, name: str, kind: ConceptKind, folder: Path | None, prompt: str | None, description: str = ""
@@ -144,7 +152,7 @@ def concept_of(
     Args:
         lora: The concept's LoRA, whose trigger words replace a missing prompt.
         name: Name of the concept.
-        kind: "content" or "style".
+        kind: "content" or "style", where the LoRA's file does not state it.
         folder: Folder of images; the caption of `image.png` is `image.txt` beside it, else the prompt.
         prompt: The prompt that the LoRA was trained with; None takes the trigger words.
         description: Description that the base understands.
@@ -156,14 +164,25 @@ def concept_of(
     paths = _images_in(folder) if folder else []
     if paths:
         load_images(paths, 8)  # fails on an unreadable image before a large model is loaded
+    phrase = phrase_of(lora, kind, prompt)
+    captions = tuple(_caption(path, phrase) for path in paths)
+    stated: dict[str | None, ConceptKind] = {"content": "content", "style": "style"}
+    return Concept(name, stated.get(lora.metadata.get("kind"), kind), phrase, tuple(paths), captions, description)
+
+
+def phrase_of(lora: LoRA, kind: ConceptKind, prompt: str | None) -> str:
+    """Return the prompt that a LoRA was trained with: the given one, else its trigger words.
+
+    Raises:
+        ValueError: There is neither.
+    """
     phrase = prompt or next(iter(trigger_phrases(lora)), None)
     if not phrase:
         raise ValueError(
             f"expected a prompt for the {kind}, found no trigger words in {lora.name or 'its LoRA'}: give "
             f"`{kind}_prompt`, the words that it was trained with"
         )
-    captions = tuple(_caption(path, phrase) for path in paths)
-    return Concept(name, kind, phrase, tuple(paths), captions, description)
+    return phrase
 
 
 def _images_in(folder: Path) -> list[Path]:

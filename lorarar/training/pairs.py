@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from lorarar.datasets import Concept, Pair, Split, balanced_concept, check_disjoint_splits
 from lorarar.diffusion import Backbone, Conditioning, join_conditionings
-from lorarar.formats import load
-from lorarar.lora import Coefficients, LoRA, check_same_layers, input_weights, weight_loras
+from lorarar.formats import BaseWeights, load
+from lorarar.lora import Coefficients, LoRA, check_same_shapes, input_weights, weight_loras
 from lorarar.training.batches import (
     EncodedConcept,
     NoisyBatch,
@@ -156,7 +156,7 @@ class PairData(lightning.LightningDataModule):
 
     Raises:
         KeyError: A concept of a split has no LoRA.
-        ValueError: The splits share a concept, or the LoRAs hold different layers.
+        ValueError: The splits share a concept, or a layer has several shapes.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class PairData(lightning.LightningDataModule):
         members = [member for pair in [*train_pairs, *self.validation_pairs] for member in (pair.content, pair.style)]
         self.sampler = PairSampler(backbone, members, loras, synthetic)
         self.loras, self.encoded = self.sampler.loras, self.sampler.encoded
-        check_same_layers(list(self.loras.values()))
+        check_same_shapes(list(self.loras.values()))
 
     def training_batch(self, step: int) -> list[PairBatch]:
         """Return the pairs of a training step, chosen with replacement."""
@@ -227,10 +227,17 @@ def joint_concept(pair: Pair) -> Concept:
     return replace(balanced_concept(pair.name, (pair.content, pair.style)), phrase=pair.prompt)
 
 
-def load_loras(folder: Path, names: Sequence[str]) -> dict[str, LoRA]:
+def load_loras(folder: Path, names: Sequence[str], base: str | Path | None = None) -> dict[str, LoRA]:
     """Load the zoo's LoRAs `folder/<name>.safetensors`, by the concept's name.
 
+    Args:
+        folder: Folder of the LoRAs.
+        names: Names of the concepts.
+        base: Folder of the base model, for algorithms whose deltas depend on its weights (DoRA, IA3, OFT, GLoRA); a hub
+            id or None serves the others alone.
+
     Raises:
-        FormatError: A file is missing or damaged.
+        FormatError: A file is missing or damaged, or needs the weights of the base.
     """
-    return {name: load(folder / f"{name}.safetensors") for name in names}
+    weights = BaseWeights(base) if base and Path(base).exists() else None
+    return {name: load(folder / f"{name}.safetensors", weights) for name in names}

@@ -25,8 +25,8 @@ SavePrecision = Literal["fp16", "bf16", "fp32"]
 
 # The settings that not every algorithm reads, by the algorithms that do.
 _READ: Mapping[AlgorithmName, tuple[str, ...]] = {
-    "lora": ("rslora",),
-    "locon": ("rslora", "conv_rank", "conv_alpha", "tucker"),
+    "lora": ("rslora", "network_dropout"),
+    "locon": ("rslora", "network_dropout", "conv_rank", "conv_alpha", "tucker"),
     "loha": ("rslora", "conv_rank", "conv_alpha", "tucker"),
     "lokr": ("rslora", "conv_rank", "conv_alpha", "tucker", "factor", "decompose_both", "full_matrix"),
     "dora": ("rslora", "conv_rank", "conv_alpha"),
@@ -67,6 +67,8 @@ class Recipe:
         constraint: diag-oft and boft: largest norm of the rotation, as a share of a layer's rows; 0 for no limit.
         rescaled: diag-oft and boft: whether each row has a learned length.
         on_input: ia3: whether the factors belong to input channels rather than rows.
+        network_dropout: lora and locon: share of the numbers between the factors that each step leaves out; the others
+            are scaled up.
         rank_dropout: Share of ranks, or of rows where a delta has no factors, that each step leaves out.
         module_dropout: Share of layers that each step leaves out.
         schedule: Course of the rate after the warm-up: constant, or down to 0 in a line or half a cosine.
@@ -102,6 +104,7 @@ class Recipe:
     constraint: NonNegativeFloat = 0.0
     rescaled: bool = False
     on_input: bool = False
+    network_dropout: NonNegativeFloat = 0.0
     rank_dropout: NonNegativeFloat = 0.0
     module_dropout: NonNegativeFloat = 0.0
     schedule: Schedule = "constant"
@@ -165,7 +168,7 @@ def find_recipe_mistakes(recipe: Recipe) -> Iterator[str]:
         yield "expected convolutions for recipe.tucker, recipe.conv_rank and recipe.conv_alpha: set recipe.preset=full"
     if recipe.text_encoder_learning_rate and not recipe.text_encoders:
         yield "expected recipe.text_encoders=true with recipe.text_encoder_learning_rate, found false: set it"
-    for key in ("rank_dropout", "module_dropout"):
+    for key in ("network_dropout", "rank_dropout", "module_dropout"):
         if getattr(recipe, key) >= 1:
             yield f"expected a share below 1 for recipe.{key}, found {getattr(recipe, key):g}: lower it"
     if recipe.warmup_steps >= recipe.steps * min(recipe.lengths):

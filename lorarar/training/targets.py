@@ -7,7 +7,7 @@ with both concepts' descriptions, for distillation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from lorarar.diffusion import Backbone, Conditioning, adapted, join_conditioning
 from lorarar.lora import Coefficients, merge_exactly
 from lorarar.mergers import LossWeights, TermInputs, combined_target, terms_of
 from lorarar.training.batches import NoisyBatch
+from lorarar.training.null_space import NullSpace, null_space_ratios
 from lorarar.training.pairs import PairBatch
 
 
@@ -36,7 +37,7 @@ def term_inputs(pair: PairBatch, weights: LossWeights) -> dict[str, DenoiserInpu
         ValueError: A term has a weight, and the pair lacks its images.
     """
     inputs: dict[str, DenoiserInputs] = {}
-    if weights.fidelity or weights.combined:
+    if weights.fidelity or weights.combined or weights.null_space:
         inputs["content"], inputs["style"] = concept_inputs(pair)
     if weights.combined:
         inputs["combined"] = combined_inputs(pair)
@@ -133,21 +134,33 @@ def objective_terms(
         merged = [merge_exactly(pair.loras, m) for pair, m in zip(pairs, coefficients, strict=True)]
     inputs = [term_inputs(pair, weights) for pair in pairs]
     joined = join_inputs([term for of_pair in inputs for term in of_pair.values()])
-    with adapted(backbone.denoiser, merged):
+    with adapted(backbone.denoiser, merged), _null_space(backbone, pairs, weights) as null_space:
         predictions = predict_weighted(backbone, joined).chunk(len(pairs))
         with torch.autocast(backbone.device.type, enabled=False):
             computed = [
-                terms_of(TermInputs(_by_term(prediction, of_pair), target, m, weights))
+                terms_of(TermInputs(_by_term(prediction, of_pair, target), target, m, weights))
                 for prediction, of_pair, target, m in zip(predictions, inputs, targets, coefficients, strict=True)
             ]
             terms = {name: torch.stack([of_pair[name] for of_pair in computed]) for name in computed[0]}
+            if null_space:
+                terms["null_space"] = null_space.mean()
         yield terms
 
 
-def _by_term(prediction: Tensor, inputs: Mapping[str, DenoiserInputs]) -> dict[str, Tensor]:
-    """Divide the prediction for one pair among its terms."""
+def _null_space(
+    backbone: Backbone, pairs: Sequence[PairBatch], weights: LossWeights
+) -> AbstractContextManager[NullSpace | None]:
+    if not weights.null_space:
+        return nullcontext()
+    return null_space_ratios(backbone.denoiser, [pair.loras for pair in pairs])
+
+
+def _by_term(
+    prediction: Tensor, inputs: Mapping[str, DenoiserInputs], targets: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Divide the prediction for one pair among its terms; inputs without a target serve the null space alone."""
     parts = torch.split(prediction, [len(of_term.noisy) for of_term in inputs.values()])
-    return dict(zip(inputs, parts, strict=True))
+    return {name: part for name, part in zip(inputs, parts, strict=True) if name in targets}
 
 
 @torch.no_grad()

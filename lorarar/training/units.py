@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from lorarar.diffusion import Backbone, Stack, adapted_by
+from lorarar.diffusion import Backbone, Stack, StackedFactors, adapted_by
 from lorarar.formats.algorithms import Scaling, layer_deltas
 from lorarar.lora import LoRA
 from lorarar.training.algorithms import TRAINED
@@ -40,18 +42,10 @@ class Units(nn.Module):
         self.recipe, self.names = recipe, list(names)
         self._algorithm = TRAINED[recipe.algorithm]
         self.layers = trained_layers(backbone, recipe)
-        self._check()
+        check_layers(self.layers, recipe)
         self.parts = [self._initial(layer) for layer in self.layers]
         self._registered = nn.ModuleList(self.parts)
         self.scales = {wide: self._scales(wide) for wide in (False, True)}
-
-    def _check(self) -> None:
-        problems = [problem for layer in self.layers if (problem := self._algorithm.problem(layer, self.recipe))]
-        if problems:
-            raise ValueError(
-                f"expected a recipe that fits all {len(self.layers)} layers, found {len(problems)} that it does not "
-                f"fit, first {'; '.join(problems[:_FIRST])}"
-            )
 
     def _initial(self, layer: TrainedLayer) -> nn.ParameterDict:
         """Return the initial parts of a layer: a function of the recipe's seed, the LoRA's name and the layer."""
@@ -106,7 +100,27 @@ class Units(nn.Module):
         return stacks
 
     def _dropped(self, stacks: Sequence[Stack], step: int) -> Sequence[Stack]:
-        """Leave out ranks, rows and layers: for each LoRA a function of the seed, its name and the step."""
+        """Leave out ranks, rows, layers and numbers: for each LoRA a function of the seed, its name and the step."""
+        stacks = self._masked(stacks, step)
+        if not self.recipe.network_dropout:
+            return stacks
+        return [
+            replace(stack, dropout=partial(self._drop_numbers, f"{step} {layer.path}"))
+            if isinstance(stack, StackedFactors)
+            else stack
+            for stack, layer in zip(stacks, self.layers, strict=True)
+        ]
+
+    def _drop_numbers(self, place: str, middle: Tensor) -> Tensor:
+        """Leave out numbers between the factors, (n, ..), and scale the others up, the same in every call."""
+        share = self.recipe.network_dropout
+        draws = [
+            torch.rand(middle.shape[1:], generator=step_generator(self.recipe.seed, name, "network_dropout", place))
+            for name in self.names
+        ]
+        return middle * (torch.stack(draws) >= share).to(middle) / (1 - share)
+
+    def _masked(self, stacks: Sequence[Stack], step: int) -> Sequence[Stack]:
         ranks, modules = self.recipe.rank_dropout, self.recipe.module_dropout
         if not (ranks or modules):
             return stacks
@@ -140,6 +154,21 @@ class Units(nn.Module):
             for name, delta in layer_deltas(parts, Scaling(), weight.float().cpu).items():
                 layers[f"{layer.path}.{name}" if name else layer.path] = delta
         return LoRA(layers, name=self.names[number])
+
+
+def check_layers(layers: Sequence[TrainedLayer], recipe: Recipe) -> None:
+    """Check that a recipe's algorithm and ranks fit every layer.
+
+    Raises:
+        ValueError: They do not; the message names the first layers.
+    """
+    problem = TRAINED[recipe.algorithm].problem
+    problems = [text for layer in layers if (text := problem(layer, recipe))]
+    if problems:
+        raise ValueError(
+            f"expected a recipe that fits all {len(layers)} layers, found {len(problems)} that it does not fit, first "
+            f"{'; '.join(problems[:_FIRST])}"
+        )
 
 
 def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -178,6 +178,8 @@ def train_zoo(
     checkpoint_every: int,
     dtype: Dtype = "fp32",
     save_precision: SavePrecision = "fp16",
+    format: str | None = None,
+    recipe_name: str = "",
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
@@ -194,6 +196,8 @@ def train_zoo(
         checkpoint_every: Steps between checkpoints.
         dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
         save_precision: Type of the weights in the files.
+        format: Dialect of files that hold factors alone, see `lorarar.save`; None for the base's usual one.
+        recipe_name: Name of the recipe, for the cards.
 
     Returns:
         The paths of all LoRAs, in the order of the concepts.
@@ -223,7 +227,16 @@ def train_zoo(
         diverged |= module.diverged_units()
         for number, concept in enumerate(members):
             if concept.name not in diverged:
-                write_unit(module.units, number, concept, paths[concept.name], dtype=save_precision)
+                path = paths[concept.name]
+                write_unit(
+                    module.units,
+                    number,
+                    concept,
+                    path,
+                    dtype=save_precision,
+                    format=format,
+                    recipe_name=recipe_name,
+                )
         shutil.rmtree(run)
     if diverged:
         raise DivergenceError(describe_divergence(diverged))
@@ -246,18 +259,29 @@ def _groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[
             yield members[start : start + size]
 
 
-def write_unit(units: Units, number: int, concept: Concept, path: Path, *, dtype: SavePrecision = "fp16") -> None:
+def write_unit(
+    units: Units,
+    number: int,
+    concept: Concept,
+    path: Path,
+    *,
+    dtype: SavePrecision = "fp16",
+    format: str | None = None,
+    recipe_name: str = "",
+) -> None:
     """Write a trained LoRA and its card.
 
-    Factors alone are written in the base's usual dialect; the parts of other algorithms in kohya's, as LyCORIS does.
+    Factors alone are written in the base's usual dialect or in `format`; the parts of other algorithms in kohya's, as
+    LyCORIS does. The card states the recipe's name where it has one.
     """
     parts, lora, recipe = units.unit(number), units.lora(number), units.recipe
     facts = {"method": "dreambooth", "concept": concept.name, "kind": concept.kind, "phrase": concept.phrase}
     if all(roles.keys() <= {"up", "down", "alpha"} for roles in parts.values()):
-        save(lora, path, dtype=dtype, metadata=facts, force=True)
+        save(lora, path, format=format, dtype=dtype, metadata=facts, force=True)
     else:
         facts |= {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps({"algo": recipe.algorithm})}
         save_parts(lora, parts, path, dtype=dtype, metadata=facts, force=True)
+    facts |= {"recipe_name": recipe_name} if recipe_name else {}
     write_card(path, **facts, captions=list(concept.captions), images=len(concept.images), recipe=asdict(recipe))
 
 

@@ -39,6 +39,7 @@ def merge(
     blocks: Mapping[str, float | Sequence[float]] | None = None,
     text_encoder: float | Sequence[float] | None = None,
     balance: float | None = None,
+    keep_accelerators: bool = True,
     svc: float | None = None,
     options: Mapping[str, float] | None = None,
     rank: int | None = None,
@@ -51,6 +52,7 @@ def merge(
     style_prompt: str | None = None,
     content_description: str = "",
     style_description: str = "",
+    describe: str | None = None,
     init: str | Path | Network | None = None,
     runs: str | Path | None = None,
     device: str = "auto",
@@ -73,6 +75,8 @@ def merge(
         text_encoder: Weight of the text encoders' layers, one number or one for each LoRA.
         balance: How far the deltas of each layer are brought to one length before they are merged, 0 to 1; `weights`
             multiply them afterwards. None is the merger's own default, 0 for all but "auto".
+        keep_accelerators: Whether LoRAs for sampling in a few steps (LCM, Lightning ..), recognised by name, are added
+            unchanged.
         svc: Calibrate the singular values of the merge with this bound, such as 0.5 for two LoRAs; None does not.
         options: Own settings of the merger, such as {"density": 0.3}.
         rank: Largest rank of a merged layer; None keeps the full rank.
@@ -84,6 +88,8 @@ def merge(
         content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch" and "cat".
         content_prompt, style_prompt: Prompt that each LoRA was trained with; None takes its trigger words.
         content_description, style_description: Descriptions that the base understands, for "text_guided".
+        describe: A back end of the judge, such as "tiny" or "openai:MODEL@URL", which describes what each LoRA draws,
+            where a description is not given; see `lorarar.workflows.descriptions`.
         init: A trained merger whose coefficients the optimisation starts from; None starts from 1.
         runs: Folder for checkpoints, from which an interrupted optimisation resumes; None keeps none.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
@@ -113,6 +119,7 @@ def merge(
         style_prompt=style_prompt,
         content_description=content_description,
         style_description=style_description,
+        describe=describe,
         init=init,
         runs=_path(runs),
     )
@@ -124,6 +131,7 @@ def merge(
         blocks=blocks or {},
         text_encoder=text_encoder,
         balance=balance,
+        keep_accelerators=keep_accelerators,
         svc=svc,
         options=options or {},
         rank=rank,
@@ -174,16 +182,17 @@ def merge_to_file(job: FileMerge) -> MergeSummary:
         ValueError: Something is missing, or is given to a merger that does not use it.
     """
     check_outputs(job)
-    optimiser = _open_optimiser(job.request)
+    request, optimiser = _open_optimiser(job.request, job.files)
     if optimiser is None:
         return merge_files(job, tell=tell_kinds)
+    job = replace(job, request=request)
     summary = merge_files(job, optimiser, optimiser.facts(), tell_kinds)
     optimiser.finish()
     return summary
 
 
 def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
-    optimiser = _open_optimiser(request)
+    request, optimiser = _open_optimiser(request, loras)
     inputs, _, warnings = tell_kinds(load_all(loras, request.weights_base), request)
     merged = combine(inputs, request, optimiser)
     for warning in (*merged.warnings, *warnings):
@@ -194,19 +203,25 @@ def _merge(loras: Sequence[LoRA | str | Path], request: MergeRequest) -> LoRA:
     return replace(merged.lora, metadata=metadata, name=" + ".join(names) if all(names) else "")
 
 
-def _open_optimiser(request: MergeRequest) -> PairOptimiser | SignalProbe | None:
-    """Return the optimiser or the probe of a request, which is checked; None for a merger that needs none."""
+def _open_optimiser(
+    request: MergeRequest, loras: Sequence[LoRA | str | Path]
+) -> tuple[MergeRequest, PairOptimiser | SignalProbe | None]:
+    """Return the checked request, with descriptions where it asks for them, and its optimiser or probe, if any."""
     request.check()
     request.check_pair()
     if not request.optimises:
-        return None
+        return request, None
     if request.merger and find_merger(request.merger).signals:
         from lorarar.diffusion import SignalProbe  # here, since most merges need no base model
 
-        return SignalProbe(str(request.base), request.pair, request.device)
+        return request, SignalProbe(str(request.base), request.pair, request.device)
+    if request.pair.describe:
+        from lorarar.workflows.descriptions import open_described
+
+        return open_described(request, loras)
     from lorarar.training import PairOptimiser
 
-    return PairOptimiser(str(request.base), request.pair, request.device)
+    return request, PairOptimiser(str(request.base), request.pair, request.device)
 
 
 def _in_one_list(loras: Sequence[LoRA | str | Path | Sequence[LoRA | str | Path]]) -> list[LoRA | str | Path]:

@@ -18,6 +18,27 @@ from lorarar.training import Recipe, SavePrecision, WandbMode
 
 
 @dataclass(frozen=True)
+class NamedRecipe:
+    """One of the recipes of a zoo whose LoRAs are trained in different ways.
+
+    Attributes:
+        name: Its name, which the LoRAs' cards state.
+        settings: Settings in place of those of `ZooConfig.recipe`.
+        splits: Splits whose LoRAs may have it; empty for all.
+        weight: How often it is drawn: as often as this many recipes of weight 1.
+        format: Dialect of the files, such as "diffusers"; null for the base's usual one.
+        save_precision: Type of the weights in the files; null for the zoo's.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+    weight: PositiveInt = 1
+    format: str | None = None
+    save_precision: SavePrecision | None = None
+
+
+@dataclass(frozen=True)
 class ZooConfig:
     """`lorarar zoo`, `lorarar dreambooth` and `lorarar synthesise`.
 
@@ -30,6 +51,7 @@ class ZooConfig:
         output: Folder for the LoRAs.
         runs: Folder for checkpoints.
         recipe: How each LoRA is trained.
+        recipes: Recipes in place of the one for all; each LoRA gets one of them by its name.
         group: LoRAs trained at once.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
         dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
@@ -48,6 +70,7 @@ class ZooConfig:
     output: Path
     runs: Path
     recipe: Recipe
+    recipes: list[NamedRecipe] = field(default_factory=list)
     group: PositiveInt = 1
     device: Device = "auto"
     dtype: Dtype = "fp32"

@@ -9,7 +9,7 @@ import torch
 
 from lorarar.datasets import Concept, Pair, Split, load_concepts, load_splits
 from lorarar.hypernetwork import check_options, load_network, new_merger
-from lorarar.lora import LoRA, check_same_layers
+from lorarar.lora import LoRA, check_same_shapes
 from lorarar.storage import ConfigError, join_mistakes, unknown_name
 from lorarar.training import load_loras, step_generator
 from lorarar.workflows.schemas import TrainConfig
@@ -35,7 +35,7 @@ def load_training_inputs(config: TrainConfig) -> TrainingInputs:
         FileNotFoundError: A file does not exist, or concepts have no images.
         FormatError: A LoRA is damaged.
         KeyError: The file has no splits of this name, or a concept is in none of the manifests.
-        ValueError: The splits share a concept, or the LoRAs hold different layers.
+        ValueError: The splits share a concept, or a layer of the LoRAs has several shapes.
     """
     mistakes = find_training_mistakes(config)
     if mistakes:
@@ -43,11 +43,11 @@ def load_training_inputs(config: TrainConfig) -> TrainingInputs:
     splits = load_splits(config.splits, config.split)
     names = names_of(splits)
     concepts = load_concepts(config.manifests, config.images, names)
-    loras = load_loras(config.loras, names)
-    check_same_layers(list(loras.values()))
+    loras = load_loras(config.loras, names, config.base)
+    check_same_shapes(list(loras.values()))
     if config.init is None:
         try:
-            new_merger(config.merger, next(iter(loras.values())), config.options)
+            new_merger(config.merger, union_of(loras), config.options)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"expected options of the merger {config.merger!r}: {error}") from error
     return TrainingInputs(concepts, splits, loras)
@@ -65,6 +65,11 @@ def find_training_mistakes(config: TrainConfig) -> list[str]:
         concepts = load_concepts(config.manifests, config.images, names_of(splits))
         mistakes += [*_lora_mistakes(config, splits), *_description_mistakes(config, concepts, splits)]
     return mistakes
+
+
+def union_of(loras: Mapping[str, LoRA]) -> LoRA:
+    """Return a LoRA with the layers of all, which tells a merger's size."""
+    return LoRA({layer: delta for lora in loras.values() for layer, delta in lora.layers.items()})
 
 
 def names_of(splits: Mapping[str, Split]) -> list[str]:

@@ -66,6 +66,20 @@ def test_check_shows_every_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("recipe.preset=full", "expected an algorithm for convolutions with recipe.preset=full, found lora"),
+        ("recipe.rank=90", "recipe.rank=90 is above the 80 x 80 weight of down_blocks.0"),
+    ],
+)
+def test_check_names_contradictions_of_a_recipe(change: str, mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["configs", "check", "zoo/embedded", change]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert mistake in lines[1]
+    assert lines[2] == "1 mistakes"
+
+
 def test_check_may_be_told_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["configs", "check", "zoo/embedded", "--command", "train"]) == 1
     assert "a configuration of `lorarar train`" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""lorarar.cli.files: the commands inspect, convert and mergers."""
+"""lorarar.cli.files: the commands inspect and convert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lorarar.formats.inspection.report import inspect
 from lorarar.formats.loading import load
 from lorarar.formats.writing import save
 from lorarar.lora.lowrank import LowRank
-from lorarar.mergers.table import MERGERS
 from tests.tiny import two_block_lora
 
 Output = pytest.CaptureFixture[str]
@@ -72,24 +71,3 @@ def test_pairs_for_high_and_low_noise_are_merged_by_one_command(
     assert [path.name in capsys.readouterr().out or path.exists() for path in outputs] == [True, True]
     assert main([*argv[:2], str(one), *argv[3:]]) == 1
     assert "as a pair of files, HIGH+LOW" in capsys.readouterr().err
-
-
-def test_mergers_are_listed_within_the_width_of_the_terminal(capsys: Output, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    assert main(["mergers"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(MERGERS)
-    assert "two LoRAs | needs base images | steps=100," in " ".join(" ".join(lines).split())
-    assert main(["mergers", "--json"]) == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(rows) == list(MERGERS)
-    assert rows["ties"] | {"citation": ""} == {
-        "name": "ties",
-        "kind": "delta",
-        "loras": None,
-        "needs": None,
-        "options": {"density": 0.5},
-        "citation": "",
-    }
-    assert rows["klora"]["loras"] == 2

@@ -37,6 +37,7 @@ def run(capsys: Output, *words: str) -> str:
 def test_every_command(index: Path, capsys: Output) -> None:
     assert run(capsys, "search", "oil").split("  ")[:2] == ["oil", "style"]
     assert run(capsys, "search", "nothing") == "none\n"
+    assert len(run(capsys, "search", "--where", "kind=content,rank=2").splitlines()) == 3
     hits = json.loads(run(capsys, "neighbours", "loras/cat.safetensors", "--json", "--count", "2"))
     assert (hits[0]["name"], round(hits[0]["similarity"])) == ("twin", 1)
     assert "same weights" in run(capsys, "duplicates")
@@ -46,8 +47,8 @@ def test_every_command(index: Path, capsys: Output) -> None:
     assert "rank         2" in run(capsys, "show", "oil")
     assert run(capsys, "export", "-o", "page.html") == "page.html\n"
     assert run(capsys, "remove", "oil") == "removed 1 entries\n"
-    assert run(capsys, "search", "--kind", "style") == "none\n"
-    assert run(capsys, "show", "--index", "other.sqlite").startswith("other.sqlite: 0 LoRAs")
+    assert run(capsys, "search", "--where", "kind=style") == "none\n"
+    assert run(capsys, "show", "--index", "other.sqlite").startswith("index        other.sqlite\nentries      0")
 
 
 def test_mistakes_are_one_line(index: Path, capsys: Output) -> None:
@@ -55,6 +56,9 @@ def test_mistakes_are_one_line(index: Path, capsys: Output) -> None:
     assert "found 'ol': did you mean 'oil'?" in capsys.readouterr().err
     assert main(["library", "neighbours", "cat", "--by", "colour"]) == 2
     assert "expected a fingerprint among direction, sketch, spectrum" in capsys.readouterr().err
+    for where, message in {"kin=style": "expected a condition among family, kind, rank", "rank=x": "whole number"}.items():
+        assert main(["library", "search", "--where", where]) == 2
+        assert message in capsys.readouterr().err
     assert main(["library", "export", "-o", "page.pdf"]) == 1
     assert "rename --output" in capsys.readouterr().err
 

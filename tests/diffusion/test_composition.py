@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from lorarar.diffusion.adaptation import adapted
+from lorarar.diffusion.adaptation import adapted, adapted_by_choice
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
 from lorarar.diffusion.generation import generate_files
@@ -23,6 +24,7 @@ from lorarar.formats.writing import save
 from lorarar.lora.coefficients import Coefficients, merge_exactly
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.methods.step import Step
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
 from tests.mergers.cases import times
@@ -134,6 +136,63 @@ def test_the_model_is_restored_and_extra_calls_are_refused() -> None:
     with scheduled(model, [(lora,)]):
         assert model.forward is not own
     assert model.forward is own
+
+
+@torch.no_grad()
+def test_a_step_without_the_unconditional_pass_adapts_the_second_half_of_the_batch() -> None:
+    model, x = tiny_unet(), unet_inputs(4)
+    lora = lora_for(model)
+    plain = model(**x).sample
+    with adapted(model, lora):
+        changed = model(**x).sample
+    steps = [Step((lora,), unguided=False), Step((), unguided=False), Step((lora,))]
+    with scheduled(model, steps, passes=2):
+        first, second, third = (model(**x).sample for _ in steps)
+    assert_close(first, torch.cat([plain[:2], changed[2:]]), rtol=1e-4, atol=1e-5)
+    assert torch.equal(second, plain)
+    assert_close(third, changed, rtol=1e-4, atol=1e-5)
+    with scheduled(model, steps[:1], passes=1):  # without guidance
+        assert_close(model(**x).sample, changed, rtol=1e-4, atol=1e-5)
+    assert (changed - plain).abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_each_image_gets_the_delta_that_moves_the_layer_further() -> None:
+    linear, conv = nn.Linear(6, 5), nn.Conv2d(2, 5, 3, padding=1)
+    model = nn.ModuleDict({"a": linear, "b": conv})
+    loras = [
+        LoRA({"a": factors(5, 6, rank, 0.4, seed), "b": replace(factors(5, 18, rank, 0.4, seed + 7), kernel=(3, 3))})
+        for rank, seed in ((2, 1), (3, 2))
+    ]
+    x, image = torch.randn(8, 4, 6), torch.randn(8, 2, 4, 4)
+    with adapted_by_choice(model, loras):
+        found = linear(x), conv(image).movedim(1, -1).flatten(1, 2)
+    patches = torch.nn.functional.unfold(image, 3, padding=1).mT
+    sides: set[int] = set()
+    for layer, rows, output, base in (
+        ("a", x, found[0], linear(x)),
+        ("b", patches, found[1], conv(image).movedim(1, -1).flatten(1, 2)),
+    ):
+        for i in range(8):
+            moved = [base[i] + rows[i] @ lora.layers[layer].delta().T for lora in loras]
+            p = base[i].softmax(-1)
+            divergences = [float((p * (p / m.softmax(-1)).log()).sum(-1).mean()) for m in moved]
+            side = divergences.index(max(divergences))
+            assert_close(output[i], moved[side], rtol=1e-4, atol=1e-5)
+            sides.add(side)
+    assert sides == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["kl_choice", "windows", "est_lora"])
+def test_mergers_of_steps_sample(backbone: Backbone, pair: list[LoRA], name: str) -> None:
+    sampling = Sampling(4, 2.5)
+    found = sample_composed(backbone, pair, MERGERS[name], PROMPT, SEEDS, sampling)
+    for lora in pair:
+        alone = sample_loras(backbone, [lora], [PROMPT], SEEDS, sampling)[0]
+        assert (found - alone).abs().max() > 0.01
+    same = sample_composed(backbone, [pair[0]] * 2, MERGERS[name], PROMPT, SEEDS, sampling)
+    alone = sample_loras(backbone, pair[:1], [PROMPT], SEEDS, sampling)[0]
+    assert ((same - alone).abs().max() < 1e-4) == (name != "windows")  # which adds the two in the middle
 
 
 def test_text_encoders_are_summed_and_norms_are_the_steps_own(backbone: Backbone, pair: list[LoRA]) -> None:

@@ -39,11 +39,14 @@ def test_the_weights_of_a_sum_are_found() -> None:
     assert "merged = 0.80 1 + 0.60 4 + 0.30 6, residual 0.0%" in found.text()
 
 
-def test_a_truncated_merge_keeps_its_inputs_and_has_a_residual() -> None:
+def test_a_truncated_sum_has_the_weights_of_the_sum() -> None:
     merge = each(lambda a, b: concat([a, b]), CANDIDATES[2], CANDIDATES[3])
     found = attribute_lora(truncate_lora(merge, rank=5)[0], CANDIDATES)
-    assert [share.name for share in found.shares] in (["2", "3"], ["3", "2"])
-    assert 0.001 < found.residual < 0.2
+    assert {share.name for share in found.shares} == {"2", "3"}
+    assert found.is_sum
+    for share in found.shares:
+        assert share.weight == pytest.approx(1, abs=1e-4)
+        assert share.low - 1e-5 <= 1 <= share.high + 1e-5
 
 
 def test_weights_that_differ_by_layer_have_a_wide_interval() -> None:
@@ -53,7 +56,10 @@ def test_weights_that_differ_by_layer_have_a_wide_interval() -> None:
             for i, (path, f) in enumerate(CANDIDATES[2].layers.items())
         }
     )
-    shares = {share.name: share for share in attribute_lora(merge, CANDIDATES).shares}
+    found = attribute_lora(merge, CANDIDATES)
+    assert not found.is_sum
+    assert "not a plain sum" in found.text()
+    shares = {share.name: share for share in found.shares}
     assert set(shares) == {"2", "3"}
     assert shares["2"].high - shares["2"].low > 0.3 > 20 * (shares["3"].high - shares["3"].low)
     assert shares["2"].outputs == pytest.approx(1, abs=1e-4)

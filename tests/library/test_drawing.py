@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from lorarar.diffusion import Sampling
-from lorarar.library import Library, draw_entries, library_page, search_images
+from lorarar import load
+from lorarar.diffusion import Sampling, load_backbone
+from lorarar.library import Library, draw_entries, library_page, measure_behaviour, search_images
 from lorarar.library.thumbnails import encode_thumbnail, preview_of
 from lorarar.storage import EMBEDDED
+from tests.library.test_fingerprints import regauged
 from tests.library.test_index import write
 
 
@@ -31,6 +35,18 @@ def test_a_preview_beside_the_file_is_its_thumbnail(tmp_path: Path) -> None:
         assert library_page(library).count("data:image/webp;base64,") == 1
 
 
+def test_behaviour_is_free_of_the_factorisation_and_of_the_batch() -> None:
+    backbone = load_backbone(EMBEDDED / "base", device="cpu")
+    loras = [load(EMBEDDED / "loras" / f"test_style_0{i}.safetensors").to(dtype=torch.float32) for i in range(2)]
+    same = replace(loras[0], layers={p: regauged(f) for p, f in loras[0].layers.items()})  # type: ignore[arg-type]
+    vectors = measure_behaviour(backbone, [*loras, same], ["szn style"] * 3)
+    assert vectors.shape == (3, 4 * 16 * 64)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 2, rtol=1e-5)  # four scenes of length 1
+    np.testing.assert_allclose(vectors[2], vectors[0], atol=2e-3)
+    np.testing.assert_allclose(measure_behaviour(backbone, loras[1:], ["szn style"])[0], vectors[1], atol=1e-4)
+    assert vectors[0] @ vectors[1] < 3.7 < vectors[0] @ vectors[2]
+
+
 @pytest.mark.slow
 def test_styles_are_found_by_images(tmp_path: Path) -> None:
     names = ["test_style_00", "test_style_01", "test_style_02", "test_style_03"]
@@ -44,8 +60,8 @@ def test_styles_are_found_by_images(tmp_path: Path) -> None:
             hits = search_images(library, [EMBEDDED / "images" / name], EMBEDDED / "base", count=2, device="cpu")
             assert hits[0].entry.name == name
             assert hits[0].similarity > hits[1].similarity
-        page = library_page(library, by="look", duplicates=False)
-        assert page.count("data:image/webp;base64,") == 4
+        assert library_page(library, by="look").count("data:image/webp;base64,") == 4
         assert np.isfinite(library.all_vectors("look")[1]).all()
+        assert len(library.neighbours(names[0], by="behaviour")) == 3
         with pytest.raises(FileNotFoundError, match="expected images in .*, found none: give other folders"):
             search_images(library, [tmp_path], EMBEDDED / "base")

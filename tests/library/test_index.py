@@ -80,8 +80,10 @@ def test_an_entry_says_what_the_file_is(library: Library) -> None:
     )
     assert library.find(entry.path) == library.find(entry.sha256[:8]) == entry
     assert len(library) == len(list(library)) == 3
-    assert "3 LoRAs in 3 files, 1 unreadable" in library.text()
-    assert "broken.safetensors" in library.text()
+    summary = library.summary()
+    assert (summary["entries"], summary["files"], summary["unreadable"]) == (3, 3, 1)
+    assert summary["kind"] == "content 2, style 1"
+    assert any(path.endswith("broken.safetensors") for path in summary)
 
 
 def test_unknown_and_ambiguous_entries_are_refused(library: Library, folder: Path) -> None:
@@ -126,12 +128,14 @@ def test_neighbours(library: Library, folder: Path) -> None:
     assert library.neighbours("cat", where=Filter(kind="style"), count=5)[0].entry.name == "oil"
     with pytest.raises(ValueError, match="expected a fingerprint among direction, .*found 'sketsh': did you mean"):
         library.neighbours("cat", by="sketsh")
+    with pytest.raises(ValueError, match="expected the fingerprint 'look' of cat, found none: add it, then"):
+        library.neighbours("cat", by="look")
     with pytest.raises(ValueError, match="expected `diversity` between 0 and 1, found 2"):
         library.neighbours("cat", diversity=2)
 
 
 def test_other_families_are_no_neighbours(library: Library) -> None:
-    library.database.connection.execute("UPDATE entries SET family = 'sdxl' WHERE name = 'dog'")
+    library.execute("UPDATE entries SET family = 'sdxl' WHERE name = 'dog'")
     assert [hit.entry.name for hit in library.neighbours("dog")] == []
     assert {hit.entry.name for hit in library.neighbours("cat")} == {"oil"}
 
@@ -193,7 +197,7 @@ def test_two_processes_add_at_once_and_one_is_killed(tmp_path: Path) -> None:
         library.add([tmp_path / "loras"])
         assert len(library) == 24
         assert all(len(library.all_vectors(name)[0]) == 24 for name in ("direction", "sketch", "spectrum"))
-        assert library.database.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert library.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path, library: Library) -> None:
@@ -202,20 +206,20 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path, library: Library) ->
         Library(tmp_path / "text")
     with pytest.raises(FormatError, match="its folder does not exist, create it first"):
         Library(tmp_path / "nowhere" / "index.sqlite")
-    library.database.connection.execute("UPDATE settings SET value = '0'")
+    library.execute("UPDATE settings SET value = '0'")
     library.close()
     with pytest.raises(
-        FormatError, match="holds fingerprints of version 0, expected 1: add the folders to a new index"
+        FormatError, match="holds fingerprints of version 0, expected 2: add the folders to a new index"
     ):
         Library(tmp_path / "index.sqlite")
 
 
 def test_a_failed_batch_leaves_nothing(library: Library) -> None:
     def write_half() -> None:
-        with library.database.transaction():
-            library.database.set_vector(1, "sketch", np.zeros(4, np.float32))
-            library.database.connection.execute("INSERT INTO entries (name) VALUES ('x')")  # columns are missing
+        with library.transaction():
+            library.set_vector(1, "sketch", np.zeros(4, np.float32))
+            library.execute("INSERT INTO entries (name) VALUES ('x')")  # columns are missing
 
     with pytest.raises(sqlite3.IntegrityError):
         write_half()
-    assert len(library.database.vector("sketch", 1)) == 256  # type: ignore[arg-type]
+    assert len(library.vector("sketch", 1)) == 256  # type: ignore[arg-type]

@@ -42,10 +42,6 @@ def test_the_page_has_everything_and_loads_nothing(library: Library) -> None:
     assert "default-src 'none'" in page
 
 
-def test_duplicates_may_be_left_out(library: Library) -> None:
-    assert "Duplicates" not in library_page(library, duplicates=False)
-
-
 def test_export_by_the_ending(library: Library, tmp_path: Path) -> None:
     for ending in (".html", ".csv", ".json"):
         output = export_library(library, tmp_path / f"out{ending}")

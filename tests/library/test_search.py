@@ -28,6 +28,18 @@ def test_the_nearest_of_all_chunks_are_found(size: int, euclidean: bool) -> None
     np.testing.assert_array_equal(found.vectors, vectors[order])
 
 
+@pytest.mark.parametrize("size", [1, 30])
+def test_bits_are_compared_by_their_angles(size: int) -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 256, (30, 16), np.uint8)
+    codes[4] = ~codes[9]
+    found = nearest(((np.arange(30)[i : i + size], codes[i : i + size]) for i in range(0, 30, size)), codes[9], 30)
+    assert (found.ids[0], found.similarities[0]) == (9, 1)
+    assert (found.ids[-1], found.similarities[-1]) == (4, -1)
+    different = np.unpackbits(codes[found.ids] ^ codes[9], axis=1).mean(1)
+    np.testing.assert_allclose(found.similarities, np.cos(np.pi * different), atol=1e-6)
+
+
 def test_fewer_entries_than_asked_for() -> None:
     assert len(nearest([], np.ones(3, np.float32), 5).ids) == 0
     assert len(nearest([(np.arange(2), np.eye(2, dtype=np.float32))], np.ones(2, np.float32), 5).ids) == 2

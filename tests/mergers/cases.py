@@ -109,7 +109,7 @@ def moments_of(loras: Sequence[LoRA]) -> dict[str, list[Tensor]]:
     for layer in sorted({layer for lora in loras for layer in lora.layers}):
         held = {i: lora.layers[layer] for i, lora in enumerate(loras) if layer in lora.layers}
         factors = [delta for delta in held.values() if isinstance(delta, LowRank)]
-        if len(factors) == len(held) > 1:
+        if len(factors) == len(held) > 1 and len({f.A.shape[1] for f in factors}) == 1:
             rows = torch.cat([f.A for f in factors])
             inputs = [
                 torch.randn(40, rows.shape[1], generator=torch.Generator().manual_seed(i)) @ rows.T for i in held

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch.testing import assert_close
 
 from lorarar import load, save
 from lorarar.cli.main import main
-from lorarar.datasets.concepts import Concept, Pair
+from lorarar.datasets.concepts import Concept, ConceptKind, Pair
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.settings import Sampling
@@ -142,6 +143,25 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
         combine([*both, both[0]], MergeRequest(merger="ziplora"), optimiser)
 
 
+@pytest.mark.parametrize("name", ["ziplora", "cat", "nsc"])
+def test_two_contents_are_merged_as_well(name: str, loras: dict[str, LoRA], base: Path, folder: Path) -> None:
+    names = ("train_content_00", "train_content_01")
+    both = [replace(loras[one], metadata={"kind": "content"}) for one in names]
+    images = [folder / "images" / one for one in names]
+    optimiser = PairOptimiser(base, PairInputs(*images, "a sks cat", "a vck dog"), "cpu")
+    with torch.no_grad():
+        found = combine(both, MergeRequest(merger=name, options={"steps": 1}), optimiser)
+    assert found.predicted
+    places: tuple[ConceptKind, ConceptKind] = ("content", "style")
+    concepts = [
+        concept_of(lora, lora.name, kind, None, prompt)
+        for lora, kind, prompt in zip(both, places, ("a sks cat", "a vck dog"), strict=True)
+    ]
+    assert Pair(*concepts).prompt == "a sks cat and a vck dog"
+    nameless = concept_of(loras[names[0]], "x", "style", None, "szn style")
+    assert Pair(concepts[0], nameless).prompt == "a sks cat in szn style"
+
+
 def test_descriptions_in_place_of_images(
     arguments: Arguments, files: list[Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,10 +212,10 @@ def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path
     [
         ({"base": None}, "ziplora optimises each pair .*: give --base$"),
         ({"content_images": None, "style_images": None}, "give --content-images, --style-images$"),
-        ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, found"),
+        ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, nsc, found"),
         (
             {"merger": "text_guided"},
-            "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, found",
+            "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, nsc, found",
         ),
         (
             {"merger": "text_guided", "content_images": None, "style_images": None},
@@ -207,7 +227,7 @@ def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path
         ),
         (
             {"merger": "direct", "content_images": None, "style_images": None, "init": "x"},
-            "expected --init only with the mergers ziplora, ziplora_pytorch, cat, text_guided, found the merger direct",
+            "expected --init only with the mergers ziplora, ziplora_pytorch, cat, nsc, text_guided, found the merger direct",
         ),
         ({"base": "nowhere/at/all"}, "nowhere/at/all does not exist: check the path"),
         ({"style_images": "nowhere"}, "nowhere does not exist: check the path"),

@@ -16,11 +16,13 @@ from lorarar.diffusion.backbone import Backbone
 from lorarar.formats.loading import load
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
 from lorarar.storage.atomic import FormatError
 from lorarar.storage.cards import read_card
 from lorarar.training.pairs import PairBatch, PairData, joint_concept, load_loras
 from lorarar.training.settings import Recipe
-from lorarar.training.zoo import train_zoo
+from lorarar.training.units import Units
+from lorarar.training.zoo import train_zoo, write_unit
 
 
 @pytest.fixture
@@ -114,9 +116,13 @@ def test_splits_and_loras_that_do_not_fit_are_refused(
         make(splits=leak)
     with pytest.raises(KeyError, match=r"none for 1, first \['train_style_01'\]: run the zoo"):
         make(loras={name: lora for name, lora in loras.items() if name != "train_style_01"})
-    short = LoRA(dict(list(loras["train_style_01"].layers.items())[1:]), name="short")
-    with pytest.raises(ValueError, match="different layers.*short has 55"):
-        make(loras=loras | {"train_style_01": short})
+    layers = dict(loras["train_style_01"].layers)
+    short = LoRA(dict(list(layers.items())[1:]), name="short")
+    make(loras=loras | {"train_style_01": short})  # LoRAs may have different layers
+    first = next(iter(layers))
+    wide = LoRA(layers | {first: LowRank(torch.ones(3, 1), torch.ones(1, 4), 1.0)}, name="wide")
+    with pytest.raises(ValueError, match="wide were made for different base models: 1 layers"):
+        make(loras=loras | {"train_style_01": wide})
 
 
 def test_loras_of_a_zoo(loras: dict[str, LoRA], tmp_path: Path) -> None:
@@ -148,3 +154,14 @@ def test_one_lora_is_trained_on_both_concepts(backbone: Backbone, concepts: dict
     assert path.name == "train_content_00+train_style_00.safetensors"
     assert read_card(path)["captions"] == [*pair.content.captions, *pair.style.captions]
     assert all(delta.delta().any() for delta in load(path).layers.values())
+
+
+def test_loras_whose_deltas_depend_on_the_base(base: Path, backbone: Backbone, tmp_path: Path) -> None:
+    recipe = Recipe(rank=2, alphas=(2.0,), steps=1, images=1, learning_rate=1e-2, algorithm="dora")
+    units = Units(backbone, recipe, ["a"])
+    concept = Concept("a", "content", "a cat", (), ())
+    write_unit(units, 0, concept, tmp_path / "a.safetensors", dtype="fp32")
+    assert load_loras(tmp_path, ["a"], base)["a"].layers.keys() == units.lora(0).layers.keys()
+    for given in (None, "owner/model"):  # a hub id
+        with pytest.raises(FormatError, match="base"):
+            load_loras(tmp_path, ["a"], given)

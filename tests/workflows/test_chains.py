@@ -25,7 +25,8 @@ from lorarar.storage.run_folder import ConfigError
 from lorarar.training.peft_training import PeftTraining
 from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
-from lorarar.workflows.train import merger_training, run_train, run_zoo
+from lorarar.workflows.train import merger_training, run_train
+from lorarar.workflows.zoo import run_zoo
 from tests import ROOT
 from tests.pipelines import SHRUNKEN
 
@@ -183,7 +184,7 @@ def test_another_base_at_the_same_path_gets_synthetic_images_of_its_own(
     assert len(cached) == 1
     other = load_backbone(settings.base, device="cpu")
     next(other.denoiser.parameters()).data += 1.0
-    monkeypatch.setattr("lorarar.workflows.train.load_backbone", lambda *_, **__: other)
+    monkeypatch.setattr("lorarar.workflows.zoo.load_backbone", lambda *_, **__: other)
     merger_training(settings)
     assert len(set((tmp_path / "runs" / "synthetic").rglob("*.safetensors"))) == 2
 

@@ -13,8 +13,9 @@ from lorarar.formats.writing import save
 from lorarar.storage.config import load_config
 from lorarar.storage.run_folder import ConfigError
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
-from lorarar.workflows.train import run_train, run_zoo
+from lorarar.workflows.train import run_train
 from lorarar.workflows.training_inputs import find_training_mistakes, load_training_inputs
+from lorarar.workflows.zoo import run_zoo
 from tests import ROOT
 from tests.tiny import two_block_lora
 

@@ -35,10 +35,10 @@ from lorarar.datasets import Pair
 from lorarar.diffusion import rank_signals, sample_composed, synthesise_pairs
 from lorarar.hypernetwork import load_network
 from lorarar.lora import LoRA, merge_exactly
-from lorarar.mergers import MERGERS, TERMS, MergeRequest, combine
+from lorarar.mergers import MERGERS, TERMS, MergeRequest, PairInputs, combine
 from lorarar.storage import digest, sha256, stated
-from lorarar.training import OptimisedPair, joint_concept, load_loras, optimise, train_zoo
-from lorarar.workflows import run_train, train_plugins
+from lorarar.training import OptimisedPair, PairOptimiser, joint_concept, load_loras, optimise, train_zoo
+from lorarar.workflows import describe_loras, name_describer, run_train, train_plugins
 from lorarar.worlds.toy import describe_pair
 
 BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
@@ -170,6 +170,8 @@ def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
 
     def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
         described = [describe_pair(pair) for pair in pairs] if settings.true_descriptions else pairs
+        if settings.describe:
+            described = [_described(inputs, pair, settings.describe) for pair in pairs]
         images = synthesise_pairs(inputs.backbone, described) if method.needs == "descriptions" else None
         optimised = optimise(
             inputs.backbone, described, inputs.loras, method, group=len(pairs), init=predictor, synthetic=images
@@ -180,8 +182,23 @@ def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
         ]
 
     identity = {"kind": "pair", "method": _as_json(stated(method))} | ({"init": sha256(init)} if init else {})
+    identity |= {"describe": name_describer(settings.describe)} if settings.describe else {}
     identity |= _named_plugins(settings)
     return _batch_merging(inputs, identity, merge)
+
+
+def _described(inputs: QualityInputs, pair: Pair, describe: str) -> Pair:
+    """Return a pair with a model's descriptions of what each LoRA draws, made once for each LoRA."""
+    given = PairInputs(
+        content_prompt=pair.content.phrase,
+        style_prompt=pair.style.phrase,
+        describe=describe,
+        runs=inputs.config.runs / "pair.run",
+    )
+    optimiser = PairOptimiser(inputs.config.base, given, str(inputs.backbone.device), inputs.backbone)
+    found = describe_loras(optimiser, inputs.pair_loras(pair)).inputs
+    content = replace(pair.content, description=found.content_description)
+    return Pair(content, replace(pair.style, description=found.style_description))
 
 
 def _objective(result: OptimisedPair) -> dict[str, float]:

@@ -21,7 +21,7 @@ Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
 D = TypeVar("D")
 Form: TypeAlias = Literal["dense", "truncated", ""]
 _MERGED = ("weights", "balance", "svc")
-_PAIR_KEYS = ("predicted", "true_descriptions", "init")
+_PAIR_KEYS = ("predicted", "true_descriptions", "describe", "init")
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ class PairSettings:
         init: File of a trained merger whose coefficients the optimisation starts from; None starts from 1.
         true_descriptions: Whether the objective is that of "text_guided" with the true descriptions of the test pairs,
             which no user has. Such a row is a ceiling.
+        describe: Back end that describes what each LoRA draws, for the objective of "text_guided"; "" describes none.
     """
 
     method: PairMethod
     init: Path | None = None
     true_descriptions: bool = False
+    describe: str = ""
 
     @property
     def competes(self) -> bool:
@@ -188,10 +190,12 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
     )
     if stated.get("predicted"):
         method = replace(method, predicted=tuple(stated["predicted"]))
-    described = bool(stated.get("true_descriptions", False))
-    if described:
+    described, describe = bool(stated.get("true_descriptions", False)), str(stated.get("describe", ""))
+    if described and describe:
+        raise ValueError("expected true_descriptions or describe, found both: drop one of them")
+    if described or describe:
         method = replace(method, weights=TEXT_GUIDED.weights)
-    return PairSettings(method, _existing(stated["init"]) if stated.get("init") else None, described)
+    return PairSettings(method, _existing(stated["init"]) if stated.get("init") else None, described, describe)
 
 
 def _read_trained(source: str, stated: Stated) -> TrainedSettings:

@@ -2,6 +2,7 @@
 
 ask/            Asking, from a manifest to replies: questions, run folder, log of replies, back ends
 compare/        Comparison of methods: from scores of images to scores of methods, with tests
+describer/      The embedded describer: weights, tokenizer and processor
 embedded/       The embedded judge: weights, tokenizer and processor
 judgement       Judgement: plan, ask and report in one call, with the scores of each method
 plan            Plan of a judging run: the questions about a folder of images, their number and their cost

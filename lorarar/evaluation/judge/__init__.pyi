@@ -4,6 +4,7 @@ from .judgement import judge_folder as judge_folder
 from .judgement import report_run as report_run
 from .plan import plan_all as plan_all
 from .plan import plan_run as plan_run
+from .records import Backend as Backend
 from .records import Question as Question
 from .records import Reply as Reply
 from .run import AskOptions as AskOptions

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from lorarar.datasets import Axis
 
 State = Literal["ok", "abstain", "error", "invalid_input", "not_run"]
-Answer = Literal["yes_no", "scale", "json", "pairwise"]
+Answer = Literal["yes_no", "scale", "json", "pairwise", "text"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lorarar.lora import Dense, Layer, LoRA, LowRank, check_same_shapes, concat
+from lorarar.storage import track
 
 DeltaCall = Callable[..., Layer]
 
@@ -32,7 +33,8 @@ def merge_deltas(
         raise ValueError("expected at least one LoRA to merge, found none")
     check_same_shapes(loras)
     layers = dict.fromkeys(layer for lora in loras for layer in lora.layers)
-    return LoRA({layer: _merge_layer(layer, loras, call, finish) for layer in layers})
+    paths = track(layers, "merge", unit="layers")
+    return LoRA({layer: _merge_layer(layer, loras, call, finish) for layer in paths})
 
 
 def add_deltas(deltas: Sequence[Layer]) -> Layer:

@@ -1,6 +1,7 @@
 """Optimised mergers: methods that optimise the coefficients of each pair, as data.
 
 cat          CAT: one learned coefficient for each LoRA and layer
+nsc          NSC: one coefficient for each LoRA and layer, by what each LoRA does not see of its inputs
 pair_method  Pair method: what is optimised, with which objective and recipe
 recipe       Recipe: steps, learning rate, weight decay, clip and schedule of an optimisation
 text_guided  Text-guided merger: one coefficient for each LoRA and layer, by distillation from descriptions

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairMethod:
-    """Merger whose coefficients are parameters, optimised for each pair from 1 with the hypernetwork's objective.
+    """Merger whose coefficients are parameters, optimised for each pair with the hypernetwork's objective.
 
     Attributes:
         group: "column" for a coefficient for each LoRA and column of a layer's delta, "layer" for one for each LoRA and
@@ -24,6 +24,7 @@ class PairMethod:
         predicted: Projections whose layers are optimised.
         recipe: Steps, learning rate, weight decay and clip of the optimisation.
         weights: Weights of the objective's terms.
+        start: Coefficient before the first step, where no trained merger predicts it.
         fixed: Coefficient of all other layers, for both LoRAs.
         images: Number of images of each concept in a step.
         patience: Steps without a new minimum of the smoothed loss after which a pair stops; 0 never stops it.
@@ -37,6 +38,7 @@ class PairMethod:
     predicted: tuple[str, ...]
     recipe: MergerRecipe
     weights: LossWeights
+    start: float = 1.0
     fixed: float = 1.0
     images: int = 1
     patience: int = 0
@@ -62,6 +64,7 @@ class PairMethod:
             "learning_rate": self.recipe.learning_rate,
             "similarity": self.weights.similarity,
             "combined": self.weights.combined,
+            "start": self.start,
             "fixed": self.fixed,
             "images": self.images,
             "patience": self.patience,
@@ -75,6 +78,7 @@ class PairMethod:
             self,
             recipe=replace(self.recipe, steps=int(values["steps"]), learning_rate=values["learning_rate"]),
             weights=replace(self.weights, similarity=values["similarity"], combined=values["combined"]),
+            start=values["start"],
             fixed=values["fixed"],
             images=int(values["images"]),
             patience=int(values["patience"]),
@@ -82,7 +86,7 @@ class PairMethod:
         )
 
     def initial(self, loras: Sequence[LoRA]) -> ConstantMerger:
-        """Return the coefficients before the first step, all 1 where they are optimised.
+        """Return the coefficients before the first step, all `start` where they are optimised.
 
         Raises:
             ValueError: The LoRAs have no layer to optimise.
@@ -93,5 +97,5 @@ class PairMethod:
             sized_config,
         )
 
-        config = ConstantConfig((), self.group, len(loras), predicted=self.predicted, fixed=self.fixed)
+        config = ConstantConfig((), self.group, len(loras), self.start, self.predicted, self.fixed)
         return ConstantMerger(sized_config(config, loras))

@@ -93,14 +93,14 @@ def concept_name(split: str, kind: str, index: int) -> str:
 
 
 def subject_of(concept: str) -> Subject:
-    """Return the subject of a content's id, such as "test_content_03"."""
-    split, _, index = concept.split("_")
+    """Return the subject of a content's id, such as "test_content_03", or "test_content_03_b" for a second LoRA."""
+    split, _, index = concept.split("_")[:3]
     return toy_world().subjects[split][int(index)]
 
 
 def style_of(concept: str) -> Style:
-    """Return the style of a style's id, such as "test_style_03"."""
-    split, _, index = concept.split("_")
+    """Return the style of a style's id, such as "test_style_03", or "test_style_03_b" for a second LoRA."""
+    split, _, index = concept.split("_")[:3]
     return toy_world().styles[split][int(index)]
 
 

@@ -25,8 +25,8 @@ SIDE, SEEDS = 8, 4
 
 
 def pairs() -> list[Pair]:
-    contents = [Concept(f"c{i}", "content", "a", (Path("a"),), ("a",)) for i in range(SIDE)]
-    styles = [Concept(f"s{i}", "style", "a", (Path("a"),), ("a",)) for i in range(SIDE)]
+    contents = [Concept(f"c{i}", "content", "a", (Path(f"c{i}"),), ("a",)) for i in range(SIDE)]
+    styles = [Concept(f"s{i}", "style", "a", (Path(f"s{i}"),), ("a",)) for i in range(SIDE)]
     return [Pair(content, style) for content in contents for style in styles]
 
 
@@ -68,7 +68,7 @@ def test_means_comparisons_and_the_tied_set() -> None:
 
 
 def test_cells_are_contents_by_styles() -> None:
-    values = outcome("a", lambda c, s, k: c + s / 10 + k / 100).scores("joint", SIDE)
+    values = outcome("a", lambda c, s, k: c + s / 10 + k / 100).scores("joint", (SIDE, SIDE))
     assert values.shape == (SIDE, SIDE, SEEDS)
     assert values[3, 2, 1] == pytest.approx(3.21)
 

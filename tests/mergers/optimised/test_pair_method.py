@@ -74,7 +74,7 @@ def test_loras_with_nothing_to_optimise_are_refused() -> None:
 
 
 def test_options_reach_the_method() -> None:
-    given = {"steps": 7, "learning_rate": 0.5, "similarity": 0.1, "combined": 2.0, "fixed": 0.25, "images": 3}
+    given = {"steps": 7, "learning_rate": 0.5, "similarity": 0.1, "combined": 2.0, "start": 0.3, "fixed": 0.25, "images": 3}
     changed = ZIPLORA.configured({**given, "patience": 4, "seed": 9})
     assert changed.options() == {**given, "patience": 4, "seed": 9}
     assert ZIPLORA.configured({}) == ZIPLORA

@@ -179,3 +179,24 @@ def test_a_layer_is_split_as_lycoris_splits_it() -> None:
     for size in (1, 7, 12, 80, 112, 144, 320, 640, 1280, 127):
         for factor in (-1, 2, 4, 5, 8, 16, 200):
             assert split(size, factor) == factorization(size, factor), (size, factor)
+
+
+@pytest.mark.parametrize("case", ["lora", "locon"])
+def test_network_dropout_leaves_out_numbers_and_keeps_the_mean(case: str) -> None:
+    model, units = made(case, network_dropout=0.5)
+    alone = Units(SimpleNamespace(denoiser=model, encoders={}), units.recipe, NAMES[1:2])
+    for own, shared in zip(alone.parameters(), units.parameters(), strict=True):
+        own.data = shared.data[1:2]
+    number = next(i for i, layer in enumerate(units.layers) if layer.path.endswith("to_q"))
+    linear, x = units.layers[number].module, torch.randn(6, 3, units.layers[number].channels)
+    zero = torch.zeros(6, 3, linear.weight.shape[0])
+
+    def added(units: Units, x: Tensor, step: int) -> Tensor:
+        return units._dropped(units._stacks(), step)[number](linear, (x,), zero[: len(x)])
+
+    steps = [added(units, x, step).detach() for step in range(400)]
+    assert torch.equal(steps[3], added(units, x, 3))  # as gradient checkpointing needs
+    assert_close(added(alone, x[2:4], 3), steps[3][2:4])
+    whole = units._stacks()[number](linear, (x,), zero)
+    assert_close(torch.stack(steps).mean(0), whole.detach(), rtol=0, atol=0.5 * float(whole.detach().std()))
+    assert (steps[0] - whole).norm() > 0.3 * whole.norm()

@@ -2,6 +2,7 @@
 
 backends/      Back ends: sources of answers
 cost           Cost of a plan: calls, images, tokens, price and time
+descriptions   Descriptions: one question that asks in words what several images have in common
 perturbations  Perturbations: changes of a question that should not change its answer
 planning       Planning: from a manifest, references and a rubric to questions
 reply_log      Reply log: replies on disk as JSON lines, and the verdicts that are parsed from them

@@ -14,7 +14,8 @@ from lorarar.evaluation.judge.records import Answer, Reply
 _TINY_TOKENS = 16  # of an image
 _CHARACTERS = 4  # of a token of text
 _MESSAGE_TOKENS = 8  # of a message beside its text
-_REPLY_TOKENS: Mapping[Answer, int] = {"yes_no": 2, "scale": 2, "json": 24, "pairwise": 2}  # without thoughts
+# Without thoughts.
+_REPLY_TOKENS: Mapping[Answer, int] = {"yes_no": 2, "scale": 2, "json": 24, "pairwise": 2, "text": 24}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 from .data import TRAINING_SETS as TRAINING_SETS
 from .data import ImagePairs as ImagePairs
 from .data import render_pairs as render_pairs
+from .describer import train_describer as train_describer
 from .model import build_model as build_model
+from .recipes import DescriberConfig as DescriberConfig
 from .recipes import TinyJudgeConfig as TinyJudgeConfig
 from .scores import yes_margins as yes_margins
 from .stages import save_judge as save_judge

@@ -58,8 +58,10 @@ def build_processor(texts: Iterable[str]) -> LlavaProcessor:
     )
 
 
-def build_model(processor: LlavaProcessor, seed: int) -> LlavaForConditionalGeneration:
-    """Return a judge for the processor, randomly initialised."""
+def build_model(
+    processor: LlavaProcessor, seed: int, width: int = TEXT_WIDTH, layers: int = 3
+) -> LlavaForConditionalGeneration:
+    """Return a model for the processor, randomly initialised, whose language model has this width and depth."""
     torch.manual_seed(seed)
     tokenizer = processor.tokenizer
     vision = SiglipVisionConfig(
@@ -73,9 +75,9 @@ def build_model(processor: LlavaProcessor, seed: int) -> LlavaForConditionalGene
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=3 * TEXT_WIDTH,
-        num_hidden_layers=3,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=512,
         pad_token_id=tokenizer.pad_token_id,

@@ -1,4 +1,4 @@
-"""Recipe of the tiny judge's training, readable without torch."""
+"""Recipes of the tiny judge's and the describer's training, readable without torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,33 @@ class TrainStage:
     steps: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
+
+
+@dataclass(frozen=True)
+class DescriberConfig:
+    """`lorarar judge train-describer`.
+
+    Attributes:
+        output: Folder of the describer, in transformers' layout; its card lies beside it.
+        judge: Embedded judge, whose vision tower it has.
+        base: Embedded base; its autoencoder blurs a share of the images.
+        runs: Folder for checkpoints.
+        pairs: Pairs of images in the training set.
+        training: How everything but the tower is trained.
+        rebuilt: Share of the pairs whose second image passes through the autoencoder, 0 to 1.
+        held_out_pairs: Pairs of validation subjects and styles that the numbers on the card come from.
+        seed: Seed of the pairs, the initial weights and the steps.
+    """
+
+    output: Path
+    judge: InputPath
+    base: InputPath
+    runs: Path
+    pairs: PositiveInt
+    training: TrainStage
+    rebuilt: NonNegativeFloat = 0.5
+    held_out_pairs: PositiveInt = 200
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class TowerTraining(lightning.LightningModule):
         images = disturb(scale_pixels(self.images[chosen]), random).to(self.device)
         true = self.attributes[chosen].to(self.device)
         features = self.tower(images, output_hidden_states=True).hidden_states[-1]
-        loss = _attribute_loss(self.heads(features), true[:, None].expand(-1, features.shape[1], -1))
+        loss = attribute_loss(self.heads(features), true[:, None].expand(-1, features.shape[1], -1))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -86,7 +86,7 @@ class TowerTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with one cycle of its rate, annealed by a cosine."""
-        return _one_cycle(list(self.parameters()), self.stage, "cos")
+        return one_cycle(list(self.parameters()), self.stage, "cos")
 
 
 class JudgeTraining(lightning.LightningModule):
@@ -158,7 +158,7 @@ class JudgeTraining(lightning.LightningModule):
         attributes = self.pairs.attributes[chosen]
         ordered = torch.where(torch.tensor(swapped)[:, None, None], attributes.flip(1), attributes).to(self.device)
         logits = self.attribute_heads(states[:, IMAGE_TOKENS : 2 * IMAGE_TOKENS]).unflatten(-1, (2, -1))
-        return _attribute_loss(logits, ordered[:, None].expand(-1, IMAGE_TOKENS, -1, -1))
+        return attribute_loss(logits, ordered[:, None].expand(-1, IMAGE_TOKENS, -1, -1))
 
     def _agreement_error(self, states: Tensor, chosen: np.ndarray) -> Tensor:
         """Return the cross-entropy of each attribute's agreement at every token of the second image."""
@@ -189,23 +189,23 @@ class JudgeTraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW with one cycle of its rate, annealed linearly: questions come late, when a cosine is near 0."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return _one_cycle(trained, self.stage, "linear")
+        return one_cycle(trained, self.stage, "linear")
 
 
 class PromptTokens:
-    """Tokens that the processor makes of two images and a text, computed without the images."""
+    """Tokens that the processor makes of some images and a text, computed without the images."""
 
-    def __init__(self, processor: LlavaProcessor) -> None:
-        self._processor = processor
+    def __init__(self, processor: LlavaProcessor, images: int = 2) -> None:
+        self._processor, self._images = processor, images
         self._tokens_of: dict[str, list[int]] = {}
 
     def encode(self, texts: Sequence[str], answers: Sequence[str] = ()) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask` (n, longest), padded on the right.
 
         Args:
-            answers: One word for each text, which follows it.
+            answers: The words that follow each text.
         """
-        words = [[self.token(answer)] for answer in answers] or [[]] * len(texts)
+        words = [[self.token(word) for word in answer.split()] for answer in answers] or [[]] * len(texts)
         rows = [torch.tensor(self._tokens(text) + word) for text, word in zip(texts, words, strict=True)]
         pad = self._processor.tokenizer.pad_token_id
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
@@ -223,13 +223,15 @@ class PromptTokens:
 
     def _tokens(self, text: str) -> list[int]:
         if text not in self._tokens_of:
-            prompt = self._processor.apply_chat_template(messages(text, 2), add_generation_prompt=True, tokenize=False)
+            prompt = self._processor.apply_chat_template(
+                messages(text, self._images), add_generation_prompt=True, tokenize=False
+            )
             image = self._processor.image_token
             self._tokens_of[text] = self._processor.tokenizer(prompt.replace(image, image * IMAGE_TOKENS))["input_ids"]
         return self._tokens_of[text]
 
 
-def _attribute_loss(logits: Tensor, true: Tensor) -> Tensor:
+def attribute_loss(logits: Tensor, true: Tensor) -> Tensor:
     """Return the mean cross-entropy of all attributes from logits (.., 45) and values (.., 8); -1 does not count."""
     parts = zip(torch.split(logits, list(ATTRIBUTES.values()), dim=-1), true.unbind(-1), strict=True)
     losses = [nn.functional.cross_entropy(p.flatten(0, -2), w.flatten(), ignore_index=-1) for p, w in parts]
@@ -240,7 +242,8 @@ def _yes_no(agrees: bool) -> str:
     return "yes" if agrees else "no"
 
 
-def _one_cycle(trained: list[nn.Parameter], stage: TrainStage, anneal: Literal["cos", "linear"]) -> dict[str, Any]:
+def one_cycle(trained: list[nn.Parameter], stage: TrainStage, anneal: Literal["cos", "linear"]) -> dict[str, Any]:
+    """Return AdamW with one cycle of its rate."""
     rate = stage.learning_rate
     optimiser = torch.optim.AdamW(trained, rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

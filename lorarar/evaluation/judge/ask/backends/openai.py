@@ -37,7 +37,7 @@ from lorarar.evaluation.judge.records import Answer, Question, Reply
 KEY_VARIABLES = ("LORARAR_API_KEY", "OPENAI_API_KEY")
 MAX_RESPONSE_BYTES = 4 << 20
 _AHEAD = 4  # questions with images that are encoded while the server answers others
-_MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64}
+_MAX_TOKENS: Mapping[Answer, int] = {"yes_no": 64, "scale": 64, "json": 256, "pairwise": 64, "text": 128}
 _SLOWEST = 20.0  # tokens per second, for the time limit of long replies
 _JSON: RequestOptions = {"headers": {"content-type": "application/json"}}
 _FLAGS_SCHEMA = {

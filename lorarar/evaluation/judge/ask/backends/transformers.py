@@ -22,7 +22,7 @@ from lorarar.storage import say_device
 
 # One-word answers come from one forward pass; other answers are generated, up to these numbers of tokens.
 _WORDS: Mapping[Answer, tuple[str, str]] = {"yes_no": ("yes", "no"), "pairwise": ("a", "b")}
-_LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192}
+_LENGTHS: Mapping[Answer, int] = {"scale": 64, "json": 192, "text": 96}
 
 LoadedQuestion = tuple[Question, Sequence[Image.Image]]
 

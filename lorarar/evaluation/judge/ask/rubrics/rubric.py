@@ -16,6 +16,7 @@ from lorarar.evaluation.judge.records import Answer
 from lorarar.storage import digest, package_path
 
 FOLDER = package_path("evaluation", "judge", "ask", "rubrics")
+_ANSWERS = tuple(answer for answer in get_args(Answer) if answer != "text")  # a text is no score
 _FIELDS = {"name", "phrase", "reference", "test"}
 
 
@@ -80,9 +81,9 @@ def load_rubric(name: str) -> Rubric:
             f"{path}: expected the fields id, version, answer, content, style and optionally reworded, found "
             f"{sorted(map(str, read)) if isinstance(read, dict) else type(read).__name__}"
         )
-    if read["answer"] not in get_args(Answer) or not isinstance(read["version"], int):
+    if read["answer"] not in _ANSWERS or not isinstance(read["version"], int):
         raise ValueError(
-            f"{path}: expected an integer version and an answer of {get_args(Answer)}, found "
+            f"{path}: expected an integer version and an answer of {_ANSWERS}, found "
             f"{read['version']!r} and {read['answer']!r}"
         )
     texts, reworded = _read_texts(path, read), {}

@@ -1,0 +1,65 @@
+"""Cost of wrong words: text-guided merges of validation pairs, with one attribute of a description changed."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from lorarar.benchmark.embedded import load_embedded
+from lorarar.datasets import Pair
+from lorarar.diffusion import synthesise_pairs
+from lorarar.hypernetwork import load_network
+from lorarar.lora import merge_exactly
+from lorarar.mergers.optimised import TEXT_GUIDED
+from lorarar.storage import NETWORKS, write_json
+from lorarar.training import optimise
+from lorarar.worlds.toy import ATTRIBUTES, Style, Subject, style_of, subject_of
+
+FOLDER = Path(__file__).parent
+WRONG = {"none": (), "content": ("content",), "style": ("style",), "both": ("content", "style")}
+
+
+def main() -> None:
+    embedded = load_embedded(["validation"])
+    network = load_network(NETWORKS / "hypernetwork.safetensors").module
+    scorer = embedded.scorer("validation", (0,))
+    chosen = [pair for i, pair in enumerate(scorer.pairs) if (i // 8 + i) % 2 == 0]  # 32, along the diagonals
+    scorer = replace(scorer, pairs=chosen)
+    method = TEXT_GUIDED.configured({"steps": 10, "learning_rate": 0.1})
+    results = {"network": scorer.scored(scorer.merged(network)).means()}
+    for name, axes in WRONG.items():
+        random = np.random.default_rng(0)
+        pairs = [describe(pair, axes, random) for pair in chosen]
+        merged = []
+        for start in range(0, len(pairs), 16):
+            part = pairs[start : start + 16]
+            images = synthesise_pairs(embedded.backbone, part)
+            found = optimise(
+                embedded.backbone, part, embedded.loras, method, group=16, init=network, synthetic=images, held_out=1
+            )
+            inputs = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in part]
+            merged += [merge_exactly(loras, result.coefficients) for loras, result in zip(inputs, found, strict=True)]
+        results[name] = scorer.scored(merged).means()
+        write_json(FOLDER / "wrong.json", {"pairs": len(chosen), "seeds": [0], "one_attribute_wrong_in": results})
+        print(name, {key: round(value, 4) for key, value in results[name].items()}, flush=True)
+
+
+def describe(pair: Pair, axes: tuple[str, ...], random: np.random.Generator) -> Pair:
+    """Return a pair with its true descriptions, but for one attribute of each of `axes`."""
+    subject, style = subject_of(pair.content.name), style_of(pair.style.name)
+    changed = [spoil(m, random) if axis in axes else m for m, axis in ((subject, "content"), (style, "style"))]
+    content = replace(pair.content, description=f"a {changed[0].words()}")
+    return Pair(content, replace(pair.style, description=f"{changed[1].words()} style"))
+
+
+def spoil(member: Subject | Style, random: np.random.Generator) -> Subject | Style:
+    """Return a subject or a style with one attribute changed."""
+    name = fields(member)[int(random.integers(4))].name
+    value = (getattr(member, name) + int(random.integers(1, ATTRIBUTES[name]))) % ATTRIBUTES[name]
+    return replace(member, **{name: value})
+
+
+if __name__ == "__main__":
+    main()

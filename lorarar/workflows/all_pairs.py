@@ -1,0 +1,224 @@
+"""All pairs: merge every content of a folder with every style of another, into one folder with a manifest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from lorarar.mergers import FileMerge, plan_merge
+from lorarar.storage import FormatError, claim_run, printable, progress, sha256, stated, write_lines
+from lorarar.workflows.merges import merge_to_file
+
+MANIFEST = "manifest.jsonl"
+
+
+class PairsPlan(NamedTuple):
+    """What merging all pairs would write.
+
+    Attributes:
+        contents, styles: Numbers of files.
+        merged: Number of pairs that are there already.
+        bytes: Size of all files, estimated from the first pair that can be merged.
+        method: Method of this pair.
+    """
+
+    contents: int
+    styles: int
+    merged: int
+    bytes: int
+    method: str
+
+    def text(self) -> str:
+        """Return the plan as a line."""
+        pairs = self.contents * self.styles
+        return (
+            f"{self.contents} contents x {self.styles} styles: {pairs} files, about {self.bytes / 1e6:,.1f} MB, by "
+            f"{self.method}; {self.merged} are there already"
+        )
+
+
+@dataclass(frozen=True)
+class PairsResult:
+    """What merging all pairs did.
+
+    Attributes:
+        merged: Number of pairs merged now.
+        present: Number of pairs that were there already.
+        failed: Reason -> number of pairs.
+        manifest: The manifest.
+    """
+
+    merged: int
+    present: int
+    failed: dict[str, int]
+    manifest: Path
+
+    def text(self) -> str:
+        """Return the result as text."""
+        lines = [f"merged {self.merged} pairs, {self.present} were there already, {sum(self.failed.values())} failed"]
+        lines += [f"  {count} failed: {reason}" for reason, count in self.failed.items()]
+        return "\n".join(map(printable, [*lines, f"manifest: {self.manifest}"]))
+
+
+class _Pair(NamedTuple):
+    content: Path
+    style: Path
+    output: Path
+
+
+def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
+    """Return what `merge_all_pairs` would write.
+
+    Args:
+        contents, styles: Folders of LoRA files.
+        job: As `merge_all_pairs` takes it.
+
+    Raises:
+        FormatError: A folder holds no LoRA file, or no pair can be merged.
+        ValueError: The request is for one pair.
+    """
+    pairs = _pairs(contents, styles, job)
+    hashes = _hashes(pairs)
+    sizes = {pair: pair.content.stat().st_size + pair.style.stat().st_size for pair in pairs}
+    errors = []
+    for pair in pairs:
+        try:
+            beside = job.output.parent / pair.output.name  # since the folder may not exist yet
+            plan = plan_merge(replace(_job(job, pair), output=beside, force=True))
+        except (ValueError, OSError) as error:
+            errors.append(str(error))
+            continue
+        total = plan["output"]["bytes"] * sum(sizes.values()) / sizes[pair]
+        merged = sum(_is_merged(pair, hashes) for pair in pairs)
+        counts = (len({pair.content for pair in pairs}), len({pair.style for pair in pairs}))
+        return PairsPlan(*counts, merged, int(total), plan["method"]["name"])
+    raise FormatError(f"expected a pair that can be merged, found none of {len(pairs)}; the first: {errors[0]}")
+
+
+def merge_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsResult:
+    """Merge every LoRA file of a folder with every one of another, as "content+style.safetensors".
+
+    A pair whose file holds the hashes of its inputs is not merged again, so an interrupted run continues. A pair that
+    fails is counted, and the others go on. `manifest.jsonl` has a line for each pair: inputs with their SHA-256, output,
+    method, status, and the time of the merge over the median of those of the same call.
+
+    Args:
+        contents, styles: Folders of LoRA files.
+        job: The folder for the results as `output`, and how a pair is merged; `files` is ignored.
+
+    Raises:
+        ConfigError: The folder holds a run of another request.
+        FormatError: A folder holds no LoRA file.
+        ValueError: The request is for one pair.
+    """
+    pairs = _pairs(contents, styles, job)
+    hashes = _hashes(pairs)
+    claim_run(job.output, _settings(job), advice="name another output, or delete this one")
+    manifest = job.output / MANIFEST
+    old = _old_lines(manifest)
+    lines = {
+        pair: {"status": "merged", **old.get(pair.output.name, {}), **_line(pair, hashes)}
+        for pair in pairs
+        if _is_merged(pair, hashes)
+    }
+    present, seconds, failed = len(lines), dict[_Pair, float](), Counter[str]()
+    try:
+        with progress("merge pairs", len(pairs), "pairs") as advance:
+            advance(present)
+            for pair in pairs:
+                if pair in lines:
+                    continue
+                start = time.perf_counter()
+                try:
+                    summary = merge_to_file(_job(job, pair))
+                except (ValueError, OSError) as error:
+                    failed[_reason(error, pair)] += 1
+                    lines[pair] = _line(pair, hashes) | {"status": "failed", "reason": str(error)}
+                else:
+                    seconds[pair] = time.perf_counter() - start
+                    lines[pair] = _line(pair, hashes) | {"status": "merged", "method": summary["method"]["name"]}
+                advance(1)
+    finally:
+        for pair, duration in seconds.items():
+            lines[pair]["relative_seconds"] = round(duration / median(seconds.values()), 3)
+        write_lines(manifest, [lines[pair] for pair in pairs if pair in lines])
+    return PairsResult(len(seconds), present, dict(failed), manifest)
+
+
+def _pairs(contents: Path, styles: Path, job: FileMerge) -> list[_Pair]:
+    """Return all pairs, contents varying slowest, after the checks that need no file's content."""
+    inputs = job.request.pair
+    given = {**inputs.values("images"), **inputs.values("descriptions"), "content_prompt": inputs.content_prompt}
+    given |= {"style_prompt": inputs.style_prompt, "describe": None}
+    for name, value in given.items():
+        if value:
+            raise ValueError(f"expected no `{name}` for folders, since it is that of one file: drop it")
+    if job.save_coefficients:
+        raise ValueError("expected no `save_coefficients` for folders, since it is one file: drop it")
+    lists = [_list_files(folder) for folder in (contents, styles)]
+    return [_Pair(c, s, job.output / f"{c.stem}+{s.stem}.safetensors") for c in lists[0] for s in lists[1]]
+
+
+def _list_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FormatError(f"expected a folder of LoRA files (.safetensors), found none in {folder}: check the path")
+    return files
+
+
+def _hashes(pairs: Sequence[_Pair]) -> dict[Path, str]:
+    return {path: sha256(path) for path in dict.fromkeys(path for pair in pairs for path in pair[:2])}
+
+
+def _job(job: FileMerge, pair: _Pair) -> FileMerge:
+    """Return the merge of one pair."""
+    inputs = job.request.pair
+    runs = inputs.runs and inputs.runs / pair.output.stem
+    request = replace(job.request, pair=replace(inputs, runs=runs))
+    return replace(job, files=pair[:2], output=pair.output, request=request)
+
+
+def _settings(job: FileMerge) -> dict[str, Any]:
+    """Return what decides the bytes of the results."""
+    request = replace(job.request, device="auto", pair=replace(job.request.pair, runs=None))
+    return {"format": job.format, "dtype": job.dtype, **stated(request)}
+
+
+def _is_merged(pair: _Pair, hashes: Mapping[Path, str]) -> bool:
+    """Return whether the output is there and states these inputs."""
+    if not pair.output.is_file():
+        return False
+    with suppress(SafetensorError, ValueError, KeyError, TypeError), safe_open(pair.output, framework="pt") as file:
+        inputs = json.loads((file.metadata() or {})["lorarar.inputs"])
+        return [entry["sha256"] for entry in inputs] == [hashes[path] for path in pair[:2]]
+    return False
+
+
+def _line(pair: _Pair, hashes: Mapping[Path, str]) -> dict[str, Any]:
+    inputs = [{"name": path.name, "sha256": hashes[path]} for path in pair[:2]]
+    return {"content": inputs[0], "style": inputs[1], "output": pair.output.name}
+
+
+def _old_lines(manifest: Path) -> dict[str, dict[str, Any]]:
+    """Return output -> line of a manifest; empty without one."""
+    if not manifest.is_file():
+        return {}
+    lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    return {line["output"]: line for line in lines}
+
+
+def _reason(error: Exception, pair: _Pair) -> str:
+    """Return an error's message with the same words for every pair."""
+    text = str(error)
+    for path, word in ((pair.output, "OUTPUT"), (pair.content, "CONTENT"), (pair.style, "STYLE")):
+        text = text.replace(str(path), word).replace(path.name, word)
+    return text

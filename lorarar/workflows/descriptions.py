@@ -1,0 +1,155 @@
+"""Descriptions of LoRAs: a model puts into words what each LoRA draws alone, for mergers that learn from words.
+
+A content draws its own prompt at four seeds; a style draws four different things, which have the style alone in common.
+One question shows the four images. Its answer is kept in a text file beside them, which the next merge reads.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from lorarar.datasets import AXES, Axis, load_image, save_image
+from lorarar.diffusion import SAMPLING, Backbone, open_sampler
+from lorarar.evaluation.judge import Backend
+from lorarar.evaluation.judge.ask import DESCRIBE, DESCRIBED_IMAGES, describe_images
+from lorarar.evaluation.judge.ask.backends import BackendSettings, open_backend
+from lorarar.formats import load_all
+from lorarar.hypernetwork import load_network, shipped_network
+from lorarar.lora import LoRA
+from lorarar.mergers import MergeRequest, family_of
+from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
+from lorarar.training import PairOptimiser, phrase_of
+
+# From a network's coefficients these steps do what 100 at the default rate do from 1 (experiments/main).
+_OPTIONS: Mapping[str, float] = {"steps": 10, "learning_rate": 0.1}
+_SUBJECTS = ("cat", "house", "tree", "car")  # of a style's images: words that every base knows
+_TINY_PIXELS = 32  # images of the toy world, the only ones that the embedded describer knows
+
+
+def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) -> tuple[MergeRequest, PairOptimiser]:
+    """Describe the LoRAs of a request, and choose what its optimisation starts from.
+
+    Args:
+        request: A checked request for a merger that needs descriptions, with `pair.describe`.
+        files: The content and the style, LoRAs or their files.
+
+    Returns:
+        The request with descriptions, with the network that is shipped for the LoRAs' family as its start, and with few
+        steps, where these are not given; and its optimiser, which has the base if the base was needed.
+
+    Raises:
+        FormatError: A file cannot be read.
+        FileNotFoundError: There is no base model.
+        ConnectionError: The server does not answer.
+        ValueError: There are not two LoRAs, one has no prompt, or the model gave no description.
+    """
+    loras = load_all(files, request.weights_base)
+    if len(loras) != 2:
+        raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
+    start = request.pair.init or _shipped(loras)
+    options = {**(_OPTIONS if start else {}), **request.options}
+    optimiser = PairOptimiser(str(request.base), replace(request.pair, init=start), request.device)
+    optimiser = describe_loras(optimiser, loras)
+    return replace(request, pair=optimiser.inputs, options=options), optimiser
+
+
+def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptimiser:
+    """Return an optimiser with a description of each LoRA; descriptions that are given stay.
+
+    Args:
+        optimiser: The optimiser, whose inputs name the back end and the folder for checkpoints. Images and descriptions
+            are kept in the folder `descriptions` beside that folder.
+        loras: The content and the style.
+
+    Raises:
+        As `open_described`.
+    """
+    inputs, load, backend = optimiser.inputs, cache(optimiser.load), cache(partial(_open_describer, optimiser))
+    words: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = inputs.runs.parent / "descriptions" if inputs.runs else Path(temporary)
+        for axis, lora in zip(AXES, loras, strict=True):
+            key = f"{axis}_description"
+            if getattr(inputs, key):
+                continue
+            phrase = phrase_of(lora, axis, getattr(inputs, f"{axis}_prompt"))
+            place = _place(folder if lora.sha256 else Path(temporary), optimiser, lora, axis, phrase)
+            file = place / "description.txt"
+            if not file.is_file():
+                images = _draw(load, lora, _prompts(axis, phrase), place)
+                _check_known(str(inputs.describe), images[0])
+                write_text(file, describe_images(backend(), images, axis) + "\n")
+            words[key] = file.read_text(encoding="utf-8").strip()
+            kept = f"; correct it in {file}" if file.is_relative_to(folder) and inputs.runs else ""
+            print(f"{axis}, described by {inputs.describe}: {words[key]}{kept}", file=sys.stderr)
+    loaded = load() if load.cache_info().currsize else None
+    return replace(optimiser, inputs=replace(inputs, **words), loaded=loaded)
+
+
+def name_describer(describe: str) -> str:
+    """Return the name of a describer, with the hash of its weights where it is the embedded one."""
+    return f"tiny {sha256(EMBEDDED_DESCRIBER / 'model.safetensors')}" if describe == "tiny" else describe
+
+
+def _shipped(loras: Sequence[LoRA]) -> Path | None:
+    """Return the network that is shipped for the LoRAs' family, where it predicts some of their layers."""
+    path = shipped_network(family_of(loras))
+    return path if path and load_network(path).predicted(loras) else None
+
+
+def _place(folder: Path, optimiser: PairOptimiser, lora: LoRA, axis: Axis, phrase: str) -> Path:
+    """Return the folder of a LoRA's images and description, named after all that they depend on."""
+    identity = {
+        "lora": lora.sha256,
+        "base": str(optimiser.base),
+        "prompts": _prompts(axis, phrase),
+        "sampling": stated(SAMPLING),
+        "question": DESCRIBE[axis],
+        "describe": name_describer(str(optimiser.inputs.describe)),
+    }
+    return folder / f"{Path(lora.name).stem or axis}_{digest(identity)[:12]}"
+
+
+def _prompts(axis: Axis, phrase: str) -> list[str]:
+    """Return the prompt of each image."""
+    if axis == "content":
+        return [phrase] * DESCRIBED_IMAGES
+    return [f"a {subject} in {phrase}" for subject in _SUBJECTS]
+
+
+def _draw(load: Callable[[], Backbone], lora: LoRA, prompts: Sequence[str], place: Path) -> list[Path]:
+    """Draw the images that are not there yet, one after the other."""
+    place.mkdir(parents=True, exist_ok=True)
+    paths = [place / f"{seed}.png" for seed in range(len(prompts))]
+    missing = [seed for seed, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        sample = open_sampler(load(), [lora], SAMPLING)
+        for seed in track(missing, "draw what to describe", unit="images"):
+            save_image(sample(prompts[seed], [seed])[0], paths[seed])
+    return paths
+
+
+def _check_known(describe: str, image: Path) -> None:
+    """Check that the describer knows such images.
+
+    Raises:
+        ValueError: It is the embedded one, and the image is of another size than the toy world's.
+    """
+    width, _ = load_image(image).size
+    if describe == "tiny" and width != _TINY_PIXELS:
+        raise ValueError(
+            f"expected the embedded base for the embedded describer (tiny), whose images are {_TINY_PIXELS} pixels "
+            f'wide, found {width} pixels: give "openai:MODEL@URL" or "transformers:PATH" as `describe`'
+        )
+
+
+def _open_describer(optimiser: PairOptimiser) -> Backend:
+    name = str(optimiser.inputs.describe)
+    if name == "tiny":
+        name = f"transformers:{checked(EMBEDDED_DESCRIBER)}"
+    return open_backend(name, BackendSettings(answer="text", device=optimiser.device))

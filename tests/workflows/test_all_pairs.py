@@ -1,0 +1,117 @@
+"""lorarar.workflows.all_pairs: every pair of two folders, resumed, with its failures counted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorarar import load, save
+from lorarar.cli.main import main
+from lorarar.mergers.request import FileMerge, MergeRequest, PairInputs
+from lorarar.storage import ConfigError, FormatError
+from lorarar.workflows import all_pairs
+from lorarar.workflows.all_pairs import merge_all_pairs, plan_all_pairs
+from tests.tiny import two_block_lora
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> FileMerge:
+    for seed, name in enumerate(("contents/cat", "contents/dog", "styles/ink", "styles/oil")):
+        path = tmp_path / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save(two_block_lora(2, seed=30 * seed), path)
+    return FileMerge((), tmp_path / "out", MergeRequest(merger="direct"))
+
+
+def run(job: FileMerge) -> tuple[Any, list[dict[str, Any]]]:
+    result = merge_all_pairs(job.output.parent / "contents", job.output.parent / "styles", job)
+    return result, [json.loads(line) for line in result.manifest.read_text().splitlines()]
+
+
+def test_all_pairs_are_merged_and_an_interrupted_run_continues(job: FileMerge, monkeypatch) -> None:
+    done, real = [], all_pairs.merge_to_file
+
+    def stop_after_two(one: FileMerge) -> Any:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(one.output.name)
+        return real(one)
+
+    monkeypatch.setattr(all_pairs, "merge_to_file", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(job)
+    assert done == ["cat+ink.safetensors", "cat+oil.safetensors"]
+    assert len((job.output / "manifest.jsonl").read_text().splitlines()) == 2
+    monkeypatch.setattr(all_pairs, "merge_to_file", real)
+    times = {path.name: path.stat().st_mtime_ns for path in job.output.glob("*.safetensors")}
+    result, lines = run(job)
+    assert (result.merged, result.present, result.failed) == (2, 2, {})
+    assert [line["output"] for line in lines] == [
+        f"{c}+{s}.safetensors" for c in ("cat", "dog") for s in ("ink", "oil")
+    ]
+    assert all((job.output / name).stat().st_mtime_ns == time for name, time in times.items())
+    assert {line["status"] for line in lines} == {"merged"}
+    assert all(line["relative_seconds"] > 0 for line in lines)
+    assert lines[1]["style"] == {
+        "name": "oil.safetensors",
+        "sha256": load(job.output.parent / "styles/oil.safetensors").sha256,
+    }
+
+
+def test_failures_are_counted_and_the_others_go_on(job: FileMerge, capsys) -> None:
+    bad = job.output.parent / "styles" / "a_bad.safetensors"
+    bad.write_bytes(b"no")
+    result, lines = run(job)
+    assert (result.merged, list(result.failed.values())) == (4, [2])
+    assert "2 failed: STYLE is a text file, not a safetensors file" in result.text()
+    assert [line["status"] for line in lines].count("failed") == 2
+    assert "a_bad" in lines[0]["reason"]
+    save(two_block_lora(2, seed=7), bad, force=True)
+    assert run(job)[0].merged == 2
+    bad.write_bytes(b"no")
+    folders = ["--contents", str(job.output.parent / "contents"), "--styles", str(bad.parent)]
+    argv = ["merge", *folders, "-o", str(job.output), "--merger", "direct"]
+    assert main(argv) == 1
+    captured = capsys.readouterr()
+    assert "merged 0 pairs, 4 were there already, 2 failed" in captured.out
+    assert "2 contents x 3 styles: 6 files, about " in captured.err
+
+
+def test_a_changed_input_is_merged_again_where_that_is_allowed(job: FileMerge) -> None:
+    run(job)
+    save(two_block_lora(2, seed=99), job.output.parent / "contents/cat.safetensors", force=True)
+    result, _ = run(job)
+    assert (result.merged, result.present) == (0, 2)
+    assert "exists" in next(iter(result.failed))
+    assert run(replace(job, force=True))[0].merged == 2
+
+
+def test_another_request_and_inputs_of_one_pair_are_refused(job: FileMerge) -> None:
+    run(job)
+    with pytest.raises(ConfigError, match="direct.*ties.*name another output"):
+        run(replace(job, request=MergeRequest(merger="ties")))
+    run(replace(job, request=MergeRequest(merger="direct", device="cpu")))
+    described = MergeRequest(merger="text_guided", pair=PairInputs(content_description="a cat"))
+    with pytest.raises(ValueError, match="no `content_description` for folders"):
+        run(replace(job, request=described))
+    with pytest.raises(FormatError, match="found none in .*empty"):
+        merge_all_pairs(job.output.parent / "empty", job.output.parent / "styles", job)
+
+
+def test_the_plan_is_the_number_and_the_size_of_the_files(job: FileMerge) -> None:
+    folders = job.output.parent / "contents", job.output.parent / "styles"
+    plan = plan_all_pairs(*folders, job)
+    assert not job.output.exists()
+    assert (plan.contents, plan.styles, plan.merged, plan.method) == (2, 2, 0, "direct")
+    run(job)
+    size = sum(path.stat().st_size for path in job.output.glob("*.safetensors"))
+    assert plan.bytes == pytest.approx(size, rel=0.5)  # the headers are not in the plan
+    assert plan_all_pairs(*folders, job).merged == 4
+    for path in folders[1].iterdir():
+        path.write_bytes(b"no")
+    with pytest.raises(FormatError, match="found none of 4; the first: .*ink"):
+        plan_all_pairs(*folders, job)

@@ -1,0 +1,115 @@
+"""lorarar.workflows.preview: a sheet on the embedded base, with its scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lorarar import generate
+from lorarar.cli.main import main
+from lorarar.datasets import to_bytes
+from lorarar.diffusion import Sampling
+from lorarar.storage import EMBEDDED, FormatError
+from lorarar.workflows import preview
+from lorarar.workflows.preview import PreviewRequest, describe_preview, draw_preview
+
+BASE = EMBEDDED / "base"
+FILES = [EMBEDDED / "loras" / f"{name}.safetensors" for name in ("test_content_01", "test_style_02")]
+
+
+def test_a_sheet_has_every_method_and_weight(tmp_path: Path, monkeypatch) -> None:
+    parts, real = [], preview.labelled_sheet
+
+    def keep(path: Path, title: str, lines: list[str], shown: list[preview.SheetPart]) -> None:
+        parts.extend(shown)
+        real(path, title, lines, shown)
+
+    monkeypatch.setattr(preview, "labelled_sheet", keep)
+    request = PreviewRequest(
+        BASE, ["direct", "switch"], weights=[(1, 1), (0.5, 1)], seeds=(3,), sampling=Sampling(2, 1.0), device="cpu"
+    )
+    cells = draw_preview(FILES, tmp_path / "x.png", request)
+    assert [(cell.method, cell.weights) for cell in cells] == [
+        (name, weights) for name in ("direct", "switch") for weights in ((1, 1), (0.5, 1))
+    ]
+    assert all({"joint", "content", "style"} <= cell.scores.keys() for cell in cells)
+    inputs, grid = parts
+    assert inputs.columns == (
+        "test_content_01",
+        "test_style_02",
+        "base alone",
+        "test_content_01 alone",
+        "test_style_02 alone",
+    )
+    assert grid.columns == ("1 : 1", "0.5 : 1")
+    with Image.open(tmp_path / "x.png") as sheet:
+        assert sheet.width > 500
+    best = max(cell.scores["joint"] for cell in cells)
+    assert [cell.framed for _, row in grid.rows for cell in row] == [cell.scores["joint"] == best for cell in cells]
+    assert describe_preview(cells).splitlines()[0].startswith(f"joint {best:.2f}")
+    with pytest.raises(FormatError, match="exists"):
+        draw_preview(FILES, tmp_path / "x.png", request)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (PreviewRequest(BASE, ["ziplora"]), "needs nothing but the files, found ziplora, which needs base images"),
+        (PreviewRequest(BASE, ["layerwise"]), "found layerwise, which needs network"),
+        (PreviewRequest(BASE, weights=[(1, 1, 1)]), "one for each of 2 inputs"),
+        (PreviewRequest(BASE, images=[EMBEDDED]), "a folder of images for each of 2 LoRAs, found 1"),
+    ],
+)
+def test_mistakes_are_found_before_the_base_is_loaded(
+    request_: PreviewRequest, error: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(preview, "load_backbone", lambda *_, **__: pytest.fail("loaded the base"))
+    with pytest.raises(ValueError, match=error):
+        draw_preview(FILES, tmp_path / "x.png", request_)
+
+
+def test_three_loras_need_a_prompt(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected `prompt` for 3 LoRAs"):
+        draw_preview([*FILES, FILES[1]], tmp_path / "x.png", PreviewRequest(BASE, ["direct"]))
+
+
+def test_without_a_scorer_there_are_no_scores() -> None:
+    assert preview._open_scorer(BASE, []) is None
+    assert preview._open_scorer("owner/base", []) is None
+    assert describe_preview([preview.PreviewCell("direct", (1.0,))]) == ""
+
+
+@pytest.mark.slow
+def test_a_cell_shows_what_generate_draws(tmp_path: Path, monkeypatch) -> None:
+    parts = []
+    monkeypatch.setattr(preview, "labelled_sheet", lambda *given: parts.extend(given[-1]))
+    request = PreviewRequest(BASE, ["direct"], weights=[(0.5, 1)], seeds=(3,), sampling=Sampling(2, 1.0), device="cpu")
+    draw_preview(FILES, tmp_path / "x.png", request)
+    how = {"merger": "direct", "weights": [0.5, 1], "steps": 2, "guidance": 1.0, "device": "cpu"}
+    (image,) = generate(BASE, FILES, prompt="a sks fish in szn style", seeds=[3], **how)
+    shown = to_bytes(parts[1].rows[0][1][0].image)
+    assert np.abs(shown.astype(int) - np.asarray(image).astype(int)).max() <= 1
+
+
+@pytest.mark.slow
+def test_the_command_draws_its_default_sheet(tmp_path: Path, capsys) -> None:
+    argv = [
+        "preview",
+        *map(str, FILES),
+        "--base",
+        str(BASE),
+        "-o",
+        str(tmp_path / "x.png"),
+        "--seeds",
+        "0",
+        "--steps",
+        "2",
+    ]
+    assert main([*argv, "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)
+    assert [cell["method"] for cell in cells[::5]] == ["layerwise (default)", "auto", "direct", "ties"]
+    assert len(cells) == 20
