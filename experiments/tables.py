@@ -170,6 +170,18 @@ def quality_table(folder: str, ours: str) -> Callable[[], str]:
     return make
 
 
+def recipes_table() -> str:
+    """Return the joint scores of the mergers in the wild on the pairs of each recipe."""
+    results = read("wild/results.json")
+    rows = [name for name in results["methods"] if results["methods"][name]["kind"] not in ("content", "style")]
+    ranked = sorted(rows, key=lambda name: -results["methods"][name]["joint"]["mean"])
+    lines = []
+    for recipe, score in results["by_recipe"][ranked[0]].items():
+        means = [f"{results['by_recipe'][name][recipe]['joint']['mean']:.2f}" for name in ranked]
+        lines.append([recipe, str(score["pairs"]), *means])
+    return table(("recipe", "pairs", *(LABELS.get(name, name) for name in ranked)), lines)
+
+
 def gates_table() -> str:
     """Return the gates of the toy world."""
     rows = []
@@ -283,6 +295,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "main": main_table,
     "rows": short_table,
     "mixed": quality_table("ablations/mixed", OURS),
+    "wild": quality_table("wild", OURS),
+    "wild_recipes": recipes_table,
     "normalised": quality_table("ablations/normalised", OURS),
     "wide": quality_table("any_width/wide", "our network, as it is"),
     "transformer": quality_table("any_width/transformer", "our network, tuned here"),

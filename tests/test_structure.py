@@ -37,6 +37,7 @@ FLAGS = {
     "storage/old_names.py": "the table of renamed options",
     "workflows/doctor/diagnosis.py": "the remedy is a command of pip",
     "workflows/doctor/packages.py": "names a script of the experiments",
+    "workflows/recommendation.py": "recommends a command",
     "workflows/zoo.py": "names the next command",
 }
 

@@ -20,8 +20,8 @@ from lorarar.cli.commands import GENERAL
 from lorarar.cli.exit_codes import MEANINGS
 from lorarar.cli.help import by_section, panel_of
 from lorarar.cli.main import commands as all_commands
-from lorarar.mergers import MERGERS
-from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, config_keys, shipped_configs
+from lorarar.mergers import LEAVES, MERGERS, describe_merger
+from lorarar.storage import EMBEDDED, EMBEDDED_DESCRIBER, EMBEDDED_JUDGE, NETWORKS, config_keys, shipped_configs
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lorarar"
@@ -36,6 +36,7 @@ SCHEMAS = {
     "world": ("lorarar.worlds.stages", "WorldConfig"),
     "world/drawings": ("lorarar.worlds.art", "AtlasConfig"),
     "judge": ("lorarar.worlds.toy.judge", "TinyJudgeConfig"),
+    "judge/describer": ("lorarar.worlds.toy.judge", "DescriberConfig"),
 }
 CONFIGURED = {
     "lorarar train": "train",
@@ -52,6 +53,7 @@ CONFIGURED = {
     "lorarar world base": "world",
     "lorarar world drawings": "world/drawings",
     "lorarar judge train-tiny": "judge",
+    "lorarar judge train-describer": "judge/describer",
 }
 
 
@@ -92,10 +94,13 @@ def mergers() -> str:
     """Return every merger."""
     rows = []
     for info in MERGERS.values():
+        row = describe_merger(info.name)
         options = ", ".join(f"`{key}={value:g}`" for key, value in info.options.items())
-        count = "two" if info.pairs_only else "any"
-        rows.append((f"`{info.name}`", info.kind, count, info.needs or "files only", options or "none", info.citation))
-    return table(("name", "kind", "LoRAs", "needs", "options and defaults", "source"), rows)
+        facts = (info.kind, row.takes, row.needs, row.leaves, options or "none", info.citation)
+        rows.append((f"`{info.name}`", f"{row.does} `{row.formula}`", *facts))
+    header = ("name", "what it does", "kind", "LoRAs", "needs", "leaves", "options and defaults", "source")
+    leaves = [f"* *{word}*: {text}." for word, text in LEAVES.items()]
+    return "\n".join([table(header, rows), "", "What a method leaves:", "", *leaves])
 
 
 def networks() -> str:
@@ -118,9 +123,10 @@ def networks() -> str:
 
 
 def cards() -> str:
-    """Return the other artefacts that come along: the judge of the package, and those of the repository."""
+    """Return the other artefacts that come along: judge and describer of the package, and those of the repository."""
     rows = []
-    for path in (EMBEDDED_JUDGE.with_suffix(".card.json"), *sorted(EMBEDDED.glob("*.card.json"))):
+    inside = [folder.with_suffix(".card.json") for folder in (EMBEDDED_JUDGE, EMBEDDED_DESCRIBER)]
+    for path in (*inside, *sorted(EMBEDDED.glob("*.card.json"))):
         card = json.loads(path.read_text(encoding="utf-8"))
         weights = {name: sha256 for name, sha256 in card["sha256"].items() if name.endswith(".safetensors")}
         hashes = ", ".join(f"`{sha256[:16]}`" for sha256 in weights.values())

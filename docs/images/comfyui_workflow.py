@@ -60,7 +60,8 @@ def main() -> None:
     shapes = [shape for node in nodes.values() for shape in draw(node)]
     width = max(node["pos"][0] + node["size"][0] for node in nodes.values()) + 40
     height = max(node["pos"][1] + node["size"][1] for node in nodes.values()) + 40
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">'
+    size = f'viewBox="0 0 {width} {height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
     background = f'<rect width="{width}" height="{height}" fill="#fafafa"/>'
     text = "\n".join([head, background, *lines, *shapes, "</svg>", ""])
     Path(__file__).with_suffix(".svg").write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from lorarar.storage import EMBEDDED_JUDGE, NETWORKS, card_path
+from lorarar.storage import EMBEDDED_DESCRIBER, EMBEDDED_JUDGE, NETWORKS, card_path
 
 TIMES = Path("experiments/artefacts/results.json")
 DATA = Path("data/embedded")
@@ -36,6 +36,11 @@ STEPS: list[tuple[str, list[str], Path]] = [
         "judge",
         ["judge", "train-tiny", "configs/judge/tiny.yaml", f"output={EMBEDDED_JUDGE}"],
         card_path(EMBEDDED_JUDGE),
+    ),
+    (
+        "describer",
+        ["judge", "train-describer", "configs/judge/describer.yaml", f"output={EMBEDDED_DESCRIBER}"],
+        card_path(EMBEDDED_DESCRIBER),
     ),
 ]
 PAPERS_OBJECTIVE = [

@@ -1,7 +1,9 @@
-"""Cost of wrong words: text-guided merges of validation pairs, with one attribute of a description changed."""
+"""Cost of wrong words: text-guided merges of validation pairs with true words, the describer's, and wrong ones."""
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -18,20 +20,23 @@ from lorarar.training import optimise
 from lorarar.worlds.toy import ATTRIBUTES, Style, Subject, style_of, subject_of
 
 FOLDER = Path(__file__).parent
-WRONG = {"none": (), "content": ("content",), "style": ("style",), "both": ("content", "style")}
+WRONG = {"true words": (), "style, one attribute wrong": ("style",), "content, one attribute wrong": ("content",)}
+DESCRIBED = "described"
 
 
 def main() -> None:
     embedded = load_embedded(["validation"])
     network = load_network(NETWORKS / "hypernetwork.safetensors").module
     scorer = embedded.scorer("validation", (0,))
-    chosen = [pair for i, pair in enumerate(scorer.pairs) if (i // 8 + i) % 2 == 0]  # 32, along the diagonals
+    every = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    chosen = [pair for i, pair in enumerate(scorer.pairs) if (i // 8 + i) % every == 0]  # along the diagonals
+    words = json.loads((FOLDER / "words.json").read_text())["validation"]["words"]
     scorer = replace(scorer, pairs=chosen)
     method = TEXT_GUIDED.configured({"steps": 10, "learning_rate": 0.1})
-    results = {"network": scorer.scored(scorer.merged(network)).means()}
-    for name, axes in WRONG.items():
+    results = {"our network": scorer.scored(scorer.merged(network)).means()}
+    for name, axes in {DESCRIBED: (), **WRONG}.items():
         random = np.random.default_rng(0)
-        pairs = [describe(pair, axes, random) for pair in chosen]
+        pairs = [put(pair, words) if name == DESCRIBED else describe(pair, axes, random) for pair in chosen]
         merged = []
         for start in range(0, len(pairs), 16):
             part = pairs[start : start + 16]
@@ -42,8 +47,14 @@ def main() -> None:
             inputs = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in part]
             merged += [merge_exactly(loras, result.coefficients) for loras, result in zip(inputs, found, strict=True)]
         results[name] = scorer.scored(merged).means()
-        write_json(FOLDER / "wrong.json", {"pairs": len(chosen), "seeds": [0], "one_attribute_wrong_in": results})
+        write_json(FOLDER / "wrong.json", {"pairs": len(chosen), "seeds": [0], "rows": results})
         print(name, {key: round(value, 4) for key, value in results[name].items()}, flush=True)
+
+
+def put(pair: Pair, words: dict[str, str]) -> Pair:
+    """Return a pair with the describer's words."""
+    content = replace(pair.content, description=words[pair.content.name])
+    return Pair(content, replace(pair.style, description=words[pair.style.name]))
 
 
 def describe(pair: Pair, axes: tuple[str, ...], random: np.random.Generator) -> Pair:

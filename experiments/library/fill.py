@@ -14,18 +14,18 @@ from typing import Any
 HERE = Path(__file__).parent
 LABELS = {
     "direction": "`direction` (invariant)",
-    "direction of 1,024": "the same with 1,024 numbers",
-    "direction of 4,096": "the same with 4,096 numbers",
     "sketch": "`sketch` (invariant)",
     "spectrum": "`spectrum` (invariant)",
     "norms": "norms alone (invariant)",
     "exact": "exact cosine, each layer alike (invariant)",
     "raw": "raw A\\|B, PCA",
     "canonical": "singular vectors with signs, PCA",
+    "behaviour": "`behaviour` of the base (invariant)",
     "images": "drawn images, embedded tower",
     "pixels": "drawn images, colour statistics",
     "chance": "chance",
 }
+SIZES = ("256 numbers", "1,024 numbers", "4,096 numbers", "4,096 signs", "16,384 signs")
 
 
 def main() -> None:
@@ -78,6 +78,38 @@ def differences(results: dict[str, Any]) -> list[str]:
     )
 
 
+def sizes(results: dict[str, Any]) -> list[str]:
+    """Return mAP, bytes and time of the direction in several sizes."""
+    costs = json.loads((HERE / "scale.json").read_text(encoding="utf-8"))["sizes of fingerprints"]
+    found = results["retrieval"]
+    return table(
+        ["size", "mAP across", "mAP within `own`", "mAP within `shared`", "bytes", "CPU ms for 100,000"],
+        (
+            [
+                f"**{size}**" if size == "16,384 signs" else size,
+                *(interval(found[s][f"projection, {size}"]["mAP"]) for s in ("across", "within own", "within shared")),
+                costs[size]["bytes"],
+                costs[size]["CPU ms"],
+            ]
+            for size in SIZES
+        ),
+    )
+
+
+def epochs(results: dict[str, Any]) -> list[str]:
+    """Return the cosines of checkpoints of one run, and how many are found at thresholds."""
+    alarms = results["false alarms by threshold"]
+    thresholds = [key for key in alarms if float(key) < 0.9]
+    rows: list[list[object]] = [
+        [name, row["least cosine"], row["median cosine"], *(row[f"cosine at least {t}"] for t in thresholds)]
+        for name, row in results["pairs of one run"].items()
+    ]
+    pairs = results["pairs of different LoRAs"]
+    rows.append([f"false alarms, {pairs:,} pairs", "", "", *(alarms[t] for t in thresholds)])
+    heads = [f"found at {t}" for t in thresholds]
+    return table([f"checkpoints, {results['runs']} runs", "least cosine", "median", *heads], rows)
+
+
 def gauge(results: dict[str, Any]) -> list[str]:
     """Return how often the original was found, by change and file."""
     total = results["originals"]
@@ -94,9 +126,12 @@ def attribution(results: dict[str, Any]) -> list[str]:
     """Return precision, recall and errors by merger, of the test half."""
     rows = [
         ["all", results["all"]],
+        ["called a sum", results["called a sum"]],
+        ["not called a sum", results["not called a sum"]],
         *([name, halves["test"]] for name, halves in results["mergers"].items() if "test" in halves),
     ]
-    keys = ("merges", "precision", "recall", "median error of a weight", "median residual")
+    keys = ("merges", "precision", "recall", "median error of a weight", "true weight inside the interval")
+    keys += ("median residual", "called a sum")
     return table(["merger", *keys], ([name, *(row[key] for key in keys)] for name, row in rows))
 
 
@@ -120,12 +155,15 @@ def kinds(results: dict[str, Any]) -> list[str]:
 
 def scale(results: dict[str, Any]) -> list[str]:
     """Return all numbers of the cost."""
-    return table(["", "", ""], ([part, name, value] for part, rows in results.items() for name, value in rows.items()))
+    parts = {part: rows for part, rows in results.items() if part != "sizes of fingerprints"}
+    return table(["", "", ""], ([part, name, value] for part, rows in parts.items() for name, value in rows.items()))
 
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "retrieval": ("retrieval.json", retrieval),
     "differences": ("retrieval.json", differences),
+    "sizes": ("retrieval.json", sizes),
+    "epochs": ("epochs.json", epochs),
     "gauge": ("gauge.json", gauge),
     "attribution": ("attribution.json", attribution),
     "kinds": ("kinds.json", kinds),

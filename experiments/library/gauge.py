@@ -142,7 +142,8 @@ def false_alarms(loras: Mapping[str, LoRA | None]) -> dict[str, object]:
         cosines.append((float(matrix[i, j]), first, second))
         a, b = held[first], held[second]
         related = matrix[i, j] > 0.2  # no rule says anything below
-        verdicts[related and (judge_pair(measure_pair(a, b)) or judge_pair(measure_pair(b, a))) or "none"] += 1
+        verdict = (judge_pair(measure_pair(a, b)) or judge_pair(measure_pair(b, a))) if related else None
+        verdicts[verdict or "none"] += 1
     same = [value for value, a, b in cosines if a.split("_", 1)[1] == b.split("_", 1)[1]]
     return {
         "pairs": len(cosines),

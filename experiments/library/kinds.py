@@ -75,7 +75,7 @@ def log_loss(model: KindModel, spectra: NDArray[np.float64], kinds: Sequence[str
     """Return the mean negative log probability of the right kinds."""
     styles = np.array([model.style_probability(row) for row in spectra])
     right = np.where(np.array(kinds) == "style", styles, 1 - styles)
-    return round(float(-np.log(np.maximum(right, 1e-12)).mean()), 4)
+    return round(float(-np.nanmean(np.log(np.maximum(right, 1e-12)))), 4)
 
 
 def spectra_of(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str]]:

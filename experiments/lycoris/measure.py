@@ -143,7 +143,7 @@ def run(instruments: Instruments, chosen: Configuration, seed: int, done: set[st
     for steps in CHECKPOINTS:
         module = ZooTraining(instruments.backbone, concepts, recipe)
         trainer = fit(module, steps=steps, folder=folder, accelerator="cpu", stage=f"{chosen.name}, seed {seed}")
-        trainer.save_checkpoint(folder / "last.ckpt")
+        trainer.save_checkpoint(folder / "last.ckpt", weights_only=False)
         if (key := key_of(chosen.name, seed, steps)) not in done:
             loras = dict(zip(instruments.concepts, module.loras(), strict=True))
             yield {"key": key, "configuration": chosen.name, "seed": seed, "steps": steps} | {

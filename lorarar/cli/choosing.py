@@ -26,6 +26,8 @@ from lorarar.cli.values import Numbers, Seeds, merger_name, number, numbers, pos
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from lorarar.mergers import Merger
+
 SHOWN = "What the sheet shows"
 _SEEDS = Seeds([0, 1, 2, 3])
 _KINDS = {"coefficients": "Scale each LoRA", "delta": "Mix the entries", "runtime": "Act while sampling"}
@@ -204,11 +206,31 @@ def _in_full(name: str) -> list[RenderableType]:
         "kind": merger.kind,
         "source": merger.citation,
     }
-    parts = [Text.assemble((name, "bold cyan"), f": {row.does}")]
+    parts: list[RenderableType] = [Text.assemble((name, "bold cyan"), f": {row.does}")]
     parts.append(section("Facts", [(Text(key), Text(text)) for key, text in facts.items() if text]))
     options = [
         (Text(option, style="cyan"), with_default(f"{text}." if text else "", f"{merger.options[option]:g}"))
         for option, text in row.options.items()
     ]
     parts += [section("Options (--option NAME=NUMBER)", options)] if options else []
-    return [*parts, Text(), Text("Example", style="bold"), Text(f"  {row.command}")]
+    return [*parts, Text(), Text("Example", style="bold"), Text(f"  {_command(merger)}")]
+
+
+def _command(merger: Merger) -> str:
+    """Return an example of a merger's use."""
+    files = "content.safetensors style.safetensors"
+    if merger.kind == "runtime":
+        loras = " ".join(f"--lora {file}" for file in files.split())
+        return (
+            f'lorarar generate --base BASE {loras} --merger {merger.name} --prompt "a sks cat in szn style" -o images'
+        )
+    command = f"lorarar merge {files} -o merged.safetensors"
+    if merger.learned:
+        return f"{command} --network NETWORK"
+    given = {
+        "base images": " --base BASE --content-images DIR --style-images DIR",
+        "base descriptions": ' --base BASE --content-description "a red cat" --style-description "ink drawing"',
+        "base prompts": " --base BASE",
+    }
+    option = next((f" --option {key}={value:g}" for key, value in merger.options.items()), "")
+    return f"{command} --merger {merger.name}{given.get(merger.needs, '')}{option}"

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+import lorarar.library as room  # its names load torch when they are first used
 from lorarar.cli.commands import Resumable, command, new_app
 from lorarar.cli.options import COMPUTE, FLAG, ORGANISE, OUTPUT, BaseWeights, Device, Force, Json, option
 from lorarar.cli.values import Conditions, choice, conditions, number, positive
 from lorarar.library import BASE_FINGERPRINTS, DEFAULT_FINGERPRINT, DEFAULT_INDEX, FINGERPRINTS
 from lorarar.storage import printable
 
-INDEX = Path(DEFAULT_INDEX)
+INDEX, ALL = Path(DEFAULT_INDEX), Conditions()
 NAMES = (*FINGERPRINTS, *BASE_FINGERPRINTS)
 CHOICE = f"Fingerprint: {', '.join(FINGERPRINTS)}, or after `draw` {' or '.join(BASE_FINGERPRINTS)}."
 CONDITION = "Conditions family=NAME, kind=content or kind=style, rank=N, separated by commas."
@@ -24,7 +25,7 @@ CONDITION = "Conditions family=NAME, kind=content or kind=style, rank=N, separat
 Index = Annotated[Path, option("--index", value="FILE", text="Index of the library.")]
 Count = Annotated[int, option("--count", value="N", text="Largest number of results.", parser=positive)]
 Where = Annotated[
-    Conditions | None, option("--where", value="FIELD=VALUE", text=CONDITION, default="all entries", parser=conditions)
+    Conditions, option("--where", value="FIELD=VALUE", text=CONDITION, default="all entries", parser=conditions)
 ]
 By = Annotated[str, option("--by", value="NAME", text=CHOICE, parser=choice("a fingerprint", *NAMES))]
 Model = Annotated[
@@ -69,9 +70,7 @@ def _add(
 
     Example: lorarar library add ~/loras
     """
-    from lorarar.library import Library
-
-    with Library(index, base=base) as library:
+    with room.Library(index, base=base) as library:
         print(library.add(folders, threads=threads, again=again).text())
 
 
@@ -82,20 +81,18 @@ def _search(
     base: Model = None,
     count: Count = 10,
     device: Device = "auto",
-    where: Where = None,
+    where: Where = ALL,
     json_: Json = False,
 ) -> None:
     """Find LoRAs by words of their names, trigger words, tags and descriptions, or by images after `draw`."""
-    from lorarar.library import Filter, Library, search_images
-
     if images is not None and (base is None or words):
         raise typer.BadParameter("expected --images with --base and without words: drop the words, give the base")
-    chosen = Filter(**where or {})
-    with Library(index) as library:
+    chosen = room.Filter(**where)
+    with room.Library(index) as library:
         if images is None or base is None:
             rows = [entry.row() for entry in library.search(" ".join(words or ()), where=chosen, count=count)]
         else:
-            hits = search_images(library, [images], base, where=chosen, count=count, device=device)
+            hits = room.search_images(library, [images], base, where=chosen, count=count, device=device)
             rows = [hit.row() for hit in hits]
     _print(rows, json_)
 
@@ -110,14 +107,12 @@ def _neighbours(
     ] = 0.0,
     exact: Annotated[bool, option("--exact", value=FLAG, text="Order the nearest by their files' weights.")] = False,
     base: BaseWeights = None,
-    where: Where = None,
+    where: Where = ALL,
     json_: Json = False,
 ) -> None:
     """Find the LoRAs most similar to one."""
-    from lorarar.library import Filter, Library
-
-    chosen = Filter(**where or {})
-    with Library(index, base=base) as library:
+    chosen = room.Filter(**where)
+    with room.Library(index, base=base) as library:
         hits = library.neighbours(lora, by=by, where=chosen, count=count, diversity=diversity, exact=exact)
     _print([hit.row() for hit in hits], json_)
 
@@ -128,33 +123,27 @@ def _cluster(
     clusters: Annotated[
         int | None, option("--clusters", value="N", text="Their number.", default="the clearest", parser=positive)
     ] = None,
-    where: Where = None,
+    where: Where = ALL,
     json_: Json = False,
 ) -> None:
     """Sort LoRAs into clusters of similar ones."""
-    from lorarar.library import Filter, Library
-
-    with Library(index) as library:
-        found = library.cluster(by=by, where=Filter(**where or {}), count=clusters)
+    with room.Library(index) as library:
+        found = library.cluster(by=by, where=room.Filter(**where), count=clusters)
     _print([{"cluster": i, **entry.row()} for i, cluster in enumerate(found, 1) for entry in cluster.entries], json_)
 
 
-def _duplicates(index: Index = INDEX, base: BaseWeights = None, where: Where = None, json_: Json = False) -> None:
+def _duplicates(index: Index = INDEX, base: BaseWeights = None, where: Where = ALL, json_: Json = False) -> None:
     """List files that are versions of each other, with the evidence; nothing is deleted."""
-    from lorarar.library import Filter, Library
-
-    with Library(index, base=base) as library:
-        _print([vars(duplicate) for duplicate in library.duplicates(Filter(**where or {}))], json_)
+    with room.Library(index, base=base) as library:
+        _print([vars(duplicate) for duplicate in library.duplicates(room.Filter(**where))], json_)
 
 
 def _attribute(
-    lora: LoraName, index: Index = INDEX, base: BaseWeights = None, where: Where = None, json_: Json = False
+    lora: LoraName, index: Index = INDEX, base: BaseWeights = None, where: Where = ALL, json_: Json = False
 ) -> None:
     """Tell of which LoRAs of the library a file is a weighted sum."""
-    from lorarar.library import Filter, Library
-
-    with Library(index, base=base) as library:
-        result = library.attribute(lora, where=Filter(**where or {}))
+    with room.Library(index, base=base) as library:
+        result = library.attribute(lora, where=room.Filter(**where))
     print(json.dumps(asdict(result), indent=1) if json_ else result.text())
 
 
@@ -165,15 +154,13 @@ def _draw(
         str, option("--prompt", value="TEXT", text="Prompt of all images.", default="each LoRA's trigger words")
     ] = "",
     device: Device = "auto",
-    where: Where = None,
+    where: Where = ALL,
 ) -> None:
     """Draw images with each LoRA, for thumbnails and for a search by images or behaviour; needs --base."""
-    from lorarar.library import Filter, Library, draw_entries
-
     if base is None:
         raise typer.BadParameter("expected a base model, found none: give --base MODEL")
-    with Library(index) as library:
-        drawn = draw_entries(library, base, prompt=prompt, where=Filter(**where or {}), device=device)
+    with room.Library(index) as library:
+        drawn = room.draw_entries(library, base, prompt=prompt, where=room.Filter(**where), device=device)
     print(f"drew with {drawn} LoRAs")
 
 
@@ -185,9 +172,7 @@ def _show(
     json_: Json = False,
 ) -> None:
     """Show what the index holds of a LoRA; without one, a summary and the files that could not be read."""
-    from lorarar.library import Library
-
-    with Library(index) as library:
+    with room.Library(index) as library:
         row = library.summary() if lora is None else library.find(lora).row()
     lines = [printable(f"{name:<12} {value}") for name, value in row.items()]
     print(json.dumps(row, indent=1) if json_ else "\n".join(lines))
@@ -201,9 +186,7 @@ def _remove(
     missing: Annotated[bool, option("--missing", value=FLAG, text="Remove the entries whose files are gone.")] = False,
 ) -> None:
     """Remove entries from the index; the LoRA files stay."""
-    from lorarar.library import Library
-
-    with Library(index) as library:
+    with room.Library(index) as library:
         print(f"removed {library.remove(loras or (), missing=missing)} entries")
 
 
@@ -211,14 +194,12 @@ def _export(
     output: Annotated[Path, option("-o", "--output", value="FILE", text=".html, .csv or .json file.", panel=OUTPUT)],
     index: Index = INDEX,
     by: By = DEFAULT_FINGERPRINT,
-    where: Where = None,
+    where: Where = ALL,
     force: Force = False,
 ) -> None:
     """Write a page with a map, clusters, neighbours and duplicates, or the entries as a table."""
-    from lorarar.library import Filter, Library, export_library
-
-    with Library(index) as library:
-        print(export_library(library, output, by=by, where=Filter(**where or {}), force=force))
+    with room.Library(index) as library:
+        print(room.export_library(library, output, by=by, where=room.Filter(**where), force=force))
 
 
 def _print(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:

@@ -63,7 +63,7 @@ def _merge(
             metavar="FILE...",
             help="LoRA files or hub ids (owner/name): CONTENT STYLE, or any number of them. Pairs for high and low "
             "noise (Wan 2.2) are HIGH+LOW and make two files.",
-            show_default=False,
+            show_default="none, with --contents and --styles",
         ),
     ] = None,
     contents: Annotated[
@@ -199,7 +199,13 @@ def _merge(
         ),
     ] = None,
     init: Annotated[
-        str | None, _pair("--init", "NETWORK", "Trained merger whose coefficients the optimisation starts from.", "1")
+        str | None,
+        _pair(
+            "--init",
+            "NETWORK",
+            "Trained merger whose coefficients the optimisation starts from.",
+            "1, or with --describe the network shipped for the files' family",
+        ),
     ] = None,
     runs: Annotated[
         Path | None,
@@ -227,8 +233,12 @@ def _merge(
     )
     from lorarar.workflows import merge_to_files
 
-    if bool(files) == bool(contents) or bool(contents) != bool(styles):
-        raise typer.BadParameter("expected FILE..., or --contents DIR and --styles DIR: give either")
+    if files and (contents or styles):
+        raise typer.BadParameter("expected FILE..., or --contents and --styles, found both: drop one of them")
+    if not files and not (contents and styles):
+        raise typer.BadParameter(
+            "expected FILE..., found none: give files, or --contents DIR and --styles DIR, see `lorarar merge --help`"
+        )
     at_most_one(merger=merger, network=network)
     at_most_one(rank=rank, energy=energy, dense=dense or None)
     pair = PairInputs(

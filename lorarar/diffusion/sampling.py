@@ -14,7 +14,7 @@ from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
 from lorarar.diffusion.settings import Sampling
 from lorarar.lora import LoRA, is_text_encoder
-from lorarar.mergers import Merger
+from lorarar.mergers import Merger, MergeRequest, split_accelerators
 from lorarar.mergers.methods import add_deltas
 
 Sampler = Callable[[str, Sequence[int]], Tensor]
@@ -73,7 +73,8 @@ def sample_composed(
 ) -> Tensor:
     """Sample images of several LoRAs that a merger of the kind "runtime" composes at each step.
 
-    Prompts are encoded once, before the first step, so the LoRAs' text-encoder layers are summed.
+    Prompts are encoded once, before the first step, so the LoRAs' text-encoder layers are summed. Accelerators act in
+    every step beside what the merger composes.
 
     Args:
         loras: LoRAs in the order that the merger expects, weights folded in.
@@ -98,7 +99,10 @@ def sample_composed(
     placed = [lora.to(backbone.device) for lora in loras]
     calls = backbone.sampler_calls(sampling.steps)
     with torch.no_grad(), ExitStack() as stack:
-        schedule = merger.call([denoiser_part(lora) for lora in placed], calls, **merger.settings(options or {}))
+        split = split_accelerators([denoiser_part(lora) for lora in placed], MergeRequest())
+        schedule = merger.call(split.others, calls, **merger.settings(options or {}))
+        for lora in split.kept:
+            stack.enter_context(adapted(backbone.denoiser, lora))
         stack.enter_context(adapted_encoders(backbone, [_summed_encoders(placed)]))
         stack.enter_context(scheduled(backbone.denoiser, schedule, backbone.passes(sampling.guidance)))
         return sample_prompts(backbone, [prompt] * len(seeds), seeds, sampling)

@@ -61,8 +61,8 @@ class SignalProbe:
             phrase = prompt or next(iter(trigger_phrases(lora)), None)
             if not phrase:
                 raise ValueError(
-                    f"expected a prompt for each LoRA, found no trigger words in {lora.name or f'LoRA {index + 1}'}: of "
-                    "two LoRAs give `content_prompt` and `style_prompt`, the words that they were trained with"
+                    f"expected a prompt for each LoRA, found no trigger words in {lora.name or f'LoRA {index + 1}'}: "
+                    "of two LoRAs give `content_prompt` and `style_prompt`, the words that they were trained with"
                 )
             prompts.append(phrase)
         return prompts

@@ -10,6 +10,7 @@ from typing import Any
 from lorarar.formats.loading import load
 from lorarar.formats.metadata import OWN, metadata_for
 from lorarar.formats.tensor_files import HASH_KEY
+from lorarar.formats.verification import Checked, check_written
 from lorarar.formats.writing import Format, check_lora_target, save
 from lorarar.lora import LoRA, TruncationLoss, relative_error, torch_dtype, truncate_lora
 from lorarar.storage import printable
@@ -35,14 +36,19 @@ class Conversion:
         files: The written files; the weights come first.
         lora: The LoRA before rounding to the dtype of the file.
         losses: Truncation loss of each layer; empty without truncation.
+        checked: The file as it was read again.
     """
 
     files: tuple[Path, ...]
     lora: LoRA
     losses: Mapping[str, TruncationLoss]
+    checked: Checked
 
     def text(self) -> str:
-        """Return a line of text about the result."""
+        """Return what was written, and what it holds when it is read again."""
+        return f"{self._written()}\n{self.checked.text()}"
+
+    def _written(self) -> str:
         line = printable(f"written: {', '.join(map(str, self.files))}: {len(self.lora.layers)} layers")
         if not self.losses:
             return line
@@ -77,7 +83,8 @@ def convert_file(
         force: Whether to replace existing files.
 
     Raises:
-        FormatError: The file cannot be read or written, or the dialect cannot hold a layer.
+        FormatError: The file cannot be read or written, the dialect cannot hold a layer, or the new file holds other
+            deltas when it is read again.
         ValueError: The rank or energy is out of range, both are given, or the dtype is unknown.
     """
     file_dtype = torch_dtype(dtype)
@@ -88,7 +95,7 @@ def convert_file(
         lora, losses = truncate_lora(lora, rank=rank, energy=energy)
     header = _header(lora, losses, format)
     files = save(replace(lora, metadata={}), output, format=format, dtype=file_dtype, metadata=header, force=force)
-    return Conversion(tuple(files), lora, losses)
+    return Conversion(tuple(files), lora, losses, check_written(files[0], lora))
 
 
 def _header(lora: LoRA, losses: Mapping[str, TruncationLoss], format: Format | None) -> dict[str, str]:

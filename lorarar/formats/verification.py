@@ -62,13 +62,13 @@ def check_written(path: Path, lora: LoRA) -> Checked:
     with one_thread():
         stored = read_stored(path)
         found = assemble(stored)
-        comparison = compare(found, lora, tolerance(stored))
-    if comparison.faults:
+        error, faults = compare(found, lora, tolerance(stored))
+    if faults:
         raise FormatError(
-            f"{path} was written, but does not hold the merge when it is read again: {'; '.join(comparison.faults)}: "
+            f"{path} was written, but does not hold the merge when it is read again: {'; '.join(faults)}: "
             "do not use it, and report this"
         )
-    return Checked(len(found.layers), comparison.error, tuple(tool_views(stored)))
+    return Checked(len(found.layers), error, tuple(tool_views(stored)))
 
 
 def tolerance(stored: StoredLoRA) -> float:
@@ -77,22 +77,9 @@ def tolerance(stored: StoredLoRA) -> float:
     return max(_ROUNDINGS * max((torch.finfo(t).eps for t in dtypes if t.is_floating_point), default=0.0), 1e-4)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Difference between the deltas of a file and those that it should hold.
-
-    Attributes:
-        error: Relative error of all deltas together.
-        faults: What differs, in plain words.
-    """
-
-    error: float
-    faults: tuple[str, ...]
-
-
 def compare(
     found: LoRA, expected: LoRA, tolerated: float, sketched: tuple[Sketches, Sketches] | None = None
-) -> Comparison:
+) -> tuple[float, list[str]]:
     """Compare the deltas of a file with those that it should hold.
 
     Args:
@@ -100,6 +87,9 @@ def compare(
         expected: The LoRA that it should hold. Layers that either lacks count as zero.
         tolerated: Relative error that is no fault.
         sketched: Their sketches, where they are known.
+
+    Returns:
+        The relative error of all deltas together, and what differs in plain words.
     """
     f, e = sketched or (sketches(found.layers), sketches(expected.layers))
     sizes = {path: float(e[path].norm()) for path in e}
@@ -124,7 +114,7 @@ def compare(
         _say("layers have another shape than the inputs' (another base model, or factors cut wrongly)", shapes, count),
         *(_say(text, paths, count) for text, paths in strengths.items()),
     ]
-    return Comparison(error, tuple(filter(None, faults)))
+    return error, list(filter(None, faults))
 
 
 def sketches(layers: Mapping[str, Layer]) -> Sketches:
@@ -265,7 +255,8 @@ def _solve(stacks: Iterable[_Stack]) -> Tensor:
         product = (rows @ rows.T).double()
         gram = product if gram is None else gram + product
     assert gram is not None
-    return torch.linalg.pinv(gram[:-1, :-1], rtol=1e-6, hermitian=True) @ gram[:-1, -1]
+    weights: Tensor = torch.linalg.pinv(gram[:-1, :-1], rtol=1e-6, hermitian=True) @ gram[:-1, -1]
+    return weights
 
 
 def _gap(target: Tensor, basis: Tensor, weights: Tensor) -> float:

@@ -16,6 +16,7 @@ from .kinds import NetworkParts as NetworkParts
 from .layerwise import LayerwiseConfig as LayerwiseConfig
 from .layerwise import LayerwiseHypernetwork as LayerwiseHypernetwork
 from .layerwise import kinds_of as kinds_of
+from .paper import NothingPredictedError as NothingPredictedError
 from .paper import PaperConfig as PaperConfig
 from .paper import PaperHypernetwork as PaperHypernetwork
 from .shipped import shipped_network as shipped_network

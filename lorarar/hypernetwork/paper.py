@@ -15,6 +15,10 @@ _CPU_VALUES = 1 << 18
 _DEVICE_VALUES = 1 << 26
 
 
+class NothingPredictedError(ValueError):
+    """Two LoRAs share no layer whose coefficients a network predicts."""
+
+
 @dataclass(frozen=True)
 class PaperConfig:
     """Configuration of the network.
@@ -82,8 +86,9 @@ class PaperHypernetwork(nn.Module):
             network's dtype and on its device.
 
         Raises:
-            ValueError: The number of LoRAs is not two, their shapes clash, no layer is predicted, or the width of a
-                predicted layer is not among those of the network.
+            NothingPredictedError: The LoRAs share no layer that is predicted.
+            ValueError: The number of LoRAs is not two, their shapes clash, or the width of a predicted layer is not
+                among those of the network.
         """
         content, style = _content_and_style(loras)
         predicted = self.predicted(loras)
@@ -126,7 +131,7 @@ class PaperHypernetwork(nn.Module):
     def _check_widths(self, layers: Sequence[str], content: LoRA, style: LoRA) -> None:
         names = f"{label(content, 0)} and {label(style, 1)}"
         if not layers:
-            raise ValueError(
+            raise NothingPredictedError(
                 f"expected a layer that the network predicts ({', '.join(self.config.predicted)}), found none among "
                 f"the {len(content.layers)} and {len(style.layers)} layers of {names}: train them on attention layers"
             )

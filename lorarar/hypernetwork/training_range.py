@@ -58,11 +58,14 @@ class TrainingRange:
         found = {
             name: [i for i, value in enumerate(measures[name]) if _is_outside(name, value, *limits)]
             for name, limits in self.ranges.items()
+            if name in measures
         }
         return {name: indices for name, indices in found.items() if indices}
 
     def is_far(self, measures: Measures) -> bool:
         """Return whether an entry or a coefficient is more than `FAR` times outside."""
+        if not measures:
+            return False
         (low, high), (least, most) = self.ranges[ENTRY], self.ranges[COEFFICIENT]
         largest = FAR * max(abs(least), abs(most))
         entries = any(value < low / FAR or value > high * FAR for value in measures[ENTRY])
@@ -99,9 +102,12 @@ def measure_loras(loras: Sequence[LoRA], layers: Sequence[str], coefficients: Co
         coefficients: What the network predicts, without LoRA weights.
 
     Returns:
-        Name -> number for each LoRA. The typical entry, the effective rank and the shares of common output and input
+        Name -> number for each LoRA; nothing where the LoRAs share none of the layers. The typical entry, the effective rank and the shares of common output and input
         directions are geometric means, the others arithmetic ones; see `lorarar.hypernetwork.features`.
     """
+    layers = [layer for layer in layers if all(layer in lora.layers for lora in loras)]  # a constant has others too
+    if not layers:
+        return {}
     device = loras[0].layers[layers[0]].device
     means = delta_features(loras, layers, device).mean(dim=1).cpu()
     measures = {}

@@ -4,7 +4,7 @@ adding        Adding: folders of LoRA files are read in parallel and written to 
 approximate   Approximate search: a graph of near neighbours beside large indexes, by usearch
 attribution   Attribution: a LoRA as a weighted sum of others, by least squares on exact inner products
 clusters      Clusters: hierarchical clustering by average linkage, and the choice of their number
-database      Database: the SQLite file that holds entries, files, fingerprints and thumbnails, and finds entries by words
+database      Database: the SQLite file of entries, files, fingerprints and thumbnails, and its queries
 drawing       Drawing: what a base model does with each LoRA, for thumbnails, images and behaviour
 duplicates    Duplicates: pairs of entries with the evidence that one is a version of the other
 entries       Entries: what the index holds of a LoRA, and filters of entries

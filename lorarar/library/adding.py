@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lorarar.formats import BaseWeights, assemble, read_stored
 from lorarar.library.database import Database
 from lorarar.library.entries import entry_values
-from lorarar.library.fingerprints import Code, Vector, fingerprint_lora
+from lorarar.library.fingerprints import Array, fingerprint_lora
 from lorarar.library.kinds import kind_of
 from lorarar.library.thumbnails import preview_of
 from lorarar.lora import one_thread
@@ -65,7 +65,7 @@ class _Read:
 
     file: _File
     values: Mapping[str, Any] = field(default_factory=dict)
-    vectors: Mapping[str, Vector | Code] = field(default_factory=dict)
+    vectors: Mapping[str, Array] = field(default_factory=dict)
     thumbnail: bytes | None = None
     reason: str = ""
 

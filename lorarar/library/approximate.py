@@ -9,8 +9,6 @@ navigable small world graphs", 2018.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorarar.library.database import Database
-from lorarar.library.fingerprints import Code
-from lorarar.storage import atomic_write, track
+from lorarar.library.fingerprints import SIDE, Array
+from lorarar.storage import atomic_write, say
 
 LEAST = 100_000  # entries from which a graph is worth its file
 _FINGERPRINT = "direction"
@@ -35,26 +33,25 @@ def graph_path(database: Database) -> Path:
 
 def update_graph(database: Database) -> None:
     """Add new entries to the graph, where the index is large and usearch is installed."""
-    if _last_entry(database) < LEAST or find_spec("usearch") is None:
+    path, last = graph_path(database), _last_entry(database)
+    if last < LEAST or find_spec("usearch") is None:
         return
-    path, held = graph_path(database), int(database.setting("in graph") or 0)
-    graph = _open(path) if path.exists() else None
-    if graph is not None and held >= _last_entry(database):
+    held = int(database.setting("in graph") or 0) if path.exists() else 0
+    if held >= last:
         return
-    chunks = list(database.vectors(_FINGERPRINT, after=held if graph is not None else 0))
-    if graph is None:
-        graph = importlib.import_module("usearch.index").Index(
-            ndim=8 * chunks[0][1].shape[1], metric="hamming", dtype="b1", expansion_search=_EFFORT
-        )
-    for ids, codes in track(chunks, "add to the graph of neighbours", unit="chunks"):
+    from usearch.index import Index
+
+    graph = _open(path) if held else Index(ndim=SIDE**2, metric="hamming", dtype="b1")
+    say(f"add {last - held} entries to the graph of neighbours")
+    for ids, codes in database.vectors(_FINGERPRINT, after=held):
         graph.add(ids.astype(np.uint64), codes)
     with atomic_write(path, force=True) as temporary:
         graph.save(str(temporary))
     with database.transaction():
-        database.execute("INSERT OR REPLACE INTO settings VALUES ('in graph', ?)", (str(int(chunks[-1][0][-1])),))
+        database.execute("INSERT OR REPLACE INTO settings VALUES ('in graph', ?)", (str(last),))
 
 
-def find_candidates(database: Database, code: Code, count: int) -> NDArray[np.int64] | None:
+def find_candidates(database: Database, code: Array, count: int) -> NDArray[np.int64] | None:
     """Return the numbers of the entries nearest to a code, several for each of `count`.
 
     None where there is no graph, where it lacks entries, or where usearch is missing: search exactly.
@@ -69,7 +66,9 @@ def find_candidates(database: Database, code: Code, count: int) -> NDArray[np.in
 
 
 def _open(path: Path, *, view: bool = False) -> Any:
-    graph = importlib.import_module("usearch.index").Index.restore(str(path), view=view)
+    from usearch.index import Index
+
+    graph = Index.restore(str(path), view=view)
     graph.expansion_search = _EFFORT
     return graph
 

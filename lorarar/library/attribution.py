@@ -2,7 +2,8 @@
 
 With the merge w and candidates d_j the weights minimise |w - sum_j c_j d_j|^2 over c >= 0, which needs the products
 <d_i, d_j> and <w, d_j> alone. Once the inputs are chosen, their weights are fitted inside the column and row spaces of
-w: a sum that was truncated by SVD is the projection of the sum on these spaces, so its weights come out exactly.
+w: a sum that was truncated by SVD is the projection of the sum on these spaces, so its weights come out exactly. Where
+that leaves a residual, w is no sum, and the weights are those of the whole deltas.
 
 A bootstrap over layers gives the intervals. Where w is a weighted sum, truncated or not, they cover the weights. Other
 methods apply no single weight to an input; then the intervals describe the weights of the nearest sum, and the residual
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorarar.library.products import measure_pair, spaces
+from lorarar.library.products import spaces
 from lorarar.lora import Layer, LoRA, LowRank, factorise
 
 Matrix = NDArray[np.float64]
@@ -37,8 +38,6 @@ class Share:
         weight: Its weight c_j.
         low, high: 95 % interval of the weight, by a bootstrap over layers.
         gain: Share of the merge's energy that only this input explains.
-        outputs: Share of the input's energy inside the column spaces of the merge, which no scaling of columns changes.
-        outputs_by_chance: Expected value for a random LoRA of its size.
     """
 
     name: str
@@ -46,8 +45,6 @@ class Share:
     low: float
     high: float
     gain: float
-    outputs: float
-    outputs_by_chance: float
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,10 @@ class Attribution:
         if self.shares and self.residual > _UNEXPLAINED:
             lines.append("  most is unexplained: a LoRA that was trained, or a merge that drops entries at random")
         elif self.shares and not self.is_sum:
-            lines.append("  not a plain sum: the weights are those of the nearest sum, not those that a method was given")
+            lines.append("  not a plain sum: these are the weights of the nearest sum, not those given to a method")
         for s in self.shares:
-            chance = f"{s.outputs_by_chance:.0%} by chance"
-            lines.append(
-                f"  {s.name}: weight {s.weight:.3f} [{s.low:.3f}, {s.high:.3f}], alone explains {s.gain:.1%}, "
-                f"{s.outputs:.0%} of it in the columns ({chance})"
-            )
+            interval = f"[{s.low:.3f}, {s.high:.3f}]"
+            lines.append(f"  {s.name}: weight {s.weight:.3f} {interval}, it alone explains {s.gain:.1%}")
         return "\n".join(lines)
 
 
@@ -97,22 +91,25 @@ def attribute_lora(merged: LoRA, candidates: Sequence[LoRA]) -> Attribution:
     gram, dot, total = grams.sum(0), dots.sum(0), float(energies.sum())
     if not len(candidates) or not total:
         return Attribution(merged.name, (), 1.0)
-    chosen = _select(gram, dot, total)
-    if not chosen:
+    gains = _select(gram, dot, _LEAST_GAIN * total)
+    if not gains:
         return Attribution(merged.name, (), 1.0)
-    inputs = [candidates[number] for number in chosen]
+    inputs = [candidates[number] for number in gains]
     grams, dots, _ = layer_products(*_inside(merged, inputs))
-    weights = nonnegative_least_squares(grams.sum(0), dots.sum(0))
+    weights, residual = _fit(grams.sum(0), dots.sum(0), total)
+    if residual > _SUM:  # no sum: nothing is gained in the spaces of the merge, which fit its noise
+        grams, dots, _ = layer_products(merged, inputs)
+        weights, residual = _fit(grams.sum(0), dots.sum(0), total)
     lows, highs = np.quantile(_bootstrap(grams, dots), (0.025, 0.975), axis=0)
-    explained = _explained(grams.sum(0), dots.sum(0), weights)
-    shares = []
-    for place, lora in enumerate(inputs):
-        gain = _best(gram, dot, chosen) - _best(gram, dot, [number for number in chosen if number != chosen[place]])
-        pair = measure_pair(merged, lora)
-        numbers = (weights[place], lows[place], highs[place], gain / total, pair.outputs, pair.outputs_by_chance)
-        shares.append(Share(lora.name, *map(float, numbers)))
-    shares.sort(key=lambda share: -share.gain)
-    return Attribution(merged.name, tuple(shares), min(max(1 - explained / total, 0.0), 1.0))
+    rows = zip(weights, lows, highs, np.array([*gains.values()]) / total, strict=True)
+    shares = [Share(lora.name, *map(float, row)) for lora, row in zip(inputs, rows, strict=True)]
+    return Attribution(merged.name, tuple(sorted(shares, key=lambda share: -share.gain)), residual)
+
+
+def _fit(gram: Matrix, dot: Matrix, total: float) -> tuple[Matrix, float]:
+    """Return the weights (n,) and the share of the energy that they leave."""
+    weights = nonnegative_least_squares(gram, dot)
+    return weights, min(max(1 - _explained(gram, dot, weights) / total, 0.0), 1.0)
 
 
 def _inside(merged: LoRA, inputs: Sequence[LoRA]) -> tuple[LoRA, list[LoRA]]:
@@ -120,8 +117,8 @@ def _inside(merged: LoRA, inputs: Sequence[LoRA]) -> tuple[LoRA, list[LoRA]]:
     loras = [merged, *inputs]
     layers: list[dict[str, Layer]] = [dict(lora.layers) for lora in loras]
     for path, layer in merged.layers.items():
-        deltas = [lora.layers.get(path) for lora in loras]
-        if all(isinstance(delta, LowRank) for delta in deltas):
+        deltas = [delta for lora in loras if isinstance(delta := lora.layers.get(path), LowRank)]
+        if isinstance(layer, LowRank) and [delta.shape for delta in deltas] == [layer.shape] * len(loras):
             u, _, vh = spaces(layer)
             for held, delta in zip(layers, deltas, strict=True):
                 held[path] = LowRank(u.T @ delta.B.double(), delta.A.double() @ vh.T, delta.scale)
@@ -190,26 +187,26 @@ def nonnegative_least_squares(gram: Matrix, dot: Matrix) -> Matrix:
     return weights
 
 
-def _select(gram: Matrix, dot: Matrix, total: float) -> list[int]:
-    """Return the candidates that least squares uses and that explain enough each; the weakest is left out first."""
-    weights = nonnegative_least_squares(gram, dot)
-    chosen = [int(i) for i in np.flatnonzero(weights > 0)]
+def _select(gram: Matrix, dot: Matrix, least: float) -> dict[int, float]:
+    """Return candidate -> the energy that it alone explains, for those that least squares uses and that explain enough.
+
+    The weakest is left out first.
+    """
+
+    def best(chosen: list[int]) -> float:
+        some = np.ix_(chosen, chosen)
+        weights = nonnegative_least_squares(gram[some], dot[chosen])
+        return _explained(gram[some], dot[chosen], weights)
+
+    chosen = [int(i) for i in np.flatnonzero(nonnegative_least_squares(gram, dot))]
     while chosen:
-        explained = _best(gram, dot, chosen)
-        gains = [explained - _best(gram, dot, [i for i in chosen if i != number]) for number in chosen]
-        weakest = int(np.argmin(gains))
-        if gains[weakest] >= _LEAST_GAIN * total:
-            break
-        del chosen[weakest]
-    return chosen
-
-
-def _best(gram: Matrix, dot: Matrix, chosen: list[int]) -> float:
-    """Return the energy that a set of candidates explains at best."""
-    if not chosen:
-        return 0.0
-    some = np.ix_(chosen, chosen)
-    return _explained(gram[some], dot[chosen], nonnegative_least_squares(gram[some], dot[chosen]))
+        explained = best(chosen)
+        gains = {number: explained - best([i for i in chosen if i != number]) for number in chosen}
+        weakest = min(gains, key=lambda number: gains[number])
+        if gains[weakest] >= least:
+            return gains
+        chosen.remove(weakest)
+    return {}
 
 
 def _explained(gram: Matrix, dot: Matrix, weights: Matrix) -> float:

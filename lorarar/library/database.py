@@ -1,7 +1,7 @@
 """Database: the SQLite file that holds entries, files, fingerprints and thumbnails.
 
 Writing happens in transactions in WAL mode, so several processes may add at once, and a process that is killed leaves
-whole batches. A fingerprint is a row of its own table: its entry's number, and float32 numbers or packed bits as a BLOB.
+whole batches. A fingerprint is a row of its own table: its entry's number, and float32 numbers or bits as a BLOB.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorarar.library.entries import Entry, Filter
-from lorarar.library.fingerprints import VERSION, Code, Vector
+from lorarar.library.fingerprints import VERSION, Array
 from lorarar.library.settings import BASE_FINGERPRINTS, FINGERPRINTS
 from lorarar.storage import FormatError, did_you_mean
 
-CHUNK = 1 << 26  # bytes of fingerprints in memory at once while searching
+CHUNK = 1 << 24  # bytes of fingerprints in memory at once while searching
 _BUSY_SECONDS = 60.0
 _PAGE_BYTES = 1 << 14  # holds seven directions; those of 4 KiB would hold one
 _MAPPED_BYTES = 1 << 34
@@ -101,7 +101,7 @@ class Database:
         version = self.setting("version")
         if version != str(VERSION):
             raise FormatError(
-                f"{self.path} holds fingerprints of version {version}, expected {VERSION}: add the folders to a new index"
+                f"{self.path} holds fingerprints of version {version}, expected {VERSION}: add folders to a new index"
             )
 
     def _has_tables(self) -> bool:
@@ -123,7 +123,7 @@ class Database:
         row = self.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def add_entry(self, values: Mapping[str, Any], vectors: Mapping[str, Vector | Code]) -> tuple[int, bool]:
+    def add_entry(self, values: Mapping[str, Any], vectors: Mapping[str, Array]) -> tuple[int, bool]:
         """Insert an entry with its fingerprints unless its hash is there; return its number and whether it is new."""
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         is_new = self.execute(
@@ -135,7 +135,7 @@ class Database:
             self.set_vector(number, name, vector)
         return number, bool(is_new)
 
-    def set_vector(self, entry: int, name: str, vector: Vector | Code) -> None:
+    def set_vector(self, entry: int, name: str, vector: Array) -> None:
         """Write a fingerprint of an entry."""
         data = np.ascontiguousarray(vector, _dtype(name)).tobytes()
         self.execute(f"INSERT OR REPLACE INTO vector_{name} VALUES (?, ?)", (entry, data))
@@ -178,7 +178,8 @@ class Database:
         )
         found = {}
         for *columns, triggers, text, paths in self.execute(query, parameters):
-            found[columns[0]] = Entry(*columns, tuple(json.loads(triggers)), text, tuple(sorted(json.loads(paths))))
+            values = (*columns, tuple(json.loads(triggers)), text, tuple(sorted(json.loads(paths))))
+            found[columns[0]] = Entry(*values)
         return list(found.values()) if ids is None else [found[number] for number in map(int, ids) if number in found]
 
     def find(self, name: str | Path) -> Entry:
@@ -217,7 +218,7 @@ class Database:
 
     def vectors(
         self, name: str, where: Filter | None = None, ids: NDArray[np.int64] | None = None, *, after: int = 0
-    ) -> Iterator[tuple[NDArray[np.int64], Vector | Code]]:
+    ) -> Iterator[tuple[NDArray[np.int64], Array]]:
         """Yield (numbers of the entries (n,), fingerprints (n, d)) in chunks, so that memory is bounded.
 
         Args:
@@ -231,15 +232,15 @@ class Database:
         if ids is not None:
             condition += " AND v.entry IN (SELECT value FROM json_each(?))"
             parameters.append(json.dumps(ids.tolist()))
-        query = f"SELECT v.entry, v.data FROM vector_{name} v {join} WHERE v.entry > {after} AND {condition} ORDER BY v.entry"
-        with closing(self.execute(query, parameters)) as cursor:
+        query = f"SELECT v.entry, v.data FROM vector_{name} v {join} WHERE v.entry > ? AND {condition} ORDER BY v.entry"
+        with closing(self.execute(query, [after, *parameters])) as cursor:
             rows = cursor.fetchmany(1)
             while rows:
-                data = np.frombuffer(b"".join(row[1] for row in rows), _dtype(name))
+                data: Array = np.frombuffer(b"".join(row[1] for row in rows), _dtype(name))
                 yield np.array([row[0] for row in rows], np.int64), data.reshape(len(rows), -1)
                 rows = cursor.fetchmany(max(CHUNK // len(rows[0][1]), 1))
 
-    def vector(self, name: str, entry: int) -> Vector | Code | None:
+    def vector(self, name: str, entry: int) -> Array | None:
         """Return one fingerprint of an entry."""
         row = self.execute(f"SELECT data FROM vector_{name} WHERE entry = ?", (entry,)).fetchone()
         return None if row is None else np.frombuffer(row[0], _dtype(name))
@@ -253,5 +254,5 @@ class Database:
         self.connection.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
 
 
-def _dtype(name: str) -> type[np.uint8] | type[np.float32]:
-    return np.uint8 if name in _BITS else np.float32
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if name in _BITS else np.float32)

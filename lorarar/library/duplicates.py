@@ -23,7 +23,7 @@ Sort = Literal["same bytes", "same weights", "rescaled", "resized", "other versi
 SAME_COSINE = 1 - 1e-4
 SAME_LENGTH = 0.01  # relative difference of the norms of the same weights
 RESIZED_INSIDE, RESIZED_FIT = 0.99, 0.02  # a truncation lies inside and has the leading directions, unscaled
-VERSION_COSINE = 0.8
+VERSION_COSINE = 0.6  # different LoRAs reach .47
 CONTAINED_OUTPUTS, CONTAINED_COSINE = 0.98, 0.2
 CANDIDATE_COSINE = 0.35  # of the sketches; their error is about .06
 _ROWS = 2048
@@ -83,11 +83,10 @@ def judge_pair(measure: PairMeasure) -> Sort | None:
     is_truncation = abs(measure.projection - 1) <= RESIZED_FIT and abs(measure.leading - 1) <= RESIZED_FIT
     if is_truncation and measure.inside >= RESIZED_INSIDE:
         return "resized"
-    if measure.cosine >= VERSION_COSINE:
-        return "other version"
-    if measure.cosine >= CONTAINED_COSINE and measure.outputs >= CONTAINED_OUTPUTS > 2 * measure.outputs_by_chance:
+    is_inside = measure.outputs >= CONTAINED_OUTPUTS > 2 * measure.outputs_by_chance
+    if measure.cosine >= CONTAINED_COSINE and measure.wider and is_inside:
         return "contained"
-    return None
+    return "other version" if measure.cosine >= VERSION_COSINE else None
 
 
 def describe(sort: Sort, measure: PairMeasure) -> str:

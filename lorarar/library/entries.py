@@ -12,8 +12,10 @@ from lorarar.library.kinds import PredictedKind
 from lorarar.lora import LoRA
 
 # Metadata that a search looks through.
-_TEXT_KEYS = ("ss_output_name", "ss_training_comment", "modelspec.title", "modelspec.description", "modelspec.tags")
-_TEXT_KEYS += ("concept", "phrase", "ss_tag_frequency", "ss_dataset_dirs")
+_TEXT_KEYS = (
+    *("concept", "phrase", "ss_output_name", "ss_training_comment", "ss_tag_frequency", "ss_dataset_dirs"),
+    *("modelspec.title", "modelspec.description", "modelspec.tags"),
+)
 _TEXT_LIMIT = 4000  # characters
 
 

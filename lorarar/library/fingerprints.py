@@ -6,8 +6,8 @@ A fingerprint is computed from the deltas dW = scale B A through small products 
 * sketch: z = sum over layers l of D_l * (S^T dW_l R), entry by entry, with random S (out, k) and R (in, k) of
   variance 1/k and random signs D_l = a_l b_l^T (k, k); k = 16. z is linear in the deltas, and <z_i, z_j> is an unbiased
   estimate of the inner product of two LoRAs.
-* direction: the signs of the same sum with dW_l / |dW_l| and k = 128, as bits. Each layer counts alike, and the length of
-  a LoRA does not count. Two LoRAs of cosine c differ in a share arccos(c) / pi of the bits.
+* direction: the signs of the same sum with dW_l / |dW_l| and k = 128, as bits. Each layer counts alike, and the length
+  of a LoRA does not count. Two LoRAs of cosine c differ in a share arccos(c) / pi of the bits.
 * spectrum: for each group of layers the mean logarithms of the share of the norm and of the leading singular values.
 
 References:
@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +35,12 @@ from lorarar.formats.inspection import layer_kind
 from lorarar.lora import Layer, LoRA, LowRank, block, factorise, is_text_encoder
 
 Vector = NDArray[np.float32]
-Code = NDArray[np.uint8]  # bits, packed
+Array = NDArray[Any]  # float32 numbers, or packed bits as uint8
 VERSION = 2  # of the computation in this file; an index of another version cannot be compared
 SIDE, SKETCH_SIDE = 128, 16  # k of the direction and of the sketch, which takes the leading columns of S and R
 LEADING = 4  # singular values in the spectrum
 _TOGETHER = 64  # layers of one shape whose factors are in memory as float32
+_SIGNS = np.array([-1, 1], np.float32)
 _FLOOR = 1e-4  # smaller ratios count as this in a logarithm
 _ROLES = ("attention q", "attention k", "attention v", "attention out", "feed-forward", "convolution", "projection")
 _DEPTHS = ("early", "middle", "late")
@@ -58,7 +60,7 @@ class Fingerprint:
         norm: Frobenius norm of all deltas together.
     """
 
-    vectors: Mapping[str, Vector | Code]
+    vectors: Mapping[str, Array]
     norm: float
 
 
@@ -73,7 +75,7 @@ def fingerprint_lora(lora: LoRA) -> Fingerprint:
     norms |= {path: float(layer.delta().norm()) for path, layer in lora.layers.items() if path not in norms}
     sketch, direction = project_layers(lora, norms)
     total = math.hypot(*norms.values())
-    vectors: dict[str, Vector | Code] = {
+    vectors: dict[str, Array] = {
         "direction": np.packbits(direction.numpy().ravel() > 0),
         "sketch": sketch.numpy().ravel(),
         "spectrum": _spectrum(measures, total),
@@ -131,7 +133,7 @@ def random_matrix(side: str, width: int) -> Tensor:
 @lru_cache(maxsize=8192)
 def _signs(path: str) -> Tensor:
     """Return the signs a and b of a layer, (2, 128)."""
-    return torch.from_numpy(np.random.default_rng(_seed("signs", path)).choice(np.float32([-1, 1]), (2, SIDE)))
+    return torch.from_numpy(np.random.default_rng(_seed("signs", path)).choice(_SIGNS, (2, SIDE)))
 
 
 def _seed(*parts: object) -> int:
@@ -157,7 +159,7 @@ def measure_layers(lora: LoRA) -> dict[str, LayerMeasure]:
         if len(layer.shape) == 2:
             up, down, energy = _leading_factors(layer)
             grams[up.shape[1]].append((path, energy, up.T @ up, down @ down.T))
-    measures = {}
+    measures: dict[str, LayerMeasure] = {}
     for rows in grams.values():
         paths, energies, ups, downs = zip(*rows, strict=True)
         values, vectors = torch.linalg.eigh(torch.stack(downs).double())

@@ -20,7 +20,7 @@ from lorarar.library.clusters import cluster_similarities
 from lorarar.library.database import TABLES, Database
 from lorarar.library.duplicates import Duplicate, candidate_pairs, find_duplicates, same_bytes
 from lorarar.library.entries import Cluster, Entry, Filter, Hit
-from lorarar.library.fingerprints import Code, Vector, fingerprint_lora
+from lorarar.library.fingerprints import Array, fingerprint_lora
 from lorarar.library.products import cosine, direction_cosine
 from lorarar.library.search import Nearest, all_similarities, diversify, nearest
 from lorarar.library.settings import DEFAULT_FINGERPRINT, DEFAULT_INDEX
@@ -110,7 +110,7 @@ class Library(Database):
             hits = sorted(exactly, key=lambda hit: -hit.similarity)
         return hits[:count]
 
-    def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Vector | Code, str, int | None]:
+    def _query(self, lora: str | Path | LoRA, by: str) -> tuple[Array, str, int | None]:
         """Return the fingerprint of a query, its family, and its number if it is an entry."""
         _check_fingerprint(by)
         entry, given = None, lora
@@ -126,10 +126,10 @@ class Library(Database):
         if vector is None and isinstance(given, LoRA):
             vector = fingerprint_lora(given).vectors.get(by)
         if vector is None:
-            raise ValueError(f"expected the fingerprint {by!r} of {lora}, found none: add it, then `lorarar library draw`")
+            raise ValueError(f"expected the fingerprint {by!r} of {lora}, found none: add it, then draw its images")
         return vector, (entry or given).family, number  # type: ignore[union-attr]
 
-    def _nearest(self, by: str, query: Vector | Code, where: Filter, count: int) -> Nearest:
+    def _nearest(self, by: str, query: Array, where: Filter, count: int) -> Nearest:
         """Return the nearest entries, by the graph of neighbours where there is one."""
         euclidean = by in _DISTANCES
         if by == DEFAULT_FINGERPRINT:
@@ -159,7 +159,7 @@ class Library(Database):
         entries = self.entries(ids=found.ids)
         return [Hit(entry, float(s)) for entry, s in zip(entries, found.similarities, strict=True)]
 
-    def all_vectors(self, by: str, where: Filter | None = None) -> tuple[NDArray[np.int64], Vector | Code]:
+    def all_vectors(self, by: str, where: Filter | None = None) -> tuple[NDArray[np.int64], Array]:
         """Return the numbers (n,) and the fingerprints (n, d) of entries."""
         _check_fingerprint(by)
         chunks = list(self.vectors(by, where)) or [(np.zeros(0, np.int64), np.zeros((0, 0), np.float32))]
@@ -222,7 +222,7 @@ class Library(Database):
         """
         target, family, itself = self._query(merged, "sketch")
         where = replace(where, family=where.family or family)
-        rows: dict[int, Vector | Code] = {}
+        rows: dict[int, Array] = {}
         left = target
         for _ in range(_ROUNDS):
             found = nearest(self.vectors("sketch", where), left, _STEP + len(rows) + 1)

@@ -96,7 +96,7 @@ def library_page(library: Library, *, by: str = DEFAULT_FINGERPRINT, where: Filt
         fingerprint=by,
         entries=shown,
         points=positions.round(1).tolist(),
-        clusters=[_cluster(label, [entries[i] for i in np.flatnonzero(labels == label)]) for label in np.unique(labels)],
+        clusters=[_cluster(n, [entries[i] for i in np.flatnonzero(labels == n)]) for n in range(labels.max() + 1)],
         colours=_COLOURS,
         side=_SIDE,
         duplicates=[ReportTable((sort, "second file", "evidence"), found) for sort, found in duplicates.items()],

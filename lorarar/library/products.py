@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lorarar.lora import Layer, LoRA, LowRank, inner, thin_svd
@@ -30,6 +29,7 @@ class PairMeasure:
         outputs: Share of the energy of b inside the column spaces of a alone, which no scaling of columns changes.
         outputs_by_chance: Expected value for random subspaces of these ranks.
         leading: Energy of b relative to that of the truncation of a to the ranks of b; 1 for that truncation.
+        wider: Whether a has more directions than b, as a merge has.
     """
 
     cosine: float
@@ -39,6 +39,7 @@ class PairMeasure:
     outputs: float
     outputs_by_chance: float
     leading: float
+    wider: bool
 
 
 def inner_layers(a: LoRA, b: LoRA) -> dict[str, float]:
@@ -52,12 +53,7 @@ def inner_layer(a: Layer, b: Layer) -> float:
     if isinstance(a, LowRank) and isinstance(b, LowRank):
         # Factors of one delta may be long and nearly cancel, so their products are summed in float64.
         return float(inner(a.to(dtype=torch.float64), b.to(dtype=torch.float64)))
-    if isinstance(a, LowRank):
-        a, b = b, a
-    delta = a.delta().double()
-    if isinstance(b, LowRank):
-        return b.scale * float(((b.B.to(delta).T @ delta) * b.A.to(delta)).sum())
-    return float((delta * b.delta()).sum())
+    return float((a.delta().double() * b.delta()).sum())
 
 
 def energy(lora: LoRA) -> float:
@@ -88,15 +84,19 @@ def measure_pair(a: LoRA, b: LoRA) -> PairMeasure:
     """Measure how b relates to a."""
     dot, energy_a, energy_b = math.fsum(inner_layers(a, b).values()), energy(a), energy(b)
     shares = np.zeros(3)  # inside, outputs, outputs by chance
-    best = 0.0
+    best, ranks = 0.0, 0
     for path, layer in b.layers.items():
         other = a.layers.get(path)
         if other is None or other.shape != layer.shape or not energy_b:
             continue
         if isinstance(other, LowRank) and isinstance(layer, LowRank):
-            energies, most = _energies_inside(other, layer)
-            shares += energies / energy_b
-            best += most
+            u, s, vh = spaces(other)
+            up, down = layer.scale * (u.T @ layer.B.double()), layer.A.double()
+            by_chance = inner_layer(layer, layer) * len(s) / other.shape[0]
+            energies = [_product_energy(up, down @ vh.T), _product_energy(up, down), by_chance]
+            shares += np.array(energies) / energy_b
+            best += float(s[: layer.rank].square().sum())  # the largest energy of a truncation
+            ranks += len(s) - layer.rank
         else:  # a dense delta spans everything
             shares += inner_layer(layer, layer) / energy_b
             best = math.inf
@@ -109,22 +109,12 @@ def measure_pair(a: LoRA, b: LoRA) -> PairMeasure:
         outputs=float(min(shares[1], 1)),
         outputs_by_chance=float(shares[2]),
         leading=energy_b / best if best else 0.0,
+        wider=ranks > 0,
     )
 
 
-def _energies_inside(a: LowRank, b: LowRank) -> tuple[NDArray[np.float64], float]:
-    """Return the energies of b inside both spaces of a, inside its columns, and the latter by chance, (3,); and the
-    largest energy that a truncation of a to the rank of b can have.
-    """
-    u, s, vh = spaces(a)
-    up, down = b.scale * (u.T @ b.B.double()), b.A.double()
-    by_chance = inner_layer(b, b) * len(s) / a.shape[0]
-    energies = np.array([_product_energy(up, down @ vh.T), _product_energy(up, down), by_chance])
-    return energies, float(s[: b.rank].square().sum())
-
-
 def spaces(layer: LowRank) -> tuple[Tensor, Tensor, Tensor]:
-    """Return U (out, r), singular values (r,) and V^T (r, in) of a delta, in float64, with r its rank but for rounding."""
+    """Return U (out, r), singular values (r,) and V^T (r, in) of a delta of rank r, in float64."""
     u, s, vh = (part.double() for part in thin_svd(layer))
     kept = (s > _NEGLIGIBLE * s.max()) & (s > 0)
     return u[:, kept], s[kept], vh[kept]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lorarar.library.fingerprints import Code, Vector
+from lorarar.library.fingerprints import Array, Vector
 
-Chunks = Iterable[tuple[NDArray[np.int64], Vector | Code]]
+Chunks = Iterable[tuple[NDArray[np.int64], Array]]
 
 
 class Nearest(NamedTuple):
@@ -24,10 +24,10 @@ class Nearest(NamedTuple):
 
     ids: NDArray[np.int64]
     similarities: NDArray[np.float32]
-    vectors: Vector | Code
+    vectors: Array
 
 
-def nearest(chunks: Chunks, query: Vector | Code, count: int, *, euclidean: bool = False) -> Nearest:
+def nearest(chunks: Chunks, query: Array, count: int, *, euclidean: bool = False) -> Nearest:
     """Return the fingerprints most similar to a query, exactly.
 
     Args:
@@ -46,22 +46,24 @@ def nearest(chunks: Chunks, query: Vector | Code, count: int, *, euclidean: bool
     return best
 
 
-def similarities(vectors: Vector | Code, query: Vector | Code) -> NDArray[np.float32]:
+def similarities(vectors: Array, query: Array) -> NDArray[np.float32]:
     """Return the cosines of fingerprints (n, d) with one (d,), 0 for a zero vector; of bits the estimate of them."""
     if vectors.dtype == np.uint8:
         different = np.bitwise_count(vectors.view(np.uint64) ^ query.view(np.uint64)).sum(1, dtype=np.float32)
-        return np.cos(np.pi * different / (8 * vectors.shape[1]))
+        angles: NDArray[np.float32] = np.pi * different / (8 * vectors.shape[1])
+        return np.cos(angles)
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors) * (query @ query))
     dots = vectors @ query
     cosines: NDArray[np.float32] = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
     return cosines
 
 
-def all_similarities(vectors: Vector | Code) -> NDArray[np.float32]:
+def all_similarities(vectors: Array) -> NDArray[np.float32]:
     """Return the similarities of all pairs of fingerprints (n, d), (n, n)."""
     if vectors.dtype == np.uint8:
         signs = np.unpackbits(vectors, axis=1).astype(np.float32) * 2 - 1
-        return np.sin(np.pi / 2 * np.clip(signs @ signs.T / signs.shape[1], -1, 1))
+        angles: NDArray[np.float32] = np.pi / 2 * np.clip(signs @ signs.T / signs.shape[1], -1, 1)
+        return np.sin(angles)
     units = unit(vectors)
     return units @ units.T
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from lorarar.lora import InputWeights, LoRA, input_weights, label, merge_exactly, weight_loras
 from lorarar.mergers.methods.direct import direct
@@ -20,7 +21,7 @@ _TITLES = ("ss_output_name", "modelspec.title")
 _ALONE = re.compile(
     r"lcm|dmd2|tcd|lightx2v|causvid|accvid(eo)?|animatelcm|hypersd|fastwan|selfforcing|phasedconsistency|sdxlflash"
 )
-_METHODS = frozenset("lightning turbo hyper flash dmd pcm schnell distill distilled distillation".split())
+_METHODS = frozenset(("lightning", "turbo", "hyper", "flash", "dmd", "pcm", "schnell", "distill", "distilled"))
 _STEPS = re.compile(r"(1|2|3|4|6|8|12|16)steps?|steps?distill(ed|ation)?|cfgdistill(ed|ation)?")
 _BASES = re.compile(
     r"lora|lokr|sd|xl|sdxl|sd15|sdv1|sd3|flux\d?|dev|alpha|beta|qwen|image|edit|wan\d*|ltxv?|ltx\d|video|hunyuan|t2v|i2v|"
@@ -100,7 +101,7 @@ def accelerator(lora: LoRA) -> str:
 
 def _in_name(name: str) -> str:
     words = re.findall(r"[a-z]+\d*[a-z]*|\d+[a-z]*", re.sub(r"z[ _-]*image[ _-]*turbo", "zimage", name.lower()))
-    joined = [*words, *(a + b for a, b in zip(words, words[1:], strict=False))]
+    joined = [*words, *(a + b for a, b in pairwise(words))]
     alone = next((word for word in joined if _ALONE.fullmatch(word)), "")
     method = next((word for word in words if word in _METHODS), "")
     few = next((word for word in joined if _STEPS.fullmatch(word)), "")

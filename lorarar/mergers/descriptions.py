@@ -15,7 +15,7 @@ _FILE = Path(__file__).with_name("descriptions.toml")
 _BARE_NEEDS = {"runtime": "base"}
 LEAVES: Mapping[str, str] = {
     "sum": "an ordinary LoRA file whose ranks are the sums of the inputs' ranks",
-    "dense": "deltas of full rank, truncated to the sum of the inputs' ranks; `--dense` keeps them whole, in a large file",
+    "dense": "deltas of full rank, truncated to the sum of the inputs' ranks, or kept whole in a large file",
     "largest": "an ordinary LoRA file of the inputs' largest rank",
     "nothing": "nothing to save: it acts while `lorarar generate` samples",
 }
@@ -31,7 +31,6 @@ class Description(NamedTuple):
         takes: Number of LoRAs: "any" or "two".
         leaves: A key of `LEAVES`.
         options: Its options with their meanings.
-        command: An example of its use.
     """
 
     does: str
@@ -40,7 +39,6 @@ class Description(NamedTuple):
     takes: str
     leaves: str
     options: Mapping[str, str]
-    command: str
 
 
 def describe_merger(name: str) -> Description:
@@ -59,7 +57,6 @@ def describe_merger(name: str) -> Description:
         "two" if merger.pairs_only else "any",
         entry.get("leaves", leaves),
         {option: known["options"].get(option, "") for option in merger.options},
-        _command(merger),
     )
 
 
@@ -89,22 +86,3 @@ def _first_line(merger: Merger) -> str:
     """Return the first line of a function's docstring, or the citation."""
     text = inspect.getdoc(merger.call) or "" if inspect.isfunction(merger.call) and not merger.learned else ""
     return text.partition("\n")[0] or merger.citation
-
-
-def _command(merger: Merger) -> str:
-    files = "content.safetensors style.safetensors"
-    if merger.kind == "runtime":
-        loras = " ".join(f"--lora {file}" for file in files.split())
-        return (
-            f'lorarar generate --base BASE {loras} --merger {merger.name} --prompt "a sks cat in szn style" -o images'
-        )
-    command = f"lorarar merge {files} -o merged.safetensors"
-    if merger.learned:
-        return f"{command} --network NETWORK"
-    given = {
-        "base images": " --base BASE --content-images DIR --style-images DIR",
-        "base descriptions": ' --base BASE --content-description "a red cat" --style-description "ink drawing"',
-        "base prompts": " --base BASE",
-    }
-    option = next((f" --option {key}={value:g}" for key, value in merger.options.items()), "")
-    return f"{command} --merger {merger.name}{given.get(merger.needs, '')}{option}"

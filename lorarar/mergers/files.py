@@ -24,7 +24,7 @@ from lorarar.mergers.choice import check_has_coefficients
 from lorarar.mergers.combination import Merged, combine
 from lorarar.mergers.report import MergeSummary, input_names, summarise_merge
 from lorarar.mergers.request import FileMerge, MergeRequest
-from lorarar.mergers.table import Optimiser
+from lorarar.mergers.table import Optimiser, Probe
 from lorarar.storage import say
 
 # (inputs, request) -> inputs with what else is known of them, notes, warnings
@@ -33,7 +33,7 @@ Told = Callable[[Sequence[LoRA], MergeRequest], tuple[list[LoRA], list[str], lis
 
 def merge_files(
     job: FileMerge,
-    optimiser: Optimiser | None = None,
+    optimiser: Optimiser | Probe | None = None,
     facts: dict[str, object] | None = None,
     tell: Told = lambda loras, request: (list(loras), [], []),
 ) -> MergeSummary:

@@ -200,7 +200,7 @@ def _merged_shapes(loras: Sequence[LoRA], choice: Choice) -> LoRA:
         paths = dict.fromkeys(layer for lora in loras for layer in lora.layers)
         units = tuple(torch.ones(()) for _ in loras)
         return merge_exactly([lora.to("meta") for lora in loras], Coefficients(dict.fromkeys(paths, units)))
-    stand_in = {"moments": {}} if choice.method.signals else {}
+    stand_in: dict[str, object] = {"moments": {}} if choice.method.signals else {}
     call = partial(choice.method.call, **stand_in, **choice.options)
     examples: dict[tuple[Any, ...], Layer] = {}
     layers: dict[str, Layer] = {}

@@ -46,15 +46,6 @@ class TruncationSummary(TypedDict):
     worst_layer: str
 
 
-class VerifiedSummary(TypedDict):
-    """File that was read again: its layers, the relative error of rounding, and tool -> whether it uses all of it."""
-
-    layers: int
-    error: float
-    tools: dict[str, bool]
-    text: str
-
-
 class MergeSummary(TypedDict):
     """Summary of a merge of files: plain data, fit for JSON.
 
@@ -73,7 +64,7 @@ class MergeSummary(TypedDict):
         device: Where it was merged, such as "cpu".
         notes: Notes for the user.
         plugins: Plugins that had a part in the merge, each with its SHA-256.
-        verified: What the file holds when it is read again; None where it was not read.
+        verified: What the file holds when it is read again, as text; None where it was not read.
     """
 
     inputs: list[InputSummary]
@@ -90,7 +81,7 @@ class MergeSummary(TypedDict):
     device: str
     notes: list[str]
     plugins: dict[str, str]
-    verified: VerifiedSummary | None
+    verified: str | None
 
 
 def summarise_merge(
@@ -129,13 +120,7 @@ def summarise_merge(
             *embedding_notes(merged.lora),
         ],
         "plugins": plugins_in(merged.lora.metadata),
-        "verified": checked
-        and {
-            "layers": checked.layers,
-            "error": checked.error,
-            "tools": {view.tool: view.complete for view in checked.views},
-            "text": checked.text(),
-        },
+        "verified": checked.text() if checked else None,
     }
 
 
@@ -207,7 +192,7 @@ def describe_merge(summary: MergeSummary) -> str:
         f"{milliseconds['write']:.0f} ms"
     )
     if summary["verified"]:
-        lines.append(summary["verified"]["text"])
+        lines.append(summary["verified"])
     return "\n".join(map(printable, lines))
 
 

@@ -199,10 +199,10 @@ MERGERS: Table[Merger] = _Mergers(
         Merger(
             "auto",
             "coefficients",
-            "lorarar: balanced, then summed at a fixed strength",
+            "lorarar: balanced, then summed with less self-attention",
             _method("auto"),
-            {"strength": 0.75},
-            balance=1.0,
+            {"strength": 1.0, "self_attention": 0.5},
+            balance=0.5,
         ),
         Merger("direct", "coefficients", "arXiv 2311.13600, baseline", _method("direct")),
         Merger("average", "coefficients", "arXiv 2203.05482", _method("average")),

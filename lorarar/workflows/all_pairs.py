@@ -108,8 +108,8 @@ def merge_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsResult
     """Merge every LoRA file of a folder with every one of another, as "content+style.safetensors".
 
     A pair whose file holds the hashes of its inputs is not merged again, so an interrupted run continues. A pair that
-    fails is counted, and the others go on. `manifest.jsonl` has a line for each pair: inputs with their SHA-256, output,
-    method, status, and the time of the merge over the median of those of the same call.
+    fails is counted, and the others go on. `manifest.jsonl` has a line for each pair: inputs with their SHA-256,
+    output, method, status, and the time of the merge over the median of those of the same call.
 
     Args:
         contents, styles: Folders of LoRA files.

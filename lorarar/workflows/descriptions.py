@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from lorarar.datasets import AXES, Axis, load_image, save_image
 from lorarar.diffusion import SAMPLING, Backbone, open_sampler
@@ -21,7 +22,7 @@ from lorarar.evaluation.judge.ask.backends import BackendSettings, open_backend
 from lorarar.formats import load_all
 from lorarar.hypernetwork import load_network, shipped_network
 from lorarar.lora import LoRA
-from lorarar.mergers import MergeRequest, family_of
+from lorarar.mergers import MergeRequest, accelerator, family_of
 from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
 from lorarar.training import PairOptimiser, phrase_of
 
@@ -49,6 +50,7 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
         ValueError: There are not two LoRAs, one has no prompt, or the model gave no description.
     """
     loras = load_all(files, request.weights_base)
+    loras = [lora for lora in loras if not (request.keep_accelerators and accelerator(lora))]
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
     start = request.pair.init or _shipped(loras)
@@ -70,7 +72,7 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
         As `open_described`.
     """
     inputs, load, backend = optimiser.inputs, cache(optimiser.load), cache(partial(_open_describer, optimiser))
-    words: dict[str, str] = {}
+    words: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = inputs.runs.parent / "descriptions" if inputs.runs else Path(temporary)
         for axis, lora in zip(AXES, loras, strict=True):

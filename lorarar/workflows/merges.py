@@ -85,12 +85,13 @@ def merge(
             inputs' ranks, unless `rank` or `energy` is given.
         base: The base model: its folder or file, for LoRAs whose deltas depend on it (DoRA, IA3, OFT, GLoRA), or its
             folder or hub id, for mergers that optimise each pair, which take the next arguments too.
-        content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch" and "cat".
+        content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch", "cat" and "nsc".
         content_prompt, style_prompt: Prompt that each LoRA was trained with; None takes its trigger words.
         content_description, style_description: Descriptions that the base understands, for "text_guided".
         describe: A back end of the judge, such as "tiny" or "openai:MODEL@URL", which describes what each LoRA draws,
             where a description is not given; see `lorarar.workflows.descriptions`.
-        init: A trained merger whose coefficients the optimisation starts from; None starts from 1.
+        init: A trained merger whose coefficients the optimisation starts from; None starts from 1, or with `describe`
+            from the network that is shipped for the LoRAs' family.
         runs: Folder for checkpoints, from which an interrupted optimisation resumes; None keeps none.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
         allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lorarar.library import PredictedKind, kind_of
 from lorarar.lora import LoRA, label
-from lorarar.mergers import MergeRequest, find_merger
+from lorarar.mergers import MergeRequest, accelerator, find_merger
 
 _SURE = 0.9  # probability from which a prediction is used
 
@@ -24,6 +24,13 @@ def tell_kinds(loras: Sequence[LoRA], request: MergeRequest) -> tuple[list[LoRA]
         two looks like a style and the second like a content.
     """
     given = list(loras)
+    fast = [request.keep_accelerators and bool(accelerator(lora)) for lora in given]
+    if any(fast):
+        told, notes, warnings = tell_kinds(
+            [lora for lora, is_fast in zip(given, fast, strict=True) if not is_fast], request
+        )
+        others = iter(told)
+        return [lora if is_fast else next(others) for lora, is_fast in zip(given, fast, strict=True)], notes, warnings
     distinguishes = request.merger is None or find_merger(request.merger).pairs_only
     if not distinguishes or request.kinds or len(given) < 2 or all("kind" in lora.metadata for lora in given):
         return given, [], []

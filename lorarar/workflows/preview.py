@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from lorarar.datasets import (
@@ -24,7 +25,7 @@ from lorarar.datasets import (
 from lorarar.diffusion import Backbone, Sampling, load_backbone, sample_composed, sample_loras
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
-from lorarar.mergers import DEFAULT, MergeRequest, check_count, choose, combine, find_merger
+from lorarar.mergers import DEFAULT, MergeRequest, check_count, choose, combine, find_merger, split_accelerators
 from lorarar.storage import Stage, check_target, progress
 from lorarar.training import phrase_of
 from lorarar.worlds.stages import WorldClassifier, load_classifier, score_images, truth_of
@@ -32,6 +33,7 @@ from lorarar.worlds.stages import WorldClassifier, load_classifier, score_images
 _OTHERS = (DEFAULT, "direct", "ties")  # beside the default of the files
 _WEIGHTS = ((1.0, 0.5), (1.0, 0.75), (1.0, 1.0), (0.75, 1.0), (0.5, 1.0))
 _REFERENCE_PIXELS = 256
+_SAMPLING = Sampling(20, 5.0)
 _LATENTS = 2**12  # positions of a batch's latents: one image of a large base, 64 of the embedded one
 
 
@@ -58,7 +60,7 @@ class PreviewRequest:
     prompt: str | None = None
     images: Sequence[Path] = ()
     seeds: Sequence[int] = (0, 1, 2, 3)
-    sampling: Sampling = Sampling(20, 5.0)
+    sampling: Sampling = _SAMPLING
     device: str = "auto"
     dtype: str = "fp32"
 
@@ -125,10 +127,9 @@ def draw_preview(
         f"prompt: {prompt}",
         f"seeds {seeds}; {sampling.steps} steps, guidance {sampling.guidance:g}; {request.base}",
     ]
-    lines += (
-        ["bars: share of the content (teal) and of the style (orange) that is right; frame: best"] if scorer else []
-    )
-    labelled_sheet(output, " + ".join(labels), lines, parts)
+    if scorer:
+        lines.append("bars: share of the content (teal) and of the style (orange) that is right; frame: best")
+    labelled_sheet(output, " + ".join(labels), lines, parts, cell=144 if alone[0].shape[-1] <= 64 else 320)
     return cells
 
 
@@ -228,7 +229,7 @@ def _rows(
                 f"expected a merger that needs nothing but the files, found {name}, which needs {merger.needs}: merge "
                 "with it first, and generate images with `lorarar generate`"
             )
-        check_count(merger, len(loras))
+        check_count(merger, len(split_accelerators(loras, one).others))
         yield name, replace(one, merger=name)
 
 
@@ -257,8 +258,9 @@ def _read(path: Path, size: int) -> Tensor:
 
 
 def _tiles(images: Tensor) -> Tensor:
-    """Return images (k, 3, h, w) as one, the next square of tiles."""
-    return tile_images(images.clamp(0, 1), math.ceil(math.sqrt(len(images))))
+    """Return images (k, 3, h, w) as one, the next square of tiles; missing ones are white."""
+    side = math.ceil(math.sqrt(len(images)))
+    return tile_images(torch.cat([images.clamp(0, 1), images.new_ones(side**2 - len(images), *images.shape[1:])]), side)
 
 
 def _inputs(

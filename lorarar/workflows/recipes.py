@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lorarar.datasets import Concept, Split, seed_of
 from lorarar.diffusion import load_structure
@@ -105,5 +106,7 @@ def _required(recipe: Recipe) -> dict[str, object]:
 
 def _combined(config: ZooConfig, named: NamedRecipe) -> Recipe:
     """Return the common recipe with the settings of a named one in place of its own."""
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in named.settings.items()}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in named.settings.items()
+    }
     return replace(config.recipe, **settings)

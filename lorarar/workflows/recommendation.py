@@ -16,7 +16,7 @@ from lorarar.formats.inspection import LoRAComparison, compare_loras
 from lorarar.library import kind_of
 from lorarar.lora import LoRA, LowRank, block, check_same_shapes
 from lorarar.lora.families import FAMILIES, check_same_family
-from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, delta_length
+from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, delta_length, describe_merger
 from lorarar.storage import printable
 
 _SAME = 0.9  # cosine from which two files are taken for two states of one training
@@ -122,9 +122,8 @@ class Recommendation:
         """Return the recommendation as text."""
         lines = [facts.text() for facts in self.files]
         for meeting in self.collisions:
-            lines.append(
-                f"{' and '.join(Path(file).name for file in meeting.files)}: lengths 1 to {meeting.ratio:.3g}, cosine {meeting.cosine:+.3f}"
-            )
+            names = " and ".join(Path(file).name for file in meeting.files)
+            lines.append(f"{names}: lengths 1 to {meeting.ratio:.3g}, cosine {meeting.cosine:+.3f}")
             lines += [f"  most in {', '.join(part.text() for part in meeting.blocks)}"] if meeting.blocks else []
         lines += [f"take {self.method}:", f"  {self.command}", *(f"- {reason}" for reason in self.reasons)]
         return "\n".join(map(printable, lines))
@@ -166,9 +165,9 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
     elif choice.network:
         reasons.append(f"A network is shipped for {facts[0].family}, and these files are like those of its training.")
     elif len(others) > 1:
+        does = describe_merger(method.name).does
         reasons.append(
-            f"No network that fits is shipped for {facts[0].family}, so the rule {method.name} weighs them: it brings "
-            "both to one length in each layer, then adds them."
+            f"No network that fits is shipped for {facts[0].family}, so a rule merges ({method.name}): {does}"
         )
     return Recommendation(tuple(facts), tuple(collisions), method.name, command, tuple(reasons))
 
@@ -212,12 +211,12 @@ def _reasons(facts: Sequence[LoRAFacts], order: Sequence[int], collisions: Seque
         yield "The content comes first, then the style: the command has them in this order."
     for entry in facts:
         if entry.kind == "accelerator":
-            yield f"{Path(entry.file).name} lets the base sample in few steps; the merge adds it unchanged, at its weight."
+            yield f"{Path(entry.file).name} is for sampling in few steps: the merge adds it unchanged, at its weight."
     for meeting in collisions:
         first, second = (Path(file).name for file in meeting.files)
         if meeting.ratio > _UNEQUAL:
             yield (
-                f"{first} and {second} differ {meeting.ratio:.3g}-fold in length: a plain sum shows the longer one most."
+                f"{first} and {second} differ {meeting.ratio:.3g}-fold in length: a plain sum shows mostly the longer."
             )
         if abs(meeting.cosine) < 1 - _SAME:
             yield f"{first} and {second} are nearly orthogonal: as weights, neither cancels the other."

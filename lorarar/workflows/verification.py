@@ -159,17 +159,18 @@ def _compared(
         error = fit.by_columns if by_columns else fit.residual
         return replace(result, notes=tuple(notes), explanation=fit, error=error)
     wanted = sketches(expected.layers)
-    rest = [{path: s for path, s in known.items() if path not in plain} for known in (sketched, wanted)]
-    comparison = compare(found, expected, tolerated, (rest[0], rest[1]))
-    faults = [*result.faults, *comparison.faults]
-    if comparison.faults and request and _is_swapped(fit, request.weights):
+    rest, of_plain = (
+        [{path: sketch for path, sketch in known.items() if (path in plain) == side} for known in (sketched, wanted)]
+        for side in (False, True)
+    )
+    error, faults = compare(found, expected, tolerated, (rest[0], rest[1]))
+    if faults and request and _is_swapped(fit, request.weights):
         faults.append("the weights of the inputs are swapped")
-    of_plain = [{path: known[path] for path in plain if path in known} for known in (sketched, wanted)]
-    if plain and not compare(found, expected, tolerated, (of_plain[0], of_plain[1])).faults:
+    if plain and not compare(found, expected, tolerated, (of_plain[0], of_plain[1]))[1]:
         faults.append(f"{len(plain)} DoRA layers are in the file without their magnitude")
     elif plain:
         notes.append(f"{len(plain)} DoRA layers depend on the base model and are not compared: give `base`")
-    return replace(result, faults=tuple(faults), notes=tuple(notes), explanation=fit, error=comparison.error)
+    return replace(result, faults=(*result.faults, *faults), notes=tuple(notes), explanation=fit, error=error)
 
 
 def _same_shape(path: str, found: LoRA, loras: Sequence[LoRA]) -> bool:

@@ -45,7 +45,8 @@ def run_dreambooth(config: ZooConfig) -> Path:
     check_recipes(config)
     concept = load_concepts(config.manifests, config.images, [config.concept])[config.concept]
     start = time.perf_counter()
-    [path] = _train_loras(config, [concept], {})
+    splits = load_splits(config.splits, config.split) if config.recipes else {}
+    [path] = _train_loras(config, [concept], splits)
     images = ["--prompt", concept.captions[0], "-o", str(config.runs / f"{concept.name}_images")]
     command = shlex.join(["lorarar", "generate", "--base", config.base, "--lora", str(path), *images])
     say(f"{describe_seconds(time.perf_counter() - start)}; next: {command}")

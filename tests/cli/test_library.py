@@ -56,7 +56,8 @@ def test_mistakes_are_one_line(index: Path, capsys: Output) -> None:
     assert "found 'ol': did you mean 'oil'?" in capsys.readouterr().err
     assert main(["library", "neighbours", "cat", "--by", "colour"]) == 2
     assert "expected a fingerprint among direction, sketch, spectrum" in capsys.readouterr().err
-    for where, message in {"kin=style": "expected a condition among family, kind, rank", "rank=x": "whole number"}.items():
+    messages = {"kin=style": "expected a condition among family, kind, rank", "rank=x": "expected a whole number"}
+    for where, message in messages.items():
         assert main(["library", "search", "--where", where]) == 2
         assert message in capsys.readouterr().err
     assert main(["library", "export", "-o", "page.pdf"]) == 1

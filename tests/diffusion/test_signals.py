@@ -77,7 +77,7 @@ def test_a_file_is_merged_by_ssr(base: Path, pair: list[LoRA], tmp_path: Path) -
 
 
 def test_a_missing_base_and_a_missing_prompt_are_named(pair: list[LoRA]) -> None:
-    with pytest.raises(ValueError, match="ssr measures each LoRA with a base model and the concepts' prompts, .*`base`"):
+    with pytest.raises(ValueError, match="ssr measures each LoRA with a base model and .*' prompts, .*`base`"):
         MergeRequest(merger="ssr").check_pair()
     with pytest.raises(ValueError, match="ssr measures each LoRA .* none is loaded here"):
         combine(pair, MergeRequest(merger="ssr"))

@@ -17,7 +17,7 @@ import yaml
 from lorarar.cli.exit_codes import ExitCode
 from lorarar.cli.main import commands, main
 from lorarar.evaluation.judge.trust import gate
-from lorarar.mergers import MERGERS
+from lorarar.mergers import MERGERS, describe_merger
 from lorarar.storage import NETWORKS, config_keys, shipped_configs
 from lorarar.workflows import TrainConfig
 from tests import ROOT
@@ -80,7 +80,9 @@ def test_the_reference_has_the_options_in_the_order_of_the_help(capsys: pytest.C
 
 
 def test_the_reference_has_every_merger_network_and_exit_code() -> None:
-    assert re.findall(r"^\| `(\w+)`", reference.generate("mergers"), re.M) == list(MERGERS)
+    mergers = reference.generate("mergers")
+    assert re.findall(r"^\| `(\w+)`", mergers, re.M) == list(MERGERS)
+    assert all(describe_merger(name).does in mergers for name in MERGERS)
     assert all(path.name in reference.generate("networks") for path in NETWORKS.glob("*.safetensors"))
     assert reference.generate("cards").count(".card.json`") == 3
     assert re.findall(r"^\| `(\d+)`", reference.generate("exit_codes"), re.M) == [str(int(code)) for code in ExitCode]
@@ -161,9 +163,7 @@ def test_tables_of_the_metrics_are_those_of_their_experiment() -> None:
         assert [row for row in table[1].splitlines() if row not in experiment] == []
 
 
-def test_the_guides_name_every_merger_rubric_and_bound_of_the_calibration() -> None:
-    merging = (DOCS / "guides/merging.md").read_text(encoding="utf-8")
-    assert [name for name in MERGERS if f"`{name}`" not in merging] == []
+def test_the_guides_name_every_rubric_and_bound_of_the_calibration() -> None:
     judge = (DOCS / "guides/judge.md").read_text(encoding="utf-8")
     rubrics = [path.stem for path in (ROOT / "lorarar/evaluation/judge/ask/rubrics").glob("*.yaml")]
     assert [name for name in rubrics if f"`{name}`" not in judge] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,22 @@ def test_the_cards_have_the_ranges_of_the_headers() -> None:
     for path in sorted(Path(NETWORKS).glob("*.safetensors")):
         card = json.loads(path.with_name(f"{path.stem}.card.json").read_text(encoding="utf-8"))
         assert card[RANGE_KEY] == load_network(path).metadata[RANGE_KEY]
+
+
+def test_only_layers_that_all_loras_hold_are_measured() -> None:
+    """A constant has numbers for the layers of any LoRA, so that they may come from different trainers."""
+    constant = load_network(NETWORKS / "constant.safetensors")
+    content, style = pair_of(0)
+    half = len(style.layers) // 2
+    first, second = (
+        replace(style, layers=dict(part))
+        for part in (list(style.layers.items())[:half], list(style.layers.items())[half:])
+    )
+    shared = measure_loras((content, first), list(first.layers), constant.module((content, first)))
+    assert (
+        measure_loras((content, first), constant.predicted((content, first)), constant.module((content, first)))
+        == shared
+    )
+    assert measure_loras((first, second), constant.predicted((first, second)), constant.module((first, second))) == {}
+    found = stated(constant) if constant.trained_on else None
+    assert found is None or (found.outside({}), found.is_far({})) == ({}, False)

@@ -7,13 +7,11 @@ two input files, for the LoRA in memory and for the saved file.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import logging
 import sys
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -79,7 +77,8 @@ FLUX = {
 }  # fmt: skip
 _OF_UNET = {"image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "dtype": torch.float16}
 UNETS = {
-    "sd15": {"num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4], "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "sd15": {"num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4],
+             "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
              "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "transformer_depth_middle": 1,
              "context_dim": 768, "num_heads": 8, "use_spatial_transformer": True, "legacy": False,
              "use_linear_in_transformer": False, "adm_in_channels": None},
@@ -154,6 +153,14 @@ def patches(tensors: dict[str, torch.Tensor], key_map: dict[str, Any]) -> tuple[
     return loaded, [line for line in records if "not loaded" in line]
 
 
+def ignored_alike(lora: LoRA, format: str, key_map: dict[str, Any]) -> bool:
+    """Return whether ComfyUI ignores the layers that lorarar says it does."""
+    (path,) = save(lora, FOLDER / "named.safetensors", format=format, force=True)
+    _, unused = patches(comfy.utils.load_torch_file(str(path)), key_map)
+    names = {key.split(": ")[1].split(".lora_")[0].removesuffix(".alpha") for key in unused}
+    return names == set(tool_views(read_stored(path))[0].ignored)
+
+
 def effect(adapter: Any, shape: torch.Size) -> torch.Tensor:
     """Return the delta of one patch by ComfyUI's arithmetic."""
     weight = torch.zeros(shape)
@@ -183,13 +190,13 @@ def run(family: str) -> dict[str, Any]:
             expected = sum(_WEIGHTS[i] * effect(inputs[i][0][key], shapes[key]) for i in "ab")
             gap = float((effect(adapter, shapes[key]) - expected).norm() / expected.norm())
             errors[name] = max(errors[name], gap)
-    views = {view.tool: view for view in tool_views(read_stored(path))}
+    agree = all(ignored_alike(merged.lora, format, key_map) for format in ("kohya", "diffusers"))
     return {
         "patches": len(results["file"][0]),
         "unused": unused,
         "memory_error": errors["memory"],
         "file_error": errors["file"],
-        "known_names_agree": not views["ComfyUI"].ignored,
+        "ignored_alike": agree,
     }
 
 

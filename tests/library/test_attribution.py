@@ -62,7 +62,6 @@ def test_weights_that_differ_by_layer_have_a_wide_interval() -> None:
     shares = {share.name: share for share in found.shares}
     assert set(shares) == {"2", "3"}
     assert shares["2"].high - shares["2"].low > 0.3 > 20 * (shares["3"].high - shares["3"].low)
-    assert shares["2"].outputs == pytest.approx(1, abs=1e-4)
 
 
 def test_what_is_no_merge_has_no_inputs() -> None:

@@ -52,6 +52,8 @@ def test_versions(expected: str | None, second: LoRA) -> None:
 def test_a_merge_contains_its_inputs() -> None:
     merge = each(lambda a, b, c: concat([a, replace(b, scale=0.8), replace(c, scale=0.6)]), A, B, C)
     assert [judge_pair(measure_pair(merge, one)) for one in (A, B, C, NOISE)] == ["contained"] * 3 + [None]
+    strong = each(lambda a, b: concat([a, replace(b, scale=0.4)]), A, B)
+    assert judge_pair(measure_pair(strong, A)) == "contained"  # although the cosine is that of a version
     columns = each(lambda a, b: concat([LowRank(a.B, a.A * torch.linspace(0.1, 1, 48)), b]), A, B)
     assert judge_pair(measure_pair(columns, A)) == "contained"
 

@@ -128,7 +128,7 @@ def test_neighbours(library: Library, folder: Path) -> None:
     assert library.neighbours("cat", where=Filter(kind="style"), count=5)[0].entry.name == "oil"
     with pytest.raises(ValueError, match="expected a fingerprint among direction, .*found 'sketsh': did you mean"):
         library.neighbours("cat", by="sketsh")
-    with pytest.raises(ValueError, match="expected the fingerprint 'look' of cat, found none: add it, then"):
+    with pytest.raises(ValueError, match="expected the fingerprint 'look' of cat, found none: add it, then draw"):
         library.neighbours("cat", by="look")
     with pytest.raises(ValueError, match="expected `diversity` between 0 and 1, found 2"):
         library.neighbours("cat", diversity=2)
@@ -208,9 +208,7 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path, library: Library) ->
         Library(tmp_path / "nowhere" / "index.sqlite")
     library.execute("UPDATE settings SET value = '0'")
     library.close()
-    with pytest.raises(
-        FormatError, match="holds fingerprints of version 0, expected 2: add the folders to a new index"
-    ):
+    with pytest.raises(FormatError, match="holds fingerprints of version 0, expected 2: add folders to a new index"):
         Library(tmp_path / "index.sqlite")
 
 

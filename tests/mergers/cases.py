@@ -28,7 +28,7 @@ from tests.tiny import factors, two_block_lora
 STEPS = 12
 # Options at which a method of the kind "delta" adds the deltas, or returns a single one as it is.
 NEUTRAL: Mapping[str, Mapping[str, float]] = {
-    **dict.fromkeys(("peft_linear", "tsv_m", "iso_c", "iso_cts", "ssr"), {}),
+    **{name: {} for name in ("peft_linear", "tsv_m", "iso_c", "iso_cts", "ssr")},
     "svd": {"rank": 99},
     "np_lora": {"mu": 0.0},
 }
@@ -111,9 +111,7 @@ def moments_of(loras: Sequence[LoRA]) -> dict[str, list[Tensor]]:
         factors = [delta for delta in held.values() if isinstance(delta, LowRank)]
         if len(factors) == len(held) > 1 and len({f.A.shape[1] for f in factors}) == 1:
             rows = torch.cat([f.A for f in factors])
-            inputs = [
-                torch.randn(40, rows.shape[1], generator=torch.Generator().manual_seed(i)) @ rows.T for i in held
-            ]
+            inputs = [torch.randn(40, rows.shape[1], generator=torch.Generator().manual_seed(i)) @ rows.T for i in held]
             found[layer] = [z.T @ z / len(z) for z in inputs]
     return found
 

@@ -26,9 +26,7 @@ CONTENT, STYLE = two_block_lora(2, 0.5, seed=1), two_block_lora(3, 2.0, seed=2)
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
 # fixed_blocks takes SDXL and FLUX.1 alone; see its own tests.
 SAVED = [
-    name
-    for name, merger in MERGERS.items()
-    if merger.kind != "runtime" and not merger.needs and name != "fixed_blocks"
+    name for name, merger in MERGERS.items() if merger.kind != "runtime" and not merger.needs and name != "fixed_blocks"
 ]
 
 

@@ -27,10 +27,10 @@ def plugins() -> Iterator[None]:
 def test_every_merger_is_described(name: str) -> None:
     entry, row = _read()[name], describe_merger(name)
     assert entry["formula"] == row.formula
-    assert row.does.endswith(".") and len(row.does) <= 95
+    assert row.does.endswith(".")
+    assert len(row.does) <= 95
     assert row.leaves in LEAVES
     assert all(row.options.values()), row.options
-    assert name in row.command or MERGERS[name].learned
     assert list(row.options) == list(MERGERS[name].options)
 
 
@@ -63,7 +63,6 @@ def test_needs_and_counts_are_in_words() -> None:
     assert [row.needs for row in rows.values()] == ["nothing", "base", "base, words", "network"]
     assert [row.takes for row in rows.values()] == ["any", "two", "two", "any"]
     assert rows["klora"].leaves == "nothing"
-    assert "--network" in rows["layerwise"].command
 
 
 def test_a_plugin_is_described_by_its_docstring(tmp_path: Path) -> None:

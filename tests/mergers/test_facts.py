@@ -19,7 +19,7 @@ ALL = [name for name in MERGERS if name != "fixed_blocks"]  # for SDXL and FLUX.
 FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
 FLATTENED = ["iso_c", "iso_cts"]  # all singular values become equal, those of a single LoRA too
 DENSE_REFUSED = ["peft_linear"]
-OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "text_guided"]
+OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "nsc", "text_guided"]
 PAIRS_ONLY = [name for name, merger in MERGERS.items() if merger.pairs_only]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
@@ -113,7 +113,8 @@ def test_norms_and_biases_are_summed_and_kernels_kept(name: str, tmp_path: Path)
     found = run(name, [CONTENT, STYLE], tmp_path)
     for layer in ("mid_block.norm", "mid_block.norm.bias"):
         both = [lora.layers[layer].delta() for lora in (CONTENT, STYLE)]
-        expected = {"average": [(both[0] + both[1]) / 2]}.get(name, [both[0] + both[1]])
+        share = {"average": 0.5, "nsc": 0.4}.get(name, 1.0)
+        expected = [share * (both[0] + both[1])]
         expected = [*both, *expected] if MERGERS[name].kind == "runtime" else expected
         for key, delta in found.items():
             if key.endswith(layer):
@@ -157,4 +158,5 @@ def test_learned_mergers_name_the_layers_that_they_predict(name: str, tmp_path: 
     coefficients = merger.call([CONTENT, STYLE], **given)
     for layer, vectors in coefficients.layers.items():
         assert vectors[0].ndim == (layer in predicted)
-        assert vectors[0].ndim or (vectors[0] == 1 and vectors[1] == 1)
+        fixed = merger.pair.fixed if merger.pair else 1.0
+        assert vectors[0].ndim or [float(m) for m in vectors] == pytest.approx([fixed, fixed])

@@ -57,7 +57,7 @@ def imported(folder: str) -> set[str]:
     return {name.split(".")[0] for name in names} - {"", "lorarar", "tests"} - scripts - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("lorarar", ["drawings"]), ("tests", ["test"]), ("docs", ["docs"])])
+@pytest.mark.parametrize(("folder", "extras"), [("lorarar", ["drawings", "search"]), ("tests", ["test"]), ("docs", ["docs"])])
 def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     groups = (PROJECT["dependencies"], *(EXTRAS[name] for name in extras))
     declared = {canonicalize_name(Requirement(each).name) for group in groups for each in group}

@@ -39,6 +39,14 @@ def test_a_style_before_a_content_is_a_warning() -> None:
         merge(CONTENT, STYLE)
 
 
+def test_an_accelerator_has_no_kind_and_hides_none() -> None:
+    fast = replace(CONTENT, name="lcm.safetensors")
+    told, _, caution = tell_kinds([STYLE, fast, CONTENT], MergeRequest())
+    assert told == [STYLE, fast, CONTENT]
+    assert "swap the two" in caution[0]
+    assert tell_kinds([STYLE, fast, CONTENT], MergeRequest(keep_accelerators=False))[2] == []
+
+
 @pytest.mark.parametrize(
     ("loras", "request_"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lorarar import generate
@@ -24,9 +25,9 @@ FILES = [EMBEDDED / "loras" / f"{name}.safetensors" for name in ("test_content_0
 def test_a_sheet_has_every_method_and_weight(tmp_path: Path, monkeypatch) -> None:
     parts, real = [], preview.labelled_sheet
 
-    def keep(path: Path, title: str, lines: list[str], shown: list[preview.SheetPart]) -> None:
+    def keep(path: Path, title: str, lines: list[str], shown: list[preview.SheetPart], **how: int) -> None:
         parts.extend(shown)
-        real(path, title, lines, shown)
+        real(path, title, lines, shown, **how)
 
     monkeypatch.setattr(preview, "labelled_sheet", keep)
     request = PreviewRequest(
@@ -77,6 +78,12 @@ def test_three_loras_need_a_prompt(tmp_path: Path) -> None:
         draw_preview([*FILES, FILES[1]], tmp_path / "x.png", PreviewRequest(BASE, ["direct"]))
 
 
+def test_tiles_are_square() -> None:
+    tiles = preview._tiles(torch.zeros(2, 3, 4, 4))
+    assert tiles.shape == (3, 8, 8)
+    assert (float(tiles[:, :4].max()), float(tiles[:, 4:].min())) == (0, 1)
+
+
 def test_without_a_scorer_there_are_no_scores() -> None:
     assert preview._open_scorer(BASE, []) is None
     assert preview._open_scorer("owner/base", []) is None
@@ -86,7 +93,7 @@ def test_without_a_scorer_there_are_no_scores() -> None:
 @pytest.mark.slow
 def test_a_cell_shows_what_generate_draws(tmp_path: Path, monkeypatch) -> None:
     parts = []
-    monkeypatch.setattr(preview, "labelled_sheet", lambda *given: parts.extend(given[-1]))
+    monkeypatch.setattr(preview, "labelled_sheet", lambda *given, cell: parts.extend(given[-1]))
     request = PreviewRequest(BASE, ["direct"], weights=[(0.5, 1)], seeds=(3,), sampling=Sampling(2, 1.0), device="cpu")
     draw_preview(FILES, tmp_path / "x.png", request)
     how = {"merger": "direct", "weights": [0.5, 1], "steps": 2, "guidance": 1.0, "device": "cpu"}

@@ -12,7 +12,7 @@ from lorarar.datasets.concepts import Concept
 from lorarar.datasets.splits import Split, load_splits
 from lorarar.diffusion.backbone import Backbone
 from lorarar.formats.reading import read_stored
-from lorarar.storage.cards import read_card
+from lorarar.storage.cards import card_path, checked, read_card
 from lorarar.storage.config import load_config
 from lorarar.storage.locations import EMBEDDED
 from lorarar.storage.run_folder import ConfigError
@@ -21,7 +21,7 @@ from lorarar.training.trainer import DivergenceError
 from lorarar.training.zoo import ZooTraining
 from lorarar.workflows.recipes import check_recipes, find_layer_mistakes, group_by_recipe
 from lorarar.workflows.schemas import NamedRecipe, ZooConfig
-from lorarar.workflows.zoo import run_zoo
+from lorarar.workflows.zoo import run_dreambooth, run_zoo
 from tests import ROOT
 
 RECIPE = Recipe(rank=2, alphas=(2.0,), steps=1, images=1, learning_rate=0.01)
@@ -78,6 +78,12 @@ def test_one_command_trains_recipes_of_several_ranks_algorithms_and_dialects(
         assert set(stored.algorithms.values()) == {"lora" if plain else "loha"}
         assert (b"lora_A" in path.read_bytes()) == plain
         assert (b'"F32","shape":[3,' in path.read_bytes()) == plain
+
+    for_training = [replace(recipe, splits=("train",)) for recipe in config.recipes]
+    alone = run_dreambooth(
+        replace(config, recipes=for_training, output=config.output / "alone", concept="train_content_00")
+    )
+    assert read_card(alone)["recipe_name"] == read_card(paths[0])["recipe_name"] == recipes["train_content_00"]
 
     original = ZooTraining._losses
     monkeypatch.setattr(
@@ -136,3 +142,23 @@ def test_the_zoo_in_the_wild_splits_by_concept_and_by_recipe() -> None:
     }
     assert len(trained["test"] - trained["train"] - trained["validation"]) >= 3
     assert len(trained["test"] & trained["train"]) >= 5
+
+
+def test_the_shipped_loras_in_the_wild_have_the_recipes_of_their_names() -> None:
+    config = load_config(ZooConfig, "zoo/wild")
+    folder, splits = ROOT / config.output, load_splits(ROOT / config.splits, config.split)
+    names = [name for part in splits.values() for name in (*part.contents, *part.styles)]
+    groups = group_by_recipe(config, [Concept(name, "style", "", (), ()) for name in names], splits)
+    size = 0
+    for group in groups:
+        for concept in group.concepts:
+            path = folder / f"{concept.name}.safetensors"
+            card = read_card(path)
+            assert card["recipe_name"] == group.name
+            assert {key: card["recipe"][key] for key in ("algorithm", "rank", "steps")} == {
+                key: getattr(group.recipe, key) for key in ("algorithm", "rank", "steps")
+            }
+            size += card_path(path).stat().st_size
+            if not concept.name.startswith("train"):
+                size += checked(path).stat().st_size
+    assert size < 8_000_000

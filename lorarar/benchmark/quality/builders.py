@@ -33,7 +33,7 @@ from lorarar.benchmark.quality.settings import (
 )
 from lorarar.datasets import Pair
 from lorarar.diffusion import rank_signals, sample_composed, synthesise_pairs
-from lorarar.hypernetwork import load_network
+from lorarar.hypernetwork import NothingPredictedError, load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import MERGERS, TERMS, MergeRequest, PairInputs, combine
 from lorarar.storage import digest, sha256, stated
@@ -110,7 +110,7 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
 
 def _identity(settings: MergerSettings) -> dict[str, Any]:
     name, options, weights = settings.merger.name, settings.options, settings.weights
-    identity = {"kind": "merger", "merger": name, "options": options, "weights": weights}
+    identity: dict[str, Any] = {"kind": "merger", "merger": name, "options": options, "weights": weights}
     if settings.form == "truncated":  # dense rows were measured before there was a choice
         identity["form"] = settings.form
     balance = settings.merger.balance if settings.balance is None else settings.balance
@@ -155,13 +155,25 @@ def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
 def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> RowMethod:
     module = load_network(file).module.to(inputs.backbone.device)
 
+    summed: set[str] = set()  # pairs for which the network predicts nothing: their sum is what a user can have
+
     def merge_pair(pair: Pair) -> LoRA:
-        source = inputs.next_pair(pair) if other_pair else pair
-        return merge_exactly(inputs.pair_loras(pair), module(inputs.pair_loras(source)))
+        loras, source = inputs.pair_loras(pair), inputs.next_pair(pair) if other_pair else pair
+        try:
+            return merge_exactly(loras, module(inputs.pair_loras(source)))
+        except NothingPredictedError:
+            summed.add(pair.name)
+            return combine(loras, MergeRequest(merger="direct", device=str(inputs.backbone.device))).lora
+
+    def merge(pairs: Sequence[Pair]) -> list[MeasuredMerge]:
+        merges = merge_one_by_one(inputs, merge_pair, pairs)
+        return [
+            replace(merged, facts={"summed": float(pair.name in summed)})
+            for pair, merged in zip(pairs, merges, strict=True)
+        ]
 
     identity = {"kind": "trained", "merger": sha256(file)} | ({"other_pair": True} if other_pair else {})
-    identity |= _named_plugins(FileSettings(file))
-    return _merging(inputs, identity, merge_pair)
+    return RowMethod(identity | _named_plugins(FileSettings(file)), merge, partial(draw_merged, inputs))
 
 
 def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:

@@ -1,6 +1,6 @@
 """Methods: closed-form mergers, and mergers that act while sampling.
 
-auto          Auto: the sum of balanced LoRAs at a fixed strength, the default for any files
+auto          Auto: the sum of balanced LoRAs with less of their self-attention, the default for any files
 average       Average: the mean of the deltas
 direct        Direct merge: the weighted sum of the deltas, exact
 est_lora      EST-LoRA: in each sampling step each layer takes either the content or the style, by their energies

@@ -13,8 +13,8 @@ def est_lora(
 ) -> list[tuple[LoRA, ...]]:
     """Return one LoRA for each sampling step, composed of layers of the content and of the style.
 
-    A layer takes the content where E_c >= E_s (alpha t / T + 1 - d), else the style, with the energies E = |dW|_F^2, the
-    step t, counted from 0 (the noisiest), of T and the style's discrepancy d. A layer that one LoRA lacks is taken from
+    A layer takes the content where E_c >= E_s (alpha t / T + 1 - d), else the style. E = |dW|_F^2 is the energy, t the
+    step, counted from 0 (the noisiest), of T, and d the style's discrepancy. A layer that one LoRA lacks is taken from
     the other; text encoders, norms and biases are summed.
 
     The paper's formula was not at hand: this is its abstract (energy, style discrepancy, time step), as SD.Next
@@ -43,7 +43,7 @@ def est_lora(
         layer: tuple(_energy(lora.layers[layer]) for lora in (content, style))
         for layer in choosable_layers(content, style)
     }
-    schedule = []
+    schedule: list[tuple[LoRA, ...]] = []
     for t in range(steps):
         factor = alpha * t / steps + 1 - discrepancy
         wins = {layer: e_c >= e_s * factor for layer, (e_c, e_s) in energies.items()}

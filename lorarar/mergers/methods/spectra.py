@@ -29,13 +29,15 @@ def orthogonalise(columns: Tensor) -> Tensor:
     Directions whose singular value is zero to rounding are left out of P and Q, so that repeated columns share one
     direction and no arbitrary one takes part.
     """
-    p, s, qh = torch.linalg.svd(columns, full_matrices=False)
+    basis, triangle = torch.linalg.qr(columns)
+    p, s, qh = torch.linalg.svd(triangle, full_matrices=False)
     kept = _nonzero(s, max(columns.shape))
-    return p[:, kept] @ qh[kept]
+    nearest: Tensor = basis @ (p[:, kept] @ qh[kept])
+    return nearest
 
 
 def from_spectrum(u: Tensor, s: Tensor, vh: Tensor, like: Sequence[Layer]) -> LowRank:
-    """Return U diag(s) V^T as factors, in the widest dtype of the inputs and with their kernel; rank 1 for no values."""
+    """Return U diag(s) V^T as factors, in the inputs' widest dtype and with their kernel; zeros where s is empty."""
     out, width = like[0].shape
     if not len(s):
         u, s, vh = u.new_zeros(out, 1), s.new_zeros(1), vh.new_zeros(1, width)

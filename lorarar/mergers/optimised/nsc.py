@@ -1,8 +1,8 @@
 """NSC: one coefficient for each LoRA and layer, by the share of the layers' inputs that each LoRA does not see.
 
-arXiv 2603.26317 (null-space compression) merges LoRAs of several tasks without labels: the merged model gets each task's
-inputs, and its coefficients minimise the null-space ratio of that task's LoRA in the last quarter of the blocks. Here
-the inputs are noisy images of the concepts under their captions. `lorarar.training.pair_training` optimises the
+arXiv 2603.26317 (null-space compression) merges LoRAs of several tasks without labels: the merged model gets each
+task's inputs, and its coefficients minimise the null-space ratio of that task's LoRA in the last quarter of the blocks.
+Here the inputs are noisy images of the concepts under their captions. `lorarar.training.pair_training` optimises the
 coefficients.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorarar.storage import EMBEDDED, EMBEDDED_JUDGE, NETWORKS, checked
+from lorarar.storage import EMBEDDED, EMBEDDED_DESCRIBER, EMBEDDED_JUDGE, NETWORKS, checked
 
 # Variables that say whether libraries may use the network, and where they keep what they downloaded.
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "WANDB_MODE", "LORARAR_PROGRESS")
@@ -31,7 +31,7 @@ class Part:
 
 
 def find_parts(*, load: bool) -> list[Part]:
-    """Return the shipped networks, the embedded judge and the embedded default.
+    """Return the shipped networks, the embedded judge, the embedded describer and the embedded default.
 
     Args:
         load: Whether the networks are loaded too, which takes torch.
@@ -41,6 +41,7 @@ def find_parts(*, load: bool) -> list[Part]:
     if not networks:
         parts.append(Part("networks", str(NETWORKS), "expected networks with their cards, found none"))
     parts.append(_part("embedded judge", EMBEDDED_JUDGE, checked))
+    parts.append(_part("embedded describer", EMBEDDED_DESCRIBER, checked))
     return [*parts, _part("embedded default: base", EMBEDDED / "base", checked)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 from torch.testing import assert_close
 
+import lorarar.benchmark.quality.builders as builders
 import lorarar.benchmark.quality.cells as cells
 from lorarar.benchmark.quality.builders import build_method
 from lorarar.benchmark.quality.config import QualityConfig, RowConfig
@@ -25,10 +27,12 @@ from lorarar.diffusion.settings import Sampling
 from lorarar.formats.loading import load
 from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.direct import direct
 from lorarar.storage.cards import ArtefactError
 from lorarar.storage.locations import EMBEDDED, NETWORKS
 from lorarar.storage.run_folder import ConfigError
+from lorarar.training.pair_optimiser import PairOptimiser
 
 PAIR = "test_content_01+test_style_00"
 
@@ -237,6 +241,20 @@ def test_a_merger_can_get_the_loras_of_another_pair(whole: QualityConfig) -> Non
         assert torch.equal(merge.lora.layers[layer].A, expected.layers[layer].A)
     images = [(config.runs / "images" / name / pair.name / "0.png").read_bytes() for name in ("own", "other")]
     assert images[0] != images[1]
+
+
+def test_a_model_may_describe_the_loras_of_a_pair(whole: QualityConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def describe(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptimiser:
+        assert [lora.name for lora in loras] == [lora.name for lora in inputs.pair_loras(pair)]
+        words = {"content_description": f"a {optimiser.inputs.content_prompt}", "style_description": "ink style"}
+        return replace(optimiser, inputs=replace(optimiser.inputs, **words))
+
+    monkeypatch.setattr(builders, "describe_loras", describe)
+    inputs = load_inputs(whole)
+    pair = inputs.pairs()[1]
+    assert builders._described(inputs, pair, "x").description == f"a {pair.content.phrase} in ink style"
+    method = build_method(inputs, read_settings("pair", "text_guided", {"describe": "openai:m@u"}))
+    assert method.identity["describe"] == "openai:m@u"
 
 
 def test_a_pair_starts_from_a_trained_merger_and_may_use_true_descriptions(whole: QualityConfig) -> None:

@@ -67,6 +67,11 @@ def test_a_pair_is_optimised_as_stated() -> None:
     assert isinstance(described, PairSettings)
     assert described.method.weights == TEXT_GUIDED.weights
     assert not described.competes
+    by_model = read_settings("pair", "ziplora", {"describe": "tiny"})
+    assert isinstance(by_model, PairSettings)
+    assert (by_model.method.weights, by_model.describe, by_model.competes) == (TEXT_GUIDED.weights, "tiny", True)
+    with pytest.raises(ValueError, match="expected true_descriptions or describe, found both"):
+        read_settings("pair", "ziplora", {"describe": "tiny", "true_descriptions": True})
 
 
 def test_a_trained_row_overrides_its_configuration() -> None:

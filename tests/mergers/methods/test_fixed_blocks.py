@@ -34,9 +34,7 @@ def pair(family: str, paths: Sequence[str]) -> list[LoRA]:
         ),
     ],
 )
-def test_each_lora_acts_in_its_blocks(
-    family: str, content: list[str], style: list[str], neither: list[str]
-) -> None:
+def test_each_lora_acts_in_its_blocks(family: str, content: list[str], style: list[str], neither: list[str]) -> None:
     loras = pair(family, [*content, *style, *neither])
     merged = merge_exactly(loras, fixed_blocks(loras))
     for path, delta in merged.layers.items():

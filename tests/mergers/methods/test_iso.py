@@ -14,7 +14,8 @@ from tests.mergers.methods.test_pruning import Array, array
 from tests.mergers.methods.test_tsv_m import nearest_orthogonal
 from tests.tiny import factors
 
-DELTAS: list[Layer] = [factors(19, 15, rank, scale, seed) for rank, scale, seed in ((6, 0.5, 1), (5, 1.5, 2), (4, 1, 3))]
+CASES = ((6, 0.5, 1), (5, 1.5, 2), (4, 1, 3))
+DELTAS: list[Layer] = [factors(19, 15, rank, scale, seed) for rank, scale, seed in CASES]
 
 
 def svd(x: Array) -> tuple[Array, Array, Array]:

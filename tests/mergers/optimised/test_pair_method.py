@@ -74,9 +74,10 @@ def test_loras_with_nothing_to_optimise_are_refused() -> None:
 
 
 def test_options_reach_the_method() -> None:
-    given = {"steps": 7, "learning_rate": 0.5, "similarity": 0.1, "combined": 2.0, "start": 0.3, "fixed": 0.25, "images": 3}
-    changed = ZIPLORA.configured({**given, "patience": 4, "seed": 9})
-    assert changed.options() == {**given, "patience": 4, "seed": 9}
+    given = {"steps": 7, "learning_rate": 0.5, "similarity": 0.1, "combined": 2.0, "fixed": 0.25, "images": 3}
+    more = {"start": 0.3, "patience": 4, "seed": 9}
+    changed = ZIPLORA.configured({**given, **more})
+    assert changed.options() == {**given, **more}
     assert ZIPLORA.configured({}) == ZIPLORA
     assert MERGERS["ziplora"].settings({"steps": 7.0}) == ZIPLORA.options() | {"steps": 7}
 

@@ -62,7 +62,7 @@ class ImageSets:
         self._images, self._attributes = images[shown], attributes[shown]
         self._groups: dict[Axis, dict[tuple[int, ...], list[int]]] = {axis: {} for axis in AXES}
         for number, row in enumerate(self._attributes.tolist()):
-            for axis, values in (("content", row[:_BORDER]), ("style", row[_BORDER:])):
+            for axis, values in zip(AXES, (row[:_BORDER], row[_BORDER:]), strict=True):
                 self._groups[axis].setdefault(tuple(values), []).append(number)
         self._members = {axis: list(groups) for axis, groups in self._groups.items()}
 
@@ -172,7 +172,7 @@ def _all_texts() -> list[str]:
 def _facts(config: DescriberConfig) -> dict[str, Any]:
     """Return the facts of the card: how the describer was made, and its words for sets of validation renders."""
     processor = LlavaProcessor.from_pretrained(config.output)
-    model = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
+    model: Any = LlavaForConditionalGeneration.from_pretrained(config.output, dtype=torch.float32)
     sets = _sets(_pairs(config, config.held_out_pairs, config.seed + 1, ("validation",)))
     prompts, random, right = PromptTokens(processor, DESCRIBED_IMAGES), np.random.default_rng(config.seed), {}
     for axis in AXES:

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The default rule, on LoRAs as they were trained and of mixed strengths; candidates.py, on validation pairs, chose it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export OMP_NUM_THREADS=1
+python=.venv/bin/python
+for zoo in as_trained mixed wild; do
+    $python experiments/auto/candidates.py $zoo lora:0:1:1 lora:0:0.75:0.75 lora:1:0.85:0.85 layer:0.5:0.85:0.85 layer:1:0.85:0.85 \
+        lora:0:1:1:0.5:1 layer:0.5:1:1:0.5:1 layer:1:1:1:0.5:1 layer:0.5:1:1:0.25:1.25
+done
+.venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml output=experiments/auto/as_trained
+$python experiments/auto/against_main.py
+$python experiments/auto/mixed.py
+.venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml loras=runs/auto/mixed runs=runs/auto/of_mixed output=experiments/auto/mixed

@@ -1,0 +1,41 @@
+"""lorarar.benchmark.quality.builders: a network on LoRAs of different layers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from torch.testing import assert_close
+
+from lorarar.benchmark.quality.builders import build_method
+from lorarar.benchmark.quality.settings import FileSettings
+from lorarar.datasets.concepts import Concept, Pair
+from lorarar.lora.lora import LoRA
+from lorarar.lora.lowrank import LowRank
+from lorarar.storage.locations import NETWORKS
+
+WIDTH = 80  # of the toy base's first blocks
+
+
+def lora(*layers: str) -> LoRA:
+    random = torch.Generator().manual_seed(len(layers))
+    factors = [torch.randn(*shape, generator=random) for shape in ((WIDTH, 2), (2, WIDTH))]
+    return LoRA({layer: LowRank(factors[0], factors[1], 0.5) for layer in layers})
+
+
+def test_a_pair_for_which_a_network_predicts_nothing_is_summed_and_counted() -> None:
+    concepts = [Concept(name, name, name, (), ()) for name in ("content", "style")]  # type: ignore[arg-type]
+    pair = Pair(*concepts)
+    loras = {"apart": (lora("a.to_v"), lora("a.to_q", "a.to_v")), "shared": (lora("a.to_q"), lora("a.to_q", "a.to_v"))}
+    for name, given in loras.items():
+        inputs = SimpleNamespace(
+            backbone=SimpleNamespace(device=torch.device("cpu")), pair_loras=lambda pair, given=given: given
+        )
+        settings = FileSettings(NETWORKS / "hypernetwork_paper.safetensors")
+        [merged] = build_method(inputs, settings).merge([pair])  # type: ignore[arg-type]
+        assert merged.facts == {"summed": float(name == "apart")}
+        total = given[1].layers["a.to_q"].delta()
+        if name == "apart":
+            assert_close(merged.lora.layers["a.to_q"].delta(), total)
+        else:
+            assert not torch.allclose(merged.lora.layers["a.to_q"].delta(), total * 2)
