@@ -1,4 +1,4 @@
-"""Make the embedded default from nothing: data/embedded, data/wild and the shipped networks. Steps resume; times are kept.
+"""Make data/embedded, data/wild and the shipped networks from nothing. Steps resume; times are kept.
 
     make artefacts        (or: python experiments/artefacts/make.py)
 

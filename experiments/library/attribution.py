@@ -27,7 +27,7 @@ from lorarar.mergers import MERGERS, MergeRequest, combine
 from lorarar.storage import json_line, write_json
 
 RUNS, FILES, MERGES = Path("runs/library"), 1000, 200
-ROWS = RUNS / "attribution_2.jsonl"
+ROWS = RUNS / "attribution.jsonl"
 ROUNDING = 0.001  # of weights, by half precision; an interval may be shorter
 
 

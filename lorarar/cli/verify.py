@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lorarar.cli.commands import command
+from lorarar.cli.exit_codes import ExitCode
 from lorarar.cli.options import MERGE, BaseWeights, Json, Merger, NetworkFile, Options, Weights, at_most_one, option
 from lorarar.cli.values import Block, Numbers, block, choice, numbers, settings
 
@@ -90,4 +91,4 @@ def _verify(
     result = verify_file(file, [*(inputs or []), *(more or [])], request, base=base, tool=tool)
     print(json.dumps(result.to_dict(), indent=1) if json_ else with_flags(result.text(), context.command))
     if result.faults:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)

@@ -102,8 +102,9 @@ def measure_loras(loras: Sequence[LoRA], layers: Sequence[str], coefficients: Co
         coefficients: What the network predicts, without LoRA weights.
 
     Returns:
-        Name -> number for each LoRA; nothing where the LoRAs share none of the layers. The typical entry, the effective rank and the shares of common output and input
-        directions are geometric means, the others arithmetic ones; see `lorarar.hypernetwork.features`.
+        Name -> number for each LoRA; nothing where the LoRAs share none of the layers. The typical entry, the effective
+        rank and the shares of common output and input directions are geometric means, the others arithmetic ones; see
+        `lorarar.hypernetwork.features`.
     """
     layers = [layer for layer in layers if all(layer in lora.layers for lora in loras)]  # a constant has others too
     if not layers:
