@@ -13,8 +13,8 @@ from lorarar.benchmark.quality.comparison import compare_rows
 from lorarar.storage import write_json
 
 FOLDER = Path(__file__).parent
-RECORDED = ("ZipLoRA, tuned", "our network, then words")
-DESCRIBED, NETWORK = "text-guided, described", "our network"
+RECORDED = ("ZipLoRA, tuned", "our network", "our network, then words")
+DESCRIBED = "text-guided, described"
 
 
 def main() -> None:
@@ -25,8 +25,7 @@ def main() -> None:
     for metric in ("joint", "strict"):
         values = {name: scores(run, name, metric) for name in run["raw"]}
         values |= {f"{name} (recorded)": scores(main_table, name, metric, len(run["seeds"])) for name in RECORDED}
-        others = [NETWORK, *(f"{name} (recorded)" for name in RECORDED)]
-        pairs = [*((DESCRIBED, other) for other in others), (NETWORK, others[1])]
+        pairs = [(DESCRIBED, f"{name} (recorded)") for name in RECORDED]
         compared[metric] = {
             "means": {name: round(float(array.mean()), 4) for name, array in values.items()},
             "compared": [vars(row) for row in compare_rows(values, pairs)],

@@ -28,7 +28,7 @@ def main() -> None:
     embedded = load_embedded(["validation"])
     network = load_network(NETWORKS / "hypernetwork.safetensors").module
     scorer = embedded.scorer("validation", (0,))
-    every = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    every = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     chosen = [pair for i, pair in enumerate(scorer.pairs) if (i // 8 + i) % every == 0]  # along the diagonals
     words = json.loads((FOLDER / "words.json").read_text())["validation"]["words"]
     scorer = replace(scorer, pairs=chosen)

@@ -129,8 +129,7 @@ def check_optimiser(method: Merger, optimiser: Optimiser | Probe | None) -> None
     """
     if method.on_base and optimiser is None:
         raise ValueError(
-            f"{method.work}, and none is loaded here: merge with it by `lorarar merge`, in Python by "
-            "lorarar.merge"
+            f"{method.work}, and none is loaded here: merge with it by `lorarar merge`, in Python by lorarar.merge"
         )
     if optimiser is not None and not method.on_base:
         names = ", ".join(name for name, row in MERGERS.items() if row.on_base)

@@ -64,7 +64,8 @@ class Verification:
         """Return the verification as text."""
         verdict = f"{len(self.faults)} faults" if self.faults else "no fault found"
         lines = [f"{self.file}: {self.layers} layers, {verdict}", *(f"  fault: {fault}" for fault in self.faults)]
-        lines += [f"  {line}" for line in (*self.notes, *(view.text() for view in self.views))]
+        views = [text for view in self.views if (text := view.text()) not in self.faults]
+        lines += [f"  {line}" for line in (*self.notes, *views)]
         return "\n".join(map(printable, lines))
 
 

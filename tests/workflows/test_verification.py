@@ -259,6 +259,9 @@ def test_weights_of_a_file_that_another_tool_merged_are_found(folder: Path, tmp_
     assert found.explanation.weights["denoiser"] == pytest.approx((1, 0.6), abs=2e-3)
     assert found.faults == (f"1 of 7 layers have 3 times the strength (alpha, or a weight), first {NINTH}",)
     assert '"fitting": 6' in json.dumps(found.to_dict())
+    found = verify_file(folder / "sdxl.safetensors", files[::-1])  # its header states other inputs, in this order
+    assert found.faults == ()
+    assert "0.6 content + 1 style" in found.text()
 
 
 def test_a_file_that_is_no_weighted_sum_is_not_blamed(folder: Path, tmp_path: Path) -> None:
