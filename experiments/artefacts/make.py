@@ -2,8 +2,8 @@
 
     make artefacts        (or: python experiments/artefacts/make.py)
 
-To make all of it again, delete data/embedded, lorarar/hypernetwork/networks, lorarar/evaluation/judge/embedded with its
-card, and runs first.
+To make all of it again, delete data/embedded, lorarar/hypernetwork/networks, lorarar/evaluation/judge/embedded and
+lorarar/evaluation/judge/describer with their cards, and runs first.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_the_reference_has_every_merger_network_and_exit_code() -> None:
     assert re.findall(r"^\| `(\w+)`", mergers, re.M) == list(MERGERS)
     assert all(describe_merger(name).does in mergers for name in MERGERS)
     assert all(path.name in reference.generate("networks") for path in NETWORKS.glob("*.safetensors"))
-    assert reference.generate("cards").count(".card.json`") == 3
+    assert reference.generate("cards").count(".card.json`") == 4
     assert re.findall(r"^\| `(\d+)`", reference.generate("exit_codes"), re.M) == [str(int(code)) for code in ExitCode]
 
 

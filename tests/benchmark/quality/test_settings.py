@@ -100,7 +100,12 @@ def test_recipes_and_files() -> None:
         ("merger", "tis", {}, "found 'tis': did you mean 'ties'"),
         ("merger", "ziplora", {}, "that needs nothing learned, found 'ziplora', which needs base images"),
         ("merger", "paper", {}, "that needs nothing learned, found 'paper', which needs network"),
-        ("merger", "ties", {"densitty": 0.5}, "among density, weights, .*form, found 'densitty': did you mean 'density'"),
+        (
+            "merger",
+            "ties",
+            {"densitty": 0.5},
+            "among density, weights, .*form, found 'densitty': did you mean 'density'",
+        ),
         ("merger", "switch", {"tau": 0.5}, "expected a whole number for option tau of switch, found 0.5"),
         ("pair", "ties", {}, "that is optimised for each pair, found 'ties'"),
         ("pair", "ziplora", {"patienc": 3}, "found 'patienc': did you mean 'patience'"),

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from lorarar.evaluation.judge.read.parsing import parse_reply
 from lorarar.evaluation.judge.records import Answer, Question, Reply, Verdict
 
+ANSWERS = [form for form in get_args(Answer) if form != "text"]  # a text is no verdict
+
 CORPUS = yaml.safe_load((Path(__file__).parent / "replies.yaml").read_text(encoding="utf-8"))
 
 
@@ -31,7 +33,7 @@ def read(text: str = "", answer: Answer = "yes_no", finish: str = "stop", **more
 
 def test_the_corpus_is_large() -> None:
     assert len(CORPUS) >= 700
-    assert {row["answer"] for row in CORPUS} == set(get_args(Answer))
+    assert {row["answer"] for row in CORPUS} == set(ANSWERS)
 
 
 @pytest.mark.parametrize("row", CORPUS, ids=lambda row: f"{row['answer']}-{row['text']!r:.40}")
@@ -137,7 +139,7 @@ replies = st.builds(
 
 
 @settings(deadline=None)
-@given(reply=replies, answer=st.sampled_from(get_args(Answer)))
+@given(reply=replies, answer=st.sampled_from(ANSWERS))
 def test_it_never_raises(reply: Reply, answer: Answer) -> None:
     verdict = parse_reply(reply, about(answer))
     assert (verdict.value is None) == (verdict.state != "ok")
@@ -152,7 +154,7 @@ def test_never_yes_without_a_standalone_yes(reply: Reply) -> None:
         assert any(re.search(r"(?<![^\W_])(?:yes|yep|yeah)(?![^\W_])", text.lower()) for text in result)
 
 
-@pytest.mark.parametrize("answer", get_args(Answer))
+@pytest.mark.parametrize("answer", ANSWERS)
 def test_long_replies_take_no_time(answer: Answer) -> None:
     for part in ("\n", " ", "yes ", "no, ", "[", "{", "``` ", '{"a":', "A, ", "*", "answer: "):
         for text in ("yes" + part * 50_000, part * 50_000):
