@@ -22,7 +22,7 @@ from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.worlds.art.recipes import AtlasConfig
 from lorarar.worlds.stages.recipes import WorldConfig
-from lorarar.worlds.toy.judge.recipes import TinyJudgeConfig
+from lorarar.worlds.toy.judge.recipes import DescriberConfig, TinyJudgeConfig
 from tests import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -32,6 +32,7 @@ KINDS = {
     "dreambooth": ZooConfig,
     "train": TrainConfig,
     "judge": TinyJudgeConfig,
+    "describer": DescriberConfig,
     "metrics": MetricsConfig,
     "world": WorldConfig,
     "drawings": AtlasConfig,
@@ -53,7 +54,7 @@ recipe: {rank: 4, alphas: [8], steps: 10, images: 1, learning_rate: 1.0e-3}
 def kind_of(path: Path) -> type:
     """The class that a file or else its folder stands for; in benchmark/ all but the gates compare mergers."""
     folder = path.relative_to(CONFIGS).parts[0]
-    alone = {"benchmark": ("gates", "gates_art"), "world": ("drawings",)}
+    alone = {"benchmark": ("gates", "gates_art"), "world": ("drawings",), "judge": ("describer",)}
     kind = path.stem if path.stem in alone.get(folder, ()) else folder
     return KINDS.get(kind, QualityConfig)
 
