@@ -77,7 +77,7 @@ def library_page(library: Library, *, by: str = DEFAULT_FINGERPRINT, where: Filt
         raise ValueError("expected entries to show, found none: add folders first, or use other conditions")
     similar = all_similarities(vectors)
     labels = cluster_similarities(similar)
-    nearest = np.argsort(-similar - 9 * np.eye(len(similar)), kind="stable")[:, :_NEIGHBOURS]
+    nearest = np.argsort(9 * np.eye(len(similar)) - similar, kind="stable")[:, :_NEIGHBOURS]
     thumbnails = _thumbnails(library, entries)
     shown = []
     for i, entry in enumerate(entries):

@@ -27,13 +27,15 @@ def library(tmp_path: Path) -> Library:
     return library
 
 
-def test_the_page_has_everything_and_loads_nothing(library: Library) -> None:
+def test_the_page_has_everything_and_loads_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lorarar.library.page._NEIGHBOURS", 3)
     page = library_page(library)
     entries = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])  # type: ignore[index]
     by_name = {entry["name"]: entry for entry in entries}
     assert len(entries) == page.count("<circle") == 7
     assert by_name["lora0"]["neighbours"][0] == [list(by_name).index("<b>twin"), pytest.approx(1, abs=2e-3)]
     assert all(i not in [j for j, _ in entry["neighbours"]] for i, entry in enumerate(entries))
+    assert {len(entry["neighbours"]) for entry in entries} == {3}
     assert by_name["lora3"]["facts"]["trigger words"] == "word3"
     assert "same weights" in page
     assert "is empty (0 bytes)" in page
