@@ -69,7 +69,7 @@ def truncate_layer(
     """Truncate one layer, as `truncate_lora` does.
 
     A low-rank layer is truncated through its factors, a dense one by subspace iteration (`compress_layer`) or, to an
-    energy, by its Gram matrix. A 1-D layer stays unchanged.
+    energy, through its SVD. A 1-D layer stays unchanged.
 
     Args:
         layer: Delta of shape (out, in) or (n,).
@@ -85,15 +85,15 @@ def truncate_layer(
     _check_target(rank, energy)
     if len(layer.shape) == 1:
         return layer, TruncationLoss(0.0, float(layer.delta().norm()))
-    if isinstance(layer, Dense):
-        return compress_layer(layer, rank) if rank is not None else _keep_energy(layer, energy or 1.0)
-    if rank is not None and layer.rank <= rank:
+    if isinstance(layer, Dense) and rank is not None:
+        return compress_layer(layer, rank)
+    if isinstance(layer, LowRank) and rank is not None and layer.rank <= rank:
         return layer, TruncationLoss(0.0, float(norm(layer)))
-    u, s, vh = thin_svd(layer)
+    u, s, vh = thin_svd(layer) if isinstance(layer, LowRank) else torch.linalg.svd(layer.delta(), full_matrices=False)
     squares = s.detach().double().square()
     kept = rank if rank is not None else _rank_that_keeps(squares, energy or 1.0)
     loss = TruncationLoss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
-    if layer.rank <= kept:
+    if isinstance(layer, LowRank) and layer.rank <= kept:
         return layer, TruncationLoss(0.0, loss.total)
     return from_svd(u[:, :kept], s[:kept], vh[:kept], layer.kernel), loss
 
@@ -138,20 +138,6 @@ def compress_layer(
     u, s, vh = u[:, :rank], s[:rank], vh[:rank]
     loss = TruncationLoss(float((delta - (u * s) @ vh).norm()), float(delta.norm()))
     return from_svd(u, s, vh, layer.kernel), loss
-
-
-def _keep_energy(layer: Dense, energy: float) -> tuple[LowRank, TruncationLoss]:
-    """Truncate a dense delta to the least rank that keeps a share of its squared norm, by its smaller Gram matrix."""
-    delta = layer.delta().double()
-    wide = delta.shape[0] <= delta.shape[1]
-    squares, vectors = torch.linalg.eigh(delta @ delta.mT if wide else delta.mT @ delta)
-    squares, vectors = squares.flip(0).clamp_min(0), vectors.flip(1)
-    kept = _rank_that_keeps(squares, energy)
-    basis = vectors[:, :kept]
-    factors = (basis, basis.mT @ delta) if wide else (delta @ basis, basis.mT)
-    b, a = (factor.to(layer.delta().dtype) for factor in factors)
-    loss = TruncationLoss(math.sqrt(float(squares[kept:].sum())), math.sqrt(float(squares.sum())))
-    return LowRank(b, a, kernel=layer.kernel), loss
 
 
 def relative_error(losses: Iterable[TruncationLoss]) -> float:
