@@ -159,6 +159,7 @@ def test_the_gates_configurations_load(name: str) -> None:
     assert load_config(GatesConfig, Path("configs/benchmark") / name).fit.steps == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANNED)
 def test_benchmarks_of_shipped_files_are_planned(name: str) -> None:
     config = load_config(QualityConfig, Path("configs/benchmark") / name)

@@ -130,6 +130,7 @@ def test_a_missing_network_is_named_with_a_remedy(tmp_path: Path, monkeypatch: p
         open_network("me/network")
 
 
+@pytest.mark.slow
 def test_merging_with_a_folder_needs_no_hub(file: Path, tmp_path: Path) -> None:
     save_pretrained(file, tmp_path / "network")
     for name, seed in (("a", 0), ("b", 1)):

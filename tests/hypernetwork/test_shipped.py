@@ -18,6 +18,7 @@ def embedded_loras() -> list[str]:
     return [f"data/embedded/loras/test_{kind}_00.safetensors" for kind in ("content", "style")]
 
 
+@pytest.mark.slow
 def test_a_merge_opens_the_shipped_network_once(embedded_loras: list[str], tmp_path: Path) -> None:
     """Check that Python opens the file once, safetensors maps it once, and no other network is opened."""
     code = f"""

@@ -192,6 +192,7 @@ def test_gradients_are_those_of_the_loss_and_reach_the_merger_alone(make: Make) 
         assert float(values.grad[row, side]) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rate"), [("paper", 3e-2), ("layerwise", 3e-2), ("constant", 3e-2)])
 def test_training_lowers_the_loss(make: Make, kind: str, rate: float, tmp_path: Path) -> None:
     module = make(kind, LossWeights(similarity=0.0), pairs=1, steps=25, learning_rate=rate)
@@ -237,6 +238,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert path.read_bytes() == again.read_bytes()
 
 
+@pytest.mark.slow
 def test_resuming_remembers_the_best_value_and_the_patience(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -54,7 +54,11 @@ def values(found: Sequence[OptimisedPair]) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(
     "method",
-    [SHORT, replace(SHORT, weights=LossWeights(combined=1.0)), replace(CAT, recipe=SHORT.recipe)],
+    [
+        SHORT,
+        pytest.param(replace(SHORT, weights=LossWeights(combined=1.0)), marks=pytest.mark.slow),
+        replace(CAT, recipe=SHORT.recipe),
+    ],
     ids=["ziplora", "combined", "cat"],
 )
 def test_pairs_in_one_batch_equal_each_alone(run: Run, pairs: list[Pair], method: PairMethod) -> None:
@@ -129,6 +133,7 @@ class _Direct(nn.Module):
         return direct(loras)
 
 
+@pytest.mark.slow
 def test_a_pair_that_no_longer_improves_stops_alone(run: Run, pairs: list[Pair], tmp_path: Path) -> None:
     method = replace(SHORT, recipe=replace(SHORT.recipe, steps=12, learning_rate=1e-3), patience=2, images=1)
     together = run(method)

@@ -232,6 +232,7 @@ def test_one_of_two_equals_the_one_that_lycoris_trains_alone(
     assert (difference / moved) ** 0.5 < 5e-3
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_resume_from_an_old_checkpoint(
     backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -135,6 +135,7 @@ def _load(paths: list[Path]) -> list[np.ndarray]:
     return [np.asarray(Image.open(path)) for path in paths]
 
 
+@pytest.mark.slow
 def test_in_bf16_what_is_trained_stays_in_float32(
     config: Callable[..., TrainConfig], folder: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_in_bf16_what_is_trained_stays_in_float32(
     assert {p.dtype for p in training.denoiser.parameters() if p.requires_grad} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_merger_of_its_kind(config: Callable[..., TrainConfig], tmp_path: Path) -> None:
     settings = config("sdxl", tmp_path / "runs")
     first = merger_training(settings).merger
@@ -189,6 +191,7 @@ def test_another_base_at_the_same_path_gets_synthetic_images_of_its_own(
     assert len(set((tmp_path / "runs" / "synthetic").rglob("*.safetensors"))) == 2
 
 
+@pytest.mark.slow
 def test_checkpointing_leaves_the_gradients_as_they_are(config: Callable[..., TrainConfig], tmp_path: Path) -> None:
     gradients = []
     for checkpointing in (False, True):

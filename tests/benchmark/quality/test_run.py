@@ -68,6 +68,7 @@ def whole(config: QualityConfig, splits_file: Path) -> QualityConfig:
     return replace(config, methods=methods, compared=[["ZipLoRA", "direct"]], judge="tiny")
 
 
+@pytest.mark.slow
 def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
     whole: QualityConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
         assert (torch.tensor(to_bytes(image)).permute(2, 0, 1) / 255 - kept).abs().max() < 3 / 255
 
 
+@pytest.mark.slow
 def test_a_lost_image_is_sampled_again_and_the_results_stay(config: QualityConfig) -> None:
     run_quality(config)
     before = (config.output / "results.json").read_bytes()
@@ -151,6 +153,7 @@ def test_settings_are_chosen_on_validation_pairs(tuned: QualityConfig, monkeypat
     assert row["settings"] == row["tried"][joint.index(max(joint))]["settings"]
 
 
+@pytest.mark.slow
 def test_without_a_classifier_the_judge_scores(config: QualityConfig) -> None:
     text = run_quality(replace(config, classifier=None, judge="tiny"))
     record = json.loads((config.output / "results.json").read_text())
@@ -223,6 +226,7 @@ def test_nothing_is_left_of_a_cell_that_could_not_be_written(
     assert not config.output.exists()
 
 
+@pytest.mark.slow
 def test_a_merger_can_get_the_loras_of_another_pair(whole: QualityConfig) -> None:
     settings = {key: value for key, value in whole.methods[-1].settings.items() if key != "options.group"}
     own = RowConfig("own", "trained", "configs/train/embedded_paper.yaml", settings)

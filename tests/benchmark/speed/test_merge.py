@@ -87,6 +87,7 @@ def test_one_measurement(pair: list[LoRA], network: PaperHypernetwork, method: s
     assert (found["coefficient_seconds"] > 0) == (not method.startswith("dense"))
 
 
+@pytest.mark.slow
 def test_a_whole_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: list[LoRA], network: PaperHypernetwork
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_whole_run(
         assert word in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["kohya", "diffusers"])
 def test_the_floor_writes_the_sum(tmp_path: Path, pair: list[LoRA], format: str) -> None:
     scaled = [LoRA({la: replace(f, scale=1.0) for la, f in lora.layers.items()}) for lora in pair]

@@ -87,6 +87,7 @@ def test_losses_and_gradients_are_those_of_our_step(case: SpeedCase, fixed: floa
     assert difference(our_gradient, found) < 1e-5  # the loss itself is float32
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_with_checkpointing(case: SpeedCase) -> None:
     network, pairs = network_for(case), case.batches(0)[:1]
     _, plain = released(case, network, pairs)

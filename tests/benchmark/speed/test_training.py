@@ -27,6 +27,7 @@ from lorarar.training.pairs import PairBatch
 SMALL = TrainingSpeedConfig(pairs=1, images=1, repetitions=2, processes=1)
 
 
+@pytest.mark.slow
 def test_a_run_on_the_embedded_base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_extra_bytes", lambda config, kind: {"ours": 40, "released": 100}[kind])
     found = run_training_benchmark(SMALL)
@@ -65,6 +66,7 @@ def test_ours_takes_no_more_memory() -> None:
     assert 1e6 < ours < released
 
 
+@pytest.mark.slow
 def test_peaks_start_from_now_and_are_the_process_own() -> None:
     big = bytearray(b"x") * 300_000_000  # what getrusage would hand on to a child
     code = [

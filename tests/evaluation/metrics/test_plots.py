@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -88,6 +89,7 @@ def test_the_encoders_stand_below_the_panels() -> None:
     assert "tower (0123abcd)" in plot_svg(group_of(ALL, "ab"), "content: tower (0123abcd)")
 
 
+@pytest.mark.slow
 def test_matplotlib_is_loaded_for_pictures_only_and_pyplot_never() -> None:
     code = (
         "import sys, lorarar.evaluation.metrics.run; print('matplotlib' in sys.modules);"

@@ -65,6 +65,7 @@ def test_unreadable_references_are_counted(tmp_path: Path) -> None:
     assert not math.isnan(measurement.pairs[1].values["style_cosine"])
 
 
+@pytest.mark.slow
 def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> None:
     write_references(tmp_path)
     items = write_items(tmp_path, FAULTS, seeds=1)

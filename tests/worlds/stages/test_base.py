@@ -182,6 +182,7 @@ class StoppedError(Exception):
     """The end of a run that did not finish."""
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lorarar.worlds.stages.runs._EVERY", 1)
     build_autoencoder().save_pretrained(tmp_path / "autoencoder" / "vae")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from transformers import CLIPTokenizer
 
 from lorarar.worlds.stages.vocabulary import build_tokenizer
@@ -24,6 +25,7 @@ def test_every_word_is_one_token_of_its_own() -> None:
     assert tokenizer.eos_token_id == max(tokenizer.get_vocab().values()) == len(tokenizer) - 1  # CLIP pools there
 
 
+@pytest.mark.slow
 def test_every_process_gives_a_word_the_same_id() -> None:
     code = "from lorarar.worlds.stages.vocabulary import build_tokenizer; "
     code += "from lorarar.worlds.toy.vocabulary import LENGTH, vocabulary_words; "

@@ -62,6 +62,7 @@ def test_it_passes_its_gate(references: References, tmp_path: Path) -> None:
     assert min(found.axes[axis].auc for axis in AXES) > 0.9
 
 
+@pytest.mark.slow
 def test_an_untrained_judge_fails_the_gate(references: References, tmp_path: Path) -> None:
     processor = LlavaProcessor.from_pretrained(EMBEDDED_JUDGE)
     for seed in range(3):
