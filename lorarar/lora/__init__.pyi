@@ -13,8 +13,10 @@ from .lora import Layer as Layer
 from .lora import LoRA as LoRA
 from .lora import block as block
 from .lora import check_same_shapes as check_same_shapes
+from .lora import delta_norm as delta_norm
 from .lora import is_text_encoder as is_text_encoder
 from .lora import label as label
+from .lora import lora_norm as lora_norm
 from .lora import projection as projection
 from .lowrank import LowRank as LowRank
 from .lowrank import concat as concat

@@ -14,8 +14,8 @@ from html import escape
 import torch
 
 from lorarar.lora.families import FAMILIES
-from lorarar.lora.lora import Layer, LoRA, is_text_encoder
-from lorarar.lora.lowrank import LowRank, norm
+from lorarar.lora.lora import Layer, LoRA, delta_norm, is_text_encoder
+from lorarar.lora.lowrank import LowRank
 
 _AFFORDABLE = 5e9  # multiplications, about half a second on two cores
 
@@ -79,10 +79,7 @@ def _norm(layers: Mapping[str, Layer]) -> str:
     """Return the Frobenius norm of all deltas together; "" without layers, or where it takes too long."""
     if not layers or sum(map(_work, layers.values())) > _AFFORDABLE:
         return ""
-    norms = [
-        float(norm(layer) if isinstance(layer, LowRank) else layer.tensor.float().norm()) for layer in layers.values()
-    ]
-    return f"{math.hypot(*norms):.3g}"
+    return f"{math.hypot(*map(delta_norm, layers.values())):.3g}"
 
 
 def _work(layer: Layer) -> int:

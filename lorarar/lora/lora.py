@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lorarar.lora.dense import Dense
-from lorarar.lora.lowrank import LowRank
+from lorarar.lora.lowrank import LowRank, norm
 from lorarar.lora.rows import Rows
 
 Layer = LowRank | Dense
@@ -111,3 +112,13 @@ def check_same_shapes(loras: Sequence[LoRA]) -> None:
             )
         for layer, delta in lora.layers.items():
             first.setdefault(layer, (index, delta.shape))
+
+
+def delta_norm(delta: Layer) -> float:
+    """Return the Frobenius norm of a delta; that of a low-rank one without forming it."""
+    return float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm())
+
+
+def lora_norm(lora: LoRA) -> float:
+    """Return the Frobenius norm of all deltas of a LoRA together, norms and biases included."""
+    return math.hypot(*map(delta_norm, lora.layers.values()))

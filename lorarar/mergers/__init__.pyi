@@ -1,10 +1,10 @@
 from .accelerators import accelerator as accelerator
 from .accelerators import split_accelerators as split_accelerators
 from .balance import balance_loras as balance_loras
-from .balance import delta_length as delta_length
 from .choice import check_count as check_count
 from .choice import choose as choose
 from .choice import family_of as family_of
+from .choice import fitting_network as fitting_network
 from .combination import combine as combine
 from .descriptions import LEAVES as LEAVES
 from .descriptions import Description as Description

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lorarar.lora import Coefficients, Layer, LoRA, LowRank, norm, scale_layers
+from lorarar.lora import Coefficients, LoRA, delta_norm, scale_layers
 
 
 def balance_loras(loras: Sequence[LoRA], exponent: float) -> tuple[list[LoRA], Coefficients]:
@@ -24,10 +24,13 @@ def balance_loras(loras: Sequence[LoRA], exponent: float) -> tuple[list[LoRA], C
     Returns:
         The balanced LoRAs, and their factors: one number () for each LoRA in each layer.
     """
+    if exponent == 0:  # nothing to measure
+        ones = (torch.ones(()),) * len(loras)
+        return list(loras), Coefficients({layer: ones for lora in loras for layer in lora.layers})
     factors: dict[str, tuple[float, ...]] = {}
     for path in dict.fromkeys(layer for lora in loras for layer in lora.layers):
         held = [lora.layers.get(path) for lora in loras]
-        lengths = [delta_length(delta) if delta and len(delta.shape) == 2 else 0.0 for delta in held]
+        lengths = [delta_norm(delta) if delta is not None and len(delta.shape) == 2 else 0.0 for delta in held]
         logs = [math.log(length) for length in lengths if length > 0]
         mean = sum(logs) / len(logs) if logs else 0.0
         factors[path] = tuple(
@@ -53,8 +56,3 @@ def describe_balance(factors: Coefficients, exponent: float) -> list[str]:
         f"balance {exponent:g}: in {len(changed)} of {len(rows)} layers the lengths were brought "
         f"{'' if exponent == 1 else 'closer '}to their geometric mean (median {medians})"
     ]
-
-
-def delta_length(delta: Layer) -> float:
-    """Return the Frobenius norm of a delta; that of a low-rank one without forming it."""
-    return float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm())

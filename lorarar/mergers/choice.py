@@ -76,15 +76,27 @@ def _method(loras: Sequence[LoRA], request: MergeRequest) -> _Found:
 def _default_choice(loras: Sequence[LoRA]) -> _Found:
     """Choose the network that is shipped for the LoRAs' family where it fits them, else "auto"."""
     family = family_of(loras)
-    path = shipped_network(family)
-    network = load_network(path) if path else None
-    if network and _fits(network, loras):
+    if network := fitting_network(loras):
         return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
     auto = MERGERS[DEFAULT]
     if len(loras) == 1:
         return auto, None, ["one LoRA was given, so nothing is merged: give a second one to merge with it"]
-    reason = "the network that is shipped for their family does not fit them" if network else "no network is shipped"
+    shipped = shipped_network(family)
+    reason = "the network that is shipped for their family does not fit them" if shipped else "no network is shipped"
     return auto, None, [f"merged by a rule ({auto.name}): {reason}; `network` takes one, `lorarar train` trains one"]
+
+
+def fitting_network(loras: Sequence[LoRA]) -> Network | None:
+    """Return the network that is shipped for the LoRAs' family, where it fits them; else None.
+
+    It fits LoRAs of which it predicts some layers and that do not lie far outside its training.
+
+    Args:
+        loras: The LoRAs to merge.
+    """
+    path = shipped_network(family_of(loras))
+    network = load_network(path) if path else None
+    return network if network and _fits(network, loras) else None
 
 
 def _fits(network: Network, loras: Sequence[LoRA]) -> bool:

@@ -94,7 +94,8 @@ def combine(
 
     Args:
         loras: One or more LoRAs. Mergers that distinguish content from style take them in the order content, style.
-        request: How to merge; None merges by the network that is shipped for their family, else by the sum.
+        request: How to merge; None merges by the network that is shipped for their family and fits them,
+            else by "auto".
         optimiser: For mergers that optimise each pair: a `lorarar.training.PairOptimiser`, which holds the base model
             and the images or descriptions of the concepts. For "ssr": a `lorarar.diffusion.SignalProbe`.
 

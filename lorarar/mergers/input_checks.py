@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from lorarar.hypernetwork import COEFFICIENT, ENTRY, Measures, Network, TrainingRange, measure_loras
-from lorarar.lora import Coefficients, InputWeights, LoRA, LowRank, label, merge_exactly, norm, weight_loras
+from lorarar.lora import Coefficients, InputWeights, LoRA, label, lora_norm, merge_exactly, weight_loras
 
 # A LoRA that is so many times longer than another covers it.
 _UNEQUAL = 10.0
@@ -59,7 +59,7 @@ def check_lengths(
         network_coefficients: Coefficients that were predicted or optimised for them, weights included; these may bring
             the lengths together, and then there is no warning. None for other methods.
     """
-    lengths = [_length(lora) for lora in weight_loras(loras, weights)]
+    lengths = [lora_norm(lora) for lora in weight_loras(loras, weights)]
     if _ratio(lengths) <= _UNEQUAL:
         return [], []
     text = f"the lengths of {' and '.join(label(lora, i) for i, lora in enumerate(loras))} differ "
@@ -74,19 +74,11 @@ def check_lengths(
     ]
 
 
-def _length(lora: LoRA) -> float:
-    squares = [
-        float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm()) ** 2
-        for delta in lora.layers.values()
-    ]
-    return math.sqrt(sum(squares))
-
-
 def _applied_length(loras: Sequence[LoRA], coefficients: Coefficients, index: int) -> float:
     """Return the length of what one LoRA adds to a merge."""
     own = {path: (coefficients.layers[path][index],) for path in loras[index].layers}
     with torch.no_grad():
-        return _length(merge_exactly([loras[index]], Coefficients(own)))
+        return lora_norm(merge_exactly([loras[index]], Coefficients(own)))
 
 
 def _ratio(lengths: Sequence[float]) -> float:

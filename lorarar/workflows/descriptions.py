@@ -20,9 +20,8 @@ from lorarar.evaluation.judge import Backend
 from lorarar.evaluation.judge.ask import DESCRIBE, DESCRIBED_IMAGES, describe_images
 from lorarar.evaluation.judge.ask.backends import BackendSettings, open_backend
 from lorarar.formats import load_all
-from lorarar.hypernetwork import load_network, shipped_network
 from lorarar.lora import LoRA
-from lorarar.mergers import MergeRequest, accelerator, family_of
+from lorarar.mergers import MergeRequest, accelerator, fitting_network
 from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
 from lorarar.training import PairOptimiser, phrase_of
 
@@ -53,7 +52,7 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
     loras = [lora for lora in loras if not (request.keep_accelerators and accelerator(lora))]
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
-    start = request.pair.init or _shipped(loras)
+    start = request.pair.init or fitting_network(loras)
     options = {**(_OPTIONS if start else {}), **request.options}
     optimiser = PairOptimiser(str(request.base), replace(request.pair, init=start), request.device)
     optimiser = describe_loras(optimiser, loras)
@@ -96,12 +95,6 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
 def name_describer(describe: str) -> str:
     """Return the name of a describer, with the hash of its weights where it is the embedded one."""
     return f"tiny {sha256(EMBEDDED_DESCRIBER / 'model.safetensors')}" if describe == "tiny" else describe
-
-
-def _shipped(loras: Sequence[LoRA]) -> Path | None:
-    """Return the network that is shipped for the LoRAs' family, where it predicts some of their layers."""
-    path = shipped_network(family_of(loras))
-    return path if path and load_network(path).predicted(loras) else None
 
 
 def _place(folder: Path, optimiser: PairOptimiser, lora: LoRA, axis: Axis, phrase: str) -> Path:

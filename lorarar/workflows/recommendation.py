@@ -14,9 +14,9 @@ from typing import Any
 from lorarar.formats import load_all
 from lorarar.formats.inspection import LoRAComparison, compare_loras
 from lorarar.library import kind_of
-from lorarar.lora import LoRA, LowRank, block, check_same_shapes
+from lorarar.lora import LoRA, LowRank, block, check_same_shapes, lora_norm
 from lorarar.lora.families import FAMILIES, check_same_family
-from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, delta_length, describe_merger
+from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, describe_merger
 from lorarar.storage import printable
 
 _SAME = 0.9  # cosine from which two files are taken for two states of one training
@@ -181,7 +181,7 @@ def _facts(file: str, lora: LoRA) -> LoRAFacts:
         kind = told.kind if told else ""
         source = ("the header" if told.stated else "the spectrum") if told else ""
     rank = max((delta.rank for delta in lora.layers.values() if isinstance(delta, LowRank)), default=None)
-    length = math.hypot(*map(delta_length, lora.layers.values()))
+    length = lora_norm(lora)
     family = FAMILIES[lora.family].label if lora.family else "unknown base model"
     return LoRAFacts(file, family, kind, source, told.probability if told else None, rank, length)
 

@@ -93,12 +93,11 @@ def test_it_starts_from_the_shipped_network_in_few_steps(
     files: list[Path], base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(descriptions, "describe_loras", lambda optimiser, loras: optimiser)
-    monkeypatch.setattr(descriptions, "shipped_network", lambda family: Path("a.safetensors"))
-    monkeypatch.setattr(descriptions, "load_network", lambda path: type("", (), {"predicted": lambda *_: ["x"]}))
+    monkeypatch.setattr(descriptions, "fitting_network", lambda loras: Path("a.safetensors"))
     request = MergeRequest("text_guided", options={"steps": 3}, base=base, pair=PairInputs(describe="tiny"))
     found, optimiser = descriptions.open_described(request, files[:2])
     assert (found.options, optimiser.inputs.init) == ({"steps": 3, "learning_rate": 0.1}, Path("a.safetensors"))
-    monkeypatch.setattr(descriptions, "shipped_network", lambda family: None)
+    monkeypatch.setattr(descriptions, "fitting_network", lambda loras: None)
     found, optimiser = descriptions.open_described(request, files[:2])
     assert (found.options, optimiser.inputs.init) == ({"steps": 3}, None)
     with pytest.raises(ValueError, match="expected two LoRAs to describe, a content and a style, found 3"):

@@ -21,7 +21,7 @@ from lorarar.formats.inspection.kinds import layer_kind, table_lines
 from lorarar.formats.metadata import OWN, tag_frequencies, token_names, trigger_phrases
 from lorarar.formats.reading import StoredLoRA, read_stored
 from lorarar.formats.stored import StoredLayer
-from lorarar.lora import Layer, LoRA, LowRank, block, norm
+from lorarar.lora import LoRA, LowRank, block, delta_norm
 from lorarar.lora.families import FAMILIES, find_families
 from lorarar.storage import FormatError, printable
 
@@ -200,7 +200,7 @@ def _measure(stored: StoredLoRA, base: BaseWeights | None) -> _Measured:
             raise FormatError(f"{stored.path}, layer {path}: {error}") from error
         for name, delta in deltas.items():
             measured.shapes[name] = delta.shape
-            measured.norms[name] = _norm(delta)
+            measured.norms[name] = delta_norm(delta)
             if isinstance(delta, LowRank):
                 measured.scales[name] = delta.scale
     return measured
@@ -211,10 +211,6 @@ def _by_block(norms: Mapping[str, float]) -> dict[str, float]:
     for layer, value in norms.items():
         blocks.setdefault(block(layer), []).append(value)
     return {name: math.hypot(*values) for name, values in sorted(blocks.items())}
-
-
-def _norm(delta: Layer) -> float:
-    return float(norm(delta) if isinstance(delta, LowRank) else delta.delta().norm())
 
 
 def _kinds(shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Any], ...]:
