@@ -17,11 +17,14 @@ from lorarar.cli.options import (
     BaseWeights,
     Device,
     Force,
+    Guidance,
     Json,
     NetworkFile,
+    SampledSeeds,
+    Steps,
     option,
 )
-from lorarar.cli.values import Numbers, Seeds, merger_name, number, numbers, positive, seeds
+from lorarar.cli.values import Numbers, Seeds, merger_name, numbers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -125,13 +128,9 @@ def _preview(
             default="those of an embedded world",
         ),
     ] = None,
-    seeds_: Annotated[
-        Seeds, option("--seeds", value="N,N", text="Seeds of the images in each cell.", panel=SHOWN, parser=seeds)
-    ] = _SEEDS,
-    steps: Annotated[int, option("--steps", value="N", text="Sampling steps.", panel=SHOWN, parser=positive)] = 20,
-    guidance: Annotated[
-        float, option("--guidance", value="X", text="Classifier-free guidance; 1 is none.", panel=SHOWN, parser=number)
-    ] = 5.0,
+    seeds_: SampledSeeds = _SEEDS,
+    steps: Steps = 20,
+    guidance: Guidance = 5.0,
     device: Device = "auto",
     dtype: BaseDtype = "fp32",
     force: Force = False,

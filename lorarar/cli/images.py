@@ -16,16 +16,19 @@ from lorarar.cli.options import (
     BaseDtype,
     Device,
     Force,
+    Guidance,
     Merger,
     NetworkFile,
     Options,
+    SampledSeeds,
+    Steps,
     Weights,
     at_most_one,
     option,
 )
-from lorarar.cli.values import Seeds, Word, grouped, number, positive, seeds, settings, word
+from lorarar.cli.values import Seeds, Word, grouped, seeds, settings, word
 
-INPUTS, SAMPLING, SET = "Inputs", "Sampling", "Prompt set (a manifest for the judge and the metrics is written too)"
+INPUTS, SET = "Inputs", "Prompt set (a manifest for the judge and the metrics is written too)"
 _SEEDS = Seeds([0])
 
 
@@ -78,14 +81,9 @@ def _generate(
     weights: Weights = None,
     balance: Balance = None,
     allow_extrapolation: AllowExtrapolation = False,
-    seeds_: Annotated[
-        Seeds, option("--seeds", value="N,N", text="Seed of each image, as in 0,1,2.", panel=SAMPLING, parser=seeds)
-    ] = _SEEDS,
-    steps: Annotated[int, option("--steps", value="N", text="Sampling steps.", panel=SAMPLING, parser=positive)] = 50,
-    guidance: Annotated[
-        float,
-        option("--guidance", value="X", text="Classifier-free guidance; 1 is none.", panel=SAMPLING, parser=number),
-    ] = 5.0,
+    seeds_: SampledSeeds = _SEEDS,
+    steps: Steps = 50,
+    guidance: Guidance = 5.0,
     device: Device = "auto",
     dtype: BaseDtype = "fp32",
     words: Annotated[

@@ -17,9 +17,9 @@ from lorarar.cli.options import (
     MERGE,
     METHOD,
     OUTPUT,
-    STRENGTH,
     AllowExtrapolation,
     Balance,
+    Blocks,
     Device,
     Energy,
     FileDtype,
@@ -31,11 +31,12 @@ from lorarar.cli.options import (
     Options,
     OutputFile,
     Rank,
+    TextEncoder,
     Weights,
     at_most_one,
     option,
 )
-from lorarar.cli.values import Block, Numbers, Words, block, kinds, numbers, settings
+from lorarar.cli.values import Words, kinds, settings
 from lorarar.mergers import MERGERS
 
 if TYPE_CHECKING:
@@ -95,28 +96,8 @@ def _merge(
         ),
     ] = None,
     weights: Weights = None,
-    blocks: Annotated[
-        list[Block] | None,
-        option(
-            "--block",
-            value="PATH=W[,W]",
-            text="Weight of a block, such as up_blocks.1, for all files or for each; repeatable.",
-            panel=STRENGTH,
-            default="1",
-            parser=block,
-        ),
-    ] = None,
-    text_encoder: Annotated[
-        Numbers | None,
-        option(
-            "--text-encoder",
-            value="W[,W]",
-            text="Weight of the text encoders, for all files or for each.",
-            panel=STRENGTH,
-            default="1",
-            parser=numbers,
-        ),
-    ] = None,
+    blocks: Blocks = None,
+    text_encoder: TextEncoder = None,
     balance: Balance = None,
     merge_accelerators: Annotated[
         bool,

@@ -10,16 +10,21 @@ import typer
 from lorarar.cli.values import (
     DTYPES,
     FORMATS,
+    Block,
     Dtype,
     Format,
     Numbers,
+    Seeds,
     Setting,
+    block,
     choice,
     device,
     file_format,
     merger_name,
+    number,
     numbers,
     positive,
+    seeds,
     setting,
     share,
 )
@@ -30,7 +35,7 @@ FLAG = ""
 MERGE, IMAGES, TRAIN = "Merge files", "Generate and score images", "Train"
 ORGANISE, REPRODUCE, SET_UP = "Organise files", "Reproduce", "Set up"
 # Sections of the list of options.
-METHOD, STRENGTH, OUTPUT, COMPUTE = "Method", "Strength", "Output", "Compute"
+METHOD, STRENGTH, OUTPUT, COMPUTE, SAMPLING = "Method", "Strength", "Output", "Compute", "Sampling"
 
 
 def option(
@@ -92,12 +97,41 @@ Weights = Annotated[
         parser=numbers,
     ),
 ]
+Blocks = Annotated[
+    list[Block] | None,
+    option(
+        "--block",
+        value="PATH=W[,W]",
+        text="Weight of a block, such as up_blocks.1, for all files or for each; repeatable.",
+        panel=STRENGTH,
+        default="1",
+        parser=block,
+    ),
+]
+TextEncoder = Annotated[
+    Numbers | None,
+    option(
+        "--text-encoder",
+        value="W[,W]",
+        text="Weight of the text encoders, for all files or for each.",
+        panel=STRENGTH,
+        default="1",
+        parser=numbers,
+    ),
+]
+SampledSeeds = Annotated[
+    Seeds, option("--seeds", value="N,N", text="Seed of each image, as in 0,1,2.", panel=SAMPLING, parser=seeds)
+]
+Steps = Annotated[int, option("--steps", value="N", text="Sampling steps.", panel=SAMPLING, parser=positive)]
+Guidance = Annotated[
+    float, option("--guidance", value="X", text="Classifier-free guidance; 1 is none.", panel=SAMPLING, parser=number)
+]
 Balance = Annotated[
     float | None,
     option(
         "--balance",
         value="N",
-        text="Bring both LoRAs of each layer to one length first: 0 (not at all) to 1.",
+        text="Bring the LoRAs of each layer to one length first: 0 (not at all) to 1.",
         panel=STRENGTH,
         default="the merger's own, 0 for all but auto",
     ),

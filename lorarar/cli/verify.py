@@ -10,8 +10,21 @@ import typer
 
 from lorarar.cli.commands import command
 from lorarar.cli.exit_codes import ExitCode
-from lorarar.cli.options import MERGE, BaseWeights, Json, Merger, NetworkFile, Options, Weights, at_most_one, option
-from lorarar.cli.values import Block, Numbers, block, choice, numbers, settings
+from lorarar.cli.options import (
+    MERGE,
+    Balance,
+    BaseWeights,
+    Blocks,
+    Json,
+    Merger,
+    NetworkFile,
+    Options,
+    TextEncoder,
+    Weights,
+    at_most_one,
+    option,
+)
+from lorarar.cli.values import choice, settings
 
 _TOOLS = ("ComfyUI", "sd-scripts", "diffusers")
 
@@ -33,22 +46,9 @@ def _verify(
         option("--inputs", value="INPUT...", text="The same, as an option.", default="none"),
     ] = None,
     weights: Weights = None,
-    blocks: Annotated[
-        list[Block] | None,
-        option(
-            "--block", value="PATH=W[,W]", text="Requested weight of a block; repeatable.", default="1", parser=block
-        ),
-    ] = None,
-    text_encoder: Annotated[
-        Numbers | None,
-        option(
-            "--text-encoder",
-            value="W[,W]",
-            text="Requested weight of the text encoders.",
-            default="1",
-            parser=numbers,
-        ),
-    ] = None,
+    blocks: Blocks = None,
+    text_encoder: TextEncoder = None,
+    balance: Balance = None,
     merger: Merger = None,
     network: NetworkFile = None,
     options: Options = None,
@@ -69,7 +69,7 @@ def _verify(
 
     The file is read through the key tables of ComfyUI and sd-scripts, and by diffusers where it is installed. Without
     --weights and --merger its own header states the request; where it states none, the weights of the inputs that
-    explain the file best are found. The exit code is 1 if there is a fault.
+    explain the file best are found. --weights alone are those of a plain sum. The exit code is 1 if there is a fault.
 
     Example: lorarar verify merged.safetensors --inputs content.safetensors style.safetensors --weights 1,0.8
     """
@@ -79,13 +79,14 @@ def _verify(
 
     at_most_one(merger=merger, network=network)
     request = None
-    if any(value is not None for value in (weights, blocks, text_encoder, merger, network)):
+    if any(value is not None for value in (weights, blocks, text_encoder, balance, merger, network)):
         request = MergeRequest(
             merger=merger or (None if network else "direct"),
             network=network,
             weights=weights,
             blocks=dict(blocks or ()),
             text_encoder=text_encoder,
+            balance=balance,
             options=settings(options),
         )
     result = verify_file(file, [*(inputs or []), *(more or [])], request, base=base, tool=tool)
