@@ -4,10 +4,18 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
 python=.venv/bin/python
-for zoo in as_trained mixed wild; do
-    $python experiments/auto/candidates.py $zoo lora:0:1:1 lora:0:0.75:0.75 lora:1:0.85:0.85 layer:0.5:0.85:0.85 layer:1:0.85:0.85 \
-        lora:0:1:1:0.5:1 layer:0.5:1:1:0.5:1 layer:1:1:1:0.5:1 layer:0.5:1:1:0.25:1.25
-done
+$python experiments/auto/candidates.py as_trained \
+    lora:0:1:1 layer:1:0.75:0.75 lora:0:0.75:0.75 lora:1:0.75:0.75 block:1:0.75:0.75 layer:0.5:0.75:0.75 \
+    layer:1:0.85:0.85 layer:1:0.65:0.65 layer:1:1:1:0.25:1.25 layer:1:1:1:0.5:1 layer:1:1:1 lora:1:0.85:0.85 \
+    lora:1:1:1:0.5:1 layer:0:1:1:0.5:1 layer:0.5:1:1:0.5:1 layer:0.5:1:1:0.25:1.25
+$python experiments/auto/candidates.py mixed \
+    lora:0:1:1 lora:1:0.85:0.85 layer:1:0.85:0.85 layer:0.5:0.85:0.85 layer:1:1:1:0.25:1.25 layer:1:1:1:0.5:1 \
+    lora:1:1:1:0.5:1 layer:0.5:1:1:0.5:1 layer:0.5:1:1:0.25:1.25
+$python experiments/auto/candidates.py wild \
+    lora:0:1:1 layer:1:0.85:0.85 lora:1:0.85:0.85 lora:0:0.85:0.85 layer:0.5:0.85:0.85 lora:0.5:0.85:0.85 \
+    layer:1:1:1 layer:1:0.75:0.75 layer:1:1:1:0.5:1 lora:0:0.75:0.75 block:1:0.85:0.85 profile:1:0.85:0.85 \
+    layer:0.5:1:1 layer:0.5:1:1:0.5:1 lora:0:1:1:0.5:1 layer:0.25:0.85:0.85 layer:0.5:1:1:0.25:1.25 \
+    layer:0.5:1:1:0.25:1
 .venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml output=experiments/auto/as_trained
 $python experiments/auto/against_main.py
 $python experiments/auto/mixed.py
