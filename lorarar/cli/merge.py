@@ -184,8 +184,8 @@ def _merge(
         _pair(
             "--init",
             "NETWORK",
-            "Trained merger whose coefficients the optimisation starts from.",
-            "1, or with --describe the network shipped for the files' family",
+            "Trained merger whose coefficients the optimisation starts from, or auto.",
+            "1, or with --describe the network shipped for the files' family, else auto",
         ),
     ] = None,
     runs: Annotated[

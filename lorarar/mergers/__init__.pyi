@@ -6,6 +6,7 @@ from .choice import choose as choose
 from .choice import family_of as family_of
 from .choice import fitting_network as fitting_network
 from .combination import combine as combine
+from .combination import default_coefficients as default_coefficients
 from .descriptions import LEAVES as LEAVES
 from .descriptions import Description as Description
 from .descriptions import describe_merger as describe_merger

@@ -40,7 +40,7 @@ from lorarar.mergers.methods.layers import merge_deltas
 from lorarar.mergers.methods.svc import calibrate_lora
 from lorarar.mergers.objective import TERMS
 from lorarar.mergers.request import MergeRequest
-from lorarar.mergers.table import MERGERS, Merger, Optimiser, Options, Probe
+from lorarar.mergers.table import DEFAULT, MERGERS, Merger, Optimiser, Options, Probe
 from lorarar.storage import plugins_in, with_plugins
 
 # Relative error of a truncation from which on it is a warning.
@@ -241,6 +241,18 @@ def _product(coefficients: Coefficients, factors: Coefficients) -> Coefficients:
     return Coefficients(
         {path: tuple(m * f for m, f in zip(row, factors.layers[path], strict=True)) for path, row in rows}
     )
+
+
+def default_coefficients(loras: Sequence[LoRA]) -> Coefficients:
+    """Return the coefficients by which "auto" merges these LoRAs, its balance included.
+
+    Args:
+        loras: One or more LoRAs of one base model.
+    """
+    auto = MERGERS[DEFAULT]
+    balanced, factors = balance_loras(loras, auto.balance)
+    coefficients: Coefficients = auto.call(balanced)
+    return _product(coefficients, factors)
 
 
 def low_rank_inputs(loras: Sequence[LoRA], layer: str) -> list[LowRank]:

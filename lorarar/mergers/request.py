@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lorarar.mergers.table import MERGERS, Options, find_merger
+from lorarar.mergers.table import DEFAULT, MERGERS, Options, find_merger
 
 if TYPE_CHECKING:
     from lorarar.formats import Format
@@ -28,8 +28,8 @@ class PairInputs:
             text, such as "a red cat with white dots" and "light blue grid style".
         describe: Back end of the judge that puts into words what each LoRA draws alone, such as "tiny" or
             "openai:MODEL@URL", where a description is not given; None describes none.
-        init: Trained merger whose coefficients the optimisation starts from: a path, a hub id or a loaded network; None
-            starts from 1.
+        init: Trained merger whose coefficients the optimisation starts from: a path, a hub id or a loaded network.
+            "auto" starts from that merger's coefficients, None from 1.
         runs: Folder for checkpoints and settings, from which an interrupted optimisation resumes; None saves none.
     """
 
@@ -133,7 +133,8 @@ class MergeRequest:
 
     def read_paths(self) -> list[str | Path]:
         """Return the files, folders and hub ids that the merge reads beside the LoRAs."""
-        given = (self.base, self.network, self.pair.init, self.pair.content_images, self.pair.style_images)
+        init = None if self.pair.init == DEFAULT else self.pair.init
+        given = (self.base, self.network, init, self.pair.content_images, self.pair.style_images)
         return [path for path in given if isinstance(path, str | Path)]
 
     def check(self) -> None:

@@ -15,6 +15,7 @@ from .pair_training import optimise as optimise
 from .pairs import PairBatch as PairBatch
 from .pairs import PairData as PairData
 from .pairs import PairSampler as PairSampler
+from .pairs import Predictor as Predictor
 from .pairs import joint_concept as joint_concept
 from .pairs import load_loras as load_loras
 from .peft_training import PeftTraining as PeftTraining
@@ -25,7 +26,9 @@ from .settings import check_recipe as check_recipe
 from .settings import find_recipe_mistakes as find_recipe_mistakes
 from .targets import objective_terms as objective_terms
 from .trainer import DivergenceError as DivergenceError
+from .trainer import check_finite as check_finite
 from .trainer import fit as fit
+from .trainer import manual_optimiser as manual_optimiser
 from .units import check_layers as check_layers
 from .zoo import ZooTraining as ZooTraining
 from .zoo import train_zoo as train_zoo

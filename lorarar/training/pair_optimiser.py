@@ -18,10 +18,11 @@ from lorarar.diffusion import Backbone, Sampling, denoiser_part, load_backbone, 
 from lorarar.formats import trigger_phrases
 from lorarar.hypernetwork import Network, open_network
 from lorarar.lora import Coefficients, LoRA, pick_device
-from lorarar.mergers import TERMS, PairInputs
+from lorarar.mergers import DEFAULT, TERMS, PairInputs, default_coefficients
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import claim_run, sha256
 from lorarar.training.pair_training import OptimisedPair, optimise
+from lorarar.training.pairs import Predictor
 
 _SYNTHESIS = Sampling(steps=30, guidance=5.0)  # of the pair's synthetic image
 
@@ -46,7 +47,7 @@ class PairOptimiser:
     @cached_property
     def init(self) -> Network | None:
         """Return the trained merger whose coefficients the optimisation starts from, loaded once."""
-        return open_network(self.inputs.init) if self.inputs.init else None
+        return open_network(self.inputs.init) if self.inputs.init and self.inputs.init != DEFAULT else None
 
     def __call__(self, loras: Sequence[LoRA], method: PairMethod) -> Coefficients:
         """Return the optimised coefficients of [content, style].
@@ -61,7 +62,6 @@ class PairOptimiser:
             raise ValueError(f"expected two LoRAs, content and style, found {len(loras)}: merge pair by pair")
         pair = Pair(*self._concepts(loras, method))
         place = pick_device(self.device)
-        init = self.init.module.to(place) if self.init else None
         backbone = self.load()
         if self.inputs.runs:
             settings = self._settings(loras, pair, method)
@@ -78,7 +78,7 @@ class PairOptimiser:
                 members,
                 method,
                 runs=self.inputs.runs,
-                init=init,
+                init=self._predictor(place),
                 synthetic=synthetic,
                 dtype="fp32" if place.type == "cpu" else "bf16",
                 # Measuring the objective must not take longer than a short optimisation.
@@ -87,6 +87,12 @@ class PairOptimiser:
         print(describe_optimisation(result), file=sys.stderr)
         coefficients: Coefficients = result.merger(loras)
         return coefficients
+
+    def _predictor(self, device: torch.device) -> Predictor | None:
+        """Return what predicts the coefficients that the optimisation starts from; None starts from 1."""
+        if self.init:
+            return self.init.module.to(device)
+        return default_coefficients if self.inputs.init else None
 
     def load(self) -> Backbone:
         """Return the base, loaded now unless it is loaded already."""
@@ -112,7 +118,7 @@ class PairOptimiser:
             "base": str(self.base),
             **{key: {p.name: sha256(p) for p in _images_in(folder)} for key, folder in folders.items() if folder},
             **{key: text for key, text in descriptions.items() if text},
-            **({"init_sha256": self.init.sha256} if self.init else {}),
+            **({"init_sha256": self.init.sha256} if self.init else {"init": DEFAULT} if self.inputs.init else {}),
         }
 
     def finish(self) -> None:

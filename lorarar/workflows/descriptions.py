@@ -21,7 +21,7 @@ from lorarar.evaluation.judge.ask import DESCRIBE, DESCRIBED_IMAGES, describe_im
 from lorarar.evaluation.judge.ask.backends import BackendSettings, open_backend
 from lorarar.formats import load_all
 from lorarar.lora import LoRA
-from lorarar.mergers import MergeRequest, accelerator, fitting_network
+from lorarar.mergers import DEFAULT, MergeRequest, accelerator, fitting_network
 from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
 from lorarar.training import PairOptimiser, phrase_of
 
@@ -39,8 +39,9 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
         files: The content and the style, LoRAs or their files.
 
     Returns:
-        The request with descriptions, with the network that is shipped for the LoRAs' family as its start, and with few
-        steps, where these are not given; and its optimiser, which has the base if the base was needed.
+        The request with descriptions, with the network that is shipped for the LoRAs' family and fits them as its
+        start, else "auto", and with few steps, where these are not given; and its optimiser, which has the base if the
+        base was needed.
 
     Raises:
         FormatError: A file cannot be read.
@@ -52,8 +53,8 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
     loras = [lora for lora in loras if not (request.keep_accelerators and accelerator(lora))]
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
-    start = request.pair.init or fitting_network(loras)
-    options = {**(_OPTIONS if start else {}), **request.options}
+    start = request.pair.init or fitting_network(loras) or DEFAULT
+    options = {**_OPTIONS, **request.options}
     optimiser = PairOptimiser(str(request.base), replace(request.pair, init=start), request.device)
     optimiser = describe_loras(optimiser, loras)
     return replace(request, pair=optimiser.inputs, options=options), optimiser

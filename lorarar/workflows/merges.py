@@ -90,8 +90,9 @@ def merge(
         content_description, style_description: Descriptions that the base understands, for "text_guided".
         describe: A back end of the judge, such as "tiny" or "openai:MODEL@URL", which describes what each LoRA draws,
             where a description is not given; see `lorarar.workflows.descriptions`.
-        init: A trained merger whose coefficients the optimisation starts from; None starts from 1, or with `describe`
-            from the network that is shipped for the LoRAs' family.
+        init: A trained merger whose coefficients the optimisation starts from, or "auto" for the coefficients of that
+            merger; None starts from 1, or with `describe` from the network that is shipped for the LoRAs' family, else
+            from "auto".
         runs: Folder for checkpoints, from which an interrupted optimisation resumes; None keeps none.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
         allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.

@@ -201,6 +201,20 @@ def test_it_starts_from_a_trained_merger(arguments: Arguments, files: list[Path]
         assert found.metadata["lorarar.init_sha256"] == sha256(tmp_path / "start.safetensors")
 
 
+def test_it_starts_from_the_coefficients_of_auto(arguments: Arguments, files: list[Path], tmp_path: Path) -> None:
+    command = arguments("cat", init="auto", option="learning_rate=1e-9")
+    assert main([*command, "--option", "steps=1"]) == 0
+    found, expected = load(tmp_path / "out.safetensors"), combine([load(file) for file in files], MergeRequest("auto")).lora
+    both = [load(file) for file in files]
+    layers = [layer for layer in found.layers if layer.endswith(("to_q", "to_out.0"))]
+    assert layers
+    for layer in layers:
+        assert_close(dense(found.layers[layer]), dense(expected.layers[layer]), rtol=1e-4, atol=1e-5)
+        plain = sum(dense(lora.layers[layer]) for lora in both)
+        assert (plain - dense(expected.layers[layer])).abs().max() > 1e-4
+    assert found.metadata["lorarar.init"] == "auto"
+
+
 def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path]) -> None:
     both = [load(file) for file in files]
     with pytest.raises(ValueError, match="coefficients for each layer.* start from a merger for the same base"):

@@ -99,7 +99,7 @@ def test_it_starts_from_the_shipped_network_in_few_steps(
     assert (found.options, optimiser.inputs.init) == ({"steps": 3, "learning_rate": 0.1}, Path("a.safetensors"))
     monkeypatch.setattr(descriptions, "fitting_network", lambda loras: None)
     found, optimiser = descriptions.open_described(request, files[:2])
-    assert (found.options, optimiser.inputs.init) == ({"steps": 3}, None)
+    assert (found.options, optimiser.inputs.init) == ({"steps": 3, "learning_rate": 0.1}, "auto")
     with pytest.raises(ValueError, match="expected two LoRAs to describe, a content and a style, found 3"):
         descriptions.open_described(request, files)
 

@@ -35,9 +35,17 @@ from lorarar.datasets import Pair
 from lorarar.diffusion import rank_signals, sample_composed, synthesise_pairs
 from lorarar.hypernetwork import NothingPredictedError, load_network
 from lorarar.lora import LoRA, merge_exactly
-from lorarar.mergers import MERGERS, TERMS, MergeRequest, PairInputs, combine
+from lorarar.mergers import (
+    MERGERS,
+    TERMS,
+    MergeRequest,
+    PairInputs,
+    balance_loras,
+    combine,
+    default_coefficients,
+)
 from lorarar.storage import digest, sha256, stated
-from lorarar.training import OptimisedPair, PairOptimiser, joint_concept, load_loras, optimise, train_zoo
+from lorarar.training import OptimisedPair, PairOptimiser, Predictor, joint_concept, load_loras, optimise, train_zoo
 from lorarar.workflows import describe_loras, name_describer, run_train, train_plugins
 from lorarar.worlds.toy import describe_pair
 
@@ -178,25 +186,45 @@ def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> 
 
 def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
     method, init = settings.method, settings.init
-    predictor = load_network(init).module.to(inputs.backbone.device) if init else None
+    predictor: Predictor | None = default_coefficients if init else None
+    if isinstance(init, Path):
+        predictor = load_network(init).module.to(inputs.backbone.device)
 
     def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
         described = [describe_pair(pair) for pair in pairs] if settings.true_descriptions else pairs
         if settings.describe:
             described = [_described(inputs, pair, settings.describe) for pair in pairs]
+        loras: Mapping[str, LoRA] = inputs.loras
+        if settings.balance:
+            described, loras = _balanced(inputs, described, settings.balance)
         images = synthesise_pairs(inputs.backbone, described) if method.needs == "descriptions" else None
         optimised = optimise(
-            inputs.backbone, described, inputs.loras, method, group=len(pairs), init=predictor, synthetic=images
+            inputs.backbone, described, loras, method, group=len(pairs), init=predictor, synthetic=images
         )
         return [
-            (merge_exactly(inputs.pair_loras(pair), result.coefficients), _objective(result))
-            for pair, result in zip(pairs, optimised, strict=True)
+            (merge_exactly([loras[pair.content.name], loras[pair.style.name]], result.coefficients), _objective(result))
+            for pair, result in zip(described, optimised, strict=True)
         ]
 
-    identity = {"kind": "pair", "method": _as_json(stated(method))} | ({"init": sha256(init)} if init else {})
+    identity: dict[str, Any] = {"kind": "pair", "method": _as_json(stated(method))}
+    identity |= {"init": sha256(init) if isinstance(init, Path) else init} if init else {}
+    identity |= {"balance": settings.balance} if settings.balance else {}
     identity |= {"describe": name_describer(settings.describe)} if settings.describe else {}
     identity |= _named_plugins(settings)
     return _batch_merging(inputs, identity, merge)
+
+
+def _balanced(inputs: QualityInputs, pairs: Sequence[Pair], balance: float) -> tuple[list[Pair], dict[str, LoRA]]:
+    """Return the pairs and their balanced LoRAs, which differ between the pairs of a concept, under their own names."""
+    renamed: list[Pair] = []
+    loras: dict[str, LoRA] = {}
+    for pair in pairs:
+        content = replace(pair.content, name=f"{pair.name}, content")
+        style = replace(pair.style, name=f"{pair.name}, style")
+        balanced, _ = balance_loras(inputs.pair_loras(pair), balance)
+        loras |= {content.name: balanced[0], style.name: balanced[1]}
+        renamed.append(replace(pair, content=content, style=style))
+    return renamed, loras
 
 
 def _described(inputs: QualityInputs, pair: Pair, describe: str) -> Pair:

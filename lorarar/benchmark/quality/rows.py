@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -140,7 +141,7 @@ def _file_mistakes(settings: RowSettings) -> list[str]:
         return find_training_mistakes(settings.config)
     if isinstance(settings, FileSettings):
         load_network(settings.file)
-    if isinstance(settings, PairSettings) and settings.init:
+    if isinstance(settings, PairSettings) and isinstance(settings.init, Path):
         load_network(settings.init)
     if isinstance(settings, MergerSettings) and settings.merger.kind != "runtime" and not settings.merger.signals:
         _try_merger(settings)

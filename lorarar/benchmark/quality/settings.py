@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_typ
 
 from lorarar.benchmark.gate_settings import Fit
 from lorarar.benchmark.quality.config import RowKind
-from lorarar.mergers import Merger, MergeRequest, find_merger
+from lorarar.mergers import DEFAULT, Merger, MergeRequest, find_merger
 from lorarar.mergers.optimised import TEXT_GUIDED, PairMethod
 from lorarar.storage import RENAMED_KEYS, find_mistakes, load_config, unknown_name
 from lorarar.training import Recipe
@@ -21,7 +21,7 @@ Stated: TypeAlias = Mapping[str, Any]  # settings as a configuration states them
 D = TypeVar("D")
 Form: TypeAlias = Literal["dense", "truncated", ""]
 _MERGED = ("weights", "balance", "svc")
-_PAIR_KEYS = ("predicted", "true_descriptions", "describe", "init")
+_PAIR_KEYS = ("predicted", "true_descriptions", "describe", "init", "balance")
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,18 @@ class PairSettings:
 
     Attributes:
         method: How they are optimised.
-        init: File of a trained merger whose coefficients the optimisation starts from; None starts from 1.
+        init: File of a trained merger whose coefficients the optimisation starts from, or "auto"; None starts from 1.
         true_descriptions: Whether the objective is that of "text_guided" with the true descriptions of the test pairs,
             which no user has. Such a row is a ceiling.
         describe: Back end that describes what each LoRA draws, for the objective of "text_guided"; "" describes none.
+        balance: How far the LoRAs are brought to one length first, 0 to 1.
     """
 
     method: PairMethod
-    init: Path | None = None
+    init: Path | Literal["auto"] | None = None
     true_descriptions: bool = False
     describe: str = ""
+    balance: float = 0.0
 
     @property
     def competes(self) -> bool:
@@ -195,7 +197,10 @@ def _read_pair(source: str, stated: Stated) -> PairSettings:
         raise ValueError("expected true_descriptions or describe, found both: drop one of them")
     if described or describe:
         method = replace(method, weights=TEXT_GUIDED.weights)
-    return PairSettings(method, _existing(stated["init"]) if stated.get("init") else None, described, describe)
+    init, balance = stated.get("init"), float(stated.get("balance", 0.0))
+    MergeRequest(source, balance=balance).check()
+    start = init if init is None or init == DEFAULT else _existing(init)
+    return PairSettings(method, start, described, describe, balance)
 
 
 def _read_trained(source: str, stated: Stated) -> TrainedSettings:

@@ -28,7 +28,9 @@ from lorarar.formats.loading import load
 from lorarar.hypernetwork.checkpoint import load_network
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.combination import combine
 from lorarar.mergers.methods.direct import direct
+from lorarar.mergers.request import MergeRequest
 from lorarar.storage.cards import ArtefactError
 from lorarar.storage.locations import EMBEDDED, NETWORKS
 from lorarar.storage.run_folder import ConfigError
@@ -279,5 +281,13 @@ def test_a_pair_starts_from_a_trained_merger_and_may_use_true_descriptions(whole
         assert_close(merge.lora.layers[layer].delta(), expected.layers[layer].delta(), rtol=1e-4, atol=1e-5)
         losses[source] = merge.facts["loss_before"]
     assert losses["ziplora"] != losses["text_guided"]
+    style = inputs.loras[pair.style.name]
+    longer = replace(style, layers={path: replace(delta, scale=4.0) for path, delta in style.layers.items()})
+    unequal = replace(inputs, loras={**inputs.loras, pair.style.name: longer})
+    row_settings = read_settings("pair", "ziplora", {"balance": 1.0, "steps": 1, "learning_rate": 1e-9})
+    (merge,) = build_method(unequal, row_settings).merge([pair])
+    direct = combine(unequal.pair_loras(pair), MergeRequest("direct", balance=1.0)).lora
+    assert merge.lora is not None
+    assert_close(merge.lora.layers[layer].delta(), direct.layers[layer].delta(), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="a description of both concepts"):  # the manifest of a test split holds none
         build_method(inputs, read_settings("pair", "text_guided", {"steps": 1})).merge([pair])
