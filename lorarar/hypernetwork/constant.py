@@ -2,7 +2,7 @@
 
 One coefficient for each LoRA and group of layers is the ablation that the hypernetwork must beat: on the small columns
 of real LoRAs the released LoRA.rar network is close to a constant for each width. Optimised for a single pair, one
-coefficient for each layer is CAT, and one for each column is ZipLoRA.
+coefficient for each layer is CAT, one for each column is ZipLoRA, and one for each direction of the rank is ZipRank.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from lorarar.lora import Coefficients, LoRA, check_same_shapes, projection
+from lorarar.lora import Coefficients, LoRA, LowRank, check_same_shapes, projection
 
-Group = Literal["width", "projection", "layer", "column"]
+Group = Literal["width", "projection", "layer", "column", "rank"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class ConstantConfig:
 
     Attributes:
         groups: Out widths ("640", "1280"), projections ("to_q") or layer paths, each with coefficients of its own.
-        group: What `groups` are; "column" is a layer with a coefficient for each column of its delta.
+        group: What `groups` are; "column" is a layer with a coefficient for each column of its delta, "rank" one with a
+            coefficient for each direction of the rank.
         n_loras: Number of LoRAs.
         initial: Value of every learned coefficient before training.
         predicted: Projections that the learned coefficients apply to, as in the LoRA.rar network.
         fixed: Coefficient of all other layers, for every LoRA.
-        columns: For "column", the number of columns of each group's layer; else empty.
+        columns: For "column", the number of columns of each group's layer, for "rank" the largest rank; else empty.
     """
 
     groups: tuple[str, ...] = ()
@@ -45,7 +46,8 @@ class ConstantConfig:
 class ConstantMerger(nn.Module):
     """Merger with the coefficients m_i[j] = values[row of the layer's group, i] for every column j of a layer.
 
-    By "column" a group has a row for each column: m_i[j] = values[first row of the layer's group + j, i].
+    By "column" a group has a row for each column, by "rank" for each direction: m_i[j] = values[first row of the
+    layer's group + j, i].
 
     Args:
         config: Groups and initial value.
@@ -61,15 +63,22 @@ class ConstantMerger(nn.Module):
             raise ValueError(f"expected one or more distinct groups and at least one LoRA, found {config}")
         if config.group not in get_args(Group):
             raise ValueError(f"expected a group among {', '.join(get_args(Group))}, found {config.group!r}")
-        if len(config.columns) != (len(config.groups) if config.group == "column" else 0):
-            raise ValueError(f'expected a number of columns for each group of "column" and no other, found {config}')
+        if len(config.columns) != (len(config.groups) if config.group in ("column", "rank") else 0):
+            raise ValueError(
+                f'expected a number of columns for each group of "column" or "rank" and no other, found {config}'
+            )
         self.config = config
         self.rows = list(config.columns) or [1] * len(config.groups)
         self.values = nn.Parameter(torch.full((sum(self.rows), config.n_loras), config.initial))
 
     def predicted(self, loras: Sequence[LoRA]) -> list[str]:
-        """Return the layers that learned coefficients apply to: linear ones of its projections, of any of the LoRAs."""
+        """Return the layers that learned coefficients apply to: linear ones of its projections, of any of the LoRAs.
+
+        By "rank" these are the layers without a dense delta.
+        """
         shapes = linear_shapes(loras)
+        if self.config.group == "rank":
+            shapes = {layer: shape for layer, shape in shapes.items() if _rank(loras, layer)}
         return [layer for layer in shapes if projection(layer) in self.config.predicted]
 
     def forward(self, loras: Sequence[LoRA]) -> Coefficients:
@@ -79,7 +88,8 @@ class ConstantMerger(nn.Module):
             loras: As many LoRAs as `n_loras`, in the order of training.
 
         Returns:
-            For each layer of any LoRA one vector (in,) for each LoRA, or one number () where the coefficient is fixed.
+            For each layer of any LoRA one vector (in,) for each LoRA, by "rank" (rank, 1), or one number () where the
+            coefficient is fixed.
 
         Raises:
             ValueError: The number of LoRAs differs, their shapes clash, or a layer's group is unknown.
@@ -89,10 +99,11 @@ class ConstantMerger(nn.Module):
         check_same_shapes(loras)
         shapes = linear_shapes(loras)
         numbers = dict(zip(self.config.groups, torch.split(self.values, self.rows), strict=True))
-        vectors = {
-            layer: _expand(layer, numbers[group], shapes[layer][1])
-            for layer, group in self._layer_groups(loras).items()
-        }
+        groups = self._layer_groups(loras)
+        if self.config.group == "rank":
+            vectors = {layer: _by_direction(layer, numbers[group], loras) for layer, group in groups.items()}
+        else:
+            vectors = {layer: _expand(layer, numbers[group], shapes[layer][1]) for layer, group in groups.items()}
         fixed = tuple(self.values.new_full((self.config.n_loras,), self.config.fixed))
         return Coefficients({layer: vectors.get(layer, fixed) for lora in loras for layer in lora.layers})
 
@@ -167,7 +178,12 @@ def sized_config(config: ConstantConfig, loras: Sequence[LoRA]) -> ConstantConfi
     shapes = linear_shapes(loras)
     union = LoRA({layer: delta for lora in loras for layer, delta in lora.layers.items()})
     groups = groups_of(union, config.group, config.predicted)
-    columns = tuple(shapes[layer][1] for layer in groups) if config.group == "column" else ()
+    columns: tuple[int, ...] = ()
+    if config.group == "column":
+        columns = tuple(shapes[layer][1] for layer in groups)
+    elif config.group == "rank":
+        groups = tuple(layer for layer in groups if _rank(loras, layer))
+        columns = tuple(_rank(loras, layer) for layer in groups)
     return replace(config, groups=groups, columns=columns)
 
 
@@ -184,6 +200,24 @@ def linear_shapes(loras: Sequence[LoRA]) -> dict[str, tuple[int, int]]:
 def _group_of(layer: str, shape: tuple[int, int], group: Group) -> str:
     """Return the group of a layer: its out width or its projection, else the layer itself."""
     return {"width": str(shape[0]), "projection": projection(layer)}.get(group, layer)
+
+
+def _rank(loras: Sequence[LoRA], layer: str) -> int:
+    """Return the largest rank of a layer's deltas; 0 where one of them is dense."""
+    held = [lora.layers[layer] for lora in loras if layer in lora.layers]
+    ranks = [delta.rank for delta in held if isinstance(delta, LowRank)]
+    return max(ranks, default=0) if len(ranks) == len(held) else 0
+
+
+def _by_direction(layer: str, numbers: Tensor, loras: Sequence[LoRA]) -> tuple[Tensor, ...]:
+    """Return a column (rank, 1) for each LoRA from numbers (largest rank, n)."""
+    ranks = [_rank([lora], layer) for lora in loras]
+    if max(ranks) > len(numbers):
+        raise ValueError(
+            f"expected a rank of at most {len(numbers)} in {layer}, found {max(ranks)}: use a merger that was made for "
+            "these LoRAs"
+        )
+    return tuple(numbers[:rank, i : i + 1] for i, rank in enumerate(ranks))
 
 
 def _expand(layer: str, numbers: Tensor, width: int) -> tuple[Tensor, ...]:

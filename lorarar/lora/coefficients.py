@@ -20,9 +20,10 @@ class Coefficients:
     """Factors that scale the columns of each input's deltas in a merge.
 
     Attributes:
-        layers: Layer path -> one tensor for each input LoRA, in order: a vector (in,), or a scalar () for all columns.
-            The tensor has shape (n,) or () for a norm or bias of n entries. A LoRA without the layer keeps its place
-            in the tuple; the value at this place is ignored.
+        layers: Layer path -> one tensor for each input LoRA, in order: a vector (in,), a column (rank, 1) for the
+            directions of a low-rank delta, or a scalar () for all of it. The tensor has shape (n,) or () for a norm or
+            bias of n entries. A LoRA without the layer keeps its place in the tuple; the value at this place is
+            ignored.
     """
 
     layers: Mapping[str, tuple[Tensor, ...]]

@@ -79,31 +79,31 @@ class LowRank:
 
 
 def scale_columns(factors: LowRank, m: Tensor) -> LowRank:
-    """Return dW diag(m), the delta whose column j is multiplied by m[j].
+    """Return dW diag(m), the delta whose column j is multiplied by m[j], or B diag(m) A for coefficients of directions.
 
     Scaling columns changes only the down factor, so the rank stays the same: (B A) diag(m) = B (A diag(m)).
 
     Args:
         factors: Delta of shape (out, in).
-        m: Coefficients, (in,), or a scalar () for all columns.
+        m: Coefficients: of columns (in,), of the directions of the rank (rank, 1), or a scalar () for all.
 
     Returns:
-        The delta with B unchanged, A diag(scale m) in float32 or float64, and scale 1, differentiable in m and the
-        factors. If m is the number 1, the delta itself.
+        The delta with B unchanged, A diag(scale m) or diag(scale m) A in float32 or float64, and scale 1,
+        differentiable in m and the factors. If m is the number 1, the delta itself.
 
     Raises:
-        ValueError: The shape of m is neither () nor (in,).
+        ValueError: The shape of m is none of these.
     """
     width = factors.shape[1]
-    if m.ndim and tuple(m.shape) != (width,):
+    if m.ndim and tuple(m.shape) not in ((width,), (factors.rank, 1)):
         raise ValueError(
-            f"expected one coefficient per column, shape ({width},) or (), found {tuple(m.shape)}: "
-            f"use coefficients that were made for this layer"
+            f"expected one coefficient per column, shape ({width},), per direction, ({factors.rank}, 1), or (), found "
+            f"{tuple(m.shape)}: use coefficients that were made for this layer"
         )
     if not m.ndim and not m.requires_grad and m == 1:
         return factors
     # With at least one dimension, the product itself widens a half-precision A, in one pass.
-    multipliers = factors.scale * _wide(m.to(factors.A.device).reshape(-1))
+    multipliers = factors.scale * _wide(torch.atleast_1d(m.to(factors.A.device)))
     return replace(factors, A=factors.A * multipliers, scale=1.0)
 
 

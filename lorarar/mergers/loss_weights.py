@@ -23,6 +23,9 @@ class LossWeights:
         kind: How the overlap is measured, see `lorarar.mergers.objective.similarity`.
         null_space: Weight of the share of the layers' inputs that the LoRAs do not see, see
             `lorarar.training.null_space`.
+        cycle: Weight of the terms against the teachers' predictions after a cycle through the other concept, see
+            `lorarar.training.targets`.
+        rank_prior: Weight of the prior by resolution, see `lorarar.mergers.objective.rank_prior`.
         extra: Name of a plugin's term -> its weight.
     """
 
@@ -33,6 +36,8 @@ class LossWeights:
     similarity: NonNegativeFloat = 0.01
     kind: SimilarityKind = "cos"
     null_space: NonNegativeFloat = 0.0
+    cycle: NonNegativeFloat = 0.0
+    rank_prior: NonNegativeFloat = 0.0
     extra: dict[str, float] = field(default_factory=dict)
 
     def of(self, term: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -24,7 +24,8 @@ class TermInputs:
     Attributes:
         predictions: Predictions of the merged model, (n, channels, height/8, width/8), by the name of what it was
             given: "content", "style", "combined", "distillation". Only those are there whose term has a weight.
-        targets: Predictions of the teachers for the same inputs, by the same names.
+        targets: Predictions of the teachers for the same inputs, by the same names; of the cycle "cycle_content" and
+            "cycle_style".
         coefficients: Coefficients of the pair's LoRAs.
         weights: Weights of all terms.
     """
@@ -49,12 +50,16 @@ class Term:
 
 
 def terms_of(inputs: TermInputs) -> dict[str, Tensor]:
-    """Return the terms of one pair by name: those with a weight, and the similarity.
+    """Return the terms of one pair by name: those with a weight, and the similarity of coefficients of columns.
 
     Raises:
         ValueError: No plugin has a term that the extra weights name.
     """
-    names = [*inputs.predictions, "similarity", *(name for name, weight in inputs.weights.extra.items() if weight)]
+    names = [*inputs.predictions]
+    if all(m.ndim < 2 for row in inputs.coefficients.layers.values() for m in row):  # directions are not comparable
+        names.append("similarity")
+    weights = {"cycle": inputs.weights.cycle, "rank_prior": inputs.weights.rank_prior, **inputs.weights.extra}
+    names += [name for name, weight in weights.items() if weight]
     return {name: TERMS.find(name).call(inputs) for name in names}
 
 
@@ -139,6 +144,58 @@ def similarity(coefficients: Coefficients, kind: SimilarityKind) -> Tensor:
     return torch.stack(overlaps).sum()
 
 
+def rank_prior(coefficients: Coefficients) -> Tensor:
+    """Return ZipRank's prior, the mean over the layers of a UNet's resolutions, a scalar tensor ().
+
+    A layer of the lowest resolution should have the content's rank, another one the style's. With m_1 the vector of the
+    favoured LoRA, m_2 the other's, and the nuclear norm |m|_* of a vector, its length:
+    |m_1|_1 + max(0, |m_2|_* - |m_1|_*).
+
+    Args:
+        coefficients: Of two LoRAs.
+
+    Raises:
+        ValueError: No layer of a UNet's blocks has a vector.
+
+    Reference:
+        arXiv 2504.13206. Its release omits the max, and finds no layer of SDXL's first up block and mid block.
+    """
+    vectors = {layer: row for layer, row in coefficients.layers.items() if row[0].ndim and _depth(layer) is not None}
+    if not vectors:
+        raise ValueError(
+            "expected layers of a UNet's blocks for the prior by resolution, found none: set loss_weights.rank_prior=0"
+        )
+    lowest = {side: _lowest(vectors, side) for side in ("down_blocks", "up_blocks")}
+    terms = []
+    for layer, (m_c, m_s) in vectors.items():
+        side, depth = layer.partition(".")[0], _depth(layer)
+        favoured, other = (m_c, m_s) if side == "mid_block" or depth == lowest[side] else (m_s, m_c)
+        terms.append(favoured.abs().sum() + (other.norm() - favoured.norm()).clamp(min=0))
+    return torch.stack(terms).mean()
+
+
+def _depth(layer: str) -> int | None:
+    """Return how low the resolution of a layer is within its half of a UNet; None outside of a UNet's blocks."""
+    side, _, rest = layer.partition(".")
+    if side == "mid_block":
+        return 0
+    number = rest.partition(".")[0]
+    if side not in ("down_blocks", "up_blocks") or not number.isdecimal():
+        return None
+    return int(number) if side == "down_blocks" else -int(number)
+
+
+def _lowest(layers: Iterable[str], side: str) -> int | None:
+    """Return the depth of the lowest resolution of one half of a UNet."""
+    depths = [depth for layer in layers if layer.startswith(side) and (depth := _depth(layer)) is not None]
+    return max(depths, default=None)
+
+
+def _cycle_error(inputs: TermInputs) -> Tensor:
+    errors = [fidelity_loss(inputs.predictions[name], inputs.targets[f"cycle_{name}"]) for name in ("content", "style")]
+    return errors[0] + errors[1]
+
+
 def _prediction_error(name: str, inputs: TermInputs) -> Tensor:
     return fidelity_loss(inputs.predictions[name], inputs.targets[name])
 
@@ -150,6 +207,8 @@ TERMS: Table[Term] = Table(
     [
         *(Term(name, partial(_prediction_error, name)) for name in ("content", "style", "combined", "distillation")),
         Term("similarity", lambda inputs: similarity(inputs.coefficients, inputs.weights.kind)),
+        Term("cycle", _cycle_error),
+        Term("rank_prior", lambda inputs: rank_prior(inputs.coefficients)),
     ],
 )
 

@@ -17,6 +17,7 @@ from lorarar.mergers.optimised.nsc import NSC
 from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
+from lorarar.mergers.optimised.ziprank import ZIPRANK
 from lorarar.storage import RENAMED_MERGERS, Plugin, Table, unknown_name
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ MERGERS: Table[Merger] = _Mergers(
         optimised_merger("ziplora", ZIPLORA, _ZIPLORA),
         optimised_merger("ziplora_pytorch", ZIPLORA_PYTORCH, f"{_ZIPLORA}, as in ziplora-pytorch"),
         optimised_merger("cat", CAT, "CAT (LoRA Soups), arXiv 2410.13025"),
+        optimised_merger("ziprank", ZIPRANK, "ZipRank (DuoLoRA), arXiv 2504.13206"),
         optimised_merger("nsc", NSC, "NSC, arXiv 2603.26317"),
         optimised_merger("text_guided", TEXT_GUIDED, "lorarar: the distillation objective, for a single pair"),
         Merger("peft_linear", "delta", _PEFT, _method("linear")),

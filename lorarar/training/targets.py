@@ -1,7 +1,9 @@
 """Targets of a merged model: inputs of each term of the objective, and the teachers' predictions for them.
 
 The teachers are the content LoRA and the style LoRA, for their own images and for the combined prompt, and the base
-with both concepts' descriptions, for distillation.
+with both concepts' descriptions, for distillation. A cycle (DuoLoRA, arXiv 2504.13206) gives each LoRA a second target
+for its own images: the other LoRA draws them anew under the combined prompt, the result gets the same noise, and the
+LoRA predicts that. The released code takes the other LoRA for the way back too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch import Tensor
 from lorarar.diffusion import Backbone, Conditioning, adapted, join_conditionings
 from lorarar.lora import Coefficients, merge_exactly
 from lorarar.mergers import LossWeights, TermInputs, combined_target, terms_of
-from lorarar.training.batches import NoisyBatch
+from lorarar.training.batches import NoisyBatch, join_batches
 from lorarar.training.null_space import NullSpace, null_space_ratios
 from lorarar.training.pairs import PairBatch
 
@@ -169,6 +171,9 @@ def term_targets(backbone: Backbone, pairs: Sequence[PairBatch], weights: LossWe
     targets: list[dict[str, Tensor]] = [{} for _ in pairs]
     if weights.fidelity or weights.combined:
         targets = _lora_targets(backbone, pairs, weights)
+    if weights.cycle:
+        for target, cycled in zip(targets, _cycle_targets(backbone, pairs), strict=True):
+            target |= cycled
     if weights.distillation:
         # The base gets the description as its prompt, the merged model the combined prompt.
         described = [distillation_inputs(pair, _synthetic(pair).conditioning[:1]) for pair in pairs]
@@ -202,6 +207,22 @@ def _lora_targets(backbone: Backbone, pairs: Sequence[PairBatch], weights: LossW
             content, style = predictions[2 * i][count:], predictions[2 * i + 1][count:]
             target["combined"] = combined_target(content, style, base[i], weights.strengths)
     return targets
+
+
+def _cycle_targets(backbone: Backbone, pairs: Sequence[PairBatch]) -> list[dict[str, Tensor]]:
+    """Return "cycle_content" and "cycle_style": what each LoRA predicts after the other has drawn its images anew."""
+    sides = [side for pair in pairs for side in (pair.content, pair.style) if side is not None]
+    combined = [pair.combined for pair in pairs for _ in concept_inputs(pair)]
+    own, noise = join_batches(sides), backbone.noise
+    prompts = join_conditionings([prompt for prompt in combined for _ in sides[0].timesteps])
+    with adapted(backbone.denoiser, [lora for pair in pairs for lora in reversed(pair.loras)]):
+        predicted = backbone.predict(own.noisy, own.timesteps, prompts)
+    drawn, true = (noise.clean(own.noisy, p, own.timesteps) for p in (predicted, own.target))
+    # The same noise on other latents, since noise is added linearly.
+    noisy = own.noisy + noise.add(drawn - true, torch.zeros_like(true), own.timesteps)
+    with adapted(backbone.denoiser, [lora for pair in pairs for lora in pair.loras]):
+        back = predict_weighted(backbone, DenoiserInputs(noisy, own.timesteps, own.conditioning)).chunk(len(sides))
+    return [{"cycle_content": back[2 * i], "cycle_style": back[2 * i + 1]} for i in range(len(pairs))]
 
 
 def predict_weighted(backbone: Backbone, inputs: DenoiserInputs) -> Tensor:

@@ -85,7 +85,7 @@ def merge(
             inputs' ranks, unless `rank` or `energy` is given.
         base: The base model: its folder or file, for LoRAs whose deltas depend on it (DoRA, IA3, OFT, GLoRA), or its
             folder or hub id, for mergers that optimise each pair, which take the next arguments too.
-        content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch", "cat" and "nsc".
+        content_images, style_images: Folders of images, for "ziplora", "ziplora_pytorch", "ziprank", "cat" and "nsc".
         content_prompt, style_prompt: Prompt that each LoRA was trained with; None takes its trigger words.
         content_description, style_description: Descriptions that the base understands, for "text_guided".
         describe: A back end of the judge, such as "tiny" or "openai:MODEL@URL", which describes what each LoRA draws,

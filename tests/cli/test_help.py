@@ -75,7 +75,7 @@ def test_sections_stand_in_a_reader_s_order(capsys: Output, monkeypatch: pytest.
     assert titles("merge")[-6:] == [
         "Method",
         "Strength",
-        "On a base model (for ziplora, ziplora_pytorch, cat, nsc, text_guided, ssr)",
+        "On a base model (for ziplora, ziplora_pytorch, cat, ziprank, nsc, text_guided, ssr)",
         "Output",
         "Compute",
         "General",

@@ -69,7 +69,7 @@ def test_errors() -> None:
     for groups in ((), ("6", "6")):
         with pytest.raises(ValueError, match="distinct groups"):
             ConstantMerger(ConstantConfig(groups))
-    with pytest.raises(ValueError, match="among width, projection, layer, column, found 'block'"):
+    with pytest.raises(ValueError, match="among width, projection, layer, column, rank, found 'block'"):
         ConstantMerger(ConstantConfig(("6",), "block"))  # type: ignore[arg-type]
 
 

@@ -16,10 +16,10 @@ from lorarar.mergers.table import MERGERS
 from tests.mergers.cases import attention_lora, deltas, mixed_lora, needs, neutral, of_kind, regauged, run, times
 
 ALL = [name for name in MERGERS if name != "fixed_blocks"]  # for SDXL and FLUX.1 alone; see its own tests
-FACTORS_MATTER = ["peft_linear"]  # it adds factors, so it knows them
+FACTORS_MATTER = ["peft_linear", "ziprank"]  # these work on factors
 FLATTENED = ["iso_c", "iso_cts"]  # all singular values become equal, those of a single LoRA too
 DENSE_REFUSED = ["peft_linear"]
-OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "nsc", "text_guided"]
+OPTIMISED = ["ziplora", "ziplora_pytorch", "cat", "ziprank", "nsc", "text_guided"]
 PAIRS_ONLY = [name for name, merger in MERGERS.items() if merger.pairs_only]
 CONTENT, STYLE = mixed_lora(3, 0.5), mixed_lora(2, 2.0, seed=300)
 
@@ -153,7 +153,7 @@ def test_learned_mergers_name_the_layers_that_they_predict(name: str, tmp_path: 
     given = needs(merger, [CONTENT, STYLE], tmp_path)
     predicted = merger.predicted([CONTENT, STYLE], given.get("network"))
     assert predicted
-    assert "mid_block.proj.to_q" in predicted  # a dense delta
+    assert ("mid_block.proj.to_q" in predicted) == (name != "ziprank")  # a dense delta has no directions
     assert all("to_" in layer for layer in predicted)
     coefficients = merger.call([CONTENT, STYLE], **given)
     for layer, vectors in coefficients.layers.items():

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.lora.coefficients import Coefficients
-from lorarar.mergers.objective import combined_target, fidelity_loss, similarity
+from lorarar.mergers.objective import combined_target, fidelity_loss, rank_prior, similarity
 
 
 def test_fidelity_is_the_mean_square_in_float32() -> None:
@@ -59,3 +59,20 @@ def test_similarity_errors() -> None:
         similarity(Coefficients({"x": (torch.ones(2),)}), "cos")
     with pytest.raises(ValueError, match="a kind of similarity among cos, dot, product, found 'angle'"):
         similarity(Coefficients({"x": (torch.ones(2), torch.ones(2))}), "angle")  # type: ignore[arg-type]
+
+
+def test_the_prior_favours_the_content_at_the_lowest_resolution_and_the_style_elsewhere() -> None:
+    m = torch.tensor
+    low, high = (m([3.0, 4.0]), m([1.0, 0.0])), (m([0.0, 2.0]), m([[-6.0], [8.0]]))
+    layers = {
+        "down_blocks.1.a.to_q": high,
+        "down_blocks.2.a.to_q": low,  # content |1|: 7, and its length 5 is not below the style's
+        "mid_block.a.to_q": low,
+        "up_blocks.0.a.to_q": (low[1], low[0]),  # 1 and 5 - 1
+        "up_blocks.1.a.to_q": high,  # style: 14
+        "up_blocks.2.conv": (m(1.0), m(1.0)),  # fixed: not optimised
+        "text_encoder.x.to_q": high,
+    }
+    assert float(rank_prior(Coefficients(layers))) == pytest.approx((14 + 7 + 7 + (1 + 4) + 14) / 5)
+    with pytest.raises(ValueError, match="expected layers of a UNet's blocks.* set loss_weights.rank_prior=0"):
+        rank_prior(Coefficients({"transformer_blocks.0.to_q": high}))

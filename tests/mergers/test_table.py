@@ -35,7 +35,7 @@ def test_needs_follow_from_the_kind_of_merger() -> None:
     needs = {name: info.needs for name, info in MERGERS.items() if info.needs}
     assert needs == {
         **dict.fromkeys(("constant", "paper", "layerwise"), "network"),
-        **dict.fromkeys(("ziplora", "ziplora_pytorch", "cat", "nsc"), "base images"),
+        **dict.fromkeys(("ziplora", "ziplora_pytorch", "cat", "ziprank", "nsc"), "base images"),
         "text_guided": "base descriptions",
         "ssr": "base prompts",
     }

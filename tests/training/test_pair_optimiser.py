@@ -143,7 +143,7 @@ def test_from_python(files: list[Path], base: Path, folder: Path) -> None:
         combine([*both, both[0]], MergeRequest(merger="ziplora"), optimiser)
 
 
-@pytest.mark.parametrize("name", ["ziplora", "cat", "nsc"])
+@pytest.mark.parametrize("name", ["ziplora", "cat", "ziprank", "nsc"])
 def test_two_contents_are_merged_as_well(name: str, loras: dict[str, LoRA], base: Path, folder: Path) -> None:
     names = ("train_content_00", "train_content_01")
     both = [replace(loras[one], metadata={"kind": "content"}) for one in names]
@@ -204,7 +204,10 @@ def test_it_starts_from_a_trained_merger(arguments: Arguments, files: list[Path]
 def test_it_starts_from_the_coefficients_of_auto(arguments: Arguments, files: list[Path], tmp_path: Path) -> None:
     command = arguments("cat", init="auto", option="learning_rate=1e-9")
     assert main([*command, "--option", "steps=1"]) == 0
-    found, expected = load(tmp_path / "out.safetensors"), combine([load(file) for file in files], MergeRequest("auto")).lora
+    found, expected = (
+        load(tmp_path / "out.safetensors"),
+        combine([load(file) for file in files], MergeRequest("auto")).lora,
+    )
     both = [load(file) for file in files]
     layers = [layer for layer in found.layers if layer.endswith(("to_q", "to_out.0"))]
     assert layers
@@ -229,7 +232,7 @@ def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path
         ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, .*, cat, nsc, found"),
         (
             {"merger": "text_guided"},
-            "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, nsc, found",
+            "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, ziprank, nsc, found",
         ),
         (
             {"merger": "text_guided", "content_images": None, "style_images": None},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from lorarar.datasets.concepts import Concept
 from lorarar.datasets.splits import Split
+from lorarar.diffusion.adaptation import adapted
 from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.conditioning import join_conditionings
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.loss_weights import LossWeights
 from lorarar.training.pairs import PairData
@@ -63,3 +66,28 @@ def test_targets_have_the_shapes_of_their_inputs(data: PairData, backbone: Backb
     assert {name: target.shape for name, target in targets.items()} == {
         name: term.noisy.shape for name, term in inputs.items()
     }
+
+
+def test_the_cycle_draws_an_image_by_the_other_lora_and_noises_it_again(data: PairData, backbone: Backbone) -> None:
+    (batch,) = data.training_batch(0)
+    (targets,) = term_targets(backbone, [batch], LossWeights(cycle=1.0))
+    assert batch.content is not None
+    assert batch.style is not None
+    own, other = batch.loras
+    for name, side, (first, second) in (
+        ("content", batch.content, (other, own)),
+        ("style", batch.style, (own, other)),
+    ):
+        with torch.no_grad():
+            prompts = join_conditionings([batch.combined] * 2)
+            with adapted(backbone.denoiser, first):
+                predicted = backbone.predict(side.noisy, side.timesteps, prompts)
+            drawn = backbone.noise.clean(side.noisy, predicted, side.timesteps)
+            true, zeros = backbone.noise.clean(side.noisy, side.target, side.timesteps), torch.zeros_like(drawn)
+            signal = backbone.noise.add(true, zeros, side.timesteps)
+            noise = (side.noisy - signal) / backbone.noise.add(zeros, torch.ones_like(drawn), side.timesteps)
+            noisy = backbone.noise.add(drawn, noise, side.timesteps)
+            with adapted(backbone.denoiser, second):
+                expected = backbone.predict(noisy, side.timesteps, side.conditioning)
+        assert_close(targets[f"cycle_{name}"], expected, rtol=1e-3, atol=1e-3)
+        assert (targets[f"cycle_{name}"] - targets[name]).abs().max() > 1e-3

@@ -6,6 +6,7 @@ pair_method  Pair method: what is optimised, with which objective and recipe
 recipe       Recipe: steps, learning rate, weight decay, clip and schedule of an optimisation
 text_guided  Text-guided merger: one coefficient for each LoRA and layer, by distillation from descriptions
 ziplora      ZipLoRA: one coefficient for each LoRA and column, in two published variants
+ziprank      ZipRank: one coefficient for each LoRA and direction of its rank
 """
 
 import lazy_loader

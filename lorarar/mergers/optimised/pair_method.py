@@ -19,8 +19,8 @@ class PairMethod:
     """Merger whose coefficients are parameters, optimised for each pair with the hypernetwork's objective.
 
     Attributes:
-        group: "column" for a coefficient for each LoRA and column of a layer's delta, "layer" for one for each LoRA and
-            layer.
+        group: "column" for a coefficient for each LoRA and column of a layer's delta, "rank" for one for each LoRA and
+            direction of its rank, "layer" for one for each LoRA and layer.
         predicted: Projections whose layers are optimised.
         recipe: Steps, learning rate, weight decay and clip of the optimisation.
         weights: Weights of the objective's terms.
@@ -34,7 +34,7 @@ class PairMethod:
         ValueError: A number is out of its range.
     """
 
-    group: Literal["column", "layer"]
+    group: Literal["column", "rank", "layer"]
     predicted: tuple[str, ...]
     recipe: MergerRecipe
     weights: LossWeights

@@ -125,7 +125,7 @@ def test_masks_depend_on_seed_layer_and_lora_only(name: str) -> None:
 
 def test_entries_of_equal_magnitude_are_all_kept_and_zeros_have_no_vote() -> None:
     tensor = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
-    kept = PRUNINGS["ties"].mask(tensor, 0.5, torch.Generator())
+    kept = PRUNINGS["ties"].keep(tensor, 0.5, torch.Generator())
     assert kept.tolist() == [[1, 1, 1, 0]]
     thin = factors(4, 4, 1)
     assert_close(dense(thin).float(), MERGERS["ties"].call([thin, factors(4, 4, 1, 0.0)], layer="x", density=1).delta())

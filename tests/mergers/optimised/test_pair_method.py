@@ -9,11 +9,14 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.lora.coefficients import merge_exactly
+from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA, projection
+from lorarar.lora.lowrank import LowRank
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.optimised.cat import CAT
 from lorarar.mergers.optimised.pair_method import PairMethod
 from lorarar.mergers.optimised.ziplora import ZIPLORA, ZIPLORA_PYTORCH
+from lorarar.mergers.optimised.ziprank import ZIPRANK
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors, two_block_lora
 
@@ -53,6 +56,31 @@ def test_each_column_has_its_own_number() -> None:
     found = start(LORAS).layers
     assert torch.cat([row[0] for row in found.values()]).tolist() == [2.0 * i for i in range(len(start.values))]
     assert torch.cat([row[1] for row in found.values()]).tolist() == [2.0 * i + 1 for i in range(len(start.values))]
+
+
+def test_each_direction_has_its_own_number_whatever_the_ranks() -> None:
+    start = ZIPRANK.initial(LORAS)
+    assert start.values.shape == (8 * 3, 2)  # the larger of ranks 2 and 3, in eight layers
+    with torch.no_grad():
+        start.values.copy_(torch.arange(2.0 * len(start.values)).view(-1, 2))
+    found = merge_exactly(LORAS, start(LORAS))
+    for number, (layer, merged) in enumerate(found.layers.items()):
+        c, s = (lora.layers[layer] for lora in LORAS)
+        assert isinstance(c, LowRank)
+        assert isinstance(s, LowRank)
+        rows = 2.0 * (3 * number + torch.arange(3))
+        expected = c.scale * c.B @ torch.diag(rows[:2]) @ c.A + s.scale * s.B @ torch.diag(rows + 1) @ s.A
+        assert_close(merged.delta(), expected)
+
+
+def test_dense_layers_have_no_directions_and_larger_ranks_are_refused() -> None:
+    layer = next(iter(LORAS[0].layers))
+    full = LoRA({**LORAS[0].layers, layer: Dense(LORAS[0].layers[layer].delta())})
+    start = ZIPRANK.initial([full, LORAS[1]])
+    assert layer not in start.config.groups
+    assert [m.shape for m in start([full, LORAS[1]]).layers[layer]] == [(), ()]
+    with pytest.raises(ValueError, match=r"expected a rank of at most 3 in .*, found 5"):
+        ZIPRANK.initial(LORAS)([two_block_lora(2), two_block_lora(5)])
 
 
 def test_loras_of_different_layers() -> None:
