@@ -102,9 +102,8 @@ class LayerwiseHypernetwork(nn.Module):
                 f"the LoRAs share no layer of {', '.join(self.config.predicted)}, which the network predicts: train "
                 "them on attention layers"
             )
-        device = next(self.parameters()).device
-        positions = position_features(layers).to(device)
-        deltas = delta_features(loras, layers, device)
+        positions = position_features(layers).to(next(self.parameters()).device)
+        deltas = self.features(loras, layers)
         columns = [self._coefficients(kind, positions, deltas[i]) for i, kind in enumerate(kinds)]
         numbers = torch.stack(columns, dim=1)
         fixed = tuple(numbers.new_tensor(self.config.fixed[_index(kind)]) for kind in kinds)
@@ -113,6 +112,10 @@ class LayerwiseHypernetwork(nn.Module):
             width = loras[0].layers[layer].shape[1]
             vectors[layer] = tuple(m.expand(width) for m in row)
         return Coefficients({layer: vectors.get(layer, fixed) for lora in loras for layer in lora.layers})
+
+    def features(self, loras: Sequence[LoRA], layers: Sequence[str]) -> Tensor:
+        """Return what the network knows of the deltas besides their position, (loras, layers, features)."""
+        return delta_features(loras, layers, next(self.parameters()).device)
 
     def _coefficients(self, kind: InputKind, positions: Tensor, deltas: Tensor) -> Tensor:
         """Return one LoRA's coefficients (layers,), from features (layers, 12) and (layers, 8)."""
