@@ -23,9 +23,11 @@ evaluation    Evaluation of images: a multimodal judge, feature metrics, statist
 diffusion     Frozen base model: loading, adaptation with LoRAs, noise, predictions, sampling
 training      Training of LoRAs and of mergers
 library       Library: an index of LoRA files to search, cluster, deduplicate and attribute merges to
+analogies     Analogies: a basis of LoRAs with a router, from three images to the fourth
 worlds        Worlds: the embedded default, a small world with known truth
 workflows     Workflows: from a configuration or a request to a finished run
 benchmark     Benchmark: quality, speed, gates, demo
+studio        Studio: a web page to look at LoRAs, merge, preview, save and compare them blind
 cli           Command line
 """
 

@@ -26,6 +26,8 @@ HEAVY = {
     "storage/config_check.py": {"omegaconf"},
     "storage/locations.py": {"huggingface_hub"},
     "storage/progress_bar.py": {"rich"},
+    "storage/units/ray_engine.py": {"ray"},
+    "storage/units/slurm_engine.py": {"submitit"},
     "hypernetwork/hub.py": {"huggingface_hub"},
 }
 # Modules outside cli with options of commands in their texts, and why.
@@ -35,6 +37,7 @@ FLAGS = {
     "hypernetwork/hub.py": "the card of a network shows how the command uses it",
     "storage/config_check.py": "a key of a configuration is given on the command line or in a file",
     "storage/old_names.py": "the table of renamed options",
+    "studio/choices.py": "shows the equal command",
     "workflows/doctor/diagnosis.py": "the remedy is a command of pip",
     "workflows/doctor/packages.py": "names a script of the experiments",
     "workflows/recommendation.py": "recommends a command",

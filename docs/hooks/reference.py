@@ -35,6 +35,9 @@ SCHEMAS = {
     "benchmark/gates": ("lorarar.benchmark", "GatesConfig"),
     "world": ("lorarar.worlds.stages", "WorldConfig"),
     "world/drawings": ("lorarar.worlds.art", "AtlasConfig"),
+    "analogies": ("lorarar.analogies", "AnalogyConfig"),
+    "analogies/base": ("lorarar.worlds.stages", "EditorConfig"),
+    "analogies/evaluate": ("lorarar.benchmark.analogies", "AnswersConfig"),
     "judge": ("lorarar.worlds.toy.judge", "TinyJudgeConfig"),
     "judge/describer": ("lorarar.worlds.toy.judge", "DescriberConfig"),
 }
@@ -52,6 +55,9 @@ CONFIGURED = {
     "lorarar world autoencoder": "world",
     "lorarar world base": "world",
     "lorarar world drawings": "world/drawings",
+    "lorarar analogy base": "analogies/base",
+    "lorarar analogy train": "analogies",
+    "lorarar analogy evaluate": "analogies/evaluate",
     "lorarar judge train-tiny": "judge",
     "lorarar judge train-describer": "judge/describer",
 }

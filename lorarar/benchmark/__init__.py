@@ -1,5 +1,6 @@
 """Benchmark: mergers by their images, speed side by side, gates of the embedded default, the demo.
 
+analogies/    Analogies: answers of bases of LoRAs against exact truth
 ceiling       Ceiling: the best that coefficients can reach, fitted to true renders
 demo          Demo: the main job on the embedded default
 embedded      Embedded default as shipped, each part checked against its card

@@ -1,5 +1,6 @@
 """Command line: parse, call one core function, print what it returns.
 
+analogy         Analogy commands: train a basis of LoRAs, answer analogies, measure the answers
 benchmark       Benchmark commands: gates, quality, and speed
 choosing        Choosing commands: recommend, preview, mergers
 commands        Commands: classes of commands and groups
@@ -20,6 +21,7 @@ merge           Merge command: merge LoRA files into one LoRA file
 metrics         Metrics command: score images with an encoder
 options         Options that several commands share
 score           Score command: judge and metrics of a folder of images, on one page
+studio          Studio command: the web page
 training        Training commands: synthesise, dreambooth, zoo, train
 usage           Usage errors: what is wrong with a command line
 values          Values: what the value of an option may be

@@ -79,12 +79,18 @@ def _merge(
     ] = "sdxl",
     rank: Annotated[int, _count("--rank", "Rank of both LoRAs.")] = 64,
     repetitions: Repetitions = 5,
+    processes: Annotated[
+        bool,
+        option("--processes", value=FLAG, text="Measure whole commands of many mergers beside the floor instead."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Compare merging with the dense formulation and the speed of the disk."""
+    measure = speed.run_process_benchmark if processes else speed.run_merge_benchmark
+    table = speed.process_table if processes else speed.merge_table
     with tempfile.TemporaryDirectory() as folder:
-        results = speed.run_merge_benchmark(family, rank, folder=Path(folder), repetitions=repetitions)
-    print(json.dumps(results, indent=1) if json_ else speed.merge_table(results))
+        results = measure(family, rank, folder=Path(folder), repetitions=repetitions)
+    print(json.dumps(results, indent=1) if json_ else table(results))
 
 
 def _training(

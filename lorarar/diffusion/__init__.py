@@ -5,6 +5,7 @@ architecture  Architecture of a pipeline's class, as names and functions
 backbone      Backbone: the parts of a pipeline as functions of tensors, whatever its family
 composition   Composition of LoRAs while sampling, a new schedule entry at each step
 conditioning  Conditioning: encoded prompts in the form that every family's denoiser takes
+editing       Editing bases: denoisers that also see clean latents of condition images
 generation    Generation: images of a prompt by a base and LoRAs, in memory or as files
 loading       Loading of base models from folders and hubs
 noise         Noise schedule: how noise is added and what the model predicts

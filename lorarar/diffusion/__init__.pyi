@@ -4,6 +4,8 @@ from .adaptation import adapted_by_choice as adapted_by_choice
 from .backbone import Backbone as Backbone
 from .conditioning import Conditioning as Conditioning
 from .conditioning import join_conditionings as join_conditionings
+from .editing import conditioned as conditioned
+from .editing import widen as widen
 from .generation import generate as generate
 from .generation import generate_files as generate_files
 from .generation import open_sampler as open_sampler
@@ -18,6 +20,7 @@ from .sampling import encoder_prefix as encoder_prefix
 from .sampling import sample_batches as sample_batches
 from .sampling import sample_composed as sample_composed
 from .sampling import sample_loras as sample_loras
+from .sampling import sample_prompts as sample_prompts
 from .sampling import starting_latents as starting_latents
 from .settings import SAMPLING as SAMPLING
 from .settings import Sampling as Sampling

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from diffusers import (
@@ -34,6 +37,7 @@ class Backbone:
     Args:
         pipeline: A pipeline of a class in `ARCHITECTURES`.
         frozen: Whether to freeze the weights and to set the modules to evaluation.
+        offload: Whether the text encoders and the autoencoder lie on the CPU while they are not used.
 
     Attributes:
         denoiser: The UNet or transformer.
@@ -45,13 +49,13 @@ class Backbone:
         ValueError: The pipeline is of another class.
     """
 
-    def __init__(self, pipeline: DiffusionPipeline, *, frozen: bool = True) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, *, frozen: bool = True, offload: bool = False) -> None:
         if type(pipeline) not in ARCHITECTURES:
             classes = ", ".join(kind.__name__ for kind in ARCHITECTURES)
             raise ValueError(
                 f"expected a pipeline among {classes}, found {type(pipeline).__name__}: give one of these as `base`"
             )
-        self.pipeline = pipeline
+        self.pipeline, self.offload = pipeline, offload
         self.architecture = ARCHITECTURES[type(pipeline)]
         self.denoiser: nn.Module = pipeline.components[self.architecture.denoiser]
         self.noise: Noise = noise_of(pipeline.scheduler)
@@ -84,7 +88,8 @@ class Backbone:
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """Encode n prompts."""
-        return self.architecture.encode(self.pipeline, prompts, self.device)
+        with self._on_device(self.encoders.values()):
+            return self.architecture.encode(self.pipeline, prompts, self.device)
 
     def unconditional(self, conditioning: Conditioning) -> Conditioning:
         """Return the empty prompt's conditioning, which classifier-free guidance subtracts.
@@ -107,6 +112,10 @@ class Backbone:
         The latents are the posterior's mean, so that they can be cached, in float32, because noise is added to them.
         (The embedded base's autoencoder divides height and width by 4, the large models' by 8.)
         """
+        with self._on_device([self.pipeline.vae]):
+            return self._encode_images(images)
+
+    def _encode_images(self, images: Tensor) -> Tensor:
         vae = self.pipeline.vae
         dtype, config = vae.dtype, vae.config
         upcast = config.force_upcast and dtype != torch.float32
@@ -155,12 +164,45 @@ class Backbone:
             guidance: Scale of classifier-free guidance, 1 is without; for FLUX an input of the model.
         """
         unconditional = self.unconditional(conditioning) if self.passes(guidance) == 2 else None
-        images: Tensor = self.pipeline(
-            **self.architecture.call_arguments(latents, conditioning, unconditional),
-            height=self.resolution,
-            width=self.resolution,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            output_type="pt",
-        ).images
+        with self._on_device([self.pipeline.vae]), self._without_encoders():
+            images: Tensor = self.pipeline(
+                **self.architecture.call_arguments(latents, conditioning, unconditional),
+                height=self.resolution,
+                width=self.resolution,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                output_type="pt",
+            ).images
         return images
+
+    @contextmanager
+    def _on_device(self, parts: Iterable[nn.Module]) -> Iterator[None]:
+        """Move offloaded parts to the device of the denoiser until the context closes."""
+        moved = list(parts) if self.offload else []
+        for part in moved:
+            part.to(self.device)
+        try:
+            yield
+        finally:
+            for part in moved:
+                part.to("cpu")
+
+    @contextmanager
+    def _without_encoders(self) -> Iterator[None]:
+        """Take offloaded text encoders out of the pipeline, which would compute where it finds the first of its parts."""
+        taken = self.encoders if self.offload else {}
+        for name in taken:
+            setattr(self.pipeline, name, None)
+        try:
+            yield
+        finally:
+            for name, encoder in taken.items():
+                setattr(self.pipeline, name, encoder)
+
+    @cached_property
+    def autoencoder_sha256(self) -> str:
+        """Return the SHA-256 of the autoencoder's weights: latents of another one differ."""
+        hashed = hashlib.sha256()
+        for weight in self.pipeline.vae.state_dict().values():
+            hashed.update(weight.detach().float().cpu().numpy().tobytes())
+        return hashed.hexdigest()

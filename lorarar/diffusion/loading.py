@@ -8,7 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, FluxKontextPipeline, FluxPipeline
 from torch import nn
 
 from lorarar.diffusion.backbone import Backbone
@@ -17,7 +17,12 @@ from lorarar.storage import is_hub_id, local_path, path_remedy, progress, quiet_
 
 
 def load_backbone(
-    base: str | Path, *, device: str = "auto", dtype: torch.dtype = torch.float32, gradient_checkpointing: bool = False
+    base: str | Path,
+    *,
+    device: str = "auto",
+    dtype: torch.dtype = torch.float32,
+    gradient_checkpointing: bool = False,
+    offload: bool = False,
 ) -> Backbone:
     """Load a base model from a folder or a hub id by diffusers' `from_pretrained`.
 
@@ -26,6 +31,7 @@ def load_backbone(
         device: Where to load the model to, a name for `lorarar.lora.pick_device`.
         dtype: What the model computes in.
         gradient_checkpointing: Whether the denoiser computes activations again in backward, to save memory.
+        offload: Whether the text encoders and the autoencoder lie on the CPU while they are not used.
 
     Raises:
         FileNotFoundError: `base` is a path, and there is no model in it, or a hub id that cannot be got.
@@ -45,9 +51,13 @@ def load_backbone(
     with progress(f"load {base}"):
         left_out = _left_out(base)
         # diffusers fetches from a hub only the files that it needs; `storage.local_path` would fetch every variant.
-        pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype, **left_out).to(place)
+        pipeline = DiffusionPipeline.from_pretrained(base, dtype=dtype, **left_out)
+        pipeline = pipeline if offload else pipeline.to(place)
+    if isinstance(pipeline, FluxKontextPipeline):  # the parts of FLUX; `conditioned` shows it the condition images
+        pipeline = FluxPipeline(**pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
-    backbone = Backbone(pipeline)
+    backbone = Backbone(pipeline, offload=offload)
+    backbone.denoiser.to(place)
     if gradient_checkpointing:
         denoiser: Any = backbone.denoiser
         denoiser.enable_gradient_checkpointing()

@@ -64,7 +64,7 @@ def _predict_flux(
         pooled_projections=conditioning.pooled,
         encoder_hidden_states=embeddings,
         txt_ids=embeddings.new_zeros(embeddings.shape[1], 3),
-        img_ids=_positions(height, width).to(embeddings),
+        img_ids=positions(height, width).to(embeddings),
     ).sample
     return unpack(predicted, height, width)
 
@@ -81,10 +81,10 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
-def _positions(height: int, width: int) -> Tensor:
-    """Return (0, row, column) of each of FLUX's image tokens, (height width, 3)."""
+def positions(height: int, width: int, first: int = 0) -> Tensor:
+    """Return (first, row, column) of each of FLUX's image tokens, (height width, 3); `first` numbers the image."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1)
+    return torch.stack([torch.full_like(rows, first), rows, columns], dim=-1).flatten(0, 1)
 
 
 def _flux_call_arguments(

@@ -67,7 +67,7 @@ def _resolution(pipeline: Any) -> int:
 
 
 def _channels(pipeline: Any) -> int:
-    return int(pipeline.unet.config.in_channels)
+    return int(pipeline.unet.config.out_channels)  # a UNet for editing takes more than it predicts
 
 
 SD15 = Architecture("unet", ("text_encoder",), _resolution, _channels, _encode, _predict, _call_arguments)

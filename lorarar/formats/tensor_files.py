@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,17 @@ def write_tensors(
     """
     layout = _layout(tensors, dtype)
     digest = hashlib.sha256()
-    with atomic_write(path, force=force) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path, force=force) as temporary, open(temporary, "wb") as file, ThreadPoolExecutor(1) as pool:
         file.write(_header(layout, header, digest=""))
+        hashed: Future[None] | None = None
         for key, written, _ in layout:
             data = _bytes(_cast(tensors[key], written, path, key))
+            if hashed:
+                hashed.result()  # one tensor ahead, so that few casts are in memory
+            hashed = pool.submit(digest.update, data) if HASH_KEY in header else None
             file.write(data)
-            if HASH_KEY in header:
-                digest.update(data)
+        if hashed:
+            hashed.result()
         if HASH_KEY in header:
             file.seek(0)
             file.write(_header(layout, header, digest=digest.hexdigest()))

@@ -147,8 +147,19 @@ def encode_lora(lora: LoRA, *, format: Format | None = None, dtype: str = "fp16"
         FormatError: The dialect cannot hold a layer, or a weight is beyond the range of the dtype.
     """
     kind, name = torch_dtype(dtype), Path(f"{lora.name or 'the LoRA'}")
-    tensors = balance(_encode(lift(lora, kind), name, format, None)[1].tensors, kind, name)
+    encoded = _encode(lift(lora, kind), name, format, None)[1]
+    if ADAPTER_METADATA_KEY in encoded.header:  # scales that tensors alone would lose
+        encoded = _encode(_with_scales_in_factors(lora), name, format, None)[1]
+    tensors = balance(encoded.tensors, kind, name)
     return {key: tensor.to(kind) if tensor.ndim else tensor for key, tensor in tensors.items()}
+
+
+def _with_scales_in_factors(lora: LoRA) -> LoRA:
+    layers = {
+        path: replace(layer, A=layer.A.float() * layer.scale, scale=1.0) if isinstance(layer, LowRank) else layer
+        for path, layer in lora.layers.items()
+    }
+    return replace(lora, layers=layers)
 
 
 def save_parts(

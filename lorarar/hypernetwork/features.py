@@ -21,6 +21,7 @@ _SHARE_FLOOR = 1e-4  # of squared shares, before their logarithm
 _LARGEST = 8.0  # magnitude of a feature
 _PROJECTIONS = ("to_q", "to_k", "to_v", "to_out", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 _UNET_PARTS = ("down_blocks", "mid_block", "up_blocks")
+_CACHED_NUMBERS = 1 << 18  # entries of Gram matrices that are computed at once: few enough for a CPU's cache
 _FREQUENCIES = 3  # of the depth's sines and cosines
 
 
@@ -119,12 +120,15 @@ def delta_features(loras: Sequence[LoRA], layers: Sequence[str], device: torch.d
         rows_by_ranks.setdefault(tuple(f.rank for f in layer_factors), []).append(row)
     features = torch.zeros(len(loras), len(layers), DELTA_FEATURES, device=device)
     for ranks, rows in rows_by_ranks.items():
-        grams = [_grams(factors[row], device) for row in rows]
-        down_grams, up_grams = (torch.stack(matrices) for matrices in zip(*grams, strict=True))
-        entries = torch.tensor([float(math.prod(factors[row][0].shape)) for row in rows], device=device)
-        for i in range(len(loras)):
-            own = _own_rows(ranks, i, device)
-            features[i, rows, :-1] = _features_from_grams(down_grams, up_grams, entries, own)
+        own_rows = [_own_rows(ranks, i) for i in range(len(loras))]
+        size = max(1, _CACHED_NUMBERS // sum(ranks) ** 2)
+        for start in range(0, len(rows), size):
+            few = rows[start : start + size]
+            grams = [_grams(factors[row], device) for row in few]
+            down_grams, up_grams = (torch.stack(matrices) for matrices in zip(*grams, strict=True))
+            entries = torch.tensor([float(math.prod(factors[row][0].shape)) for row in few], device=device)
+            for i, own in enumerate(own_rows):
+                features[i, few, :-1] = _features_from_grams(down_grams, up_grams, entries, own)
     features[..., -1] = features[..., 0] - features[..., 0].mean(dim=1, keepdim=True)
     return features
 
@@ -137,18 +141,29 @@ def _grams(factors: Sequence[LowRank], device: torch.device) -> tuple[Tensor, Te
     Returns:
         Two matrices (ranks, ranks), float32; ranks is the sum of the LoRAs' ranks.
     """
-    a = torch.cat([f.A.to(device, torch.float32) * f.scale for f in factors])
-    b = torch.cat([f.B.to(device, torch.float32) for f in factors], dim=1)
-    return a @ a.mT, b.mT @ b
+    downs = [f.A.to(device, torch.float32) for f in factors]
+    rows = [down if f.scale == 1 else down * f.scale for down, f in zip(downs, factors, strict=True)]
+    return _gram(rows), _gram([f.B.to(device, torch.float32).mT for f in factors])
 
 
-def _own_rows(ranks: Sequence[int], i: int, device: torch.device) -> Tensor:
-    """Return which rows of the Gram matrices belong to LoRA i, a mask (ranks,)."""
-    owners = [k for k, rank in enumerate(ranks) for _ in range(rank)]
-    return torch.tensor(owners, device=device) == i
+def _gram(parts: Sequence[Tensor]) -> Tensor:
+    """Return the Gram matrix of the rows of all parts, each product of two parts computed once."""
+    blocks: dict[tuple[int, int], Tensor] = {}
+    for i, part in enumerate(parts):
+        for j in range(i + 1):
+            blocks[i, j] = part @ parts[j].mT
+            blocks[j, i] = blocks[i, j].mT
+    indices = range(len(parts))
+    return torch.cat([torch.cat([blocks[i, j] for j in indices], dim=1) for i in indices])
 
 
-def _features_from_grams(down_grams: Tensor, up_grams: Tensor, entries: Tensor, own: Tensor) -> Tensor:
+def _own_rows(ranks: Sequence[int], i: int) -> slice:
+    """Return which rows of the Gram matrices belong to LoRA i."""
+    start = sum(ranks[:i])
+    return slice(start, start + ranks[i])
+
+
+def _features_from_grams(down_grams: Tensor, up_grams: Tensor, entries: Tensor, own: slice) -> Tensor:
     """Return the first seven features of `delta_features`, from Gram matrices.
 
     With dW = B A and dO = D C the terms are inner products of small matrices:
@@ -162,7 +177,7 @@ def _features_from_grams(down_grams: Tensor, up_grams: Tensor, entries: Tensor, 
         down_grams: Gram matrices of the down factors, (layers, ranks, ranks): A A^T, A C^T and C C^T are their blocks.
         up_grams: Gram matrices of the up factors, the same shape: B^T B, B^T D and D^T D.
         entries: Number N of entries of each layer's delta, (layers,).
-        own: Mask (ranks,) of the rows of A and B.
+        own: The rows of A and B.
 
     Returns:
         (layers, 7).
@@ -185,9 +200,11 @@ def _features_from_grams(down_grams: Tensor, up_grams: Tensor, entries: Tensor, 
     return torch.stack(features, dim=-1).clamp(-_LARGEST, _LARGEST)
 
 
-def _blocks(grams: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _blocks(grams: Tensor, own: slice) -> tuple[Tensor, Tensor, Tensor]:
     """Return a Gram matrix's blocks: own with own, own with others, others with others."""
-    return grams[:, own][:, :, own], grams[:, own][:, :, ~own], grams[:, ~own][:, :, ~own]
+    others = torch.cat([grams[:, : own.start], grams[:, own.stop :]], dim=1)
+    among_others = torch.cat([others[:, :, : own.start], others[:, :, own.stop :]], dim=2)
+    return grams[:, own, own], others[:, :, own].mT, among_others
 
 
 def _inner(x: Tensor, y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ families/     Families of base models, and the detection of a LoRA's family from
 lora          LoRA: a mapping from layer path to delta, independent of the file format
 lowrank       Low-rank deltas: algebra on dW = scale B A without the dense dW
 rows          Rows of a stored layer: the layers that a file keeps in one
-threads       Threads: a context in which torch computes on one thread
+threads       Threads: a context in which torch computes on one thread, and layers computed side by side
 truncation    Truncation: a LoRA of lower rank, with the error of the approximation
 weights       LoRA weights: the user's factors for whole inputs, for blocks and for text encoders
 """

@@ -23,10 +23,12 @@ from .lowrank import concat as concat
 from .lowrank import from_svd as from_svd
 from .lowrank import inner as inner
 from .lowrank import norm as norm
+from .lowrank import orthonormal_bases as orthonormal_bases
 from .lowrank import thin_svd as thin_svd
 from .lowrank import truncate as truncate
 from .rows import Rows as Rows
 from .rows import whole_layer as whole_layer
+from .threads import in_threads as in_threads
 from .threads import one_thread as one_thread
 from .truncation import TruncationLoss as TruncationLoss
 from .truncation import compress_layer as compress_layer

@@ -170,7 +170,7 @@ def column_norms(a: LowRank) -> Tensor:
 def thin_svd(a: LowRank) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition dW = U diag(s) Vh without the dense delta.
 
-    B = Q_B R_B and A^T = Q_A R_A reduce the problem to the SVD of the small core s R_B R_A^T, (rank, rank).
+    The SVD of the core of `orthonormal_bases`, (rank, rank), is what is left to compute.
 
     Args:
         a: Delta of shape (out, in).
@@ -179,10 +179,22 @@ def thin_svd(a: LowRank) -> tuple[Tensor, Tensor, Tensor]:
         U (out, k), the singular values (k,) in descending order, and Vh (k, in), where k = min(rank, out, in). They are
         in float32 or float64.
     """
+    (q_b, q_a), core = orthonormal_bases(a)
+    u, s, vh = torch.linalg.svd(core, full_matrices=False)
+    return q_b @ u, s, vh @ q_a.T
+
+
+def orthonormal_bases(a: LowRank) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Return orthonormal bases of the factors' columns and rows, and the delta's core between them.
+
+    B = Q_B R_B and A^T = Q_A R_A (QR), so that dW = Q_B (s R_B R_A^T) Q_A^T.
+
+    Returns:
+        Q_B (out, k) and Q_A (in, l), and the core (k, l), where k = min(rank, out) and l = min(rank, in).
+    """
     q_b, r_b = torch.linalg.qr(_wide(a.B))
     q_a, r_a = torch.linalg.qr(_wide(a.A).T)
-    u, s, vh = torch.linalg.svd(a.scale * (r_b @ r_a.T), full_matrices=False)
-    return q_b @ u, s, vh @ q_a.T
+    return (q_b, q_a), a.scale * (r_b @ r_a.T)
 
 
 def from_svd(u: Tensor, s: Tensor, vh: Tensor, kernel: tuple[int, ...] = ()) -> LowRank:

@@ -88,7 +88,11 @@ class Merged:
 
 
 def combine(
-    loras: Sequence[LoRA], request: MergeRequest | None = None, optimiser: Optimiser | Probe | None = None
+    loras: Sequence[LoRA],
+    request: MergeRequest | None = None,
+    optimiser: Optimiser | Probe | None = None,
+    *,
+    dense_dtype: torch.dtype | None = None,
 ) -> Merged:
     """Merge LoRAs of one base model into one.
 
@@ -98,6 +102,8 @@ def combine(
             else by "auto".
         optimiser: For mergers that optimise each pair: a `lorarar.training.PairOptimiser`, which holds the base model
             and the images or descriptions of the concepts. For "ssr": a `lorarar.diffusion.SignalProbe`.
+        dense_dtype: Dtype to which each dense delta is cast as soon as it is made, which saves memory; None keeps
+            float32.
 
     Returns:
         The merge, with its coefficients and errors.
@@ -124,7 +130,7 @@ def combine(
             merged = _by_coefficients(balanced, choice, used, request)
         else:
             moments = {"moments": cast(Probe, optimiser)(balanced)} if method.signals else {}
-            merged = _by_deltas(balanced, choice, request, moments)
+            merged = _by_deltas(balanced, choice, request, moments, None if request.svc else dense_dtype)
         if request.svc is not None:
             merged = _calibrated(merged, balanced, choice, request.svc)
         lora = merged.lora.to("cpu")
@@ -207,7 +213,13 @@ def _calibrated(merged: Merged, loras: Sequence[LoRA], choice: Choice, alpha: fl
     return replace(merged, lora=lora, svc=alpha, notes=(*merged.notes, f"singular values calibrated (svc {alpha:g})"))
 
 
-def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest, inputs: Mapping[str, Any]) -> Merged:
+def _by_deltas(
+    loras: Sequence[LoRA],
+    choice: Choice,
+    request: MergeRequest,
+    inputs: Mapping[str, Any],
+    dense_dtype: torch.dtype | None,
+) -> Merged:
     """Merge layer by layer and truncate each merged delta at once, so that few dense deltas are in memory."""
     losses: dict[str, TruncationLoss] = {}
 
@@ -218,12 +230,14 @@ def _by_deltas(loras: Sequence[LoRA], choice: Choice, request: MergeRequest, inp
             factors = low_rank_inputs(loras, layer)
             if factors:
                 rows = torch.cat([f.A.float() for f in factors])
-                with one_thread():  # more threads wait for each other on matrices so thin
-                    delta, losses[layer] = compress_layer(delta, len(rows), rows)
+                delta, losses[layer] = compress_layer(delta, len(rows), rows)
+        if isinstance(delta, Dense) and dense_dtype is not None:
+            delta = delta.to(dtype=dense_dtype)
         return delta
 
     call = partial(choice.method.call, **inputs, **choice.options)
     lora = merge_deltas(weight_loras(loras, choice.weights), call, truncate)
+    losses = {layer: losses[layer] for layer in lora.layers if layer in losses}  # threads finish in any order
     notes, warnings = check_lengths(loras, choice.weights)
     if losses and request.rank is None and request.energy is None:
         error = relative_error(losses.values())

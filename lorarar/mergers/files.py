@@ -59,7 +59,7 @@ def merge_files(
     loras = load_all(job.files, job.request.weights_base)
     read = time.perf_counter() - start
     loras, notes, warnings = tell(loras, job.request)
-    merged = combine(loras, job.request, optimiser)
+    merged = combine(loras, job.request, optimiser, dense_dtype=dtype)
     merged = replace(merged, notes=(*merged.notes, *notes), warnings=(*merged.warnings, *warnings))
     coefficients = coefficient_tensors(merged) if job.save_coefficients else {}
     _say_size(job, merged)

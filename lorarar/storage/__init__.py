@@ -17,6 +17,7 @@ schema_keys   Keys of a configuration as data: name, type, default and documenta
 setting_types Types of settings: paths that must exist, numbers with a lower bound
 suggestions   Suggestions: errors about unknown names with "did you mean .."
 text          Text files: text, JSON, JSON lines and CSV, each written in one step
+units/        Units: many pieces of idempotent work, in this process, on Ray, or as an array under SLURM
 """
 
 import lazy_loader

@@ -17,7 +17,7 @@ from lorarar.storage.run_folder import ConfigError
 from lorarar.storage.suggestions import nearest_path
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Dtype = Literal["fp32", "bf16"]
+Dtype = Literal["fp32", "bf16", "fp16"]
 C = TypeVar("C")
 _EXPECTED = "expected a YAML file or the name of a shipped configuration"
 

@@ -12,7 +12,15 @@ from typing import Any
 # Kinds of learned mergers and names of methods.
 RENAMED_MERGERS = {"invariant": "layerwise", "words": "text_guided"}
 # Values of renamed keys: Lightning's and torch's names of types.
-RENAMED_DTYPES = {"32-true": "fp32", "bf16-mixed": "bf16", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+RENAMED_DTYPES = {
+    "32-true": "fp32",
+    "bf16-mixed": "bf16",
+    "16-mixed": "fp16",
+    "fp16-mixed": "fp16",
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+}
 # Commands and options of the command line.
 RENAMED_COMMANDS = {"imagine": "synthesise", "toyworld": "world"}
 RENAMED_OPTIONS = {

@@ -14,7 +14,7 @@ from lorarar.storage.text import write_json
 _FILE = "config.json"
 _ADVICE = "name another folder with runs=FOLDER, or delete this one"
 # Where a run computes and how it logs may change between its start and its resumption.
-_FREE = ("device", "wandb")
+_FREE = ("device", "wandb", "engine", "workers")
 
 
 class ConfigError(ValueError):
@@ -48,6 +48,9 @@ def claim_run(
     path, current = folder / _FILE, json.loads(json.dumps(kept, default=str))
     if path.exists():
         earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
+        # A run that was started before a setting existed has its default.
+        added = _defaults(settings).keys() & (current.keys() - earlier.keys())
+        earlier |= json.loads(json.dumps({key: _defaults(settings)[key] for key in added}, default=_as_json))
         changed = {k: (earlier.get(k), current.get(k)) for k in earlier | current if earlier.get(k) != current.get(k)}
         if changed:
             raise ConfigError(f"{folder} holds a run of another configuration (there, here): {changed}: {advice}")
@@ -66,6 +69,19 @@ def stated(settings: Any) -> Any:
         return settings
     values = {field: getattr(settings, field.name) for field in fields(settings)}
     return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
+
+
+def _defaults(settings: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that have a default; none for a mapping."""
+    if not is_dataclass(settings):
+        return {}
+    values = {field.name: _default(field) for field in fields(settings)}
+    return {name: value for name, value in values.items() if value is not MISSING}
+
+
+def _as_json(value: Any) -> Any:
+    """Return a dataclass as a mapping, and any other value as text."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def _default(field: Field[Any]) -> Any:

@@ -21,6 +21,7 @@ from .pairs import load_loras as load_loras
 from .peft_training import PeftTraining as PeftTraining
 from .settings import Recipe as Recipe
 from .settings import SavePrecision as SavePrecision
+from .settings import Strategy as Strategy
 from .settings import WandbMode as WandbMode
 from .settings import check_recipe as check_recipe
 from .settings import find_recipe_mistakes as find_recipe_mistakes
@@ -32,4 +33,6 @@ from .trainer import manual_optimiser as manual_optimiser
 from .units import check_layers as check_layers
 from .zoo import ZooTraining as ZooTraining
 from .zoo import train_zoo as train_zoo
+from .zoo import unfinished as unfinished
+from .zoo import zoo_groups as zoo_groups
 from .zoo import write_unit as write_unit

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorarar.datasets import Concept, load_images, seed_of
 from lorarar.diffusion import Backbone, Conditioning, join_conditionings
+from lorarar.storage import atomic_write, cached_path, sha256
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class NoisyBatch:
     target: Tensor
     captions: tuple[str, ...] = ()
 
+    def __getitem__(self, index: Tensor) -> NoisyBatch:
+        at = index.to(self.noisy.device)
+        captions = tuple(self.captions[i] for i in index.tolist()) if self.captions else ()
+        return NoisyBatch(self.noisy[at], self.timesteps[at], self.conditioning[at], self.target[at], captions)
+
 
 def join_batches(batches: Sequence[NoisyBatch]) -> NoisyBatch:
     """Return batches as one, in their order."""
@@ -60,18 +68,37 @@ def join_batches(batches: Sequence[NoisyBatch]) -> NoisyBatch:
     )
 
 
-@torch.no_grad()
-def encode_prior(backbone: Backbone, concept: Concept) -> EncodedConcept:
-    """Encode the images of a concept's class, with the prompt of the class."""
+def encode_prior(backbone: Backbone, concept: Concept, latents: Path | None = None) -> EncodedConcept:
+    """Encode the images of a concept's class, with the prompt of the class; see `encode_concept`."""
     captions = (concept.class_prompt,) * len(concept.prior)
-    return encode_concept(backbone, replace(concept, images=concept.prior, captions=captions))
+    return encode_concept(backbone, replace(concept, images=concept.prior, captions=captions), latents)
 
 
 @torch.no_grad()
-def encode_concept(backbone: Backbone, concept: Concept) -> EncodedConcept:
-    """Encode a concept's images and captions."""
-    images = load_images(concept.images, backbone.resolution)
-    return EncodedConcept(backbone.encode_images(images), backbone.encode_prompts(concept.captions), concept.captions)
+def encode_concept(backbone: Backbone, concept: Concept, latents: Path | None = None) -> EncodedConcept:
+    """Encode a concept's images and captions.
+
+    Args:
+        backbone: The base.
+        concept: The concept.
+        latents: Folder of encoded images, found by the hashes of the images and of the autoencoder; None keeps none.
+    """
+    return EncodedConcept(
+        _encode_images(backbone, concept, latents), backbone.encode_prompts(concept.captions), concept.captions
+    )
+
+
+def _encode_images(backbone: Backbone, concept: Concept, latents: Path | None) -> Tensor:
+    """Return the latents of a concept's images (k, channels, h, w), from the folder where they are there."""
+    if latents is None:
+        return backbone.encode_images(load_images(concept.images, backbone.resolution))
+    identity = {"autoencoder": backbone.autoencoder_sha256, "images": [sha256(image) for image in concept.images]}
+    file = cached_path(latents, identity | {"resolution": backbone.resolution}, ".safetensors")
+    if not file.exists():
+        encoded = backbone.encode_images(load_images(concept.images, backbone.resolution))
+        with atomic_write(file, force=True) as temporary:
+            save_file({"latents": encoded.cpu().contiguous()}, temporary)
+    return load_file(file)["latents"].to(backbone.device)
 
 
 def step_generator(*parts: object) -> torch.Generator:

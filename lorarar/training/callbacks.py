@@ -17,6 +17,7 @@ from lorarar.datasets import save_image, to_bytes
 from lorarar.hypernetwork import save_merger
 from lorarar.lora import block
 from lorarar.training.settings import WandbMode
+from lorarar.training.trainer import is_first_process
 
 
 def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger | None:
@@ -24,7 +25,7 @@ def tracker(mode: WandbMode, folder: Path, config: Mapping[str, Any]) -> Logger 
 
     The mode "offline" needs neither an account nor a network.
     """
-    if mode == "disabled":
+    if mode == "disabled" or not is_first_process():
         return None
     folder.mkdir(parents=True, exist_ok=True)
     # Lightning's own call passes a deprecated setting, about which wandb warns.
@@ -55,6 +56,8 @@ class BestMerger(Callback):
             for name, metric in sorted(trainer.callback_metrics.items())
             if name.startswith("validation/")
         }
+        if not trainer.is_global_zero:
+            return
         header = self.metadata | {"step": str(trainer.global_step)} | facts
         save_merger(pl_module.merger, self.path, header, force=True)  # type: ignore[arg-type]  # a module of our own
 
@@ -78,6 +81,8 @@ class ValidationImages(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write and log the grid."""
+        if not trainer.is_global_zero:
+            return
         module: Any = pl_module  # a MergerTraining
         grid = module.validation_grid
         if grid is not None:

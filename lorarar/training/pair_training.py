@@ -22,7 +22,7 @@ from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import Dtype, digest, stated
 from lorarar.training.pairs import PairSampler, Predictor
 from lorarar.training.targets import objective_terms
-from lorarar.training.trainer import check_finite, fit, manual_optimiser
+from lorarar.training.trainer import adamw, check_finite, fit, manual_optimiser
 
 # A single step's loss depends most on its timestep: early stopping uses an exponential mean over about 20 steps.
 _SMOOTHING = 0.95
@@ -111,12 +111,15 @@ class PairTraining(lightning.LightningModule):
                 advice="lower learning_rate, or leave these LoRAs out",
             )
             self.manual_backward(losses.sum())
-        for i in going:
-            nn.utils.clip_grad_norm_(self.mergers[i].parameters(), self.method.recipe.clip)
         optimiser.step()
         self._count(going, losses.detach())
         self.log("loss", losses.detach().mean(), prog_bar=True)
         self.trainer.should_stop = not self._going()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip each pair's own gradient, whose scale in fp16 Lightning has taken out by now."""
+        for i in self._going():
+            nn.utils.clip_grad_norm_(self.mergers[i].parameters(), self.method.recipe.clip)
 
     def _going(self) -> list[int]:
         """Return the numbers of the pairs that have not stopped."""
@@ -136,7 +139,9 @@ class PairTraining(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW. It works element by element, so further pairs change no pair."""
         recipe = self.method.recipe
-        return torch.optim.AdamW(self.mergers.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return adamw(
+            self.mergers.parameters(), recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit
+        )
 
 
 def optimise(

@@ -66,6 +66,7 @@ class PairSampler:
         loras: LoRAs by the concept's name.
         synthetic: Latents (k, channels, h, w) of synthetic images by the pair's name, see
             `lorarar.diffusion.synthesise_pairs`.
+        latents: Folder of encoded images, see `lorarar.training.batches.encode_concept`.
 
     Raises:
         KeyError: A concept has no LoRA.
@@ -77,6 +78,7 @@ class PairSampler:
         concepts: Iterable[Concept],
         loras: Mapping[str, LoRA],
         synthetic: Mapping[str, Tensor] | None = None,
+        latents: Path | None = None,
     ) -> None:
         members = {concept.name: concept for concept in concepts}
         missing = sorted(members.keys() - loras.keys())
@@ -86,7 +88,7 @@ class PairSampler:
             )
         self.backbone, self.synthetic = backbone, synthetic or {}
         self.loras = {name: loras[name].to(backbone.device) for name in members}
-        self.encoded = {name: encode_concept(backbone, c) for name, c in members.items() if c.images}
+        self.encoded = {name: encode_concept(backbone, c, latents) for name, c in members.items() if c.images}
         self._prompts: dict[str, Conditioning] = {}
         with torch.no_grad():
             self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
@@ -153,6 +155,7 @@ class PairData(lightning.LightningDataModule):
         synthetic: As in `PairSampler`; where it is given, training is on these pairs alone.
         weight_jitter: How far the training LoRAs' weights vary: each is multiplied by exp(u), u uniform from
             -weight_jitter to weight_jitter.
+        latents: As in `PairSampler`.
 
     Raises:
         KeyError: A concept of a split has no LoRA.
@@ -171,6 +174,7 @@ class PairData(lightning.LightningDataModule):
         seed: int,
         synthetic: Mapping[str, Tensor] | None = None,
         weight_jitter: float = 0.0,
+        latents: Path | None = None,
     ) -> None:
         super().__init__()
         check_disjoint_splits(splits)
@@ -179,22 +183,26 @@ class PairData(lightning.LightningDataModule):
         train_pairs, self.validation_pairs = (splits[split].pairs(concepts) for split in ("train", "validation"))
         self.train_pairs = [pair for pair in train_pairs if not synthetic or pair.name in synthetic]
         members = [member for pair in [*train_pairs, *self.validation_pairs] for member in (pair.content, pair.style)]
-        self.sampler = PairSampler(backbone, members, loras, synthetic)
+        self.sampler = PairSampler(backbone, members, loras, synthetic, latents)
         self.loras, self.encoded = self.sampler.loras, self.sampler.encoded
         check_same_shapes(list(self.loras.values()))
 
-    def training_batch(self, step: int) -> list[PairBatch]:
-        """Return the pairs of a training step, chosen with replacement."""
+    def training_batch(self, step: int, process: int = 0, processes: int = 1) -> list[PairBatch]:
+        """Return the pairs of a training step, chosen with replacement.
+
+        Args:
+            step: Number of the step.
+            process: Number of this process.
+            processes: Processes of the run; the pairs of all are those of one process with as many times the pairs.
+        """
         random = step_generator(self.seed, "pairs", step)
-        chosen = torch.randint(len(self.train_pairs), (self.pairs,), generator=random)
-        batches = [
-            self.sampler.batch(self.train_pairs[int(i)], self.images, (self.seed, step, k))
-            for k, i in enumerate(chosen)
-        ]
+        count, own = self.pairs * processes, range(process * self.pairs, (process + 1) * self.pairs)
+        chosen = torch.randint(len(self.train_pairs), (count,), generator=random)
+        batches = [self.sampler.batch(self.train_pairs[int(chosen[k])], self.images, (self.seed, step, k)) for k in own]
         if not self.weight_jitter:
             return batches
-        factors = ((torch.rand(self.pairs, 2, generator=random) * 2 - 1) * self.weight_jitter).exp().tolist()
-        return [_reweight(batch, weights) for batch, weights in zip(batches, factors, strict=True)]
+        factors = ((torch.rand(count, 2, generator=random) * 2 - 1) * self.weight_jitter).exp().tolist()
+        return [_reweight(batch, factors[k]) for batch, k in zip(batches, own, strict=True)]
 
     def validation_batch(self, index: int) -> list[PairBatch]:
         """Return validation pair `index`, with a batch that is the same in every run."""

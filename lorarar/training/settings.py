@@ -17,6 +17,7 @@ from lorarar.storage import (
     stated,
 )
 
+Strategy = Literal["auto", "ddp", "fsdp"]
 WandbMode = Literal["offline", "online", "disabled"]
 AlgorithmName = Literal["lora", "locon", "loha", "lokr", "dora", "ia3", "diag-oft", "boft", "glora", "full"]
 Preset = Literal["attn-only", "attn-mlp", "full"]
@@ -78,6 +79,7 @@ class Recipe:
         prior_images: Images of each concept's class that the base samples before training, for prior preservation
             (arXiv 2208.12242); each step then sees as many of these as of the concept. 0 is without.
         prior_loss_weight: Weight of their loss.
+        eight_bit: Whether AdamW keeps its state in 8 bits (bitsandbytes).
     """
 
     rank: PositiveInt
@@ -112,6 +114,7 @@ class Recipe:
     min_snr_gamma: PositiveFloat | None = None
     prior_images: NonNegativeInt = 0
     prior_loss_weight: PositiveFloat = 1.0
+    eight_bit: bool = False
 
     # Several alphas and lengths make a zoo whose LoRAs differ in the size of their deltas, as downloaded ones do.
 

@@ -16,14 +16,20 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
 from lorarar.lora import pick_device
-from lorarar.storage import Dtype, Stage, progress, quiet_libraries, say_device
+from lorarar.storage import Dtype, MissingPackage, Stage, progress, quiet_libraries, say_device
+from lorarar.training.settings import Strategy
 
 _EVERY = 10  # steps between two readings of the loss
-# Lightning's names. The mixed precision keeps what is trained in fp32.
-_PRECISIONS: Mapping[Dtype, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+# Lightning's names. Mixed precision keeps what is trained in fp32; in fp16 Lightning scales the loss.
+_PRECISIONS: Mapping[Dtype, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 class DivergenceError(FloatingPointError):
@@ -71,6 +77,35 @@ def manual_optimiser(module: lightning.LightningModule) -> torch.optim.Optimizer
     return cast(torch.optim.Optimizer, module.optimizers())
 
 
+def adamw(
+    parameters: Any, learning_rate: float, weight_decay: float, *, eight_bit: bool = False
+) -> torch.optim.Optimizer:
+    """Return AdamW.
+
+    Args:
+        parameters: Parameters, or groups of them.
+        learning_rate: Rate of groups without one of their own.
+        weight_decay: Weight decay.
+        eight_bit: Whether its state has 8 bits a number instead of 32, in blocks with a scale each.
+
+    Raises:
+        MissingPackage: bitsandbytes, which has it in 8 bits, is not installed.
+    """
+    if not eight_bit:
+        return torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise MissingPackage("bitsandbytes", "eight-bit", "recipe.eight_bit=true") from error
+    optimiser: torch.optim.Optimizer = AdamW8bit(parameters, learning_rate, weight_decay=weight_decay)
+    return optimiser
+
+
+def is_first_process() -> bool:
+    """Tell whether this is the process of a run that writes and speaks."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # read from the environment by Lightning
+
+
 class _Steps(Callback):
     """Callback that counts a stage's steps, those before a resumption included, and shows the loss beside them."""
 
@@ -113,6 +148,8 @@ def fit(
     folder: Path,
     accelerator: str = "auto",
     devices: int = 1,
+    num_nodes: int = 1,
+    strategy: Strategy = "auto",
     checkpoint_every: int = 500,
     callbacks: Sequence[Callback] = (),
     logger: Logger | None = None,
@@ -128,17 +165,26 @@ def fit(
         steps: Optimiser steps, those before a resumption included.
         folder: Folder for checkpoints.
         accelerator: "cpu", "cuda" or "mps", where the module's frozen base is; "auto" chooses the best device.
-        devices: Processes. On the CPU each takes one thread, and gloo averages the gradients.
+        devices: Processes on each machine, one a device. On the CPU each takes one thread, and gloo averages the
+            gradients.
+        num_nodes: Machines.
+        strategy: How processes share the work: "ddp", or "fsdp" for CUDA, which is not verified on more than one GPU;
+            "auto" is ddp for several.
         checkpoint_every: Steps between checkpoints. A run that validates is saved after each validation instead.
         callbacks: Further callbacks.
         logger: Where to log.
         datamodule: Data of a module that validates; without it a loader counts steps.
         val_check_interval: Steps between validations, the last of which follows the last step; None for none.
-        dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
+        dtype: "fp32", or "bf16" or "fp16" for a base of that type; what is trained stays in fp32. In fp16, which needs
+            CUDA, the loss is scaled.
         stage: Name of the work beside the progress bar.
+
+    Raises:
+        ValueError: The device does not have the dtype or the strategy.
     """
     _prepare_process(devices)
     accelerator = pick_device(accelerator).type
+    _check_device(accelerator, dtype, strategy)
     say_device(accelerator, dtype)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
@@ -148,9 +194,10 @@ def fit(
             max_steps=steps,
             max_epochs=-1,
             devices=devices,
+            num_nodes=num_nodes,
             accelerator=accelerator,
             precision=_PRECISIONS[dtype],
-            strategy="ddp" if devices > 1 else "auto",
+            strategy="ddp" if strategy == "auto" and devices * num_nodes > 1 else strategy,
             use_distributed_sampler=False,
             logger=logger or False,
             callbacks=[
@@ -171,6 +218,13 @@ def fit(
         checkpoint = last if last.exists() else None
         trainer.fit(module, loader, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     return trainer
+
+
+def _check_device(accelerator: str, dtype: Dtype, strategy: Strategy) -> None:
+    """Refuse what only CUDA has."""
+    for name, value in (("dtype", dtype), ("strategy", strategy)):
+        if accelerator != "cuda" and value in ("fp16", "fsdp"):
+            raise ValueError(f"expected a CUDA device for `{name}={value!r}`, found {accelerator}: choose another")
 
 
 def _checkpoint(folder: Path, every: int, *, validates: bool) -> ModelCheckpoint:

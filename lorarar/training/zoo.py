@@ -28,7 +28,7 @@ from lorarar.training.batches import (
     step_generator,
 )
 from lorarar.training.settings import Recipe, SavePrecision, check_recipe
-from lorarar.training.trainer import DivergenceError, fit, manual_optimiser
+from lorarar.training.trainer import DivergenceError, adamw, fit, manual_optimiser
 from lorarar.training.units import Units, clip_each, gradients_of, unit_parts_are_finite
 
 _ADVICE = "lower recipe.learning_rate, or look at these concepts' images"
@@ -50,15 +50,25 @@ class ZooTraining(lightning.LightningModule):
 
     diverged: Tensor
 
-    def __init__(self, backbone: Backbone, concepts: Sequence[Concept], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        concepts: Sequence[Concept],
+        recipe: Recipe,
+        *,
+        accumulate: int = 1,
+        latents: Path | None = None,
+    ) -> None:
         super().__init__()
         check_recipe(recipe)
         self.automatic_optimization = False  # the adapted context must stay open through backward
-        self.backbone, self.recipe = backbone, recipe
+        self.backbone, self.recipe, self.accumulate = backbone, recipe, accumulate
         self.names = [concept.name for concept in concepts]
         self.steps = recipe.steps_of(self.names[0])
         self.units = Units(backbone, recipe, self.names)
-        self.encoded = [(encode_concept(backbone, concept), *self._prior(concept)) for concept in concepts]
+        self.encoded = [
+            (encode_concept(backbone, concept, latents), *self._prior(concept, latents)) for concept in concepts
+        ]
         if recipe.min_snr_gamma is not None:
             backbone.noise.min_snr_weight(torch.zeros(1, dtype=torch.long), recipe.min_snr_gamma)  # or an error at once
         self.register_buffer("diverged", torch.full((len(self.names),), -1))
@@ -69,19 +79,32 @@ class ZooTraining(lightning.LightningModule):
         optimiser = manual_optimiser(self)
         self._set_rates(optimiser)
         optimiser.zero_grad()
-        with self.units.adapted(self.backbone, self.global_step):
-            conditioning = (
-                self.backbone.encode_prompts(batch.captions) if self.recipe.text_encoders else batch.conditioning
-            )
-            predicted = self.backbone.predict(batch.noisy, batch.timesteps, conditioning)
-            losses = self._losses(predicted, batch)
-            self.manual_backward(losses.sum())
+        losses = torch.zeros(len(self.names), device=batch.noisy.device)
+        for part, share in self._parts(batch):
+            with self.units.adapted(self.backbone, self.global_step):
+                conditioning = (
+                    self.backbone.encode_prompts(part.captions) if self.recipe.text_encoders else part.conditioning
+                )
+                predicted = self.backbone.predict(part.noisy, part.timesteps, conditioning)
+                part_losses = self._losses(predicted, part)
+                self.manual_backward(part_losses.sum() * share)
+            losses += part_losses.detach() * share
         self._leave_out_diverged(losses)
-        clip_each(self.units.ordered(), self.recipe.clip)
         optimiser.step()
         self.log("loss", losses[self.diverged < 0].mean(), prog_bar=True)
 
-    def _prior(self, concept: Concept) -> list[EncodedConcept]:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip each LoRA's own gradient, whose scale in fp16 Lightning has taken out by now."""
+        clip_each(self.units.ordered(), self.recipe.clip)
+
+    def _parts(self, batch: NoisyBatch) -> Iterator[tuple[NoisyBatch, float]]:
+        """Yield the parts of a step with their shares of it: some images of each LoRA, and as many of its class."""
+        images, prior = self.recipe.images, bool(self.recipe.prior_images)
+        rows = torch.arange(len(batch.noisy)).view(len(self.names) * (1 + prior), images)
+        for columns in torch.arange(images).chunk(self.accumulate):
+            yield batch[rows[:, columns].flatten()], len(columns) / images
+
+    def _prior(self, concept: Concept, latents: Path | None) -> list[EncodedConcept]:
         """Return the encoded images of a concept's class, where the recipe preserves it."""
         if not self.recipe.prior_images:
             return []
@@ -90,7 +113,7 @@ class ZooTraining(lightning.LightningModule):
                 f"expected images of the class of {concept.name} for recipe.prior_images, found none: let "
                 "`lorarar zoo` sample them, or set recipe.prior_images=0"
             )
-        return [encode_prior(self.backbone, concept)]
+        return [encode_prior(self.backbone, concept, latents)]
 
     def _batch(self, name: str, *encoded: EncodedConcept) -> NoisyBatch:
         """Return a LoRA's share of the batch: images of its concept, then as many of its class."""
@@ -110,7 +133,7 @@ class ZooTraining(lightning.LightningModule):
         by_unit: Tensor = errors.unflatten(0, (len(self.names), -1))
         if not self.recipe.prior_images:
             return by_unit.flatten(1).mean(1)
-        own, prior = (part.flatten(1).mean(1) for part in by_unit.split(self.recipe.images, dim=1))
+        own, prior = (part.flatten(1).mean(1) for part in by_unit.chunk(2, dim=1))
         combined: Tensor = own + self.recipe.prior_loss_weight * prior
         return combined
 
@@ -154,7 +177,8 @@ class ZooTraining(lightning.LightningModule):
             {"params": self.units.of_model(encoders), "lr": rate}
             for encoders, rate in zip((False, True), self._rates(), strict=False)
         ]
-        return torch.optim.AdamW(groups, weight_decay=self.recipe.weight_decay)
+        recipe = self.recipe
+        return adamw(groups, recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit)
 
     def loras(self) -> list[LoRA]:
         """Return the LoRAs as trained so far, as their files would hold them in fp32."""
@@ -177,14 +201,17 @@ def train_zoo(
     group: int,
     checkpoint_every: int,
     dtype: Dtype = "fp32",
+    accumulate: int = 1,
+    latents: Path | None = None,
     save_precision: SavePrecision = "fp16",
     format: str | None = None,
     recipe_name: str = "",
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
-    Finished LoRAs are kept and skipped. An interrupted group resumes from its checkpoint in `runs`. A LoRA that
-    diverges is left out; the others are trained and written first.
+    Finished LoRAs are kept and skipped. Groups are those of all concepts, and an interrupted group is trained whole from
+    its checkpoint in `runs`, so it ends with the bytes of an uninterrupted one. A LoRA that diverges is left out; the
+    others are trained and written first.
 
     Args:
         backbone: The base.
@@ -195,6 +222,8 @@ def train_zoo(
         group: LoRAs trained at once.
         checkpoint_every: Steps between checkpoints.
         dtype: "fp32", or "bf16" for a base in bf16; what is trained stays in fp32.
+        accumulate: Parts in which a step's images are computed one after another, to save memory; the step is the same.
+        latents: Folder of encoded images, see `lorarar.training.batches.encode_concept`; None keeps none.
         save_precision: Type of the weights in the files.
         format: Dialect of files that hold factors alone, see `lorarar.save`; None for the base's usual one.
         recipe_name: Name of the recipe, for the cards.
@@ -210,10 +239,15 @@ def train_zoo(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {concept.name: folder / f"{concept.name}.safetensors" for concept in concepts}
-    left = [concept for concept in concepts if not _is_finished(paths[concept.name], recipe)]
+    left = set(unfinished(concepts, recipe, folder))
     diverged: dict[str, int] = {}
-    for members in _groups(left, recipe, group):
-        module = ZooTraining(backbone, members, recipe)
+    for whole in zoo_groups(concepts, recipe, group):
+        members = [concept for concept in whole if concept.name in left]
+        if not members:
+            continue
+        if (runs / _run_name(whole, recipe)).exists():  # interrupted while its files were written
+            members = whole
+        module = ZooTraining(backbone, members, recipe, accumulate=accumulate, latents=latents)
         run = runs / _run_name(members, recipe)
         fit(
             module,
@@ -249,8 +283,17 @@ def _run_name(members: Sequence[Concept], recipe: Recipe) -> str:
     return f"{members[0].name}_{len(members)}_{digest(identity)[:16]}"
 
 
-def _groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[list[Concept]]:
-    """Yield concepts of equal training length, at most `size` together."""
+def unfinished(concepts: Sequence[Concept], recipe: Recipe, folder: Path) -> list[str]:
+    """Return the names of the concepts whose LoRAs are not in a folder yet.
+
+    Raises:
+        ArtefactError: The folder holds a LoRA of another recipe, or one that differs from its card.
+    """
+    return [c.name for c in concepts if not _is_finished(folder / f"{c.name}.safetensors", recipe)]
+
+
+def zoo_groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[list[Concept]]:
+    """Yield concepts of equal training length, at most `size` together: those that are trained in one batch."""
     lengths: dict[int, list[Concept]] = {}
     for concept in concepts:
         lengths.setdefault(recipe.steps_of(concept.name), []).append(concept)

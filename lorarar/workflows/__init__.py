@@ -1,5 +1,6 @@
 """Workflows: from a configuration or a request to a finished run.
 
+analogies        Analogy runs: train a basis of LoRAs with its router, and answer analogies of image files
 all_pairs        All pairs: merge every content of a folder with every style of another, with a manifest
 diffusers_view   diffusers' view of a LoRA file: the layers that its loader returns, and their strength
 descriptions     Descriptions of LoRAs: a model puts into words what each LoRA draws alone

@@ -2,6 +2,9 @@ from .all_pairs import PairsPlan as PairsPlan
 from .all_pairs import PairsResult as PairsResult
 from .all_pairs import merge_all_pairs as merge_all_pairs
 from .all_pairs import plan_all_pairs as plan_all_pairs
+from .analogies import AnalogyRequest as AnalogyRequest
+from .analogies import answer_analogies as answer_analogies
+from .analogies import run_analogies as run_analogies
 from .descriptions import describe_loras as describe_loras
 from .descriptions import name_describer as name_describer
 from .merges import merge as merge
@@ -13,6 +16,8 @@ from .preview import describe_preview as describe_preview
 from .preview import draw_preview as draw_preview
 from .recipes import find_layer_mistakes as find_layer_mistakes
 from .recipes import find_zoo_mistakes as find_zoo_mistakes
+from .recommendation import BlockCollision as BlockCollision
+from .recommendation import LoRAFacts as LoRAFacts
 from .recommendation import Recommendation as Recommendation
 from .recommendation import recommend as recommend
 from .schemas import TrainConfig as TrainConfig

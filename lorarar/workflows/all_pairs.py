@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from lorarar.mergers import FileMerge, plan_merge
-from lorarar.storage import FormatError, claim_run, printable, progress, sha256, stated, write_lines
+from lorarar.storage import FormatError, claim_run, printable, sha256, stated, write_lines
+from lorarar.storage.units import Engine, UnitWork, Workers, run_units
 from lorarar.workflows.merges import merge_to_file
 
 MANIFEST = "manifest.jsonl"
@@ -104,7 +105,9 @@ def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
     raise FormatError(f"expected a pair that can be merged, found none of {len(pairs)}; the first: {errors[0]}")
 
 
-def merge_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsResult:
+def merge_all_pairs(
+    contents: Path, styles: Path, job: FileMerge, *, engine: Engine = "local", workers: Workers | None = None
+) -> PairsResult:
     """Merge every LoRA file of a folder with every one of another, as "content+style.safetensors".
 
     A pair whose file holds the hashes of its inputs is not merged again, so an interrupted run continues. A pair that
@@ -114,6 +117,7 @@ def merge_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsResult
     Args:
         contents, styles: Folders of LoRA files.
         job: The folder for the results as `output`, and how a pair is merged; `files` is ignored.
+        engine, workers: Where the pairs are merged, see `lorarar.storage.units.run_units`.
 
     Raises:
         ConfigError: The folder holds a run of another request.
@@ -131,27 +135,36 @@ def merge_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsResult
         if _is_merged(pair, hashes)
     }
     present, seconds, failed = len(lines), dict[_Pair, float](), Counter[str]()
+    left = {pair.output.stem: pair for pair in pairs if pair not in lines}
+    work = UnitWork("merge pairs", "pairs", partial(_open_pairs, job, hashes))
     try:
-        with progress("merge pairs", len(pairs), "pairs") as advance:
-            advance(present)
-            for pair in pairs:
-                if pair in lines:
-                    continue
-                start = time.perf_counter()
-                try:
-                    summary = merge_to_file(_job(job, pair))
-                except (ValueError, OSError) as error:
-                    failed[_reason(error, pair)] += 1
-                    lines[pair] = _line(pair, hashes) | {"status": "failed", "reason": str(error)}
-                else:
-                    seconds[pair] = time.perf_counter() - start
-                    lines[pair] = _line(pair, hashes) | {"status": "merged", "method": summary["method"]["name"]}
-                advance(1)
+        for result in run_units(work, left, engine=engine, workers=workers, done=present):
+            pair = left[result.key]
+            if result.error is None:
+                seconds[pair] = result.seconds
+                lines[pair] = _line(pair, hashes) | {"status": "merged", "method": result.value}
+            elif isinstance(result.error, (ValueError, OSError)):
+                failed[_reason(result.error, pair)] += 1
+                lines[pair] = _line(pair, hashes) | {"status": "failed", "reason": str(result.error)}
+            else:
+                raise result.error
     finally:
         for pair, duration in seconds.items():
             lines[pair]["relative_seconds"] = round(duration / median(seconds.values()), 3)
         write_lines(manifest, [lines[pair] for pair in pairs if pair in lines])
     return PairsResult(len(seconds), present, dict(failed), manifest)
+
+
+def _open_pairs(job: FileMerge, hashes: Mapping[Path, str]) -> Callable[[_Pair], str]:
+    """Return the function that merges one pair, unless its file is there, and returns the method's name."""
+
+    def merge_pair(pair: _Pair) -> str:
+        if _is_merged(pair, hashes):  # by a worker that died after it
+            with safe_open(pair.output, framework="pt") as file:
+                return str(file.metadata()["lorarar.method"])
+        return str(merge_to_file(_job(job, pair))["method"]["name"])
+
+    return merge_pair
 
 
 def _pairs(contents: Path, styles: Path, job: FileMerge) -> list[_Pair]:

@@ -45,6 +45,8 @@ class PreviewRequest:
         base: Folder or hub id of the base model.
         mergers: Methods; none takes the default of the files, "auto", "direct" and "ties".
         network: A learned merger for a row of its own.
+        chosen: A whole request for the first row, "as chosen", with its blocks, balance and options; the columns give
+            the weights.
         weights: LoRA weights of each column; none takes five from the content's side to the style's, for two LoRAs.
         prompt: Prompt of all images; None joins the trigger words of a content and a style.
         images: Folders of reference images, one for each LoRA; none takes those of an embedded world.
@@ -56,6 +58,7 @@ class PreviewRequest:
     base: str | Path
     mergers: Sequence[str] = ()
     network: str | Path | None = None
+    chosen: MergeRequest | None = None
     weights: Sequence[Sequence[float]] = ()
     prompt: str | None = None
     images: Sequence[Path] = ()
@@ -215,10 +218,12 @@ def _rows(
     one = MergeRequest(device=request.device)
     for column in columns:
         input_weights(loras, column)
+    if request.chosen:
+        yield "as chosen", replace(request.chosen, device=request.device)
     if request.network:
         yield "network", replace(one, network=request.network)
     names = list(request.mergers)
-    if not names:
+    if not names and not request.chosen:
         default = choose(loras, one).method.name
         yield f"{default} (default)", one
         names = [name for name in _OTHERS if name != default]

@@ -87,7 +87,7 @@ class Collision:
         files: The two files.
         cosine: Cosine of the two as a whole, -1 to 1.
         ratio: The longer's length over the shorter's.
-        blocks: The blocks that contribute most to the cosine.
+        blocks: The blocks, those that contribute most to the cosine first.
     """
 
     files: tuple[str, str]
@@ -102,6 +102,7 @@ class Recommendation:
 
     Attributes:
         files: What each file is, in the order given.
+        order: Numbers of the files in the order of the command: contents, then styles.
         collisions: How each two of them meet, accelerators left out.
         method: A key of `lorarar.MERGERS`.
         command: The command that merges them.
@@ -109,6 +110,7 @@ class Recommendation:
     """
 
     files: tuple[LoRAFacts, ...]
+    order: tuple[int, ...]
     collisions: tuple[Collision, ...]
     method: str
     command: str
@@ -124,7 +126,8 @@ class Recommendation:
         for meeting in self.collisions:
             names = " and ".join(Path(file).name for file in meeting.files)
             lines.append(f"{names}: lengths 1 to {meeting.ratio:.3g}, cosine {meeting.cosine:+.3f}")
-            lines += [f"  most in {', '.join(part.text() for part in meeting.blocks)}"] if meeting.blocks else []
+            most = ", ".join(part.text() for part in meeting.blocks[:_BLOCKS])
+            lines += [f"  most in {most}"] if most else []
         lines += [f"take {self.method}:", f"  {self.command}", *(f"- {reason}" for reason in self.reasons)]
         return "\n".join(map(printable, lines))
 
@@ -169,7 +172,7 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
         reasons.append(
             f"No network that fits is shipped for {facts[0].family}, so a rule merges ({method.name}): {does}"
         )
-    return Recommendation(tuple(facts), tuple(collisions), method.name, command, tuple(reasons))
+    return Recommendation(tuple(facts), tuple(order), tuple(collisions), method.name, command, tuple(reasons))
 
 
 def _facts(file: str, lora: LoRA) -> LoRAFacts:
@@ -195,7 +198,7 @@ def _collision(a: LoRAFacts, b: LoRAFacts, comparison: LoRAComparison) -> Collis
     blocks: dict[str, list[Any]] = {}
     for overlap in comparison.overlaps:
         blocks.setdefault(block(overlap.layer), []).append(overlap)
-    largest = sorted(blocks.items(), key=lambda item: -abs(sum(overlap.share for overlap in item[1])))[:_BLOCKS]
+    largest = sorted(blocks.items(), key=lambda item: -abs(sum(overlap.share for overlap in item[1])))
     parts = []
     for name, members in largest:
         shared = [(o.inputs, o.inputs_by_chance) for o in members if o.inputs is not None]

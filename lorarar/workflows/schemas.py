@@ -14,7 +14,8 @@ from lorarar.hypernetwork import NETWORK_KINDS
 from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.storage import Device, Dtype, InputPath, ModelName, NameIn, NonNegativeFloat, NonNegativeInt, PositiveInt
-from lorarar.training import Recipe, SavePrecision, WandbMode
+from lorarar.storage.units import Engine, Workers
+from lorarar.training import Recipe, SavePrecision, Strategy, WandbMode
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,18 @@ class ZooConfig:
         recipes: Recipes in place of the one for all; each LoRA gets one of them by its name.
         group: LoRAs trained at once.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
-        dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
+        dtype: Type of the frozen base: fp32, bf16, or fp16 with a scaled loss, which needs CUDA; what is trained stays
+            in fp32.
         gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
+        accumulate: Parts in which a step is computed one after another, to save memory; the result is the same.
+        latents: Folder of encoded images, which runs share; null encodes them in each run.
+        offload: Whether text encoders and autoencoder lie on the CPU while they are not used.
         checkpoint_every: Steps between checkpoints.
         save_precision: Type of the weights in the LoRAs' files.
         concept: Name of the one concept that `lorarar dreambooth` trains.
         sampling: How `lorarar synthesise` samples reference images.
+        engine: Where groups of LoRAs are trained: local (in this process), ray or slurm.
+        workers: The workers of ray and slurm.
     """
 
     base: ModelName
@@ -75,10 +82,15 @@ class ZooConfig:
     device: Device = "auto"
     dtype: Dtype = "fp32"
     gradient_checkpointing: bool = False
+    accumulate: PositiveInt = 1
+    latents: Path | None = None
+    offload: bool = False
     checkpoint_every: PositiveInt = 100
     save_precision: SavePrecision = "fp16"
     concept: str | None = None
     sampling: Sampling = SAMPLING
+    engine: Engine = "local"
+    workers: Workers = Workers()
 
 
 @dataclass(frozen=True)
@@ -112,8 +124,16 @@ class TrainConfig:
         seeds: Noise seeds of the images that the classifier scores.
         wandb: Mode of Weights & Biases.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
-        dtype: Type of the frozen base, fp32 or bf16; what is trained stays in fp32.
+        dtype: Type of the frozen base: fp32, bf16, or fp16 with a scaled loss, which needs CUDA; what is trained stays
+            in fp32.
         gradient_checkpointing: Whether the base computes activations again in backward, to save memory.
+        accumulate: Parts in which a step is computed one after another, to save memory; the result is the same.
+        latents: Folder of encoded images, which runs share; null encodes them in each run.
+        offload: Whether text encoders and autoencoder lie on the CPU while they are not used.
+        devices: Processes on each machine, one a device; each takes `pairs` pairs in a step.
+        num_nodes: Machines; each starts the command with the variables of its launcher (MASTER_ADDR, NODE_RANK).
+        strategy: How processes share the work: ddp, or fsdp, which is not verified on more than one GPU; auto is ddp
+            for several.
     """
 
     base: ModelName
@@ -144,3 +164,9 @@ class TrainConfig:
     device: Device = "auto"
     dtype: Dtype = "fp32"
     gradient_checkpointing: bool = False
+    accumulate: PositiveInt = 1
+    latents: Path | None = None
+    offload: bool = False
+    devices: PositiveInt = 1
+    num_nodes: PositiveInt = 1
+    strategy: Strategy = "auto"

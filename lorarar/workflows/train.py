@@ -53,6 +53,9 @@ def run_train(config: TrainConfig) -> Path:
         metadata=with_plugins(facts, plugins),
         logger=tracker(config.wandb, config.runs, facts),
         dtype=config.dtype,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=config.strategy,
     )
     split = unseen_split(inputs.splits)
     files = [config.loras / f"{name}.safetensors" for name in (split.contents[0], split.styles[0])]
@@ -95,6 +98,7 @@ def merger_training(config: TrainConfig, inputs: TrainingInputs | None = None) -
         seed=config.seed,
         synthetic=_synthetic(config, backbone, concepts, splits) if config.loss_weights.distillation else None,
         weight_jitter=config.weight_jitter,
+        latents=config.latents,
     )
     torch.manual_seed(config.seed)
     merger = _merger(config, loras)
@@ -103,7 +107,7 @@ def merger_training(config: TrainConfig, inputs: TrainingInputs | None = None) -
         scorer = PairScorer(
             backbone, load_classifier(config.classifier), data.validation_pairs, data.loras, config.seeds
         )
-    return MergerTraining(merger, backbone, data, config.recipe, config.loss_weights, scorer)
+    return MergerTraining(merger, backbone, data, config.recipe, config.loss_weights, scorer, config.accumulate)
 
 
 def _merger(config: TrainConfig, loras: Mapping[str, LoRA]) -> nn.Module:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lorarar.datasets import (
@@ -20,9 +22,10 @@ from lorarar.datasets import (
     load_synthetic,
 )
 from lorarar.diffusion import Backbone, load_backbone, synthesise_concepts
-from lorarar.lora import DTYPES
+from lorarar.lora import DTYPES, pick_device
 from lorarar.storage import ConfigError, cached_path, check_inputs, say, stated
-from lorarar.training import DivergenceError, Recipe, describe_seconds, train_zoo
+from lorarar.storage.units import UnitWork, run_units
+from lorarar.training import DivergenceError, Recipe, describe_seconds, train_zoo, unfinished, zoo_groups
 from lorarar.workflows.recipes import RecipeGroup, check_recipes, group_by_recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 
@@ -87,33 +90,49 @@ def run_zoo(config: ZooConfig) -> list[Path]:
 def _train_loras(config: ZooConfig, concepts: Sequence[Concept], splits: Mapping[str, Split]) -> list[Path]:
     """Train the LoRAs of every recipe; those that diverge are named at the end."""
     check_readable(concepts)
-    groups = group_by_recipe(config, concepts, splits)
-    for group in groups:
+    units: dict[str, RecipeGroup] = {}
+    for group in group_by_recipe(config, concepts, splits):
         _check_class_prompts(group.recipe, group.concepts)
+        if config.offload and group.recipe.text_encoders:
+            raise ConfigError("expected offload=false with recipe.text_encoders=true, which trains them: set one of both")
+        left = set(unfinished(group.concepts, group.recipe, config.output))
+        for members in zoo_groups(group.concepts, group.recipe, config.group):
+            if any(concept.name in left for concept in members):
+                more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+                units[members[0].name + more] = replace(group, concepts=tuple(members))
+    work = UnitWork("train the zoo", "groups of LoRAs", partial(_open_zoo, config))
+    errors = []
+    for result in run_units(work, units, engine=config.engine, workers=config.workers):
+        if result.error is not None and not isinstance(result.error, DivergenceError):
+            raise result.error
+        errors += [str(result.error)] if result.error else []
+    if errors:
+        raise DivergenceError("; ".join(errors))
+    return [config.output / f"{concept.name}.safetensors" for concept in concepts]
+
+
+def _open_zoo(config: ZooConfig) -> Callable[[RecipeGroup], None]:
+    """Load the base; return the function that trains a group of LoRAs in one batch."""
     backbone = open_base(config)
-    paths: dict[str, Path] = {}
-    diverged = []
-    for group in groups:
-        try:
-            trained = train_zoo(
-                backbone,
-                _with_prior(config, backbone, group),
-                group.recipe,
-                folder=config.output,
-                runs=config.runs,
-                group=config.group,
-                checkpoint_every=config.checkpoint_every,
-                dtype=config.dtype,
-                save_precision=group.save_precision,
-                format=group.format,
-                recipe_name=group.name,
-            )
-            paths |= {concept.name: path for concept, path in zip(group.concepts, trained, strict=True)}
-        except DivergenceError as error:
-            diverged.append(str(error))
-    if diverged:
-        raise DivergenceError("; ".join(diverged))
-    return [paths[concept.name] for concept in concepts]
+
+    def train(group: RecipeGroup) -> None:
+        train_zoo(
+            backbone,
+            _with_prior(config, backbone, group),
+            group.recipe,
+            folder=config.output,
+            runs=config.runs,
+            group=config.group,
+            checkpoint_every=config.checkpoint_every,
+            dtype=config.dtype,
+            accumulate=config.accumulate,
+            latents=config.latents,
+            save_precision=group.save_precision,
+            format=group.format,
+            recipe_name=group.name,
+        )
+
+    return train
 
 
 def _check_class_prompts(recipe: Recipe, concepts: Sequence[Concept]) -> None:
@@ -159,10 +178,14 @@ def merge_command(content: Path, style: Path, *, folder: Path, network: Path | N
 
 
 def open_base(config: ZooConfig | TrainConfig) -> Backbone:
-    """Load the base of a configuration."""
+    """Load the base of a configuration; each of several processes on one machine has a GPU of its own."""
+    device = str(pick_device(config.device))
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return load_backbone(
         config.base,
-        device=config.device,
+        device=device,
         dtype=DTYPES[config.dtype],
         gradient_checkpointing=config.gradient_checkpointing,
+        offload=config.offload,
     )

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorarar.formats.loading import load
 from lorarar.formats.reading import read_stored
-from lorarar.formats.writing import Format, default_format, save
+from lorarar.formats.writing import Format, default_format, encode_lora, save
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.lora.lowrank import LowRank
@@ -136,6 +136,14 @@ def test_embeddings_are_written_beside_the_file(tmp_path: Path) -> None:
         save(lora, path)
     assert list(tmp_path.iterdir()) == [beside]  # all files or none
     save(lora, path, force=True)
+
+
+@pytest.mark.parametrize("format", ["kohya", "diffusers", "peft"])
+def test_tensors_alone_hold_the_scale(format: Format, tmp_path: Path) -> None:
+    """A tool that takes a LoRA in memory sees no header."""
+    lora = LoRA({Q: LowRank(torch.ones(640, 2), torch.ones(2, 640), 0.125)}, family="sdxl")
+    save_file(encode_lora(lora, format=format), tmp_path / "a.safetensors")
+    torch.testing.assert_close(load(tmp_path / "a.safetensors").layers[Q].delta(), lora.layers[Q].delta())
 
 
 def test_a_header_never_goes_with_alpha_tensors(tmp_path: Path) -> None:

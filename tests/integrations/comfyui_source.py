@@ -48,7 +48,7 @@ class _StandIns:
         """Do nothing."""
 
 
-sys.path[:0] = [str(COMFYUI), str(ROOT), str(ROOT / "integrations")]
+sys.path[:0] = [str(ROOT), str(COMFYUI), str(ROOT / "integrations")]  # our tests, of which ComfyUI has some too
 from tests.architectures import kernel, matrices  # noqa: E402
 
 FAMILIES = ("sd15", "sdxl", "flux")

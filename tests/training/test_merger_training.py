@@ -224,13 +224,13 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     path = train(whole, tmp_path / "whole")
     broken = make("paper")
     original = broken.data.training_batch
-    monkeypatch.setattr(broken.data, "training_batch", lambda step: original(step) if step < 5 else 1 / 0)
+    monkeypatch.setattr(broken.data, "training_batch", lambda step, *own: original(step, *own) if step < 5 else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(broken, tmp_path / "broken")
     steps: list[int] = []
     resumed = make("paper", seed=1)
     original = resumed.data.training_batch
-    monkeypatch.setattr(resumed.data, "training_batch", lambda step: (steps.append(step), original(step))[1])
+    monkeypatch.setattr(resumed.data, "training_batch", lambda step, *own: (steps.append(step), original(step, *own))[1])
     again = train(resumed, tmp_path / "broken")
     assert steps == [4, 5]
     for a, b in zip(whole.merger.parameters(), resumed.merger.parameters(), strict=True):
@@ -248,7 +248,7 @@ def test_resuming_remembers_the_best_value_and_the_patience(
     def run(folder: Path, stop: int) -> MergerTraining:
         module = make("constant", steps=10)
         original = module.data.training_batch
-        monkeypatch.setattr(module.data, "training_batch", lambda step: original(step) if step != stop else 1 / 0)
+        monkeypatch.setattr(module.data, "training_batch", lambda step, *own: original(step, *own) if step != stop else 1 / 0)
 
         def scorer(merger: nn.Module) -> tuple[dict[str, float], Tensor]:
             scored.append(module.global_step)
@@ -306,11 +306,11 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_pairs(make: Make, tmp_p
     module = make("constant")
     original = module.data.training_batch
 
-    def training_batch(step: int) -> list[PairBatch]:
+    def training_batch(step: int, *own: int) -> list[PairBatch]:
         if step == 3:
             with torch.no_grad():
                 module.merger.values.fill_(torch.nan)
-        return original(step)
+        return original(step, *own)
 
     module.data.training_batch = training_batch  # type: ignore[method-assign]
     names = [pair.name for pair in original(3)]

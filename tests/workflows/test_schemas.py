@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lorarar.analogies.recipes import AnalogyConfig
+from lorarar.benchmark.analogies.settings import AnswersConfig
 from lorarar.benchmark.gate_settings import GatesConfig
 from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.evaluation.metrics.settings import MetricsConfig
@@ -21,7 +23,7 @@ from lorarar.storage.schema_keys import ConfigKey, config_keys
 from lorarar.training.settings import Recipe
 from lorarar.workflows.schemas import TrainConfig, ZooConfig
 from lorarar.worlds.art.recipes import AtlasConfig
-from lorarar.worlds.stages.recipes import WorldConfig
+from lorarar.worlds.stages.recipes import EditorConfig, WorldConfig
 from lorarar.worlds.toy.judge.recipes import DescriberConfig, TinyJudgeConfig
 from tests import ROOT
 
@@ -36,6 +38,9 @@ KINDS = {
     "metrics": MetricsConfig,
     "world": WorldConfig,
     "drawings": AtlasConfig,
+    "analogies": AnalogyConfig,
+    "base": EditorConfig,
+    "evaluate": AnswersConfig,
     "gates": GatesConfig,
     "gates_art": GatesConfig,
 }
@@ -55,6 +60,7 @@ def kind_of(path: Path) -> type:
     """The class that a file or else its folder stands for; in benchmark/ all but the gates compare mergers."""
     folder = path.relative_to(CONFIGS).parts[0]
     alone = {"benchmark": ("gates", "gates_art"), "world": ("drawings",), "judge": ("describer",)}
+    alone |= {"analogies": ("base", "evaluate")}
     kind = path.stem if path.stem in alone.get(folder, ()) else folder
     return KINDS.get(kind, QualityConfig)
 

@@ -28,7 +28,7 @@ from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
 from lorarar.workflows import verification
 from lorarar.workflows.diffusers_view import diffusers_view
-from lorarar.workflows.verification import TOOLS, verify_file
+from lorarar.workflows.verification import TOOLS, Verification, verify_file
 
 Tensors = dict[str, Tensor]
 ATTENTION = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -74,6 +74,11 @@ def _without_diffusers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two LoRAs each for SDXL and FLUX, merged with the weights 1 and 0.6."""
     folder = tmp_path_factory.mktemp("merged")
+    write_merges(folder)
+    return folder
+
+
+def write_merges(folder: Path) -> None:
     for family in ("sdxl", "flux", "sd15"):
         for name, seed in (("a", 1), ("b", 2)):
             save(lora(family, seed), folder / f"{family}-{name}.safetensors", format="kohya")
@@ -81,7 +86,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         request = MergeRequest("direct", weights=[1, 0.6])
         merge_files(FileMerge(files, folder / f"{family}.safetensors", request, format="kohya"))
     save(lora("sdxl", 1), folder / "sdxl-diffusers.safetensors", format="diffusers")
-    return folder
 
 
 def without(*parts: str) -> Callable[[Tensors], Tensors]:
@@ -204,23 +208,27 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_planted_faults_are_found(name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fault = FAULTS[name]
+    found = verify_planted(FAULTS[name], folder, tmp_path, monkeypatch)
+    assert any(re.search(FAULTS[name].message, text) for text in found.faults), found.text()
+
+
+def verify_planted(fault: Fault, folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Verification:
+    """Verify a correct merge, then the same with a fault; experiments/verify lists what is said."""
     monkeypatch.chdir(folder)
     files = [folder / f"{fault.family}-{name}.safetensors" for name in "ab"]
     merged = folder / f"{fault.family}.safetensors"
     if fault.parts is LOKR:
-        files[0], merged = tmp_path / "lokr.safetensors", tmp_path / "merged.safetensors"
+        files[0], merged = place / "lokr.safetensors", place / "merged.safetensors"
         save_file(without(f"{Q}.")(load_file(folder / "sdxl-a.safetensors")) | LOKR_FILE, files[0])
         merge_files(FileMerge(files, merged, GIVEN, format="kohya"))
     assert verify_file(merged, files, fault.request and GIVEN).faults == ()
     if fault.parts is MAGNITUDE:
-        save_file(load_file(files[0]) | {f"{Q}.dora_scale": MAGNITUDE["dora_scale"]}, tmp_path / "dora.safetensors")
-        files[0] = tmp_path / "dora.safetensors"
+        save_file(load_file(files[0]) | {f"{Q}.dora_scale": MAGNITUDE["dora_scale"]}, place / "dora.safetensors")
+        files[0] = place / "dora.safetensors"
     with safe_open(merged, framework="pt") as file:
         header = {key: value for key, value in {**file.metadata(), **fault.header}.items() if value}
-    save_file(fault.plant(load_file(merged)), tmp_path / "broken.safetensors", header)
-    found = verify_file(tmp_path / "broken.safetensors", files, fault.request, tool=fault.tool)
-    assert any(re.search(fault.message, text) for text in found.faults), found.text()
+    save_file(fault.plant(load_file(merged)), place / "broken.safetensors", header)
+    return verify_file(place / "broken.safetensors", files, fault.request, tool=fault.tool)
 
 
 def test_correct_merges_have_no_fault(folder: Path, tmp_path: Path) -> None:

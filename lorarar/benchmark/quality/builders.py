@@ -149,14 +149,17 @@ def _named_plugins(settings: RowSettings) -> dict[str, Any]:
     return {"plugins": plugins} if plugins else {}
 
 
+def trained_file(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
+    """Return the file of a trained merger, whether it is there yet or not."""
+    identity = stated(replace(settings.config, seed=seed)) | _named_plugins(settings)
+    return inputs.config.trainings / f"{settings.source.stem}_{_short_digest(identity)}.safetensors"
+
+
 def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
     """Train a merger, unless it was trained before, and return its file."""
-    config = replace(settings.config, seed=seed)
-    identity = stated(config) | _named_plugins(settings)
-    name = f"{settings.source.stem}_{_short_digest(identity)}"
-    file = inputs.config.trainings / f"{name}.safetensors"
+    file = trained_file(inputs, settings, seed)
     if not file.exists():
-        run_train(replace(config, runs=inputs.config.trainings / name)).rename(file)
+        run_train(replace(settings.config, seed=seed, runs=file.with_suffix(""))).rename(file)
     return file
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,32 @@ def run_cells(
     """
     cells: list[ScoredCell] = []
     with progress("merge and sample", len(pairs), "pairs") as advance:
-        for start in range(0, len(pairs), inputs.config.group):
-            group = pairs[start : start + inputs.config.group]
-            places = [_place(inputs, method, pair, seeds, folder) for pair in group]
-            kept = [cell for cell in map(_read, places) if cell]
-            cells += kept if len(kept) == len(group) else _compute(inputs, method, seeds, places)
-            advance(len(group))
+        for places in _groups(inputs, method, pairs, seeds, folder):
+            kept = _kept(places)
+            cells += kept or _compute(inputs, method, seeds, places)
+            advance(len(places))
     return cells
+
+
+def missing_groups(
+    inputs: QualityInputs, method: RowMethod, pairs: Sequence[Pair], seeds: Sequence[int], *, folder: Path | None
+) -> list[int]:
+    """Return the number of the first pair of each group that `run_cells` would compute."""
+    groups = enumerate(_groups(inputs, method, pairs, seeds, folder))
+    return [number * inputs.config.group for number, places in groups if not _kept(places)]
+
+
+def _groups(
+    inputs: QualityInputs, method: RowMethod, pairs: Sequence[Pair], seeds: Sequence[int], folder: Path | None
+) -> Iterator[list[_Place]]:
+    for start in range(0, len(pairs), inputs.config.group):
+        yield [_place(inputs, method, pair, seeds, folder) for pair in pairs[start : start + inputs.config.group]]
+
+
+def _kept(places: Sequence[_Place]) -> list[ScoredCell]:
+    """Return the cells of a group from an earlier run; none if one is missing."""
+    kept = [cell for cell in map(_read, places) if cell]
+    return kept if len(kept) == len(places) else []
 
 
 def _compute(

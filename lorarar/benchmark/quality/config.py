@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lorarar.storage import Device, InputPath, ModelName, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from lorarar.storage.units import Engine, Workers
 
 RowKind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained", "file"]
 
@@ -65,6 +66,8 @@ class QualityConfig:
         group: Pairs that are merged and sampled in one batch.
         trainings: Folder for trained mergers, which several comparisons may share.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        engine: Where trainings and groups of pairs are computed: local (in this process), ray or slurm.
+        workers: The workers of ray and slurm.
     """
 
     output: Path
@@ -92,3 +95,5 @@ class QualityConfig:
     group: PositiveInt = 16
     trainings: Path = Path("runs/trained")
     device: Device = "auto"
+    engine: Engine = "local"
+    workers: Workers = Workers()

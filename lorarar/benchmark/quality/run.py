@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lorarar.benchmark.quality.builders import build_method, find_plugins
 from lorarar.benchmark.quality.cells import run_cells
 from lorarar.benchmark.quality.config import QualityConfig
+from lorarar.benchmark.quality.distribution import distribute
 from lorarar.benchmark.quality.drawing import diagonal, draw_contact_sheet, draw_pareto
 from lorarar.benchmark.quality.inputs import QualityInputs, load_inputs
 from lorarar.benchmark.quality.judging import judge_rows
@@ -56,6 +58,8 @@ def run_quality(config: QualityConfig) -> str:
     claim_run(config.runs, config, ignored=_FREE)
     inputs = load_inputs(config)
     print(describe_plan(inputs))
+    if config.engine != "local":
+        distribute(inputs, partial(row_folder, config))
     outcomes = []
     with progress("compare mergers", len(inputs.rows), "rows") as advance:
         for row in inputs.rows:

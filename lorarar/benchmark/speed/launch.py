@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 def launch(command: Sequence[str]) -> dict[str, float]:
-    """Run a command and return its "seconds" and the "peak_bytes" of its own memory.
+    """Run a command and return its "seconds", its "cpu_seconds" and the "peak_bytes" of its own memory.
 
     Raises:
         subprocess.CalledProcessError: The command failed.
@@ -28,7 +28,20 @@ def launch(command: Sequence[str]) -> dict[str, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, list(command))
-    return {"seconds": seconds, "peak_bytes": usage.ru_maxrss * 1024}
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": usage.ru_maxrss * 1024}
+
+
+def run_launched(command: Sequence[str]) -> dict[str, float]:
+    """Return what `launch` measures, with the launcher as a process of its own.
+
+    Raises:
+        subprocess.CalledProcessError: The command failed.
+    """
+    launcher = [sys.executable, "-m", "lorarar.benchmark.speed.launch", *command]
+    done = subprocess.run(launcher, check=True, stdout=subprocess.PIPE)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 if __name__ == "__main__":

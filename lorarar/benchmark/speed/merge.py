@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lorarar.benchmark.speed import floor
+from lorarar.benchmark.speed.launch import run_launched
 from lorarar.benchmark.speed.machine import available_bytes, describe_machine, machine_line
 from lorarar.benchmark.speed.once import METHODS
 from lorarar.benchmark.speed.synthetic import attention_shapes, synthetic_lora
@@ -144,25 +145,17 @@ def _whole_process(files: Mapping[str, Path], repetitions: int) -> dict[str, Any
         "lorarar merge --network": [*merge, "--network", str(files["network"])],
     }
     for command in commands.values():  # fills the file cache, compiles bytecode
-        _run(command)
+        run_launched(command)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _ in range(repetitions):
         for name, command in commands.items():
-            runs[name].append(_run(command))
+            runs[name].append(run_launched(command))
     medians = {name: _medians(values) for name, values in runs.items()}
     least = medians["floor"]["seconds"]
     return {
         name: {**values, "times_the_floor": values["seconds"] / least, "all": runs[name]}
         for name, values in medians.items()
     }
-
-
-def _run(command: Sequence[str]) -> dict[str, float]:
-    """Return the seconds and peak bytes of a process."""
-    launcher = [sys.executable, "-m", "lorarar.benchmark.speed.launch", *command]
-    done = subprocess.run(launcher, check=True, stdout=subprocess.PIPE)
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
 
 
 def _medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -102,10 +102,8 @@ def encode_items(
         triggers: Words that are removed from prompts, see `lorarar.evaluation.metrics.cleaning`.
         cache: Folder of features, see `lorarar.evaluation.metrics.features.image_features`.
     """
-    concepts = sorted({(axis, getattr(item, axis)) for item in items for axis in AXES})
-    reference_sets = [[ImageFile(references.root, p) for p in references.concepts[key].images] for key in concepts]
-    files = [ImageFile(root, item.path) for item in items]
-    files += [file for reference_set in reference_sets for file in reference_set]
+    reference_sets = _reference_sets(items, references)
+    files = list_files(items, references, root)
     by_encoder: dict[int, Features] = {}
 
     def encode_once(encoder: VisionEncoder) -> Features:
@@ -124,6 +122,18 @@ def encode_items(
         text = encode_once(encoders.text)
     threshold = copy_threshold(content.of(reference_set) for reference_set in reference_sets)
     return EncodedItems(root, references, content, style, grams, text, texts, threshold, tuple(cut))
+
+
+def list_files(items: Sequence[Item], references: References, root: Path) -> list[ImageFile]:
+    """Return the files of items, below a folder, and of the references of their concepts."""
+    files = [ImageFile(root, item.path) for item in items]
+    return files + [file for reference_set in _reference_sets(items, references) for file in reference_set]
+
+
+def _reference_sets(items: Sequence[Item], references: References) -> list[list[ImageFile]]:
+    """Return the files of the references of each concept."""
+    concepts = sorted({(axis, getattr(item, axis)) for item in items for axis in AXES})
+    return [[ImageFile(references.root, p) for p in references.concepts[key].images] for key in concepts]
 
 
 def describe_cut(count: int, encoder: VisionEncoder | None) -> str:

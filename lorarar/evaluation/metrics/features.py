@@ -74,6 +74,15 @@ def gram_features(files: Iterable[ImageFile], encoder: MapEncoder, *, cache: Pat
     return _collect(files, encoder, "gram", lambda images: gram_vectors(encoder, images), cache)
 
 
+def missing_features(
+    files: Iterable[ImageFile], encoder: VisionEncoder, *, cache: Path, gram: bool = False
+) -> list[ImageFile]:
+    """Return the files that `image_features`, or with `gram` `gram_features`, would encode; of copies, one."""
+    folder = _cache_folder(cache, encoder, "gram" if gram else "image")
+    contents = [content for content in _contents(files) if content.sha256]
+    return [content.files[0] for content in contents if _read_row(folder / f"{content.sha256}.npy") is None]
+
+
 def gram_vectors(encoder: MapEncoder, images: Sequence[Image.Image]) -> FeatureArray:
     """Return the Gram matrices of images as vectors whose squared distance is the Gram loss.
 

@@ -17,6 +17,7 @@ from lorarar.datasets import (
     read_entries,
     read_manifest,
 )
+from lorarar.evaluation.metrics.distribution import distribute_features
 from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoders.protocols import VisionEncoder
@@ -47,11 +48,14 @@ def run_metrics(config: MetricsConfig) -> str:
         items = build_items(config.images, config.layout, references, ignore=config.ignore)
     else:
         items = read_manifest(config.manifest or config.output / "manifest.jsonl")
+    encoders = load_encoders(config)
+    if config.engine != "local":
+        distribute_features(config, items, references, encoders, load_encoders)
     measurement = measure_metrics(
         items,
         references,
         config.images,
-        load_encoders(config),
+        encoders,
         triggers=config.triggers,
         base=config.base,
         content_classes=read_content_classes(config.references, references),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.storage import Device, InputPath
+from lorarar.storage.units import Engine, Workers
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class MetricsConfig:
         cache: Folder of features, which runs may share.
         allow_unlike_images: Whether an encoder may measure images unlike those that it knows; their scores mean little.
         device: Where the encoders compute: cpu, cuda, mps, or auto for the best one here.
+        engine: Where images are encoded: local (in this process), ray or slurm.
+        workers: The workers of ray and slurm.
     """
 
     images: InputPath
@@ -51,3 +54,5 @@ class MetricsConfig:
     cache: Path = Path("runs/metrics_cache")
     allow_unlike_images: bool = False
     device: Device = "auto"
+    engine: Engine = "local"
+    workers: Workers = Workers()

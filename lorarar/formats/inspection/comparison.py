@@ -14,8 +14,20 @@ from torch import Tensor
 
 from lorarar.formats.inspection.kinds import table_lines
 from lorarar.formats.loading import load
-from lorarar.lora import Layer, LoRA, LowRank, block, check_same_shapes, inner, label, projection, thin_svd
-from lorarar.storage import printable
+from lorarar.lora import (
+    Layer,
+    LoRA,
+    LowRank,
+    block,
+    check_same_shapes,
+    delta_norm,
+    in_threads,
+    inner,
+    label,
+    orthonormal_bases,
+    projection,
+)
+from lorarar.storage import printable, track
 
 _COLLISIONS = 10
 _MEANS = ("cosine", "inputs", "outputs", "inputs_by_chance", "outputs_by_chance")
@@ -102,10 +114,16 @@ def compare_loras(a: LoRA, b: LoRA) -> LoRAComparison:
         ValueError: A layer has different shapes in the two LoRAs.
     """
     check_same_shapes([a, b])
-    norms = _norm(a), _norm(b)
+    lengths = [dict(zip(lora.layers, in_threads(delta_norm, lora.layers.values()), strict=True)) for lora in (a, b)]
+    norms = math.hypot(*lengths[0].values()), math.hypot(*lengths[1].values())
     whole = norms[0] * norms[1]
     in_both = [layer for layer in a.layers if layer in b.layers]
-    overlaps = tuple(_overlap(layer, a.layers[layer], b.layers[layer], whole) for layer in in_both)
+
+    def compare_layer(layer: str) -> Overlap:
+        size = lengths[0][layer] * lengths[1][layer]
+        return _overlap(layer, a.layers[layer], b.layers[layer], size, whole)
+
+    overlaps = tuple(track(in_threads(compare_layer, in_both), "compare", len(in_both), "layers"))
     only_a = tuple(layer for layer in a.layers if layer not in b.layers)
     only_b = tuple(layer for layer in b.layers if layer not in a.layers)
     return LoRAComparison(
@@ -132,11 +150,10 @@ def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) 
     return compare_loras(load(a, base=base), load(b, base=base))
 
 
-def _overlap(layer: str, a: Layer, b: Layer, whole: float) -> Overlap:
+def _overlap(layer: str, a: Layer, b: Layer, lengths: float, whole: float) -> Overlap:
     product = _inner(a, b)
-    sizes = math.sqrt(_inner(a, a)) * math.sqrt(_inner(b, b))
-    cosine, share = (_clamped(product / size) if size else 0.0 for size in (sizes, whole))
-    if not sizes or not isinstance(a, LowRank) or not isinstance(b, LowRank):
+    cosine, share = (_clamped(product / size) if size else 0.0 for size in (lengths, whole))
+    if not lengths or not isinstance(a, LowRank) or not isinstance(b, LowRank):
         return Overlap(layer, cosine, share)
     (out_a, in_a), (out_b, in_b) = _spaces(a), _spaces(b)
     rank = max(out_a.shape[1], out_b.shape[1])
@@ -145,7 +162,7 @@ def _overlap(layer: str, a: Layer, b: Layer, whole: float) -> Overlap:
 
 
 def _inner(a: Layer, b: Layer) -> float:
-    """Return <dW_a, dW_b>, not negative if a is b."""
+    """Return <dW_a, dW_b>."""
     if isinstance(a, LowRank) and isinstance(b, LowRank):
         product = inner(a, b)
     elif isinstance(a, LowRank):
@@ -154,7 +171,7 @@ def _inner(a: Layer, b: Layer) -> float:
         product = _inner_mixed(b, a.delta())
     else:
         product = (a.delta() * b.delta()).sum()
-    return max(float(product), 0.0) if a is b else float(product)
+    return float(product)
 
 
 def _inner_mixed(a: LowRank, delta: Tensor) -> Tensor:
@@ -162,15 +179,15 @@ def _inner_mixed(a: LowRank, delta: Tensor) -> Tensor:
     return a.scale * ((a.B.to(delta.dtype).T @ delta) * a.A.to(delta.dtype)).sum()
 
 
-def _norm(lora: LoRA) -> float:
-    return math.hypot(*(math.sqrt(_inner(delta, delta)) for delta in lora.layers.values()))
-
-
 def _spaces(a: LowRank) -> tuple[Tensor, Tensor]:
     """Return orthonormal bases of the column space (out, k) and the row space (in, k), k being the delta's own rank."""
-    u, s, vh = thin_svd(a)
+    (q_out, q_in), core = orthonormal_bases(a)
+    s = torch.linalg.svdvals(core)
     nonzero = s > s[0] * max(a.shape) * torch.finfo(s.dtype).eps
-    return u[:, nonzero], vh[nonzero].T
+    if core.shape[0] == core.shape[1] and bool(nonzero.all()):
+        return q_out, q_in
+    u, _, vh = torch.linalg.svd(core, full_matrices=False)
+    return q_out @ u[:, nonzero], q_in @ vh[nonzero].T
 
 
 def _common(a: Tensor, b: Tensor) -> float:

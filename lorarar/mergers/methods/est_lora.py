@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorarar.lora import Layer, LoRA, LowRank, check_same_shapes, inner
-from lorarar.mergers.methods.klora import choosable_layers, mixture
+from lorarar.mergers.methods.klora import choosable_layers, mixtures
 
 
 def est_lora(
@@ -43,12 +43,9 @@ def est_lora(
         layer: tuple(_energy(lora.layers[layer]) for lora in (content, style))
         for layer in choosable_layers(content, style)
     }
-    schedule: list[tuple[LoRA, ...]] = []
-    for t in range(steps):
-        factor = alpha * t / steps + 1 - discrepancy
-        wins = {layer: e_c >= e_s * factor for layer, (e_c, e_s) in energies.items()}
-        schedule.append((mixture(content, style, wins, "EST-LoRA"),))
-    return schedule
+    factors = (alpha * t / steps + 1 - discrepancy for t in range(steps))
+    wins = [{layer: e_c >= e_s * f for layer, (e_c, e_s) in energies.items()} for f in factors]
+    return mixtures(content, style, wins, "EST-LoRA")
 
 
 def _energy(delta: Layer) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lorarar.lora import Layer, LoRA, LowRank, check_same_shapes, is_text_encoder
 from lorarar.mergers.methods.layers import add_deltas
+from lorarar.storage import track
 
 
 def klora(
@@ -40,11 +41,13 @@ def klora(
         raise ValueError(f"expected two LoRAs for K-LoRA, [content, style], found {len(loras)}: give two")
     check_same_shapes(loras)
     content, style = loras
-    sums = {layer: _sums(content.layers[layer], style.layers[layer]) for layer in choosable_layers(content, style)}
+    paths = track(list(choosable_layers(content, style)), "compare", unit="layers")
+    sums = {layer: _sums(content.layers[layer], style.layers[layer]) for layer in paths}
     if wrapped and not alpha > 0:
         raise ValueError(f"expected alpha above 0 for the factor modulo alpha, found {alpha}: choose a larger one")
     factors = (alpha * t / steps + beta for t in range(steps))
-    return [(_mixture(content, style, sums, f % alpha if wrapped else f),) for f in factors]
+    wins = [_content_wins(sums, f % alpha if wrapped else f) for f in factors]
+    return mixtures(content, style, wins, "K-LoRA")
 
 
 def choosable_layers(content: LoRA, style: LoRA) -> Iterator[str]:
@@ -54,15 +57,27 @@ def choosable_layers(content: LoRA, style: LoRA) -> Iterator[str]:
             yield layer
 
 
-def mixture(content: LoRA, style: LoRA, content_wins: Mapping[str, bool], name: str) -> LoRA:
-    """Return the LoRA of one step: the winner's layers, where there is one, and the sum of the others."""
-    layers: dict[str, Layer] = {}
-    for layer in dict.fromkeys([*content.layers, *style.layers]):
-        if layer in content_wins:
-            layers[layer] = (content if content_wins[layer] else style).layers[layer]
-        else:
-            layers[layer] = add_deltas([lora.layers[layer] for lora in (content, style) if layer in lora.layers])
-    return LoRA(layers, name=name)
+def mixtures(
+    content: LoRA, style: LoRA, content_wins: Sequence[Mapping[str, bool]], name: str
+) -> list[tuple[LoRA, ...]]:
+    """Return the LoRA of each step: the winner's layers, where there is one, and the sum of the others.
+
+    Args:
+        content, style: The LoRAs.
+        content_wins: Whether the content's layer acts, by layer, for each step; the same layers in every step.
+        name: Name of the result.
+    """
+    chosen = {layer for wins in content_wins[:1] for layer in wins}
+    summed = {  # once for all steps
+        layer: add_deltas([lora.layers[layer] for lora in (content, style) if layer in lora.layers])
+        for layer in dict.fromkeys([*content.layers, *style.layers])
+        if layer not in chosen
+    }
+    return [(LoRA({**_winners(content, style, wins), **summed}, name=name),) for wins in content_wins]
+
+
+def _winners(content: LoRA, style: LoRA, content_wins: Mapping[str, bool]) -> dict[str, Layer]:
+    return {layer: (content if wins else style).layers[layer] for layer, wins in content_wins.items()}
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,17 @@ def _sums(content: Layer, style: Layer) -> _Sums:
     return _Sums(*numbers)
 
 
-def _mixture(content: LoRA, style: LoRA, sums: dict[str, _Sums], factor: float) -> LoRA:
-    """Return the LoRA of one step.
+def _content_wins(sums: dict[str, _Sums], factor: float) -> dict[str, bool]:
+    """Return for each layer whether one step takes the content.
 
     The comparison is multiplied out, S_c sum|dW_s| > S_s sum|dW_c| factor, so that a LoRA of zeros divides nothing.
     """
     content_all = sum(s.content_all for s in sums.values())
     style_all = sum(s.style_all for s in sums.values())
-    wins = {
+    return {
         layer: s.content_top * style_all > s.style_top * content_all * factor or not style_all
         for layer, s in sums.items()
     }
-    return mixture(content, style, wins, "K-LoRA")
 
 
 def _rank(delta: Layer) -> int:

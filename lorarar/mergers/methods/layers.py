@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lorarar.lora import Dense, Layer, LoRA, LowRank, check_same_shapes, concat
+from lorarar.lora import Dense, Layer, LoRA, LowRank, check_same_shapes, concat, in_threads
 from lorarar.storage import track
 
 DeltaCall = Callable[..., Layer]
@@ -13,13 +13,13 @@ DeltaCall = Callable[..., Layer]
 def merge_deltas(
     loras: Sequence[LoRA], call: DeltaCall, finish: Callable[[str, Layer], Layer] = lambda layer, merged: merged
 ) -> LoRA:
-    """Merge layer by layer, so that the dense deltas of only one layer are in memory at a time.
+    """Merge layer by layer, so that the dense deltas of only as many layers as threads are in memory at a time.
 
     Args:
         loras: One or more LoRAs of one base model in the order that the merger expects, with weights folded into their
             deltas.
         call: Function (deltas, layer=path) -> merged delta, for weights (out, in); the delta of a LoRA that lacks the
-            layer is None.
+            layer is None. It is called from several threads at once, as `finish` is.
         finish: Function (path, merged delta) -> delta that is applied to each merged weight at once, such as truncation
             to a rank. It is not applied to norms and biases.
 
@@ -32,9 +32,9 @@ def merge_deltas(
     if not loras:
         raise ValueError("expected at least one LoRA to merge, found none")
     check_same_shapes(loras)
-    layers = dict.fromkeys(layer for lora in loras for layer in lora.layers)
-    paths = track(layers, "merge", unit="layers")
-    return LoRA({layer: _merge_layer(layer, loras, call, finish) for layer in paths})
+    layers = list(dict.fromkeys(layer for lora in loras for layer in lora.layers))
+    merged = in_threads(lambda layer: _merge_layer(layer, loras, call, finish), layers)
+    return LoRA(dict(zip(layers, track(merged, "merge", len(layers), "layers"), strict=True)))
 
 
 def add_deltas(deltas: Sequence[Layer]) -> Layer:

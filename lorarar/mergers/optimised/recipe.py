@@ -19,6 +19,7 @@ class MergerRecipe:
         weight_decay: Weight decay.
         clip: Largest norm of the gradient.
         schedule: "constant", or "cosine" from the rate of the first step to 0.
+        eight_bit: Whether AdamW keeps its state in 8 bits (bitsandbytes).
     """
 
     steps: PositiveInt
@@ -26,6 +27,7 @@ class MergerRecipe:
     weight_decay: NonNegativeFloat = 1e-4
     clip: PositiveFloat = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
+    eight_bit: bool = False
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -34,6 +34,7 @@ ESSENTIAL = ("torch", "numpy", "safetensors", "lazy-loader", "typer", "rich")
 # What each extra of the package is for.
 EXTRAS = {
     "drawings": "the drawings of the art world: world drawings",
+    "studio": "the web page: studio",
     "search": "indexes of 100,000 LoRAs and more: library neighbours",
     "effects": "experiments/metrics/effects.py --method catboost",
     "test": "the tests: make test",

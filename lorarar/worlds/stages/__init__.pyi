@@ -1,4 +1,5 @@
 from .classifier import load_classifier as load_classifier
+from .recipes import EditorConfig as EditorConfig
 from .recipes import WorldConfig as WorldConfig
 from .runs import held_out_renders as held_out_renders
 from .runs import reconstruct_images as reconstruct_images

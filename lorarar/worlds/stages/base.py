@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorarar.diffusion import Backbone, Conditioning
@@ -56,16 +57,26 @@ class BaseTraining(lightning.LightningModule):
         latents = self.latents[chosen].float().to(self.device)
         noise = torch.from_numpy(random.standard_normal(latents.shape, dtype=np.float32)).to(self.device)
         timesteps = torch.from_numpy(random.integers(1000, size=self.recipe.batch)).to(self.device)
-        captions = []
-        for i in chosen:
-            content, style, _ = self.renders[i]
-            captions.append(self.world.caption(content, style, random))
+        captions = self.captions(chosen, random)
         noisy = self.backbone.add_noise(latents, noise, timesteps)
-        predicted = self.backbone.predict(noisy, timesteps, self._encode(captions)).float()
+        with self.conditions(chosen):
+            predicted = self.backbone.predict(noisy, timesteps, self._encode(captions)).float()
         errors = (self.backbone.noise.clean(noisy, predicted, timesteps) - latents).square().mean(dim=(1, 2, 3))
         loss = (errors / self.backbone.noise.level(timesteps).clamp(min=0.15)).mean()
         self.log("loss", loss, prog_bar=True)
         return loss
+
+    def captions(self, chosen: NDArray[np.int64], random: np.random.Generator) -> list[str]:
+        """Return captions of chosen images, (n,) indices."""
+        found = []
+        for i in chosen:
+            content, style, _ = self.renders[i]
+            found.append(self.world.caption(content, style, random))
+        return found
+
+    def conditions(self, chosen: NDArray[np.int64]) -> AbstractContextManager[None]:
+        """Return a context in which the denoiser sees what else belongs to chosen images: here, nothing."""
+        return nullcontext()
 
     def _encode(self, captions: list[str]) -> Conditioning:
         """Encode the captions, empty ones as guidance does in sampling: SDXL's pipeline takes zeros for them."""

@@ -103,3 +103,20 @@ class WorldConfig:
     classifier: StageRecipe | None = None
     autoencoder: AutoencoderRecipe | None = None
     devices: PositiveInt = 1
+
+
+@dataclass(frozen=True)
+class EditorConfig:
+    """`lorarar analogy base`: a base that edits images, trained from a world's base.
+
+    Attributes:
+        base: Base of the toy world to start from.
+        output: Folder for the editor base.
+        runs: Folder for checkpoints and latents.
+        recipe: How the denoiser is trained; its shape and its parts are those of the base.
+    """
+
+    base: InputPath
+    output: Path
+    runs: Path
+    recipe: BaseRecipe

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DiffusionPipeline
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save_file
@@ -121,7 +121,7 @@ def make_base(world: World, recipe: BaseRecipe, *, output: Path, runs: Path, dev
     if recipe.shape.denoiser == "unet":
         plain_attention(pipeline.unet)
     plan = world.plan("base", recipe.renders, recipe.seed)
-    latents = _latents(world, plan, parts.autoencoder, vae, runs)
+    latents = encoded_renders(world, plan, parts.autoencoder, vae, runs / "base" / "latents")
     module = BaseTraining(world, pipeline, recipe, plan, latents)
     devices = 1 if torch.cuda.is_available() else devices  # processes of one thread each are for CPUs
     samples = _samples(recipe, output, runs)
@@ -132,8 +132,16 @@ def make_base(world: World, recipe: BaseRecipe, *, output: Path, runs: Path, dev
 
 
 @torch.no_grad()
-def _latents(world: World, plan: Sequence[Any], autoencoder: AutoencoderKL, files: Path, runs: Path) -> Tensor:
-    """Return the scaled latents of a plan's renders in fp16; those of this autoencoder are kept in the run's folder."""
+def encoded_renders(world: World, plan: Sequence[Any], autoencoder: AutoencoderKL, files: Path, folder: Path) -> Tensor:
+    """Return the scaled latents of a plan's renders in fp16; those of this autoencoder are kept in a folder.
+
+    Args:
+        world: The world.
+        plan: Images to draw.
+        autoencoder: The autoencoder.
+        files: Its folder.
+        folder: Where the latents are kept.
+    """
     scale = autoencoder.config.scaling_factor
 
     def encode(images: Tensor) -> Tensor:
@@ -141,7 +149,7 @@ def _latents(world: World, plan: Sequence[Any], autoencoder: AutoencoderKL, file
         return torch.cat(parts).half()
 
     weights = sha256(files / "diffusion_pytorch_model.safetensors")
-    return kept_parts(world, plan, runs / "base" / "latents", encode, "encode", weights)
+    return kept_parts(world, plan, folder, encode, "encode", weights)
 
 
 def _samples(recipe: BaseRecipe, output: Path, runs: Path) -> list[Callback]:
@@ -151,11 +159,9 @@ def _samples(recipe: BaseRecipe, output: Path, runs: Path) -> list[Callback]:
 
 
 def save_base(module: BaseTraining, output: Path, devices: int) -> None:
-    """Write the trained pipeline under a temporary name, then rename it and write its card."""
-    path, temporary = output / "base", output / "base.part"
-    module.pipeline.to(dtype=torch.float16).save_pretrained(temporary)
-    shutil.rmtree(path, ignore_errors=True)
-    temporary.rename(path)
+    """Write the trained pipeline and its card."""
+    path = output / "base"
+    save_pipeline(module.pipeline, path)
     parts = {"denoiser": module.denoiser, "autoencoder": module.pipeline.vae, **module.backbone.encoders}
     write_card(
         path,
@@ -164,6 +170,14 @@ def save_base(module: BaseTraining, output: Path, devices: int) -> None:
         processes=devices,
         parameters={name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
     )
+
+
+def save_pipeline(pipeline: DiffusionPipeline, path: Path) -> None:
+    """Write a pipeline in fp16 under a temporary name, then rename its folder."""
+    temporary = path.with_name(f"{path.name}.part")
+    pipeline.to(dtype=torch.float16).save_pretrained(temporary)
+    shutil.rmtree(path, ignore_errors=True)
+    temporary.rename(path)
 
 
 @torch.no_grad()

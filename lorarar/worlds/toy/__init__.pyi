@@ -1,3 +1,8 @@
+from .analogies import Analogy as Analogy
+from .analogies import describe_change as describe_change
+from .analogies import draw_analogies as draw_analogies
+from .analogies import plan_analogies as plan_analogies
+from .analogies import read_scenes as read_scenes
 from .attributes import ATTRIBUTES as ATTRIBUTES
 from .attributes import Style as Style
 from .attributes import Subject as Subject
@@ -9,9 +14,14 @@ from .captions import style_prompt as style_prompt
 from .classifier import CLASSIFIER_SCORES as CLASSIFIER_SCORES
 from .classifier import AttributeClassifier as AttributeClassifier
 from .crossed import write_crossed_renders as write_crossed_renders
+from .editor import run_editor as run_editor
 from .export import export_concepts as export_concepts
 from .prompted import apply_prompt as apply_prompt
 from .renderer import render as render
+from .transformations import HELD_OUT as HELD_OUT
+from .transformations import Scene as Scene
+from .transformations import check_splits as check_splits
+from .transformations import transformations_of as transformations_of
 from .world import CONTENT_IMAGES as CONTENT_IMAGES
 from .world import STYLE_TOKEN as STYLE_TOKEN
 from .world import concept_name as concept_name

@@ -14,7 +14,8 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.benchmark.speed import floor, once
-from lorarar.benchmark.speed.merge import _run, merge_table, run_merge_benchmark
+from lorarar.benchmark.speed.launch import run_launched
+from lorarar.benchmark.speed.merge import merge_table, run_merge_benchmark
 from lorarar.benchmark.speed.synthetic import attention_shapes, synthetic_lora
 from lorarar.formats.loading import load
 from lorarar.formats.writing import save
@@ -98,7 +99,7 @@ def test_a_whole_run(
         return {"seconds": float(len(command)), "peak_bytes": 5e7}
 
     monkeypatch.setattr("lorarar.benchmark.speed.merge.synthetic_lora", lambda *_: next(loras))
-    monkeypatch.setattr("lorarar.benchmark.speed.merge._run", run)
+    monkeypatch.setattr("lorarar.benchmark.speed.merge.run_launched", run)
     results = run_merge_benchmark("sd15", 2, folder=tmp_path, devices=["cpu"], repetitions=1)
     again = json.loads(json.dumps(results))
     cpu = again["devices"]["cpu"]
@@ -125,7 +126,7 @@ def test_the_floor_writes_the_sum(tmp_path: Path, pair: list[LoRA], format: str)
     paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "out")]
     for lora, path in zip(scaled, paths[:2], strict=True):
         save(lora, path, format=format, dtype=torch.float32)  # type: ignore[arg-type]
-    found = _run([sys.executable, str(floor.__file__), *map(str, paths)])
+    found = run_launched([sys.executable, str(floor.__file__), *map(str, paths)])
     assert found["peak_bytes"] > 5e7
     for layer, merged in load(paths[2]).layers.items():
         expected = scaled[0].layers[layer].delta() + scaled[1].layers[layer].delta()
@@ -134,7 +135,7 @@ def test_the_floor_writes_the_sum(tmp_path: Path, pair: list[LoRA], format: str)
 
 def test_a_failed_process_gives_no_measurement() -> None:
     with pytest.raises(subprocess.CalledProcessError):
-        _run([sys.executable, "-c", "raise SystemExit(3)"])
+        run_launched([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_layers_are_thinned_where_dense_deltas_do_not_fit(
@@ -147,7 +148,7 @@ def test_layers_are_thinned_where_dense_deltas_do_not_fit(
         "lorarar.benchmark.speed.merge._once",
         lambda files, method, device, every: {"seconds": 1.0, "coefficient_seconds": 0.0, "extra_bytes": float(every)},
     )
-    monkeypatch.setattr("lorarar.benchmark.speed.merge._run", lambda command: {"seconds": 1.0, "peak_bytes": 1.0})
+    monkeypatch.setattr("lorarar.benchmark.speed.merge.run_launched", lambda command: {"seconds": 1.0, "peak_bytes": 1.0})
     results = run_merge_benchmark("sd15", 2, folder=tmp_path, devices=["cpu"], repetitions=1)
     # 93.5 million numbers need 12 bytes each, which may be four fifths of the memory: 3.5 times what there is
     assert results["devices"]["cpu"]["every"] == 4

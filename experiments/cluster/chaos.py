@@ -1,0 +1,173 @@
+"""Chaos: a zoo and a benchmark on local Ray workers that are killed at random, beside the same runs without Ray.
+
+Each kill comes when a random number of units is done. It takes one worker, or the head: the driver and Ray's own
+processes with all workers, after which the same command is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.cluster.prepare import prepare
+from lorarar.storage import sha256, write_json
+
+LORARAR = [sys.executable, "-m", "lorarar.cli"]
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def children(pid: int) -> dict[int, str]:
+    """Process id -> command line, of all processes below one."""
+    parents, commands = {}, {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = Path("/proc", entry, "stat").read_text()
+            commands[int(entry)] = Path("/proc", entry, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+    below = {pid}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return {child: commands[child] for child in below - {pid}}
+
+
+def written(folder: Path, pattern: str) -> dict[str, int]:
+    """File -> time of its last change, nanoseconds."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob(pattern)}
+
+
+def run_killed(
+    command: list[str], folder: Path, pattern: str, total: int, kills: int, seed: int, log: Path
+) -> dict[str, Any]:
+    """Run a command until it succeeds, killing its processes.
+
+    Args:
+        command: The command.
+        folder: Where its units' files appear.
+        pattern: Names of these files.
+        total: Number of these files.
+        kills: Number of kills.
+        seed: Of the times and victims.
+        log: File for the command's output.
+    """
+    draw = random.Random(seed)
+    present = len(written(folder, pattern))
+    moments = sorted(draw.uniform(present, 0.98 * total) for _ in range(kills))
+    first: dict[str, int] = {}
+    again: set[str] = set()
+    events, starts, begun = [], 1, time.monotonic()
+    with open(log, "ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None or process.returncode:
+            if process.poll() is not None:
+                starts += 1
+                process = subprocess.Popen(command, stdout=output, stderr=output)
+            time.sleep(0.5)
+            for name, changed in written(folder, pattern).items():
+                if first.setdefault(name, changed) != changed:
+                    again.add(name)
+                    first[name] = changed
+            if not moments or len(first) < moments[0]:
+                continue
+            below = children(process.pid)
+            workers = [pid for pid, words in below.items() if "ray::UnitWorker" in words]
+            if not workers:
+                continue
+            moments.pop(0)
+            head = draw.random() < 1 / 3
+            for pid in [process.pid, *below] if head else [draw.choice(workers)]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            events.append({"killed": "head" if head else "worker", "done": len(first)})
+            print(events[-1], flush=True)
+            if head:
+                process.wait()
+    return {
+        "kills": events,
+        "starts": starts,
+        "written_twice": sorted(again),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def hashes(folder: Path, pattern: str) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob(pattern))}
+
+
+def compare(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, int]:
+    return {
+        "files": len(first),
+        "missing": len(first.keys() - second.keys()),
+        "surplus": len(second.keys() - first.keys()),
+        "different": sum(first[name] != second[name] for name in first.keys() & second.keys()),
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    folder: Path = options.folder
+    prepare(folder, loras=options.loras, cells=options.cells, group=options.group)
+    side = round((options.cells / 2) ** 0.5)
+    results: dict[str, Any] = {"loras": options.loras, "cells": 2 * side * side, "workers": options.workers}
+    engine = ["engine=ray", f"workers.count={options.workers}"]
+
+    zoo = [*LORARAR, "zoo", str(folder / "zoo.yaml")]
+    alone = [f"output={folder / 'alone' / 'loras'}", f"runs={folder / 'alone' / 'zoo'}"]
+    (folder / "loras").mkdir(exist_ok=True)
+    killed = run_killed(
+        [*zoo, *engine], folder / "loras", "*.safetensors", options.loras, options.kills, 0, folder / "zoo.log"
+    )
+    start = time.monotonic()
+    subprocess.run([*zoo, *alone], check=True, **QUIET)
+    killed["seconds_local"] = round(time.monotonic() - start, 1)
+    local = folder / "alone" / "loras"
+    killed["files"] = compare(hashes(local, "*.safetensors"), hashes(folder / "loras", "*.safetensors"))
+    results["zoo"] = killed
+    write_json(options.output, results)
+
+    quality = [*LORARAR, "benchmark", "quality", str(folder / "quality.yaml")]
+    alone = [f"output={folder / 'alone' / 'results'}", f"runs={folder / 'alone' / 'quality'}"]
+    (folder / "quality").mkdir(exist_ok=True)
+    killed = run_killed(
+        [*quality, *engine], folder / "quality", "cells/*/*.json", 2 * side * side, options.kills, 1, folder / "cells.log"
+    )
+    start = time.monotonic()
+    subprocess.run([*quality, *alone], check=True, **QUIET)
+    killed["seconds_local"] = round(time.monotonic() - start, 1)
+    local = folder / "alone" / "quality"
+    killed["files"] = compare(hashes(local, "images/**/*.png"), hashes(folder / "quality", "images/**/*.png"))
+    tables = [json.loads((place / "results" / "results.json").read_text()) for place in (folder, folder / "alone")]
+    killed["same_results"] = tables[0] == tables[1]
+    results["cells"] = killed
+    write_json(options.output, results)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "chaos.json")
+    parser.add_argument("--loras", type=int, default=1000)
+    parser.add_argument("--cells", type=int, default=5000)
+    parser.add_argument("--group", type=int, default=10, help="LoRAs in a batch")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--plan", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.plan:
+        units = chosen.loras // chosen.group, chosen.cells // 10
+        print(f"{chosen.loras} LoRAs in {units[0]} units, {chosen.cells} cells in {units[1]} units, {chosen.kills} kills each")
+        print(f"about {chosen.loras * 0.4 + chosen.cells * 0.05 + chosen.kills * 40:.0f} seconds of CPU time, twice if busy")
+    else:
+        chosen.folder.mkdir(parents=True, exist_ok=True)
+        run(chosen)

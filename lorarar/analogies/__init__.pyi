@@ -1,0 +1,16 @@
+from .application import Analogies as Analogies
+from .application import check_triplet as check_triplet
+from .basis import Basis as Basis
+from .basis import mixed as mixed
+from .examples import Examples as Examples
+from .examples import encode_condition as encode_condition
+from .examples import encode_examples as encode_examples
+from .examples import folder_examples as folder_examples
+from .files import TrainedBasis as TrainedBasis
+from .files import digest_of as digest_of
+from .files import load_basis as load_basis
+from .files import save_basis as save_basis
+from .recipes import AnalogyConfig as AnalogyConfig
+from .recipes import BasisConfig as BasisConfig
+from .training import AnalogyTraining as AnalogyTraining
+from .training import new_basis as new_basis

@@ -1,0 +1,11 @@
+from .methods import AnswerMethod as AnswerMethod
+from .methods import basis_method as basis_method
+from .methods import mix_of as mix_of
+from .results import compare_answers as compare_answers
+from .results import summarise_answers as summarise_answers
+from .run import answered as answered
+from .run import plan_answers as plan_answers
+from .run import run_answers as run_answers
+from .scoring import AnswerScores as AnswerScores
+from .scoring import score_answers as score_answers
+from .settings import AnswersConfig as AnswersConfig

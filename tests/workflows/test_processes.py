@@ -1,0 +1,64 @@
+"""lorarar train with two processes (gloo): the merger of one process with twice the pairs, resumed too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from lorarar import save
+from lorarar.lora.lora import LoRA
+
+STEPS = 6
+
+
+@pytest.fixture
+def config(base: Path, folder: Path, loras: dict[str, LoRA], tmp_path: Path) -> Path:
+    (tmp_path / "loras").mkdir()
+    for name, lora in loras.items():
+        save(lora, tmp_path / "loras" / f"{name}.safetensors", dtype="fp32")
+    settings: dict[str, Any] = {
+        "base": str(base),
+        "manifests": [str(folder / "concepts.yaml")],
+        "images": str(folder / "images"),
+        "splits": str(folder / "concepts.yaml"),
+        "split": "tiny",
+        "loras": str(tmp_path / "loras"),
+        "runs": str(tmp_path / "runs"),
+        "merger": "layerwise",
+        "options": {"width": 8},
+        "recipe": {"steps": STEPS, "learning_rate": 1e-2},
+        "loss_weights": {},
+        "weight_jitter": 0.3,
+        "validate_every": 2,
+        "wandb": "disabled",
+        "device": "cpu",
+    }
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def train(config: Path, *settings: str) -> Path:
+    command = [sys.executable, "-m", "lorarar.cli", "train", str(config), *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "arning" not in done.stderr
+    return Path(next(word.partition("=")[2] for word in settings if word.startswith("runs="))) / "last.ckpt"
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_pairs_resumed_too(config: Path, tmp_path: Path) -> None:
+    runs = {name: f"runs={tmp_path / name}" for name in ("one", "two", "parts")}
+    train(config, runs["one"], "pairs=4")
+    train(config, runs["two"], "pairs=2", "devices=2")
+    train(config, runs["parts"], "pairs=2", "devices=2", "accumulate=2", f"latents={tmp_path / 'latents'}")
+    one, two, parts = (load_file(tmp_path / name / "merger.safetensors") for name in runs)
+    assert_close(two, one, rtol=1e-4, atol=1e-5)
+    assert_close(parts, one, rtol=1e-4, atol=1e-5)
