@@ -12,10 +12,10 @@ if [ "${1:-}" = "--plan" ]; then
 fi
 .venv/bin/lorarar analogy base configs/analogies/base.yaml
 $run analogy train $config
-$run analogy train $config runs=runs/analogies/one basis.router=uniform basis.count=1 basis.rank=32 basis.alpha=32
+$run analogy train $config runs=runs/analogies/one basis.router=uniform basis.count=1 basis.rank=64 basis.alpha=64
 $run analogy train $config runs=runs/analogies/uniform basis.router=uniform
 $run analogy train $config runs=runs/analogies/oracle basis.router=task
-$run analogy train $config runs=runs/analogies/own basis.router=own basis.count=17
+$run analogy train $config runs=runs/analogies/own basis.router=own basis.count=17 basis.alpha=4
 .venv/bin/lorarar analogy evaluate configs/analogies/evaluate.yaml
 cp runs/analogies/answers/results.json runs/analogies/answers/sheet.png experiments/analogies/
 .venv/bin/python experiments/analogies/inside.py
@@ -25,10 +25,10 @@ ablate() { $run analogy train $config runs=runs/analogies/half_"$1" recipe.steps
 ablate basis
 ablate tanh basis.gate=tanh
 ablate grid basis.router=grid
-ablate few basis.count=4
-ablate many basis.count=16
-ablate thin basis.rank=2 basis.alpha=2
-ablate thick basis.rank=8 basis.alpha=8
+ablate few basis.count=8
+ablate many basis.count=32
+ablate thin basis.rank=2 basis.alpha=8
+ablate thick basis.rank=8 basis.alpha=32
 rows=$(for name in basis tanh grid few many thin thick; do printf '%s: runs/analogies/half_%s/basis.safetensors, ' $name $name; done)
 $run analogy evaluate configs/analogies/evaluate.yaml "bases={$rows}" output=runs/analogies/ablations
 cp runs/analogies/ablations/results.json experiments/analogies/ablations.json

@@ -91,7 +91,9 @@ def fill() -> None:
             page, commands = name.split(" / ")
             rows.append(f"| {page} | {commands} | {statistics.median(ratios):.2f} | {max(ratios):.2f} |")
             count = len(ratios)
-    rows += ["", f"{results['date']}, two files of {results['megabytes']} MB, {count} rounds, Gradio {results['gradio']}."]
+    rows.append(
+        f"\n{results['date']}, two files of {results['megabytes']} MB, {count} rounds, Gradio {results['gradio']}."
+    )
     text = (HERE / "README.md").read_text(encoding="utf-8")
     before, _, rest = text.partition("<!-- results -->")
     _, _, after = rest.partition("<!-- /results -->")

@@ -55,6 +55,8 @@ class AnalogyConfig:
         analogies: Analogies that are drawn, where a program draws them.
         part: Transformations that are drawn: "train", or for a ceiling "types", the held-out ones of the tests.
         batch: Analogies in a step.
+        noisiest: Share of the timesteps, the noisiest, that steps draw. Where little noise is left, the base sees the
+            target, and a LoRA learns nothing about the change.
         layout: How the base sees an analogy: "channels", three condition images of a UNet; "grid", one image of
             before, after, image and target, as FLUX.1-Kontext takes it.
         prompt: Prompt of every analogy.
@@ -74,6 +76,7 @@ class AnalogyConfig:
     analogies: PositiveInt = 6000
     part: Literal["train", "types"] = "train"
     batch: PositiveInt = 6
+    noisiest: PositiveFloat = 1.0
     layout: Literal["channels", "grid"] = "channels"
     prompt: str = "a"
     seed: int = 0

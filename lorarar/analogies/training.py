@@ -48,6 +48,7 @@ class AnalogyTraining(lightning.LightningModule):
         batch: Analogies in a step.
         prompt: Prompt of every analogy.
         seed: Seed of the steps.
+        noisiest: Share of the timesteps, the noisiest, that steps draw.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class AnalogyTraining(lightning.LightningModule):
         batch: int,
         prompt: str,
         seed: int,
+        noisiest: float = 1.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.basis, self.backbone, self.examples, self.recipe = basis, backbone, examples, recipe
-        self.batch, self.seed = batch, seed
+        self.batch, self.seed, self.noisiest = batch, seed, noisiest
         self.conditioning = backbone.encode_prompts([prompt])
 
     def training_step(self, batch: int, index: int) -> None:
@@ -95,6 +97,8 @@ class AnalogyTraining(lightning.LightningModule):
         latents = self.examples.target[rows].float().to(device)
         condition = self.examples.condition[rows].to(device)
         timesteps, noise = sample_noise(self.backbone, latents, len(rows), random)
+        last = self.backbone.noise.steps - 1
+        timesteps = last - ((last - timesteps) * self.noisiest).long()
         noisy = self.backbone.add_noise(latents, noise, timesteps)
         conditioning = self.conditioning[torch.zeros_like(rows).to(device)]
         with torch.autocast(device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Benchmark: mergers by their images, speed side by side, gates of the embedded default, the demo.
+"""Benchmark: mergers by their images, speed side by side, size, gates of the embedded default, the demo.
 
 analogies/    Analogies: answers of bases of LoRAs against exact truth
 ceiling       Ceiling: the best that coefficients can reach, fitted to true renders
@@ -9,6 +9,7 @@ gates         Gates: whether the embedded default can rank merge methods
 judged        Judged scores: a judge's scores of the images of methods
 methods       Scores of merge methods on the pairs of a split
 quality/      Quality: every merger on the pairs of a split, scored by its images
+size/         Size: memory and operations of the work on full-size bases, counted without weights
 speed/        Speed, measured side by side in one run: merging, training, prediction, the LoRA zoo
 """
 

@@ -18,6 +18,7 @@ judge_options   Options of the judge's commands, as types of parameters
 library         Library commands: index folders of LoRA files, search, cluster, find duplicates, attribute merges
 main            Command line: the group of all commands, and the way from an error to an exit code
 merge           Merge command: merge LoRA files into one LoRA file
+merge_folders   Merge of two folders: the plan of all pairs, then the pairs
 metrics         Metrics command: score images with an encoder
 options         Options that several commands share
 score           Score command: judge and metrics of a folder of images, on one page

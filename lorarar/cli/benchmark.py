@@ -11,6 +11,7 @@ import typer
 
 import lorarar.benchmark as benchmark
 import lorarar.benchmark.quality as quality
+import lorarar.benchmark.size as size
 import lorarar.benchmark.speed as speed
 import lorarar.workflows as workflows
 from lorarar.cli.commands import command, new_app
@@ -50,6 +51,7 @@ def add(app: typer.Typer) -> None:
     command(kinds, "quality", configured(lambda: quality.QualityConfig))(_quality)
     command(kinds, "merge")(_merge)
     command(kinds, "training")(_training)
+    command(kinds, "size")(_size)
     command(kinds, "speedup")(_speedup)
     add_configured(
         kinds,
@@ -91,6 +93,17 @@ def _merge(
     with tempfile.TemporaryDirectory() as folder:
         results = measure(family, rank, folder=Path(folder), repetitions=repetitions)
     print(json.dumps(results, indent=1) if json_ else table(results))
+
+
+def _size(
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="Base: sd15, sdxl, koala, sd3, flux, flux2-klein.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Count parameters, memory and operations of the work on a full-size base, without its weights."""
+    report = size.size_report(family)
+    print(json.dumps(report, indent=1) if json_ else size.size_table(report))
 
 
 def _training(

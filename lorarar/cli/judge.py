@@ -28,12 +28,23 @@ from lorarar.cli.judge_options import (
     ReferenceRoot,
     RubricName,
     RunFolder,
+    ShardOption,
     Splits,
     Uncalibrated,
     check_listing,
     question_option,
 )
-from lorarar.cli.options import FLAG, IMAGES, OUTPUT, Device, option
+from lorarar.cli.options import (
+    FLAG,
+    IMAGES,
+    OUTPUT,
+    Address,
+    Device,
+    EngineName,
+    WorkerCount,
+    WorkerGpus,
+    option,
+)
 from lorarar.cli.values import number, whole_number
 
 if TYPE_CHECKING:
@@ -174,8 +185,15 @@ def _asking(text: str, *, calibrate_only: bool = False) -> Callable[..., int]:
         cache: Cache = None,
         budget: Budget = None,
         uncalibrated: Uncalibrated = False,
+        shard: ShardOption = None,
+        engine: EngineName = "local",
+        address: Address = "",
+        workers: WorkerCount = 2,
+        gpus: WorkerGpus = 0.0,
     ) -> int:
         from lorarar.evaluation.judge import judge_by_name
+        from lorarar.evaluation.judge.ask import Shard
+        from lorarar.storage.units import Workers
 
         result = judge_by_name(
             run,
@@ -188,6 +206,9 @@ def _asking(text: str, *, calibrate_only: bool = False) -> Callable[..., int]:
             cache=cache,
             budget=budget,
             uncalibrated=uncalibrated,
+            shard=Shard(*shard) if shard else None,
+            engine=engine,
+            workers=Workers(count=workers, address=address, gpus=gpus),
         )
         print(result.describe())
         return OF_JUDGE[result.status(uncalibrated=uncalibrated, calibrate_only=calibrate_only)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lorarar.cli.options import FLAG, option
-from lorarar.cli.values import whole_number
+from lorarar.cli.values import Part, part, whole_number
 
 INPUTS, QUESTIONS = "Images and references", "Questions"
 
@@ -77,6 +77,16 @@ Budget = Annotated[
         text="Number of calls after which the run stops with exit code 5.",
         default="no limit",
         parser=whole_number,
+    ),
+]
+ShardOption = Annotated[
+    Part | None,
+    option(
+        "--shard",
+        value="I/N",
+        text="Ask the I-th of N shares of the questions, beside other clients in RUN.",
+        default="all",
+        parser=part,
     ),
 ]
 Uncalibrated = Annotated[

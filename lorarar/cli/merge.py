@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lorarar.cli.commands import Resumable, command
-from lorarar.cli.exit_codes import ExitCode
+from lorarar.cli.merge_folders import merge_folders
 from lorarar.cli.options import (
     FLAG,
     MERGE,
     METHOD,
     OUTPUT,
+    Address,
     AllowExtrapolation,
     Balance,
     Blocks,
     Device,
     Energy,
+    EngineName,
     FileDtype,
     FileFormat,
     Force,
@@ -33,14 +34,13 @@ from lorarar.cli.options import (
     Rank,
     TextEncoder,
     Weights,
+    WorkerCount,
+    WorkerGpus,
     at_most_one,
     option,
 )
 from lorarar.cli.values import Words, kinds, settings
 from lorarar.mergers import MERGERS
-
-if TYPE_CHECKING:
-    from lorarar.mergers import FileMerge
 
 FOLDERS = "All pairs of two folders, in place of FILE"
 BASE = f"On a base model (for {', '.join(name for name, info in MERGERS.own().items() if info.on_base)})"
@@ -193,6 +193,10 @@ def _merge(
         _pair("--runs", "DIR", "Folder for checkpoints until the merge is written.", "the folder of the output"),
     ] = None,
     device: Device = "auto",
+    engine: EngineName = "local",
+    address: Address = "",
+    workers: WorkerCount = 2,
+    gpus: WorkerGpus = 0.0,
     allow_extrapolation: AllowExtrapolation = False,
 ) -> None:
     """Merge LoRA files into one ordinary LoRA file.
@@ -212,6 +216,7 @@ def _merge(
         plan_merge,
         split_pairs,
     )
+    from lorarar.storage.units import Workers
     from lorarar.workflows import merge_to_files
 
     if files and (contents or styles):
@@ -254,7 +259,8 @@ def _merge(
     )
     job = FileMerge(files or (), output, request, format, dtype, save_coefficients, force, verify=not no_verify)
     if contents and styles:
-        _merge_folders(contents, styles, job, context, plan_only=dry_run, as_json=json_)
+        spread = Workers(count=workers, address=address, gpus=gpus)
+        merge_folders(contents, styles, job, context, engine, spread, plan_only=dry_run, as_json=json_)
         return
     if dry_run:
         plans = [plan_merge(part) for part in split_pairs(job)]
@@ -264,25 +270,6 @@ def _merge(
     summaries = merge_to_files(job)
     text = "\n".join(map(describe_merge, summaries))
     print(_json(summaries) if json_ else with_flags(text, context.command))
-
-
-def _merge_folders(
-    contents: Path, styles: Path, job: FileMerge, context: typer.Context, *, plan_only: bool, as_json: bool
-) -> None:
-    """Print the plan of all pairs, then merge them; failed pairs make the command fail."""
-    from lorarar.cli.errors import with_flags
-    from lorarar.storage import say
-    from lorarar.workflows import merge_all_pairs, plan_all_pairs
-
-    plan = plan_all_pairs(contents, styles, job)
-    if plan_only:
-        print(json.dumps(plan._asdict(), indent=1) if as_json else plan.text())
-        return
-    say(plan.text())
-    result = merge_all_pairs(contents, styles, job)
-    print(json.dumps(asdict(result), indent=1, default=str) if as_json else with_flags(result.text(), context.command))
-    if result.failed:
-        raise typer.Exit(ExitCode.FAILED)
 
 
 def _json(results: Sequence[object]) -> str:

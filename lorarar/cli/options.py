@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,7 @@ MERGE, IMAGES, TRAIN = "Merge files", "Generate and score images", "Train"
 ORGANISE, REPRODUCE, SET_UP = "Organise files", "Reproduce", "Set up"
 # Sections of the list of options.
 METHOD, STRENGTH, OUTPUT, COMPUTE, SAMPLING = "Method", "Strength", "Output", "Compute", "Sampling"
+UNITS = "Many machines"
 
 
 def option(
@@ -217,6 +218,26 @@ AllowExtrapolation = Annotated[
         text="Let a network merge files that lie far outside what it was trained on.",
         panel=METHOD,
     ),
+]
+EngineName = Annotated[
+    Literal["local", "ray", "slurm"],
+    option(
+        "--engine",
+        value="ENGINE",
+        text="Where the work is done: local (this process), ray or slurm.",
+        panel=UNITS,
+        parser=choice("an engine", "local", "ray", "slurm"),
+    ),
+]
+Address = Annotated[
+    str,
+    option("--address", value="ADDRESS", text="Ray cluster: auto or HOST:PORT.", panel=UNITS, default="this machine"),
+]
+WorkerCount = Annotated[
+    int, option("--workers", value="N", text="Workers of ray or slurm.", panel=UNITS, parser=positive)
+]
+WorkerGpus = Annotated[
+    float, option("--gpus", value="X", text="GPUs of a worker; 0.25 shares one among four.", panel=UNITS, parser=number)
 ]
 Force = Annotated[bool, option("--force", value=FLAG, text="Replace existing files.", panel=OUTPUT)]
 Json = Annotated[bool, option("--json", value=FLAG, text="Print JSON.", panel=OUTPUT)]

@@ -54,6 +54,13 @@ class Word(NamedTuple):
     text: str
 
 
+class Part(NamedTuple):
+    """One of several equal parts, counted from 0."""
+
+    number: int
+    count: int
+
+
 def number(text: Any) -> float:
     """Return a number.
 
@@ -100,6 +107,20 @@ def share(text: Any) -> float:
     if not 0 < value <= 1:
         raise ValueError(f"expected a number above 0 and at most 1, found {text}: give a share such as 0.99")
     return value
+
+
+def part(text: Any) -> Part:
+    """Return the part of "2/4", the second of four.
+
+    Raises:
+        ValueError: The text has another form.
+    """
+    if isinstance(text, Part):
+        return text
+    number, _, count = str(text).partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"expected I/N with I from 1 to N, found {text}: write 1/4 for the first of four shares")
+    return Part(int(number) - 1, int(count))
 
 
 def device(text: Any) -> str:

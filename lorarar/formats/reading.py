@@ -252,7 +252,7 @@ def _warnings(keys: Mapping[str, Key], embeddings: Mapping[str, Tensor]) -> Iter
     if roots & set(blocks.ROOTS) and roots & {"down_blocks", "mid_block", "up_blocks"}:
         yield "the file mixes block names of Stability and diffusers; diffusers drops the former"
     if embeddings:
-        yield f"the file contains {len(embeddings)} learned embeddings, which are written beside the result"
+        yield f"the file contains {len(embeddings)} learned embeddings"
 
 
 def _is_on_hub(path: str | Path) -> bool:

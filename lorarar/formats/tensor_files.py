@@ -135,7 +135,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
     if bad:
         raise FormatError(
             f"{path} contains NaN or infinite weights in {len(bad)} of {len(tensors)} tensors, first {sorted(bad)[:3]}"
-            f": its training diverged; use an earlier checkpoint"
+            f": its training diverged, or a merge overflowed; use an earlier checkpoint, or merge again in bf16"
         )
     return TensorFile(tensors, header, digest.hexdigest())
 

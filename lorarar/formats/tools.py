@@ -50,16 +50,18 @@ class ToolView:
     """What a tool makes of a LoRA file.
 
     Attributes:
-        tool: "ComfyUI" or "sd-scripts".
+        tool: "ComfyUI", "sd-scripts" or "diffusers".
         layers: Number of layers that the file stores.
         ignored: Name of each layer that the tool ignores -> reason.
         strengths: Strength relative to the file's own scale -> number of used layers.
+        unit: What `layers` counts.
     """
 
     tool: str
     layers: int
     ignored: Mapping[str, str]
     strengths: Mapping[float, int]
+    unit: str = "layers"
 
     @property
     def complete(self) -> bool:
@@ -69,7 +71,7 @@ class ToolView:
     def text(self) -> str:
         """Return what the tool does in a line."""
         used = self.layers - len(self.ignored)
-        parts = [f"{self.tool} uses {used} of {self.layers} layers"]
+        parts = [f"{self.tool} uses {used} of {self.layers} {self.unit}"]
         for reason, count in Counter(self.ignored.values()).items():
             first = next(name for name, why in self.ignored.items() if why == reason)
             parts.append(f"ignores {count} ({reason}), first {printable(first)}")

@@ -96,7 +96,7 @@ def adamw(
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
-        raise MissingPackage("bitsandbytes", "eight-bit", "recipe.eight_bit=true") from error
+        raise MissingPackage("bitsandbytes", "adam8bit", "recipe.eight_bit=true") from error
     optimiser: torch.optim.Optimizer = AdamW8bit(parameters, learning_rate, weight_decay=weight_decay)
     return optimiser
 

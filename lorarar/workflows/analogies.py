@@ -86,7 +86,7 @@ def answer_analogies(request: AnalogyRequest) -> list[Path]:
     triplets = [check_triplet(a, b, request.image) for a, b in zip(request.before, request.after, strict=True)]
     check_images([request.output], request.force)
     if request.lora is not None:
-        check_lora_target(request.lora, force=request.force)
+        check_lora_target(request.lora, None, request.force, [request.basis])
     analogies = Analogies.load(request.basis, request.base, device=request.device)
     pixels = analogies.pixels(triplets)
     mix = torch.einsum("n,nlc->lc", torch.tensor(weights), analogies.mix(pixels).cpu()).to(analogies.backbone.device)
@@ -119,7 +119,14 @@ def run_analogies(config: AnalogyConfig) -> Path:
     examples = training_examples(config, backbone)
     basis = new_basis(config.basis, backbone, examples, config.seed)
     module = AnalogyTraining(
-        basis, backbone, examples, config.recipe, batch=config.batch, prompt=config.prompt, seed=config.seed
+        basis,
+        backbone,
+        examples,
+        config.recipe,
+        batch=config.batch,
+        prompt=config.prompt,
+        seed=config.seed,
+        noisiest=config.noisiest,
     )
     facts = {"method": "analogies", "base": config.base, "seed": str(config.seed)}
     fit(
@@ -132,7 +139,9 @@ def run_analogies(config: AnalogyConfig) -> Path:
         dtype=config.dtype,
         stage="train the basis",
     )
-    trained = TrainedBasis(basis, config.base, digest_of(backbone.denoiser), config.layout, config.prompt, examples.names)
+    trained = TrainedBasis(
+        basis, config.base, digest_of(backbone.denoiser), config.layout, config.prompt, examples.names
+    )
     path = config.runs / "basis.safetensors"
     save_basis(trained, path, facts | {"recipe": json_line(asdict(config.recipe)).strip()})
     return path

@@ -20,7 +20,7 @@ _PIPELINES = {
     "flux2-dev": "Flux2", "flux2-klein-9b": "Flux2", "flux2-klein-4b": "Flux2", "chroma": "Chroma",
     "hidream": "HiDreamImage", "krea2": "Krea2", "ideogram4": "Ideogram4", "qwen-image-2.1": "QwenImage21",
 }  # fmt: skip
-_DOWN = ".lora_A.weight"
+_DOWN, _PART = ".lora_A.weight", "layers of the denoiser"
 
 
 def diffusers_view(stored: StoredLoRA, found: LoRA) -> ToolView | None:
@@ -41,7 +41,8 @@ def diffusers_view(stored: StoredLoRA, found: LoRA) -> ToolView | None:
     try:
         theirs = _loaded(getattr(diffusers, f"{name}Pipeline"), stored, found)
     except (ValueError, LookupError, RuntimeError, AttributeError) as error:
-        return ToolView("diffusers", len(ours), dict.fromkeys(ours, f"it refuses the file: {str(error)[:80]}"), {})
+        ignored = dict.fromkeys(ours, f"it refuses the file: {str(error)[:80]}")
+        return ToolView("diffusers", len(ours), ignored, {}, _PART)
     ignored = {path: "its loader drops it" for path in ours if path not in theirs}
     own = sketches({path: layer for path, layer in ours.items() if path in theirs})
     other = sketches({path: theirs[path] for path in own})
@@ -50,7 +51,7 @@ def diffusers_view(stored: StoredLoRA, found: LoRA) -> ToolView | None:
         size = float(sketch.square().sum())
         strength = float((sketch * other[path]).sum()) / size if size else 1.0
         strengths[1.0 if abs(strength - 1) < 0.01 else round(strength, 3)] += 1
-    return ToolView("diffusers", len(ours), ignored, dict(strengths))
+    return ToolView("diffusers", len(ours), ignored, dict(strengths), _PART)
 
 
 @torch.no_grad()

@@ -23,12 +23,13 @@ from lorarar.formats import (
     tolerance,
     tool_views,
 )
-from lorarar.lora import Coefficients, LoRA, merge_exactly
-from lorarar.mergers import MERGERS, MergeRequest, combine, input_names
-from lorarar.storage import FormatError, printable
+from lorarar.lora import Coefficients, LoRA, label, merge_exactly
+from lorarar.mergers import MERGERS, MergeRequest, combine
+from lorarar.storage import FormatError, check_present, printable
 from lorarar.workflows.diffusers_view import diffusers_view
 
 TOOLS = ("ComfyUI", "sd-scripts", "diffusers")
+_FOREIGN = 0.998  # residual from which on a file is no merge of the inputs; DARE at a density of 0.01 leaves 0.995
 _OF_DIFFUSERS = ("diffusers", "diffusers (old)", "peft")
 _STATED = ("weights", "blocks", "text_encoder", "balance", "svc")  # fields of the header that state the request
 
@@ -62,7 +63,8 @@ class Verification:
 
     def text(self) -> str:
         """Return the verification as text."""
-        verdict = f"{len(self.faults)} faults" if self.faults else "no fault found"
+        count = len(self.faults)
+        verdict = f"{count} fault{'s' if count > 1 else ''}" if count else "no fault found"
         lines = [f"{self.file}: {self.layers} layers, {verdict}", *(f"  fault: {fault}" for fault in self.faults)]
         views = [text for view in self.views if (text := view.text()) not in self.faults]
         lines += [f"  {line}" for line in (*self.notes, *views)]
@@ -88,9 +90,12 @@ def verify_file(
         tool: A tool of `TOOLS` that must use every layer of the file; None asks that at least one does.
 
     Raises:
-        FormatError: An input cannot be read.
-        ValueError: The inputs do not fit each other or the request.
+        FormatError: There is no such file, or an input cannot be read.
+        ValueError: The inputs do not fit each other or the request, or a request has no inputs.
     """
+    check_present([file, *inputs])
+    if request is not None and not inputs:
+        raise ValueError("expected `inputs` with a request, found none: name the files that the file was merged from")
     weights = BaseWeights(base) if base else None
     read = [_read_input(path, weights) for path in inputs]
     try:
@@ -131,8 +136,11 @@ def _tool_faults(views: Sequence[ToolView], tool: str | None, dialect: str) -> I
         yield f"not known whether {tool} reads a file of this family"
     if not tool and dialect in _OF_DIFFUSERS and "diffusers" not in asked:
         return  # it is not installed, or its pipeline is not known
-    if tool or not any(view.complete for view in chosen):
+    if tool:
         yield from (view.text() for view in chosen if not view.complete)
+    elif chosen and not any(view.complete for view in chosen):
+        names = ", ".join(view.tool for view in chosen)
+        yield f"none of {names} uses all layers at full strength: `lorarar convert` writes names that they know"
 
 
 def _compared(
@@ -148,7 +156,7 @@ def _compared(
     sketched = sketches(found.layers)
     same = {path: sketch for path, sketch in sketched.items() if _same_shape(path, found, loras)}
     fit = explain(same, [sketches(lora.layers) for lora in loras], tolerated)
-    notes = [*result.notes, _describe(fit)]
+    notes = [*result.notes, _describe(fit, loras, tolerated)]
     request = request or _stated_request(stored, loras)
     if request is not None:
         expected = combine(loras, request).lora
@@ -156,7 +164,18 @@ def _compared(
         expected = _weighted(loras, fit)
     else:
         by_columns = fit.by_columns <= tolerated
-        notes += [] if by_columns else ["not a weighted sum of the inputs: give the merger, to compare with its result"]
+        if fit.residual > _FOREIGN and not fit.by_columns <= tolerated:
+            fault = "the file holds nothing of the inputs: name the files that it was merged from"
+            return replace(
+                result, faults=(*result.faults, fault), notes=tuple(notes), explanation=fit, error=fit.residual
+            )
+        notes += (
+            []
+            if by_columns
+            else [
+                "not a weighted sum of the inputs: give its merger, or the weights that a sum should have, to compare"
+            ]
+        )
         error = fit.by_columns if by_columns else fit.residual
         return replace(result, notes=tuple(notes), explanation=fit, error=error)
     wanted = sketches(expected.layers)
@@ -210,11 +229,14 @@ def _is_swapped(fit: Explanation, weights: Sequence[float] | None) -> bool:
     )
 
 
-def _describe(fit: Explanation) -> str:
+def _describe(fit: Explanation, loras: Sequence[LoRA], tolerated: float) -> str:
     """Return the weights that explain a file best in a line."""
+    names = [Path(label(lora, index)).stem for index, lora in enumerate(loras)]
     parts = []
     for part, weights in fit.weights.items():
-        terms = " + ".join(f"{w:.3g} {name}" for w, name in zip(weights, input_names(len(weights)), strict=True))
+        terms = " + ".join(f"{weight:.3g} {name}" for weight, name in zip(weights, names, strict=True))
         parts.append(f"{part} = {terms}")
     text = f"best weights: {'; '.join(parts)}, residual {fit.residual:.2g}"
+    if fit.residual <= tolerated:
+        return text
     return f"{text}; {fit.by_columns:.2g} with a weight for each column, as mergers with coefficients have"

@@ -30,7 +30,7 @@ def test_inputs_as_words_or_after_the_option(merged: str, capsys: pytest.Capture
     for words in ([CONTENT, STYLE], ["--inputs", CONTENT, STYLE], ["--inputs", CONTENT, "--inputs", STYLE]):
         assert main(["verify", merged, *words]) == 0
         assert "no fault found" in (text := capsys.readouterr().out)
-        assert "best weights: denoiser = 1 content + 0.6 style" in text
+        assert "best weights: denoiser = 1 test_content_01 + 0.6 test_style_02, residual" in text
 
 
 def test_a_fault_ends_with_1(merged: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +39,10 @@ def test_a_fault_ends_with_1(merged: str, capsys: pytest.CaptureFixture[str]) ->
     assert found["faults"][-1] == "the weights of the inputs are swapped"
     assert main(["verify", merged, "--tool", "ComfyUI"]) == 1
     assert "not known whether ComfyUI reads a file of this family" in capsys.readouterr().out
+
+
+def test_what_cannot_be_verified_is_said_as_a_mistake(merged: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "nothing.safetensors"])
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["verify", merged, "--weights", "1,1"])
+    assert "--inputs" in capsys.readouterr().err

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -44,8 +46,27 @@ def test_cells_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (tmp_path / "runs/notebook").is_dir()
 
 
-def test_there_are_two() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["merge_and_look", "train_and_compare"]
+def test_there_are_three() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["merge_and_look", "merge_in_colab", "train_and_compare"]
+
+
+def test_in_colab_the_repository_is_cloned_and_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first cell, where Colab's package is loaded."""
+    (setup, *_) = code(ROOT / "docs/notebooks/merge_in_colab.ipynb")
+    commands: list[list[str]] = []
+
+    def run_command(words: list[str], check: bool) -> None:
+        commands.append(words[-2:])
+        (tmp_path / "lorarar/data/embedded").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("colab"))
+    monkeypatch.setattr(subprocess, "run", run_command)
+    setup = setup.replace("/content", str(tmp_path))
+    for _ in range(2):
+        monkeypatch.chdir(tmp_path)
+        run([setup], {})
+        assert Path.cwd() == tmp_path / "lorarar"
+    assert commands == [["1", "https://github.com/lorarar/lorarar"], ["-q", "./lorarar"]]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

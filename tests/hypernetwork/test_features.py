@@ -101,3 +101,10 @@ def test_joint_attention_is_recognised_by_its_names() -> None:
     assert [projection_role(layer) for layer in layers] == ["to_q", "to_k", "to_out", "to_v"]
     assert projection_role("transformer_blocks.0.ff.net.0.proj") == "proj"
     assert not position_features(["transformer_blocks.0.ff.net.0.proj"])[:, :4].any()
+
+
+def test_features_do_not_depend_on_how_many_layers_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loras = [of_layers(*(factors(9, 7, rank, 0.5, 10 * i + rank) for i in range(5))) for rank in (2, 3, 1)]
+    together = delta_features(loras, list(loras[0].layers), CPU)
+    monkeypatch.setattr("lorarar.hypernetwork.features._CACHED_NUMBERS", 80)  # two layers of 36 entries
+    assert_close(delta_features(loras, list(loras[0].layers), CPU), together)

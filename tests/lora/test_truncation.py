@@ -119,3 +119,26 @@ def test_a_compressed_layer_is_nearly_the_best_of_its_rank(shape: tuple[int, int
         assert loss.lost <= least * 1.005
         assert_close(float((layer.delta() - found.delta()).norm()), loss.lost, rtol=1e-3, atol=1e-4)
         assert compress_layer(Dense(torch.zeros(shape)), 5, basis)[1] == TruncationLoss(0.0, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
+def test_an_energy_in_float32_is_kept_by_a_gram_matrix_or_near_1_by_the_svd(shape: tuple[int, int]) -> None:
+    delta = factors(*shape, 40, 1.0, 0).delta() * torch.logspace(0, -4, shape[1])
+    squares = torch.linalg.svdvals(delta.double()).square()
+    for energy in (0.5, 0.99, 0.999999):
+        found, loss = truncate_layer(Dense(delta), energy=energy)
+        assert isinstance(found, LowRank)
+        kept = squares[: found.rank].sum() / squares.sum()
+        assert energy - 1e-6 <= kept
+        assert squares[: found.rank - 1].sum() / squares.sum() < energy + 1e-6
+        lost = float((delta.double() - found.delta().double()).norm())
+        assert lost == pytest.approx(float(squares[found.rank :].sum().sqrt()), rel=1e-2)
+        assert loss.lost == pytest.approx(lost, rel=1e-2)
+
+
+def test_a_small_loss_is_not_lost_in_rounding() -> None:
+    own = factors(50, 60, 3, 1.0, 0).delta()
+    layer = Dense(own + 1e-5 * torch.randn(own.shape, generator=torch.Generator().manual_seed(1)))
+    found, loss = compress_layer(layer, 3)
+    assert loss.lost == pytest.approx(float((layer.delta().double() - found.delta().double()).norm()), rel=0.05)
+    assert loss.relative < 1e-3

@@ -20,6 +20,7 @@ from lorarar.hypernetwork.build import new_merger
 from lorarar.hypernetwork.checkpoint import save_merger
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
+from lorarar.mergers.combination import combine
 from lorarar.mergers.files import merge_files
 from lorarar.mergers.report import describe_merge
 from lorarar.mergers.request import FileMerge, MergeRequest
@@ -292,6 +293,22 @@ def test_the_size_of_a_dense_result_is_said_before_it_is_written(
         assert (found is None) == (name == "chosen")
         assert not found or abs(float(found[1]) - sizes[name] / 1e6) < 0.02
     assert sizes["small"] < sizes["whole"]
+
+
+def test_dense_deltas_are_cast_once_to_the_dtype_of_the_file(files: Files, tmp_path: Path) -> None:
+    request = MergeRequest(merger="ties", dense=True)
+    loras = [load(file) for file in files]
+    whole, cast = combine(loras, request).lora, combine(loras, request, dense_dtype=torch.float16).lora
+    merge_files(FileMerge(files, tmp_path / "out.safetensors", request, format="kohya"))
+    written = load(tmp_path / "out.safetensors").layers
+    for layer, delta in whole.layers.items():
+        made, stored = cast.layers[layer], written[layer]
+        assert isinstance(delta, Dense)
+        assert isinstance(made, Dense)
+        assert isinstance(stored, Dense)
+        assert made.tensor.dtype == torch.float16
+        assert torch.equal(made.tensor, delta.tensor.half())
+        assert torch.equal(stored.tensor, made.tensor)
 
 
 def test_no_option_replaces_an_input(files: Files, network: Path, tmp_path: Path) -> None:

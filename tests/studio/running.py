@@ -15,9 +15,7 @@ from pathlib import Path
 @contextmanager
 def studio(work: Path, *arguments: str) -> Iterator[int]:
     """Yield the port of a running studio; its process ends with the context."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     words = ["studio", *arguments, "-o", str(work), "--port", str(port), "--no-browser"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "LORARAR_PROGRESS": "lines"}
     with open(work / "log", "w", encoding="utf-8") as log:
@@ -26,7 +24,7 @@ def studio(work: Path, *arguments: str) -> Iterator[int]:
         )
         try:
             deadline = time.monotonic() + 300
-            while not _answers(port):
+            while not answers(port):
                 assert process.poll() is None, (work / "log").read_text(encoding="utf-8")
                 assert time.monotonic() < deadline, "the studio did not start"
                 time.sleep(0.2)
@@ -36,6 +34,15 @@ def studio(work: Path, *arguments: str) -> Iterator[int]:
             process.wait(60)
 
 
-def _answers(port: int) -> bool:
+def free_port() -> int:
+    """Return a port of this machine that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def answers(port: int) -> bool:
+    """Return whether something listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

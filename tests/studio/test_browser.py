@@ -9,6 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +21,7 @@ import pytest
 
 from lorarar.formats import load, save
 from lorarar.storage import EMBEDDED
-from tests.studio.running import studio
+from tests.studio.running import answers, free_port, studio
 
 CHROMIUM = Path(os.environ.get("LORARAR_CHROMIUM", "/usr/bin/chromium"))
 AXE = os.environ.get("LORARAR_AXE", "")
@@ -262,22 +265,26 @@ def test_axe_finds_nothing_serious(browser: Any, port: int, scheme: str) -> None
     assert serious == []
 
 
-def test_a_page_of_another_origin_can_neither_read_nor_write(browser: Any, port: int) -> None:
-    """Another page of this machine, in the same browser, asks the studio for a file and for a merge."""
+def test_a_page_of_another_origin_can_neither_read_nor_write(browser: Any, port: int, tmp_path: Path) -> None:
+    """A page of another port of this machine asks the studio for its page and for a merge, with and without CORS."""
+    (tmp_path / "index.html").write_text("another page", encoding="utf-8")
     visit = Visit(browser, port)
     page = visit.context.new_page()
-    page.route("http://other.example/", lambda route: route.fulfill(body="<p>another page", content_type="text/html"))
-    page.goto("http://other.example/")
+    statuses: list[int] = []
     ask = """async ([address, options]) => {
-        try { const answer = await fetch(address, options); return [answer.type, answer.status, await answer.text()] }
-        catch (error) { return ["refused", 0, ""] }
+        try { return await (await fetch(address, options)).text() } catch (error) { return "" }
     }"""
-    for options in ({}, {"mode": "no-cors"}):
-        kind, status, text = page.evaluate(ask, [f"{visit.origin}/config", options])
-        assert (kind, text) in (("refused", ""), ("opaque", ""))
-        assert status == 0
-    posted = {"method": "POST", "body": "{}", "mode": "no-cors"}
-    with page.expect_response(lambda answer: "queue/join" in answer.url) as answer:
-        page.evaluate(ask, [f"{visit.origin}/gradio_api/queue/join", posted])
-    assert answer.value.status == 403
+    other = free_port()
+    words = [sys.executable, "-m", "http.server", str(other), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        while not answers(other):
+            time.sleep(0.1)
+        page.goto(f"http://127.0.0.1:{other}/")
+        page.on("response", lambda answer: statuses.append(answer.status))
+        for mode in ("cors", "no-cors"):
+            assert page.evaluate(ask, [f"{visit.origin}/config", {"mode": mode}]) == ""
+            posted = {"method": "POST", "body": "{}", "mode": mode}
+            assert page.evaluate(ask, [f"{visit.origin}/gradio_api/queue/join", posted]) == ""
+        server.terminate()
     visit.context.close()
+    assert set(statuses) == {403}

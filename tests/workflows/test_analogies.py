@@ -16,7 +16,7 @@ from lorarar.analogies.recipes import AnalogyConfig
 from lorarar.benchmark.analogies.run import plan_answers, run_answers
 from lorarar.benchmark.analogies.settings import AnswersConfig
 from lorarar.cli.main import main
-from lorarar.datasets.images import save_image
+from lorarar.datasets.images import load_image, save_image
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load
 from lorarar.storage.config import load_config
@@ -81,9 +81,9 @@ def test_the_chain_on_the_toy_base(base: Path, tmp_path: Path, capsys: pytest.Ca
     words += ["--before", str(a), "--after", str(b), "--before", str(b), "--after", str(a), "--weights", "0.5,0.5"]
     words += ["-o", str(tmp_path / "out.png"), "--lora", str(tmp_path / "mix.safetensors")]
     assert main(words) == 0
-    assert Image.open(tmp_path / "out.png").size == (32, 32)
+    assert load_image(tmp_path / "out.png").size == (32, 32)
     mix = load(tmp_path / "mix.safetensors")
-    assert {layer.rank for layer in mix.layers.values()} == {8 * 4}
+    assert {layer.rank for layer in mix.layers.values()} == {16 * 4}
     assert mix.metadata["method"] == "analogies"
     assert main(words) == 1
     assert "exist already" in capsys.readouterr().err

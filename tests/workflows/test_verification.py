@@ -269,7 +269,30 @@ def test_weights_of_a_file_that_another_tool_merged_are_found(folder: Path, tmp_
     assert '"fitting": 6' in json.dumps(found.to_dict())
     found = verify_file(folder / "sdxl.safetensors", files[::-1])  # its header states other inputs, in this order
     assert found.faults == ()
-    assert "0.6 content + 1 style" in found.text()
+    assert "0.6 sdxl-b + 1 sdxl-a" in found.text()
+
+
+def test_a_merge_of_other_files_holds_nothing_of_the_inputs(folder: Path, tmp_path: Path) -> None:
+    for number, seed in enumerate((8, 9)):
+        save(lora("sdxl", seed), tmp_path / f"{number}.safetensors", format="kohya")
+    found = verify_file(folder / "sdxl.safetensors", [tmp_path / "0.safetensors", tmp_path / "1.safetensors"])
+    assert found.faults == ("the file holds nothing of the inputs: name the files that it was merged from",)
+    with pytest.raises(ValueError, match="expected `inputs` with a request, found none"):
+        verify_file(folder / "sdxl.safetensors", request=GIVEN)
+    with pytest.raises(FormatError, match="does not exist"):
+        verify_file(tmp_path / "nothing.safetensors")
+
+
+def test_names_that_no_tool_knows_are_one_fault(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(lora("sdxl", 1), tmp_path / "x.safetensors", format="diffusers")
+    monkeypatch.setattr(verification, "diffusers_view", lambda *_: None)
+    monkeypatch.setattr(verification, "_OF_DIFFUSERS", ())
+    found = verify_file(tmp_path / "x.safetensors")
+    assert found.faults == (
+        "none of ComfyUI, sd-scripts uses all layers at full strength: `lorarar convert` writes names that they know",
+    )
+    assert "7 layers, 1 fault\n" in found.text()
+    assert "ComfyUI uses 2 of 7 layers; it ignores 5" in found.text()
 
 
 def test_a_file_that_is_no_weighted_sum_is_not_blamed(folder: Path, tmp_path: Path) -> None:

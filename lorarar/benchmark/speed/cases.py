@@ -10,6 +10,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import nn
 
+from lorarar.benchmark.size import SDXL_UNET
 from lorarar.benchmark.speed.synthetic import random_lora
 from lorarar.datasets import Pair, load_concepts, load_splits
 from lorarar.diffusion import Backbone, Conditioning, load_backbone
@@ -22,20 +23,6 @@ DEFAULT_BASE, SDXL_BASE = "embedded", "sdxl"
 _RANK = 64  # the paper's
 _TOKENS = 77
 _DEVIATION = 0.02  # of random weights
-SDXL_UNET = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 2,
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-    "use_linear_projection": True,
-}
 
 
 @dataclass(frozen=True)
@@ -104,8 +91,7 @@ def random_sdxl(device: torch.device, dtype: torch.dtype) -> Backbone:
     with torch.device("meta"):
         unet = UNet2DConditionModel(**SDXL_UNET)
     unet = unet.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-    for module in unet.modules():
-        _fill(module)
+    fill_random(unet)
     parts = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     pipeline = StableDiffusionXLPipeline(
         **parts,
@@ -114,6 +100,12 @@ def random_sdxl(device: torch.device, dtype: torch.dtype) -> Backbone:
         add_watermarker=False,
     )
     return Backbone(pipeline, frozen=False)  # frozen above: the other parts are missing
+
+
+def fill_random(model: nn.Module) -> None:
+    """Fill a model's parameters with random weights; norms get their initial values."""
+    for module in model.modules():
+        _fill(module)
 
 
 def _fill(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Judge: a multimodal model answers questions about images, and every reply is kept.
 
 ask/            Asking, from a manifest to replies: questions, run folder, log of replies, back ends
+by_name         Judge by name: the back end is opened, and asks in this process or in the workers of an engine
 compare/        Comparison of methods: from scores of images to scores of methods, with tests
 describer/      The embedded describer: weights, tokenizer and processor
 embedded/       The embedded judge: weights, tokenizer and processor

@@ -1,3 +1,5 @@
+from .by_name import AskOptions as AskOptions
+from .by_name import judge_by_name as judge_by_name
 from .judgement import Judgement as Judgement
 from .judgement import judge as judge
 from .judgement import judge_folder as judge_folder
@@ -7,9 +9,7 @@ from .plan import plan_run as plan_run
 from .records import Backend as Backend
 from .records import Question as Question
 from .records import Reply as Reply
-from .run import AskOptions as AskOptions
 from .run import Status as Status
-from .run import judge_by_name as judge_by_name
 from .run import reread as reread
 from .run_comparison import compare_judges as compare_judges
 from .run_comparison import describe_agreement as describe_agreement

@@ -9,10 +9,11 @@ from typing import Unpack
 
 from lorarar.evaluation.judge.ask.reply_log import read_replies
 from lorarar.evaluation.judge.ask.run_folder import LOG, Setup, read_backend, read_setup
+from lorarar.evaluation.judge.by_name import AskOptions, judge_by_name
 from lorarar.evaluation.judge.compare.results import Results, Score
 from lorarar.evaluation.judge.plan import Planned, plan_run
 from lorarar.evaluation.judge.records import Reply
-from lorarar.evaluation.judge.run import AskOptions, Judged, judge_by_name, reread
+from lorarar.evaluation.judge.run import Judged, reread
 from lorarar.evaluation.judge.trust.labels import read_imported
 from lorarar.evaluation.report.tables import show_estimate
 

@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, TypedDict, Unpack
+from typing import Literal, TypeAlias
 
-from lorarar.evaluation.judge.ask.backends.loading import BackendSettings, open_backend
-from lorarar.evaluation.judge.ask.backends.mocks import read_right_answers
 from lorarar.evaluation.judge.ask.planning import Plan
-from lorarar.evaluation.judge.ask.reply_log import export_verdicts, read_replies, read_verdicts
-from lorarar.evaluation.judge.ask.run_folder import CALIBRATION, LOG, VERDICTS, Setup, read_backend, write_backend
+from lorarar.evaluation.judge.ask.reply_log import Shard, export_verdicts, read_replies, read_verdicts
+from lorarar.evaluation.judge.ask.run_folder import (
+    CALIBRATION,
+    LOG,
+    VERDICTS,
+    Setup,
+    read_backend,
+    write_backend,
+)
 from lorarar.evaluation.judge.ask.runner import Outcome, run_questions
-from lorarar.evaluation.judge.plan import Planned, case_labels, plan_all
+from lorarar.evaluation.judge.plan import Planned, plan_all
 from lorarar.evaluation.judge.read.reasons import group_reasons
 from lorarar.evaluation.judge.records import Backend, Verdict
 from lorarar.evaluation.judge.trust.calibration import write_calibration
@@ -22,26 +27,6 @@ from lorarar.evaluation.judge.trust.gate import CalibrationGate, describe_limits
 
 Status: TypeAlias = Literal["complete", "incomplete", "uncalibrated", "budget"]
 _SHOWN_REASONS = 4
-
-
-class AskOptions(TypedDict, total=False):
-    """How a judge is opened and asked.
-
-    Attributes:
-        labels: A file of right answers for the mocks.
-        device: Of a model that runs in this process.
-        concurrency: Simultaneous calls to a server; None is the back end's default.
-        cache: A folder of replies that several runs share.
-        budget: The largest number of calls.
-        uncalibrated: Ask the rest even if the calibration fails.
-    """
-
-    labels: Path | None
-    device: str
-    concurrency: int | None
-    cache: Path | None
-    budget: int | None
-    uncalibrated: bool
 
 
 @dataclass(frozen=True)
@@ -109,38 +94,6 @@ def _describe_undecided(verdicts: Sequence[Verdict]) -> list[str]:
     return [f"  {g.count} {g.kind}, such as: {g.example} ({g.remedy})" for g in groups[:_SHOWN_REASONS]]
 
 
-def judge_by_name(
-    run: Path, setup: Setup, name: str, *, calibrate_only: bool = False, **options: Unpack[AskOptions]
-) -> Judged:
-    """Open a back end and judge, see `run_judge`.
-
-    Args:
-        name: The back end, see `lorarar.evaluation.judge.ask.backends.loading.open_backend`.
-        calibrate_only: Ask the calibration alone.
-        options: See `AskOptions`.
-    """
-    answers, labels = {}, options.get("labels")
-    if name.startswith("mock:"):
-        answers = case_labels(run, setup) | (read_right_answers(labels) if labels else {})
-    settings = BackendSettings(
-        labels=answers,
-        answer=setup.rubric.answer,
-        concurrency=options.get("concurrency"),
-        recorded=(read_backend(run) or {}).get("identity"),
-        device=options.get("device", "auto"),
-    )
-    return run_judge(
-        run,
-        setup,
-        open_backend(name, settings),
-        name,
-        cache=options.get("cache"),
-        budget=options.get("budget"),
-        uncalibrated=options.get("uncalibrated", False),
-        calibrate_only=calibrate_only,
-    )
-
-
 def run_judge(
     run: Path,
     setup: Setup,
@@ -151,6 +104,7 @@ def run_judge(
     budget: int | None = None,
     uncalibrated: bool = False,
     calibrate_only: bool = False,
+    shard: Shard | None = None,
 ) -> Judged:
     """Ask all missing questions: first the calibration, then, if the judge passes it, the rest.
 
@@ -160,15 +114,19 @@ def run_judge(
         budget: The largest number of calls.
         uncalibrated: Ask the rest even if the calibration fails.
         calibrate_only: Ask the calibration alone.
+        shard: The share of the questions about the images to ask, after the calibration; None for all.
 
     Raises:
-        ValueError: Another judge answered in this folder, or no judge can pass the calibration.
+        ValueError: Another judge answered in this folder, no judge can pass the calibration, or it is not finished, and
+            only a share is to be asked.
         OSError: The folder cannot be written, or another run uses it.
     """
     planned = plan_all(run, setup, backend.identity)
     if not uncalibrated:
         planned.check_calibration()
     write_backend(run, name, backend.identity)
+    if shard:
+        return _ask_share(run, planned, backend, cache=cache, budget=budget, uncalibrated=uncalibrated, shard=shard)
     first = _ask(run, planned.calibration, backend, cache, budget, "calibrate the judge")
     calibrated = read_run(run, planned)
     passed = calibrated.gate is None or calibrated.gate.passed or uncalibrated
@@ -179,11 +137,42 @@ def run_judge(
     return replace(read_run(run, planned), outcome=_sum(first, second))
 
 
+def _ask_share(
+    run: Path,
+    planned: Planned,
+    backend: Backend,
+    *,
+    cache: Path | None,
+    budget: int | None,
+    uncalibrated: bool,
+    shard: Shard,
+) -> Judged:
+    """Ask a share of the questions about the images; the verdicts are those of the share, and are not exported."""
+    planned = replace(planned, main=planned.main.of(shard.has))
+    judged = _parse(run, planned)
+    left = sum(verdict.state == "not_run" for verdict in judged.case_verdicts.values())
+    if judged.gate is not None and not uncalibrated:
+        if left:
+            raise ValueError(
+                f"expected a finished calibration before a `shard`, found {left} of its questions without a reply: run "
+                "`lorarar judge calibrate` first"
+            )
+        if not judged.gate.passed:
+            return judged
+    outcome = _ask(run, planned.main, backend, cache, budget, "ask the judge", shard)
+    return replace(_parse(run, planned), outcome=outcome)
+
+
 def read_run(run: Path, planned: Planned) -> Judged:
     """Parse the stored replies into verdicts and export them; no question is asked."""
+    judged = _parse(run, planned)
+    export_verdicts(run / VERDICTS, planned.main.questions, judged.verdicts)
+    return judged
+
+
+def _parse(run: Path, planned: Planned) -> Judged:
     replies = read_replies(run / LOG)
     verdicts = read_verdicts(planned.main.questions, replies)
-    export_verdicts(run / VERDICTS, planned.main.questions, verdicts)
     questions = planned.calibration.questions
     if not questions:
         return Judged(planned, verdicts, {}, None, None)
@@ -203,9 +192,17 @@ def reread(run: Path, setup: Setup) -> Judged:
     return read_run(run, plan_all(run, setup, backend["identity"]))
 
 
-def _ask(run: Path, plan: Plan, backend: Backend, cache: Path | None, budget: int | None, stage: str) -> Outcome:
+def _ask(
+    run: Path,
+    plan: Plan,
+    backend: Backend,
+    cache: Path | None,
+    budget: int | None,
+    stage: str,
+    shard: Shard | None = None,
+) -> Outcome:
     return run_questions(
-        plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, stage=stage
+        plan.questions, backend, run / LOG, refused=plan.refused, cache=cache, budget=budget, stage=stage, shard=shard
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -23,15 +23,16 @@ _STORE_BYTES = 80 << 20  # results are small: the least that Ray accepts
 class UnitWorker:
     """A worker: it opens the work once, then computes unit after unit."""
 
-    def __init__(self, start: WorkerStart) -> None:
+    def __init__(self) -> None:
+        self._compute: Callable[[Any], Any] | None = None
+
+    def open(self, start: WorkerStart) -> None:
+        """Open the work."""
         self._compute = start()
 
-    def ready(self) -> bool:
-        """Return once the work is open."""
-        return True
-
     def compute(self, key: str, unit: Any) -> UnitResult:
-        """Compute one unit."""
+        """Compute one unit; the work is open."""
+        assert self._compute is not None
         return attempt(self._compute, key, unit)
 
 
@@ -45,21 +46,20 @@ def run_on_ray(work: UnitWork[Any], units: Mapping[str, Any], workers: Workers) 
     ray = _import_ray(workers)
     with _cluster(ray, workers), ExitStack() as table:
         count = min(workers.count, len(units))
-        # A worker that waits for a place in the cluster takes no unit, so each asks for one when it is open.
-        actor = ray.remote(UnitWorker).options(num_cpus=workers.cpus, num_gpus=workers.gpus, max_restarts=-1)
-        start = WorkerStart.here(work)
-        pool = [actor.remote(start) for _ in range(count)]
+        actor = ray.remote(UnitWorker).options(num_cpus=workers.cpus, num_gpus=workers.gpus)
         rows = [table.enter_context(progress(f"worker {number}", None, work.unit)) for number in range(count)]
-        yield from _Driver(ray, pool, rows, units, workers.retries).results()
+        yield from _Driver(ray, actor, WorkerStart.here(work), rows, units, workers.retries).results()
 
 
 class _Driver:
     """The queue of units, and what each worker does now."""
 
     def __init__(
-        self, ray: Any, pool: list[Any], rows: list[Stage], units: Mapping[str, Any], retries: int
+        self, ray: Any, actor: Any, start: WorkerStart, rows: list[Stage], units: Mapping[str, Any], retries: int
     ) -> None:
-        self._ray, self._pool, self._rows, self._units, self._retries = ray, pool, rows, units, retries
+        self._ray, self._actor, self._start, self._rows = ray, actor, start, rows
+        self._units, self._retries = units, retries
+        self._pool: dict[int, Any] = {}
         self._waiting = deque(units)
         self._deaths: Counter[str] = Counter()
         self._running: dict[Any, tuple[int, str]] = {}  # reference -> worker, unit; "" while it opens the work
@@ -67,7 +67,7 @@ class _Driver:
     def results(self) -> Iterator[UnitResult]:
         """Yield the result of each unit."""
         left = len(self._units)
-        for number in range(len(self._pool)):
+        for number in range(len(self._rows)):
             self._open(number)
         while left:
             [reference], _ = self._ray.wait(list(self._running))
@@ -88,9 +88,10 @@ class _Driver:
                 yield result
 
     def _open(self, number: int) -> None:
-        """Wait until a worker is open; Ray starts one that died again by itself."""
+        """Start a worker; it takes no unit before it is open, for it may wait for a place in the cluster."""
         self._rows[number](0, note="starts")
-        self._running[self._pool[number].ready.remote()] = (number, "")
+        self._pool[number] = self._actor.remote()
+        self._running[self._pool[number].open.remote(self._start)] = (number, "")
 
     def _assign(self, number: int) -> None:
         """Give the next unit to a worker."""
@@ -109,7 +110,7 @@ class _Driver:
         """
         self._deaths[key] += 1
         died = self._deaths[key]
-        if died <= self._retries or (not key and died <= self._retries * len(self._pool)):
+        if died <= self._retries or (not key and died <= self._retries * len(self._rows)):
             if key:
                 say(f"{key}: its worker died, attempt {died + 1} of {self._retries + 1}")
                 self._waiting.appendleft(key)

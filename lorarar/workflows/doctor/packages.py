@@ -36,6 +36,8 @@ EXTRAS = {
     "drawings": "the drawings of the art world: world drawings",
     "studio": "the web page: studio",
     "search": "indexes of 100,000 LoRAs and more: library neighbours",
+    "cluster": "many workers: engine=ray and engine=slurm",
+    "adam8bit": "recipe.eight_bit=true: the state of AdamW in 8 bits",
     "effects": "experiments/metrics/effects.py --method catboost",
     "test": "the tests: make test",
     "docs": "the documentation: make docs",

@@ -89,7 +89,8 @@ def _draw(choices: list[Transformation], training: bool, random: np.random.Gener
 def draw_analogies(analogies: Sequence[Analogy]) -> Tensor:
     """Return the images before, after, image and target of analogies, (n, 4, 3, 32, 32) bytes."""
     images = stack_images([render(*planned) for analogy in analogies for planned in analogy.renders()])
-    return images.unflatten(0, (-1, 4))
+    by_analogy: Tensor = images.unflatten(0, (-1, 4))
+    return by_analogy
 
 
 def plan_edits(count: int, seed: int) -> list[Edit]:

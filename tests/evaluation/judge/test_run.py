@@ -15,7 +15,8 @@ from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.judgement import report_run
 from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
-from lorarar.evaluation.judge.run import Judged, judge_by_name, reread, run_judge
+from lorarar.evaluation.judge.by_name import judge_by_name
+from lorarar.evaluation.judge.run import Judged, reread, run_judge
 from lorarar.storage.locations import EMBEDDED
 from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile
 from tests.evaluation.judge.sample import LAYOUT, planned_run, save_noise

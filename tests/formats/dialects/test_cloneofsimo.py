@@ -86,7 +86,7 @@ def test_a_file(tmp_path: Path) -> None:
     save_file(numbered(144) | {"<s1>": torch.ones(768)}, path, metadata=header)
     stored = read_stored(path)
     assert (stored.dialect, stored.family) == ("cloneofsimo", "sd15")
-    assert stored.warnings == ("the file contains 1 learned embeddings, which are written beside the result",)
+    assert stored.warnings == ("the file contains 1 learned embeddings",)
     lora = load(path)
     assert lora.metadata == {"trained": "yes"}
     assert list(lora.embeddings) == ["<s1>"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.testing import assert_close
 
 from lorarar.lora.lora import Layer
-from lorarar.mergers.methods.pruning import PRUNINGS
+from lorarar.mergers.methods.pruning import PRUNINGS, elected_mean
 from lorarar.mergers.table import MERGERS
 from tests.tiny import dense, factors
 
@@ -138,3 +138,11 @@ def test_options_out_of_range_are_refused() -> None:
     for density, epsilon in ((0.9, 0.15), (0.1, 0.15), (0.5, -0.1)):
         with pytest.raises(ValueError, match="choose a smaller epsilon|density - epsilon"):
             merged("della", [CONTENT], density=density, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_signs_are_elected_in_every_block_of_rows(count: int) -> None:
+    tensors = [torch.randn(150, 7, generator=torch.Generator().manual_seed(i)) for i in range(count)]
+    for i, tensor in enumerate(tensors):
+        tensor[i::4] = 0
+    assert_close(elected_mean(tensors).double().numpy(), elected([t.double().numpy() for t in tensors]), rtol=1e-5, atol=1e-6)

@@ -17,7 +17,7 @@ from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.compare.results import MethodScores
 from lorarar.evaluation.judge.plan import plan_run
 from lorarar.evaluation.judge.read.parsing import parse_reply
-from lorarar.evaluation.judge.run import judge_by_name
+from lorarar.evaluation.judge.by_name import judge_by_name
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.statistics.proportions import wilson

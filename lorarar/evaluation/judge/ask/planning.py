@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,10 @@ class Plan:
     questions: tuple[Question, ...]
     refused: Mapping[str, str]
     sizes: Mapping[str, tuple[int, int]]
+
+    def of(self, chosen: Callable[[Question], bool]) -> Plan:
+        """Return the plan of the questions that a function chooses."""
+        return replace(self, questions=tuple(filter(chosen, self.questions)))
 
 
 @dataclass(frozen=True)

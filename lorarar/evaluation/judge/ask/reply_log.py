@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -84,22 +84,47 @@ class ReplyLog:
         self._lock.release()
 
 
+class Shard(NamedTuple):
+    """A share of the questions, by their hashes, for one of several clients of a run folder.
+
+    Attributes:
+        number: Number of the client, from 0.
+        count: Number of clients.
+    """
+
+    number: int
+    count: int
+
+    def has(self, question: Question) -> bool:
+        """Return whether a question is of this share."""
+        return int(question.id[:16], 16) % self.count == self.number
+
+    def log(self, path: Path) -> Path:
+        """Return the log of this client, such as log_1of4.jsonl beside log.jsonl."""
+        return path.with_name(f"{path.stem}_{self.number + 1}of{self.count}{path.suffix}")
+
+
+def log_files(path: Path) -> list[Path]:
+    """Return the logs of a run that exist: its own, then those of clients that had shares of the questions."""
+    return [file for file in (path, *sorted(path.parent.glob(f"{path.stem}_*of*{path.suffix}"))) if file.is_file()]
+
+
 def read_replies(path: Path) -> dict[str, Reply]:
     """Read the reply to each question, by question id; lines that a killed process left torn are skipped.
 
-    The first answer to a question counts, whatever follows it. Of failures the last one counts.
+    The first answer to a question counts, whatever follows it. Of failures the last one counts. The logs of clients
+    that had shares of the questions count as parts of the log.
     """
     replies: dict[str, Reply] = {}
-    if not path.is_file():
-        return replies
-    with open(path, "rb") as file:
-        for raw in file:
-            entry = _parse_line(raw)
-            if entry is None:
-                continue
-            question, reply = entry
-            if question not in replies or replies[question].failure:
-                replies[question] = reply
+    for part in log_files(path):
+        with open(part, "rb") as file:
+            for raw in file:
+                entry = _parse_line(raw)
+                if entry is None:
+                    continue
+                question, reply = entry
+                if question not in replies or replies[question].failure:
+                    replies[question] = reply
     return replies
 
 

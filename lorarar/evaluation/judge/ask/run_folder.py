@@ -25,6 +25,7 @@ from lorarar.datasets import (
     write_manifest,
 )
 from lorarar.evaluation.judge.ask.planning import Gallery
+from lorarar.evaluation.judge.ask.reply_log import log_files
 from lorarar.evaluation.judge.ask.rubrics.rubric import Rubric, load_rubric
 from lorarar.storage import renamed_settings, write_json
 
@@ -93,7 +94,7 @@ def write_setup(run: Path, setup: Setup, *, references: Path, rubric: str) -> Se
         "perturbations": setup.perturbations,
         "reference_sha256": hashes,
     }
-    if (run / LOG).exists():
+    if log_files(run / LOG):
         _check_same_plan(run, locked, settings)
         return locked
     run.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lorarar.evaluation.judge.ask.reply_log import ReplyLog, is_settled, read_replies
+from lorarar.evaluation.judge.ask.reply_log import ReplyLog, Shard, is_settled, read_replies
 from lorarar.evaluation.judge.records import Backend, Question, Reply
 from lorarar.storage import Stage, progress
 
@@ -50,8 +50,12 @@ def run_questions(
     cache: Path | None = None,
     budget: int | None = None,
     stage: str = "ask the judge",
+    shard: Shard | None = None,
 ) -> Outcome:
     """Ask every question that has no settled reply yet. Equal questions are asked once.
+
+    Questions with the same reference follow each other: the beginnings of their requests are equal, and a server that
+    caches prefixes encodes the reference once.
 
     Args:
         log: The file of replies.
@@ -59,17 +63,19 @@ def run_questions(
         cache: A folder of replies that several runs share.
         budget: The largest number of calls.
         stage: Name of the work beside the progress bar.
+        shard: The share of the questions that this client asks, in a log of its own; None for all.
 
     Raises:
         OSError: The log cannot be written, or another run uses it.
     """
-    with ReplyLog(log) as opened:
+    questions = [q for q in questions if shard.has(q)] if shard else questions
+    with ReplyLog(shard.log(log) if shard else log) as opened:
         work = _Work(Outcome(read_replies(log)), opened, budget=budget)
         missing = {q.id: q for q in questions if not is_settled(work.outcome.replies.get(q.id))}
         _refuse(missing, refused or {}, work)
         if cache is not None:
             _recall(missing, read_replies(cache / _CACHE), work)
-        work.waiting.extend(missing.values())
+        work.waiting.extend(sorted(missing.values(), key=lambda q: (q.axis, q.text, q.swapped, q.images[:1])))
         total = len({q.id for q in questions})
         with progress(stage, total, "questions") as advance:
             advance(total - len(missing))
