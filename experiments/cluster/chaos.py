@@ -140,7 +140,13 @@ def run(options: argparse.Namespace) -> None:
     alone = [f"output={folder / 'alone' / 'results'}", f"runs={folder / 'alone' / 'quality'}"]
     (folder / "quality").mkdir(exist_ok=True)
     killed = run_killed(
-        [*quality, *engine], folder / "quality", "cells/*/*.json", 2 * side * side, options.kills, 1, folder / "cells.log"
+        [*quality, *engine],
+        folder / "quality",
+        "cells/*/*.json",
+        2 * side * side,
+        options.kills,
+        1,
+        folder / "cells.log",
     )
     start = time.monotonic()
     subprocess.run([*quality, *alone], check=True, **QUIET)
@@ -166,8 +172,9 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.plan:
         units = chosen.loras // chosen.group, chosen.cells // 10
-        print(f"{chosen.loras} LoRAs in {units[0]} units, {chosen.cells} cells in {units[1]} units, {chosen.kills} kills each")
-        print(f"about {chosen.loras * 0.4 + chosen.cells * 0.05 + chosen.kills * 40:.0f} seconds of CPU time, twice if busy")
+        seconds = chosen.loras * 0.4 + chosen.cells * 0.05 + chosen.kills * 40
+        print(f"{chosen.loras} LoRAs in {units[0]} units, {chosen.cells} cells in {units[1]} units")
+        print(f"{chosen.kills} kills each, about {seconds:.0f} seconds of CPU time")
     else:
         chosen.folder.mkdir(parents=True, exist_ok=True)
         run(chosen)

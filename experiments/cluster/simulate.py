@@ -79,16 +79,19 @@ def efficiency(load: Load, workers: int) -> float:
 
 
 def explain(load: Load, workers: int) -> str:
-    """Return the cost without which the efficiency grows most."""
+    """Return the cost without which the efficiency grows most; "none" where less than a hundredth is lost."""
     without = {
         "dispatch": replace(load, dispatch=0.0),
         "start of workers": replace(load, start=0.0),
         "reading of the base": replace(load, read=0.0),
         "deaths": replace(load, lifetime=0.0),
-        "too few units": replace(load, units=load.units * 100),
     }
-    gains = {name: efficiency(other, workers) - efficiency(load, workers) for name, other in without.items()}
-    return max(gains, key=lambda name: gains[name])
+    own = efficiency(load, workers)
+    gains = {name: efficiency(other, workers) - own for name, other in without.items()}
+    # What no engine can gain: the workers that have no unit in the last round, and the slowest of that round.
+    ideal = efficiency(replace(load, dispatch=0.0, start=0.0, read=0.0, lifetime=0.0), workers)
+    gains["too few units"] = 1 - ideal
+    return max(gains, key=lambda name: gains[name]) if own < 0.99 else "none"
 
 
 def main() -> None:

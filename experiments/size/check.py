@@ -33,8 +33,7 @@ def measure(family: str = "sd15") -> dict[str, Any]:
     for factor in (factor for layer in lora.layers.values() for factor in (layer.A, layer.B)):
         factor.requires_grad_()
     arguments = {
-        key: torch.zeros(value.shape, dtype=value.dtype)
-        for key, value in base.inputs(base, 1, torch.float32).items()
+        key: torch.zeros(value.shape, dtype=value.dtype) for key, value in base.inputs(base, 1, torch.float32).items()
     }
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     saved: dict[int, int] = {}

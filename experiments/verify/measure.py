@@ -1,22 +1,19 @@
-"""Cost of the verification after a merge: the same command with and without it, in turn, on a pair of SDXL's size.
+"""Cost of the verification after a merge: the same merge with and without it, in turn, on a pair of SDXL's size.
 
-python experiments/verify/measure.py [--repetitions 7]
+python experiments/verify/measure.py [--repetitions 4]
 
-Each round runs every command once, in an order drawn anew. Results are ratios within a round, of wall-clock time and of
-CPU time, which other work on the machine changes less.
+Each round merges once by each method with and once without verification, in an order drawn anew, all in one process
+with one thread. Results are ratios within a round, of wall-clock time and of CPU time, which other work on the machine
+changes less.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import random
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import date
@@ -24,56 +21,49 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lorarar.benchmark.speed import synthetic_lora
 from lorarar.formats import save
+from lorarar.mergers import FileMerge, MergeRequest, merge_files
 
 HERE = Path(__file__).parent
-ENTRY = "from lorarar.cli.main import entry; entry()"
 RANK, SEED = 64, 0
 METHODS = ("direct", "auto")
 
 
-def used() -> float:
-    """Return the CPU seconds of all finished children."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def run(folder: Path, method: str, verify: bool) -> tuple[float, float]:
+    """Merge from files to a file; return wall-clock and CPU seconds."""
+    files = [folder / "a.safetensors", folder / "b.safetensors"]
+    job = FileMerge(files, folder / "out.safetensors", MergeRequest(method), force=True, verify=verify)
+    start, before = time.perf_counter(), time.process_time()
+    merge_files(job)
+    return time.perf_counter() - start, time.process_time() - before
 
 
-def run(folder: Path, words: list[str]) -> tuple[float, float]:
-    """Merge in a process of its own; return wall-clock and CPU seconds."""
-    command = [sys.executable, "-c", ENTRY, "merge", "a.safetensors", "b.safetensors", "-o", "out.safetensors"]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1", "LORARAR_PROGRESS": "off"}
-    start, before = time.perf_counter(), used()
-    subprocess.run([*command, "--force", *words], cwd=folder, env=environment, capture_output=True, check=True)
-    return time.perf_counter() - start, used() - before
-
-
-def summary(ratios: list[float], resamples: int = 10_000) -> dict[str, float]:
-    """Return the median with its 95 % bootstrap interval over rounds."""
-    drawn = random.Random(SEED)
-    medians = sorted(statistics.median(drawn.choices(ratios, k=len(ratios))) for _ in range(resamples))
-    low, high = medians[int(0.025 * resamples)], medians[int(0.975 * resamples) - 1]
-    return {"median": statistics.median(ratios), "low": low, "high": high}
+def summary(ratios: list[float]) -> dict[str, float]:
+    """Return the median, and the smallest and the largest ratio: there are too few rounds for an interval."""
+    return {"median": statistics.median(ratios), "smallest": min(ratios), "largest": max(ratios)}
 
 
 def measure(repetitions: int) -> dict[str, Any]:
-    """Return the ratios, and the seconds of each run that they come from."""
+    """Return the ratios, and the seconds of each merge that they come from."""
+    torch.set_num_threads(1)
     drawn, rounds = random.Random(SEED), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for seed, file in enumerate(("a", "b")):
             save(synthetic_lora("sdxl", RANK, seed), folder / f"{file}.safetensors")
         size = (folder / "a.safetensors").stat().st_size
-        order = [(method, verified) for method in METHODS for verified in (True, False)]
-        for number in range(repetitions + 1):
+        order = [(method, verify) for method in METHODS for verify in (True, False)]
+        run(folder, "direct", verify=True)  # fills the caches
+        for _ in range(repetitions):
             drawn.shuffle(order)
-            taken = {}
-            for method, verified in order:
-                words = ["--merger", method, *([] if verified else ["--no-verify"])]
-                taken[f"{method}, {'verified' if verified else 'not verified'}"] = run(folder, words)
-            rounds += [taken] if number else []  # the first round fills the caches
-            print(number, taken, flush=True)
-    found: dict[str, Any] = {}
+            taken = {(method, verify): run(folder, method, verify) for method, verify in order}
+            rounds.append({f"{method}, {'' if verify else 'not '}verified": taken[method, verify]
+                           for method, verify in sorted(taken)})  # fmt: skip
+            print(rounds[-1], flush=True)
+    found = {}
     for method in METHODS:
         for place, kind in enumerate(("wall-clock time", "CPU time")):
             ratios = [each[f"{method}, verified"][place] / each[f"{method}, not verified"][place] for each in rounds]
@@ -92,6 +82,7 @@ def measure(repetitions: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=int, default=4)
     results = measure(parser.parse_args().repetitions)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results["ratios"], indent=1))

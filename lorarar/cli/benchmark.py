@@ -96,9 +96,7 @@ def _merge(
 
 
 def _size(
-    family: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="Base: sd15, sdxl, koala, sd3, flux, flux2-klein.")
-    ],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="Base: sd15, sdxl, koala, sd3, flux, flux2-klein.")],
     json_: Json = False,
 ) -> None:
     """Count parameters, memory and operations of the work on a full-size base, without its weights."""

@@ -35,9 +35,7 @@ def _studio(
     port: Annotated[
         int, option("--port", value="N", text="First port that is tried, on 127.0.0.1.", parser=positive)
     ] = 7860,
-    max_upload: Annotated[
-        float, option("--max-upload", value="GB", text="Largest upload.", parser=number)
-    ] = 8.0,
+    max_upload: Annotated[float, option("--max-upload", value="GB", text="Largest upload.", parser=number)] = 8.0,
     share: Annotated[
         bool,
         option("--share", value=FLAG, text="Make a public link with a password, through Gradio's server."),

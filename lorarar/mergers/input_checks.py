@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from lorarar.hypernetwork import COEFFICIENT, ENTRY, Measures, Network, TrainingRange, measure_loras
 from lorarar.formats import sketches
+from lorarar.hypernetwork import COEFFICIENT, ENTRY, Measures, Network, TrainingRange, measure_loras
 from lorarar.lora import Coefficients, InputWeights, LoRA, label, lora_norm, merge_exactly, weight_loras
 
 # A LoRA that is so many times longer than another covers it.

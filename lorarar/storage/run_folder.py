@@ -48,9 +48,7 @@ def claim_run(
     path, current = folder / _FILE, json.loads(json.dumps(kept, default=str))
     if path.exists():
         earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
-        # A run that was started before a setting existed has its default.
-        added = _defaults(settings).keys() & (current.keys() - earlier.keys())
-        earlier |= json.loads(json.dumps({key: _defaults(settings)[key] for key in added}, default=_as_json))
+        earlier = {key: value for key, value in _completed(earlier, settings).items() if key in current | earlier}
         changed = {k: (earlier.get(k), current.get(k)) for k in earlier | current if earlier.get(k) != current.get(k)}
         if changed:
             raise ConfigError(f"{folder} holds a run of another configuration (there, here): {changed}: {advice}")
@@ -71,17 +69,17 @@ def stated(settings: Any) -> Any:
     return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
 
 
-def _defaults(settings: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that have a default; none for a mapping."""
-    if not is_dataclass(settings):
-        return {}
-    values = {field.name: _default(field) for field in fields(settings)}
-    return {name: value for name, value in values.items() if value is not MISSING}
-
-
-def _as_json(value: Any) -> Any:
-    """Return a dataclass as a mapping, and any other value as text."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+def _completed(earlier: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+    """Return the kept settings of a dataclass, nested too, with the defaults of fields that it did not have then."""
+    completed = dict(earlier)
+    for field in fields(settings) if is_dataclass(settings) else ():
+        value, default = getattr(settings, field.name), _default(field)
+        if field.name not in earlier and default is not MISSING:
+            plain = asdict(default) if is_dataclass(default) and not isinstance(default, type) else default
+            completed[field.name] = json.loads(json.dumps(plain, default=str))
+        elif is_dataclass(value) and isinstance(earlier.get(field.name), Mapping):
+            completed[field.name] = _completed(earlier[field.name], value)
+    return completed
 
 
 def _default(field: Field[Any]) -> Any:

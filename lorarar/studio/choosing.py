@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -86,9 +87,8 @@ class ChoosingPart:
 
         self.clear.click(rearranged(lambda count: []), present, shown, show_progress="hidden")
         for number, (up, remove) in enumerate(zip(ups, removes, strict=True)):
-            up.click(rearranged(lambda n, i=number: _moved(n, i)), present, shown, show_progress="hidden")
-            rest = rearranged(lambda n, i=number: [j for j in range(n) if j != i])
-            remove.click(rest, present, shown, show_progress="hidden")
+            up.click(rearranged(partial(_moved, number)), present, shown, show_progress="hidden")
+            remove.click(rearranged(partial(_without, number)), present, shown, show_progress="hidden")
         return shown
 
     def show(
@@ -135,11 +135,16 @@ class ChoosingPart:
         return [list(files), *groups, *cards, *blank, *weights, gr.update(visible=bool(files))]
 
 
-def _moved(count: int, number: int) -> list[int]:
+def _moved(number: int, count: int) -> list[int]:
     """Return the order after an entry has moved one place up."""
     order = list(range(count))
     order[number - 1], order[number] = order[number], order[number - 1]
     return order
+
+
+def _without(number: int, count: int) -> list[int]:
+    """Return the order after an entry is gone."""
+    return [i for i in range(count) if i != number]
 
 
 def _prompts(files: Sequence[str], found: actions.Overview) -> list[Any]:

@@ -74,7 +74,7 @@ def run_studio(settings: StudioSettings) -> None:
         from gradio.networking import setup_tunnel
 
         public = setup_tunnel(HOST, port, secrets.token_urlsafe(32), None, None)
-        server.config.app.hosts.add(public.partition("://")[2])  # type: ignore[union-attr]
+        server.config.app.hosts.add(public.partition("://")[2])
         say(f"public link: {public}, name studio, password {password}; who has both can read the studio's folders")
     say(f"studio: {address}, results in {settings.work}; Ctrl-C ends it")
     if settings.browser:

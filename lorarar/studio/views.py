@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lorarar.datasets import Axis
 from lorarar.evaluation.report import render_page
@@ -215,5 +216,5 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _render(template: str, **values: object) -> str:
+def _render(template: str, **values: Any) -> str:
     return render_page(template, "lorarar.studio", **values).strip()

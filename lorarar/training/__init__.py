@@ -17,6 +17,7 @@ trained_range    Trained range: the numbers of its training LoRAs in a merger's 
 trainer          Trainer: run a LightningModule for a number of steps, with checkpoints and resume
 units            Units: the trained parts of many LoRAs of one recipe, stacked
 zoo              Zoo: many LoRAs at once, in one process and one batch, each equal to one that is trained alone
+zoo_files        Files of a zoo: each LoRA with its card, and which of them are finished
 """
 
 import lazy_loader

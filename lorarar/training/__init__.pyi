@@ -33,6 +33,6 @@ from .trainer import manual_optimiser as manual_optimiser
 from .units import check_layers as check_layers
 from .zoo import ZooTraining as ZooTraining
 from .zoo import train_zoo as train_zoo
-from .zoo import unfinished as unfinished
 from .zoo import zoo_groups as zoo_groups
-from .zoo import write_unit as write_unit
+from .zoo_files import unfinished as unfinished
+from .zoo_files import write_unit as write_unit

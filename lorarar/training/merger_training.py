@@ -123,9 +123,7 @@ class MergerTraining(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW on the merger."""
         recipe = self.recipe
-        return adamw(
-            self.merger.parameters(), recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit
-        )
+        return adamw(self.merger.parameters(), recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit)
 
 
 def train_merger(

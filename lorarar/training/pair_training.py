@@ -139,9 +139,7 @@ class PairTraining(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW. It works element by element, so further pairs change no pair."""
         recipe = self.method.recipe
-        return adamw(
-            self.mergers.parameters(), recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit
-        )
+        return adamw(self.mergers.parameters(), recipe.learning_rate, recipe.weight_decay, eight_bit=recipe.eight_bit)
 
 
 def optimise(

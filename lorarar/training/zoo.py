@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import lightning
@@ -14,9 +12,8 @@ from torch import Tensor
 
 from lorarar.datasets import Concept
 from lorarar.diffusion import Backbone
-from lorarar.formats import save, save_parts
 from lorarar.lora import LoRA
-from lorarar.storage import ArtefactError, Dtype, card_path, checked, digest, read_card, stated, write_card
+from lorarar.storage import Dtype, digest, stated
 from lorarar.training.batches import (
     EncodedConcept,
     NoisyBatch,
@@ -30,6 +27,7 @@ from lorarar.training.batches import (
 from lorarar.training.settings import Recipe, SavePrecision, check_recipe
 from lorarar.training.trainer import DivergenceError, adamw, fit, manual_optimiser
 from lorarar.training.units import Units, clip_each, gradients_of, unit_parts_are_finite
+from lorarar.training.zoo_files import unfinished, write_unit
 
 _ADVICE = "lower recipe.learning_rate, or look at these concepts' images"
 
@@ -209,9 +207,9 @@ def train_zoo(
 ) -> list[Path]:
     """Train a LoRA for each concept and write `folder/<name>.safetensors` with a card for each.
 
-    Finished LoRAs are kept and skipped. Groups are those of all concepts, and an interrupted group is trained whole from
-    its checkpoint in `runs`, so it ends with the bytes of an uninterrupted one. A LoRA that diverges is left out; the
-    others are trained and written first.
+    Finished LoRAs are kept and skipped. Groups are those of all concepts, and an interrupted group is trained whole
+    from its checkpoint in `runs`, so it ends with the bytes of an uninterrupted one. A LoRA that diverges is left out;
+    the others are trained and written first.
 
     Args:
         backbone: The base.
@@ -283,15 +281,6 @@ def _run_name(members: Sequence[Concept], recipe: Recipe) -> str:
     return f"{members[0].name}_{len(members)}_{digest(identity)[:16]}"
 
 
-def unfinished(concepts: Sequence[Concept], recipe: Recipe, folder: Path) -> list[str]:
-    """Return the names of the concepts whose LoRAs are not in a folder yet.
-
-    Raises:
-        ArtefactError: The folder holds a LoRA of another recipe, or one that differs from its card.
-    """
-    return [c.name for c in concepts if not _is_finished(folder / f"{c.name}.safetensors", recipe)]
-
-
 def zoo_groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterator[list[Concept]]:
     """Yield concepts of equal training length, at most `size` together: those that are trained in one batch."""
     lengths: dict[int, list[Concept]] = {}
@@ -300,51 +289,3 @@ def zoo_groups(concepts: Sequence[Concept], recipe: Recipe, size: int) -> Iterat
     for members in lengths.values():
         for start in range(0, len(members), size):
             yield members[start : start + size]
-
-
-def write_unit(
-    units: Units,
-    number: int,
-    concept: Concept,
-    path: Path,
-    *,
-    dtype: SavePrecision = "fp16",
-    format: str | None = None,
-    recipe_name: str = "",
-) -> None:
-    """Write a trained LoRA and its card.
-
-    Factors alone are written in the base's usual dialect or in `format`; the parts of other algorithms in kohya's, as
-    LyCORIS does. The card states the recipe's name where it has one.
-    """
-    parts, lora, recipe = units.unit(number), units.lora(number), units.recipe
-    facts = {"method": "dreambooth", "concept": concept.name, "kind": concept.kind, "phrase": concept.phrase}
-    if all(roles.keys() <= {"up", "down", "alpha"} for roles in parts.values()):
-        save(lora, path, format=format, dtype=dtype, metadata=facts, force=True)
-    else:
-        facts |= {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps({"algo": recipe.algorithm})}
-        save_parts(lora, parts, path, dtype=dtype, metadata=facts, force=True)
-    facts |= {"recipe_name": recipe_name} if recipe_name else {}
-    write_card(path, **facts, captions=list(concept.captions), images=len(concept.images), recipe=asdict(recipe))
-
-
-def _is_finished(path: Path, recipe: Recipe) -> bool:
-    """Tell whether the LoRA is there with its card.
-
-    Raises:
-        ArtefactError: The LoRA is of another recipe, or differs from its card.
-    """
-    if not (path.exists() and card_path(path).exists()):
-        return False
-    defaults = {field.name: field.default for field in fields(recipe) if field.default is not MISSING}
-    recorded, expected = (
-        {**json.loads(json.dumps(defaults)), **read_card(checked(path))["recipe"]},
-        json.loads(json.dumps(asdict(recipe))),
-    )
-    changed = {key: (recorded.get(key), value) for key, value in expected.items() if recorded.get(key) != value}
-    if changed:
-        raise ArtefactError(
-            f"expected a LoRA of this recipe at {path}, found one of another recipe (there, here): {changed}: choose "
-            "another output folder, or delete it"
-        )
-    return True

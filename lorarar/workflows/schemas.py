@@ -14,7 +14,7 @@ from lorarar.hypernetwork import NETWORK_KINDS
 from lorarar.mergers import LossWeights
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.storage import Device, Dtype, InputPath, ModelName, NameIn, NonNegativeFloat, NonNegativeInt, PositiveInt
-from lorarar.storage.units import Engine, Workers
+from lorarar.storage.units import WORKERS, Engine, Workers
 from lorarar.training import Recipe, SavePrecision, Strategy, WandbMode
 
 
@@ -90,7 +90,7 @@ class ZooConfig:
     concept: str | None = None
     sampling: Sampling = SAMPLING
     engine: Engine = "local"
-    workers: Workers = Workers()
+    workers: Workers = WORKERS
 
 
 @dataclass(frozen=True)

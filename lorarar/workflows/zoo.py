@@ -94,7 +94,9 @@ def _train_loras(config: ZooConfig, concepts: Sequence[Concept], splits: Mapping
     for group in group_by_recipe(config, concepts, splits):
         _check_class_prompts(group.recipe, group.concepts)
         if config.offload and group.recipe.text_encoders:
-            raise ConfigError("expected offload=false with recipe.text_encoders=true, which trains them: set one of both")
+            raise ConfigError(
+                "expected offload=false with recipe.text_encoders=true, which trains them: set one of both"
+            )
         left = set(unfinished(group.concepts, group.recipe, config.output))
         for members in zoo_groups(group.concepts, group.recipe, config.group):
             if any(concept.name in left for concept in members):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from lorarar.diffusion.loading import _left_out, load_backbone
 
@@ -41,3 +42,21 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, as_text: bool) -> Non
 def test_a_relative_path_is_not_taken_for_a_hub_id() -> None:
     with pytest.raises(FileNotFoundError, match="at nowhere/at/all, found none"):
         load_backbone("nowhere/at/all", device="cpu")
+
+
+def test_offloaded_parts_lie_on_the_cpu_and_give_the_same(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, offloaded = load_backbone(base, device="cpu"), load_backbone(base, device="cpu", offload=True)
+    moves: list[str] = []
+    for part in (offloaded.pipeline.vae, *offloaded.encoders.values()):
+        monkeypatch.setattr(part, "to", lambda place: moves.append(str(place)))
+    images, latents = torch.rand(1, 3, 32, 32) * 2 - 1, torch.randn(1, *whole.latent_shape)
+    found, expected = ((b.encode_prompts(["a cat"]), b.encode_images(images)) for b in (offloaded, whole))
+    assert_close(found[0].embeddings, expected[0].embeddings)
+    assert_close(found[1], expected[1])
+    assert (
+        moves == ["cpu"] * 6
+    )  # two encoders and the autoencoder: to the denoiser's device, which is the CPU, and back
+    encoders = offloaded.encoders
+    samples = [b.sample(found[0], latents, 2, 1.0) for b in (offloaded, whole)]
+    assert_close(*samples)
+    assert offloaded.encoders == encoders

@@ -62,7 +62,12 @@ def imported(folder: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("lorarar", ["drawings", "search", "studio", "cluster", "adam8bit"]), ("tests", ["test", "studio"]), ("docs", ["docs"])]
+    ("folder", "extras"),
+    [
+        ("lorarar", ["drawings", "search", "studio", "cluster", "adam8bit"]),
+        ("tests", ["test", "studio"]),
+        ("docs", ["docs"]),
+    ],
 )
 def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     groups = (PROJECT["dependencies"], *(EXTRAS[name] for name in extras))

@@ -38,6 +38,26 @@ def test_only_what_differs_from_its_default_is_stated() -> None:
     assert stated(Outer("a", Inner(), {"x": 1})) == {"name": "a", "inner": {}, "options": {"x": 1}}
 
 
+def test_a_run_of_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Inner:
+        rate: float
+        eight_bit: bool = False
+
+    @dataclass(frozen=True)
+    class Outer:
+        inner: Inner
+        processes: int = 1
+        device: str = "auto"
+
+    claim_run(tmp_path, {"inner": {"rate": 0.1}})
+    claim_run(tmp_path, Outer(Inner(0.1)))
+    with pytest.raises(ConfigError, match=r"\{'processes': \(1, 2\)\}"):
+        claim_run(tmp_path, Outer(Inner(0.1), processes=2))
+    with pytest.raises(ConfigError, match=r"'eight_bit': False\}, \{'rate': 0.1, 'eight_bit': True\}"):
+        claim_run(tmp_path, Outer(Inner(0.1, eight_bit=True)))
+
+
 def test_a_changed_plugin_is_another_run(tmp_path: Path) -> None:
     settings = {"rate": 0.1}
     claim_run(tmp_path / "a", settings, plugins={"gate": "1"})

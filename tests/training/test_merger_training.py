@@ -230,7 +230,9 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     steps: list[int] = []
     resumed = make("paper", seed=1)
     original = resumed.data.training_batch
-    monkeypatch.setattr(resumed.data, "training_batch", lambda step, *own: (steps.append(step), original(step, *own))[1])
+    monkeypatch.setattr(
+        resumed.data, "training_batch", lambda step, *own: (steps.append(step), original(step, *own))[1]
+    )
     again = train(resumed, tmp_path / "broken")
     assert steps == [4, 5]
     for a, b in zip(whole.merger.parameters(), resumed.merger.parameters(), strict=True):
@@ -248,7 +250,9 @@ def test_resuming_remembers_the_best_value_and_the_patience(
     def run(folder: Path, stop: int) -> MergerTraining:
         module = make("constant", steps=10)
         original = module.data.training_batch
-        monkeypatch.setattr(module.data, "training_batch", lambda step, *own: original(step, *own) if step != stop else 1 / 0)
+        monkeypatch.setattr(
+            module.data, "training_batch", lambda step, *own: original(step, *own) if step != stop else 1 / 0
+        )
 
         def scorer(merger: nn.Module) -> tuple[dict[str, float], Tensor]:
             scored.append(module.global_step)

@@ -22,7 +22,8 @@ from lorarar.storage.cards import read_card
 from lorarar.training.pairs import PairBatch, PairData, joint_concept, load_loras
 from lorarar.training.settings import Recipe
 from lorarar.training.units import Units
-from lorarar.training.zoo import train_zoo, write_unit
+from lorarar.training.zoo import train_zoo
+from lorarar.training.zoo_files import write_unit
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lorarar.storage import Stage
+from lorarar.storage import MissingPackage, Stage
 from lorarar.training import trainer
 from lorarar.training.trainer import DivergenceError, StepNumbers, check_finite, fit
 
@@ -89,6 +90,43 @@ def test_where_and_in_which_dtype_it_trains_is_said(
     result = fit(Line(), steps=1, folder=tmp_path, dtype="bf16")
     assert capsys.readouterr().err == "device: cpu, dtype: bf16\n"
     assert result.precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize("settings", [{"dtype": "fp16"}, {"strategy": "fsdp"}])
+def test_what_needs_cuda_is_refused_on_a_cpu(settings: dict[str, str], tmp_path: Path) -> None:
+    ((name, value),) = settings.items()
+    with pytest.raises(ValueError, match=f"expected a CUDA device for `{name}='{value}'`, found cpu"):
+        fit(Line(), steps=1, folder=tmp_path, accelerator="cpu", **settings)  # type: ignore[arg-type]
+
+
+def test_without_bitsandbytes_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(MissingPackage, match=r"bitsandbytes for recipe.eight_bit=true.*'lorarar\[adam8bit\]'"):
+        trainer.adamw([torch.nn.Parameter(torch.ones(1))], 1e-3, 0.0, eight_bit=True)
+
+
+@pytest.mark.gpu
+def test_in_fp16_the_gradient_is_clipped_without_its_scale(tmp_path: Path) -> None:
+    class Clipped(Line):
+        norms: list[float] = []  # noqa: RUF012
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: int, index: int) -> None:  # type: ignore[override]
+            optimiser = trainer.manual_optimiser(self)
+            optimiser.zero_grad()
+            self.manual_backward(self.weight.square().sum())
+            optimiser.step()
+
+        def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+            self.norms.append(float(self.weight.grad.norm()))  # type: ignore[union-attr]
+
+    module = Clipped()
+    fit(module, steps=1, folder=tmp_path, accelerator="cuda", dtype="fp16")
+    assert module.norms == [2.0]
+    assert float(module.weight) == pytest.approx(0.8)
 
 
 def test_a_device_that_is_absent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

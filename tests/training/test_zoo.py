@@ -114,6 +114,55 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert list((tmp_path / "broken" / "runs").iterdir()) == []
 
 
+def test_a_group_is_trained_whole_after_an_interrupt_while_its_files_were_written(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = run(backbone, three, tmp_path / "whole")
+    original = zoo.write_unit
+
+    def write_one(units: object, number: int, *others: object, **settings: object) -> None:
+        if number:
+            raise KeyboardInterrupt
+        original(units, number, *others, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zoo, "write_unit", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        run(backbone, three, tmp_path / "broken")
+    monkeypatch.setattr(zoo, "write_unit", original)
+    again = run(backbone, three, tmp_path / "broken")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in whole]
+
+
+def test_a_step_in_parts_and_with_kept_latents_is_the_same(
+    backbone: Backbone, three: list[Concept], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPE, steps=2, images=3)
+    ends = []
+    for name, settings in (("whole", {}), ("parts", {"accumulate": 2, "latents": tmp_path})):
+        module = ZooTraining(backbone, three[:2], recipe, **settings)  # type: ignore[arg-type]
+        fit(module, steps=2, folder=tmp_path / name, accelerator="cpu")
+        ends.append(torch.cat([deltas(lora) for lora in module.loras()]))
+    assert (ends[0] - ends[1]).norm() / ends[0].norm() < 1e-4
+    monkeypatch.setattr(Backbone, "_encode_images", None)  # the images of both are in the folder
+    ZooTraining(backbone, three[:2], recipe, latents=tmp_path)
+
+
+def test_adam_in_eight_bits_trains_nearly_the_same(backbone: Backbone, three: list[Concept], tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    recipe, ends = dataclasses.replace(RECIPE, rank=32), []
+    for bits in (False, True):
+        module = ZooTraining(backbone, three[:1], dataclasses.replace(recipe, eight_bit=bits))
+        fit(module, steps=3, folder=tmp_path / str(bits), accelerator="cpu")
+        states = [state for group in module.trainer.optimizers for state in group.state.values()]
+        assert (
+            any(value.dtype == torch.uint8 for state in states for value in state.values() if isinstance(value, Tensor))
+            == bits
+        )
+        ends.append(deltas(module.loras()[0]))
+    difference = (ends[0] - ends[1]).norm() / ends[0].norm()
+    assert 0 < difference < 0.2
+
+
 RICH = dataclasses.replace(
     RECIPE,
     algorithm="loha",

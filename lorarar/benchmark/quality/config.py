@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lorarar.storage import Device, InputPath, ModelName, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from lorarar.storage.units import Engine, Workers
+from lorarar.storage.units import WORKERS, Engine, Workers
 
 RowKind = Literal["base", "content", "style", "truth", "joint", "merger", "pair", "trained", "file"]
 
@@ -96,4 +96,4 @@ class QualityConfig:
     trainings: Path = Path("runs/trained")
     device: Device = "auto"
     engine: Engine = "local"
-    workers: Workers = Workers()
+    workers: Workers = WORKERS

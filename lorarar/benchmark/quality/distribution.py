@@ -1,4 +1,4 @@
-"""Distribution: trainings and cells that are missing, computed by the workers of an engine before the run reads them."""
+"""Distribution: trainings and cells that are missing, computed by the workers of an engine before they are read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _open_cells(config: QualityConfig, folder: Callable[[TableRow, int], Path]) 
     inputs = load_inputs(config)
 
     def compute(group: CellGroup) -> None:
-        row, variant, pairs, seeds, images = _place(inputs, folder, group)
+        variant, pairs, seeds, images = _place(inputs, folder, group)
         method = build_method(inputs, variant.settings, group.seed)
         if group.start is not None:
             part = pairs[group.start : group.start + config.group]
@@ -85,13 +85,13 @@ def _open_cells(config: QualityConfig, folder: Callable[[TableRow, int], Path]) 
 
 def _place(
     inputs: QualityInputs, folder: Callable[[TableRow, int], Path], group: CellGroup
-) -> tuple[TableRow, Variant, Sequence[Pair], Sequence[int], Path | None]:
-    """Return the row, the settings, the pairs, the noise seeds and the folder of the images of a group's method."""
+) -> tuple[Variant, Sequence[Pair], Sequence[int], Path | None]:
+    """Return the settings, the pairs, the noise seeds and the folder of the images of a group's method."""
     row = next(row for row in inputs.rows if row.name == group.row)
     variant = row.own if group.trial is None else row.trials[group.trial]
     if group.tuning:
-        return row, variant, inputs.tuning_pairs(), inputs.config.tuned_seeds, None
-    return row, variant, inputs.pairs(), inputs.config.seeds, folder(row, group.seed)
+        return variant, inputs.tuning_pairs(), inputs.config.tuned_seeds, None
+    return variant, inputs.pairs(), inputs.config.seeds, folder(row, group.seed)
 
 
 def _trainings(inputs: QualityInputs) -> Iterator[CellGroup]:
@@ -113,7 +113,7 @@ def _missing(
 ) -> Iterator[CellGroup]:
     """Yield the groups of pairs that have a missing cell."""
     for whole in methods:
-        _, variant, pairs, seeds, images = _place(inputs, folder, whole)
+        variant, pairs, seeds, images = _place(inputs, folder, whole)
         method = build_method(inputs, variant.settings, whole.seed)
         for start in missing_groups(inputs, method, pairs, seeds, folder=images):
             yield CellGroup(whole.row, whole.trial, whole.seed, whole.tuning, start)

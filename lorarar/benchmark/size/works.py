@@ -103,6 +103,7 @@ def works_of(base: SizedBase, count: PassCount) -> list[Work]:
 
 def size_table(report: Mapping[str, Any]) -> str:
     """Return a report as a table for people."""
+    heads = [f"s, {gpu}" for gpu in GPUS] + [f"hours in all, {gpu}" for gpu in GPUS]
     lines = [
         f"{report['label']}: {report['parameters'] / 1e6:,.1f} million parameters in the denoiser, "
         f"{report['encoders'] / 1e6:,.0f} in text encoders, {report['autoencoder'] / 1e6:,.0f} in the autoencoder; a "
@@ -110,9 +111,8 @@ def size_table(report: Mapping[str, Any]) -> str:
         f"{report['operations'] / 1e12:.2f} TFLOP; saved for backward in bf16: {report['saved'] / 1e9:.2f} GB, with "
         f"checkpointing {report['checkpointed'] / 1e9:.2f} GB.",
         "",
-        f"| work (all cells computed) | GB | GB, offloaded | TFLOP a unit | {' | '.join(f's, {gpu}' for gpu in GPUS)} | "
-        f"{' | '.join(f'hours in all, {gpu}' for gpu in GPUS)} |",
-        f"|---|---|---|---|{'---|' * 2 * len(GPUS)}",
+        f"| work (all cells computed) | GB | GB, offloaded | TFLOP a unit | {' | '.join(heads)} |",
+        f"|---|---|---|---|{'---|' * len(heads)}",
     ]
     for work in report["works"]:
         seconds = [work["seconds"][gpu] for gpu in GPUS]

@@ -47,7 +47,7 @@ class Question:
     perturbation: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a run holds millions
 class Reply:
     """The raw answer of a back end.
 

@@ -79,9 +79,7 @@ def _chunks(
         yield ImageChunk(part, gram, tuple(missing[start : start + _UNIT]))
 
 
-def _open_encoders(
-    config: MetricsConfig, load: Callable[[MetricsConfig], Encoders]
-) -> Callable[[ImageChunk], None]:
+def _open_encoders(config: MetricsConfig, load: Callable[[MetricsConfig], Encoders]) -> Callable[[ImageChunk], None]:
     """Load the encoders; return the function that encodes a chunk into the cache."""
     encoders = load(config).by_part()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.storage import Device, InputPath
-from lorarar.storage.units import Engine, Workers
+from lorarar.storage.units import WORKERS, Engine, Workers
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ class MetricsConfig:
     allow_unlike_images: bool = False
     device: Device = "auto"
     engine: Engine = "local"
-    workers: Workers = Workers()
+    workers: Workers = WORKERS

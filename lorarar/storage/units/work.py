@@ -15,7 +15,7 @@ from lorarar.storage.setting_types import NonNegativeFloat, NonNegativeInt, Posi
 Engine = Literal["local", "ray", "slurm"]
 T = TypeVar("T")
 
-# What may be wrong with one unit, and does not stop the others. Any other error is a fault of the program, and is raised.
+# What may be wrong with one unit, and does not stop the others. Any other error is a fault of the program: it is raised.
 FAILURES = (ValueError, OSError, ArithmeticError)
 
 
@@ -43,9 +43,12 @@ class Workers:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+WORKERS = Workers()
+
+
 @dataclass(frozen=True)
 class UnitWork(Generic[T]):
-    """Work that consists of units. Each is idempotent: it writes its result whole, and returns at once if that is there.
+    """Work of many units. Each is idempotent: it writes its result whole, and returns at once if that is there.
 
     Attributes:
         stage: Name of the work beside the progress bar.

@@ -148,7 +148,9 @@ def test_layers_are_thinned_where_dense_deltas_do_not_fit(
         "lorarar.benchmark.speed.merge._once",
         lambda files, method, device, every: {"seconds": 1.0, "coefficient_seconds": 0.0, "extra_bytes": float(every)},
     )
-    monkeypatch.setattr("lorarar.benchmark.speed.merge.run_launched", lambda command: {"seconds": 1.0, "peak_bytes": 1.0})
+    monkeypatch.setattr(
+        "lorarar.benchmark.speed.merge.run_launched", lambda command: {"seconds": 1.0, "peak_bytes": 1.0}
+    )
     results = run_merge_benchmark("sd15", 2, folder=tmp_path, devices=["cpu"], repetitions=1)
     # 93.5 million numbers need 12 bytes each, which may be four fifths of the memory: 3.5 times what there is
     assert results["devices"]["cpu"]["every"] == 4

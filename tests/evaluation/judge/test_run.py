@@ -12,10 +12,10 @@ import pytest
 from lorarar.datasets.manifest import write_manifest
 from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock, TruthMock, read_right_answers
 from lorarar.evaluation.judge.ask.run_folder import read_setup
+from lorarar.evaluation.judge.by_name import judge_by_name
 from lorarar.evaluation.judge.judgement import report_run
 from lorarar.evaluation.judge.plan import case_labels, plan_all, plan_run
 from lorarar.evaluation.judge.records import Backend, Question, Reply
-from lorarar.evaluation.judge.by_name import judge_by_name
 from lorarar.evaluation.judge.run import Judged, reread, run_judge
 from lorarar.storage.locations import EMBEDDED
 from tests.datasets.test_images import HOSTILE, HOSTILE_PATHS, hostile

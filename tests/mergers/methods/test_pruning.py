@@ -145,4 +145,6 @@ def test_signs_are_elected_in_every_block_of_rows(count: int) -> None:
     tensors = [torch.randn(150, 7, generator=torch.Generator().manual_seed(i)) for i in range(count)]
     for i, tensor in enumerate(tensors):
         tensor[i::4] = 0
-    assert_close(elected_mean(tensors).double().numpy(), elected([t.double().numpy() for t in tensors]), rtol=1e-5, atol=1e-6)
+    assert_close(
+        elected_mean(tensors).double().numpy(), elected([t.double().numpy() for t in tensors]), rtol=1e-5, atol=1e-6
+    )

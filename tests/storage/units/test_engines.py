@@ -48,9 +48,7 @@ def test_without_units_nothing_is_opened() -> None:
 
 
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])
-def test_a_missing_package_is_named(
-    engine: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named(engine: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPackage, match=rf"{package} for engine=\"{engine}\".*pip install 'lorarar\[cluster\]'"):
         squares(tmp_path, engine)

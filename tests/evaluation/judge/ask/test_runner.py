@@ -10,12 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lorarar.evaluation.judge.ask.backends.mocks import TruthMock, read_right_answers
-from lorarar.evaluation.judge.ask.reply_log import read_replies
+from lorarar.evaluation.judge.ask.reply_log import Shard, log_files, read_replies
 from lorarar.evaluation.judge.ask.run_folder import read_setup
 from lorarar.evaluation.judge.ask.runner import MAX_CUT_IN_A_ROW, MAX_FAILURES_IN_A_ROW, run_questions
 from lorarar.evaluation.judge.judgement import report_run
@@ -53,6 +54,26 @@ def test_everything_is_asked_once(tmp_path: Path) -> None:
     assert max(backend.batches) <= 4
     assert (outcome.asked, outcome.failed, outcome.left, outcome.stopped) == (10, 0, 0, "")
     assert read_replies(tmp_path / "log") == outcome.replies
+
+
+def test_clients_share_a_folder_by_the_hash_and_nothing_is_asked_twice(tmp_path: Path) -> None:
+    questions = [replace(q, id=f"{number * 7919:016x}") for number, q in enumerate(make_questions(20))]
+    backend = Answers(yes)
+    for number in range(3):
+        run_questions(questions, backend, tmp_path / "log.jsonl", shard=Shard(number, 4))
+    assert len(set(backend.asked)) == len(backend.asked) < 20
+    assert sorted(file.name for file in log_files(tmp_path / "log.jsonl")) == [f"log_{n}of4.jsonl" for n in (1, 2, 3)]
+    left = run_questions(questions, backend, tmp_path / "log.jsonl")  # one client asks what the fourth did not
+    assert sorted(backend.asked) == sorted(q.id for q in questions)
+    assert left.replies == read_replies(tmp_path / "log.jsonl")
+
+
+def test_questions_with_one_reference_follow_each_other(tmp_path: Path) -> None:
+    questions = [replace(q, images=(f"r{number % 3}", "t")) for number, q in enumerate(make_questions(9))]
+    backend = Answers(yes)
+    run_questions(questions, backend, tmp_path / "log")
+    order = {q.id: q.images[0] for q in questions}
+    assert [order[asked] for asked in backend.asked] == ["r0"] * 3 + ["r1"] * 3 + ["r2"] * 3
 
 
 def test_only_what_is_missing_is_asked_again(tmp_path: Path) -> None:
