@@ -34,6 +34,7 @@ HEAVY = {
 FLAGS = {
     "benchmark/speed/merge.py": "starts commands",
     "benchmark/speed/once.py": "is a command, which that module starts",
+    "benchmark/speed/processes.py": "starts commands",
     "hypernetwork/hub.py": "the card of a network shows how the command uses it",
     "storage/config_check.py": "a key of a configuration is given on the command line or in a file",
     "storage/old_names.py": "the table of renamed options",

@@ -1,6 +1,6 @@
 """What the basis does inside: entropy, mixes by transformation, leaving one LoRA out, interpolation, export, cost.
 
-Reads the configuration of the measurement; writes inside.json and mixes.png beside this file.
+Reads the configuration of the measurement; writes inside.json beside this file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from lorarar.analogies import Analogies, encode_condition
 from lorarar.benchmark.analogies import AnswersConfig, score_answers
-from lorarar.datasets import save_image
 from lorarar.diffusion import conditioned
 from lorarar.formats import load
 from lorarar.lora import Coefficients, LoRA, merge_exactly
@@ -47,7 +46,7 @@ class Inside:
 
 
 def entropy_and_mixes(inside: Inside) -> dict[str, Any]:
-    """Entropy of the mixes as a share of log N, between and within transformations; draw the mean mixes."""
+    """Entropy of the mixes as a share of log N, and their variance between and within transformations."""
     planned = [a for part in ("seen", "types") for a in plan_analogies(part, 170 if part == "seen" else 80, 7)]
     mix = inside.analogies.mix(inside.images(planned))
     names = list(dict.fromkeys(a.transformation.name for a in planned))
@@ -56,17 +55,12 @@ def entropy_and_mixes(inside: Inside) -> dict[str, Any]:
     )  # (transformations, layers, N)
     entropy = -(mix * mix.clamp_min(1e-9).log()).sum(-1) / math.log(mix.shape[-1])
     within = torch.stack([mix[[a.transformation.name == n for a in planned]].var(0).mean() for n in names]).mean()
-    picture = groups.flatten(1)
-    picture = (picture - picture.mean(0)).abs() / picture.std(0).clamp_min(1e-6) / 3
-    cell = picture.repeat_interleave(8, 0).repeat_interleave(2, 1)
-    save_image(cell.clamp(0, 1).expand(3, -1, -1), HERE / "mixes.png")
     return {
         "entropy": round(float(entropy.mean()), 4),
         "entropy of the most and the least decided layer": [
             round(float(value), 4) for value in (entropy.mean(0).min(), entropy.mean(0).max())
         ],
         "variance between transformations over that within": round(float(groups.var(0).mean() / within), 3),
-        "rows of mixes.png": names,
     }
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.cluster.prepare import prepare
+from experiments.cluster.prepare import prepare, shape
 from lorarar.storage import sha256, write_json
 
 LORARAR = [sys.executable, "-m", "lorarar.cli"]
@@ -118,8 +118,9 @@ def compare(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, in
 def run(options: argparse.Namespace) -> None:
     folder: Path = options.folder
     prepare(folder, loras=options.loras, cells=options.cells, group=options.group)
-    side = round((options.cells / 2) ** 0.5)
-    results: dict[str, Any] = {"loras": options.loras, "cells": 2 * side * side, "workers": options.workers}
+    rows, side = shape(options.cells)
+    cells = rows * side * side
+    results: dict[str, Any] = {"loras": options.loras, "cells": cells, "workers": options.workers}
     engine = ["engine=ray", f"workers.count={options.workers}"]
 
     zoo = [*LORARAR, "zoo", str(folder / "zoo.yaml")]
@@ -143,7 +144,7 @@ def run(options: argparse.Namespace) -> None:
         [*quality, *engine],
         folder / "quality",
         "cells/*/*.json",
-        2 * side * side,
+        cells,
         options.kills,
         1,
         folder / "cells.log",

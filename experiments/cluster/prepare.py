@@ -13,10 +13,17 @@ from PIL import Image
 from lorarar.storage import EMBEDDED, write_text
 
 SIZE = 32  # pixels of an image
+MEMBERS = 40  # contents and styles that the classifier knows
 
 
-def names(kind: str, count: int) -> list[str]:
-    return [f"{kind}_{number:04d}" for number in range(count)]
+def names(kind: str, numbers: range) -> list[str]:
+    return [f"train_{kind}_{number:04d}" for number in numbers]  # the classifier reads the truth from them
+
+
+def shape(cells: int) -> tuple[int, int]:
+    """Return the number of rows, and of contents and styles, of a benchmark of about so many cells."""
+    rows = -(-cells // MEMBERS**2)
+    return rows, round((cells / rows) ** 0.5)
 
 
 def prepare(folder: Path, *, loras: int, cells: int, group: int) -> None:
@@ -25,17 +32,17 @@ def prepare(folder: Path, *, loras: int, cells: int, group: int) -> None:
     Args:
         folder: Where to write.
         loras: Number of LoRAs of the zoo, half contents and half styles.
-        cells: Number of cells of the benchmark: two rows on a square of pairs.
+        cells: Number of cells of the benchmark: rows on a square of pairs.
         group: LoRAs in a batch.
     """
-    side = round((cells / 2) ** 0.5)
+    rows, side = shape(cells)
+    numbers = {"pairs": range(side), "others": range(side, loras // 2)}
     splits = {
-        "train": {kind + "s": names(kind, loras // 2)[side:] for kind in ("content", "style")},
-        "test": {kind + "s": names(kind, loras // 2)[:side] for kind in ("content", "style")},
+        split: {f"{kind}s": names(kind, part) for kind in ("content", "style")} for split, part in numbers.items()
     }
     random, concepts = np.random.default_rng(0), []
     for kind, text in (("content", {"prompt": "a sks cat"}), ("style", {"phrase": "szn style", "captions": ["a cat"]})):
-        for name in names(kind, loras // 2):
+        for name in (name for split in splits.values() for name in split[f"{kind}s"]):
             place = folder / "images" / name
             place.mkdir(parents=True, exist_ok=True)
             pixels = random.integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
@@ -52,13 +59,14 @@ def prepare(folder: Path, *, loras: int, cells: int, group: int) -> None:
     }
     recipe = {"rank": 2, "alphas": [2], "steps": 20, "images": 1, "learning_rate": 1e-3}
     zoo = common | {"output": str(folder / "loras"), "runs": str(folder / "zoo"), "recipe": recipe, "group": group}
-    rows = [{"name": "direct", "kind": "merger", "source": "direct"}, {"name": "average", "kind": "merger"}]
-    rows[1]["source"] = "average"
+    weights = [{"name": f"weight {n}", "kind": "merger", "source": "direct"} for n in range(rows)]
+    methods = [row | {"settings": {"weights": [1.0, 1.0 - n / 10]}} for n, row in enumerate(weights)]
     quality = common | {
         "output": str(folder / "results"),
         "runs": str(folder / "quality"),
         "loras": str(folder / "loras"),
-        "methods": rows,
+        "methods": methods,
+        "pairs": "pairs",
         "seeds": [0],
         "steps": 1,
         "guidance": 1.0,

@@ -58,7 +58,7 @@ class Part(NamedTuple):
     """One of several equal parts, counted from 0."""
 
     number: int
-    count: int
+    total: int
 
 
 def number(text: Any) -> float:

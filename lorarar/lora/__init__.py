@@ -8,6 +8,7 @@ dtypes        Floating-point types in which weights are stored, by name
 families/     Families of base models, and the detection of a LoRA's family from its layers
 lora          LoRA: a mapping from layer path to delta, independent of the file format
 lowrank       Low-rank deltas: algebra on dW = scale B A without the dense dW
+memory        Memory: freed tensors that the process keeps for the next ones
 rows          Rows of a stored layer: the layers that a file keeps in one
 threads       Threads: a context in which torch computes on one thread, and layers computed side by side
 truncation    Truncation: a LoRA of lower rank, with the error of the approximation

@@ -26,6 +26,7 @@ from .lowrank import norm as norm
 from .lowrank import orthonormal_bases as orthonormal_bases
 from .lowrank import thin_svd as thin_svd
 from .lowrank import truncate as truncate
+from .memory import keep_freed_memory as keep_freed_memory
 from .rows import Rows as Rows
 from .rows import whole_layer as whole_layer
 from .threads import in_threads as in_threads

@@ -17,7 +17,7 @@ from lorarar.studio.context import BALANCES, MISTAKES, Context, error_message, r
 Updates = Generator[list[Any], None, None]
 _GOALS = {
     "fast": "Fast: from the files alone",
-    "base": "Better: with a base model",
+    "base": "With a base model",
     "images": "With my images",
     "words": "By words",
 }

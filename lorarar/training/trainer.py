@@ -103,7 +103,8 @@ def adamw(
 
 def is_first_process() -> bool:
     """Tell whether this is the process of a run that writes and speaks."""
-    return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # read from the environment by Lightning
+    rank: int = getattr(rank_zero_only, "rank", 0)  # which Lightning reads from the environment
+    return rank == 0
 
 
 class _Steps(Callback):

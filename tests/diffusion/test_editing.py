@@ -56,6 +56,7 @@ def test_a_condition_that_does_not_fit_is_named(backbone: Backbone) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_tokens_of_the_condition_are_those_of_kontext(tmp_path: Path) -> None:
     flux = shrunken_flux()
     kontext = FluxKontextPipeline(**flux.components)

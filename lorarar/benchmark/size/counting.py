@@ -120,11 +120,11 @@ class _Attention(torch.autograd.Function):
 @contextmanager
 def _attention_without_scores() -> Iterator[None]:
     def attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
-        result: Tensor = _Attention.apply(query, key, value)
+        result: Tensor = _Attention.apply(query, key, value)  # type: ignore[no-untyped-call]
         return result
 
     own = F.scaled_dot_product_attention
-    F.scaled_dot_product_attention = attention  # type: ignore[assignment]
+    F.scaled_dot_product_attention = attention
     try:
         yield
     finally:

@@ -42,32 +42,36 @@ def run_process_benchmark(
         family: One of `lorarar.benchmark.speed.synthetic.SIZES`.
         rank: Rank of both LoRAs.
         folder: Folder for the files: both LoRAs, two random networks, the merges.
-        repetitions: Rounds; each runs the floor, then every command.
+        repetitions: Rounds; each runs every command, and the floor before each command.
         names: Commands, among `BOUNDS`.
 
     Returns:
         Plain data, fit for JSON: the machine, the files, and for each command the medians of its seconds, of its
-        processor seconds, of both over the floor's of the same round, and of its peak bytes; its bound; all rounds.
+        processor seconds, of both over those of the floor before it ("times", "cpu_times"), and of its peak bytes; its
+        bound; all runs.
 
     Raises:
         ValueError: The family is unknown.
     """
     commands = _commands(family, rank, folder)
-    chosen = {FLOOR: commands[FLOOR], **{name: commands[name] for name in names}}
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
-    run_launched(chosen[FLOOR])  # fills the file cache
-    run_launched([sys.executable, "-m", "lorarar.cli", "merge", "--help"])  # compiles bytecode
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    floors: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for command in (commands[FLOOR], commands["direct"]):  # fills the file cache, compiles bytecode
+        run_launched(command)
     for _ in range(repetitions):
-        for name, command in chosen.items():
-            runs[name].append(run_launched(command))
+        for name in names:
+            floors[name].append(run_launched(commands[FLOOR]))
+            runs[name].append(run_launched(commands[name]))
     return {
         "family": family,
         "rank": rank,
         "layers": len(attention_shapes(family)),
         "repetitions": repetitions,
         "machine": describe_machine(),
-        "commands": {name: {**_summary(runs[name], runs[FLOOR]), "bound": BOUNDS.get(name)} for name in chosen},
+        "commands": {name: {**_summary(runs[name], floors[name]), "bound": BOUNDS[name]} for name in names},
+        "floor_peak_bytes": median(run["peak_bytes"] for of_command in floors.values() for run in of_command),
         "all": runs,
+        "floors": floors,
     }
 
 
@@ -75,16 +79,16 @@ def process_table(results: Mapping[str, Any]) -> str:
     """Return the results as a table for people."""
     lines = [
         f"Two {results['family']} LoRAs of rank {results['rank']}, {results['layers']} layers, fp16; whole processes, "
-        f"medians of {results['repetitions']} rounds, each beside the floor of its round.",
+        f"medians of {results['repetitions']} rounds, each beside the floor before it, whose peak memory is "
+        f"{results['floor_peak_bytes'] / 1e9:.2f} GB.",
         machine_line(results["machine"]),
         "",
         "| command | times the floor's time | of its processor time | bound | peak memory, GB |",
         "|---|---|---|---|---|",
     ]
     for name, result in results["commands"].items():
-        bound = "" if result["bound"] is None else f"{result['bound']:g}"
         lines.append(
-            f"| {name} | {result['times']:.2f} | {result['cpu_times']:.2f} | {bound} | "
+            f"| {name} | {result['times']:.2f} | {result['cpu_times']:.2f} | {result['bound']:g} | "
             f"{result['peak_bytes'] / 1e9:.2f} |"
         )
     return "\n".join(lines)

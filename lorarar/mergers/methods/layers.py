@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lorarar.lora import Dense, Layer, LoRA, LowRank, check_same_shapes, concat, in_threads
+from lorarar.lora import Dense, Layer, LoRA, LowRank, check_same_shapes, concat, in_threads, keep_freed_memory
 from lorarar.storage import track
 
 DeltaCall = Callable[..., Layer]
@@ -32,6 +32,7 @@ def merge_deltas(
     if not loras:
         raise ValueError("expected at least one LoRA to merge, found none")
     check_same_shapes(loras)
+    keep_freed_memory()
     layers = list(dict.fromkeys(layer for lora in loras for layer in lora.layers))
     merged = in_threads(lambda layer: _merge_layer(layer, loras, call, finish), layers)
     return LoRA(dict(zip(layers, track(merged, "merge", len(layers), "layers"), strict=True)))

@@ -122,7 +122,7 @@ class _Driver:
 
 
 def _import_ray(workers: Workers) -> Any:
-    """Return the module ray. What it reads at import is set: no report of usage, and a cluster for this machine alone."""
+    """Return the module ray. What it reads at import is set: no report of usage, a cluster for this machine alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not workers.address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on Linux too: loopback addresses alone

@@ -35,11 +35,11 @@ def run_as_array(work: UnitWork[Any], units: Mapping[str, Any], workers: Workers
         tasks = {job.job_id: part for job, part in zip(jobs, parts, strict=True)}
         parts = []
         for job in submitit.helpers.as_completed(jobs):
-            error = job.exception()
-            if error is None:
+            fault = job.exception()
+            if fault is None:
                 yield from job.result()
-            elif not isinstance(error, submitit.core.utils.UncompletedJobError):
-                raise error
+            elif not isinstance(fault, submitit.core.utils.UncompletedJobError):
+                raise fault
             elif round_ < workers.retries:
                 say(f"task {job.job_id} died, attempt {round_ + 2} of {workers.retries + 1}")
                 parts.append(tasks[job.job_id])

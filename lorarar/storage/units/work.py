@@ -15,7 +15,7 @@ from lorarar.storage.setting_types import NonNegativeFloat, NonNegativeInt, Posi
 Engine = Literal["local", "ray", "slurm"]
 T = TypeVar("T")
 
-# What may be wrong with one unit, and does not stop the others. Any other error is a fault of the program: it is raised.
+# What may be wrong with one unit, and does not stop the others. Any other error is a fault of the program, and raised.
 FAILURES = (ValueError, OSError, ArithmeticError)
 
 

@@ -15,6 +15,8 @@ from PIL import Image
 from lorarar.datasets.manifest import write_manifest
 from lorarar.datasets.records import Item
 from lorarar.datasets.references import References
+from lorarar.evaluation.metrics.distribution import distribute_features
+from lorarar.evaluation.metrics.encoders.choice import EncoderChoice
 from lorarar.evaluation.metrics.encoders.loading import load_encoder
 from lorarar.evaluation.metrics.encoding import Encoders
 from lorarar.evaluation.metrics.export import write_measurement
@@ -93,6 +95,25 @@ def test_a_configuration_is_run_and_its_features_are_kept(tmp_path: Path) -> Non
     assert "9 images scored" in run_metrics(replace(config, manifest=None))
     laid_out = replace(config, manifest=None, layout="{method}/{content}+{style}/{seed}-combined.png")
     assert "27 images scored" in run_metrics(laid_out)
+
+
+@pytest.mark.slow
+def test_a_run_reads_the_features_that_units_computed(tmp_path: Path) -> None:
+    references, items = write_references(tmp_path), write_items(tmp_path, FAULTS, seeds=1)
+    pixels = EncoderChoice("pixels")
+    config = MetricsConfig(
+        images=tmp_path / "images",
+        references=tmp_path / "references" / "references.yaml",
+        output=tmp_path / "out",
+        manifest=tmp_path / "manifest.jsonl",
+        content=pixels,
+        style=EncoderChoice("pixels", resize="crop"),
+        gram=pixels,
+        cache=tmp_path / "cache",
+    )
+    write_manifest(tmp_path / "manifest.jsonl", items)
+    distribute_features(config, items, references, load_encoders(config), load_encoders)
+    assert "0 files encoded" in run_metrics(config)
 
 
 def test_content_classes_are_read(toy_folder: Path, references: References) -> None:

@@ -13,11 +13,11 @@ from lorarar.evaluation.judge.ask.backends.mocks import NoisyMock
 from lorarar.evaluation.judge.ask.planning import Asking, Gallery
 from lorarar.evaluation.judge.ask.rubrics.rubric import load_rubric
 from lorarar.evaluation.judge.ask.run_folder import read_setup
+from lorarar.evaluation.judge.by_name import judge_by_name
 from lorarar.evaluation.judge.compare.aggregation import aggregate_verdicts
 from lorarar.evaluation.judge.compare.results import MethodScores
 from lorarar.evaluation.judge.plan import plan_run
 from lorarar.evaluation.judge.read.parsing import parse_reply
-from lorarar.evaluation.judge.by_name import judge_by_name
 from lorarar.evaluation.judge.trust.calibration import make_cases, plan_cases
 from lorarar.evaluation.judge.trust.gate import CalibrationGate, evaluate_gate
 from lorarar.evaluation.statistics.proportions import wilson

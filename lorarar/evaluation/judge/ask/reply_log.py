@@ -10,10 +10,10 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -84,7 +84,8 @@ class ReplyLog:
         self._lock.release()
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """A share of the questions, by their hashes, for one of several clients of a run folder.
 
     Attributes:
