@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.cluster.prepare import prepare, shape
+from prepare import prepare, shape
+
 from lorarar.storage import sha256, write_json
 
 LORARAR = [sys.executable, "-m", "lorarar.cli"]

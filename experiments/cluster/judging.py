@@ -1,6 +1,6 @@
 """Judging: throughput against a server of known rate, memory, clients that share a run folder, and a long log.
 
-.venv/bin/python -m experiments.cluster.judging --questions 100000 --lines 1000000
+.venv/bin/python experiments/cluster/judging.py --questions 100000 --lines 1000000
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def four_clients(count: int) -> dict[str, Any]:
         questions(Path(folder), 1)  # the images
 
         def work(port: int) -> dict[str, Any]:
-            words = [sys.executable, "-m", "experiments.cluster.judging", "--questions", str(count), "--client", folder]
+            words = [sys.executable, __file__, "--questions", str(count), "--client", folder]
             start = time.perf_counter()
             clients = [
                 subprocess.Popen([*words, "--port", str(port), "--number", str(number)], stdout=subprocess.DEVNULL)

@@ -1,6 +1,6 @@
 """Overhead of the engine: units that do nothing, on Ray beside this process; the start of a cluster and of a worker.
 
-.venv/bin/python -m experiments.cluster.overhead
+.venv/bin/python experiments/cluster/overhead.py
 """
 
 from __future__ import annotations

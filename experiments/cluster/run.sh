@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
-.venv/bin/python -m experiments.cluster.chaos runs/cluster "$@"
-.venv/bin/python -m experiments.cluster.overhead
-.venv/bin/python -m experiments.cluster.simulate
-.venv/bin/python -m experiments.cluster.judging
+.venv/bin/python experiments/cluster/chaos.py runs/cluster "$@"
+.venv/bin/python experiments/cluster/overhead.py
+.venv/bin/python experiments/cluster/simulate.py
+.venv/bin/python experiments/cluster/judging.py

@@ -1,6 +1,6 @@
 """Simulation of the engine at 8, 64 and 512 workers, from the overheads of overhead.json.
 
-    .venv/bin/python -m experiments.cluster.simulate
+    .venv/bin/python experiments/cluster/simulate.py
 
 A discrete-event model of `lorarar.storage.units.ray_engine`: the driver handles one event at a time, workers open the
 work before their first unit, all of them read the base from one disk, and a worker that dies loses its unit.

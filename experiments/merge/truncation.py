@@ -1,4 +1,4 @@
-"""Error of the randomised range finder against the truncated SVD's, on one 1280 x 1280 layer of two pruned rank-64 LoRAs.
+"""Error of the randomised range finder against the truncated SVD's, on a layer of two pruned LoRAs of rank 64.
 
     python experiments/merge/truncation.py > experiments/merge/truncation.json
 

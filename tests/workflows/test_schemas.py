@@ -91,7 +91,7 @@ def test_keys_say_type_default_and_meaning() -> None:
     assert (keys["sampling"].default, keys["sampling.steps"].default) == ("as below", "15")
     assert (keys["classifier"].type, keys["classifier"].default) == ("existing path or null", "null")
     assert (keys["device"].type, keys["device"].default) == ("one of auto, cpu, cuda, mps", "auto")
-    assert (keys["dtype"].type, keys["dtype"].default) == ("one of fp32, bf16", "fp32")
+    assert (keys["dtype"].type, keys["dtype"].default) == ("one of fp32, bf16, fp16", "fp32")
     assert keys["loss_weights.strengths"].type == "list of 2 numbers"
     rows = {key.name: key for key in config_keys(QualityConfig)}
     assert (rows["methods"].type, rows["methods[].name"].type) == ("list of mappings", "text")
