@@ -12,7 +12,7 @@ from rich.text import Text
 from typer.core import TyperArgument
 
 # Sections that end a page, in this order; the others stand in the order of their options.
-_LAST = ("Reproduce", "Set up", "Output", "Compute", "General")
+_LAST = ("Reproduce", "Set up", "Output", "Compute", "Many machines", "General")
 _ARGUMENTS, _OPTIONS, _COMMANDS = "Arguments", "Options", "Commands"
 _WIDEST = 100
 _NAMES = 30  # columns of names at most; a longer name has a line of its own

@@ -7,7 +7,7 @@ from diffusers import FluxPipeline
 from torch.testing import assert_close
 
 from lorarar.diffusion.backbone import Backbone
-from lorarar.diffusion.transformer import _positions, pack, unpack
+from lorarar.diffusion.transformer import pack, positions, unpack
 from tests.pipelines import shrunken_flux, shrunken_sd3
 
 
@@ -16,7 +16,7 @@ def test_tokens_are_those_of_the_pipeline() -> None:
     tokens = pack(latents)
     assert torch.equal(tokens, FluxPipeline._pack_latents(latents, 2, 16, 6, 4))
     assert torch.equal(unpack(tokens, 3, 2), latents)
-    assert torch.equal(_positions(3, 2).float(), FluxPipeline._prepare_latent_image_ids(1, 3, 2, "cpu", torch.float32))
+    assert torch.equal(positions(3, 2).float(), FluxPipeline._prepare_latent_image_ids(1, 3, 2, "cpu", torch.float32))
 
 
 @torch.no_grad()

@@ -157,6 +157,6 @@ def test_learned_mergers_name_the_layers_that_they_predict(name: str, tmp_path: 
     assert all("to_" in layer for layer in predicted)
     coefficients = merger.call([CONTENT, STYLE], **given)
     for layer, vectors in coefficients.layers.items():
-        assert vectors[0].ndim == (layer in predicted)
+        assert bool(vectors[0].ndim) == (layer in predicted)
         fixed = merger.pair.fixed if merger.pair else 1.0
         assert vectors[0].ndim or [float(m) for m in vectors] == pytest.approx([fixed, fixed])

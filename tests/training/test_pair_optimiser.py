@@ -229,7 +229,7 @@ def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path
     [
         ({"base": None}, "ziplora optimises each pair .*: give --base$"),
         ({"content_images": None, "style_images": None}, "give --content-images, --style-images$"),
-        ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, .*, cat, nsc, found"),
+        ({"merger": "direct"}, "expected --content-images only with the mergers ziplora, .*, cat, ziprank, nsc, found"),
         (
             {"merger": "text_guided"},
             "expected --content-images only with the mergers ziplora, ziplora_pytorch, cat, ziprank, nsc, found",

@@ -13,7 +13,8 @@ from lorarar.worlds.art.definition import ART, class_names, drawing_index, style
 from lorarar.worlds.art.styles import ArtStyle, plain_grounds
 from lorarar.worlds.art.world import art_world
 from lorarar.worlds.stages.classifier import load_classifier
-from lorarar.worlds.stages.runs import held_out_renders
+from lorarar.worlds.stages.renders import draw
+from lorarar.worlds.stages.world import from_bytes
 from tests import ROOT
 
 SHIPPED = ROOT / "data" / "art" / "classifier.safetensors"
@@ -116,8 +117,8 @@ def test_every_caption_is_in_the_vocabulary() -> None:
 @pytest.mark.skipif(not SHIPPED.exists(), reason="the classifier of the art world is not made yet")
 def test_the_shipped_classifier_reads_test_renders_and_nothing_in_noise() -> None:
     classifier = load_classifier(SHIPPED)
-    images, true = held_out_renders(ART)
-    chosen = torch.arange(0, 256, 4) + torch.arange(64) % 4
-    scores = {name: float(values.mean()) for name, values in classifier.score(images[chosen], true[chosen]).items()}
+    plan = [render for i, render in enumerate(ART.plan("test", 256, 0)) if i % 4 == i // 4 % 4]  # of the gates' 256
+    images, true = from_bytes(draw(ART, plan)), torch.tensor([ART.truth(*render[:2]) for render in plan])
+    scores = {name: float(values.mean()) for name, values in classifier.score(images, true).items()}
     assert min(scores["content"], scores["style"]) >= 0.9
     assert (classifier.read(images_of_nothing(140, seed=1)) == -1).float().mean() > 0.9
