@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request(method, path, body, sent)
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before the whole body was sent
+            connection.request(method, path, body, sent)
         with connection.getresponse() as answer:
             return answer.status, answer.read()
 
