@@ -13,7 +13,7 @@ from PIL import Image
 
 from lorarar.datasets import pixel_hash, save_image, to_bytes
 from lorarar.evaluation.judge import judge
-from lorarar.mergers import MergeRequest
+from lorarar.mergers import MergeRequest, parse_options
 from lorarar.storage import digest, write_json
 from lorarar.workflows import verify_file
 
@@ -25,13 +25,12 @@ from .shared import (
     chosen,
     closed_forms,
     files,
-    hash_of,
     lora_inputs,
     merge_request,
-    parse_options,
     path_of,
     shown,
     shown_progress,
+    state_of,
 )
 
 IMAGES = "images/content+style"
@@ -63,8 +62,7 @@ class Verify:
 
     @classmethod
     def IS_CHANGED(cls, merged: str, content: str = NONE, style: str = NONE, **more: Any) -> str:
-        hashes = [hash_of(name) for name in (merged, content, style) if name and name != NONE]
-        return digest([*hashes, sorted((key, repr(value)) for key, value in more.items())])
+        return state_of([merged, content, style], **more)
 
     def run(
         self,

@@ -17,8 +17,8 @@ import torch
 
 from lorarar.formats import check_written, load_all, save, trigger_phrases
 from lorarar.formats.inspection import inspect
-from lorarar.mergers import combine, merge_metadata
-from lorarar.storage import digest, sha256
+from lorarar.mergers import combine, merge_metadata, parse_options
+from lorarar.storage import sha256
 
 from .shared import (
     CATEGORY,
@@ -35,10 +35,10 @@ from .shared import (
     hash_of,
     lora_inputs,
     merge_request,
-    parse_options,
     path_of,
     shown,
     shown_progress,
+    state_of,
 )
 
 DEFAULT = "default"
@@ -98,9 +98,8 @@ class Merge:
 
     @classmethod
     def IS_CHANGED(cls, content: str = NONE, style: str = NONE, network: str = "", **more: Any) -> str:
-        hashes = [hash_of(name) for name in (content, style) if name and name != NONE]
         trained = sha256(network) if network and Path(network).is_file() else network
-        return digest([*hashes, trained, sorted((key, repr(value)) for key, value in more.items())])
+        return state_of([content, style], network=trained, **more)
 
     def run(
         self,

@@ -17,9 +17,8 @@ import torch
 from lorarar.formats import load_all, trigger_phrases
 from lorarar.lora import Layer, LoRA, LowRank, input_weights, is_text_encoder, label, weight_loras
 from lorarar.lora.families import check_same_family
-from lorarar.mergers import MERGERS, MergeRequest, balance_loras, split_accelerators
+from lorarar.mergers import MERGERS, MergeRequest, balance_loras, parse_options, split_accelerators
 from lorarar.mergers.methods import Step, add_deltas
-from lorarar.storage import digest
 
 from .shared import (
     CATEGORY,
@@ -28,12 +27,11 @@ from .shared import (
     Inputs,
     MergedLoRA,
     chosen,
-    hash_of,
     lora_inputs,
     merge_request,
-    parse_options,
     path_of,
     shown_progress,
+    state_of,
 )
 
 Schedule = Sequence[tuple[LoRA, ...] | Step]
@@ -140,8 +138,7 @@ class Compose:
 
     @classmethod
     def IS_CHANGED(cls, content: str = NONE, style: str = NONE, **more: Any) -> str:
-        hashes = [hash_of(name) for name in (content, style) if name and name != NONE]
-        return digest([*hashes, sorted((key, repr(value)) for key, value in more.items())])
+        return state_of([content, style], **more)
 
     def run(
         self,

@@ -14,8 +14,8 @@ import torch
 from lorarar.formats import encode_lora
 from lorarar.lora import LoRA, LowRank, is_text_encoder
 from lorarar.lora.families import FAMILIES
-from lorarar.mergers import MERGERS, MergeRequest
-from lorarar.storage import Stage, observed_progress, sha256
+from lorarar.mergers import MERGERS, MergeRequest, parse_blocks
+from lorarar.storage import Stage, digest, observed_progress, sha256
 
 CATEGORY, LORA, STACK = "lorarar", "LORA_MODEL", "LORA_STACK"
 NONE = "None"
@@ -93,39 +93,6 @@ def text_factor(name: str, model: float, clip: float) -> float:
     return clip / model if model else 1.0
 
 
-def parse_blocks(text: str) -> dict[str, list[float] | float]:
-    """Return block -> weights of lines such as "up_blocks.1=0.8" and "mid_block=1,0.5".
-
-    Raises:
-        ValueError: A line is not of this form.
-    """
-    blocks: dict[str, list[float] | float] = {}
-    for line in filter(None, map(str.strip, text.replace(";", "\n").splitlines())):
-        name, _, weights = line.partition("=")
-        try:
-            numbers = [float(number) for number in weights.split(",")]
-        except ValueError:
-            raise ValueError(f"expected a block and its weights such as up_blocks.1=0.8, found {line!r}") from None
-        blocks[name.strip()] = numbers[0] if len(numbers) == 1 else numbers
-    return blocks
-
-
-def parse_options(text: str) -> dict[str, float]:
-    """Return the settings of a text such as "density=0.3, seed=1".
-
-    Raises:
-        ValueError: A setting is not of this form.
-    """
-    options: dict[str, float] = {}
-    for part in filter(None, map(str.strip, text.replace("\n", ",").split(","))):
-        name, _, value = part.partition("=")
-        try:
-            options[name.strip()] = float(value) if "." in value or "e" in value else int(value)
-        except ValueError:
-            raise ValueError(f"expected a setting and its number such as density=0.3, found {part!r}") from None
-    return options
-
-
 def format_of(lora: LoRA) -> str | None:
     """Return the dialect whose names ComfyUI knows for every layer; None is the default of the family."""
     if not lora.family or FAMILIES[lora.family].denoiser == "unet":
@@ -149,6 +116,12 @@ def hash_of(name: str) -> str:
     path = Path(path_of(name))
     state = path.stat()
     return _hash_of(path, state.st_size, state.st_mtime_ns)
+
+
+def state_of(names: Sequence[str], **settings: Any) -> str:
+    """Return what changes when a setting or the content of a file does, for ComfyUI's cache."""
+    hashes = [hash_of(name) for name in names if name and name != NONE]
+    return digest([*hashes, sorted((key, repr(value)) for key, value in settings.items())])
 
 
 @cache

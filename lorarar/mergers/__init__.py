@@ -15,6 +15,7 @@ optimised/    Mergers that optimise the coefficients of each pair, as data
 plan          Plan: what a merge of files would do, without doing it
 report        Report: what a merge of files did, as plain data and as text
 request       Requests: what a merge does, as data
+request_text  Request text: blocks and settings as people type them
 table         Table: every merger with its function, readable without torch
 """
 

@@ -34,6 +34,9 @@ from .report import input_names as input_names
 from .request import FileMerge as FileMerge
 from .request import MergeRequest as MergeRequest
 from .request import PairInputs as PairInputs
+from .request_text import parse_blocks as parse_blocks
+from .request_text import parse_numbers as parse_numbers
+from .request_text import parse_options as parse_options
 from .table import DEFAULT as DEFAULT
 from .table import MERGERS as MERGERS
 from .table import Merger as Merger

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lorarar.mergers import FileMerge, MergeRequest, PairInputs
+from lorarar.mergers import FileMerge, MergeRequest, PairInputs, parse_blocks, parse_numbers, parse_options
 
 # Goal -> its merger; None is the network that is shipped for the files' family, else the default rule.
 GOALS: Mapping[str, str | None] = {"fast": None, "base": "ssr", "images": "ziplora", "words": "text_guided"}
@@ -93,7 +93,7 @@ class Choices:
             )
         needs_base = self.files_need_base or MergeRequest(merger=method).optimises
         weights = None if set(self.weights) <= {1.0} else list(self.weights)
-        encoder = _numbers(self.text_encoder, "the text encoders' weight") if self.text_encoder.strip() else None
+        encoder = parse_numbers(self.text_encoder, "the text encoders' weight") if self.text_encoder.strip() else None
         return MergeRequest(
             merger=method,
             network=self.network or None,
@@ -144,52 +144,13 @@ def merge_command(job: FileMerge) -> str:
     return shlex.join([*words, *_options(job, FileMerge((), job.output))])
 
 
-def parse_blocks(text: str) -> dict[str, list[float]]:
-    """Return block -> weights of lines such as "up_blocks.1=0.8" and "mid_block=1,0.5".
-
-    Raises:
-        ValueError: A line is not of this form.
-    """
-    blocks: dict[str, list[float]] = {}
-    for line in filter(None, map(str.strip, text.replace(";", "\n").splitlines())):
-        name, equals, weights = line.partition("=")
-        if not equals:
-            raise ValueError(f"expected a block and its weight such as up_blocks.1=0.8, found {line!r}: put = between")
-        blocks[name.strip()] = _numbers(weights, f"the weight of {name.strip()}")
-    return blocks
-
-
-def parse_options(text: str) -> dict[str, float]:
-    """Return the settings of a text such as "density=0.3, seed=1".
-
-    Raises:
-        ValueError: A setting is not of this form.
-    """
-    options: dict[str, float] = {}
-    for part in filter(None, map(str.strip, text.replace("\n", ",").split(","))):
-        name, equals, value = part.partition("=")
-        numbers = _numbers(value, f"the number of {name.strip()}") if equals else []
-        if len(numbers) != 1:
-            raise ValueError(f"expected a setting and its number such as density=0.3, found {part!r}: put = between")
-        options[name.strip()] = numbers[0]
-    return options
-
-
 def parse_columns(text: str) -> list[list[float]]:
     """Return the weights of each column of a preview: "1,0.5; 1,1" gives two columns.
 
     Raises:
         ValueError: An entry is not a number.
     """
-    return [_numbers(part, "the weights of a column") for part in filter(None, map(str.strip, text.split(";")))]
-
-
-def _numbers(text: str, what: str) -> list[float]:
-    """Return the numbers of a comma-separated list."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"expected {what} as a number or a list such as 1,0.5, found {text!r}: correct it") from None
+    return [parse_numbers(part, "the weights of a column") for part in filter(None, map(str.strip, text.split(";")))]
 
 
 def _options(value: object, default: object) -> Iterator[str]:
