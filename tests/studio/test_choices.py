@@ -83,7 +83,10 @@ def test_choices_go_through_json() -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        (Choices(blocks="up_blocks.1"), "expected a block and its weights such as up_blocks.1=0.8, found 'up_blocks.1'"),
+        (
+            Choices(blocks="up_blocks.1"),
+            "expected a block and its weights such as up_blocks.1=0.8, found 'up_blocks.1'",
+        ),
         (Choices(blocks="mid_block=big"), "expected the weight of mid_block as a number"),
         (Choices(options="density"), "expected a setting and its number such as density=0.3, found 'density'"),
         (Choices(options="density=1 2"), "expected the number of density as a number"),
