@@ -6,3 +6,4 @@ export OMP_NUM_THREADS=1
 .venv/bin/python experiments/lycoris/measure.py --plan
 .venv/bin/python experiments/lycoris/measure.py
 .venv/bin/python experiments/lycoris/analyse.py
+.venv/bin/python experiments/lycoris/picture.py
