@@ -1,7 +1,9 @@
 """Chaos: a zoo and a benchmark on local Ray workers that are killed at random, beside the same runs without Ray.
 
-Each kill comes when a random number of units is done. It takes one worker, or the head: the driver and Ray's own
-processes with all workers, after which the same command is started again.
+Each kill comes when a random number of units is done. It takes one worker or, in a third of the kills, the head: the
+driver and Ray's own processes with all workers, after which the same command is started again.
+
+    .venv/bin/python experiments/cluster/chaos.py runs/cluster --loras 60 --cells 128 --group 5 --kills 3
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from prepare import prepare, shape
 from lorarar.storage import sha256, write_json
 
 LORARAR = [sys.executable, "-m", "lorarar.cli"]
+# CPU seconds on one x86_64 core: a LoRA, a cell, and what a kill costs, Ray's processes and two workers.
+LORA_SECONDS, CELL_SECONDS, START_SECONDS = 0.3, 0.03, 30
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -44,7 +48,7 @@ def children(pid: int) -> dict[int, str]:
 
 def written(folder: Path, pattern: str) -> dict[str, int]:
     """File -> time of its last change, nanoseconds."""
-    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob(pattern)}
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.glob(pattern)}
 
 
 def run_killed(
@@ -60,10 +64,14 @@ def run_killed(
         kills: Number of kills.
         seed: Of the times and victims.
         log: File for the command's output.
+
+    Raises:
+        RuntimeError: The command fails although nothing was killed.
     """
     draw = random.Random(seed)
     present = len(written(folder, pattern))
     moments = sorted(draw.uniform(present, 0.98 * total) for _ in range(kills))
+    heads = set(draw.sample(range(kills), -(-kills // 3)))
     first: dict[str, int] = {}
     again: set[str] = set()
     events, starts, begun = [], 1, time.monotonic()
@@ -72,8 +80,10 @@ def run_killed(
         while process.poll() is None or process.returncode:
             if process.poll() is not None:
                 starts += 1
+                if starts > kills + 2:
+                    raise RuntimeError(f"expected a command that fails only when it is killed: see {log}")
                 process = subprocess.Popen(command, stdout=output, stderr=output)
-            time.sleep(0.5)
+            time.sleep(1)
             for name, changed in written(folder, pattern).items():
                 if first.setdefault(name, changed) != changed:
                     again.add(name)
@@ -85,7 +95,7 @@ def run_killed(
             if not workers:
                 continue
             moments.pop(0)
-            head = draw.random() < 1 / 3
+            head = len(events) in heads
             for pid in [process.pid, *below] if head else [draw.choice(workers)]:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -104,7 +114,7 @@ def run_killed(
 
 
 def hashes(folder: Path, pattern: str) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob(pattern))}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.glob(pattern))}
 
 
 def compare(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, int]:
@@ -173,10 +183,15 @@ if __name__ == "__main__":
     parser.add_argument("--plan", action="store_true")
     chosen = parser.parse_args()
     if chosen.plan:
-        units = chosen.loras // chosen.group, chosen.cells // 10
-        seconds = chosen.loras * 0.4 + chosen.cells * 0.05 + chosen.kills * 40
-        print(f"{chosen.loras} LoRAs in {units[0]} units, {chosen.cells} cells in {units[1]} units")
-        print(f"{chosen.kills} kills each, about {seconds:.0f} seconds of CPU time")
+        rows, side = shape(chosen.cells)
+        cells = rows * side * side
+        units = -(-chosen.loras // chosen.group), -(-cells // 10)
+        # CPU seconds; LoRAs and cells are computed twice, once by Ray and once by a plain run.
+        seconds = 2 * chosen.loras * LORA_SECONDS + 2 * cells * CELL_SECONDS + 2 * (chosen.kills + 2) * START_SECONDS
+        print(
+            f"{chosen.loras} LoRAs in {units[0]} units, {cells} cells in {units[1]} units, {chosen.kills} kills each: "
+        )
+        print(f"about {seconds / 60:.0f} minutes of CPU time")
     else:
         chosen.folder.mkdir(parents=True, exist_ok=True)
         run(chosen)

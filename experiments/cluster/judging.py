@@ -30,6 +30,7 @@ from lorarar.storage import write_json
 
 HERE = Path(__file__).parent
 SERVER = HERE.parent / "judge" / "slow_server.py"
+CPU_SECONDS = 0.0025  # of client and server for a question
 LATENCY, AT_ONCE, REFERENCES, IMAGES = 0.05, 16, 40, 200
 
 
@@ -164,7 +165,11 @@ def main() -> None:
         return
     if options.plan:
         least = 2 * options.questions * LATENCY / AT_ONCE
-        print(f"{options.questions} questions twice: at least {least / 60:.0f} minutes; a log of {options.lines} lines")
+        cpu = 2 * options.questions * CPU_SECONDS
+        print(
+            f"{options.questions} questions twice: at least {least / 60:.0f} minutes, {cpu / 60:.0f} of CPU time; "
+            f"a log of {options.lines} lines: a minute"
+        )
         return
     result: dict[str, Any] = {"questions": options.questions, "allowed_rate": AT_ONCE / LATENCY}
     for name, measure in (

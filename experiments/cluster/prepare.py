@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ def names(kind: str, numbers: range) -> list[str]:
 
 
 def shape(cells: int) -> tuple[int, int]:
-    """Return the number of rows, and of contents and styles, of a benchmark of about so many cells."""
+    """Return the number of rows, and of contents and styles, of a benchmark of at least so many cells."""
     rows = -(-cells // MEMBERS**2)
-    return rows, round((cells / rows) ** 0.5)
+    return rows, math.ceil((cells / rows) ** 0.5)
 
 
 def prepare(folder: Path, *, loras: int, cells: int, group: int) -> None:
