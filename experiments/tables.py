@@ -291,6 +291,22 @@ def statistics_table() -> str:
     return table(("contents x styles x seeds", "mean", "effects", *named.values(), "its width"), rows)
 
 
+def size_table() -> str:
+    """Return memory and time of the shipped configurations of full-size bases, all computed."""
+    gpus = {"RTX 4090, 24 GB": "24 GB, RTX 4090", "A100, 80 GB": "80 GB, A100", "H100, 80 GB": "80 GB, H100"}
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        fits = f"{row['fits'] / 1e9:.0f} GB"
+        times = [
+            f"{row['seconds'][gpu]:.2g} s, {row['hours'][gpu]:.2g} h" if gpu in row["seconds"] else "does not fit"
+            for gpu in gpus
+        ]
+        return [row["configuration"], f"{row['bytes'] / 1e9:.1f}", fits, f"{row['steps']:,}", *times, row["origin"]]
+
+    header = ("configuration", "GB", "fits a card of", "steps", *gpus.values(), "origin")
+    return table(header, (cells(row) for row in read("size/configurations.json")))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "main": main_table,
     "rows": short_table,
@@ -301,6 +317,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "wide": quality_table("any_width/wide", "our network, as it is"),
     "transformer": quality_table("any_width/transformer", "our network, tuned here"),
     "gates": gates_table,
+    "size": size_table,
     "speedup": speedup_table,
     "merge": merge_table,
     "training": training_table,

@@ -2,6 +2,14 @@ from .bases import SDXL_UNET as SDXL_UNET
 from .bases import SIZED_BASES as SIZED_BASES
 from .bases import SizedBase as SizedBase
 from .counting import PassCount as PassCount
+from .counting import PredictionCount as PredictionCount
 from .counting import count_pass as count_pass
+from .counting import count_prediction as count_prediction
+from .works import GPUS as GPUS
+from .works import USED as USED
+from .works import USED_BANDWIDTH as USED_BANDWIDTH
+from .works import SizedDtype as SizedDtype
+from .works import Work as Work
 from .works import size_report as size_report
 from .works import size_table as size_table
+from .works import works_of as works_of

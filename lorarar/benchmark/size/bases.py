@@ -46,6 +46,7 @@ class SizedBase:
         autoencoder: Parameters of its autoencoder.
         targets: Ends of the paths of the layers that a LoRA adapts.
         rank: Rank of the LoRAs of its shipped configurations.
+        network: Kind of the network that its shipped configuration trains.
         steps: Steps of sampling an image.
         passes: Passes through the denoiser in a step of sampling, 2 with classifier-free guidance.
     """
@@ -61,6 +62,7 @@ class SizedBase:
     autoencoder: int
     targets: tuple[str, ...]
     rank: int = 64
+    network: str = "paper"
     steps: int = 30
     passes: int = 2
 
@@ -158,6 +160,7 @@ SIZED_BASES: Mapping[str, SizedBase] = {
         _XL_ENCODERS + _T5,
         _VAE_16,
         _JOINT,
+        network="layerwise",
     ),
     "flux": SizedBase(
         "FLUX.1 dev",
@@ -171,6 +174,7 @@ SIZED_BASES: Mapping[str, SizedBase] = {
         _VAE_16,
         _JOINT,
         rank=16,
+        network="layerwise",
         passes=1,
     ),
     "flux2-klein": SizedBase(
@@ -185,6 +189,7 @@ SIZED_BASES: Mapping[str, SizedBase] = {
         84_046_115,
         _JOINT,
         rank=16,
+        network="layerwise",
         steps=4,
         passes=1,
     ),

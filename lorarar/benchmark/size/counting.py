@@ -1,4 +1,4 @@
-"""Counting: parameters, operations and saved activations of a pass, on the meta device, where nothing is computed."""
+"""Counting: parameters, operations and saved activations, on the meta device, where nothing is computed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lorarar.benchmark.size.bases import SizedBase
 from lorarar.diffusion import adapted
+from lorarar.hypernetwork import new_merger
 from lorarar.lora import LoRA, LowRank
 
 
@@ -25,6 +26,7 @@ class PassCount:
     Attributes:
         parameters: Parameters of the denoiser.
         lora_parameters: Parameters of a LoRA of the base's rank on its targets.
+        columns: Columns of the layers that it adapts, which is how many coefficients a merger gives it at most.
         operations: Floating-point operations of the pass, two a multiply-add.
         saved: Bytes of activations that backward needs.
         checkpointed: The same with gradient checkpointing: inputs of the blocks, what lies outside of them, and the
@@ -33,9 +35,23 @@ class PassCount:
 
     parameters: int
     lora_parameters: int
+    columns: int
     operations: int
     saved: int
     checkpointed: int
+
+
+@dataclass(frozen=True)
+class PredictionCount:
+    """What the prediction of the coefficients of two LoRAs takes.
+
+    Attributes:
+        parameters: Parameters of the network.
+        operations: Floating-point operations, in float32.
+    """
+
+    parameters: int
+    operations: int
 
 
 def count_pass(base: SizedBase, images: int = 1, dtype: torch.dtype = torch.bfloat16) -> PassCount:
@@ -58,14 +74,24 @@ def count_pass(base: SizedBase, images: int = 1, dtype: torch.dtype = torch.bflo
     checkpointed.enable_gradient_checkpointing(gradient_checkpointing_func=blocks.run)
     with _attention_without_scores(), adapted(denoiser, lora), blocks.outside():
         denoiser(**arguments)
-    factors = [factor for layer in lora.layers.values() if isinstance(layer, LowRank) for factor in (layer.A, layer.B)]
+    layers = [layer for layer in lora.layers.values() if isinstance(layer, LowRank)]
     return PassCount(
         parameters=sum(parameter.numel() for parameter in denoiser.parameters()),
-        lora_parameters=sum(factor.numel() for factor in factors),
+        lora_parameters=sum(layer.A.numel() + layer.B.numel() for layer in layers),
+        columns=sum(layer.A.shape[1] for layer in layers),
         operations=int(counter.get_total_flops()),
         saved=blocks.total + blocks.inputs + sum(blocks.inside),
         checkpointed=blocks.total + blocks.inputs + max(blocks.inside, default=0),
     )
+
+
+def count_prediction(base: SizedBase) -> PredictionCount:
+    """Count a prediction for two LoRAs by a network of the kind that the base's shipped configuration trains."""
+    lora = _trained_lora(base.new_denoiser(torch.bfloat16), base)
+    network = new_merger(base.network, lora, {}).to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network([lora, lora])
+    return PredictionCount(sum(p.numel() for p in network.parameters()), int(counter.get_total_flops()))
 
 
 class _Saved:

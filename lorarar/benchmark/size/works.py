@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lorarar.benchmark.size.bases import SIZED_BASES, SizedBase
-from lorarar.benchmark.size.counting import PassCount, count_pass
+from lorarar.benchmark.size.counting import PassCount, PredictionCount, count_pass, count_prediction
 from lorarar.storage import unknown_name
 
-# GPU -> operations in a second of dense bf16 products, by its maker's data sheet.
-GPUS = {"RTX 4090, 24 GB": 165e12, "A100, 80 GB": 312e12, "H100, 80 GB": 989e12}
-USED = 0.35  # assumed share of these
-_BF16, _TRAINED = 2, 16  # bytes of a frozen weight; of a trained one: itself, gradient, two moments of AdamW in float32
+_BF16, _FP32, _TRAINED = 2, 4, 16  # bytes of a weight; of a trained one: itself, gradient, AdamW's moments in float32
 _TEACHERS, _MERGED = 2, 2  # images that a training step shows the LoRAs alone, and the merged model: one per concept
 _ZOO_STEPS, _TRAINING_STEPS, _PAIR_STEPS = 1000, 500, 100  # of the shipped configurations and of ZipLoRA
+
+
+SizedDtype = Literal["bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU, by its maker's data sheet.
+
+    Attributes:
+        bf16, fp32: Operations in a second of dense products in these types.
+        bandwidth: Bytes in a second to and from its memory.
+        memory: Bytes of its memory.
+    """
+
+    bf16: float
+    fp32: float
+    bandwidth: float
+    memory: float
+
+
+GPUS = {
+    "RTX 4090, 24 GB": Gpu(165e12, 82.6e12, 1.01e12, 24e9),
+    "A100, 80 GB": Gpu(312e12, 19.5e12, 2.04e12, 80e9),
+    "H100, 80 GB": Gpu(989e12, 67e12, 3.35e12, 80e9),
+}
+USED, USED_BANDWIDTH = 0.35, 0.7  # assumed shares of the operations and of the bandwidth
 
 
 @dataclass(frozen=True)
@@ -30,6 +54,8 @@ class Work:
             the allocator, 1 to 2 GB.
         offloaded: The same with these on the CPU while they are not used.
         operations: Floating-point operations of one unit.
+        moved: Bytes that one unit reads and writes at least.
+        dtype: Type in which it computes.
     """
 
     name: str
@@ -38,10 +64,14 @@ class Work:
     bytes: int
     offloaded: int
     operations: int
+    moved: int
+    dtype: SizedDtype = "bf16"
 
     def seconds(self, gpu: str) -> float:
-        """Return the computed seconds of one unit on a GPU of `GPUS`."""
-        return self.operations / (GPUS[gpu] * USED)
+        """Return the computed seconds of one unit on a GPU of `GPUS`: those of its operations or of its bytes."""
+        limits = GPUS[gpu]
+        speed = limits.bf16 if self.dtype == "bf16" else limits.fp32
+        return max(self.operations / (speed * USED), self.moved / (limits.bandwidth * USED_BANDWIDTH))
 
 
 def size_report(family: str) -> dict[str, Any]:
@@ -59,10 +89,10 @@ def size_report(family: str) -> dict[str, Any]:
     if family not in SIZED_BASES:
         raise ValueError(unknown_name("a base", family, SIZED_BASES))
     base = SIZED_BASES[family]
-    count = count_pass(base)
+    count, prediction = count_pass(base), count_prediction(base)
     works = [
         {**asdict(work), "seconds": {gpu: work.seconds(gpu) for gpu in GPUS}, "origin": "computed"}
-        for work in works_of(base, count)
+        for work in works_of(base, count, prediction)
     ]
     return {
         "family": family,
@@ -71,34 +101,66 @@ def size_report(family: str) -> dict[str, Any]:
         "encoders": base.encoders,
         "autoencoder": base.autoencoder,
         **asdict(count),
+        "prediction": asdict(prediction),
         "works": works,
     }
 
 
-def works_of(base: SizedBase, count: PassCount) -> list[Work]:
+def works_of(
+    base: SizedBase,
+    count: PassCount,
+    prediction: PredictionCount,
+    *,
+    images: int = 1,
+    loras: int = 1,
+    dtype: SizedDtype = "bf16",
+) -> list[Work]:
     """Return the kinds of work on a base, from the count of a pass of one image.
 
-    With F the operations of a pass, a step of a zoo takes 2 F, because the base is frozen and backward follows the
-    activations alone, a step of training 6 F (two teachers, two merged passes and their backward), and with gradient
-    checkpointing F more for each pass with a backward.
+    With F the operations of a pass, a step of a zoo takes 2 F an image, because the base is frozen and backward follows
+    the activations alone, a step of training 6 F a pair (two teachers, two merged passes and their backward), and with
+    gradient checkpointing F more for each pass with a backward. Prediction and merge take no base.
+
+    Args:
+        base: The base.
+        count: A pass of one image.
+        prediction: A prediction by the network of its shipped configuration.
+        images: Images of a zoo's step, of all LoRAs together; pairs of a step of training and of ZipLoRA.
+        loras: LoRAs in a zoo's step.
+        dtype: Type of the base.
     """
-    weights, others = count.parameters * _BF16, (base.encoders + base.autoencoder) * _BF16
+    width = _BF16 if dtype == "bf16" else _FP32
+    weights, others = count.parameters * width, (base.encoders + base.autoencoder) * width
     lora = count.lora_parameters
     # Two LoRAs in fp16, their merge in float32 with its gradient, and in the dtype of the base.
-    pair = 2 * lora * (2 + 8 + _BF16)
+    pair = 2 * lora * (2 + 8 + width)
     works = []
     for name, saved, again in (("", count.saved, 0), (", checkpointing", count.checkpointed, 1)):
-        zoo = weights + saved + lora * _TRAINED
-        training = weights + _MERGED * saved + pair
-        passes = _TEACHERS + (2 + again) * _MERGED
-        works += [
-            Work(f"zoo{name}", "step", _ZOO_STEPS, zoo + others, zoo, (2 + again) * count.operations),
-            Work(f"training{name}", "step", _TRAINING_STEPS, training + others, training, passes * count.operations),
-            Work(f"ZipLoRA{name}", "step", _PAIR_STEPS, training + others, training, passes * count.operations),
-        ]
-    sampling = weights + 2 * lora * _BF16
-    steps = base.steps * base.passes
-    return [*works, Work("generation", "image", 1, sampling + others, sampling, steps * count.operations)]
+        saved = saved * width // _BF16
+        zoo = weights + images * saved + loras * lora * _TRAINED
+        merged = weights + images * (_MERGED * saved + pair)
+        training = merged + prediction.parameters * _TRAINED
+        once = (2 + again) * images, ((2 + again) * _MERGED + _TEACHERS) * images
+        for kind, steps, held, passes, reads in (
+            ("zoo", _ZOO_STEPS, zoo, once[0], 2 + again),
+            ("training", _TRAINING_STEPS, training, once[1], 3 + again),
+            ("ZipLoRA", _PAIR_STEPS, merged, once[1], 3 + again),
+        ):
+            work = passes * count.operations, reads * weights
+            works.append(Work(f"{kind}{name}", "step", steps, held + others, held, *work, dtype))
+    sampling = weights + 2 * lora * width
+    work = base.steps * base.passes * count.operations, base.steps * weights
+    works.append(Work("generation", "image", 1, sampling + others, sampling, *work, dtype))
+    files = 2 * lora * _BF16
+    coefficients = 2 * count.columns * _FP32
+    scaled = 2 * base.rank * count.columns  # entries of both A, which become float32; B stays in fp16
+    predicting = files + prediction.parameters * _FP32 + coefficients
+    merging = 2 * files + coefficients + scaled * (_FP32 - _BF16)
+    return [
+        *works,
+        Work("prediction", "pair", 1, predicting, predicting, prediction.operations, predicting, "fp32"),
+        Work("merge", "pair", 1, merging, merging, scaled, merging, "fp32"),
+    ]
 
 
 def size_table(report: Mapping[str, Any]) -> str:
@@ -118,8 +180,12 @@ def size_table(report: Mapping[str, Any]) -> str:
         seconds = [work["seconds"][gpu] for gpu in GPUS]
         cells = [f"{second:.3g}" for second in seconds] + [f"{second * work['count'] / 3600:.2g}" for second in seconds]
         lines.append(
-            f"| {work['name']}, {work['count']} x {work['unit']} | {work['bytes'] / 1e9:.1f} | "
-            f"{work['offloaded'] / 1e9:.1f} | {work['operations'] / 1e12:.1f} | {' | '.join(cells)} |"
+            f"| {work['name']}, {work['count']} x {work['unit']} | {work['bytes'] / 1e9:.3g} | "
+            f"{work['offloaded'] / 1e9:.3g} | {work['operations'] / 1e12:.3g} | {' | '.join(cells)} |"
         )
-    lines += ["", f"Seconds: {USED:.0%} of the products that a GPU's data sheet states are assumed, none was at hand."]
+    lines += [
+        "",
+        f"Seconds: {USED:.0%} of the products and {USED_BANDWIDTH:.0%} of the bandwidth that a GPU's data sheet states "
+        "are assumed, none was at hand. Prediction and merge also wait for their kernels to start: not counted.",
+    ]
     return "\n".join(lines)

@@ -11,11 +11,15 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
 
 from lorarar.benchmark.size.bases import SIZED_BASES, SizedBase
-from lorarar.benchmark.size.counting import PassCount, count_pass
-from lorarar.benchmark.size.works import size_report, size_table, works_of
+from lorarar.benchmark.size.counting import PassCount, PredictionCount, count_pass, count_prediction
+from lorarar.benchmark.size.works import Work, size_report, size_table, works_of
+from lorarar.benchmark.speed.cases import attention_layers
+from lorarar.benchmark.speed.synthetic import random_lora
 from lorarar.diffusion import adapted
+from lorarar.hypernetwork import new_merger
 from lorarar.lora import LoRA, LowRank
 from lorarar.storage import EMBEDDED
 
@@ -88,17 +92,55 @@ def test_denoisers_have_the_published_numbers_of_parameters(family: str, million
     assert report["label"] in size_table(report)
 
 
+COUNT = PassCount(parameters=1000, lora_parameters=10, columns=3, operations=7, saved=500, checkpointed=100)
+BASE = replace(SIZED_BASES["sdxl"], encoders=200, autoencoder=50, rank=2, steps=30, passes=2)
+
+
+def works(**more: int) -> dict[str, Work]:
+    return {work.name: work for work in works_of(BASE, COUNT, PredictionCount(parameters=4, operations=9), **more)}
+
+
 def test_works_follow_from_a_count() -> None:
-    count = PassCount(parameters=1000, lora_parameters=10, operations=7, saved=500, checkpointed=100)
-    base = replace(SIZED_BASES["sdxl"], encoders=200, autoencoder=50, steps=30, passes=2)
-    works = {work.name: work for work in works_of(base, count)}
-    assert works["zoo"].offloaded == 2000 + 500 + 160
-    assert works["zoo"].bytes - works["zoo"].offloaded == 500
-    assert (works["zoo"].operations, works["zoo, checkpointing"].operations) == (14, 21)
-    assert (works["training"].operations, works["training, checkpointing"].operations) == (42, 56)
-    assert works["training, checkpointing"].offloaded == 2000 + 2 * 100 + 2 * 10 * 12
-    assert works["generation"].operations == 420
-    assert works["zoo"].seconds("H100, 80 GB") == pytest.approx(14 / (989e12 * 0.35))
+    found = works()
+    assert found["zoo"].offloaded == 2000 + 500 + 160
+    assert found["zoo"].bytes - found["zoo"].offloaded == 500
+    assert (found["zoo"].operations, found["zoo, checkpointing"].operations) == (14, 21)
+    assert (found["training"].operations, found["training, checkpointing"].operations) == (42, 56)
+    assert found["ZipLoRA, checkpointing"].offloaded == 2000 + 2 * 100 + 2 * 10 * 12
+    assert found["training, checkpointing"].offloaded - found["ZipLoRA, checkpointing"].offloaded == 4 * 16
+    assert found["generation"].operations == 420
+
+
+def test_prediction_and_merge_take_no_base() -> None:
+    prediction, merge = (works()[name] for name in ("prediction", "merge"))
+    assert (prediction.bytes, prediction.operations) == (2 * 10 * 2 + 4 * 4 + 2 * 3 * 4, 9)
+    # Two files; A of 2 x 3 in float32 and B of 4 numbers in fp16, twice; two times 3 coefficients.
+    assert (merge.bytes, merge.operations) == (40 + 2 * (6 * 4 + 4 * 2) + 24, 12)
+
+
+def test_more_images_and_loras_take_more() -> None:
+    found = works(images=3, loras=2)
+    assert found["zoo"].offloaded == 2000 + 3 * 500 + 2 * 160
+    assert found["training"].operations == 3 * 42
+
+
+def test_seconds_are_those_of_the_slower_of_operations_and_memory() -> None:
+    work = works()["zoo"]
+    assert work.seconds("H100, 80 GB") == pytest.approx(work.moved / (3.35e12 * 0.7))
+    busy = replace(work, operations=10**15)
+    assert busy.seconds("H100, 80 GB") == pytest.approx(10**15 / (989e12 * 0.35))
+    assert replace(busy, dtype="fp32").seconds("A100, 80 GB") == pytest.approx(10**15 / (19.5e12 * 0.35))
+
+
+def test_a_prediction_is_counted_without_weights() -> None:
+    base = embedded()
+    denoiser = base.new_denoiser(torch.float32)
+    lora = random_lora(attention_layers(denoiser), base.rank, 0)
+    merger = new_merger("paper", lora, {})
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        merger([lora, lora])
+    found = count_prediction(base)
+    assert found == PredictionCount(sum(p.numel() for p in merger.parameters()), int(counter.get_total_flops()))
 
 
 def test_an_unknown_base_is_refused() -> None:
