@@ -19,6 +19,7 @@ from lorarar.cli.options import (
     Guidance,
     Merger,
     NetworkFile,
+    Offload,
     Options,
     SampledSeeds,
     Steps,
@@ -86,6 +87,7 @@ def _generate(
     guidance: Guidance = 5.0,
     device: Device = "auto",
     dtype: BaseDtype = "fp32",
+    offload: Offload = False,
     words: Annotated[
         list[Word] | None,
         _set("--word", "FIELD=TEXT", "Text for a field of the prompts; repeatable.", default="none", parser=word),
@@ -127,10 +129,12 @@ def _generate(
             load_prompt_set(prompt_set).fill(grouped(words or ())), ImageLabels(method, content, style), seeds_
         )
         check_images([output / item.path for item in items], force)  # before the base is loaded
-        sampler = open_sampler(base, loras or (), sampling, request, dtype=dtype)
+        sampler = open_sampler(base, loras or (), sampling, request, dtype=dtype, offload=offload)
         print(generate_set(sampler, items, output, force=force))
         return
-    paths = generate_files(base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype, force=force)
+    paths = generate_files(
+        base, loras or (), str(prompt), seeds_, sampling, output, request, dtype=dtype, offload=offload, force=force
+    )
     for path in paths:
         print(path)
 

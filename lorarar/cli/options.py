@@ -210,6 +210,15 @@ Device = Annotated[
         parser=device,
     ),
 ]
+Offload = Annotated[
+    bool,
+    option(
+        "--offload",
+        value=FLAG,
+        text="Keep text encoders and autoencoder on the CPU while they are not used.",
+        panel=COMPUTE,
+    ),
+]
 AllowExtrapolation = Annotated[
     bool,
     option(

@@ -88,7 +88,7 @@ class Backbone:
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """Encode n prompts."""
-        with self._on_device(self.encoders.values()):
+        with self.on_device(self.encoders.values()):
             return self.architecture.encode(self.pipeline, prompts, self.device)
 
     def unconditional(self, conditioning: Conditioning) -> Conditioning:
@@ -112,7 +112,7 @@ class Backbone:
         The latents are the posterior's mean, so that they can be cached, in float32, because noise is added to them.
         (The embedded base's autoencoder divides height and width by 4, the large models' by 8.)
         """
-        with self._on_device([self.pipeline.vae]):
+        with self.on_device([self.pipeline.vae]):
             return self._encode_images(images)
 
     def _encode_images(self, images: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class Backbone:
             guidance: Scale of classifier-free guidance, 1 is without; for FLUX an input of the model.
         """
         unconditional = self.unconditional(conditioning) if self.passes(guidance) == 2 else None
-        with self._on_device([self.pipeline.vae]), self._without_encoders():
+        with self.on_device([self.pipeline.vae]), self._without_encoders():
             images: Tensor = self.pipeline(
                 **self.architecture.call_arguments(latents, conditioning, unconditional),
                 height=self.resolution,
@@ -176,7 +176,7 @@ class Backbone:
         return images
 
     @contextmanager
-    def _on_device(self, parts: Iterable[nn.Module]) -> Iterator[None]:
+    def on_device(self, parts: Iterable[nn.Module]) -> Iterator[None]:
         """Move offloaded parts to the device of the denoiser until the context closes."""
         moved = list(parts) if self.offload else []
         for part in moved:

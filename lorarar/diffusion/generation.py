@@ -50,6 +50,7 @@ def generate(
     options: Mapping[str, float] | None = None,
     device: str = "auto",
     dtype: str = "fp32",
+    offload: bool = False,
     allow_extrapolation: bool = False,
 ) -> Images:
     """Generate one image of a prompt for each seed, from a base model and any number of LoRAs.
@@ -70,6 +71,7 @@ def generate(
         options: Own settings of the merger. A merger of the kind "delta" keeps its dense deltas.
         device: "cpu", "cuda", "mps", or "auto" for the best that is present.
         dtype: What the base computes in: "fp32", "fp16" or "bf16".
+        offload: Whether the text encoders and the autoencoder lie on the CPU while they are not used.
         allow_extrapolation: Whether a network may merge LoRAs that lie far outside what it was trained on.
 
     Returns:
@@ -95,7 +97,7 @@ def generate(
         device=device,
         allow_extrapolation=allow_extrapolation,
     )
-    sample = open_sampler(base, given, Sampling(steps, guidance), request, dtype=dtype)
+    sample = open_sampler(base, given, Sampling(steps, guidance), request, dtype=dtype, offload=offload)
     return Images(
         Image.fromarray(to_bytes(sample(prompt, [seed])[0])) for seed in track(seeds, "sample", unit="images")
     )
@@ -111,12 +113,13 @@ def generate_files(
     request: MergeRequest | None = None,
     *,
     dtype: str = "fp32",
+    offload: bool = False,
     force: bool = False,
 ) -> list[Path]:
     """Write `output/<seed>.png` for each seed.
 
     Args:
-        base, loras, request, dtype: See `open_sampler`.
+        base, loras, request, dtype, offload: See `open_sampler`.
         prompt: One prompt for all images.
         seeds: Seeds of the starting noise.
         sampling: Steps and guidance.
@@ -132,7 +135,7 @@ def generate_files(
     """
     check_present(given for given in loras if isinstance(given, str | Path))
     check_images([output / f"{seed}.png" for seed in seeds], force)
-    sample = open_sampler(base, loras, sampling, request, dtype=dtype)
+    sample = open_sampler(base, loras, sampling, request, dtype=dtype, offload=offload)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in track(seeds, "sample", unit="images"):
@@ -148,6 +151,7 @@ def open_sampler(
     request: MergeRequest | None = None,
     *,
     dtype: str = "fp32",
+    offload: bool = False,
 ) -> Sampler:
     """Load a base and LoRAs, merged where there are several, once for many prompts.
 
@@ -158,6 +162,8 @@ def open_sampler(
         request: How several LoRAs are merged; None merges as `lorarar.mergers.combine` does by default. Mergers of the
             kind "runtime" act while sampling; the others merge in memory first.
         dtype: What the base computes in: fp32, fp16 or bf16; a loaded one keeps its own.
+        offload: Whether the text encoders and the autoencoder lie on the CPU while they are not used; a loaded base
+            keeps its own choice.
 
     Returns:
         A function of a prompt and k seeds, whose images are (k, 3, height, width), 0 to 1, on the CPU.
@@ -174,7 +180,7 @@ def open_sampler(
     if isinstance(base, Backbone):
         backbone = base
     else:
-        backbone = load_backbone(base, device=request.device, dtype=torch_dtype(dtype))
+        backbone = load_backbone(base, device=request.device, dtype=torch_dtype(dtype), offload=offload)
 
     def sample(prompt: str, seeds: Sequence[int]) -> Tensor:
         if runtime:

@@ -122,7 +122,10 @@ def adapted_encoders(backbone: Backbone, loras: Sequence[LoRA | None]) -> Iterat
     """
     with ExitStack() as stack:
         for name, encoder in backbone.encoders.items():
-            stack.enter_context(adapted(encoder, [lora and _encoder_part(lora, name, encoder) for lora in loras]))
+            parts = [lora and _encoder_part(lora, name, encoder) for lora in loras]
+            adapts = any(part and part.layers for part in parts)
+            with backbone.on_device([encoder] if adapts else []):  # where an offloaded one computes, its LoRA goes too
+                stack.enter_context(adapted(encoder, parts))
         yield
 
 

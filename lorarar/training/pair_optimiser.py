@@ -34,8 +34,8 @@ class PairOptimiser:
     Attributes:
         base: Folder or hub id of the base model.
         inputs: Images or descriptions of both concepts, prompts, a network to start from, a folder for checkpoints.
-        device: Where to compute, a name for `lorarar.lora.pick_device`; on a GPU in bf16 and with gradient
-            checkpointing.
+        device: Where to compute, a name for `lorarar.lora.pick_device`; on a GPU in bf16, with gradient checkpointing,
+            and with text encoders and autoencoder on the CPU once prompts and images are encoded.
         loaded: The base, where it is loaded already.
     """
 
@@ -101,7 +101,7 @@ class PairOptimiser:
         place = pick_device(self.device)
         gpu = place.type != "cpu"
         dtype = torch.bfloat16 if gpu else torch.float32
-        return load_backbone(self.base, device=str(place), dtype=dtype, gradient_checkpointing=gpu)
+        return load_backbone(self.base, device=str(place), dtype=dtype, gradient_checkpointing=gpu, offload=gpu)
 
     def facts(self) -> dict[str, Any]:
         """Return the inputs of the optimisation as plain data, for a file's header.

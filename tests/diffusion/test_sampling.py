@@ -15,12 +15,19 @@ from torch.testing import assert_close
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.generation import generate_files
 from lorarar.diffusion.loading import load_backbone
-from lorarar.diffusion.sampling import denoiser_part, sample_batches, sample_loras, starting_latents
+from lorarar.diffusion.sampling import (
+    adapted_encoders,
+    denoiser_part,
+    sample_batches,
+    sample_loras,
+    starting_latents,
+)
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats.writing import save
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
 from lorarar.mergers.methods.average import average
+from lorarar.mergers.request import MergeRequest
 from lorarar.storage.atomic import FormatError
 from tests.tiny import factors, lora_for, tiny_unet
 
@@ -134,6 +141,28 @@ def test_text_encoders_are_adapted_too(base: Path, backbone: Backbone, guidance:
             assert (images - unet_only).abs().max() > 1e-3  # else the text encoders prove nothing
             with_added_weights(other, lora)
         assert_close(images, pipeline_images(other, sampling), rtol=1e-4, atol=1e-4)
+
+
+def test_offloading_changes_no_byte_of_the_images(base: Path, backbone: Backbone, tmp_path: Path) -> None:
+    given = (str(base), [text_lora(backbone, 0)], PROMPT, SEEDS, Sampling(2, 2.5))
+    plain, offloaded = (
+        generate_files(*given, tmp_path / name, MergeRequest(device="cpu"), offload=name == "offloaded")
+        for name in ("plain", "offloaded")
+    )
+    assert [file.read_bytes() for file in plain] == [file.read_bytes() for file in offloaded]
+
+
+def test_an_offloaded_text_encoder_is_adapted_where_it_computes(
+    base: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offloaded, moves = load_backbone(base, device="cpu", offload=True), list[str]()
+    monkeypatch.setattr(Backbone, "device", "elsewhere")
+    for encoder in offloaded.encoders.values():
+        monkeypatch.setattr(encoder, "to", moves.append)
+    with adapted_encoders(offloaded, [text_lora(backbone, 0)]):
+        assert moves == ["elsewhere", "cpu"] * 2
+    with adapted_encoders(offloaded, [denoiser_part(text_lora(backbone, 0)), None]):
+        assert len(moves) == 4  # nothing to place
 
 
 def test_text_encoder_layers_of_another_base_are_refused(backbone: Backbone) -> None:

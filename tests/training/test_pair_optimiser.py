@@ -31,6 +31,7 @@ from lorarar.mergers.optimised.text_guided import TEXT_GUIDED
 from lorarar.mergers.optimised.ziplora import ZIPLORA
 from lorarar.mergers.request import MergeRequest, PairInputs
 from lorarar.storage.hashing import sha256
+from lorarar.training import pair_optimiser
 from lorarar.training.pair_optimiser import PairOptimiser, concept_of
 from lorarar.training.pair_training import PairTraining, optimise
 from tests.tiny import dense, factors
@@ -342,3 +343,13 @@ def test_captions_beside_the_images(loras: dict[str, LoRA], folder: Path, tmp_pa
     assert found.captions == ("szn style", "a dog in szn style", "szn style")
     assert (found.phrase, [path.name for path in found.images]) == ("szn style", ["0.png", "1.png", "2.png"])
     assert concept_of(lora, "x", "style", images, "other").phrase == "other"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_on_a_gpu_encoders_and_autoencoder_are_offloaded(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(pair_optimiser, "pick_device", torch.device)
+    monkeypatch.setattr(pair_optimiser, "load_backbone", lambda base, **settings: given.update(settings))
+    PairOptimiser("base", PairInputs(), device).load()
+    on_gpu = device == "cuda"
+    assert (given["offload"], given["gradient_checkpointing"]) == (on_gpu, on_gpu)
