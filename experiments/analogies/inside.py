@@ -104,7 +104,7 @@ def cost(inside: Inside, rounds: int = 30) -> dict[str, float]:
     """Seconds of the mix of one image, over those of one denoising pass of it; measured in turns."""
     images = inside.images(plan_analogies("seen", 1, 0))
     backbone = inside.analogies.backbone
-    condition = encode_condition(backbone, images, "channels")
+    condition = encode_condition(backbone, images, "images")
     words, times = backbone.encode_prompts(["a"]), torch.tensor([500])
     noisy = torch.randn(1, *backbone.latent_shape)
     seconds: dict[str, list[float]] = {"mix": [], "pass": []}

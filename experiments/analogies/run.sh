@@ -1,34 +1,44 @@
 #!/usr/bin/env bash
-# The editor base, the basis and what it is compared with, their answers, and what the basis does inside. One thread; every step resumes.
-# With --plan it prints the images to sample and trains nothing. With --ablations it trains and measures the paper's ablations too.
+# Both editor bases, the bases of LoRAs and what they are compared with, the paper's ablations at half the steps, all answers, and what the basis does inside.
+# Two trainings run at a time, one thread each; every step resumes. With --plan it prints the images to sample and the hours, and trains nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
-run=.venv/bin/lorarar
 config=configs/analogies/toy.yaml
+steps=4000
+one="basis.router=uniform basis.count=1 basis.rank=64 basis.alpha=64"
+full="recipe.steps=$steps"
+half="recipe.steps=$((steps / 2))"
+transformer="base=runs/analogies/base_transformer $full"
+# Name of the run, then what differs from the configuration. The first two need different analogies, which both encode.
+trainings="basis $full
+basis_1 $full seed=1
+one $full $one
+one_1 $full $one seed=1
+basis_2 $full seed=2
+one_2 $full $one seed=2
+uniform $full basis.router=uniform
+oracle $full basis.router=task
+own $full basis.router=own basis.count=17 basis.alpha=4
+half_basis $half
+half_tanh $half basis.gate=tanh
+half_grid $half basis.router=grid
+half_few $half basis.count=8
+half_many $half basis.count=32
+half_thin $half basis.rank=2 basis.alpha=8
+half_thick $half basis.rank=8 basis.alpha=32
+transformer_basis $transformer
+transformer_one $transformer $one"
+evaluations="evaluate evaluate_ablations evaluate_transformer"
 if [ "${1:-}" = "--plan" ]; then
-    .venv/bin/lorarar analogy evaluate configs/analogies/evaluate.yaml --plan
+    for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogies/$name.yaml --plan; done
+    minutes=$((12 + 40 + (9 * steps + 7 * steps / 2) / 340 + 2 * steps / 250 + 40)) # bases, trainings, transformer's, encoding and answers
+    echo "about $((minutes / 60)) h $((minutes % 60)) min of one free core, half of that on two"
     exit
 fi
-.venv/bin/lorarar analogy base configs/analogies/base.yaml
-$run analogy train $config
-$run analogy train $config runs=runs/analogies/one basis.router=uniform basis.count=1 basis.rank=64 basis.alpha=64
-$run analogy train $config runs=runs/analogies/uniform basis.router=uniform
-$run analogy train $config runs=runs/analogies/oracle basis.router=task
-$run analogy train $config runs=runs/analogies/own basis.router=own basis.count=17 basis.alpha=4
-.venv/bin/lorarar analogy evaluate configs/analogies/evaluate.yaml
+printf 'configs/analogies/%s.yaml\n' base base_transformer | xargs -P 2 -n 1 .venv/bin/lorarar analogy base
+sed 's|^|runs=runs/analogies/|' <<<"$trainings" | xargs -P 2 -L 1 .venv/bin/lorarar analogy train $config
+for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogies/$name.yaml "$@"; done
 cp runs/analogies/answers/results.json runs/analogies/answers/sheet.png experiments/analogies/
+for name in ablations transformer; do cp runs/analogies/answers_$name/results.json experiments/analogies/$name.json; done
 .venv/bin/python experiments/analogies/inside.py
-if [ "${1:-}" != "--ablations" ]; then exit; fi
-half=$(($(grep -m1 "steps:" $config | tr -dc 0-9) / 2))
-ablate() { $run analogy train $config runs=runs/analogies/half_"$1" recipe.steps=$half "${@:2}"; }
-ablate basis
-ablate tanh basis.gate=tanh
-ablate grid basis.router=grid
-ablate few basis.count=8
-ablate many basis.count=32
-ablate thin basis.rank=2 basis.alpha=8
-ablate thick basis.rank=8 basis.alpha=32
-rows=$(for name in basis tanh grid few many thin thick; do printf '%s: runs/analogies/half_%s/basis.safetensors, ' $name $name; done)
-$run analogy evaluate configs/analogies/evaluate.yaml "bases={$rows}" output=runs/analogies/ablations
-cp runs/analogies/ablations/results.json experiments/analogies/ablations.json

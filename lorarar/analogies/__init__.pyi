@@ -2,6 +2,7 @@ from .application import Analogies as Analogies
 from .application import check_triplet as check_triplet
 from .basis import Basis as Basis
 from .basis import mixed as mixed
+from .combination import combine_loras as combine_loras
 from .examples import Examples as Examples
 from .examples import encode_condition as encode_condition
 from .examples import encode_examples as encode_examples

@@ -96,7 +96,7 @@ class Analogies:
     @property
     def size(self) -> int:
         """Width and height of each image, pixels: of a grid, half of the base's."""
-        return self.backbone.resolution // (1 if self.trained.layout == "channels" else 2)
+        return self.backbone.resolution // (1 if self.trained.layout == "images" else 2)
 
     def pixels(self, triplets: Sequence[Sequence[Image.Image]]) -> Tensor:
         """Return triplets a, a', b as (n, 3, 3, size, size), -1 to 1; images of another size are resized."""

@@ -1,6 +1,6 @@
 """Examples: analogies a : a' = b : b' as a base and a router see them.
 
-A base sees an analogy in one of two layouts. "channels": a, a' and b are three condition images, b' is the target.
+A base sees an analogy in one of two layouts. "images": a, a' and b are three condition images, b' is the target.
 "grid": the condition is one image of a, a', b, b in two rows and the target one of a, a', b, b', as in the paper.
 """
 
@@ -21,7 +21,7 @@ from lorarar.diffusion import Backbone
 from lorarar.evaluation.metrics import encoders
 from lorarar.storage import track
 
-Layout = Literal["channels", "grid"]
+Layout = Literal["images", "grid"]
 ROLES = ("before", "after", "image", "target")
 _BATCH = 64
 
@@ -59,7 +59,7 @@ def arrange(images: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         The targets, (n, 3, height, width), and the conditions, (n, k, 3, height, width); twice the height and width in
         a grid.
     """
-    if layout == "channels":
+    if layout == "images":
         return images[:, 3], images[:, :3]
     return grid(images), grid(images[:, [0, 1, 2, 2]])[:, None]
 
@@ -72,7 +72,7 @@ def grid(images: Tensor) -> Tensor:
 
 def answers(images: Tensor, layout: Layout) -> Tensor:
     """Return the target's share of sampled images, (n, 3, height, width): of a grid, the last quarter."""
-    if layout == "channels":
+    if layout == "images":
         return images
     height, width = (side // 2 for side in images.shape[-2:])
     return images[..., height:, width:]

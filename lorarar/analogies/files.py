@@ -100,7 +100,7 @@ def load_basis(path: Path) -> TrainedBasis:
         shapes = {layer: (rows, columns) for layer, (rows, columns) in settings.pop("shapes").items()}
         basis = Basis(config, shapes, settings.pop("features"), settings.pop("number_of_tasks"))
         basis.load_state_dict(contents.tensors)
-        return TrainedBasis(basis.eval(), **settings | {"tasks": tuple(settings["tasks"])})
+        return TrainedBasis(basis.eval().requires_grad_(False), **settings | {"tasks": tuple(settings["tasks"])})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FormatError(
             f"{path} cannot be read as a basis of LoRAs: {error}: update lorarar, or train again"

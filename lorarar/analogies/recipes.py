@@ -46,7 +46,7 @@ class AnalogyConfig:
     """`lorarar analogy train`.
 
     Attributes:
-        base: Folder or hub id of an editing base: a UNet that `lorarar analogy base` made, or FLUX.1-Kontext.
+        base: Folder or hub id of an editing base: one that `lorarar analogy base` made, or FLUX.1-Kontext.
         runs: Folder for checkpoints and the basis.
         basis: The basis and its router.
         recipe: How they are optimised.
@@ -57,8 +57,8 @@ class AnalogyConfig:
         batch: Analogies in a step.
         noisiest: Share of the timesteps, the noisiest, that steps draw. Where little noise is left, the base sees the
             target, and a LoRA learns nothing about the change.
-        layout: How the base sees an analogy: "channels", three condition images of a UNet; "grid", one image of
-            before, after, image and target, as FLUX.1-Kontext takes it.
+        layout: How the base sees an analogy: "images", three condition images; "grid", one image of before,
+            after, image and target, as in the paper.
         prompt: Prompt of every analogy.
         seed: Seed of the analogies, the initial weights and the steps.
         checkpoint_every: Steps between checkpoints.
@@ -77,7 +77,7 @@ class AnalogyConfig:
     part: Literal["train", "types"] = "train"
     batch: PositiveInt = 6
     noisiest: PositiveFloat = 1.0
-    layout: Literal["channels", "grid"] = "channels"
+    layout: Literal["images", "grid"] = "images"
     prompt: str = "a"
     seed: int = 0
     checkpoint_every: PositiveInt = 100

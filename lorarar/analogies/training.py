@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import lightning
 import torch
 from torch import Tensor
@@ -9,7 +12,7 @@ from torch import Tensor
 from lorarar.analogies.basis import Basis, mixed
 from lorarar.analogies.examples import Examples
 from lorarar.analogies.recipes import BasisConfig
-from lorarar.diffusion import Backbone, conditioned
+from lorarar.diffusion import Backbone, Conditioning, conditioned
 from lorarar.mergers.optimised import MergerRecipe
 from lorarar.training import Recipe, check_finite, denoiser_layers, manual_optimiser, sample_noise, step_generator
 
@@ -31,6 +34,41 @@ def new_basis(config: BasisConfig, backbone: Backbone, examples: Examples, seed:
     basis.center.copy_(features.mean(0))
     basis.spread.copy_(features.std(0).clamp_min(1e-6))
     return basis.to(backbone.device)
+
+
+@contextmanager
+def analogy_loss(
+    backbone: Backbone,
+    basis: Basis,
+    mix: Tensor,
+    target: Tensor,
+    condition: Tensor,
+    *,
+    prompt: Conditioning,
+    random: torch.Generator,
+    noisiest: float,
+) -> Iterator[Tensor]:
+    """Give the base's own loss on n targets; the base stays adapted, as backward needs it, until the context closes.
+
+    Args:
+        backbone: The editing base.
+        basis: The basis.
+        mix: Weights of its LoRAs, (n, layers, N).
+        target: Latents of the targets, (n, channels, h, w).
+        condition: Latents of the condition images, (n, images, channels, h, w).
+        prompt: The encoded prompt of all, one entry.
+        random: Random numbers of the timesteps and the noise.
+        noisiest: Share of the timesteps, the noisiest, that are drawn.
+    """
+    device, last = backbone.device, backbone.noise.steps - 1
+    latents = target.float().to(device)
+    timesteps, noise = sample_noise(backbone, latents, len(latents), random)
+    timesteps = last - ((last - timesteps) * noisiest).long()
+    noisy = backbone.add_noise(latents, noise, timesteps)
+    words = prompt[torch.zeros(len(latents), dtype=torch.long, device=device)]
+    with conditioned(backbone.denoiser, condition.to(device)), mixed(backbone.denoiser, basis, mix):
+        predicted = backbone.predict(noisy, timesteps, words).float()
+        yield (predicted - backbone.target(latents, noise, timesteps)).square().mean()
 
 
 class AnalogyTraining(lightning.LightningModule):
@@ -94,18 +132,18 @@ class AnalogyTraining(lightning.LightningModule):
             random: Random numbers of the timesteps and the noise.
         """
         device = self.backbone.device
-        latents = self.examples.target[rows].float().to(device)
-        condition = self.examples.condition[rows].to(device)
-        timesteps, noise = sample_noise(self.backbone, latents, len(rows), random)
-        last = self.backbone.noise.steps - 1
-        timesteps = last - ((last - timesteps) * self.noisiest).long()
-        noisy = self.backbone.add_noise(latents, noise, timesteps)
-        conditioning = self.conditioning[torch.zeros_like(rows).to(device)]
         with torch.autocast(device.type, enabled=False):
             mix = self.basis.mix(self.examples.features[rows].to(device), self.examples.tasks[rows].to(device))
-        with conditioned(self.backbone.denoiser, condition), mixed(self.backbone.denoiser, self.basis, mix):
-            predicted = self.backbone.predict(noisy, timesteps, conditioning).float()
-            loss = (predicted - self.backbone.target(latents, noise, timesteps)).square().mean()
+        with analogy_loss(
+            self.backbone,
+            self.basis,
+            mix,
+            self.examples.target[rows],
+            self.examples.condition[rows],
+            prompt=self.conditioning,
+            random=random,
+            noisiest=self.noisiest,
+        ) as loss:
             if torch.is_grad_enabled():
                 self.manual_backward(loss)
         return loss.detach()

@@ -149,7 +149,7 @@ def run_analogies(config: AnalogyConfig) -> Path:
 
 def training_examples(config: AnalogyConfig, backbone: Backbone) -> Examples:
     """Return the encoded training analogies; those of one autoencoder, encoder and plan are kept beside the run."""
-    size = backbone.resolution // (1 if config.layout == "channels" else 2)
+    size = backbone.resolution // (1 if config.layout == "images" else 2)
     as_grid = config.basis.router == "grid"
     kept = {"autoencoder": digest_of(backbone.pipeline.vae), "layout": config.layout, "size": size}
     kept |= {"encoder": config.basis.encoder, "path": config.basis.encoder_path, "as_grid": as_grid}

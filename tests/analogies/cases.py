@@ -32,7 +32,7 @@ def examples_for(backbone: Backbone, count: int = 3) -> Examples:
     """Random analogies of two transformations."""
     images = torch.randint(256, (count, 4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     names = ["one", "two"] * count
-    return encode_examples(backbone, Colours(), images, names[:count], layout="channels")
+    return encode_examples(backbone, Colours(), images, names[:count], layout="images")
 
 
 def random_analogies(backbone: Backbone) -> tuple[Analogies, Examples]:
@@ -46,5 +46,5 @@ def random_analogies(backbone: Backbone) -> tuple[Analogies, Examples]:
     with torch.no_grad():
         for up in basis.up:
             up.normal_()
-    trained = TrainedBasis(basis, "some/base", digest_of(backbone.denoiser), "channels", "a", examples.names)
+    trained = TrainedBasis(basis, "some/base", digest_of(backbone.denoiser), "images", "a", examples.names)
     return Analogies(trained, backbone, Colours()), examples

@@ -61,9 +61,9 @@ def test_layouts() -> None:
     target, condition = arrange(images, "grid")
     assert condition[0, 0, 0, ::2, ::2].tolist() == [[0, 1], [2, 2]]
     assert answers(target, "grid").unique().tolist() == [3]
-    target, condition = arrange(images, "channels")
+    target, condition = arrange(images, "images")
     assert condition[0, :, 0, 0, 0].tolist() == [0, 1, 2]
-    assert answers(target, "channels").unique().tolist() == [3]
+    assert answers(target, "images").unique().tolist() == [3]
 
 
 def test_a_folder_of_analogies(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from lorarar.datasets.images import load_image, save_image
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load
 from lorarar.storage.config import load_config
+from lorarar.storage.run_folder import ConfigError
 from lorarar.workflows.analogies import AnalogyRequest, answer_analogies, run_analogies
 from lorarar.worlds.stages.recipes import EditorConfig
 from lorarar.worlds.toy.editor import run_editor
@@ -27,6 +29,7 @@ from tests import ROOT
 from tests.pipelines import shrunken_flux
 
 CONFIGS = ROOT / "configs" / "analogies"
+ALWAYS = ("truth", "copy of b", "copy of a'", "base alone", "base by words")
 ROLES = ("before", "after", "image", "target")
 
 
@@ -68,13 +71,26 @@ def test_the_chain_on_the_toy_base(base: Path, tmp_path: Path, capsys: pytest.Ca
         run = load_config(AnalogyConfig, CONFIGS / "toy.yaml", [*settings, f"runs={tmp_path / name}", *more])
         assert run_analogies(run) == tmp_path / name / "basis.safetensors"
     paths = {name: tmp_path / name / "basis.safetensors" for name in rows}
-    config = AnswersConfig(str(tmp_path / "base"), paths, tmp_path / "answers", images=1, sampling=Sampling(1, 1.0))
-    assert plan_answers(config) == "5 methods x 47 analogies = 235 images of 1 steps"
+    config = AnswersConfig(
+        str(tmp_path / "base"),
+        paths,
+        tmp_path / "answers",
+        images=1,
+        sampling=Sampling(1, 1.0),
+        combination="own",
+        combination_steps=1,
+    )
+    assert plan_answers(config) == "6 methods x 47 analogies = 282 images of 1 steps"
+    judged = plan_answers(replace(config, judge="tiny"))
+    assert judged == "6 methods x 47 analogies = 282 images of 1 steps; at most 846 questions to the judge"
+    with pytest.raises(ValueError, match="expected combination to be a row of bases, .*'own'.*, found 'other'"):
+        run_answers(replace(config, combination="other"))
     parts = json.loads(run_answers(config).read_text())["parts"]
     assert parts["types"]["oracle"] == {"minus reference": {}}
     assert set(parts["seen"]["own"]["transformations"]) == set(parts["seen"]["basis"]["transformations"])
     assert parts["types"]["copy of b"]["preservation"][0] == 1
     assert parts["types"]["copy of b"]["minus reference"]["accuracy"][0] <= 0
+    assert len(parts["types"]["optimised combination"]["transformations"]) == 8
     assert (tmp_path / "answers" / "sheet.png").is_file()
     a, b, c, _ = write_pictures(tmp_path / "pictures")
     words = ["analogy", "apply", "--basis", str(paths["basis"]), "--steps", "1", "--image", str(c)]
@@ -90,6 +106,30 @@ def test_the_chain_on_the_toy_base(base: Path, tmp_path: Path, capsys: pytest.Ca
     other = ["--base", str(base), *words[2:], "--force"]
     assert main(["analogy", "apply", *other]) == 1
     assert "expected the base that the basis was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_chain_on_a_transformer_from_nothing(base: Path, tmp_path: Path) -> None:
+    small = [f"output={tmp_path / 'base'}", f"runs={tmp_path / 'editor'}", f"recipe.parts={base}"]
+    small += ["recipe.steps=2", "recipe.renders=8", "recipe.batch=2", "recipe.shape.widths=[64]"]
+    run_editor(load_config(EditorConfig, CONFIGS / "base_transformer.yaml", small))
+    settings = [f"base={tmp_path / 'base'}", "analogies=34", "batch=2", "recipe.steps=2", "wandb=disabled"]
+    path = run_analogies(load_config(AnalogyConfig, CONFIGS / "toy.yaml", [*settings, f"runs={tmp_path / 'basis'}"]))
+    assert any(layer.startswith("single_transformer_blocks.3") for layer in load_basis(path).basis.shapes)
+    words = [f"base={tmp_path / 'base'}", f"output={tmp_path / 'answers'}", "images=1", "sampling.steps=1"]
+    words += ["parts=[types]", "bases=null", f"bases={{basis: {path}}}", "judge=mock:truth"]
+    config = load_config(AnswersConfig, CONFIGS / "evaluate_transformer.yaml", words)
+    assert list(config.bases) == ["basis"]
+    results = json.loads(run_answers(config).read_text())
+    assert list(results["parts"]["types"]) == [*ALWAYS, "basis"]
+    assert not results["judge"]["passed"]  # without labels the mock is silent
+    assert "edited" not in results["parts"]["types"]["basis"]
+
+
+def test_an_editor_starts_from_a_base_or_from_a_shape(tmp_path: Path) -> None:
+    words = [f"runs={tmp_path}", "recipe.shape.denoiser=transformer"]
+    with pytest.raises(ConfigError, match="expected base, or recipe.shape.denoiser=flux and recipe.parts, found trans"):
+        run_editor(load_config(EditorConfig, CONFIGS / "base_transformer.yaml", words))
 
 
 @pytest.mark.slow

@@ -39,8 +39,8 @@ KINDS = {
     "world": WorldConfig,
     "drawings": AtlasConfig,
     "analogies": AnalogyConfig,
-    "base": EditorConfig,
-    "evaluate": AnswersConfig,
+    **dict.fromkeys(("base", "base_transformer"), EditorConfig),
+    **dict.fromkeys(("evaluate", "evaluate_ablations", "evaluate_transformer"), AnswersConfig),
     "gates": GatesConfig,
     "gates_art": GatesConfig,
 }
@@ -60,7 +60,7 @@ def kind_of(path: Path) -> type:
     """The class that a file or else its folder stands for; in benchmark/ all but the gates compare mergers."""
     folder = path.relative_to(CONFIGS).parts[0]
     alone = {"benchmark": ("gates", "gates_art"), "world": ("drawings",), "judge": ("describer",)}
-    alone |= {"analogies": ("base", "evaluate")}
+    alone |= {"analogies": tuple(KINDS)}
     kind = path.stem if path.stem in alone.get(folder, ()) else folder
     return KINDS.get(kind, QualityConfig)
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lorarar.analogies import Analogies, digest_of, encode_condition
+from lorarar.analogies import Analogies, combine_loras, digest_of, encode_condition
 from lorarar.benchmark.analogies.settings import AnswersConfig
 from lorarar.diffusion import Backbone, conditioned, sample_prompts
 from lorarar.storage import sha256
 from lorarar.worlds.toy import Analogy, describe_change
 
+COMBINATION = "optimised combination"
 # Maps the images before, after, image and target, (n, 4, 3, size, size), -1 to 1, and their analogies to answers,
 # (n, 3, size, size), 0 to 1.
 Answer = Callable[[Tensor, Sequence[Analogy]], Tensor]
@@ -49,10 +50,10 @@ def comparisons(backbone: Backbone, config: AnswersConfig) -> list[AnswerMethod]
             return sample_prompts(backbone, prompts, [config.seed] * len(prompts), config.sampling).clamp(0, 1)
 
     def alone(images: Tensor, analogies: Sequence[Analogy]) -> Tensor:
-        return sampled(encode_condition(backbone, images[:, :3], "channels"), ["a"] * len(images))
+        return sampled(encode_condition(backbone, images[:, :3], "images"), ["a"] * len(images))
 
     def by_words(images: Tensor, analogies: Sequence[Analogy]) -> Tensor:
-        condition = encode_condition(backbone, images[:, :3], "channels")
+        condition = encode_condition(backbone, images[:, :3], "images")
         condition[:, :2] = 0
         return sampled(condition, [describe_change(analogy) for analogy in analogies])
 
@@ -85,6 +86,16 @@ def basis_method(name: str, path: Path, analogies: Analogies, config: AnswersCon
 
     known = frozenset(trained.tasks) if trained.basis.config.router in ("task", "own") else None
     return AnswerMethod(name, sha256(path), answer, known)
+
+
+def combination_method(path: Path, analogies: Analogies, config: AnswersConfig) -> AnswerMethod:
+    """Return the optimised combination of a basis' LoRAs as a method, see `lorarar.analogies.combine_loras`."""
+
+    def answer(images: Tensor, planned: Sequence[Analogy]) -> Tensor:
+        mix = combine_loras(analogies, images[:, :2], steps=config.combination_steps, seed=config.seed)
+        return analogies.answer(images[:, :3], mix, [config.seed] * len(images), config.sampling)
+
+    return AnswerMethod(COMBINATION, f"{sha256(path)}, {config.combination_steps} steps", answer)
 
 
 def mix_of(analogies: Analogies, images: Tensor, planned: Sequence[Analogy]) -> Tensor:

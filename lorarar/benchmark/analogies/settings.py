@@ -18,8 +18,9 @@ class AnswersConfig:
 
     Attributes:
         base: Folder of the editor base.
-        bases: Files of trained bases by the names of their rows.
-        output: Folder for cells, results.json and the sheet.
+        bases: Files of trained bases by the names of their rows. `bases={NAME: FILE}` adds rows to those of a
+            configuration; `bases=null` before it removes those.
+        output: Folder for answers, replies of the judge, results.json and the sheet.
         reference: Row that the others are compared with.
         images: Analogies of each transformation.
         parts: What is tested: "seen" transformations on new images, their held-out "values", "compositions" of two,
@@ -28,6 +29,11 @@ class AnswersConfig:
         seed: Seed of the analogies and of the noise.
         batch: Analogies that are sampled at once.
         classifier: File of the attribute classifier.
+        combination: Row of `bases` whose LoRAs, one for each transformation, a further row weighs anew for each analogy
+            by optimisation on a and a' alone; none: no such row.
+        combination_steps: Steps of this optimisation.
+        judge: Back end of a judge that is asked whether the change was made and the rest kept, such as
+            "openai:MODEL@URL"; none: no judge.
     """
 
     base: ModelName
@@ -40,3 +46,6 @@ class AnswersConfig:
     seed: int = 1
     batch: PositiveInt = 32
     classifier: InputPath = EMBEDDED / "classifier.safetensors"
+    combination: str | None = None
+    combination_steps: PositiveInt = 20
+    judge: str | None = None

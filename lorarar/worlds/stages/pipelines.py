@@ -1,4 +1,4 @@
-"""Bases before training: tiny, genuine pipelines of diffusers, of two architectures."""
+"""Bases before training: tiny, genuine pipelines of diffusers, of three architectures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from diffusers import (
     DDIMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+)
 
 from lorarar.worlds.stages.recipes import Shape
 from lorarar.worlds.stages.vocabulary import build_tokenizer
@@ -61,7 +70,7 @@ def parts_of(base: Path) -> SharedParts:
 
 def build_pipeline(parts: SharedParts, shape: Shape) -> DiffusionPipeline:
     """Return a base with a randomly initialised denoiser for the parts' latents and text states."""
-    return _sd3(parts, shape) if shape.denoiser == "transformer" else _sdxl(parts, shape)
+    return {"unet": _sdxl, "transformer": _sd3, "flux": _flux}[shape.denoiser](parts, shape)
 
 
 def _sdxl(parts: SharedParts, shape: Shape) -> StableDiffusionXLPipeline:
@@ -103,6 +112,20 @@ def _sd3(parts: SharedParts, shape: Shape) -> StableDiffusion3Pipeline:
         tokenizer_2=parts.tokenizer,
         tokenizer_3=None,
         transformer=_build_transformer(parts, shape),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+    )
+
+
+def _flux(parts: SharedParts, shape: Shape) -> FluxPipeline:
+    """Return a base of FLUX's class with flow matching without a shift; its T5 is new, to train with the denoiser."""
+    parts.autoencoder.register_to_config(shift_factor=0.0)
+    return FluxPipeline(
+        vae=parts.autoencoder,
+        text_encoder=parts.first,
+        text_encoder_2=_build_t5(parts, shape),
+        tokenizer=parts.tokenizer,
+        tokenizer_2=parts.tokenizer,
+        transformer=_build_flux(parts, shape),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
     )
 
@@ -171,6 +194,41 @@ def _build_transformer(parts: SharedParts, shape: Shape) -> SD3Transformer2DMode
         pos_embed_max_size=_latent_side(parts),
         qk_norm="rms_norm",
     )
+
+
+def _build_flux(parts: SharedParts, shape: Shape) -> FluxTransformer2DModel:
+    """Return FLUX's transformer, with two single blocks for each double one.
+
+    As in FLUX, rows and columns have 7/16 of a head's channels each, and the number of the image has the rest.
+    """
+    (width,) = shape.widths
+    head = width // _HEADS
+    rows = 2 * (7 * head // 32)
+    return FluxTransformer2DModel(
+        in_channels=4 * parts.autoencoder.config.latent_channels,
+        num_layers=shape.blocks,
+        num_single_layers=2 * shape.blocks,
+        attention_head_dim=head,
+        num_attention_heads=_HEADS,
+        joint_attention_dim=shape.text_widths[1],
+        pooled_projection_dim=parts.first.config.hidden_size,
+        axes_dims_rope=(head - 2 * rows, rows, rows),
+    )
+
+
+def _build_t5(parts: SharedParts, shape: Shape) -> T5EncoderModel:
+    width = shape.text_widths[1]
+    config = T5Config(
+        vocab_size=len(parts.tokenizer),
+        d_model=width,
+        d_kv=width // _HEADS,
+        d_ff=2 * width,
+        num_layers=1,
+        num_heads=_HEADS,
+        dropout_rate=0.0,
+        is_gated_act=True,
+    )
+    return T5EncoderModel(config)
 
 
 def _text_widths(parts: SharedParts) -> tuple[int, int]:

@@ -14,14 +14,15 @@ class Shape:
     """Shape of a base's denoiser.
 
     Attributes:
-        denoiser: SDXL's UNet, or SD3's transformer.
-        widths: Channels of the UNet's levels, or the one width of the transformer.
-        blocks: Transformer blocks in each of the UNet's attention modules, or in the transformer.
+        denoiser: "unet" is SDXL's, "transformer" SD3's, "flux" FLUX's transformer.
+        widths: Channels of the UNet's levels, or the one width of a transformer.
+        blocks: Transformer blocks in each of the UNet's attention modules, or in the transformer; of FLUX's, the double
+            blocks, of twice as many single ones.
         convolutional: The UNet's first levels without attention; SDXL has one.
         text_widths: Widths of the two text encoders, multiples of 4.
     """
 
-    denoiser: Literal["unet", "transformer"] = "unet"
+    denoiser: Literal["unet", "transformer", "flux"] = "unet"
     widths: tuple[PositiveInt, ...] = (80, 144)
     blocks: PositiveInt = 1
     convolutional: NonNegativeInt = 0
@@ -107,16 +108,17 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class EditorConfig:
-    """`lorarar analogy base`: a base that edits images, trained from a world's base.
+    """`lorarar analogy base`: a base that edits images, trained from a world's base or from nothing.
 
     Attributes:
-        base: Base of the toy world to start from.
         output: Folder for the editor base.
         runs: Folder for checkpoints and latents.
-        recipe: How the denoiser is trained; its shape and its parts are those of the base.
+        recipe: How the denoiser is trained.
+        base: UNet of the toy world to start from, whose shape and parts stay; none: a new FLUX transformer of
+            recipe.shape, with the autoencoder and the text encoder of recipe.parts.
     """
 
-    base: InputPath
     output: Path
     runs: Path
     recipe: BaseRecipe
+    base: InputPath | None = None

@@ -1,4 +1,8 @@
-"""Editor base: the toy base, trained further to edit an image by words or by a reference image."""
+"""Editor base: a base that edits an image by words or by a reference image.
+
+It is the toy base, trained further with the condition images as channels, or a new transformer of FLUX's class, trained
+from nothing with the condition images as tokens.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lorarar.diffusion import conditioned, load_backbone, widen
-from lorarar.storage import claim_run, write_card
+from lorarar.storage import ConfigError, claim_run, write_card
 from lorarar.training import fit
 from lorarar.worlds.stages.base import BaseTraining
+from lorarar.worlds.stages.pipelines import build_pipeline, parts_of
 from lorarar.worlds.stages.precision import fast_dtype
 from lorarar.worlds.stages.recipes import BaseRecipe, EditorConfig
 from lorarar.worlds.stages.runs import encoded_renders, save_pipeline
@@ -31,7 +36,7 @@ class EditorTraining(BaseTraining):
     """Training of a widened base on edits.
 
     Args:
-        pipeline: The widened base; its denoiser is trained.
+        pipeline: An untrained editor base; its parameters that require gradients are trained.
         recipe: How to train.
         edits: The edits.
         latents: Latents of reference, image and target of each, (n, 3, channels, h, w).
@@ -61,28 +66,45 @@ def run_editor(config: EditorConfig) -> Path:
     """Train the editor base; write it with its card.
 
     Raises:
-        ConfigError: The run's folder has other settings; the number of steps may change.
+        ConfigError: The run's folder has other settings; the number of steps may change. Or there is neither a base to
+            start from nor the shape and the parts of a new one.
         FileNotFoundError: There is no base.
     """
     recipe = config.recipe
     claim_run(config.runs, {"base": config.base, **asdict(recipe)}, ignored=["steps", "evaluate_every"])
     torch.manual_seed(recipe.seed)
-    backbone = load_backbone(config.base, device="cpu")
+    parts, pipeline = _untrained(config)
     edits = plan_edits(recipe.renders, recipe.seed)
     plan = [render for edit in edits for render in edit.renders()]
-    latents = encoded_renders(TOY, plan, backbone.pipeline.vae, config.base / "vae", config.runs / "latents")
-    widen(backbone.denoiser, CONDITIONS).requires_grad_(True).train()
-    module = EditorTraining(backbone.pipeline, recipe, edits, latents.unflatten(0, (-1, 3)))
+    latents = encoded_renders(TOY, plan, pipeline.vae, parts / "vae", config.runs / "latents")
+    module = EditorTraining(pipeline, recipe, edits, latents.unflatten(0, (-1, 3)))
     fit(
         module,
         steps=recipe.steps,
         folder=config.runs,
         accelerator="cpu",
         checkpoint_every=250,
-        dtype=fast_dtype(),
+        dtype="fp32" if config.base is None else fast_dtype(),  # bf16 does not speed up fused attention
         stage="train the editor base",
     )
     save_pipeline(module.pipeline, config.output)
     facts = json.loads(json.dumps(asdict(recipe), default=str))
-    write_card(config.output, what="editor base of the toy world", base=str(config.base), recipe=facts)
+    write_card(config.output, what="editor base of the toy world", base=str(parts), recipe=facts)
     return config.output
+
+
+def _untrained(config: EditorConfig) -> tuple[Path, DiffusionPipeline]:
+    """Return the folder of the parts that stay frozen, and the base before training."""
+    shape, parts = config.recipe.shape, config.recipe.parts
+    if config.base is not None:
+        backbone = load_backbone(config.base, device="cpu")
+        widen(backbone.denoiser, CONDITIONS).requires_grad_(True).train()
+        return config.base, backbone.pipeline
+    if parts is None or shape.denoiser != "flux":
+        raise ConfigError(
+            f"expected base, or recipe.shape.denoiser=flux and recipe.parts, found {shape.denoiser} and {parts}: name "
+            "a UNet of the toy world to start from, or a shape of FLUX's and the base whose parts it takes"
+        )
+    pipeline = build_pipeline(parts_of(parts), shape)
+    pipeline.set_progress_bar_config(disable=True)
+    return parts, pipeline

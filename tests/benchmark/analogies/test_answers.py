@@ -33,4 +33,10 @@ def test_transformations_are_the_units() -> None:
     reference = {"one": [[0.0, 1, 0]], "two": [[0.0, 0.5, 0]], "four": [[1.0, 1, 1]]}
     assert compare_answers(cell, reference)["accuracy"][0] == pytest.approx(0.75)
     assert (summarise_answers({}), compare_answers({}, cell)) == ({}, {})
+    nan = float("nan")
+    judged = {"one": [[1, 1, 1, 0, nan], [1, 1, 1, nan, nan]], "two": [[1, 1, 1, 1, 0]]}
+    votes = summarise_answers(judged)
+    assert (votes["edited"][0], votes["kept"], votes["unscored"]) == (0.5, [0, None, None], 3)
+    assert votes["transformations"]["one"]["kept"] is None
+    assert compare_answers(judged, judged)["kept"] == [0, None, None]
     assert summarise_answers({"one": [[0.5, 1, 0]]})["accuracy"] == [0.5, None, None]

@@ -43,10 +43,11 @@ class FakeServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: FakeServer
     protocol_version = "HTTP/1.1"
+    request_body: dict[str, Any]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.requests.append(json.loads(body))
+        self.request_body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.requests.append(self.request_body)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.server.times.append(time.monotonic())
         play = self.server.plays.popleft() if self.server.plays else self.server.default
