@@ -291,6 +291,23 @@ def statistics_table() -> str:
     return table(("contents x styles x seeds", "mean", "effects", *named.values(), "its width"), rows)
 
 
+def growth_table() -> str:
+    """Return the exponents with which costs grow."""
+    rows = [
+        (
+            kind,
+            what,
+            f"{min(sizes):,} to {max(sizes):,}",
+            interval({"mean": e["exponent"], **e}, ".2f"),
+            f"{e['last']:.1f}",
+        )
+        for what, kinds in read("growth/results.json")["growth"].items()
+        for kind, e in kinds.items()
+        for sizes in [[int(size) for size in e["seconds"]]]
+    ]
+    return table(("cost", "against", "sizes", "exponent", "between the last two sizes"), rows)
+
+
 def size_table() -> str:
     """Return memory and time of the shipped configurations of full-size bases, all computed."""
     gpus = {"RTX 4090, 24 GB": "24 GB, RTX 4090", "A100, 80 GB": "80 GB, A100", "H100, 80 GB": "80 GB, H100"}
@@ -318,6 +335,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "transformer": quality_table("any_width/transformer", "our network, tuned here"),
     "gates": gates_table,
     "size": size_table,
+    "growth": growth_table,
     "speedup": speedup_table,
     "merge": merge_table,
     "training": training_table,
