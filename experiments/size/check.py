@@ -17,8 +17,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from lorarar.benchmark.size import SIZED_BASES, count_pass
-from lorarar.benchmark.speed.cases import attention_layers, fill_random
+from lorarar.benchmark.speed.cases import attention_layers
 from lorarar.benchmark.speed.machine import describe_machine, held_bytes, peak_bytes
+from lorarar.benchmark.speed.random_base import fill_random
 from lorarar.benchmark.speed.synthetic import random_lora
 from lorarar.diffusion import adapted
 

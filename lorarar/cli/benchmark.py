@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +86,18 @@ def _merge(
         bool,
         option("--processes", value=FLAG, text="Measure whole commands of many mergers beside the floor instead."),
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        option("--only", value="NAME", text="With --processes: a command, such as knots; repeatable.", default="all"),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Compare merging with the dense formulation and the speed of the disk."""
-    measure = speed.run_process_benchmark if processes else speed.run_merge_benchmark
+    if only and not processes:
+        raise typer.BadParameter("expected --processes with --only, which names its commands: add it, or drop --only")
+    measure = (
+        partial(speed.run_process_benchmark, names=only or speed.BOUNDS) if processes else speed.run_merge_benchmark
+    )
     table = speed.process_table if processes else speed.merge_table
     with tempfile.TemporaryDirectory() as folder:
         results = measure(family, rank, folder=Path(folder), repetitions=repetitions)

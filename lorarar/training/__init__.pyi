@@ -28,6 +28,7 @@ from .settings import find_recipe_mistakes as find_recipe_mistakes
 from .targets import objective_terms as objective_terms
 from .trainer import DivergenceError as DivergenceError
 from .trainer import check_finite as check_finite
+from .trainer import expected_warnings_ignored as expected_warnings_ignored
 from .trainer import fit as fit
 from .trainer import manual_optimiser as manual_optimiser
 from .units import check_layers as check_layers

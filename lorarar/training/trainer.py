@@ -190,7 +190,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
     loader = None if datamodule else DataLoader(StepNumbers(steps), batch_size=None)
-    with progress(stage, steps, "steps") as advance, _expected_warnings_ignored():
+    with progress(stage, steps, "steps") as advance, expected_warnings_ignored():
         trainer = lightning.Trainer(
             max_steps=steps,
             max_epochs=-1,
@@ -244,7 +244,7 @@ def _checkpoint(folder: Path, every: int, *, validates: bool) -> ModelCheckpoint
 
 
 @contextmanager
-def _expected_warnings_ignored() -> Iterator[None]:
+def expected_warnings_ignored() -> Iterator[None]:
     """Ignore Lightning's warnings about choices that are deliberate here."""
     with warnings.catch_warnings():
         # The loader only counts steps: workers would gain nothing, and resuming within an epoch is exact.

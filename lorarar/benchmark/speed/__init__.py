@@ -7,6 +7,7 @@ machine        Machine: hardware and versions of a measurement; clocks and memor
 merge          Merge benchmark: merging against the released code's dense formulation and the speed of the disk
 once           Single measurement: one merge of two loaded LoRAs in a process of its own
 processes      Processes: whole commands of a user beside the floor
+random_base    Random base: a backbone of a family's true shapes with random weights
 released_step  Released step: a training step of LoRA.rar as its authors' release computes it
 speedup        Speedup: a hypernetwork's prediction against ZipLoRA's optimisation
 synthetic      Synthetic LoRAs: random factors in the shapes of real LoRAs

@@ -1,5 +1,6 @@
 from .merge import merge_table as merge_table
 from .merge import run_merge_benchmark as run_merge_benchmark
+from .processes import BOUNDS as BOUNDS
 from .processes import process_table as process_table
 from .processes import run_process_benchmark as run_process_benchmark
 from .speedup import SpeedupConfig as SpeedupConfig

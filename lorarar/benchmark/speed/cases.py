@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import nn
 
-from lorarar.benchmark.size import SDXL_UNET
+from lorarar.benchmark.size import SIZED_BASES
+from lorarar.benchmark.speed.random_base import RandomBackbone
 from lorarar.benchmark.speed.synthetic import random_lora
 from lorarar.datasets import Pair, load_concepts, load_splits
-from lorarar.diffusion import Backbone, Conditioning, load_backbone
+from lorarar.diffusion import Backbone, load_backbone
 from lorarar.lora import LoRA, pick_device, torch_dtype
 from lorarar.mergers.optimised import ZIPLORA
 from lorarar.storage import EMBEDDED, checked, say_device
@@ -21,8 +22,6 @@ from lorarar.training import NoisyBatch, PairBatch, PairSampler, load_loras
 
 DEFAULT_BASE, SDXL_BASE = "embedded", "sdxl"
 _RANK = 64  # the paper's
-_TOKENS = 77
-_DEVIATION = 0.02  # of random weights
 
 
 @dataclass(frozen=True)
@@ -69,16 +68,15 @@ def load_case(
     if base == SDXL_BASE:
         place = pick_device(device)
         say_device(str(place), dtype)
-        backbone = random_sdxl(place, computed)
+        backbone = RandomBackbone(SIZED_BASES[SDXL_BASE], place, computed)
     else:
         folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base
         backbone = load_backbone(folder, device=device, dtype=computed)
     if gradient_checkpointing:
-        cast(UNet2DConditionModel, backbone.denoiser).enable_gradient_checkpointing()
-        backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
+        checkpoint_activations(backbone)
     if base == DEFAULT_BASE:
         return SpeedCase(base, backbone, _embedded_batches(backbone, pairs, images))
-    return SpeedCase(base, backbone, _random_batches(backbone, pairs, images))
+    return random_case(base, backbone, pairs=pairs, images=images)
 
 
 def content_batch(pair: PairBatch) -> NoisyBatch:
@@ -86,38 +84,22 @@ def content_batch(pair: PairBatch) -> NoisyBatch:
     return cast(NoisyBatch, pair.content)
 
 
-def random_sdxl(device: torch.device, dtype: torch.dtype) -> Backbone:
-    """Return SDXL's denoiser with 2.57 billion random weights, without autoencoder and text encoders."""
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**SDXL_UNET)
-    unet = unet.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-    fill_random(unet)
-    parts = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-    pipeline = StableDiffusionXLPipeline(
-        **parts,
-        unet=unet,
-        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
-        add_watermarker=False,
-    )
-    return Backbone(pipeline, frozen=False)  # frozen above: the other parts are missing
+def random_case(name: str, backbone: Backbone, *, rank: int = _RANK, pairs: int = 1, images: int = 1) -> SpeedCase:
+    """Return a case of random LoRAs, latents and prompts on any base: times do not depend on their values."""
+    shapes = attention_layers(backbone.denoiser)
+    loras = [random_lora(shapes, rank, seed).to(backbone.device) for seed in range(2 * pairs)]
+
+    def batches(step: int) -> list[PairBatch]:
+        random = torch.Generator().manual_seed(step)
+        return [_random_pair(backbone, (loras[2 * i], loras[2 * i + 1]), images, random) for i in range(pairs)]
+
+    return SpeedCase(name, backbone, batches)
 
 
-def fill_random(model: nn.Module) -> None:
-    """Fill a model's parameters with random weights; norms get their initial values."""
-    for module in model.modules():
-        _fill(module)
-
-
-def _fill(module: nn.Module) -> None:
-    """Fill a module with random weights; norms get their initial values."""
-    is_norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
-    for name, parameter in module.named_parameters(recurse=False):
-        if name == "bias":
-            nn.init.zeros_(parameter)
-        elif is_norm:
-            nn.init.ones_(parameter)
-        else:
-            nn.init.normal_(parameter, std=_DEVIATION)
+def checkpoint_activations(backbone: Backbone) -> None:
+    """Let the denoiser compute its activations again in the backward pass."""
+    cast(UNet2DConditionModel, backbone.denoiser).enable_gradient_checkpointing()
+    backbone.denoiser.train()  # diffusers checkpoints in training mode only; nothing here drops out
 
 
 def _embedded_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[int], list[PairBatch]]:
@@ -132,17 +114,6 @@ def _embedded_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[
     members = [Pair(concepts[names[i]], concepts[names[pairs + i]]) for i in range(pairs)]
     sampler = PairSampler(backbone, concepts.values(), load_loras(EMBEDDED / "loras", names))
     return lambda step: [sampler.batch(pair, images, ("speed", step)) for pair in members]
-
-
-def _random_batches(backbone: Backbone, pairs: int, images: int) -> Callable[[int], list[PairBatch]]:
-    shapes = attention_layers(backbone.denoiser)
-    loras = [random_lora(shapes, _RANK, seed).to(backbone.device) for seed in range(2 * pairs)]
-
-    def batches(step: int) -> list[PairBatch]:
-        random = torch.Generator().manual_seed(step)
-        return [_random_pair(backbone, (loras[2 * i], loras[2 * i + 1]), images, random) for i in range(pairs)]
-
-    return batches
 
 
 def attention_layers(model: nn.Module) -> dict[str, tuple[int, int]]:
@@ -163,14 +134,6 @@ def _random_pair(backbone: Backbone, loras: tuple[LoRA, LoRA], images: int, rand
 
 
 def _random_batch(backbone: Backbone, timesteps: torch.Tensor, random: torch.Generator) -> NoisyBatch:
-    config, count = backbone.pipeline.unet.config, len(timesteps)
-    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-    shapes = (
-        (count, config.in_channels, config.sample_size, config.sample_size),
-        (count, _TOKENS, config.cross_attention_dim),
-        (count, pooled),
-    )
-    noisy, embeddings, pools = (
-        torch.randn(shape, generator=random).to(backbone.device, backbone.dtype) for shape in shapes
-    )
-    return NoisyBatch(noisy, timesteps.to(backbone.device), Conditioning(embeddings, pools), noisy)
+    noisy = torch.randn((len(timesteps), *backbone.latent_shape), generator=random)
+    noisy = noisy.to(backbone.device, backbone.dtype)
+    return NoisyBatch(noisy, timesteps.to(backbone.device), backbone.encode_prompts([""] * len(timesteps)), noisy)

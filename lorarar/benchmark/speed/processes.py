@@ -16,6 +16,7 @@ from lorarar.benchmark.speed.machine import describe_machine, machine_line
 from lorarar.benchmark.speed.synthetic import attention_shapes, synthetic_lora
 from lorarar.formats import save
 from lorarar.hypernetwork import new_merger, save_merger
+from lorarar.storage import unknown_name
 
 FLOOR = "floor"
 # Name -> how many times the floor's seconds a command on two rank-64 SDXL files may take.
@@ -51,8 +52,11 @@ def run_process_benchmark(
         bound; all runs.
 
     Raises:
-        ValueError: The family is unknown.
+        ValueError: The family or a command is unknown.
     """
+    for name in names:
+        if name not in BOUNDS:
+            raise ValueError(unknown_name("a command", name, BOUNDS))
     commands = _commands(family, rank, folder)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     floors: dict[str, list[dict[str, float]]] = {name: [] for name in names}

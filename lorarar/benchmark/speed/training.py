@@ -134,7 +134,7 @@ def _one_process(config: TrainingSpeedConfig) -> dict[str, Any]:
     """Measure losses, gradients and seconds of both formulations in this process; the model is freed afterwards."""
     case, network = _case(config)
     pairs = case.batches(0)
-    steps = {kind: _step(kind, case, network, pairs) for kind in FORMULATIONS}
+    steps = {kind: training_step(kind, case, network, pairs) for kind in FORMULATIONS}
     losses, gradients = {}, {}
     for kind, step in steps.items():
         network.zero_grad()
@@ -163,8 +163,8 @@ def _case(config: TrainingSpeedConfig) -> tuple[SpeedCase, PaperHypernetwork]:
     return case, cast(PaperHypernetwork, network)
 
 
-def _step(kind: str, case: SpeedCase, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> Step:
-    """Return a step: loss and gradient of a batch; gradients add up on the network."""
+def training_step(kind: str, case: SpeedCase, network: PaperHypernetwork, pairs: Sequence[PairBatch]) -> Step:
+    """Return a step of a formulation in `FORMULATIONS`: loss and gradient of a batch; gradients add up."""
     if kind == "ours":
         # The step itself needs no data from the module.
         module = _Bare(network, case.backbone, cast(PairData, None), MergerRecipe(1, 0.01), _WEIGHTS).to(
@@ -204,7 +204,7 @@ def measure_memory(config: TrainingSpeedConfig, kind: str) -> int:
         case, network = _case(config)
         pairs, device = case.batches(0), str(case.backbone.device)
         before = held_bytes(device)
-        step = _step(kind, case, network, pairs)
+        step = training_step(kind, case, network, pairs)
         for _ in range(_MEMORY_STEPS):
             network.zero_grad()
             step()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorarar.benchmark.speed.processes import BOUNDS, process_table, run_process_benchmark
+from lorarar.cli.main import main
 from tests.tiny import two_block_lora
 
 
@@ -34,3 +35,13 @@ def test_each_command_is_measured_beside_the_floor_before_it(tmp_path: Path, mon
     table = process_table(results)
     assert "whose peak memory is 2.00 GB" in table
     assert "| ties --rank 64 |" in table
+
+
+def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a command among direct, .*, found 'knot': did you mean 'knots'"):
+        run_process_benchmark("sd15", 2, folder=tmp_path, names=["knot"])
+
+
+def test_only_needs_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "merge", "--only", "knots"]) == 2
+    assert "expected --processes with --only" in capsys.readouterr().err

@@ -89,7 +89,7 @@ def test_peaks_start_from_now_and_are_the_process_own() -> None:
 def test_random_sdxl_has_its_layers() -> None:
     from diffusers import UNet2DConditionModel
 
-    from lorarar.benchmark.speed.cases import SDXL_UNET
+    from lorarar.benchmark.size import SDXL_UNET
     from lorarar.benchmark.speed.synthetic import attention_shapes
 
     with torch.device("meta"):
