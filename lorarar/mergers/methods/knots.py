@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +12,14 @@ from torch import Tensor
 from lorarar.lora import Layer, LowRank, factorise
 from lorarar.mergers.methods.pruning import Pruning, prune_and_merge
 
+_DEPENDENT = 1e-3  # share of the largest diagonal entry of the Cholesky factor below which float32 loses digits
+
 
 def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, density: float, seed: int = 0) -> LowRank:
     """Return dW_m = U S V_m^T, with [dW_1 .. dW_n] = U S [V_1^T .. V_n^T] and V_m the pruned and averaged V_i.
 
-    With Q R = [s_1 B_1 .. s_n B_n] and L_i Q_i^T = A_i (QR of A_i^T) the SVD is that of the small core
-    [R_1 L_1 .. R_n L_n], whose sides are the sum of the ranks. Directions whose singular value is zero are left out:
-    rounding alone fills them, and they would count in the density.
+    The SVD comes from matrices whose sides are the sum of the ranks, see `joint_svd`. Directions whose singular value
+    is zero are left out: rounding alone fills them, and they would count in the density.
 
     Args:
         pruning: How the V_i are merged: `PRUNINGS["ties"]` or `["dare_ties"]`.
@@ -49,20 +51,46 @@ def knots(pruning: Pruning, deltas: Sequence[Layer | None], *, layer: str, densi
 def joint_svd(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return the thin SVD of [dW_1 .. dW_n], through the factors: U (out, k), S (k,) and V_i^T (k, in) for each delta.
 
-    k is the number of singular values that are not zero to rounding. The SVD is computed in float64, because the
-    vectors of a small singular value hold the rounding errors of the others, and returned in float32 or wider.
+    With B = [s_1 B_1 .. s_n B_n], A_i = L_i Q_i^T for orthonormal Q_i, and L = diag(L_1 .. L_n), the Gram matrix
+    L^T B^T B L = W S^2 W^T gives S, U = B L W / S and V_i^T = W_i^T Q_i^T, with W_i the rows of W that belong to LoRA
+    i.
+
+    k is the number of singular values that are not zero to rounding. The Gram matrix and its eigenvectors are computed
+    in float64, because the vectors of a small singular value hold the rounding errors of the others; the smallest that
+    counts is 1e-5 of the largest, whose squares float64 still tells apart. The results are in float32 or wider.
     """
     dtype = reduce(torch.promote_types, (delta.A.dtype for delta in deltas), torch.float32)
-    wide = [delta.to(dtype=torch.float64) for delta in deltas]
-    q, r = torch.linalg.qr(torch.cat([delta.scale * delta.B for delta in wide], dim=1))
-    downs = [torch.linalg.qr(delta.A.T) for delta in wide]  # A_i = lower_i^T basis_i^T
-    blocks = r.split([delta.rank for delta in wide], dim=1)
-    core = torch.cat([block @ lower.T for block, (_, lower) in zip(blocks, downs, strict=True)], dim=1)
-    u, s, vh = torch.linalg.svd(core, full_matrices=False)
-    nonzero = s > s[0] * torch.finfo(torch.float32).eps * max(core.shape)
-    rows = vh[nonzero].split([basis.shape[1] for basis, _ in downs], dim=1)
-    rights = [(row @ basis.T).to(dtype) for row, (basis, _) in zip(rows, downs, strict=True)]
-    return (q @ u[:, nonzero]).to(dtype), s[nonzero].to(dtype), _without_noise(rights)
+    ups = torch.cat([delta.scale * delta.B.double() for delta in deltas], dim=1)
+    downs = [_orthonormal(delta.A) for delta in deltas]
+    lower = torch.block_diag(*(down.lower for down in downs))
+    squares, w = torch.linalg.eigh(lower.T @ (ups.T @ ups) @ lower)
+    s, w = squares.clamp(min=0).sqrt().flip(0), w.flip(1)
+    nonzero = s > s[0] * torch.finfo(torch.float32).eps * len(s)
+    s, w = s[nonzero], w[:, nonzero]
+    rights = [
+        (part.T @ down.inverse).to(dtype) @ down.rows.to(dtype)
+        for part, down in zip(w.split([len(down.rows) for down in downs]), downs, strict=True)
+    ]
+    return (ups @ (lower @ w) / s).to(dtype), s.to(dtype), _without_noise(rights)
+
+
+class _Orthonormal(NamedTuple):
+    """A down factor (rank, in): lower (rank, rank) times orthonormal rows, which are inverse times rows."""
+
+    lower: Tensor
+    inverse: Tensor
+    rows: Tensor
+
+
+def _orthonormal(down: Tensor) -> _Orthonormal:
+    """Return A = L Q^T by the Cholesky factor L of A A^T, or by QR where the rows of A nearly depend on each other."""
+    wide = down.double()
+    lower, failed = torch.linalg.cholesky_ex(wide @ wide.T)
+    diagonal, eye = lower.diagonal(), torch.eye(len(lower), dtype=wide.dtype, device=wide.device)
+    if not failed and len(wide) <= wide.shape[1] and diagonal.min() > _DEPENDENT * diagonal.max():
+        return _Orthonormal(lower, torch.linalg.solve_triangular(lower, eye, upper=False), down)
+    basis, upper = torch.linalg.qr(wide.T)
+    return _Orthonormal(upper.T, eye[: basis.shape[1], : basis.shape[1]], basis.T)
 
 
 def _without_noise(rights: list[Tensor]) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,14 @@ def test_the_joint_svd_is_a_singular_value_decomposition() -> None:
     assert_close(u.T @ u, torch.eye(5), rtol=0, atol=1e-5)
     assert_close(np.asarray((u * s) @ torch.cat(rights, dim=1)).astype(float), joined, rtol=1e-3, atol=1e-4)
     assert_close(np.asarray(s).astype(float), np.linalg.svd(joined)[1][:5], rtol=1e-4, atol=1e-5)
+
+
+def test_rows_that_nearly_depend_on_each_other_keep_the_vectors_orthonormal() -> None:
+    deltas = [factors(20, 16, 4, 1.0, seed) for seed in (0, 1)]
+    twin = deltas[0].A.clone()
+    twin[1] = twin[0] * (1 + 1e-6)
+    u, s, rights = joint_svd([replace(deltas[0], A=twin), deltas[1]])
+    assert len(s) == 7
+    right = torch.cat(rights, dim=1)
+    assert_close(u.T @ u, torch.eye(7), rtol=0, atol=1e-4)
+    assert_close(right @ right.T, torch.eye(7), rtol=0, atol=1e-4)
