@@ -96,7 +96,9 @@ def _merge(
     if only and not processes:
         raise typer.BadParameter("expected --processes with --only, which names its commands: add it, or drop --only")
     measure = (
-        partial(speed.run_process_benchmark, names=only or speed.BOUNDS) if processes else speed.run_merge_benchmark
+        partial(speed.run_process_benchmark, names=only or tuple(speed.BOUNDS))
+        if processes
+        else speed.run_merge_benchmark
     )
     table = speed.process_table if processes else speed.merge_table
     with tempfile.TemporaryDirectory() as folder:

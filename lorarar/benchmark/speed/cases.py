@@ -68,7 +68,7 @@ def load_case(
     if base == SDXL_BASE:
         place = pick_device(device)
         say_device(str(place), dtype)
-        backbone = RandomBackbone(SIZED_BASES[SDXL_BASE], place, computed)
+        backbone: Backbone = RandomBackbone(SIZED_BASES[SDXL_BASE], place, computed)
     else:
         folder = checked(EMBEDDED / "base") if base == DEFAULT_BASE else base
         backbone = load_backbone(folder, device=device, dtype=computed)

@@ -104,7 +104,8 @@ def _pipeline(base: SizedBase, denoiser: nn.Module, autoencoder: nn.Module) -> D
     }
     if base.model not in kinds:
         raise ValueError(f"expected a base with one of {', '.join(kinds)}, found {base.label}: choose another")
-    kind, parts = kinds[base.model], {"vae": autoencoder}
+    kind = kinds[base.model]
+    parts: dict[str, Any] = {"vae": autoencoder}
     if kind in (FluxPipeline, StableDiffusion3Pipeline):
         parts |= {"transformer": denoiser, "scheduler": FlowMatchEulerDiscreteScheduler()}
         count = 2 if kind is FluxPipeline else 3
