@@ -32,7 +32,7 @@ transformer_one $transformer $one"
 evaluations="evaluate evaluate_ablations evaluate_transformer"
 if [ "${1:-}" = "--plan" ]; then
     for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogies/$name.yaml --plan; done
-    minutes=$((12 + 40 + (9 * steps + 7 * steps / 2) / 340 + 2 * steps / 250 + 40)) # bases, trainings, transformer's, encoding and answers
+    minutes=$((12 + 40 + (9 * steps + 7 * steps / 2) / 340 + 2 * steps / 340 + 40)) # bases, trainings, those on the transformer, encoding and answers
     echo "about $((minutes / 60)) h $((minutes % 60)) min of one free core, half of that on two"
     exit
 fi

@@ -66,7 +66,7 @@ def run_answers(config: AnswersConfig) -> Path:
     facts: dict[str, Any] = {"settings": json.loads(json.dumps(stated(config), default=str))}
     votes: Votes = {}
     if config.judge is not None:
-        shown = {key: _with_answers(known[key], answers[key]) for key in keys}
+        shown: dict[tuple[str, str], Tensor] = {key: _with_answers(known[key], answers[key]) for key in keys}
         facts["judge"], votes = judge_answers(config.judge, shown, config.output / "judge")
     cells = {key: _cell(classifier, known[key], answers[key], votes.get(key)) for key in keys}
     parts: dict[str, dict[str, Any]] = {}

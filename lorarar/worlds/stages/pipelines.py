@@ -226,7 +226,6 @@ def _build_t5(parts: SharedParts, shape: Shape) -> T5EncoderModel:
         num_layers=1,
         num_heads=_HEADS,
         dropout_rate=0.0,
-        is_gated_act=True,
     )
     return T5EncoderModel(config)
 
