@@ -16,8 +16,8 @@ from analyse import CRITERIA, PAPER
 from lorarar.evaluation.metrics.plots import PALETTE
 
 matplotlib.use("agg")
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 HERE = Path(__file__).parent
 BLUE, RED, GREEN, *_ = PALETTE
