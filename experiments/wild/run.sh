@@ -7,3 +7,4 @@ export OMP_NUM_THREADS=1
 .venv/bin/lorarar zoo configs/zoo/wild.yaml
 .venv/bin/python experiments/wild/alone.py data/wild/loras experiments/wild/alone.jsonl
 .venv/bin/lorarar benchmark quality configs/benchmark/wild.yaml output=experiments/wild
+.venv/bin/lorarar benchmark quality experiments/wild/all_pairs.yaml
