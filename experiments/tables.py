@@ -324,12 +324,34 @@ def size_table() -> str:
     return table(header, (cells(row) for row in read("size/configurations.json")))
 
 
+def lycoris_table() -> str:
+    """Return the ranks of the algorithms beside the paper's, 5 is best, with the mean normalised rank."""
+    algorithms = read("lycoris/summary.json")["algorithms"]
+    rows = []
+    for name in next(iter(algorithms.values())):
+        cells = [by_name[name] for by_name in algorithms.values()]
+        rows.append([name, *(f"{cell['rank']} / {cell['paper']}; {interval(cell, '.2f')}" for cell in cells)])
+    return table(("here / paper; mean rank", *algorithms), rows)
+
+
+def statements_table() -> str:
+    """Return the paper's statements on training, each with the difference of mean ranks and the verdict."""
+    rows = [
+        (each["statement"], interval(each, "+.2f"), each["verdict"])
+        for each in read("lycoris/summary.json")["statements"]
+    ]
+    return table(("statement", "difference of mean ranks", "verdict"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "main": main_table,
     "rows": short_table,
     "mixed": quality_table("ablations/mixed", OURS),
     "wild": quality_table("wild", OURS),
+    "wild_all": quality_table("wild/all_pairs", "auto"),
     "wild_recipes": recipes_table,
+    "lycoris": lycoris_table,
+    "statements": statements_table,
     "normalised": quality_table("ablations/normalised", OURS),
     "wide": quality_table("any_width/wide", "our network, as it is"),
     "transformer": quality_table("any_width/transformer", "our network, tuned here"),

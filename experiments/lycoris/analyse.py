@@ -124,16 +124,18 @@ def algorithm_table(ranks: Ranks) -> tuple[str, dict[str, Any]]:
         for word, rate in (("high", 2), ("low", 0))
     }
     record: dict[str, Any] = {}
-    for criterion in CRITERIA[:3]:
+    for column, criterion in enumerate(CRITERIA[:3]):
         means = {name: crossed_interval(ranks.table(criterion, pick), shares=True) for name, pick in chosen.items()}
         order = sorted(means, key=lambda name: means[name].mean)
-        record[criterion] = {name: {"rank": order.index(name) + 1, **asdict(means[name])} for name in chosen}
+        ranked = {name: {"rank": order.index(name) + 1, "paper": PAPER[name][column]} for name in chosen}
+        record[criterion] = {name: ranked[name] | asdict(means[name]) for name in chosen}
     lines = [f"| | {' | '.join(CRITERIA[:3])} |", "|---" * 4 + "|"]
     for name in chosen:
         cells = []
-        for paper, criterion in zip(PAPER[name], CRITERIA[:3], strict=True):
+        for criterion in record:
             row = record[criterion][name]
-            cells.append(f"{row['rank']} (paper {paper}); {row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+            interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
+            cells.append(f"{row['rank']} (paper {row['paper']}); {row['mean']:.2f} {interval}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n", record
 

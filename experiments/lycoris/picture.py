@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from analyse import CRITERIA, PAPER
 
 from lorarar.evaluation.metrics.plots import PALETTE
 
@@ -32,12 +31,10 @@ def draw_interval(axis: Axes, height: int, row: Mapping[str, Any], colour: str) 
 
 def draw_criterion(axis: Axes, criterion: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Draw the algorithms' mean ranks; the paper's order, worst to best, stands at five even steps."""
-    column = CRITERIA.index(criterion)
-    for height, (name, row) in enumerate(reversed(rows.items())):
-        paper = PAPER[name][column]
+    for height, row in enumerate(reversed(rows.values())):
         draw_interval(axis, height, row, BLUE)
-        axis.plot((paper - 0.5) / 5, height, "d", color=RED, mfc="none", ms=8)
-        axis.annotate(f"{row['rank']} | {paper}", (1.02, height), annotation_clip=False, va="center")
+        axis.plot((row["paper"] - 0.5) / 5, height, "d", color=RED, mfc="none", ms=8)
+        axis.annotate(f"{row['rank']} | {row['paper']}", (1.02, height), annotation_clip=False, va="center")
     axis.set_yticks(range(len(rows)), list(reversed(rows)))
     axis.set_xlim(0, 1)
     axis.set_title(f"{criterion}\n", loc="left")
