@@ -330,7 +330,8 @@ def lycoris_table() -> str:
     rows = []
     for name in next(iter(algorithms.values())):
         cells = [by_name[name] for by_name in algorithms.values()]
-        rows.append([name, *(f"{cell['rank']} / {cell['paper']}; {interval(cell, '.2f')}" for cell in cells)])
+        ranks = [f"{cell['rank']} / {cell['paper']}" if cell["paper"] else str(cell["rank"]) for cell in cells]
+        rows.append([name, *(f"{rank}; {interval(cell, '.2f')}" for rank, cell in zip(ranks, cells, strict=True))])
     return table(("here / paper; mean rank", *algorithms), rows)
 
 

@@ -24,9 +24,10 @@ from lorarar.storage import write_json, write_text
 
 HERE = Path(__file__).parent
 CLASSES = (*CONTENTS, *STYLES)
-CRITERIA = ("fidelity", "controllability", "diversity", "base preservation")
+CRITERIA = ("fidelity", "controllability", "diversity", "base preservation", "style fidelity")
 KEPT = {"fidelity": ("train", "trigger"), "controllability": ("alter", "style")}  # types that a criterion is read at
 ALGORITHMS, PRESETS = ("LoRA", "LoHa", "LoKr", "native"), ("attn-only", "attn-mlp", "full")
+# Ranks of the first three criteria in the paper.
 PAPER = {
     "LoRA": (3, 2, 3),
     "LoHa": (2, 4, 4),
@@ -77,6 +78,11 @@ STATEMENTS = [
 ]
 
 
+def classes_of(criterion: str) -> tuple[str, ...]:
+    """Return the classes that a criterion is measured on."""
+    return STYLES if criterion == "style fidelity" else CLASSES
+
+
 class Ranks:
     """Normalised ranks of every checkpoint.
 
@@ -91,7 +97,9 @@ class Ranks:
         self.keys = [(by_name[row["configuration"]], row["seed"], row["steps"]) for row in rows]
         self.raw = {
             criterion: {
-                kind: np.array([[row["values"][name][kind][criterion] for name in CLASSES] for row in rows])
+                kind: np.array(
+                    [[row["values"][name][kind][criterion] for name in classes_of(criterion)] for row in rows]
+                )
                 for kind in TYPES
             }
             for criterion in CRITERIA
@@ -124,18 +132,19 @@ def algorithm_table(ranks: Ranks) -> tuple[str, dict[str, Any]]:
         for word, rate in (("high", 2), ("low", 0))
     }
     record: dict[str, Any] = {}
-    for column, criterion in enumerate(CRITERIA[:3]):
+    for column, criterion in enumerate(CRITERIA):
         means = {name: crossed_interval(ranks.table(criterion, pick), shares=True) for name, pick in chosen.items()}
         order = sorted(means, key=lambda name: means[name].mean)
-        ranked = {name: {"rank": order.index(name) + 1, "paper": PAPER[name][column]} for name in chosen}
+        paper = {name: PAPER[name][column] if column < len(PAPER[name]) else None for name in chosen}
+        ranked = {name: {"rank": order.index(name) + 1, "paper": paper[name]} for name in chosen}
         record[criterion] = {name: ranked[name] | asdict(means[name]) for name in chosen}
-    lines = [f"| | {' | '.join(CRITERIA[:3])} |", "|---" * 4 + "|"]
+    lines = [f"| | {' | '.join(CRITERIA)} |", "|---" * (len(CRITERIA) + 1) + "|"]
     for name in chosen:
         cells = []
-        for criterion in record:
-            row = record[criterion][name]
-            interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
-            cells.append(f"{row['rank']} (paper {row['paper']}); {row['mean']:.2f} {interval}")
+        for rows in record.values():
+            row = rows[name]
+            paper = f" (paper {row['paper']})" if row["paper"] else ""
+            cells.append(f"{row['rank']}{paper}; {row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n", record
 

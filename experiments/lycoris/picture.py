@@ -59,8 +59,8 @@ def main() -> None:
     """Write summary.png."""
     summary = json.loads((HERE / "summary.json").read_text())
     figure, axes = plt.subplot_mosaic("abc\nddd", figsize=(12, 7), layout="constrained")
-    for letter, (criterion, rows) in zip("abc", summary["algorithms"].items(), strict=True):
-        draw_criterion(axes[letter], criterion, rows)
+    for letter, criterion in zip("abc", ("fidelity", "controllability", "diversity"), strict=True):
+        draw_criterion(axes[letter], criterion, summary["algorithms"][criterion])
         axes[letter].tick_params(labelleft=letter == "a")
     draw_statements(axes["d"], summary["statements"])
     handles = [plt.Line2D([], [], color=BLUE, marker="o"), plt.Line2D([], [], color=RED, marker="d", mfc="none", lw=0)]
