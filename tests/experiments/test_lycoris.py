@@ -41,7 +41,11 @@ def test_ranks_and_verdicts(scripts: tuple[ModuleType, ModuleType]) -> None:
     def row(chosen: object, seed: int, steps: int) -> dict[str, object]:
         def values() -> dict[str, float]:
             fidelity = fit[chosen.algorithm] + steps / 1000 + 0.01 * random.normal()  # type: ignore[attr-defined]
-            others = {"controllability": random.normal(), "base preservation": random.normal()}
+            others = {
+                "controllability": random.normal(),
+                "base preservation": random.normal(),
+                "style fidelity": fidelity,
+            }
             return {"fidelity": fidelity, "diversity": -steps + random.normal(), **others}
 
         by_class = {name: {kind: values() for kind in TYPES} for name in analyse.CLASSES}
@@ -58,6 +62,11 @@ def test_ranks_and_verdicts(scripts: tuple[ModuleType, ModuleType]) -> None:
     text, record = analyse.algorithm_table(ranks)
     assert {name: row["rank"] for name, row in record["fidelity"].items()}["LoKr"] == 5
     assert record["fidelity"]["LoHa"]["rank"] == 1
+    assert {name: row["paper"] for name, row in record["fidelity"].items()} == {
+        name: ranks[0] for name, ranks in analyse.PAPER.items()
+    }
+    assert record["style fidelity"]["LoHa"]["rank"] == 1 and record["style fidelity"]["LoHa"]["paper"] is None
+    assert analyse.classes_of("style fidelity") == analyse.STYLES
     assert "| LoKr | 5 (paper 4); 0." in text
     verdicts = {row["statement"]: row["verdict"] for row in analyse.statements_table(ranks)[1]}
     assert verdicts["LoKr fits more than LoRA"] == verdicts["LoRA fits more than LoHa"] == "confirmed"
