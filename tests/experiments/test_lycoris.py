@@ -65,7 +65,8 @@ def test_ranks_and_verdicts(scripts: tuple[ModuleType, ModuleType]) -> None:
     assert {name: row["paper"] for name, row in record["fidelity"].items()} == {
         name: ranks[0] for name, ranks in analyse.PAPER.items()
     }
-    assert record["style fidelity"]["LoHa"]["rank"] == 1 and record["style fidelity"]["LoHa"]["paper"] is None
+    assert record["style fidelity"]["LoHa"]["rank"] == 1
+    assert record["style fidelity"]["LoHa"]["paper"] is None
     assert analyse.classes_of("style fidelity") == analyse.STYLES
     assert "| LoKr | 5 (paper 4); 0." in text
     verdicts = {row["statement"]: row["verdict"] for row in analyse.statements_table(ranks)[1]}
