@@ -209,6 +209,18 @@ def merge_table() -> str:
     return table(("two rank-64 SDXL LoRAs", "times faster than dense", "times less extra memory"), rows)
 
 
+def processes_table() -> str:
+    """Return the time of whole commands as a multiple of the floor's, with the bound that was set before."""
+    results = read("merge/processes.json")
+    rows = []
+    for name, command in results["commands"].items():
+        rounds = zip(results["all"][name], results["floors"][name], strict=True)
+        times = sorted(run["seconds"] / floor["seconds"] for run, floor in rounds)
+        peak = f"{command['peak_bytes'] / 1e9:.2f}"
+        rows.append((f"`{name}`", ", ".join(f"{each:.2f}" for each in times), f"{command['bound']:g}", peak))
+    return table(("command", "times the floor, each round", "bound", "peak, GB"), rows)
+
+
 def training_table() -> str:
     """Return how much faster a training step is than the released formulation."""
     rows = []
@@ -361,6 +373,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "growth": growth_table,
     "speedup": speedup_table,
     "merge": merge_table,
+    "processes": processes_table,
     "training": training_table,
     "zoo": zoo_table,
     "words": words_table,
