@@ -333,7 +333,7 @@ def size_table() -> str:
         return [row["configuration"], f"{row['bytes'] / 1e9:.1f}", fits, f"{row['steps']:,}", *times, row["origin"]]
 
     header = ("configuration", "GB", "fits a card of", "steps", *gpus.values(), "origin")
-    return table(header, (cells(row) for row in read("size/configurations.json")))
+    return table(header, (cells(row) for row in read("size/shipped_sizes.json")))
 
 
 def lycoris_table() -> str:

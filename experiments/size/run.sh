@@ -8,5 +8,5 @@ for family in sd15 sdxl koala sd3 flux flux2-klein; do
   .venv/bin/lorarar benchmark size "$family" >> experiments/size/table.md
   echo >> experiments/size/table.md
 done
-.venv/bin/python experiments/size/configurations.py > experiments/size/configurations.json
+.venv/bin/python experiments/size/shipped_sizes.py > experiments/size/shipped_sizes.json
 .venv/bin/python experiments/size/check.py > experiments/size/check.json

@@ -11,15 +11,15 @@ import yaml
 from tests import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments" / "size"))
-configurations = __import__("configurations")
-ROWS = json.loads((ROOT / "experiments" / "size" / "configurations.json").read_text(encoding="utf-8"))
+shipped_sizes = __import__("shipped_sizes")
+ROWS = json.loads((ROOT / "experiments" / "size" / "shipped_sizes.json").read_text(encoding="utf-8"))
 # FLUX.1's weights take 23.8 GB; the benchmark computes in float32 and decodes ten images at once.
 LARGE = {"zoo/flux", "train/flux", "analogies/kontext", "benchmark/paper_sdxl"}
 LARGE_BASES = ("stabilityai/", "stable-diffusion-v1-5/", "black-forest-labs/", "etri-vilab/")
 
 
 def test_the_results_are_those_of_the_counts_and_the_configurations() -> None:
-    assert json.loads(json.dumps(configurations.rows())) == ROWS
+    assert json.loads(json.dumps(shipped_sizes.rows())) == ROWS
 
 
 def test_every_configuration_fits_the_smallest_card_that_is_possible() -> None:

@@ -1,6 +1,6 @@
 """Memory and time of every shipped configuration of a full-size base, from the counts of `lorarar benchmark size`.
 
-    python experiments/size/configurations.py > experiments/size/configurations.json
+    python experiments/size/shipped_sizes.py > experiments/size/shipped_sizes.json
 
 It reads the JSON files beside it, which run.sh makes, and the configurations. Nothing of it was measured.
 """
