@@ -189,7 +189,7 @@ if __name__ == "__main__":
         # CPU seconds; LoRAs and cells are computed twice, once by Ray and once by a plain run.
         seconds = 2 * chosen.loras * LORA_SECONDS + 2 * cells * CELL_SECONDS + 2 * (chosen.kills + 2) * START_SECONDS
         print(
-            f"{chosen.loras} LoRAs in {units[0]} units, {cells} cells in {units[1]} units, {chosen.kills} kills each: "
+            f"{chosen.loras} LoRAs in {units[0]} units, {cells} cells in {units[1]} units, {chosen.kills} kills each:"
         )
         print(f"about {seconds / 60:.0f} minutes of CPU time")
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from lorarar.evaluation.metrics.plots import PALETTE
 
@@ -19,16 +20,18 @@ HERE = Path(__file__).parent
 def draw() -> Figure:
     """Return one panel for each size that grows."""
     growth = json.loads((HERE / "results.json").read_text(encoding="utf-8"))["growth"]
+    colours = dict(zip(dict.fromkeys(kind for kinds in growth.values() for kind in kinds), PALETTE, strict=False))
     figure = Figure(figsize=(4 * len(growth), 4), layout="constrained")
     for axis, (what, kinds) in zip(figure.subplots(1, len(growth)), growth.items(), strict=True):
-        for colour, (kind, entry) in zip(PALETTE, kinds.items(), strict=False):
+        for kind, entry in kinds.items():
             sizes = [int(size) for size in entry["seconds"]]
             line = [entry["seconds_at_1"] * size ** entry["exponent"] for size in sizes]
-            axis.loglog(sizes, list(entry["seconds"].values()), "o", color=colour)
-            axis.loglog(sizes, line, color=colour, label=f"{kind}: {entry['exponent']:.2f}")
+            axis.loglog(sizes, list(entry["seconds"].values()), "o", color=colours[kind])
+            axis.loglog(sizes, line, color=colours[kind], label=f"{kind}: {entry['exponent']:.2f}")
         axis.set_xlabel(what)
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axis.minorticks_off()
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.4)))  # labels within a decade
         axis.legend(fontsize=8)
     figure.axes[0].set_ylabel("processor seconds; the exponent beside each")
     return figure
