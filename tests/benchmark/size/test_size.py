@@ -109,6 +109,10 @@ def test_works_follow_from_a_count() -> None:
     assert found["ZipLoRA, checkpointing"].offloaded == 2000 + 2 * 100 + 2 * 10 * 12
     assert found["training, checkpointing"].offloaded - found["ZipLoRA, checkpointing"].offloaded == 4 * 16
     assert found["generation"].operations == 420
+    # 2000 bytes are read forward, backward, and again with checkpointing; teachers read them too.
+    moved = {name: found[name].moved for name in ("zoo", "zoo, checkpointing", "training", "ZipLoRA, checkpointing")}
+    assert list(moved.values()) == [4000, 6000, 6000, 8000]
+    assert found["generation"].moved == 30 * 2000
 
 
 def test_prediction_and_merge_take_no_base() -> None:
