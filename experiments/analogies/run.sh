@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Both editor bases, the bases of LoRAs and what they are compared with, the paper's ablations at half the steps, all answers, and what the basis does inside.
-# Two trainings run at a time, one thread each; every step resumes. With --plan it prints the images to sample and the hours, and trains nothing.
+# Two trainings run at a time, one thread each, beside the transformer's base; every step resumes. With --plan it prints the images to sample and the hours, and trains nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
@@ -26,8 +26,8 @@ half_grid $half basis.router=grid
 half_few $half basis.count=8
 half_many $half basis.count=32
 half_thin $half basis.rank=2 basis.alpha=8
-half_thick $half basis.rank=8 basis.alpha=32
-transformer_basis $transformer
+half_thick $half basis.rank=8 basis.alpha=32"
+on_transformer="transformer_basis $transformer
 transformer_one $transformer $one"
 evaluations="evaluate evaluate_ablations evaluate_transformer"
 if [ "${1:-}" = "--plan" ]; then
@@ -36,8 +36,12 @@ if [ "${1:-}" = "--plan" ]; then
     echo "about $((minutes / 60)) h $((minutes % 60)) min of one free core, half of that on two"
     exit
 fi
-printf 'configs/analogies/%s.yaml\n' base base_transformer | xargs -P 2 -n 1 .venv/bin/lorarar analogy base
-sed 's|^|runs=runs/analogies/|' <<<"$trainings" | xargs -P 2 -L 1 .venv/bin/lorarar analogy train $config
+train() { sed 's|^|runs=runs/analogies/|' <<<"$1" | xargs -P 2 -L 1 .venv/bin/lorarar analogy train $config; }
+.venv/bin/lorarar analogy base configs/analogies/base_transformer.yaml &
+.venv/bin/lorarar analogy base configs/analogies/base.yaml
+train "$trainings"
+wait $!
+train "$on_transformer"
 for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogies/$name.yaml "$@"; done
 cp runs/analogies/answers/results.json runs/analogies/answers/sheet.png experiments/analogies/
 for name in ablations transformer; do cp runs/analogies/answers_$name/results.json experiments/analogies/$name.json; done
