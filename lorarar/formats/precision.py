@@ -98,10 +98,13 @@ def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
 
 def _exponents(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the power of two by which each row of A grows and each column of B shrinks; 0 where both keep digits."""
-    a, b = a.float().flatten(1), b.float().flatten(1).T
+    a, b = a.flatten(1), b.flatten(1).T
     precision = torch.finfo(dtype).eps / 2
     # Not "greater", so that an overflow, whose error is not a number, counts too.
     fails = ~((_error(a, dtype) <= precision) & (_error(b, dtype) <= precision))
+    if not fails.any():
+        return torch.zeros(len(a), dtype=torch.int32)
+    a, b = a.float(), b.float()
     largest_a, largest_b = a.abs().amax(1), b.abs().amax(1)
     usable = fails & (largest_a > 0) & (largest_b > 0) & largest_a.isfinite() & largest_b.isfinite()
     exponents = ((largest_b.log2() - largest_a.log2()) / 2).round()
@@ -109,7 +112,10 @@ def _exponents(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _error(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the relative error of each row in a dtype; 0 for a row of zeros."""
+    """Return the relative error of each row in a dtype; 0 for a row of zeros, and for rows of this dtype."""
+    if rows.dtype == dtype:
+        return torch.zeros(len(rows), device=rows.device)
+    rows = rows.float()
     sizes: Tensor = rows.norm(dim=1)
     lost: Tensor = (rows - rows.to(dtype).float()).norm(dim=1)
     return lost / sizes.where(sizes > 0, torch.ones(()))
