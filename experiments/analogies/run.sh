@@ -46,3 +46,4 @@ for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogie
 cp runs/analogies/answers/results.json runs/analogies/answers/sheet.png experiments/analogies/
 for name in ablations transformer; do cp runs/analogies/answers_$name/results.json experiments/analogies/$name.json; done
 .venv/bin/python experiments/analogies/inside.py
+.venv/bin/python experiments/analogies/summarise.py
