@@ -29,6 +29,9 @@ LABELS = {
     "our network shown another pair": "our network, given another pair's LoRAs",
 }
 SHORT = (OURS, "ZipLoRA, tuned", "constant per layer", "two scalars", "TIES", "direct")
+# Parts of the test of analogies, and what the pages call them.
+ANALOGIES = {"types": "held-out types", "compositions": "compositions", "values": "held-out values", "seen": "seen"}
+ANALOGY_COLUMNS = ("accuracy", "preservation", "accuracy minus the basis'")
 GATES = {
     "reconstructions against renders: joint": "reconstructions minus renders: joint",
     "base on its own captions: category": "base, its own captions: category",
@@ -356,6 +359,60 @@ def statements_table() -> str:
     return table(("statement", "difference of mean ranks", "verdict"), rows)
 
 
+def analogies_table(score: str) -> Callable[[], str]:
+    """Return a function that makes the table of a score of analogies: all methods, by part of the test."""
+
+    def make() -> str:
+        means = read("analogies/summary.json")["means"]
+        rows = []
+        for name in means["seen"]:
+            cells = [means[part].get(name) for part in ANALOGIES]
+            rows.append([name, *(interval(cell[score], ".2f") if cell else "" for cell in cells)])
+        return table(("method", *ANALOGIES.values()), rows)
+
+    return make
+
+
+def analogy_differences_table() -> str:
+    """Return the basis minus what it is compared with, in accuracy and in preservation, by part of the test."""
+    differences = read("analogies/summary.json")["differences"]
+    rows = []
+    for name in ("one LoRA", "uniform router", "oracle router", "one LoRA a task", "optimised combination"):
+        for score in ("accuracy", "preservation"):
+            cells = [differences[part].get(name) for part in ANALOGIES]
+            shown = [interval(cell[score], "+.2f") if cell else "" for cell in cells]
+            if any(shown):
+                rows.append((f"{name}: {score}", *shown))
+    return table(("the basis minus", *ANALOGIES.values()), rows)
+
+
+def analogies_short_table(name: str) -> Callable[[], str]:
+    """Return a function that makes the table of a smaller run: scores, and differences to the basis."""
+
+    def make() -> str:
+        parts = read(f"analogies/{name}.json")["parts"]
+        rows = []
+        for row in parts["seen"]:
+            if row in ("truth", "copy of b", "copy of a'"):
+                continue
+            cells = [row]
+            for part in ("types", "seen"):
+                found = parts[part][row]
+                cells += [f"{found['accuracy'][0]:.2f}", f"{found['preservation'][0]:.2f}"]
+                against = found.get("minus reference")
+                cells += [spread(against["accuracy"]) if against else ""]
+            rows.append(cells)
+        columns = [f"{part}: {what}" for part in ("held-out types", "seen") for what in ANALOGY_COLUMNS]
+        return table(("method", *columns), rows)
+
+    return make
+
+
+def spread(numbers: Sequence[float]) -> str:
+    """Return mean, low and high as a difference with its interval."""
+    return interval(dict(zip(("mean", "low", "high"), numbers, strict=True)), "+.2f")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "main": main_table,
     "rows": short_table,
@@ -365,6 +422,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "wild_recipes": recipes_table,
     "lycoris": lycoris_table,
     "statements": statements_table,
+    "analogies_accuracy": analogies_table("accuracy"),
+    "analogies_preservation": analogies_table("preservation"),
+    "analogies_differences": analogy_differences_table,
+    "analogies_ablations": analogies_short_table("ablations"),
+    "analogies_transformer": analogies_short_table("transformer"),
     "normalised": quality_table("ablations/normalised", OURS),
     "wide": quality_table("any_width/wide", "our network, as it is"),
     "transformer": quality_table("any_width/transformer", "our network, tuned here"),

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from lorarar.lora import one_thread
 from lorarar.storage import FormatError, atomic_write, path_remedy
 
 _LFS_MAGIC = b"version https://git-lfs"
@@ -118,7 +119,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
     path = Path(path)
     digest, tensors, bad = hashlib.sha256(), {}, []
     try:
-        with open_source(path) as source, safe_open(path, framework="pt") as file:
+        with one_thread(), open_source(path) as source, safe_open(path, framework="pt") as file:
             raw = _raw_header(source)
             digest.update(raw)
             _check_doubles(path, raw)

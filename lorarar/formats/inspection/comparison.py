@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lorarar.formats.inspection.kinds import table_lines
-from lorarar.formats.loading import load
+from lorarar.formats.loading import load_all
 from lorarar.lora import (
     Layer,
     LoRA,
@@ -147,7 +147,7 @@ def compare_files(a: str | Path, b: str | Path, base: str | Path | None = None) 
         FormatError: A file cannot be read.
         ValueError: A layer has different shapes in the two LoRAs.
     """
-    return compare_loras(load(a, base=base), load(b, base=base))
+    return compare_loras(*load_all([a, b], base))
 
 
 def _overlap(layer: str, a: Layer, b: Layer, lengths: float, whole: float) -> Overlap:
