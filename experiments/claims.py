@@ -13,7 +13,8 @@ better, not_better, undecided: {in: main, first: ROWS, second: ROWS, metric: joi
     `recorded: true` has to say so.
 equivalent: the same, by two one-sided tests within the margin that the run's configuration fixed beforehand.
 ascending: [[VALUE, VALUE, ..], ..]: values in ascending order, each a number of the sentence or [FILE, KEY, ..] in a
-    result. It is for scores without an interval; the sentence must claim no more than these scores.
+    result. It is for scores without an interval, of which the sentence must claim no more, and for the bounds of
+    intervals in results of another form, on this or that side of 0 (without quotes).
 numbers: {"1.38": [FILE, KEY, ..]}: a number of the sentence and the result that it rounds; [[FILE, ..], [FILE, ..]] is
     the quotient of two results.
 given: numbers of the sentence that are settings or counts, not results.
@@ -270,7 +271,7 @@ def check_order(sentence: str, order: Sequence[Any]) -> None:
     for text in order:
         if isinstance(text, str) and text not in sentence:
             raise ClaimError(f"expected {text} in the sentence")
-    values = [float(each) if isinstance(each, str) else value_at(each) for each in order]
+    values = [float(each) if isinstance(each, str | int) else value_at(each) for each in order]
     if any(later <= earlier for earlier, later in pairwise(values)):
         raise ClaimError(f"expected ascending values, found {values}")
 

@@ -1,18 +1,19 @@
 """What the basis does inside: entropy, mixes by transformation, leaving one LoRA out, interpolation, export, cost.
 
-Reads the configuration of the measurement; writes inside.json beside this file.
+Reads the configuration of the measurement; writes inside.json and mixes.png beside this file.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from lorarar.analogies import Analogies, encode_condition
@@ -61,6 +62,10 @@ def entropy_and_mixes(inside: Inside) -> dict[str, Any]:
             round(float(value), 4) for value in (entropy.mean(0).min(), entropy.mean(0).max())
         ],
         "variance between transformations over that within": round(float(groups.var(0).mean() / within), 3),
+        "mean mix of each transformation": {
+            name: [round(value, 4) for value in row]
+            for name, row in zip(names, groups.mean(1).tolist(), strict=True)  # over layers: (transformations, N)
+        },
     }
 
 
@@ -134,6 +139,17 @@ def with_content(inside: Inside) -> dict[str, Any]:
     return {name: round(sum(values) / len(values), 4) for name, values in rows.items()}
 
 
+def draw_mixes(mixes: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw the mean weight of each LoRA for each transformation, over layers and images; held-out types last."""
+    figure = Figure(figsize=(7, 0.28 * len(mixes) + 1), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(list(mixes.values()), cmap="viridis", vmin=0, aspect="auto")
+    axis.set_yticks(range(len(mixes)), list(mixes))
+    axis.set_xlabel("LoRA of the basis")
+    figure.colorbar(image, label="mean weight")
+    return figure
+
+
 def main() -> None:
     """Measure all and write the results."""
     torch.set_num_threads(1)
@@ -141,7 +157,9 @@ def main() -> None:
     analogies = Analogies.load(config.bases[config.reference], config.base, device="cpu")
     inside = Inside(config, analogies, load_classifier(config.classifier))
     parts = (entropy_and_mixes, left_out, interpolated, exported, cost, with_content)
-    write_json(HERE / "inside.json", {part.__name__: part(inside) for part in parts})
+    found = {part.__name__: part(inside) for part in parts}
+    write_json(HERE / "inside.json", found)
+    draw_mixes(found["entropy_and_mixes"]["mean mix of each transformation"]).savefig(HERE / "mixes.png", dpi=110)
 
 
 if __name__ == "__main__":
