@@ -62,9 +62,7 @@ def summarise(parts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
             means.setdefault(part, {})[name] = {"transformations": len(known), "seeds": len(own), **scores}
             if name != REFERENCE:
                 both = min(len(own), len(seeds[REFERENCE]))
-                pairs = {
-                    s: (values(seeds[REFERENCE][:both], known, s), values(own[:both], known, s)) for s in SCORES
-                }
+                pairs = {s: (values(seeds[REFERENCE][:both], known, s), values(own[:both], known, s)) for s in SCORES}
                 compared = {s: numbers(paired_interval(*pair)) for s, pair in pairs.items()}
                 differences.setdefault(part, {})[name] = {"seeds": both, **compared}
     return {"means": means, "differences": differences}

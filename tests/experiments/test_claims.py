@@ -111,6 +111,8 @@ def test_numbers_that_no_result_gives_are_found() -> None:
     )
     assert problems("B beats A (.2 against .1).", ascending=[[".1", ".2"]]) == []
     assert "expected ascending values" in problems("B beats A (.1 against .2).", ascending=[[".2", ".1"]])[0]
+    assert problems("It beats direct.", ascending=[[0, path]]) == []
+    assert "expected ascending values" in problems("Direct beats it.", ascending=[[path, 0]])[0]
     assert "expected .3 in the sentence" in problems("B beats A (.1, .2).", ascending=[[".1", ".2", ".3"]])[0]
     assert "expected what the sentence rests on" in problems("B beats A.")[0]
 
