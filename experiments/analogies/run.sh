@@ -29,7 +29,7 @@ transformer_one $transformer $one"
 evaluations="evaluate evaluate_ablations evaluate_transformer"
 if [ "${1:-}" = "--plan" ]; then
     for name in $evaluations; do .venv/bin/lorarar analogy evaluate configs/analogies/$name.yaml --plan; done
-    minutes=$((12 + 40 + (9 * steps + 7 * steps / 2) / 340 + 2 * steps / 340 + 40)) # bases, trainings, those on the transformer, encoding and answers
+    minutes=$((10 + 40 + (7 * steps + 7 * steps / 2) / 300 + 2 * steps / 300 + 15)) # bases, trainings, those on the transformer, answers
     echo "about $((minutes / 60)) h $((minutes % 60)) min of one free core, half of that on two"
     exit
 fi
