@@ -33,7 +33,7 @@ BENCHMARKS = sorted(
 )
 # Those that need only files of the repository; the others need what their experiment makes first, or SDXL.
 PLANNED = ("ablation_inputs.yaml", "ablation_optimised.yaml", "ablations.yaml", "quality.yaml")
-SHELL_ENDS = ("|", "||", "&&", ";", ">", ">>", "<", "|&")
+SHELL_ENDS = ("|", "&", "||", "&&", ";", ">", ">>", "<", "|&")
 
 
 @pytest.fixture(autouse=True)
