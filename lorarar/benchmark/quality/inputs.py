@@ -93,7 +93,12 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
     paths = _lora_paths(config.loras, names) if complete else {}
     concepts = load_concepts(config.manifests, config.images, names)
     loras = load_loras(config.loras, list(paths), config.base)
-    backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
+    backbone = load_backbone(
+        config.base,
+        device=config.device,
+        dtype=torch.float32,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
     inputs = QualityInputs(
         config,
         rows,
