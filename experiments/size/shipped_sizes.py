@@ -57,8 +57,7 @@ def configured() -> Iterator[tuple[str, Work]]:
     # Images of 512 pixels and the images that condition them take fewer tokens than one of 1024, which counts here.
     sized = works("flux", images=kontext["batch"], loras=rank // SIZED_BASES["flux"].rank)
     yield "analogies/kontext", replace(sized["zoo, checkpointing"], count=kontext["recipe"]["steps"])
-    checkpointed = ", checkpointing" if read("benchmark/paper_sdxl")["gradient_checkpointing"] else ""
-    yield "benchmark/paper_sdxl", works("sdxl", dtype="fp32")[f"ZipLoRA{checkpointed}"]
+    yield "benchmark/paper_sdxl", works("sdxl", dtype="fp32")["ZipLoRA"]
 
 
 def _of_training(config: Mapping[str, Any], family: str, kind: str, runs: int) -> Work:

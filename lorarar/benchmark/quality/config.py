@@ -66,8 +66,6 @@ class QualityConfig:
         group: Pairs that are merged and sampled in one batch.
         trainings: Folder for trained mergers, which several comparisons may share.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
-        gradient_checkpointing: Whether rows that optimise compute activations again in the backward pass, to save
-            memory; the results are the same, to rounding.
         engine: Where trainings and groups of pairs are computed: local (in this process), ray or slurm.
         workers: The workers of ray and slurm.
     """
@@ -97,6 +95,5 @@ class QualityConfig:
     group: PositiveInt = 16
     trainings: Path = Path("runs/trained")
     device: Device = "auto"
-    gradient_checkpointing: bool = False
     engine: Engine = "local"
     workers: Workers = WORKERS

@@ -93,12 +93,7 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
     paths = _lora_paths(config.loras, names) if complete else {}
     concepts = load_concepts(config.manifests, config.images, names)
     loras = load_loras(config.loras, list(paths), config.base)
-    backbone = load_backbone(
-        config.base,
-        device=config.device,
-        dtype=torch.float32,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
+    backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
     inputs = QualityInputs(
         config,
         rows,

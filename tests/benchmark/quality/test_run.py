@@ -96,19 +96,6 @@ def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
     assert {path: path.read_bytes() for path in whole.output.glob("*.json")} == before
 
 
-def test_a_pair_is_optimised_alike_with_gradient_checkpointing(config: QualityConfig) -> None:
-    settings = read_settings("pair", "ziplora", {"steps": 1, "images": 1})
-    merges = []
-    for checkpointing in (False, True):
-        inputs = load_inputs(replace(config, gradient_checkpointing=checkpointing))
-        assert inputs.backbone.denoiser.is_gradient_checkpointing == checkpointing
-        [merge] = build_method(inputs, settings).merge(inputs.pairs()[:1])
-        assert merge.lora is not None
-        merges.append(merge.lora)
-    for path, layer in merges[0].layers.items():
-        assert_close(merges[1].layers[path].delta(), layer.delta())
-
-
 def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:
     run_quality(config)
     loras = [load(EMBEDDED / "loras" / f"{name}.safetensors") for name in PAIR.split("+")]
