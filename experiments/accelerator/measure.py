@@ -113,7 +113,8 @@ class Measure:
 def of_family(setting: Setting, family: str) -> Iterator[Measure]:
     """Yield the measures of a base: steps with and without checkpointing, generation, prediction and merge."""
     base = setting.base(family)
-    works = {w.name: w for w in works_of(base, count_pass(base, dtype=setting.dtype), count_prediction(base))}
+    counted = replace(count_pass(base, dtype=setting.dtype), decoding=0)  # a random base's autoencoder takes nothing
+    works = {w.name: w for w in works_of(replace(base, autoencoder=0), counted, count_prediction(base))}
     budget = 45.0 if family == "flux" else 25.0
     for checkpointing in (", checkpointing", ""):
         for kind in ("zoo", "training", "ZipLoRA"):

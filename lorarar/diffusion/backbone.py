@@ -188,6 +188,16 @@ class Backbone:
                 part.to("cpu")
 
     @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Move the denoiser of an offloaded base to the CPU until the context closes, to leave room for another one."""
+        device = self.device
+        self.denoiser.to("cpu" if self.offload else device)
+        try:
+            yield
+        finally:
+            self.denoiser.to(device)
+
+    @contextmanager
     def _without_encoders(self) -> Iterator[None]:
         """Take offloaded text encoders out of the pipeline, which would compute where its first part lies."""
         taken = self.encoders if self.offload else {}

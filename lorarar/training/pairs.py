@@ -87,15 +87,16 @@ class PairSampler:
                 f"expected a LoRA for each concept, found none for {len(missing)}, first {missing[:3]}: run the zoo"
             )
         self.backbone, self.synthetic = backbone, synthetic or {}
-        self.loras = {name: loras[name].to(backbone.device) for name in members}
+        self.loras = {name: loras[name] for name in members}
         self.encoded = {name: encode_concept(backbone, c, latents) for name, c in members.items() if c.images}
         self._prompts: dict[str, Conditioning] = {}
         with torch.no_grad():
             self._unconditional = backbone.unconditional(backbone.encode_prompts([""]))
 
     def loras_of(self, pair: Pair) -> tuple[LoRA, LoRA]:
-        """Return the LoRAs of a pair, on the base's device."""
-        return self.loras[pair.content.name], self.loras[pair.style.name]
+        """Return the LoRAs of a pair, on the base's device: those of all pairs would fill a GPU."""
+        device = self.backbone.device
+        return self.loras[pair.content.name].to(device), self.loras[pair.style.name].to(device)
 
     def batch(self, pair: Pair, images: int, key: tuple[object, ...]) -> PairBatch:
         """Return a batch of a pair; both concepts get the same noise and timesteps, as in the paper.

@@ -22,7 +22,7 @@ def state_range(path: Path, data: PairData) -> None:
     """
     network = load_network(path)
     order = torch.randperm(len(data.train_pairs), generator=step_generator("range"))[:_PAIRS].tolist()
-    pairs = [data.sampler.loras_of(data.train_pairs[i]) for i in order]
+    pairs = (data.sampler.loras_of(data.train_pairs[i]) for i in order)
     module = network.module.to(data.backbone.device)
     bases = [network.metadata["base"]] if "base" in network.metadata else []
     found = observe_range(module, pairs, bases, data.weight_jitter)

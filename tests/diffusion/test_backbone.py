@@ -131,6 +131,16 @@ def test_sampler_calls_are_counted(shrunken: Backbone) -> None:
     assert shrunken.sampler_calls(3) == len(calls)
 
 
+@pytest.mark.parametrize("offload", [True, False])
+def test_an_offloaded_denoiser_makes_room_for_another_base(offload: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, moves = Backbone(SHRUNKEN["sdxl"](), offload=offload), list[str]()
+    monkeypatch.setattr(Backbone, "device", "a GPU")
+    monkeypatch.setattr(backbone.denoiser, "to", moves.append)
+    with backbone.set_aside():
+        assert moves == (["cpu"] if offload else ["a GPU"])
+    assert moves[1:] == ["a GPU"]
+
+
 def test_another_pipeline_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a pipeline among Sta.*, FluxPipeline, found DiffusionPipeline"):
         Backbone(DiffusionPipeline())

@@ -13,8 +13,8 @@ from tests import ROOT
 sys.path.insert(0, str(ROOT / "experiments" / "size"))
 shipped_sizes = __import__("shipped_sizes")
 ROWS = json.loads((ROOT / "experiments" / "size" / "shipped_sizes.json").read_text(encoding="utf-8"))
-# FLUX.1's weights take 23.8 GB; the benchmark computes in float32 and decodes ten images at once.
-LARGE = {"zoo/flux", "train/flux", "analogies/kontext", "benchmark/paper_sdxl"}
+# FLUX.1's weights take 23.8 GB.
+LARGE = {"zoo/flux", "train/flux", "analogies/kontext"}
 LARGE_BASES = ("stabilityai/", "stable-diffusion-v1-5/", "black-forest-labs/", "etri-vilab/")
 
 
@@ -39,7 +39,7 @@ def test_every_configuration_of_a_large_base_is_there() -> None:
     assert {row["configuration"] for row in ROWS} == large
 
 
-@pytest.mark.parametrize("name", sorted({row["configuration"] for row in ROWS} - {"benchmark/paper_sdxl"}))
+@pytest.mark.parametrize("name", sorted({row["configuration"] for row in ROWS}))
 def test_a_header_states_the_memory_and_the_card(name: str) -> None:
     [row] = (row for row in ROWS if row["configuration"] == name)
     text = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")

@@ -69,6 +69,16 @@ def test_a_batch_is_of_its_pair(make: Callable[..., PairData], backbone: Backbon
     assert_close(batch.combined.pooled, backbone.encode_prompts(["a sks cat in szn style"]).pooled)
 
 
+def test_the_loras_of_a_pair_come_to_the_bases_device_and_the_others_stay(
+    make: Callable[..., PairData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make()
+    monkeypatch.setattr(Backbone, "device", torch.device("meta"))
+    moved = data.sampler.loras_of(data.train_pairs[0])
+    assert {layer.device.type for lora in moved for layer in lora.layers.values()} == {"meta"}
+    assert {layer.device.type for lora in data.loras.values() for layer in lora.layers.values()} == {"cpu"}
+
+
 def test_both_concepts_get_the_same_noise(make: Callable[..., PairData], backbone: Backbone) -> None:
     batch = make().training_batch(0)[0]
     assert torch.equal(batch.content.timesteps, batch.style.timesteps)

@@ -108,10 +108,11 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
     merger = MERGERS[settings.merger.name]
 
     def draw(pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]) -> Tensor:
-        compose = partial(sample_composed, inputs.backbone, options=settings.options)
-        return torch.stack(
-            [compose(inputs.pair_loras(pair), merger, pair.prompt, seeds, inputs.sampling) for pair in pairs]
-        )
+        def compose(pair: Pair, part: Sequence[int]) -> Tensor:
+            loras, sampling = inputs.pair_loras(pair), inputs.sampling
+            return sample_composed(inputs.backbone, loras, merger, pair.prompt, part, sampling, settings.options)
+
+        return torch.stack([inputs.draw(partial(compose, pair), seeds) for pair in pairs])
 
     return RowMethod(_identity(settings), lambda pairs: [MeasuredMerge(None) for _ in pairs], draw)
 
@@ -159,7 +160,8 @@ def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
     """Train a merger, unless it was trained before, and return its file."""
     file = trained_file(inputs, settings, seed)
     if not file.exists():
-        run_train(replace(settings.config, seed=seed, runs=file.with_suffix(""))).rename(file)
+        with inputs.backbone.set_aside():
+            run_train(replace(settings.config, seed=seed, runs=file.with_suffix(""))).rename(file)
     return file
 
 

@@ -66,6 +66,9 @@ class QualityConfig:
         group: Pairs that are merged and sampled in one batch.
         trainings: Folder for trained mergers, which several comparisons may share.
         device: Where to compute: cpu, cuda, mps, or auto for the best one here.
+        low_memory: Whether to save memory, as a full-size base on a small card needs it: rows that optimise compute
+            activations again in backward, parts of the base lie on the CPU while they are not used, and images are
+            sampled one at a time. The results are the same, to rounding.
         engine: Where trainings and groups of pairs are computed: local (in this process), ray or slurm.
         workers: The workers of ray and slurm.
     """
@@ -95,5 +98,6 @@ class QualityConfig:
     group: PositiveInt = 16
     trainings: Path = Path("runs/trained")
     device: Device = "auto"
+    low_memory: bool = False
     engine: Engine = "local"
     workers: Workers = WORKERS

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lorarar.benchmark.quality.config import QualityConfig
 from lorarar.benchmark.quality.crossing import by_concept, crossed_sizes
@@ -43,6 +44,17 @@ class QualityInputs:
     def sampling(self) -> Sampling:
         """How images are sampled."""
         return Sampling(self.config.steps, self.config.guidance)
+
+    def draw(self, sample: Callable[[Sequence[int]], Tensor], seeds: Sequence[int]) -> Tensor:
+        """Return the images of some seeds along the fourth dimension from the end, sampled at once if memory allows.
+
+        Args:
+            sample: seeds -> their images (..., seeds, 3, height, width).
+            seeds: k seeds.
+        """
+        if not self.config.low_memory:
+            return sample(seeds)
+        return torch.cat([sample([seed]) for seed in seeds], dim=-4)
 
     def pair_loras(self, pair: Pair) -> tuple[LoRA, LoRA]:
         """Return the LoRAs of a pair: content, style."""
@@ -93,7 +105,13 @@ def load_inputs(config: QualityConfig, *, complete: bool = True) -> QualityInput
     paths = _lora_paths(config.loras, names) if complete else {}
     concepts = load_concepts(config.manifests, config.images, names)
     loras = load_loras(config.loras, list(paths), config.base)
-    backbone = load_backbone(config.base, device=config.device, dtype=torch.float32)
+    backbone = load_backbone(
+        config.base,
+        device=config.device,
+        dtype=torch.float32,
+        gradient_checkpointing=config.low_memory,
+        offload=config.low_memory,
+    )
     inputs = QualityInputs(
         config,
         rows,

@@ -51,9 +51,9 @@ class RowMethod:
 def draw_merged(
     inputs: QualityInputs, pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]
 ) -> Tensor:
-    """Sample images of merged LoRAs at the pairs' own prompts, in one batch."""
-    prompts = [pair.prompt for pair in pairs]
-    return sample_loras(inputs.backbone, [merge.lora for merge in merges], prompts, seeds, inputs.sampling)
+    """Sample images of merged LoRAs at the pairs' own prompts."""
+    loras, prompts = [merge.lora for merge in merges], [pair.prompt for pair in pairs]
+    return inputs.draw(lambda part: sample_loras(inputs.backbone, loras, prompts, part, inputs.sampling), seeds)
 
 
 def merge_one_by_one(

@@ -23,7 +23,7 @@ from lorarar.mergers import MERGERS
 from lorarar.storage import ConfigError, check_inputs, claim_run, plain, progress, write_json, write_text
 
 # May change between runs in one folder.
-_FREE = ("methods", "compared", "trainings", "device", "output", "judge", "pairs_every")
+_FREE = ("methods", "compared", "trainings", "device", "low_memory", "output", "judge", "pairs_every")
 
 
 def plan_quality(config: QualityConfig) -> str:

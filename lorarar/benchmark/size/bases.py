@@ -25,6 +25,7 @@ _XL = {
 SDXL_UNET = {**_XL, "layers_per_block": 2, "transformer_layers_per_block": (1, 2, 10)}
 _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 _JOINT = (*_ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+_VAE_WIDTHS = (128, 256, 512, 512)
 _VAE = 83_653_863  # parameters of the autoencoder that Stable Diffusion 1.5, XL and KOALA share
 _VAE_16 = 83_819_683  # that of Stable Diffusion 3 and FLUX.1, with 16 channels
 _CLIP_L, _CLIP_G, _T5 = 123_060_480, 694_659_840, 4_762_310_656
@@ -71,6 +72,19 @@ class SizedBase:
         with torch.device("meta"):
             denoiser: nn.Module = getattr(diffusers, self.model)(**self.config)
         return denoiser.to(dtype).requires_grad_(False)
+
+    def new_autoencoder(self, dtype: torch.dtype) -> diffusers.AutoencoderKL:
+        """Return the autoencoder on the meta device; FLUX.2's counts as one that decodes its latents unpacked."""
+        blocks = len(_VAE_WIDTHS)
+        with torch.device("meta"):
+            autoencoder = diffusers.AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * blocks,
+                up_block_types=("UpDecoderBlock2D",) * blocks,
+                block_out_channels=_VAE_WIDTHS,
+                layers_per_block=2,
+                latent_channels=self.channels,
+            )
+        return autoencoder.to(dtype).requires_grad_(False).eval()
 
 
 def _unet(base: SizedBase, images: int, dtype: torch.dtype) -> dict[str, Any]:

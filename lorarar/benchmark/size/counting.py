@@ -1,16 +1,20 @@
-"""Counting: parameters, operations and saved activations, on the meta device, where nothing is computed."""
+"""Counting: parameters, operations and activations, on the meta device, where nothing is computed."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lorarar.benchmark.size.bases import SizedBase
@@ -31,6 +35,8 @@ class PassCount:
         saved: Bytes of activations that backward needs.
         checkpointed: The same with gradient checkpointing: inputs of the blocks, what lies outside of them, and the
             activations of the largest block, which are computed again.
+        peak: Bytes of the activations that are there at a time, at most, without backward and a LoRA.
+        decoding: The same of decoding one image by the autoencoder.
     """
 
     parameters: int
@@ -39,6 +45,8 @@ class PassCount:
     operations: int
     saved: int
     checkpointed: int
+    peak: int
+    decoding: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def count_pass(base: SizedBase, images: int = 1, dtype: torch.dtype = torch.bflo
     arguments = base.inputs(base, images, dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         denoiser.eval()(**arguments)
+    latents = torch.empty(1, base.channels, base.side, base.side, device="meta", dtype=dtype)
     blocks = _Saved(denoiser)
     checkpointed: Any = denoiser.train()
     checkpointed.enable_gradient_checkpointing(gradient_checkpointing_func=blocks.run)
@@ -82,6 +91,8 @@ def count_pass(base: SizedBase, images: int = 1, dtype: torch.dtype = torch.bflo
         operations=int(counter.get_total_flops()),
         saved=blocks.total + blocks.inputs + sum(blocks.inside),
         checkpointed=blocks.total + blocks.inputs + max(blocks.inside, default=0),
+        peak=_peak(lambda: denoiser.eval()(**arguments)),
+        decoding=_peak(partial(base.new_autoencoder(dtype).decode, latents)),
     )
 
 
@@ -92,6 +103,49 @@ def count_prediction(base: SizedBase) -> PredictionCount:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network([lora, lora])
     return PredictionCount(sum(p.numel() for p in network.parameters()), int(counter.get_total_flops()))
+
+
+def _peak(run: Callable[[], Any]) -> int:
+    """Return the bytes of the tensors that a function without backward makes and holds at a time, at most."""
+    alive = _Alive()
+    with alive, _attention_without_scores(), torch.no_grad():
+        run()
+    return alive.peak
+
+
+class _Alive(TorchDispatchMode):
+    """Bytes of the storages that operations make, while a tensor of them is alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes, self.peak = 0, 0
+        self._tensors: dict[int, int] = {}  # by storage, how many are alive
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        given = {_storage(tensor) for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)}
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._add(tensor, given)
+        return result
+
+    def _add(self, tensor: Tensor, given: set[int]) -> None:
+        key, size = _storage(tensor), tensor.untyped_storage().nbytes()
+        if key not in self._tensors and key in given:
+            return  # a view of a weight or an input
+        if key not in self._tensors:
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+        self._tensors[key] = self._tensors.get(key, 0) + 1
+        weakref.finalize(tensor, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._tensors[key] -= 1
+        if not self._tensors[key]:
+            del self._tensors[key]
+            self.bytes -= size
 
 
 class _Saved:

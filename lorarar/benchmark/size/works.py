@@ -119,7 +119,8 @@ def works_of(
 
     With F the operations of a pass, a step of a zoo takes 2 F an image, because the base is frozen and backward follows
     the activations alone, a step of training 6 F a pair (two teachers, two merged passes and their backward), and with
-    gradient checkpointing F more for each pass with a backward. Prediction and merge take no base.
+    gradient checkpointing F more for each pass with a backward. An image is sampled and decoded alone. Prediction and
+    merge take no base.
 
     Args:
         base: The base.
@@ -148,9 +149,11 @@ def works_of(
         ):
             work = passes * count.operations, reads * weights
             works.append(Work(f"{kind}{name}", "step", steps, held + others, held, *work, dtype))
-    sampling = weights + 2 * lora * width
+    sampling, passes = weights + 2 * lora * width, base.passes * count.peak * width // _BF16
+    autoencoder, decoding = base.autoencoder * width, count.decoding * width // _BF16
+    most = sampling + max(passes, decoding)
     work = base.steps * base.passes * count.operations, base.steps * weights
-    works.append(Work("generation", "image", 1, sampling + others, sampling, *work, dtype))
+    works.append(Work("generation", "image", 1, most + others, most + autoencoder, *work, dtype))
     files = 2 * lora * _BF16
     coefficients = 2 * count.columns * _FP32
     scaled = 2 * base.rank * count.columns  # entries of both A, which become float32; B stays in fp16

@@ -97,7 +97,8 @@ class PairScorer:
     def merged(self, merger: Callable[[Sequence[LoRA]], Coefficients]) -> list[LoRA]:
         """Return every pair's merged LoRA."""
         with torch.no_grad():
-            inputs = [(self.loras[p.content.name], self.loras[p.style.name]) for p in self.pairs]
+            device = self.backbone.device
+            inputs = ((self.loras[p.content.name].to(device), self.loras[p.style.name].to(device)) for p in self.pairs)
             return [merge_exactly(loras, merger(loras)) for loras in inputs]
 
     def scored(self, merged: Sequence[LoRA | None], progress: Callable[[int], object] = lambda n: None) -> ScoredImages:

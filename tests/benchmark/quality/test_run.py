@@ -11,16 +11,19 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import Tensor
 from torch.testing import assert_close
 
 import lorarar.benchmark.quality.builders as builders
 import lorarar.benchmark.quality.cells as cells
 from lorarar.benchmark.quality.builders import build_method
-from lorarar.benchmark.quality.config import QualityConfig, RowConfig
+from lorarar.benchmark.quality.config import QualityConfig, RowConfig, RowKind
 from lorarar.benchmark.quality.inputs import load_inputs
 from lorarar.benchmark.quality.run import plan_quality, run_quality
 from lorarar.benchmark.quality.settings import read_settings
 from lorarar.datasets.images import to_bytes
+from lorarar.diffusion.backbone import Backbone
+from lorarar.diffusion.conditioning import Conditioning
 from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.sampling import sample_loras
 from lorarar.diffusion.settings import Sampling
@@ -94,6 +97,30 @@ def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
     monkeypatch.setattr(cells, "_compute", None)  # nothing is computed again
     run_quality(whole)
     assert {path: path.read_bytes() for path in whole.output.glob("*.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "settings"),
+    [("pair", "ziplora", {"steps": 1, "images": 1}), ("merger", "composite", {})],
+)
+def test_with_little_memory_images_are_sampled_one_by_one_and_are_the_same(
+    kind: RowKind, source: str, settings: dict[str, int], config: QualityConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, results = list[int](), []
+    sample = Backbone.sample
+
+    def counting(backbone: Backbone, conditioning: Conditioning, latents: Tensor, *more: float) -> Tensor:
+        batches.append(len(latents))
+        return sample(backbone, conditioning, latents, *more)
+
+    monkeypatch.setattr(Backbone, "sample", counting)
+    for low in (False, True):
+        inputs = load_inputs(replace(config, low_memory=low))
+        assert (inputs.backbone.denoiser.is_gradient_checkpointing, inputs.backbone.offload) == (low, low)
+        method, pairs = build_method(inputs, read_settings(kind, source, settings)), inputs.pairs()[:1]
+        results.append(method.draw(pairs, method.merge(pairs), (0, 1, 2)))
+    assert batches == [3, 1, 1, 1]
+    assert_close(results[0], results[1], atol=1e-4, rtol=0)
 
 
 def test_the_images_are_those_of_the_merge(config: QualityConfig) -> None:

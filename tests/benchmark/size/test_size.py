@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+import lorarar.benchmark.size.counting as counting
 from lorarar.benchmark.size.bases import SIZED_BASES, SizedBase
 from lorarar.benchmark.size.counting import PassCount, PredictionCount, count_pass, count_prediction
 from lorarar.benchmark.size.works import Work, size_report, size_table, works_of
@@ -75,6 +76,19 @@ def test_a_count_without_weights_equals_a_real_pass(images: int) -> None:
     assert found.saved == pytest.approx(measured.bytes, rel=0.03)
 
 
+def test_the_peak_is_that_of_what_is_alive_at_a_time() -> None:
+    x = torch.empty(10, device="meta")  # 40 bytes, which are there before and do not count
+
+    def run() -> Tensor:
+        chain = (x.view(5, 2) + 1).view(10) * 2  # a sum and a product at a time; views take nothing
+        del chain
+        both = torch.cat([x, x])
+        return both.add_(1)[:1]
+
+    assert counting._peak(run) == 80
+    assert counting._peak(lambda: (x + 1) + (x + 2)) == 120
+
+
 def test_checkpointing_saves_less_and_half_precision_half() -> None:
     narrow, wide = (count_pass(embedded(), dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     assert narrow.operations == wide.operations
@@ -92,12 +106,14 @@ def test_denoisers_have_the_published_numbers_of_parameters(family: str, million
     assert report["label"] in size_table(report)
 
 
-COUNT = PassCount(parameters=1000, lora_parameters=10, columns=3, operations=7, saved=500, checkpointed=100)
+COUNT = PassCount(
+    parameters=1000, lora_parameters=10, columns=3, operations=7, saved=500, checkpointed=100, peak=30, decoding=90
+)
 BASE = replace(SIZED_BASES["sdxl"], encoders=200, autoencoder=50, rank=2, steps=30, passes=2)
 
 
-def works(**more: int) -> dict[str, Work]:
-    return {work.name: work for work in works_of(BASE, COUNT, PredictionCount(parameters=4, operations=9), **more)}
+def works(count: PassCount = COUNT, **more: Any) -> dict[str, Work]:
+    return {work.name: work for work in works_of(BASE, count, PredictionCount(parameters=4, operations=9), **more)}
 
 
 def test_works_follow_from_a_count() -> None:
@@ -109,6 +125,11 @@ def test_works_follow_from_a_count() -> None:
     assert found["ZipLoRA, checkpointing"].offloaded == 2000 + 2 * 100 + 2 * 10 * 12
     assert found["training, checkpointing"].offloaded - found["ZipLoRA, checkpointing"].offloaded == 4 * 16
     assert found["generation"].operations == 420
+    # Weights, two LoRAs, the autoencoder, and what decoding takes, which is more than two passes.
+    assert found["generation"].offloaded == 2000 + 40 + 100 + 90
+    assert found["generation"].bytes == 2000 + 40 + 500 + 90
+    assert works(count=replace(COUNT, decoding=50))["generation"].offloaded == 2000 + 40 + 100 + 60
+    assert works(dtype="fp32")["generation"].offloaded == 2 * found["generation"].offloaded
     # 2000 bytes are read forward, backward, and again with checkpointing; teachers read them too.
     moved = {name: found[name].moved for name in ("zoo", "zoo, checkpointing", "training", "ZipLoRA, checkpointing")}
     assert list(moved.values()) == [4000, 6000, 6000, 8000]
