@@ -43,7 +43,9 @@ class CellGroup:
 
 
 def distribute(inputs: QualityInputs, folder: Callable[[TableRow, int], Path]) -> None:
-    """Compute what is missing by the engine of the configuration: trainings, then trials, then the cells of the table.
+    """Compute what is missing by the engine of the configuration: the trials, then the cells of the table.
+
+    Mergers are trained before what they merge; with settings that are not chosen, at the first training seed alone.
 
     Args:
         inputs: The inputs.
@@ -52,10 +54,11 @@ def distribute(inputs: QualityInputs, folder: Callable[[TableRow, int], Path]) -
     Raises:
         Exception: That of the first unit that failed, once the others are done.
     """
-    _run(inputs, folder, "train mergers", "mergers", _trainings(inputs))
-    trials = (CellGroup(r.name, n, r.training_seeds[0], tuning=True) for r in inputs.rows for n in range(len(r.trials)))
+    trials = [CellGroup(r.name, n, r.training_seeds[0], tuning=True) for r in inputs.rows for n in range(len(r.trials))]
+    _run(inputs, folder, "train mergers to choose from", "mergers", _trainings(inputs, trials))
     _run(inputs, folder, "choose settings", "groups of pairs", _missing(inputs, folder, trials))
-    chosen = (CellGroup(r.name, _chosen(inputs, r), seed) for r in inputs.rows for seed in r.training_seeds)
+    chosen = [CellGroup(r.name, _chosen(inputs, r), seed) for r in inputs.rows for seed in r.training_seeds]
+    _run(inputs, folder, "train mergers", "mergers", _trainings(inputs, chosen))
     _run(inputs, folder, "merge and sample", "groups of pairs", _missing(inputs, folder, chosen))
 
 
@@ -87,25 +90,28 @@ def _place(
     inputs: QualityInputs, folder: Callable[[TableRow, int], Path], group: CellGroup
 ) -> tuple[Variant, Sequence[Pair], Sequence[int], Path | None]:
     """Return the settings, the pairs, the noise seeds and the folder of the images of a group's method."""
-    row = next(row for row in inputs.rows if row.name == group.row)
-    variant = row.own if group.trial is None else row.trials[group.trial]
+    row, variant = _merging(inputs, group)
     if group.tuning:
         return variant, inputs.tuning_pairs(), inputs.config.tuned_seeds, None
     return variant, inputs.pairs(), inputs.config.seeds, folder(row, group.seed)
 
 
-def _trainings(inputs: QualityInputs) -> Iterator[CellGroup]:
-    """Yield the trainings whose file is not there, each file once."""
+def _merging(inputs: QualityInputs, group: CellGroup) -> tuple[TableRow, Variant]:
+    row = next(row for row in inputs.rows if row.name == group.row)
+    return row, row.own if group.trial is None else row.trials[group.trial]
+
+
+def _trainings(inputs: QualityInputs, methods: Iterable[CellGroup]) -> Iterator[CellGroup]:
+    """Yield the methods whose merger is to be trained, each file once."""
     files = set[Path]()
-    for row in inputs.rows:
-        for trial, variant in [(None, row.own), *enumerate(row.trials)]:
-            for seed in row.training_seeds:
-                if not isinstance(variant.settings, TrainedSettings):
-                    continue
-                file = trained_file(inputs, variant.settings, seed)
-                if file not in files and not file.exists():
-                    files.add(file)
-                    yield CellGroup(row.name, trial, seed)
+    for method in methods:
+        settings = _merging(inputs, method)[1].settings
+        if not isinstance(settings, TrainedSettings):
+            continue
+        file = trained_file(inputs, settings, method.seed)
+        if file not in files and not file.exists():
+            files.add(file)
+            yield method
 
 
 def _missing(

@@ -8,10 +8,12 @@ from functools import partial
 import pytest
 
 import lorarar.benchmark.quality.cells as cells
-from lorarar.benchmark.quality.config import QualityConfig
-from lorarar.benchmark.quality.distribution import distribute
+from lorarar.benchmark.quality.builders import trained_file
+from lorarar.benchmark.quality.config import QualityConfig, RowConfig
+from lorarar.benchmark.quality.distribution import CellGroup, _trainings, distribute
 from lorarar.benchmark.quality.inputs import load_inputs
 from lorarar.benchmark.quality.run import row_folder, run_quality
+from lorarar.benchmark.quality.settings import TrainedSettings
 
 
 @pytest.mark.slow
@@ -23,6 +25,22 @@ def test_the_run_reads_what_units_computed(tuned: QualityConfig, monkeypatch: py
     run_quality(tuned)
     assert (tuned.output / "results.json").read_bytes() == (alone.output / "results.json").read_bytes()
     distribute(load_inputs(tuned), partial(row_folder, tuned))  # nothing is left
+
+
+def test_equal_mergers_are_trained_once_and_at_the_seeds_that_are_asked_for(config: QualityConfig) -> None:
+    source = "configs/train/embedded_constant.yaml"
+    rows = [RowConfig(name, "trained", source, training_seeds=(0, 1)) for name in ("one", "the same")]
+    rows += [RowConfig("another", "trained", source, {"pairs": 1}), RowConfig("direct", "merger", "direct")]
+    inputs = load_inputs(replace(config, methods=rows, trainings=config.runs))
+    asked = [CellGroup(row.name, None, seed) for row in rows for seed in row.training_seeds]
+    found = list(_trainings(inputs, asked))
+    assert found == [CellGroup("one", None, 0), CellGroup("one", None, 1), CellGroup("another", None, 0)]
+    assert list(_trainings(inputs, asked[1:2])) == [found[1]]
+    trained = inputs.rows[0].own.settings
+    assert isinstance(trained, TrainedSettings)
+    config.runs.mkdir()
+    trained_file(inputs, trained, 1).touch()
+    assert list(_trainings(inputs, asked)) == [found[0], found[2]]
 
 
 @pytest.mark.slow
