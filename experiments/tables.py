@@ -220,7 +220,8 @@ def processes_table() -> str:
         rounds = zip(results["all"][name], results["floors"][name], strict=True)
         times = sorted(run["seconds"] / floor["seconds"] for run, floor in rounds)
         peak = f"{command['peak_bytes'] / 1e9:.2f}"
-        rows.append((f"`{name}`", ", ".join(f"{each:.2f}" for each in times), f"{command['bound']:g}", peak))
+        bound = "" if command["bound"] is None else f"{command['bound']:g}"
+        rows.append((f"`{name}`", ", ".join(f"{each:.2f}" for each in times), bound, peak))
     return table(("command", "times the floor, each round", "bound", "peak, GB"), rows)
 
 

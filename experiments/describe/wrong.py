@@ -1,4 +1,9 @@
-"""Cost of wrong words: text-guided merges of validation pairs with true words, the describer's, and wrong ones."""
+"""Cost of wrong words: text-guided merges of validation pairs with true words, the describer's, and wrong ones.
+
+    python experiments/describe/wrong.py [N]
+
+Merges start from our network's coefficients and from auto's. Every N-th pair is taken, 2 if not given.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +19,10 @@ from lorarar.datasets import Pair
 from lorarar.diffusion import synthesise_pairs
 from lorarar.hypernetwork import load_network
 from lorarar.lora import merge_exactly
+from lorarar.mergers import default_coefficients
 from lorarar.mergers.optimised import TEXT_GUIDED
 from lorarar.storage import NETWORKS, write_json
-from lorarar.training import optimise
+from lorarar.training import Predictor, optimise
 from lorarar.worlds.toy import ATTRIBUTES, Style, Subject, style_of, subject_of
 
 FOLDER = Path(__file__).parent
@@ -26,29 +32,30 @@ DESCRIBED = "described"
 
 def main() -> None:
     embedded = load_embedded(["validation"])
-    network = load_network(NETWORKS / "hypernetwork.safetensors").module
+    starts: dict[str, Predictor] = {
+        "our network": load_network(NETWORKS / "hypernetwork.safetensors").module,
+        "auto": default_coefficients,
+    }
     scorer = embedded.scorer("validation", (0,))
-    every = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    every = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     chosen = [pair for i, pair in enumerate(scorer.pairs) if (i // 8 + i) % every == 0]  # along the diagonals
     words = json.loads((FOLDER / "words.json").read_text())["validation"]["words"]
     scorer = replace(scorer, pairs=chosen)
     method = TEXT_GUIDED.configured({"steps": 10, "learning_rate": 0.1})
-    results = {"our network": scorer.scored(scorer.merged(network)).means()}
+    results = {start: {"no words": scorer.scored(scorer.merged(init)).means()} for start, init in starts.items()}
     for name, axes in {DESCRIBED: (), **WRONG}.items():
         random = np.random.default_rng(0)
         pairs = [put(pair, words) if name == DESCRIBED else describe(pair, axes, random) for pair in chosen]
-        merged = []
-        for start in range(0, len(pairs), 16):
-            part = pairs[start : start + 16]
-            images = synthesise_pairs(embedded.backbone, part)
+        synthetic = synthesise_pairs(embedded.backbone, pairs)
+        for start, init in starts.items():
             found = optimise(
-                embedded.backbone, part, embedded.loras, method, group=16, init=network, synthetic=images, held_out=1
+                embedded.backbone, pairs, embedded.loras, method, group=16, init=init, synthetic=synthetic, held_out=1
             )
-            inputs = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in part]
-            merged += [merge_exactly(loras, result.coefficients) for loras, result in zip(inputs, found, strict=True)]
-        results[name] = scorer.scored(merged).means()
-        write_json(FOLDER / "wrong.json", {"pairs": len(chosen), "seeds": [0], "rows": results})
-        print(name, {key: round(value, 4) for key, value in results[name].items()}, flush=True)
+            inputs = [(embedded.loras[p.content.name], embedded.loras[p.style.name]) for p in pairs]
+            merged = [merge_exactly(loras, result.coefficients) for loras, result in zip(inputs, found, strict=True)]
+            results[start][name] = scorer.scored(merged).means()
+            write_json(FOLDER / "wrong.json", {"pairs": len(chosen), "seeds": [0], "rows": results})
+            print(start, name, {key: round(value, 4) for key, value in results[start][name].items()}, flush=True)
 
 
 def put(pair: Pair, words: dict[str, str]) -> Pair:

@@ -19,8 +19,9 @@ from lorarar.hypernetwork import new_merger, save_merger
 from lorarar.storage import unknown_name
 
 FLOOR = "floor"
-# Name -> how many times the floor's seconds a command on two rank-64 SDXL files may take.
-BOUNDS = {
+# Name -> how many times the floor's seconds a command on two rank-64 SDXL files may take; None where no bound was set.
+BOUNDS: Mapping[str, float | None] = {
+    "auto": None,
     "direct": 1.3,
     "network: paper": 1.3,
     "network: layerwise": 1.3,
@@ -30,6 +31,11 @@ BOUNDS = {
     "ties --dense": 12.0,
     "ties": 15.0,
     "ties --rank 64": 15.0,
+    "dare_ties": None,
+    "tsv_m": None,
+    "iso_c": None,
+    "iso_cts": None,
+    "direct --svc 0.5": None,
     "inspect --compare": 2.0,
 }
 
@@ -91,8 +97,9 @@ def process_table(results: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, result in results["commands"].items():
+        bound = "" if result["bound"] is None else f"{result['bound']:g}"
         lines.append(
-            f"| {name} | {result['times']:.2f} | {result['cpu_times']:.2f} | {result['bound']:g} | "
+            f"| {name} | {result['times']:.2f} | {result['cpu_times']:.2f} | {bound} | "
             f"{result['peak_bytes'] / 1e9:.2f} |"
         )
     return "\n".join(lines)
