@@ -421,6 +421,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "wild": quality_table("wild", OURS),
     "wild_all": quality_table("wild/all_pairs", "auto"),
     "wild_recipes": recipes_table,
+    "one_recipe": quality_table("claims/one_recipe", "auto"),
     "lycoris": lycoris_table,
     "statements": statements_table,
     "analogies_accuracy": analogies_table("accuracy"),

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The rows that claims are made of, on all 256 test pairs of LoRAs of one recipe. One thread.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export OMP_NUM_THREADS=1
+.venv/bin/lorarar zoo zoo/embedded manifests=[data/embedded/concepts.yaml,data/wild/concepts.yaml] \
+    splits=data/wild/concepts.yaml split=wild output=runs/zoo_claims
+.venv/bin/lorarar benchmark quality configs/benchmark/claims.yaml output=experiments/claims/one_recipe
