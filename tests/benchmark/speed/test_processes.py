@@ -38,7 +38,7 @@ def test_each_command_is_measured_beside_the_floor_before_it(tmp_path: Path, mon
 
 
 def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a command among auto, direct, .*, found 'knot': did you mean 'knots'"):
+    with pytest.raises(ValueError, match="expected a command among auto, .*, found 'knot': did you mean 'knots'"):
         run_process_benchmark("sd15", 2, folder=tmp_path, names=["knot"])
 
 
