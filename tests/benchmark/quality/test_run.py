@@ -101,7 +101,7 @@ def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
 
 @pytest.mark.parametrize(
     ("kind", "source", "settings"),
-    [("pair", "ziplora", {"steps": 1, "images": 1}), ("merger", "composite", {})],
+    [pytest.param("pair", "ziplora", {"steps": 1, "images": 1}, marks=pytest.mark.slow), ("merger", "composite", {})],
 )
 def test_with_little_memory_images_are_sampled_one_by_one_and_are_the_same(
     kind: RowKind, source: str, settings: dict[str, int], config: QualityConfig, monkeypatch: pytest.MonkeyPatch
