@@ -1,6 +1,6 @@
 # lorarar with the embedded default:
 #     docker build -t lorarar .
-#     docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" lorarar merge content.safetensors style.safetensors -o merged.safetensors
+#     docker run --rm -v "$PWD:/files" --user "$(id -u):$(id -g)" lorarar merge content.safetensors style.safetensors -o merged.safetensors
 FROM python:3.11-slim
 
 # The default package index, whose Linux build of torch is for CUDA. `--build-arg TORCH_INDEX=<index URL>` takes another
@@ -20,10 +20,10 @@ COPY data data
 RUN --mount=type=cache,target=/root/.cache/pip \
     make install TORCH_INDEX="$TORCH_INDEX" && .venv/bin/python -m compileall -q lorarar
 
-RUN useradd --create-home lorarar && mkdir /work && chown lorarar /work
+RUN useradd --create-home lorarar && mkdir /files && chown lorarar /files
 USER lorarar
 # Any user can run the image, so caches go where any user can write.
 ENV HOME=/tmp
-WORKDIR /work
+WORKDIR /files
 ENTRYPOINT ["/opt/lorarar/.venv/bin/lorarar"]
 CMD ["--help"]
