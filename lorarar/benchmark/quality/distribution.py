@@ -90,13 +90,13 @@ def _place(
     inputs: QualityInputs, folder: Callable[[TableRow, int], Path], group: CellGroup
 ) -> tuple[Variant, Sequence[Pair], Sequence[int], Path | None]:
     """Return the settings, the pairs, the noise seeds and the folder of the images of a group's method."""
-    row, variant = _merging(inputs, group)
+    row, variant = _row_and_variant(inputs, group)
     if group.tuning:
         return variant, inputs.tuning_pairs(), inputs.config.tuned_seeds, None
     return variant, inputs.pairs(), inputs.config.seeds, folder(row, group.seed)
 
 
-def _merging(inputs: QualityInputs, group: CellGroup) -> tuple[TableRow, Variant]:
+def _row_and_variant(inputs: QualityInputs, group: CellGroup) -> tuple[TableRow, Variant]:
     row = next(row for row in inputs.rows if row.name == group.row)
     return row, row.own if group.trial is None else row.trials[group.trial]
 
@@ -105,7 +105,7 @@ def _trainings(inputs: QualityInputs, methods: Iterable[CellGroup]) -> Iterator[
     """Yield the methods whose merger is to be trained, each file once."""
     files = set[Path]()
     for method in methods:
-        settings = _merging(inputs, method)[1].settings
+        settings = _row_and_variant(inputs, method)[1].settings
         if not isinstance(settings, TrainedSettings):
             continue
         file = trained_file(inputs, settings, method.seed)

@@ -77,13 +77,13 @@ def count_pass(base: SizedBase, images: int = 1, dtype: torch.dtype = torch.bflo
     arguments = base.inputs(base, images, dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         denoiser.eval()(**arguments)
-    latents = torch.empty(1, base.channels, base.side, base.side, device="meta", dtype=dtype)
     blocks = _Saved(denoiser)
     checkpointed: Any = denoiser.train()
     checkpointed.enable_gradient_checkpointing(gradient_checkpointing_func=blocks.run)
     with _attention_without_scores(), adapted(denoiser, lora), blocks.outside():
         denoiser(**arguments)
     layers = [layer for layer in lora.layers.values() if isinstance(layer, LowRank)]
+    latents = torch.empty(1, base.channels, base.side, base.side, device="meta", dtype=dtype)
     return PassCount(
         parameters=sum(parameter.numel() for parameter in denoiser.parameters()),
         lora_parameters=sum(layer.A.numel() + layer.B.numel() for layer in layers),
