@@ -10,6 +10,7 @@ drawing      Pictures of the comparison: content against style, and a contact sh
 inputs       Inputs: base, concepts, splits and LoRAs, loaded once and checked
 judging      Judging of the rows' images by a judge
 methods      Methods: each merges the pairs of a row, measured, and samples their images
+optimised    Optimised pairs: the merges of a row whose method optimises the coefficients of each pair
 plan         Plan: images, hours and bytes of a run, before anything runs
 recipes      Recipes: the scores of pairs whose LoRAs were trained by each recipe
 results      Results: means with crossed intervals, paired comparisons, the methods tied with the best

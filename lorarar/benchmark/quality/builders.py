@@ -15,12 +15,15 @@ from torch import Tensor
 from lorarar.benchmark.ceiling import fit_coefficients
 from lorarar.benchmark.quality.inputs import QualityInputs
 from lorarar.benchmark.quality.methods import (
+    BatchMerge,
     MeasuredMerge,
     RowMethod,
     draw_merged,
     merge_in_batch,
     merge_one_by_one,
+    merge_sum,
 )
+from lorarar.benchmark.quality.optimised import optimised_merge
 from lorarar.benchmark.quality.settings import (
     FileSettings,
     JointSettings,
@@ -32,24 +35,18 @@ from lorarar.benchmark.quality.settings import (
     TruthSettings,
 )
 from lorarar.datasets import Pair
-from lorarar.diffusion import rank_signals, sample_composed, synthesise_pairs
+from lorarar.diffusion import rank_signals, sample_composed
 from lorarar.hypernetwork import NothingPredictedError, load_network
 from lorarar.lora import LoRA, merge_exactly
 from lorarar.mergers import (
     MERGERS,
     TERMS,
     MergeRequest,
-    PairInputs,
-    balance_loras,
     combine,
-    default_coefficients,
 )
 from lorarar.storage import digest, sha256, stated
-from lorarar.training import OptimisedPair, PairOptimiser, Predictor, joint_concept, load_loras, optimise, train_zoo
-from lorarar.workflows import describe_loras, name_describer, run_train, train_plugins
-from lorarar.worlds.toy import describe_pair
-
-BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
+from lorarar.training import joint_concept, load_loras, train_zoo
+from lorarar.workflows import name_describer, run_train, train_plugins
 
 
 def build_method(inputs: QualityInputs, settings: RowSettings, training_seed: int = 0) -> RowMethod:
@@ -168,7 +165,7 @@ def _train(inputs: QualityInputs, settings: TrainedSettings, seed: int) -> Path:
 def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> RowMethod:
     module = load_network(file).module.to(inputs.backbone.device)
 
-    summed: set[str] = set()  # pairs for which the network predicts nothing: their sum is what a user can have
+    summed: set[str] = set()  # pairs for which the network predicts nothing
 
     def merge_pair(pair: Pair) -> LoRA:
         loras, source = inputs.pair_loras(pair), inputs.next_pair(pair) if other_pair else pair
@@ -176,7 +173,7 @@ def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> 
             return merge_exactly(loras, module(inputs.pair_loras(source)))
         except NothingPredictedError:
             summed.add(pair.name)
-            return combine(loras, MergeRequest(merger="direct", device=str(inputs.backbone.device))).lora
+            return merge_sum(inputs, loras)
 
     def merge(pairs: Sequence[Pair]) -> list[MeasuredMerge]:
         merges = merge_one_by_one(inputs, merge_pair, pairs)
@@ -190,65 +187,13 @@ def _learned(inputs: QualityInputs, file: Path, *, other_pair: bool = False) -> 
 
 
 def _pair(inputs: QualityInputs, settings: PairSettings) -> RowMethod:
-    method, init = settings.method, settings.init
-    predictor: Predictor | None = default_coefficients if init else None
-    if isinstance(init, Path):
-        predictor = load_network(init).module.to(inputs.backbone.device)
-
-    def merge(pairs: Sequence[Pair]) -> list[tuple[LoRA, dict[str, float]]]:
-        described = [describe_pair(pair) for pair in pairs] if settings.true_descriptions else pairs
-        if settings.describe:
-            described = [_described(inputs, pair, settings.describe) for pair in pairs]
-        loras: Mapping[str, LoRA] = inputs.loras
-        if settings.balance:
-            described, loras = _balanced(inputs, described, settings.balance)
-        images = synthesise_pairs(inputs.backbone, described) if method.needs == "descriptions" else None
-        optimised = optimise(
-            inputs.backbone, described, loras, method, group=len(pairs), init=predictor, synthetic=images
-        )
-        return [
-            (merge_exactly([loras[pair.content.name], loras[pair.style.name]], result.coefficients), _objective(result))
-            for pair, result in zip(described, optimised, strict=True)
-        ]
-
-    identity: dict[str, Any] = {"kind": "pair", "method": _as_json(stated(method))}
+    init = settings.init
+    identity: dict[str, Any] = {"kind": "pair", "method": _as_json(stated(settings.method))}
     identity |= {"init": sha256(init) if isinstance(init, Path) else init} if init else {}
     identity |= {"balance": settings.balance} if settings.balance else {}
     identity |= {"describe": name_describer(settings.describe)} if settings.describe else {}
     identity |= _named_plugins(settings)
-    return _batch_merging(inputs, identity, merge)
-
-
-def _balanced(inputs: QualityInputs, pairs: Sequence[Pair], balance: float) -> tuple[list[Pair], dict[str, LoRA]]:
-    """Return the pairs and their balanced LoRAs, which differ between the pairs of a concept, under their own names."""
-    renamed: list[Pair] = []
-    loras: dict[str, LoRA] = {}
-    for pair in pairs:
-        content = replace(pair.content, name=f"{pair.name}, content")
-        style = replace(pair.style, name=f"{pair.name}, style")
-        balanced, _ = balance_loras(inputs.pair_loras(pair), balance)
-        loras |= {content.name: balanced[0], style.name: balanced[1]}
-        renamed.append(replace(pair, content=content, style=style))
-    return renamed, loras
-
-
-def _described(inputs: QualityInputs, pair: Pair, describe: str) -> Pair:
-    """Return a pair with a model's descriptions of what each LoRA draws, made once for each LoRA."""
-    given = PairInputs(
-        content_prompt=pair.content.phrase,
-        style_prompt=pair.style.phrase,
-        describe=describe,
-        runs=inputs.config.runs / "pair.run",
-    )
-    optimiser = PairOptimiser(inputs.config.base, given, str(inputs.backbone.device), inputs.backbone)
-    found = describe_loras(optimiser, inputs.pair_loras(pair)).inputs
-    content = replace(pair.content, description=found.content_description)
-    return Pair(content, replace(pair.style, description=found.style_description))
-
-
-def _objective(result: OptimisedPair) -> dict[str, float]:
-    """Return a pair's own loss on noise that no step used, and the number of steps."""
-    return {"loss_before": result.before["loss"], "loss_after": result.after["loss"], "steps": float(result.steps)}
+    return _batch_merging(inputs, identity, optimised_merge(inputs, settings))
 
 
 def _truth(inputs: QualityInputs, settings: TruthSettings) -> RowMethod:

@@ -14,6 +14,10 @@ from lorarar.benchmark.speed.machine import held_bytes, peak_bytes
 from lorarar.datasets import Pair
 from lorarar.diffusion import sample_loras
 from lorarar.lora import LoRA, one_thread
+from lorarar.mergers import MergeRequest, combine
+
+# Pairs -> for each its merged LoRA and the facts of `MeasuredMerge`.
+BatchMerge = Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]]
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,12 @@ def merge_one_by_one(
     return merges
 
 
-def merge_in_batch(
-    inputs: QualityInputs,
-    merge_pairs: Callable[[Sequence[Pair]], list[tuple[LoRA, dict[str, float]]]],
-    pairs: Sequence[Pair],
-) -> list[MeasuredMerge]:
+def merge_sum(inputs: QualityInputs, loras: Sequence[LoRA]) -> LoRA:
+    """Return the sum, which a user can have where a method finds nothing to do."""
+    return combine(loras, MergeRequest(merger="direct", device=str(inputs.backbone.device))).lora
+
+
+def merge_in_batch(inputs: QualityInputs, merge_pairs: BatchMerge, pairs: Sequence[Pair]) -> list[MeasuredMerge]:
     """Merge pairs in one batch and measure it: each pair gets its share of the time, and the whole memory."""
     device = str(inputs.backbone.device)
     before, start = held_bytes(device), time.perf_counter()

@@ -202,8 +202,9 @@ def _classified(outcome: RowOutcome, values: Mapping[str, Mapping[str, Scores]])
 
 
 def _settings_and_facts(outcome: RowOutcome) -> dict[str, Any]:
-    facts = [cell.facts for cells in outcome.cells for cell in cells if cell.facts]
-    means = {key: float(np.mean([fact[key] for fact in facts])) for key in (facts[0] if facts else ())}
+    facts = [cell.facts for cells in outcome.cells for cell in cells]
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    means = {key: float(np.mean([fact[key] for fact in facts if key in fact])) for key in keys}
     chosen = outcome.chosen.settings
     form = {"form": chosen.form} if isinstance(chosen, MergerSettings) and chosen.form else {}
     return {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from lorarar.lora import label
 from lorarar.mergers.loss_weights import LossWeights
 from lorarar.mergers.optimised.recipe import MergerRecipe
 
@@ -89,13 +90,22 @@ class PairMethod:
         """Return the coefficients before the first step, all `start` where they are optimised.
 
         Raises:
-            ValueError: The LoRAs have no layer to optimise.
+            NothingPredictedError: The LoRAs have no layer to optimise.
         """
         from lorarar.hypernetwork import (  # not above: it imports torch
             ConstantConfig,
             ConstantMerger,
+            NothingPredictedError,
             sized_config,
         )
 
         config = ConstantConfig((), self.group, len(loras), self.start, self.predicted, self.fixed)
-        return ConstantMerger(sized_config(config, loras))
+        sized = sized_config(config, loras)
+        if not sized.groups:
+            layer = "layer that is of low rank in every LoRA" if self.group == "rank" else "linear layer"
+            found = " and ".join(f"{label(lora, n)} ({len(lora.layers)} layers)" for n, lora in enumerate(loras))
+            raise NothingPredictedError(
+                f"expected a {layer} among {', '.join(self.predicted)}, found none in {found}, so there is "
+                "nothing to optimise: merge them by `merger=auto`"
+            )
+        return ConstantMerger(sized)

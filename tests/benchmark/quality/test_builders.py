@@ -1,4 +1,4 @@
-"""lorarar.benchmark.quality.builders: a network on LoRAs of different layers."""
+"""lorarar.benchmark.quality.builders: LoRAs for which a network or a method that optimises finds no layer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch.testing import assert_close
 
 from lorarar.benchmark.quality.builders import build_method
-from lorarar.benchmark.quality.settings import FileSettings
+from lorarar.benchmark.quality.settings import FileSettings, read_settings
 from lorarar.datasets.concepts import Concept, Pair
+from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
 from lorarar.storage.locations import NETWORKS
@@ -39,3 +40,13 @@ def test_a_pair_for_which_a_network_predicts_nothing_is_summed_and_counted() -> 
             assert_close(merged.lora.layers["a.to_q"].delta(), total)
         else:
             assert not torch.allclose(merged.lora.layers["a.to_q"].delta(), total * 2)
+
+
+def test_a_pair_that_a_method_cannot_optimise_is_summed_and_counted() -> None:
+    pair = Pair(*(Concept(name, name, name, (), ()) for name in ("content", "style")))  # type: ignore[arg-type]
+    loras = {"content": LoRA({"a.to_q": Dense(torch.eye(WIDTH))}), "style": lora("a.to_q")}
+    inputs = SimpleNamespace(backbone=SimpleNamespace(device=torch.device("cpu")), loras=loras)
+    [merged] = build_method(inputs, read_settings("pair", "ziprank", {})).merge([pair])  # type: ignore[arg-type]
+    assert merged.facts == {"steps": 0.0, "summed": 1.0}
+    total = torch.eye(WIDTH) + loras["style"].layers["a.to_q"].delta()
+    assert_close(merged.lora.layers["a.to_q"].delta(), total)

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from torch.testing import assert_close
 
-import lorarar.benchmark.quality.builders as builders
 import lorarar.benchmark.quality.cells as cells
+import lorarar.benchmark.quality.optimised as optimised
 from lorarar.benchmark.quality.builders import build_method
 from lorarar.benchmark.quality.config import QualityConfig, RowConfig, RowKind
 from lorarar.benchmark.quality.inputs import load_inputs
@@ -86,7 +86,7 @@ def test_every_kind_of_row_is_scored_and_a_second_run_computes_nothing(
     assert set(record["judge"]["methods"]) == set(record["methods"])
     assert record["best"] not in ("base", "style alone", "truth", "joint")
     assert {c["first"] for c in record["compared"]["joint"]} == {"ZipLoRA"}
-    assert record["methods"]["ZipLoRA"]["facts"].keys() == {"loss_before", "loss_after", "steps"}
+    assert record["methods"]["ZipLoRA"]["facts"].keys() == {"loss_before", "loss_after", "steps", "summed"}
     assert len(record["methods"]["constant"]["joint_of_training_seeds"]) == 2
     assert times.keys() == {"direct", "TIES", "ZipLoRA", "truth", "joint", "constant"}
     assert text.count("\n") == len(rows()) + 2
@@ -282,10 +282,10 @@ def test_a_model_may_describe_the_loras_of_a_pair(whole: QualityConfig, monkeypa
         words = {"content_description": f"a {optimiser.inputs.content_prompt}", "style_description": "ink style"}
         return replace(optimiser, inputs=replace(optimiser.inputs, **words))
 
-    monkeypatch.setattr(builders, "describe_loras", describe)
+    monkeypatch.setattr(optimised, "describe_loras", describe)
     inputs = load_inputs(whole)
     pair = inputs.pairs()[1]
-    assert builders._described(inputs, pair, "x").description == f"a {pair.content.phrase} in ink style"
+    assert optimised._described(inputs, pair, "x").description == f"a {pair.content.phrase} in ink style"
     method = build_method(inputs, read_settings("pair", "text_guided", {"describe": "openai:m@u"}))
     assert method.identity["describe"] == "openai:m@u"
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from lorarar.hypernetwork.paper import NothingPredictedError
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA, projection
@@ -96,11 +97,6 @@ def test_a_base_of_the_same_names_and_another_width_is_refused() -> None:
         ZIPLORA.initial(LORAS)([two_block_lora(2, width=7)] * 2)
 
 
-def test_loras_with_nothing_to_optimise_are_refused() -> None:
-    with pytest.raises(ValueError, match="distinct groups"):
-        ZIPLORA.initial([LoRA({"x.conv": factors(4, 5, 1)})] * 2)
-
-
 def test_options_reach_the_method() -> None:
     given = {"steps": 7, "learning_rate": 0.5, "similarity": 0.1, "combined": 2.0, "fixed": 0.25, "images": 3}
     more = {"start": 0.3, "patience": 4, "seed": 9}
@@ -114,3 +110,11 @@ def test_options_reach_the_method() -> None:
 def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"of at least 1, a learning_rate above 0.*{next(iter(wrong))} "):
         ZIPLORA.configured(wrong)
+
+
+def test_loras_without_a_layer_to_optimise_are_refused() -> None:
+    full = LoRA({"a.to_q": Dense(torch.eye(4))}, name="full")
+    for method, wanted in ((ZIPRANK, "of low rank in every LoRA among to_q"), (ZIPLORA, "linear layer among to_q")):
+        given = [full, full] if method is ZIPRANK else [LoRA({"a.ff": Dense(torch.eye(4))}, name="full")] * 2
+        with pytest.raises(NothingPredictedError, match=rf"{wanted}.* found none in full \(1 layers\) and full"):
+            method.initial(given)
