@@ -32,9 +32,10 @@ def test_it_is_short() -> None:
 
 
 def test_its_numbers_are_those_of_the_results() -> None:
-    main = results("main/results.json")
-    assert int(number(r"Six of (\d+) rows")) == len(main["methods"])
-    assert int(number(r"rows, (\d+) unseen pairs")) == len(main["pairs"])
+    assert {int(number(r"(\d+) unseen pairs"))} == {
+        len(results(f"claims/{zoo}/results.json")["pairs"]) for zoo in ("one_recipe", "wild")
+    }
+    assert int(number(r"strengths\*: (\d+) pairs")) == len(results("ablations/mixed/results.json")["pairs"])
     times_faster = results("speedup/results.json")["networks"]["ours"]["times_faster"]
     assert number(r"takes ZipLoRA <!-- ratio -->([\d,]+)<!-- /ratio --> times") == f"{times_faster:,.0f}"
     assert int(number(r"any other of (\d+) methods")) == len(MERGERS)
@@ -42,15 +43,18 @@ def test_its_numbers_are_those_of_the_results() -> None:
 
 def test_its_rows_are_those_of_the_experiments() -> None:
     """A second look beside experiments/tables.py: the numbers are read from the results here."""
-    main, mixed = (results(f"{name}/results.json")["methods"] for name in ("main", "ablations/mixed"))
+    folders = ("claims/one_recipe", "claims/wild", "ablations/mixed", "auto/mixed")
+    one_recipe, wild, mixed, auto = (results(f"{name}/results.json")["methods"] for name in folders)
     lines = TEXT.partition("<!-- rows -->")[2].partition("<!-- /rows -->")[0].replace("\xa0", " ").splitlines()[3:]
     rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines if line]
     assert len(rows) == 6
-    for label, _, joint, in_mixed in rows:
+    for label, _, *shown in rows:
         name = "direct" if "direct" in label else label
-        for shown, value in ((joint, main[name]), (in_mixed, mixed[name.removesuffix(", tuned")])):
-            each = value["joint"]
-            assert shown == f"{each['mean']:.2f} [{each['low']:.2f}, {each['high']:.2f}]", label
+        in_mixed = auto[name] if name == "auto" else mixed.get(name.removesuffix(", tuned"))
+        for text, value in zip(shown, (one_recipe[name], wild[name], in_mixed), strict=True):
+            each = value["joint"] if value else None
+            expected = f"{each['mean']:.2f} [{each['low']:.2f}, {each['high']:.2f}]" if each else "not measured"
+            assert text == expected, label
 
 
 def test_its_picture_is_what_the_script_draws(tmp_path: Path) -> None:
