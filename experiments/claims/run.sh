@@ -8,3 +8,5 @@ export OMP_NUM_THREADS=1
 .venv/bin/lorarar benchmark quality configs/benchmark/claims.yaml output=experiments/claims/one_recipe
 .venv/bin/lorarar zoo zoo/wild
 .venv/bin/lorarar benchmark quality configs/benchmark/claims_wild.yaml output=experiments/claims/wild
+.venv/bin/python experiments/claims/words.py
+.venv/bin/lorarar benchmark quality experiments/claims/ziprank.yaml
