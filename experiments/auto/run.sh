@@ -21,7 +21,6 @@ $python experiments/auto/against_main.py
 $python experiments/auto/mixed.py
 .venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml loras=runs/auto/mixed runs=runs/auto/of_mixed output=experiments/auto/mixed
 # Bases that the rule was not chosen on; experiments/any_width/run.sh trains them and their LoRAs.
-for base in transformer wide; do
-    .venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml base=runs/$base/base loras=runs/$base/loras splits=experiments/any_width/splits.yaml \
-        split=any_width seeds=[0] tuned_every=1 runs=runs/auto/$base output=experiments/auto/$base
-done
+.venv/bin/lorarar benchmark quality experiments/auto/other_base.yaml
+sed 's/transformer/wide/g' experiments/auto/other_base.yaml > runs/auto/wide.yaml
+.venv/bin/lorarar benchmark quality runs/auto/wide.yaml
