@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from lorarar.lora import label
 from lorarar.mergers.loss_weights import LossWeights
 from lorarar.mergers.optimised.recipe import MergerRecipe
 
@@ -92,12 +91,13 @@ class PairMethod:
         Raises:
             NothingPredictedError: The LoRAs have no layer to optimise.
         """
-        from lorarar.hypernetwork import (  # not above: it imports torch
+        from lorarar.hypernetwork import (  # not above: they import torch
             ConstantConfig,
             ConstantMerger,
             NothingPredictedError,
             sized_config,
         )
+        from lorarar.lora import label
 
         config = ConstantConfig((), self.group, len(loras), self.start, self.predicted, self.fixed)
         sized = sized_config(config, loras)
