@@ -5,3 +5,4 @@ cd "$(dirname "$0")/../.."
 .venv/bin/lorarar benchmark merge --family sdxl --rank 64 --json > experiments/merge/results.json
 .venv/bin/lorarar benchmark merge --processes --repetitions 3 --json > experiments/merge/processes.json
 .venv/bin/python experiments/merge/truncation.py > experiments/merge/truncation.json
+.venv/bin/python experiments/merge/ssr.py > experiments/merge/ssr.json
