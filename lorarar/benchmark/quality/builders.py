@@ -37,7 +37,7 @@ from lorarar.benchmark.quality.settings import (
 from lorarar.datasets import Pair
 from lorarar.diffusion import rank_signals, sample_composed
 from lorarar.hypernetwork import NothingPredictedError, load_network
-from lorarar.lora import LoRA, merge_exactly
+from lorarar.lora import LoRA, input_weights, merge_exactly, weight_loras
 from lorarar.mergers import (
     MERGERS,
     TERMS,
@@ -107,7 +107,8 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
     def draw(pairs: Sequence[Pair], merges: Sequence[MeasuredMerge], seeds: Sequence[int]) -> Tensor:
         def compose(pair: Pair, part: Sequence[int]) -> Tensor:
             loras, sampling = inputs.pair_loras(pair), inputs.sampling
-            return sample_composed(inputs.backbone, loras, merger, pair.prompt, part, sampling, settings.options)
+            weighted = weight_loras(loras, input_weights(loras, settings.weights))
+            return sample_composed(inputs.backbone, weighted, merger, pair.prompt, part, sampling, settings.options)
 
         return torch.stack([inputs.draw(partial(compose, pair), seeds) for pair in pairs])
 
@@ -117,6 +118,8 @@ def _runtime(inputs: QualityInputs, settings: MergerSettings) -> RowMethod:
 def _identity(settings: MergerSettings) -> dict[str, Any]:
     name, options, weights = settings.merger.name, settings.options, settings.weights
     identity: dict[str, Any] = {"kind": "merger", "merger": name, "options": options, "weights": weights}
+    if settings.merger.kind == "runtime" and weights:  # older cells state weights that were not applied
+        identity["weighted"] = True
     if settings.form == "truncated":  # dense rows were measured before there was a choice
         identity["form"] = settings.form
     balance = settings.merger.balance if settings.balance is None else settings.balance

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch.testing import assert_close
 
+from lorarar.benchmark.quality import builders
 from lorarar.benchmark.quality.builders import build_method
 from lorarar.benchmark.quality.settings import FileSettings, read_settings
 from lorarar.datasets.concepts import Concept, Pair
@@ -50,3 +52,28 @@ def test_a_pair_that_a_method_cannot_optimise_is_summed_and_counted() -> None:
     assert merged.facts == {"steps": 0.0, "summed": 1.0}
     total = torch.eye(WIDTH) + loras["style"].layers["a.to_q"].delta()
     assert_close(merged.lora.layers["a.to_q"].delta(), total)
+
+
+def test_weights_of_a_row_that_acts_while_sampling_are_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(*(Concept(name, name, name, (), ()) for name in ("content", "style")))  # type: ignore[arg-type]
+    given, composed = (lora("a.to_q"), lora("a.to_q", "a.to_v")), []
+
+    def sample(backbone: object, loras: list[LoRA], *_: object) -> torch.Tensor:
+        composed.append(loras)
+        return torch.zeros(1, 3, 4, 4)
+
+    monkeypatch.setattr(builders, "sample_composed", sample)
+    inputs = SimpleNamespace(
+        backbone=None, sampling=None, pair_loras=lambda _: given, draw=lambda sample, seeds: sample(seeds)
+    )
+    stated = [{}, {"weights": [0.25, 2]}]
+    methods = [build_method(inputs, read_settings("merger", "klora", each)) for each in stated]  # type: ignore[arg-type]
+    for method in methods:
+        method.draw([pair], method.merge([pair]), [0])
+    plain, weighted = composed
+    for factor, unchanged, input_, before in zip((0.25, 2), plain, weighted, given, strict=True):
+        for layer, delta in before.layers.items():
+            assert_close(unchanged.layers[layer].delta(), delta.delta())
+            assert_close(input_.layers[layer].delta(), factor * delta.delta())
+    # Cells that were drawn without the weights that they state are not taken for these.
+    assert methods[1].identity == {**methods[0].identity, "weights": (0.25, 2), "weighted": True}
