@@ -25,7 +25,17 @@ from lorarar.datasets import (
 from lorarar.diffusion import Backbone, Sampling, load_backbone, sample_composed, sample_loras
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
-from lorarar.mergers import DEFAULT, MergeRequest, check_count, choose, combine, find_merger, split_accelerators
+from lorarar.mergers import (
+    DEFAULT,
+    Merger,
+    MergeRequest,
+    balance_loras,
+    check_count,
+    choose,
+    combine,
+    find_merger,
+    split_accelerators,
+)
 from lorarar.storage import Stage, check_target, progress
 from lorarar.training import phrase_of
 from lorarar.worlds.stages import WorldClassifier, load_classifier, score_images, truth_of
@@ -173,11 +183,19 @@ class _Sampler:
             return self.alone([combine(loras, replace(one, weights=column)).lora for column in columns])
         images = []
         for column in columns:
-            weighted = weight_loras(loras, input_weights(loras, column))
+            weighted = _weighted(loras, merger, replace(one, weights=column))
             seeds, sampling = self.request.seeds, self.request.sampling
-            images.append(sample_composed(self.backbone, weighted, merger, self.prompt, seeds, sampling))
+            images.append(sample_composed(self.backbone, weighted, merger, self.prompt, seeds, sampling, one.options))
             self.advance(len(seeds))
         return images
+
+
+def _weighted(loras: Sequence[LoRA], merger: Merger, one: MergeRequest) -> list[LoRA]:
+    """Return the LoRAs that a merger of the kind "runtime" composes: balanced, but for accelerators, then weighted."""
+    split = split_accelerators(loras, one)
+    balanced = iter(balance_loras(split.others, merger.balance if one.balance is None else one.balance)[0])
+    inputs = [lora if i in split.places else next(balanced) for i, lora in enumerate(loras)]
+    return weight_loras(inputs, input_weights(loras, one.weights, one.blocks, one.text_encoder))
 
 
 @dataclass(frozen=True)
@@ -219,6 +237,8 @@ def _rows(
     for column in columns:
         input_weights(loras, column)
     if request.chosen:
+        request.chosen.check()
+        input_weights(loras, None, request.chosen.blocks, request.chosen.text_encoder)
         yield "as chosen", replace(request.chosen, device=request.device)
     if request.network:
         yield "network", replace(one, network=request.network)

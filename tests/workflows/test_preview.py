@@ -14,6 +14,9 @@ from lorarar import generate
 from lorarar.cli.main import main
 from lorarar.datasets import to_bytes
 from lorarar.diffusion import Sampling
+from lorarar.formats import load
+from lorarar.lora import LoRA, scale_layers
+from lorarar.mergers import MergeRequest, balance_loras
 from lorarar.storage import EMBEDDED, FormatError
 from lorarar.workflows import preview
 from lorarar.workflows.preview import PreviewRequest, describe_preview, draw_preview
@@ -63,6 +66,8 @@ def test_a_sheet_has_every_method_and_weight(tmp_path: Path, monkeypatch) -> Non
         (PreviewRequest(BASE, ["layerwise"]), "found layerwise, which needs network"),
         (PreviewRequest(BASE, weights=[(1, 1, 1)]), "one for each of 2 inputs"),
         (PreviewRequest(BASE, images=[EMBEDDED]), "a folder of images for each of 2 LoRAs, found 1"),
+        (PreviewRequest(BASE, chosen=MergeRequest("switch", balance=2)), "`balance` from 0 .* found 2"),
+        (PreviewRequest(BASE, chosen=MergeRequest("switch", blocks={"ups": 1})), "in `blocks`, found 'ups'"),
     ],
 )
 def test_mistakes_are_found_before_the_base_is_loaded(
@@ -71,6 +76,38 @@ def test_mistakes_are_found_before_the_base_is_loaded(
     monkeypatch.setattr(preview, "load_backbone", lambda *_, **__: pytest.fail("loaded the base"))
     with pytest.raises(ValueError, match=error):
         draw_preview(FILES, tmp_path / "x.png", request_)
+
+
+def test_a_request_that_acts_while_sampling_keeps_its_settings(tmp_path: Path, monkeypatch) -> None:
+    composed = []
+
+    def compose(*given: object) -> torch.Tensor:
+        composed.append(given)
+        return torch.zeros(1, 3, 32, 32)
+
+    monkeypatch.setattr(preview, "sample_composed", compose)
+    chosen = MergeRequest("switch", balance=0.5, blocks={"mid_block": [0.5, 1]}, options={"tau": 1})
+    request = PreviewRequest(BASE, weights=[(2, 1)], chosen=chosen, seeds=(3,), sampling=Sampling(1, 1.0), device="cpu")
+    (cell,) = draw_preview(FILES, tmp_path / "x.png", request)
+    assert cell.method == "as chosen"
+    ((_, loras, merger, *_, options),) = composed
+    assert (merger.name, options) == ("switch", {"tau": 1})
+    balanced, _ = balance_loras([load(file) for file in FILES], 0.5)
+    for lora, before, weights in zip(loras, balanced, ((2, 1), (1, 1)), strict=True):
+        for layer, delta in before.layers.items():
+            factor = weights[layer.startswith("mid_block")]
+            torch.testing.assert_close(lora.layers[layer].delta(), factor * delta.delta())
+
+
+def test_accelerators_are_not_balanced() -> None:
+    content, style = (load(file) for file in FILES)
+    lcm = LoRA(scale_layers(content, dict.fromkeys(content.layers, 10.0)).layers, name="lcm-lora-sdxl")
+    one = MergeRequest("switch", balance=1, weights=[1, 2, 1])
+    placed = preview._weighted([content, lcm, style], preview.find_merger("switch"), one)
+    balanced, _ = balance_loras([content, style], 1)
+    for layer in content.layers:
+        torch.testing.assert_close(placed[1].layers[layer].delta(), 20 * content.layers[layer].delta())
+        torch.testing.assert_close(placed[2].layers[layer].delta(), balanced[1].layers[layer].delta())
 
 
 def test_three_loras_need_a_prompt(tmp_path: Path) -> None:
@@ -91,12 +128,20 @@ def test_without_a_scorer_there_are_no_scores() -> None:
 
 
 @pytest.mark.slow
-def test_a_cell_shows_what_generate_draws(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "chosen",
+    [MergeRequest("direct"), MergeRequest("switch", balance=0.5, options={"tau": 1})],
+    ids=["merged", "composed"],
+)
+def test_a_cell_shows_what_generate_draws(chosen: MergeRequest, tmp_path: Path, monkeypatch) -> None:
     parts = []
     monkeypatch.setattr(preview, "labelled_sheet", lambda *given, cell: parts.extend(given[-1]))
-    request = PreviewRequest(BASE, ["direct"], weights=[(0.5, 1)], seeds=(3,), sampling=Sampling(2, 1.0), device="cpu")
+    request = PreviewRequest(
+        BASE, weights=[(0.5, 1)], chosen=chosen, seeds=(3,), sampling=Sampling(2, 1.0), device="cpu"
+    )
     draw_preview(FILES, tmp_path / "x.png", request)
-    how = {"merger": "direct", "weights": [0.5, 1], "steps": 2, "guidance": 1.0, "device": "cpu"}
+    how = {"merger": chosen.merger, "balance": chosen.balance, "options": chosen.options, "weights": [0.5, 1]}
+    how |= {"steps": 2, "guidance": 1.0, "device": "cpu"}
     (image,) = generate(BASE, FILES, prompt="a sks fish in szn style", seeds=[3], **how)
     shown = to_bytes(parts[1].rows[0][1][0].image)
     assert np.abs(shown.astype(int) - np.asarray(image).astype(int)).max() <= 1
