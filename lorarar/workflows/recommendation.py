@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lorarar.formats import load_all
+from lorarar.formats import load_all, plan_file
 from lorarar.formats.inspection import LoRAComparison, compare_loras
 from lorarar.library import kind_of
-from lorarar.lora import LoRA, LowRank, block, check_same_shapes, lora_norm
+from lorarar.lora import Dense, LoRA, LowRank, block, check_same_shapes, lora_norm
 from lorarar.lora.families import FAMILIES, check_same_family
-from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, describe_merger
-from lorarar.storage import printable
+from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, describe_merger, family_of
+from lorarar.storage import FormatError, printable
 
 _SAME = 0.9  # cosine from which two files are taken for two states of one training
 _UNEQUAL = 3.0  # ratio of lengths from which a sentence says so
@@ -156,6 +156,8 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
     named = "average" if same else DEFAULT if alike else None
     method = MERGERS[named] if named else choice.method
     command = f"lorarar merge {shlex.join(facts[i].file for i in order)} -o merged.safetensors"
+    command += f" --base {shlex.quote(str(base))}" if base else ""
+    command += " --format kohya" if _exceeds_default_format(loras) else ""
     command += f" --merger {named}" if named else ""
     reasons = [*_reasons(facts, order, collisions)]
     if same:
@@ -173,6 +175,20 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
             f"No network that fits is shipped for {facts[0].family}, so a rule merges ({method.name}): {does}"
         )
     return Recommendation(tuple(facts), tuple(order), tuple(collisions), method.name, command, tuple(reasons))
+
+
+def _exceeds_default_format(loras: Sequence[LoRA]) -> bool:
+    """Tell whether a merge of these LoRAs has dense layers that the default dialect of their family cannot hold."""
+    layers = {path: layer for lora in loras for path, layer in lora.layers.items()}
+    dense = {path: layer for lora in loras for path, layer in lora.layers.items() if isinstance(layer, Dense)}
+    if not dense:
+        return False
+    names = {name: rows for lora in loras for name, rows in lora.names.items()}
+    try:
+        plan_file(LoRA({**layers, **dense}, family=family_of(loras), names=names), "merged.safetensors")
+    except FormatError:
+        return True
+    return False
 
 
 def _facts(file: str, lora: LoRA) -> LoRAFacts:

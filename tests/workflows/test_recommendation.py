@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from lorarar import load, save
 from lorarar.cli.main import main
@@ -78,6 +81,22 @@ def test_states_of_one_training_are_averaged(tmp_path: Path) -> None:
     result = recommend(written(tmp_path, early=lora, late=load(CONTENT)))
     assert result.method == "average"
     assert result.command.endswith("--merger average")
+
+
+def test_the_command_names_the_base_that_files_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tmp_path / "my base"
+    base.symlink_to(EMBEDDED / "base")
+    tensors = load_file(CONTENT)
+    name = next(key for key in tensors if key.endswith(".lora_B.weight"))
+    magnitude = {name.replace(".lora_B.weight", ".lora_magnitude_vector"): torch.ones(len(tensors[name]))}
+    save_file(tensors | magnitude, tmp_path / "dora.safetensors")
+    command = recommend([tmp_path / "dora.safetensors", STYLE], base).command
+    assert command.endswith(f" -o merged.safetensors --base '{base}' --format kohya")
+    monkeypatch.chdir(tmp_path)
+    program, *argv = shlex.split(command)
+    assert program == "lorarar"
+    assert main(argv) == 0
+    assert (tmp_path / "merged.safetensors").is_file()
 
 
 def test_two_styles_get_the_rule_and_an_accelerator_comes_last(tmp_path: Path) -> None:
