@@ -17,7 +17,7 @@ import torch
 from lorarar.formats import load_all, trigger_phrases
 from lorarar.lora import Layer, LoRA, LowRank, input_weights, is_text_encoder, label, weight_loras
 from lorarar.lora.families import check_same_family
-from lorarar.mergers import MERGERS, MergeRequest, balance_loras, parse_options, split_accelerators
+from lorarar.mergers import MERGERS, MergeRequest, balance_others, parse_options, split_accelerators
 from lorarar.mergers.methods import Step, add_deltas
 
 from .shared import (
@@ -167,7 +167,7 @@ class Compose:
             check_same_family(loras)
             asked = merge_request(entries, text_encoder, block_weights)
             weights = input_weights(loras, asked.weights, asked.blocks, asked.text_encoder)
-            weighted = weight_loras(balance_loras(loras, balance)[0], weights)
+            weighted = weight_loras(balance_others(loras, balance), weights)
             denoiser, encoders = _split(weighted)
             split = split_accelerators(denoiser, MergeRequest())
             row = MERGERS[method]

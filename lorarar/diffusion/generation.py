@@ -18,7 +18,7 @@ from lorarar.diffusion.sampling import Sampler, sample_composed, sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load_all
 from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
-from lorarar.mergers import MERGERS, Merger, MergeRequest, balance_loras, combine
+from lorarar.mergers import MERGERS, Merger, MergeRequest, balance_others, combine
 from lorarar.storage import check_present, say, track
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
     row = MERGERS.get(request.merger or "")
     if row and row.kind == "runtime":
-        balanced, _ = balance_loras(loras, request.balance or 0.0)
+        balanced = balance_others(loras, request.balance or 0.0)
         return weight_loras(balanced, input_weights(loras, request.weights)), row
     if len(loras) > 1 or request.merger or request.network or request.weights:
         merged = combine(loras, request)

@@ -37,6 +37,7 @@ from .truncation import relative_error as relative_error
 from .truncation import truncate_layer as truncate_layer
 from .truncation import truncate_lora as truncate_lora
 from .weights import InputWeights as InputWeights
+from .weights import drop_muted as drop_muted
 from .weights import input_weights as input_weights
 from .weights import scale_layers as scale_layers
 from .weights import weight_coefficients as weight_coefficients

@@ -93,6 +93,15 @@ def weight_loras(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
     ]
 
 
+def drop_muted(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
+    """Leave out each delta of weight 0 where another LoRA's delta of this layer has another weight."""
+    heard = {layer for index, lora in enumerate(loras) for layer in lora.layers if weights.of(layer)[index] != 0}
+    return [
+        replace(lora, layers={p: d for p, d in lora.layers.items() if p not in heard or weights.of(p)[index] != 0})
+        for index, lora in enumerate(loras)
+    ]
+
+
 def scale_layers(lora: LoRA, factors: Mapping[str, float]) -> LoRA:
     """Multiply the delta of each layer by its factor; a low-rank delta keeps its factors and gets another scale."""
     return replace(lora, layers={layer: _times(delta, factors[layer]) for layer, delta in lora.layers.items()})

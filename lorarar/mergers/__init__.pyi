@@ -1,4 +1,7 @@
+from .accelerators import Split as Split
 from .accelerators import accelerator as accelerator
+from .accelerators import balance_others as balance_others
+from .accelerators import set_apart as set_apart
 from .accelerators import split_accelerators as split_accelerators
 from .balance import balance_loras as balance_loras
 from .choice import check_count as check_count

@@ -2,7 +2,7 @@
 
 LCM, Lightning, Turbo, Hyper, DMD and the like are stacked on contents and styles. A merger that scaled or pruned one
 would break it. Only the name of the file and the title in its header tell them apart; `experiments/accelerators` counts
-the errors.
+the errors. A merge often has the names of its inputs in its own name and title, so the names of its inputs decide.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from lorarar.lora import InputWeights, LoRA, input_weights, label, merge_exactly, weight_loras
+from lorarar.mergers.balance import balance_loras
 from lorarar.mergers.methods.direct import direct
 from lorarar.mergers.request import MergeRequest
 
 _TITLES = ("ss_output_name", "modelspec.title")
+_INPUTS = "modelspec.merged_from"  # lorarar and sd-scripts write the names or titles of several inputs there
 # Words that say it alone, and words that say it beside a number of steps, or beside nothing but words of a base.
 _ALONE = re.compile(
     r"lcm|dmd2|tcd|lightx2v|causvid|accvid(eo)?|animatelcm|hypersd|fastwan|selfforcing|phasedconsistency|sdxlflash"
@@ -65,8 +67,18 @@ def split_accelerators(loras: Sequence[LoRA], request: MergeRequest) -> Split:
         loras: The inputs, in order.
         request: How they are merged. Weights, blocks and kinds are those of all inputs.
     """
-    words = [accelerator(lora) for lora in loras] if request.keep_accelerators and len(loras) > 1 else []
-    if not any(words):
+    return set_apart(loras, request, [accelerator(lora) if request.keep_accelerators else "" for lora in loras])
+
+
+def set_apart(loras: Sequence[LoRA], request: MergeRequest, words: Sequence[str]) -> Split:
+    """Set the accelerators that are named apart from what is merged; where all are accelerators, they are summed.
+
+    Args:
+        loras: The inputs, in order.
+        request: How they are merged. Weights, blocks and kinds are those of all inputs.
+        words: The word by which each input is an accelerator, or "".
+    """
+    if not any(words) or len(loras) < 2:
         return Split(loras, request)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
     stay = [i for i, word in enumerate(words) if not word] or [0]
@@ -89,14 +101,27 @@ def split_accelerators(loras: Sequence[LoRA], request: MergeRequest) -> Split:
     return Split(others, replace(request, **own), kept, places, weights, tuple(notes))  # type: ignore[arg-type]
 
 
+def balance_others(loras: Sequence[LoRA], exponent: float) -> list[LoRA]:
+    """Bring LoRAs towards one length, as `balance_loras` does, and leave accelerators as they are."""
+    fast = [bool(accelerator(lora)) for lora in loras]
+    balanced = iter(
+        balance_loras([lora for lora, is_fast in zip(loras, fast, strict=True) if not is_fast], exponent)[0]
+    )
+    return [lora if is_fast else next(balanced) for lora, is_fast in zip(loras, fast, strict=True)]
+
+
 def accelerator(lora: LoRA) -> str:
-    """Return the word by which a LoRA is an accelerator, or "".
+    """Return the word by which a LoRA is an accelerator, or "". A merge is one if all of its inputs are.
 
     >>> accelerator(LoRA({}, name="sdxl_lightning_4step_lora.safetensors"))
     'lightning'
     >>> accelerator(LoRA({}, name="lightning_bolt_v1"))
     ''
     """
+    inputs = lora.metadata.get(_INPUTS, "")
+    if "," in inputs:
+        words = [_in_name(name) for name in re.split("[,+]", inputs)]
+        return words[0] if all(words) else ""
     names = [lora.name.removesuffix(".safetensors"), *(lora.metadata.get(key, "") for key in _TITLES)]
     return next(filter(None, map(_in_name, names)), "")
 

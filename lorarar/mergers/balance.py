@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lorarar.lora import Coefficients, LoRA, delta_norm, scale_layers
+from lorarar.lora import Coefficients, LoRA, delta_norm, label, scale_layers
 
 
 def balance_loras(loras: Sequence[LoRA], exponent: float) -> tuple[list[LoRA], Coefficients]:
@@ -40,10 +40,11 @@ def balance_loras(loras: Sequence[LoRA], exponent: float) -> tuple[list[LoRA], C
     return balanced, Coefficients({path: tuple(map(torch.tensor, row)) for path, row in factors.items()})
 
 
-def describe_balance(factors: Coefficients, exponent: float) -> list[str]:
-    """Return a note on what balancing did; none where it did nothing.
+def describe_balance(loras: Sequence[LoRA], factors: Coefficients, exponent: float) -> list[str]:
+    """Return a note on what balancing did to the longest and the shortest LoRA; none where it did nothing.
 
     Args:
+        loras: The LoRAs, for their names.
         factors: As `balance_loras` returns them.
         exponent: How far, 0 to 1.
     """
@@ -51,8 +52,14 @@ def describe_balance(factors: Coefficients, exponent: float) -> list[str]:
     if exponent == 0 or bool((rows == 1).all()):
         return []
     changed = rows[(rows != 1).any(1)]
-    medians = ", ".join(f"x {float(median):.3g}" for median in changed.median(0).values)
+    logs = changed.log()
+    means = logs.sum(0) / (changed != 1).sum(0).clamp(min=1)
+    longest, shortest = int(means.argmin()), int(means.argmax())
+    both = logs[(changed[:, [longest, shortest]] != 1).all(1)]
+    apart = float((both[:, shortest] - both[:, longest]).median()) / exponent if len(both) else 0.0
+    names = [label(loras[i], i) for i in (longest, shortest)]
+    after = "one length" if exponent == 1 else f"{math.exp(apart * (1 - exponent)):.3g} times"
     return [
-        f"balance {exponent:g}: in {len(changed)} of {len(rows)} layers the lengths were brought "
-        f"{'' if exponent == 1 else 'closer '}to their geometric mean (median {medians})"
+        f"{names[0]} is {math.exp(apart):.3g} times as strong as {names[1]} in the median layer: brought to {after} "
+        f"(balance {exponent:g}, {len(changed)} of {len(rows)} layers)"
     ]

@@ -6,8 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorarar.hypernetwork import Network, kinds_of, load_network, measure_loras, open_network, shipped_network
-from lorarar.lora import InputWeights, LoRA, Rows, check_same_shapes, input_weights
+from lorarar.lora import (
+    Coefficients,
+    InputWeights,
+    LoRA,
+    Rows,
+    check_same_shapes,
+    drop_muted,
+    input_weights,
+    label,
+)
 from lorarar.lora.families import check_same_family
+from lorarar.mergers.balance import balance_loras
 from lorarar.mergers.noise_pairs import check_one_side
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import DEFAULT, MERGERS, Merger, Optimiser, Options, Probe, find_merger
@@ -33,6 +43,15 @@ class Choice:
     network: Network | None = None
     notes: tuple[str, ...] = ()
 
+    def prepare(self, loras: Sequence[LoRA]) -> tuple[list[LoRA], Coefficients]:
+        """Return the balanced LoRAs, and the factors of `balance_loras`.
+
+        A rule does not see a delta whose weight is 0; what a base or a network knows is known of whole LoRAs.
+        """
+        if not self.network and not self.method.pair:
+            loras = drop_muted(loras, self.weights)
+        return balance_loras(loras, self.balance)
+
 
 def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     """Return the method that a request names, else the default for the LoRAs' family, after all checks.
@@ -50,11 +69,12 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     parts = check_same_family(loras)
     check_one_side(loras)
     check_same_shapes(loras)
-    method, network, notes = _method(loras, request)
+    weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
+    muted = [label(lora, i) for i, lora in enumerate(loras) if not any(weights.of(layer)[i] for layer in lora.layers)]
+    method, network, notes = _method(loras, request, muted)
     check_count(method, len(loras))
     notes = [*parts, *notes, *_check_kinds(method, loras, request.kinds)]
     _check_order(method, loras, request.kinds)
-    weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
     balance = method.balance if request.balance is None else request.balance
     return Choice(method, weights, balance, method.settings(request.options), network, tuple(notes))
 
@@ -62,20 +82,26 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
 _Found = tuple[Merger, "Network | None", list[str]]
 
 
-def _method(loras: Sequence[LoRA], request: MergeRequest) -> _Found:
+def _method(loras: Sequence[LoRA], request: MergeRequest, muted: Sequence[str]) -> _Found:
     """Return the method, its network, and why a default was taken."""
     request.check()
-    if request.network:
-        network = open_network(request.network)
-        return MERGERS[network.kind], network, []
-    if request.merger:
-        return _closed_form_or_optimised(request.merger), None, []
-    return _default_choice(loras)
+    if not request.network and not request.merger:
+        return _default_choice(loras, muted)
+    network = open_network(request.network) if request.network else None
+    method = MERGERS[network.kind] if network else _closed_form_or_optimised(str(request.merger))
+    if muted and (network or method.pair):
+        raise ValueError(
+            f"expected LoRAs with weights other than 0 for {method.name}, whose coefficients depend on all of them, "
+            f"found 0 for {', '.join(muted)}: leave it out, or merge by `merger=auto`"
+        )
+    return method, network, []
 
 
-def _default_choice(loras: Sequence[LoRA]) -> _Found:
+def _default_choice(loras: Sequence[LoRA], muted: Sequence[str]) -> _Found:
     """Choose the network that is shipped for the LoRAs' family where it fits them, else "auto"."""
     family = family_of(loras)
+    if muted:
+        return MERGERS[DEFAULT], None, [f"{', '.join(muted)} has weight 0 and takes no part"]
     if network := fitting_network(loras):
         return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
     auto = MERGERS[DEFAULT]

@@ -123,7 +123,7 @@ def combine(
     on_device = [lora.to(device) for lora in loras]
     start = time.perf_counter()
     with torch.no_grad():
-        balanced, factors = balance_loras(on_device, choice.balance)
+        balanced, factors = choice.prepare(on_device)
         if method.kind == "coefficients":
             inputs = {"network": choice.network, "optimiser": optimiser, "kinds": request.kinds}
             used = {key: value for key, value in inputs.items() if value}
@@ -152,7 +152,7 @@ def combine(
         coefficients=_product(merged.coefficients, factors) if merged.coefficients else None,
         seconds=seconds,
         device=str(device),
-        notes=(*choice.notes, *describe_balance(factors, choice.balance), *merged.notes),
+        notes=(*choice.notes, *describe_balance(loras, factors, choice.balance), *merged.notes),
     )
 
 
@@ -177,7 +177,7 @@ def _by_coefficients(loras: Sequence[LoRA], choice: Choice, inputs: Mapping[str,
     with one_thread():
         warnings = check_prediction(choice, loras, unweighted, request)
         coefficients = weight_coefficients(unweighted, weights)
-        notes, unequal = check_lengths(loras, weights, coefficients if predicted else None)
+        notes, unequal = check_lengths(loras, weights, choice.balance, coefficients if predicted else None)
         lora = merge_exactly(loras, coefficients)
     if request.rank is not None or request.energy is not None:
         lora, losses = truncate_lora(lora, rank=request.rank, energy=request.energy)
@@ -238,7 +238,7 @@ def _by_deltas(
     call = partial(choice.method.call, **inputs, **choice.options)
     lora = merge_deltas(weight_loras(loras, choice.weights), call, truncate)
     losses = {layer: losses[layer] for layer in lora.layers if layer in losses}  # threads finish in any order
-    notes, warnings = check_lengths(loras, choice.weights)
+    notes, warnings = check_lengths(loras, choice.weights, choice.balance)
     if losses and request.rank is None and request.energy is None:
         error = relative_error(losses.values())
         text = f"truncated to the sum of the inputs' ranks, relative error {error:.3g}: `dense=True` keeps all"
@@ -257,15 +257,16 @@ def _product(coefficients: Coefficients, factors: Coefficients) -> Coefficients:
     )
 
 
-def default_coefficients(loras: Sequence[LoRA]) -> Coefficients:
+def default_coefficients(loras: Sequence[LoRA], *, balanced: bool = False) -> Coefficients:
     """Return the coefficients by which "auto" merges these LoRAs, its balance included.
 
     Args:
         loras: One or more LoRAs of one base model.
+        balanced: Whether they have been balanced already.
     """
     auto = MERGERS[DEFAULT]
-    balanced, factors = balance_loras(loras, auto.balance)
-    coefficients: Coefficients = auto.call(balanced)
+    loras, factors = balance_loras(loras, 0.0 if balanced else auto.balance)
+    coefficients: Coefficients = auto.call(loras)
     return _product(coefficients, factors)
 
 

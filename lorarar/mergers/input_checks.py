@@ -51,13 +51,14 @@ def check_range(
 
 
 def check_lengths(
-    loras: Sequence[LoRA], weights: InputWeights, network_coefficients: Coefficients | None = None
+    loras: Sequence[LoRA], weights: InputWeights, balance: float = 0.0, network_coefficients: Coefficients | None = None
 ) -> tuple[list[str], list[str]]:
     """Return notes and warnings about LoRAs whose lengths (Frobenius norms) differ more than tenfold.
 
     Args:
-        loras: The LoRAs, without weights.
+        loras: The LoRAs, balanced and without weights.
         weights: Their weights, which count.
+        balance: How far they have been balanced.
         network_coefficients: Coefficients that were predicted or optimised for them, weights included; these may bring
             the lengths together, and then there is no warning. None for other methods.
     """
@@ -67,16 +68,16 @@ def check_lengths(
     lengths = [lora_norm(lora) for lora in weighted]
     if _ratio(lengths) <= _UNEQUAL:
         return [], []
-    text = f"the lengths of {' and '.join(label(lora, i) for i, lora in enumerate(loras))} differ "
+    names = " and ".join(label(lora, i) for i, lora in enumerate(loras))
+    text = f"{'after balancing, ' if balance else ''}the lengths of {names} differ "
     text += f"{_ratio(lengths):.3g}-fold ({', '.join(f'{length:.3g}' for length in lengths)})"
     if network_coefficients:
         applied = [_applied_length(loras, network_coefficients, i) for i in range(len(loras))]
         if _ratio(applied) <= _UNEQUAL:
             return [f"{text}; the coefficients bring that to {_ratio(applied):.3g}-fold"], []
         lengths = applied
-    return [], [
-        f"{text}, and the longer covers the other: `weights={_equal(lengths, weights)}` brings them to one length"
-    ]
+    remedy = f"{'`balance=1` or ' if balance < 1 else ''}`weights={_equal(lengths, weights)}`"
+    return [], [f"{text}, and the longer covers the other: {remedy} brings them to one length"]
 
 
 def _estimated_length(lora: LoRA) -> float:

@@ -24,7 +24,7 @@ from lorarar.lora import (
     weight_loras,
 )
 from lorarar.mergers.accelerators import split_accelerators
-from lorarar.mergers.balance import balance_loras, describe_balance
+from lorarar.mergers.balance import describe_balance
 from lorarar.mergers.choice import Choice, check_has_coefficients, choose, family_of, kept_names
 from lorarar.mergers.combination import check_prediction, joined_embeddings, low_rank_inputs
 from lorarar.mergers.files import check_outputs
@@ -119,7 +119,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
     choice = choose(loras, request)
     if job.save_coefficients:
         check_has_coefficients(choice.method)
-    balanced, factors = balance_loras(loras, choice.balance)
+    balanced, factors = choice.prepare(loras)
     shapes = _truncated(_merged_shapes(balanced, choice), request, loras)
     shapes = replace(split, kept=[lora.to("meta") for lora in split.kept]).join(shapes)
     merged = replace(shapes, family=family_of(read), embeddings=joined_embeddings(read), names=kept_names(read))
@@ -147,7 +147,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
             *split.notes,
             *_foresee(balanced, choice, request),
             *choice.notes,
-            *describe_balance(factors, choice.balance),
+            *describe_balance(loras, factors, choice.balance),
             *embedding_notes(merged),
         ],
     }
@@ -190,7 +190,7 @@ def _foresee(loras: Sequence[LoRA], choice: Choice, request: MergeRequest) -> li
         predicted = method.call(loras, network=choice.network, **kinds, **choice.options)
         warnings = check_prediction(choice, loras, predicted, request)
         coefficients = weight_coefficients(predicted, choice.weights)
-    notes, unequal = check_lengths(loras, choice.weights, coefficients)
+    notes, unequal = check_lengths(loras, choice.weights, choice.balance, coefficients)
     return [*(f"warning: {warning}" for warning in (*warnings, *unequal)), *notes]
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,14 @@ class PairOptimiser:
         device: Where to compute, a name for `lorarar.lora.pick_device`; on a GPU in bf16, with gradient checkpointing,
             and with text encoders and autoencoder on the CPU once prompts and images are encoded.
         loaded: The base, where it is loaded already.
+        balance: How far the LoRAs that are merged were brought to one length before.
     """
 
     base: str | Path
     inputs: PairInputs
     device: str = "auto"
     loaded: Backbone | None = None
+    balance: float = 0.0
 
     @cached_property
     def init(self) -> Network | None:
@@ -92,7 +94,7 @@ class PairOptimiser:
         """Return what predicts the coefficients that the optimisation starts from; None starts from 1."""
         if self.init:
             return self.init.module.to(device)
-        return default_coefficients if self.inputs.init else None
+        return partial(default_coefficients, balanced=self.balance > 0) if self.inputs.init else None
 
     def load(self) -> Backbone:
         """Return the base, loaded now unless it is loaded already."""
@@ -146,8 +148,17 @@ class PairOptimiser:
         """Return what a resumed run must share; the method's settings stand at the top level too, for messages."""
         captions = {"content_captions": pair.content.captions, "style_captions": pair.style.captions}
         hashes = {"content_sha256": loras[0].sha256, "style_sha256": loras[1].sha256, "prompt": pair.prompt}
+        balance = {"balance": self.balance} if self.balance else {}
         settings: Mapping[str, Any] = asdict(method)
-        return {**self.facts(), **captions, **hashes, **settings, **settings["recipe"], **settings["weights"]}
+        return {
+            **self.facts(),
+            **captions,
+            **hashes,
+            **balance,
+            **settings,
+            **settings["recipe"],
+            **settings["weights"],
+        }
 
 
 def concept_of(

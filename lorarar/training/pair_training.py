@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lorarar.datasets import Pair
 from lorarar.diffusion import Backbone
 from lorarar.hypernetwork import ConstantMerger
-from lorarar.lora import Coefficients, LoRA
+from lorarar.lora import Coefficients, LoRA, lora_norm
 from lorarar.mergers import TERMS, check_terms, weighted_total
 from lorarar.mergers.optimised import PairMethod
 from lorarar.storage import Dtype, digest, stated
@@ -234,7 +234,8 @@ def _run_name(module: PairTraining) -> str:
     """
     members = []
     for i, pair in enumerate(module.pairs):
-        hashes = [lora.sha256 for lora in module.sampler.loras_of(pair)]
+        # The lengths, since LoRAs that were balanced or weighted keep the hash of their file.
+        hashes = [f"{lora.sha256} {lora_norm(lora):.5g}" for lora in module.sampler.loras_of(pair)]
         members.append([pair.name, pair.description, hashes, module.merger(i).values.tolist()])
     identity = {"method": stated(module.method), "pairs": members}
     if plugins := TERMS.plugins(module.method.weights.extra):

@@ -166,7 +166,7 @@ def merge_to_files(job: FileMerge) -> list[MergeSummary]:
     return [merge_to_file(part) for part in jobs]
 
 
-def merge_to_file(job: FileMerge) -> MergeSummary:
+def merge_to_file(job: FileMerge, facts: Mapping[str, object] | None = None) -> MergeSummary:
     """Merge LoRA files into one file, by any merger.
 
     Mergers that optimise each pair keep checkpoints, from which an interrupted merge resumes; their folder is deleted
@@ -174,6 +174,7 @@ def merge_to_file(job: FileMerge) -> MergeSummary:
 
     Args:
         job: Files, output and how they are merged.
+        facts: Further facts for the header of the file.
 
     Returns:
         As `lorarar.mergers.merge_files`.
@@ -186,9 +187,9 @@ def merge_to_file(job: FileMerge) -> MergeSummary:
     check_outputs(job)
     request, optimiser = _open_optimiser(job.request, job.files)
     if optimiser is None:
-        return merge_files(job, tell=tell_kinds)
+        return merge_files(job, facts=dict(facts or {}), tell=tell_kinds)
     job = replace(job, request=request)
-    summary = merge_files(job, optimiser, optimiser.facts(), tell_kinds)
+    summary = merge_files(job, optimiser, {**optimiser.facts(), **(facts or {})}, tell_kinds)
     optimiser.finish()
     return summary
 
@@ -223,7 +224,7 @@ def _open_optimiser(
         return open_described(request, loras)
     from lorarar.training import PairOptimiser
 
-    return request, PairOptimiser(str(request.base), request.pair, request.device)
+    return request, PairOptimiser(str(request.base), request.pair, request.device, balance=request.balance or 0.0)
 
 
 def _in_one_list(loras: Sequence[LoRA | str | Path | Sequence[LoRA | str | Path]]) -> list[LoRA | str | Path]:

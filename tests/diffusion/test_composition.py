@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from lorarar.diffusion.adaptation import adapted, adapted_by_choice
 from lorarar.diffusion.backbone import Backbone
 from lorarar.diffusion.composition import scheduled
-from lorarar.diffusion.generation import generate_files
+from lorarar.diffusion.generation import generate_files, open_sampler
 from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.sampling import sample_composed, sample_loras, starting_latents
 from lorarar.diffusion.settings import Sampling
@@ -24,6 +24,7 @@ from lorarar.formats.writing import save
 from lorarar.lora.coefficients import Coefficients, merge_exactly
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.balance import balance_loras
 from lorarar.mergers.methods.step import Step
 from lorarar.mergers.request import MergeRequest
 from lorarar.mergers.table import MERGERS
@@ -99,6 +100,15 @@ def test_an_accelerator_acts_in_every_step(backbone: Backbone, pair: list[LoRA])
     ones = Coefficients({layer: (torch.ones(()), torch.ones(())) for layer in fast.layers})
     both = [merge_exactly([lora, fast], ones) for lora in loras]
     assert_close(found, sample_composed(backbone, both, MERGERS["switch"], PROMPT, SEEDS, sampling, {"tau": 2}))
+
+
+def test_balance_leaves_an_accelerator_as_it_is(backbone: Backbone, pair: list[LoRA]) -> None:
+    fast = replace(times(pair[0], 0.1), name="lcm.safetensors")
+    loras, sampling = [replace(lora, name=name) for lora, name in zip(pair, "ab", strict=True)], Sampling(3, 2.0)
+    request = MergeRequest("switch", balance=1.0, options={"tau": 2})
+    found = open_sampler(backbone, [*loras, fast], sampling, request)(PROMPT, SEEDS)
+    balanced = [*balance_loras(loras, 1.0)[0], fast]
+    assert_close(found, sample_composed(backbone, balanced, MERGERS["switch"], PROMPT, SEEDS, sampling, {"tau": 2}))
 
 
 def test_composite_of_equals_is_one_and_of_others_is_not(backbone: Backbone, pair: list[LoRA]) -> None:

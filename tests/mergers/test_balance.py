@@ -61,7 +61,7 @@ def test_a_merger_sees_balanced_loras_and_weights_multiply_after(name: str) -> N
     expected = combine(balanced, MergeRequest(name, balance=0.0, weights=[1.0, 0.5], dense=True))
     for path in LAYERS:
         assert_close(found.lora.layers[path].delta(), expected.lora.layers[path].delta())
-    assert found.notes[0].startswith("balance 1: in 3 of 3 layers the lengths were brought to their geometric mean")
+    assert found.notes[0].startswith("LoRA 2 is 21.3 times as strong as LoRA 1 in the median layer: brought to one ")
     if found.coefficients:  # those of the inputs, so that anyone can repeat the merge
         for path, row in found.coefficients.layers.items():
             again = sum(each.layers[path].delta() * m for each, m in zip(loras, row, strict=True))
@@ -78,6 +78,45 @@ def test_balance_0_is_the_exact_sum_and_one_file_stays() -> None:
     assert alone.method.name == "auto"
     for path in LAYERS:
         assert torch.equal(alone.lora.layers[path].delta(), first.layers[path].delta())
+
+
+def test_a_note_says_how_strong_the_loras_are_and_what_balancing_leaves() -> None:
+    loras = [replace(lora(1, 1.0, 1.0, 1.0), name="a"), replace(lora(2, 1.0, 1.0, 1.0), name="b")]
+    loras[1] = replace(
+        loras[0], name="b", layers={path: replace(delta, scale=16.0) for path, delta in loras[0].layers.items()}
+    )
+    assert combine(loras, MergeRequest("direct", balance=0.5)).notes[0] == (
+        "b is 16 times as strong as a in the median layer: brought to 4 times (balance 0.5, 3 of 3 layers)"
+    )
+    swapped = combine(loras[::-1], MergeRequest("direct", balance=1.0)).notes[0]
+    assert (
+        swapped == "b is 16 times as strong as a in the median layer: brought to one length (balance 1, 3 of 3 layers)"
+    )
+
+
+@pytest.mark.parametrize("name", ["auto", "direct", "ties", "np_lora", "knots"])
+def test_a_lora_of_weight_0_takes_no_part(name: str) -> None:
+    first, second = lora(1, 1.0, 3.0, 0.2), lora(2, 40.0, 0.5, 2.0)
+    for weights, kept in (([1.0, 0.0], first), ([0.0, 1.0], second)):
+        merged = combine([first, second], MergeRequest(name, balance=0.5, weights=weights, dense=True))
+        alone = combine([kept], MergeRequest(name, balance=0.5, dense=True))
+        for path in LAYERS:
+            assert_close(merged.lora.layers[path].delta(), alone.lora.layers[path].delta())
+            if name in ("auto", "direct"):
+                assert_close(merged.lora.layers[path].delta(), kept.layers[path].delta())
+
+
+def test_a_block_of_weight_0_takes_no_part() -> None:
+    first, second = lora(1, 1.0, 3.0, 0.2), lora(2, 40.0, 0.5, 2.0)
+    start = LAYERS[0].rpartition(".")[0]
+    merged = combine([first, second], MergeRequest("auto", blocks={start: [1.0, 0.0]}))
+    both = combine([first, second], MergeRequest("auto"))
+    for path in LAYERS:
+        expected = first if f"{path}.".startswith(f"{start}.") else both.lora
+        assert_close(merged.lora.layers[path].delta(), expected.layers[path].delta())
+    silent = combine([first, second], MergeRequest("auto", weights=[0.0, 0.0]))
+    assert silent.lora.layers.keys() == both.lora.layers.keys()
+    assert not any(delta.delta().any() for delta in silent.lora.layers.values())
 
 
 def test_three_loras_keep_the_length_of_the_sum() -> None:

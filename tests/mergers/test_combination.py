@@ -114,7 +114,7 @@ def test_without_a_method_a_rule_merges_with_a_note() -> None:
     assert found.method.name == "auto"
     assert found.balance == MERGERS["auto"].balance
     assert found.notes[0].startswith("merged by a rule (auto): no network is shipped")
-    assert found.notes[1].startswith("balance ")
+    assert "(balance 0.5, " in found.notes[1]
 
 
 def test_without_a_method_the_network_of_the_family_is_used() -> None:
@@ -124,6 +124,16 @@ def test_without_a_method_the_network_of_the_family_is_used() -> None:
     assert found.notes == ("used the network that is shipped for the family embedded",)
     assert found.lora.family == "embedded"
     assert combine([shipped] * 3).method.name == "layerwise"
+
+
+def test_a_lora_of_weight_0_is_left_out_by_the_default_and_refused_by_a_network(network: Path) -> None:
+    pair = [lorarar.load(f"data/embedded/loras/test_{name}_00.safetensors") for name in ("content", "style")]
+    found = combine(pair, MergeRequest(weights=[1.0, 0.0]))
+    assert found.notes == ("test_style_00.safetensors has weight 0 and takes no part",)
+    for layer, delta_ in pair[0].layers.items():
+        assert_close(found.lora.layers[layer].delta(), delta_.delta())
+    with pytest.raises(ValueError, match="weights other than 0 for paper, .*, found 0 for LoRA 2: leave it out"):
+        combine([CONTENT, STYLE], MergeRequest(network=network, weights=[1.0, 0.0]))
 
 
 def test_kinds_reach_a_network() -> None:

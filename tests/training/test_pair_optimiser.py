@@ -34,6 +34,7 @@ from lorarar.storage.hashing import sha256
 from lorarar.training import pair_optimiser
 from lorarar.training.pair_optimiser import PairOptimiser, concept_of
 from lorarar.training.pair_training import PairTraining, optimise
+from tests.mergers.cases import times
 from tests.tiny import dense, factors
 
 STEPS = 3
@@ -219,6 +220,18 @@ def test_it_starts_from_the_coefficients_of_auto(arguments: Arguments, files: li
     assert found.metadata["lorarar.init"] == "auto"
 
 
+def test_balanced_loras_start_from_autos_rule_without_a_second_balance(
+    arguments: Arguments, files: list[Path], tmp_path: Path
+) -> None:
+    save(times(load(files[1]), 4.0), files[1], force=True, metadata={"modelspec.trigger_phrase": "szn style, x"})
+    command = arguments("cat", init="auto", option="learning_rate=1e-9", balance="0.5")
+    assert main([*command, "--option", "steps=1"]) == 0
+    found = load(tmp_path / "out.safetensors")
+    expected = combine([load(file) for file in files], MergeRequest("auto", balance=0.5)).lora
+    for layer in (layer for layer in found.layers if layer.endswith(("to_q", "to_out.0"))):
+        assert_close(dense(found.layers[layer]), dense(expected.layers[layer]), rtol=1e-4, atol=1e-5)
+
+
 def test_coefficients_without_the_layers_are_refused_as_a_start(files: list[Path]) -> None:
     both = [load(file) for file in files]
     with pytest.raises(ValueError, match="coefficients for each layer.* start from a merger for the same base"):
@@ -297,6 +310,9 @@ def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are
     assert "out.run holds a run of another configuration" in (captured := capsys.readouterr().err)
     assert "'learning_rate': (0.01, 0.5)" in captured
     assert "'steps': (3, 100)" in captured
+    assert main(arguments(balance="0.5")) == 1
+    assert "holds a run of another configuration" in (captured := capsys.readouterr().err)
+    assert "balance" in captured
     assert main(arguments()) == 0
     assert not (tmp_path / "out.run").exists()
 

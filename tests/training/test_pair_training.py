@@ -28,6 +28,7 @@ from lorarar.training.merger_training import MergerTraining
 from lorarar.training.pair_training import OptimisedPair, PairTraining, measure_objective, optimise
 from lorarar.training.pairs import PairData, PairSampler
 from lorarar.training.trainer import DivergenceError
+from tests.mergers.cases import times
 
 # At this limit every gradient is clipped, so that each pair's own norm matters.
 SHORT = replace(ZIPLORA, recipe=replace(ZIPLORA.recipe, steps=4, clip=1e-3), images=2)
@@ -192,6 +193,16 @@ def test_other_initial_coefficients_do_not_resume_from_a_checkpoint(
     (second,) = values(run(short, pairs[:1], runs=tmp_path, init=average))
     assert_close(first, torch.ones_like(first))
     assert_close(second, torch.full_like(second, 0.5))
+
+
+def test_loras_at_other_lengths_do_not_resume_from_a_checkpoint(
+    backbone: Backbone, pairs: list[Pair], loras: dict[str, LoRA], tmp_path: Path
+) -> None:
+    stronger = {name: times(lora, 2.0) for name, lora in loras.items()}  # of the same files
+    found = [optimise(backbone, pairs[:1], given, SHORT, runs=tmp_path, held_out=1) for given in (loras, stronger)]
+    fresh = optimise(backbone, pairs[:1], stronger, SHORT, held_out=1)
+    assert torch.equal(values(found[1])[0], values(fresh)[0])
+    assert not torch.equal(values(found[0])[0], values(fresh)[0])
 
 
 def test_a_loss_that_is_not_a_number_stops_with_step_and_pair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lorarar.benchmark.quality.inputs import QualityInputs
@@ -31,7 +32,7 @@ def optimised_merge(inputs: QualityInputs, settings: PairSettings) -> BatchMerge
         ArtefactError: The network that the coefficients start from cannot be read.
     """
     method, init = settings.method, settings.init
-    predictor: Predictor | None = default_coefficients if init else None
+    predictor: Predictor | None = partial(default_coefficients, balanced=settings.balance > 0) if init else None
     if isinstance(init, Path):
         predictor = load_network(init).module.to(inputs.backbone.device)
 
