@@ -85,7 +85,7 @@ def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
 
     Raises:
         FormatError: A folder holds no LoRA file, or no pair can be merged.
-        ValueError: The request is for one pair.
+        ValueError: The request is for one pair, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
     hashes = _hashes(pairs)
@@ -122,7 +122,7 @@ def merge_all_pairs(
     Raises:
         ConfigError: The folder holds a run of another request.
         FormatError: A folder holds no LoRA file.
-        ValueError: The request is for one pair.
+        ValueError: The request is for one pair, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
     hashes = _hashes(pairs)
@@ -178,7 +178,22 @@ def _pairs(contents: Path, styles: Path, job: FileMerge) -> list[_Pair]:
     if job.save_coefficients:
         raise ValueError("expected no `save_coefficients` for folders, since it is one file: drop it")
     lists = [_list_files(folder) for folder in (contents, styles)]
-    return [_Pair(c, s, job.output / f"{c.stem}+{s.stem}.safetensors") for c in lists[0] for s in lists[1]]
+    pairs = [_Pair(c, s, job.output / f"{c.stem}+{s.stem}.safetensors") for c in lists[0] for s in lists[1]]
+    _check_names(pairs)
+    return pairs
+
+
+def _check_names(pairs: Sequence[_Pair]) -> None:
+    """Refuse two pairs of one file name, as "a" with "b+c" and "a+b" with "c"."""
+    by_output: dict[Path, _Pair] = {}
+    for pair in pairs:
+        other = by_output.setdefault(pair.output, pair)
+        if other is not pair:
+            named = [f"{one.content.name} with {one.style.name}" for one in (other, pair)]
+            raise ValueError(
+                f"expected a file name for each pair, found {pair.output.name} for both {named[0]} and {named[1]}: "
+                "rename one of these files"
+            )
 
 
 def _list_files(folder: Path) -> list[Path]:

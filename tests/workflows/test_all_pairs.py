@@ -90,6 +90,19 @@ def test_a_changed_input_is_merged_again_where_that_is_allowed(job: FileMerge) -
     assert run(replace(job, force=True))[0].merged == 2
 
 
+def test_two_pairs_of_one_file_name_are_refused_before_any_work(job: FileMerge) -> None:
+    folders = job.output.parent / "contents", job.output.parent / "styles"
+    for path in (folders[0] / "a.safetensors", folders[0] / "a+b.safetensors"):
+        save(two_block_lora(2, seed=1), path)
+    for path in (folders[1] / "c.safetensors", folders[1] / "b+c.safetensors"):
+        save(two_block_lora(2, seed=2), path)
+    names = r"found a\+b\+c\.safetensors for both a\+b\.safetensors with c\.safetensors and a\.safetensors with b\+c"
+    for call in (plan_all_pairs, merge_all_pairs):
+        with pytest.raises(ValueError, match=f"a file name for each pair, {names}.safetensors: rename one"):
+            call(*folders, job)
+    assert not job.output.exists()
+
+
 def test_another_request_and_inputs_of_one_pair_are_refused(job: FileMerge) -> None:
     run(job)
     with pytest.raises(ConfigError, match="direct.*ties.*name another output"):
