@@ -6,6 +6,7 @@ diffusers_view   diffusers' view of a LoRA file: the layers that its loader retu
 descriptions     Descriptions of LoRAs: a model puts into words what each LoRA draws alone
 doctor/          Doctor: what this installation and this machine can do, and what is missing for what
 merges           Merges of LoRAs in memory and of files, by any merger
+pair_identity    Pair identity: what decides the file of a pair of two folders
 predicted_kinds  Predicted kinds: what a merge is told of inputs whose files do not state their kind
 preview          Preview: a labelled sheet of references, of each LoRA alone, and of methods by weights
 recipes          Recipes of a zoo: one for all LoRAs, or several, of which each LoRA gets one by its name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from lorarar.mergers import FileMerge, plan_merge
-from lorarar.storage import FormatError, claim_run, printable, sha256, stated, write_lines
+from lorarar.storage import FormatError, claim_run, printable, stated, write_lines
 from lorarar.storage.units import Engine, UnitWork, Workers, run_units
 from lorarar.workflows.merges import merge_to_file
+from lorarar.workflows.pair_identity import PairIdentities, identify_pairs
 
 MANIFEST = "manifest.jsonl"
+REQUEST_KEY = "request_sha256"  # in the header of a pair: what decides the file besides its inputs
 
 
 class PairsPlan(NamedTuple):
@@ -27,7 +29,7 @@ class PairsPlan(NamedTuple):
 
     Attributes:
         contents, styles: Numbers of files.
-        merged: Number of pairs that are there already.
+        merged: Number of pairs that are there already, from the same files by the same merge.
         bytes: Size of all files, estimated from the first pair that can be merged.
         method: Method of this pair.
     """
@@ -84,11 +86,11 @@ def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
         job: As `merge_all_pairs` takes it.
 
     Raises:
-        FormatError: A folder holds no LoRA file, or no pair can be merged.
-        ValueError: The request is for one pair, or two pairs have the same file name.
+        FormatError: A folder holds no LoRA file, no pair can be merged, or the network cannot be read.
+        ValueError: The request is for one pair, the merger is unknown, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
-    hashes = _hashes(pairs)
+    identities = _identities(pairs, job)
     sizes = {pair: pair.content.stat().st_size + pair.style.stat().st_size for pair in pairs}
     errors = []
     for pair in pairs:
@@ -99,7 +101,7 @@ def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
             errors.append(str(error))
             continue
         total = plan["output"]["bytes"] * sum(sizes.values()) / sizes[pair]
-        merged = sum(_is_merged(pair, hashes) for pair in pairs)
+        merged = sum(_is_merged(pair, identities) for pair in pairs)
         counts = (len({pair.content for pair in pairs}), len({pair.style for pair in pairs}))
         return PairsPlan(*counts, merged, int(total), plan["method"]["name"])
     raise FormatError(f"expected a pair that can be merged, found none of {len(pairs)}; the first: {errors[0]}")
@@ -110,9 +112,13 @@ def merge_all_pairs(
 ) -> PairsResult:
     """Merge every LoRA file of a folder with every one of another, as "content+style.safetensors".
 
-    A pair whose file holds the hashes of its inputs is not merged again, so an interrupted run continues. A pair that
-    fails is counted, and the others go on. `manifest.jsonl` has a line for each pair: inputs with their SHA-256,
-    output, method, status, and the time of the merge over the median of those of the same call.
+    A pair is not merged again if its file states the hashes of its inputs and of all else that decides it: settings,
+    the network or the one that is shipped, plugins, and the base where it is used. So an interrupted run continues.
+    Where something else lies under a path now, the pair is merged again with `force`, and fails without. A pair that
+    fails is counted, and the others go on.
+
+    `manifest.jsonl` has a line for each pair: inputs with their SHA-256, output, method, status, and the time of the
+    merge over the median of those of the same call.
 
     Args:
         contents, styles: Folders of LoRA files.
@@ -121,31 +127,31 @@ def merge_all_pairs(
 
     Raises:
         ConfigError: The folder holds a run of another request.
-        FormatError: A folder holds no LoRA file.
-        ValueError: The request is for one pair, or two pairs have the same file name.
+        FormatError: A folder holds no LoRA file, or the network cannot be read.
+        ValueError: The request is for one pair, the merger is unknown, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
-    hashes = _hashes(pairs)
+    identities = _identities(pairs, job)
     claim_run(job.output, _settings(job), advice="name another output, or delete this one")
     manifest = job.output / MANIFEST
     old = _old_lines(manifest)
     lines = {
-        pair: {"status": "merged", **old.get(pair.output.name, {}), **_line(pair, hashes)}
+        pair: {"status": "merged", **old.get(pair.output.name, {}), **_line(pair, identities)}
         for pair in pairs
-        if _is_merged(pair, hashes)
+        if _is_merged(pair, identities)
     }
     present, seconds, failed = len(lines), dict[_Pair, float](), Counter[str]()
     left = {pair.output.stem: pair for pair in pairs if pair not in lines}
-    work = UnitWork("merge pairs", "pairs", partial(_open_pairs, job, hashes))
+    work = UnitWork("merge pairs", "pairs", partial(_open_pairs, job, identities))
     try:
         for result in run_units(work, left, engine=engine, workers=workers, done=present):
             pair = left[result.key]
             if result.error is None:
                 seconds[pair] = result.seconds
-                lines[pair] = _line(pair, hashes) | {"status": "merged", "method": result.value}
+                lines[pair] = _line(pair, identities) | {"status": "merged", "method": result.value}
             elif isinstance(result.error, (ValueError, OSError)):
                 failed[_reason(result.error, pair)] += 1
-                lines[pair] = _line(pair, hashes) | {"status": "failed", "reason": str(result.error)}
+                lines[pair] = _line(pair, identities) | {"status": "failed", "reason": str(result.error)}
             else:
                 raise result.error
     finally:
@@ -155,14 +161,15 @@ def merge_all_pairs(
     return PairsResult(len(seconds), present, dict(failed), manifest)
 
 
-def _open_pairs(job: FileMerge, hashes: Mapping[Path, str]) -> Callable[[_Pair], str]:
+def _open_pairs(job: FileMerge, identities: PairIdentities) -> Callable[[_Pair], str]:
     """Return the function that merges one pair, unless its file is there, and returns the method's name."""
 
     def merge_pair(pair: _Pair) -> str:
-        if _is_merged(pair, hashes):  # by a worker that died after it
+        if _is_merged(pair, identities):  # by a worker that died after it
             with safe_open(pair.output, framework="pt") as file:
                 return str(file.metadata()["lorarar.method"])
-        return str(merge_to_file(_job(job, pair))["method"]["name"])
+        facts = {REQUEST_KEY: identities.request_sha256(pair.content, pair.style)}
+        return str(merge_to_file(_job(job, pair), facts)["method"]["name"])
 
     return merge_pair
 
@@ -203,8 +210,8 @@ def _list_files(folder: Path) -> list[Path]:
     return files
 
 
-def _hashes(pairs: Sequence[_Pair]) -> dict[Path, str]:
-    return {path: sha256(path) for path in dict.fromkeys(path for pair in pairs for path in pair[:2])}
+def _identities(pairs: Sequence[_Pair], job: FileMerge) -> PairIdentities:
+    return identify_pairs(dict.fromkeys(path for pair in pairs for path in pair[:2]), job)
 
 
 def _job(job: FileMerge, pair: _Pair) -> FileMerge:
@@ -221,18 +228,21 @@ def _settings(job: FileMerge) -> dict[str, Any]:
     return {"format": job.format, "dtype": job.dtype, **stated(request)}
 
 
-def _is_merged(pair: _Pair, hashes: Mapping[Path, str]) -> bool:
-    """Return whether the output is there and states these inputs."""
+def _is_merged(pair: _Pair, identities: PairIdentities) -> bool:
+    """Return whether the output is there and states these inputs, merged by the same request."""
     if not pair.output.is_file():
         return False
     with suppress(SafetensorError, ValueError, KeyError, TypeError), safe_open(pair.output, framework="pt") as file:
-        inputs = json.loads((file.metadata() or {})["lorarar.inputs"])
-        return [entry["sha256"] for entry in inputs] == [hashes[path] for path in pair[:2]]
+        header = file.metadata() or {}
+        same_request = header[f"lorarar.{REQUEST_KEY}"] == identities.request_sha256(pair.content, pair.style)
+        inputs = [entry["sha256"] for entry in json.loads(header["lorarar.inputs"])]
+        return same_request and inputs == identities.hashes(pair.content, pair.style)
     return False
 
 
-def _line(pair: _Pair, hashes: Mapping[Path, str]) -> dict[str, Any]:
-    inputs = [{"name": path.name, "sha256": hashes[path]} for path in pair[:2]]
+def _line(pair: _Pair, identities: PairIdentities) -> dict[str, Any]:
+    hashes = identities.hashes(pair.content, pair.style)
+    inputs = [{"name": path.name, "sha256": sha256} for path, sha256 in zip(pair[:2], hashes, strict=True)]
     return {"content": inputs[0], "style": inputs[1], "output": pair.output.name}
 
 

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lorarar import load, save
 from lorarar.cli.main import main
+from lorarar.formats.tensor_files import read_tensor_file, write_tensors
+from lorarar.hypernetwork.checkpoint import save_merger
+from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
+from lorarar.mergers import choice
 from lorarar.mergers.request import FileMerge, MergeRequest, PairInputs
 from lorarar.storage import ConfigError, FormatError
-from lorarar.workflows import all_pairs
+from lorarar.workflows import all_pairs, pair_identity
 from lorarar.workflows.all_pairs import merge_all_pairs, plan_all_pairs
 from tests.tiny import two_block_lora
 
@@ -35,11 +40,11 @@ def run(job: FileMerge) -> tuple[Any, list[dict[str, Any]]]:
 def test_all_pairs_are_merged_and_an_interrupted_run_continues(job: FileMerge, monkeypatch) -> None:
     done, real = [], all_pairs.merge_to_file
 
-    def stop_after_two(one: FileMerge) -> Any:
+    def stop_after_two(one: FileMerge, facts: dict[str, object]) -> Any:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(one.output.name)
-        return real(one)
+        return real(one, facts)
 
     monkeypatch.setattr(all_pairs, "merge_to_file", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
@@ -88,6 +93,106 @@ def test_a_changed_input_is_merged_again_where_that_is_allowed(job: FileMerge) -
     assert (result.merged, result.present) == (0, 2)
     assert "exists" in next(iter(result.failed))
     assert run(replace(job, force=True))[0].merged == 2
+
+
+def save_network(path: Path, coefficient: float) -> Path:
+    save_merger(ConstantMerger(ConstantConfig(("6", "12"), initial=coefficient)), path, force=True)
+    return path
+
+
+def check_all_are_merged_again(job: FileMerge) -> None:
+    """Check that a finished run counts as merged no longer, and does again after one with `force`."""
+    folders = job.output.parent / "contents", job.output.parent / "styles"
+    assert plan_all_pairs(*folders, job).merged == 0
+    result, lines = run(job)
+    assert (result.merged, result.present, list(result.failed.values())) == (0, 0, [4])
+    assert "exists already" in lines[0]["reason"]
+    assert run(replace(job, force=True))[0].merged == 4
+    assert plan_all_pairs(*folders, job).merged == 4
+    assert run(job)[0].present == 4
+
+
+def test_another_network_under_the_same_path_is_another_merge(job: FileMerge) -> None:
+    network = save_network(job.output.parent / "net.safetensors", 0.25)
+    job = replace(job, request=MergeRequest(network=network))
+    assert run(job)[0].merged == 4
+    assert run(job)[0].present == 4
+    before = (job.output / "cat+ink.safetensors").read_bytes()
+    save_network(network, 0.75)
+    check_all_are_merged_again(job)
+    assert (job.output / "cat+ink.safetensors").read_bytes() != before
+
+
+def test_a_network_is_hashed_once_for_all_pairs(job: FileMerge, monkeypatch) -> None:
+    opened: list[object] = []
+    real = pair_identity.open_network
+    monkeypatch.setattr(pair_identity, "open_network", lambda given: opened.append(given) or real(given))
+    network = save_network(job.output.parent / "net.safetensors", 0.25)
+    run(replace(job, request=MergeRequest(network=network)))
+    assert opened == [network]
+
+
+def test_a_network_that_is_shipped_later_is_another_merge(job: FileMerge, monkeypatch) -> None:
+    job = replace(job, request=MergeRequest())
+    assert {line["method"] for line in run(job)[1]} == {"auto"}
+    network = save_network(job.output.parent / "shipped.safetensors", 0.25)
+    for module in (choice, pair_identity):
+        monkeypatch.setattr(module, "shipped_network", lambda family: network)
+    check_all_are_merged_again(job)
+    assert {line["method"] for line in run(job)[1]} == {"constant"}
+    save_network(network, 0.75)
+    check_all_are_merged_again(job)
+    assert run(replace(job, output=job.output.parent / "direct", request=MergeRequest(merger="direct")))[0].merged == 4
+
+
+def test_another_base_under_the_same_path_counts_where_it_is_used(job: FileMerge) -> None:
+    layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    base, dora = job.output.parent / "base.safetensors", job.output.parent / "contents/dog.safetensors"
+    base_file = {f"{layer}.weight": torch.eye(6)}
+    write_tensors(base, base_file, {})
+    save(load(dora), dora, format="kohya", force=True)
+    stored = read_tensor_file(dora)
+    up = next(key for key in stored.tensors if layer.replace(".", "_") in key and "lora_up" in key)
+    parts = {**stored.tensors, up.replace("lora_up.weight", "dora_scale"): torch.ones(6, 1)}
+    write_tensors(dora, {key: tensor.clone() for key, tensor in parts.items()}, stored.header, force=True)
+    job = replace(job, format="kohya", request=MergeRequest(merger="direct", base=base))
+    assert run(job)[0].merged == 4
+    assert run(job)[0].present == 4
+    write_tensors(base, {key: 2 * weight for key, weight in base_file.items()}, {}, force=True)
+    result, _ = run(replace(job, force=True))
+    assert (result.merged, result.present) == (2, 2)
+    assert run(job)[0].present == 4
+
+
+def test_the_files_of_a_base_are_its_fingerprint(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    (base / "unet").mkdir(parents=True)
+    (base / "unet/model.safetensors").write_bytes(b"a")
+    identities = [pair_identity.fingerprint_base(base)]
+    (base / "readme.md").write_text("not a part of the model")
+    assert pair_identity.fingerprint_base(base) == identities[0]
+    (base / "unet/model.safetensors").write_bytes(b"b")
+    assert pair_identity.fingerprint_base(base) != identities[0]
+    assert pair_identity.fingerprint_base("owner/name") == "owner/name"
+
+
+def test_a_merger_that_computes_on_the_base_depends_on_its_files_and_on_its_start(job: FileMerge) -> None:
+    base, start = job.output.parent / "base.safetensors", job.output.parent / "start.safetensors"
+    inputs = job.output.parent / "contents/cat.safetensors", job.output.parent / "styles/ink.safetensors"
+    request = MergeRequest(merger="text_guided", base=base, pair=PairInputs(init=start))
+
+    def identity() -> str:
+        return pair_identity.identify_pairs(inputs, replace(job, request=request)).request_sha256(*inputs)
+
+    base.write_bytes(b"a")
+    save_network(start, 0.25)
+    identities = [identity(), identity()]
+    assert len(set(identities)) == 1
+    base.write_bytes(b"b")
+    identities.append(identity())
+    save_network(start, 0.75)
+    identities.append(identity())
+    assert len(set(identities)) == 3
 
 
 def test_two_pairs_of_one_file_name_are_refused_before_any_work(job: FileMerge) -> None:
