@@ -139,7 +139,7 @@ def merge_metadata(
         facts: Further facts, such as the inputs of an optimiser.
     """
     details: dict[str, object] = {**merged.options, **(facts or {}), **merged.weights.facts()}
-    if merged.balance:
+    if merged.balance or merged.method.balance:  # no entry means 0, which is most methods' default
         details["balance"] = merged.balance
     if merged.svc is not None:
         details["svc"] = merged.svc

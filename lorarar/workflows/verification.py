@@ -24,7 +24,7 @@ from lorarar.formats import (
     tool_views,
 )
 from lorarar.lora import Coefficients, LoRA, label, merge_exactly
-from lorarar.mergers import MERGERS, MergeRequest, combine
+from lorarar.mergers import MERGERS, MergeRequest, Split, combine, set_apart, split_accelerators
 from lorarar.storage import FormatError, check_present, printable
 from lorarar.workflows.diffusers_view import diffusers_view
 
@@ -157,9 +157,9 @@ def _compared(
     same = {path: sketch for path, sketch in sketched.items() if _same_shape(path, found, loras)}
     fit = explain(same, [sketches(lora.layers) for lora in loras], tolerated)
     notes = [*result.notes, _describe(fit, loras, tolerated)]
-    request = request or _stated_request(stored, loras)
-    if request is not None:
-        expected = combine(loras, request).lora
+    split = split_accelerators(loras, request) if request else _stated_split(stored, loras)
+    if split is not None:
+        expected = split.join(combine(split.others, split.request).lora)
     elif 2 * len(fit.fitting) >= len(sketched) or fit.residual <= tolerated:
         expected = _weighted(loras, fit)
     else:
@@ -184,7 +184,7 @@ def _compared(
         for side in (False, True)
     )
     error, faults = compare(found, expected, tolerated, (rest[0], rest[1]))
-    if faults and request and _is_swapped(fit, request.weights):
+    if faults and split and _is_swapped(fit, split.weights.weights if split.weights else split.request.weights):
         faults.append("the weights of the inputs are swapped")
     if plain and not compare(found, expected, tolerated, (of_plain[0], of_plain[1]))[1]:
         faults.append(f"{len(plain)} DoRA layers are in the file without their magnitude")
@@ -197,20 +197,28 @@ def _same_shape(path: str, found: LoRA, loras: Sequence[LoRA]) -> bool:
     return all(lora.layers[path].shape == found.layers[path].shape for lora in loras if path in lora.layers)
 
 
-def _stated_request(stored: StoredLoRA, loras: Sequence[LoRA]) -> MergeRequest | None:
-    """Return the request that the header of a file states, if it can be repeated with these inputs alone."""
+def _stated_split(stored: StoredLoRA, loras: Sequence[LoRA]) -> Split | None:
+    """Return the merge that the header of a file states, if it can be repeated with these inputs alone.
+
+    The header also states which inputs were added unchanged: their names now, or a later rule, may say otherwise.
+    """
+    keys = (*_STATED, "inputs", "accelerators")
     try:
         method = MERGERS.get(stored.header.get("lorarar.method", ""))
-        stated = {key: json.loads(stored.header.get(f"lorarar.{key}", "null")) for key in (*_STATED, "inputs")}
+        stated = {key: json.loads(stored.header.get(f"lorarar.{key}", "null")) for key in keys}
         if method is None or method.learned or method.on_base:
             return None
         options = {key: json.loads(stored.header[f"lorarar.{key}"]) for key in method.options}
     except (ValueError, KeyError):
         return None
-    if [entry.get("sha256") for entry in stated.pop("inputs") or []] != [lora.sha256 for lora in loras]:
+    inputs, accelerators = stated.pop("inputs") or [], stated.pop("accelerators") or []
+    if [entry.get("sha256") for entry in inputs] != [lora.sha256 for lora in loras]:
         return None
-    given = {key: value for key, value in stated.items() if value is not None}
-    return MergeRequest(method.name, options=options, **given)
+    words = [entry["name"] if entry.get("name") in accelerators else "" for entry in inputs]
+    if sum(map(bool, words)) != len(accelerators):  # two inputs have one name
+        return None
+    given = {"balance": 0.0, **{key: value for key, value in stated.items() if value is not None}}
+    return set_apart(loras, MergeRequest(method.name, options=options, keep_accelerators=False, **given), words)
 
 
 def _weighted(loras: Sequence[LoRA], fit: Explanation) -> LoRA:

@@ -251,6 +251,49 @@ def test_correct_merges_have_no_fault(folder: Path, tmp_path: Path) -> None:
         assert found.faults == (), (request, format, found.text())
 
 
+def test_the_header_states_balance_and_accelerators(folder: Path, tmp_path: Path) -> None:
+    """Merges that differ from the merger's defaults have no fault, under other names of the inputs too."""
+    for name, seed in (("cat", 1), ("oil", 2), ("lcm", 3)):
+        save(lora("sd15", seed), tmp_path / f"{name}.safetensors", format="kohya")
+    files, output = [tmp_path / f"{name}.safetensors" for name in ("cat", "lcm", "oil")], tmp_path / "x.safetensors"
+    renamed = [folder / "sd15-a.safetensors", tmp_path / "fast.safetensors", folder / "sd15-b.safetensors"]
+    renamed[1].write_bytes(files[1].read_bytes())
+    requests = [
+        (files, MergeRequest("auto")),
+        (files, MergeRequest("auto", keep_accelerators=False)),
+        (files, MergeRequest("ties", weights=[1, 0.5, 0.8])),
+        (files[:2], MergeRequest("auto", balance=0)),
+        (files[:2], MergeRequest("auto", balance=0, keep_accelerators=False)),
+        (files[::2], MergeRequest("auto", balance=0)),
+    ]
+    for inputs, request in requests:
+        merge_files(FileMerge(inputs, output, request, format="kohya", force=True))
+        others = [other for other, file in zip(renamed, files, strict=True) if file in inputs]
+        for named in (inputs, others):
+            found = verify_file(output, named)
+            assert found.faults == (), (request, found.text())
+            assert found.error == pytest.approx(0, abs=2e-3)
+    with safe_open(output, framework="pt") as file:
+        header = dict(file.metadata())
+    assert float(header.pop("lorarar.balance")) == 0
+    save_file(load_file(output), output, header)  # as it was written before balance 0 was stated
+    assert verify_file(output, files[::2]).faults == ()
+
+
+def test_a_header_with_one_name_of_two_inputs_is_not_repeated(folder: Path, tmp_path: Path) -> None:
+    """It does not say which of the two was added unchanged."""
+    files = []
+    for place, seed, title in (("a", 1, "cat"), ("b", 2, "oil"), ("c", 3, "lcm")):
+        (tmp_path / place).mkdir()
+        files.append(tmp_path / place / "pytorch_lora_weights.safetensors")
+        save(lora("sd15", seed), files[-1], format="kohya", metadata={"modelspec.title": title})
+    output = tmp_path / "x.safetensors"
+    merge_files(FileMerge(files, output, MergeRequest("direct"), format="kohya"))
+    found = verify_file(output, files)
+    assert found.faults == ()
+    assert "1 pytorch_lora_weights + 1 pytorch_lora_weights" in found.text()
+
+
 def test_weights_of_a_file_that_another_tool_merged_are_found(folder: Path, tmp_path: Path) -> None:
     """No header states them; one layer that is wrong moves no weight."""
     tensors = load_file(folder / "sdxl.safetensors")
