@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lorarar.formats.loading import load_all
+from lorarar.formats.metadata import metadata_for
 from lorarar.formats.writing import save
 from lorarar.lora.lora import LoRA
 from lorarar.lora.lowrank import LowRank
@@ -52,6 +54,31 @@ def test_names(name: str, word: str) -> None:
 def test_the_title_in_the_header_counts() -> None:
     assert accelerator(LoRA({}, {"modelspec.title": "LCM LoRA"}, name="pytorch_lora_weights.safetensors")) == "lcm"
     assert accelerator(LoRA({}, {"ss_output_name": "cat"}, name="pytorch_lora_weights.safetensors")) == ""
+
+
+def test_a_merge_with_an_accelerator_is_none() -> None:
+    cases = [
+        (("cat.safetensors", "lcm.safetensors"), ""),
+        (("cat+lcm.safetensors", "lcm.safetensors"), ""),  # the first is a merge too
+        (("lcm.safetensors", "Hyper-SDXL-8steps-lora.safetensors"), "lcm"),
+        (("lcm.safetensors",), "lcm"),  # nothing was merged
+    ]
+    for inputs, word in cases:
+        header = metadata_for(LoRA({}), inputs=[(name, "") for name in inputs], title="cat + lcm")
+        assert accelerator(LoRA({}, header, name="cat_lcm.safetensors")) == word, inputs
+    of_sd_scripts = {"modelspec.title": "cat_lcm", "modelspec.merged_from": "cat, lcm"}
+    assert accelerator(LoRA({}, of_sd_scripts, name="cat_lcm.safetensors")) == ""
+
+
+def test_a_merge_with_an_accelerator_is_merged_with_another_lora(tmp_path: Path) -> None:
+    for lora in (CONTENT, STYLE, FAST):
+        save(lora, tmp_path / lora.name)
+    files = [tmp_path / lora.name for lora in (CONTENT, FAST, STYLE)]
+    merge_files(FileMerge(files[:2], tmp_path / "out.safetensors", MergeRequest("direct")))
+    request = MergeRequest("ties")
+    merged = combine(load_all([tmp_path / "out.safetensors", files[2]]), request)
+    assert not merged.accelerators
+    assert merged.method.name == "ties"
 
 
 @pytest.mark.parametrize("merger", ["auto", "direct", "ties", "iso_c"])
