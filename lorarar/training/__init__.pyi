@@ -9,6 +9,7 @@ from .layers import denoiser_layers as denoiser_layers
 from .merger_training import MergerTraining as MergerTraining
 from .merger_training import train_merger as train_merger
 from .pair_optimiser import PairOptimiser as PairOptimiser
+from .pair_optimiser import concept_of as concept_of
 from .pair_optimiser import phrase_of as phrase_of
 from .pair_training import OptimisedPair as OptimisedPair
 from .pair_training import optimise as optimise

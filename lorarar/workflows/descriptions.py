@@ -1,7 +1,9 @@
 """Descriptions of LoRAs: a model puts into words what each LoRA draws alone, for mergers that learn from words.
 
 A content draws its own prompt at four seeds; a style draws four different things, which have the style alone in common.
-One question shows the four images. Its answer is kept in a text file beside them, which the next merge reads.
+A LoRA is what its file states, so two contents or two styles are described as such; where a file states nothing, the
+first is the content. One question shows the four images. Its answer is kept in a text file beside them, which the next
+merge reads.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from lorarar.datasets import AXES, Axis, load_image, save_image
+from lorarar.datasets import AXES, Concept, load_image, save_image
 from lorarar.diffusion import SAMPLING, Backbone, open_sampler
 from lorarar.evaluation.judge import Backend
 from lorarar.evaluation.judge.ask import DESCRIBE, DESCRIBED_IMAGES, describe_images
@@ -23,7 +25,7 @@ from lorarar.formats import load_all
 from lorarar.lora import LoRA
 from lorarar.mergers import DEFAULT, MergeRequest, accelerator, fitting_network
 from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
-from lorarar.training import PairOptimiser, phrase_of
+from lorarar.training import PairOptimiser, concept_of
 
 # From a network's coefficients these steps do what 100 at the default rate do from 1 (experiments/main).
 _OPTIONS: Mapping[str, float] = {"steps": 10, "learning_rate": 0.1}
@@ -36,7 +38,7 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
 
     Args:
         request: A checked request for a merger that needs descriptions, with `pair.describe`.
-        files: The content and the style, LoRAs or their files.
+        files: The content and the style, or two of one kind, LoRAs or their files.
 
     Returns:
         The request with descriptions, with the network that is shipped for the LoRAs' family and fits them as its
@@ -55,7 +57,8 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
     start = request.pair.init or fitting_network(loras) or DEFAULT
     options = {**_OPTIONS, **request.options}
-    optimiser = PairOptimiser(str(request.base), replace(request.pair, init=start), request.device)
+    inputs = replace(request.pair, init=start)
+    optimiser = PairOptimiser(str(request.base), inputs, request.device, balance=request.balance or 0.0)
     optimiser = describe_loras(optimiser, loras)
     return replace(request, pair=optimiser.inputs, options=options), optimiser
 
@@ -66,7 +69,8 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
     Args:
         optimiser: The optimiser, whose inputs name the back end and the folder for checkpoints. Images and descriptions
             are kept in the folder `descriptions` beside that folder.
-        loras: The content and the style.
+        loras: The content and the style, or two of one kind. The first gets `content_description`, the second
+            `style_description`.
 
     Raises:
         As `open_described`.
@@ -79,16 +83,17 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
             key = f"{axis}_description"
             if getattr(inputs, key):
                 continue
-            phrase = phrase_of(lora, axis, getattr(inputs, f"{axis}_prompt"))
-            place = _place(folder if lora.sha256 else Path(temporary), optimiser, lora, axis, phrase)
+            # Its kind is not the axis where two contents or two styles are merged.
+            concept = concept_of(lora, Path(lora.name).stem, axis, None, getattr(inputs, f"{axis}_prompt"))
+            place = _place(folder if lora.sha256 else Path(temporary), optimiser, lora, concept)
             file = place / "description.txt"
             if not file.is_file():
-                images = _draw(load, lora, _prompts(axis, phrase), place)
+                images = _draw(load, lora, _prompts(concept), place)
                 _check_known(str(inputs.describe), images[0])
-                write_text(file, describe_images(backend(), images, axis) + "\n")
+                write_text(file, describe_images(backend(), images, concept.kind, key) + "\n")
             words[key] = file.read_text(encoding="utf-8").strip()
             kept = f"; correct it in {file}" if file.is_relative_to(folder) and inputs.runs else ""
-            print(f"{axis}, described by {inputs.describe}: {words[key]}{kept}", file=sys.stderr)
+            print(f"{concept.kind}, described by {inputs.describe}: {words[key]}{kept}", file=sys.stderr)
     loaded = load() if load.cache_info().currsize else None
     return replace(optimiser, inputs=replace(inputs, **words), loaded=loaded)
 
@@ -98,24 +103,24 @@ def name_describer(describe: str) -> str:
     return f"tiny {sha256(EMBEDDED_DESCRIBER / 'model.safetensors')}" if describe == "tiny" else describe
 
 
-def _place(folder: Path, optimiser: PairOptimiser, lora: LoRA, axis: Axis, phrase: str) -> Path:
+def _place(folder: Path, optimiser: PairOptimiser, lora: LoRA, concept: Concept) -> Path:
     """Return the folder of a LoRA's images and description, named after all that they depend on."""
     identity = {
         "lora": lora.sha256,
         "base": str(optimiser.base),
-        "prompts": _prompts(axis, phrase),
+        "prompts": _prompts(concept),
         "sampling": stated(SAMPLING),
-        "question": DESCRIBE[axis],
+        "question": DESCRIBE[concept.kind],
         "describe": name_describer(str(optimiser.inputs.describe)),
     }
-    return folder / f"{Path(lora.name).stem or axis}_{digest(identity)[:12]}"
+    return folder / f"{concept.name or concept.kind}_{digest(identity)[:12]}"
 
 
-def _prompts(axis: Axis, phrase: str) -> list[str]:
+def _prompts(concept: Concept) -> list[str]:
     """Return the prompt of each image."""
-    if axis == "content":
-        return [phrase] * DESCRIBED_IMAGES
-    return [f"a {subject} in {phrase}" for subject in _SUBJECTS]
+    if concept.kind == "content":
+        return [concept.phrase] * DESCRIBED_IMAGES
+    return [f"a {subject} in {concept.phrase}" for subject in _SUBJECTS]
 
 
 def _draw(load: Callable[[], Backbone], lora: LoRA, prompts: Sequence[str], place: Path) -> list[Path]:

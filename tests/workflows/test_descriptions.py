@@ -24,6 +24,30 @@ from lorarar.workflows.descriptions import describe_loras
 from lorarar.workflows.merges import merge_to_file
 from tests.evaluation.judge.ask.backends.server import MODEL, answer, serving
 
+Drawn = list[tuple[str, list[int]]]
+Asked = list[tuple[str, str, list[str]]]
+
+
+@pytest.fixture
+def stood_in(monkeypatch: pytest.MonkeyPatch) -> tuple[Drawn, Asked]:
+    """Prompts and seeds that a base without a model draws, and what a model without one is asked."""
+    drawn: Drawn = []
+    asked: Asked = []
+
+    def sample(prompt: str, seeds: list[int]) -> Tensor:
+        drawn.append((prompt, seeds))
+        return torch.zeros(1, 3, 8, 8)
+
+    def describe(backend: object, images: Sequence[Path], axis: str, option: str) -> str:
+        asked.append((axis, option, [path.name for path in images]))
+        return f"{axis} {len(asked)}"
+
+    monkeypatch.setattr(PairOptimiser, "load", lambda self: "loaded")
+    monkeypatch.setattr(descriptions, "open_sampler", lambda base, loras, sampling: sample)
+    monkeypatch.setattr(descriptions, "open_backend", lambda name, settings: settings)
+    monkeypatch.setattr(descriptions, "describe_images", describe)
+    return drawn, asked
+
 
 @pytest.fixture
 def files(loras: dict[str, LoRA], tmp_path: Path) -> list[Path]:
@@ -35,30 +59,17 @@ def files(loras: dict[str, LoRA], tmp_path: Path) -> list[Path]:
 
 
 def test_a_lora_is_drawn_and_described_once(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    files: list[Path], tmp_path: Path, stood_in: tuple[Drawn, Asked], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    drawn: list[tuple[str, list[int]]] = []
-    asked: list[tuple[str, list[str]]] = []
-
-    def sample(prompt: str, seeds: list[int]) -> Tensor:
-        drawn.append((prompt, seeds))
-        return torch.zeros(1, 3, 8, 8)
-
-    def describe(backend: object, images: Sequence[Path], axis: str) -> str:
-        asked.append((axis, [path.name for path in images]))
-        return f"{axis} {len(asked)}"
-
-    monkeypatch.setattr(PairOptimiser, "load", lambda self: "loaded")
-    monkeypatch.setattr(descriptions, "open_sampler", lambda base, loras, sampling: sample)
-    monkeypatch.setattr(descriptions, "open_backend", lambda name, settings: settings)
-    monkeypatch.setattr(descriptions, "describe_images", describe)
+    drawn, asked = stood_in
     content, style, other = load_all(files)
     pair = PairInputs(content_prompt="a sks cat", style_prompt="szn style", describe="x", runs=tmp_path / "a.run")
     first = describe_loras(PairOptimiser("base", pair), [content, style])
     assert (first.inputs.content_description, first.inputs.style_description) == ("content 1", "style 2")
     assert drawn[:4] == [("a sks cat", [seed]) for seed in range(4)]
     assert len({prompt for prompt, _ in drawn[4:]}) == 4  # a style draws different things
-    assert asked == [(axis, [f"{seed}.png" for seed in range(4)]) for axis in ("content", "style")]
+    names = [f"{seed}.png" for seed in range(4)]
+    assert asked == [(axis, f"{axis}_description", names) for axis in ("content", "style")]
     assert first.loaded == "loaded"
     kept = sorted((tmp_path / "descriptions").iterdir())
     assert f"content, described by x: content 1; correct it in {kept[0] / 'description.txt'}" in capfd.readouterr().err
@@ -69,6 +80,25 @@ def test_a_lora_is_drawn_and_described_once(
     assert (third.inputs, third.loaded, len(asked)) == (second.inputs, None, 3)
     given = replace(pair, content_description="a dog", style_description="ink style")
     assert describe_loras(PairOptimiser("base", given), [content, style]).inputs == given
+
+
+@pytest.mark.parametrize("kind", ["content", "style"])
+def test_two_loras_of_one_kind_are_described_as_such(
+    kind: str, files: list[Path], tmp_path: Path, stood_in: tuple[Drawn, Asked], capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawn, asked = stood_in
+    loras = [replace(lora, metadata={"kind": kind}) for lora in load_all(files[:2])]
+    pair = PairInputs(content_prompt="one", style_prompt="another", describe="x", runs=tmp_path / "a.run")
+    found = describe_loras(PairOptimiser("base", pair), loras).inputs
+    assert (found.content_description, found.style_description) == (f"{kind} 1", f"{kind} 2")
+    assert [(axis, option) for axis, option, _ in asked] == [(kind, "content_description"), (kind, "style_description")]
+    prompts = [prompt for prompt, _ in drawn]
+    if kind == "content":
+        assert prompts == ["one"] * 4 + ["another"] * 4
+    else:
+        assert prompts[0] == "a cat in one"
+        assert prompts[4:] == [f"a {subject} in another" for subject in ("cat", "house", "tree", "car")]
+    assert capfd.readouterr().err.count(f"{kind}, described by x: {kind} ") == 2
 
 
 @pytest.mark.slow
@@ -94,8 +124,10 @@ def test_it_starts_from_the_shipped_network_in_few_steps(
 ) -> None:
     monkeypatch.setattr(descriptions, "describe_loras", lambda optimiser, loras: optimiser)
     monkeypatch.setattr(descriptions, "fitting_network", lambda loras: Path("a.safetensors"))
-    request = MergeRequest("text_guided", options={"steps": 3}, base=base, pair=PairInputs(describe="tiny"))
+    pair = PairInputs(describe="tiny")
+    request = MergeRequest("text_guided", balance=0.5, options={"steps": 3}, base=base, pair=pair)
     found, optimiser = descriptions.open_described(request, files[:2])
+    assert optimiser.balance == 0.5
     assert (found.options, optimiser.inputs.init) == ({"steps": 3, "learning_rate": 0.1}, Path("a.safetensors"))
     monkeypatch.setattr(descriptions, "fitting_network", lambda loras: None)
     found, optimiser = descriptions.open_described(request, files[:2])

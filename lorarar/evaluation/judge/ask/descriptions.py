@@ -25,13 +25,14 @@ DESCRIBE: Mapping[Axis, str] = {
 }
 
 
-def describe_images(backend: Backend, images: Sequence[Path], axis: Axis) -> str:
+def describe_images(backend: Backend, images: Sequence[Path], axis: Axis, option: str) -> str:
     """Return what images have in common, in the words of a model.
 
     Args:
         backend: A back end that was opened for answers of the form "text".
         images: The images, which one question shows in this order.
         axis: "content" for their subject, "style" for their style.
+        option: Name of the setting that takes a description instead, for the error.
 
     Raises:
         ImageError: An image cannot be read.
@@ -46,7 +47,7 @@ def describe_images(backend: Backend, images: Sequence[Path], axis: Axis) -> str
     if reply.failure or reply.finish_reason == "length" or not words:
         reason = reply.failure or ("a reply that was cut off" if words else "an empty reply")
         raise ValueError(
-            f"expected a description of {len(images)} images in words, found {reason}: give `{axis}_description`, or "
-            "another model as `describe`"
+            f"expected a description of {len(images)} images in words, found {reason}: give `{option}`, or another "
+            "model as `describe`"
         )
     return words

@@ -45,7 +45,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 def test_one_question_shows_all_images(images: list[Path]) -> None:
     parrot = Parrot(Reply(text='<think>Maybe.</think>\n"A red  cat\nwith dots."'))
-    assert describe_images(parrot, images, "style") == "A red cat with dots"
+    assert describe_images(parrot, images, "style", "style_description") == "A red cat with dots"
     (question,) = parrot.asked
     assert (question.text, question.answer, len(set(question.pixels))) == (DESCRIBE["style"], "text", 4)
     assert question.images == tuple(str(path.resolve()) for path in images)
@@ -60,8 +60,8 @@ def test_one_question_shows_all_images(images: list[Path]) -> None:
     ],
 )
 def test_no_answer_is_an_error(images: list[Path], reply: Reply, reason: str) -> None:
-    with pytest.raises(ValueError, match=f"{reason}: give `content_description`"):
-        describe_images(Parrot(reply), images, "content")
+    with pytest.raises(ValueError, match=f"{reason}: give `style_description`"):
+        describe_images(Parrot(reply), images, "content", "style_description")
 
 
 @pytest.mark.skipif(not EMBEDDED_DESCRIBER.exists(), reason="the embedded describer is not made yet")
@@ -77,4 +77,5 @@ def test_the_embedded_describer_reads_renders(tmp_path: Path) -> None:
         paths = [tmp_path / f"{axis}{i}.png" for i in range(4)]
         for i, (path, member) in enumerate(zip(paths, members, strict=True)):
             Image.fromarray(render(*member, seed=i)).save(path)
-        assert describe_images(backend, paths, axis) == describe_member(axis, astuple(members[0][axis == "style"]))
+        found = describe_images(backend, paths, axis, f"{axis}_description")
+        assert found == describe_member(axis, astuple(members[0][axis == "style"]))
