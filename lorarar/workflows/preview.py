@@ -29,7 +29,7 @@ from lorarar.mergers import (
     DEFAULT,
     Merger,
     MergeRequest,
-    balance_loras,
+    balance_others,
     check_count,
     choose,
     combine,
@@ -192,10 +192,8 @@ class _Sampler:
 
 def _weighted(loras: Sequence[LoRA], merger: Merger, one: MergeRequest) -> list[LoRA]:
     """Return the LoRAs that a merger of the kind "runtime" composes: balanced, but for accelerators, then weighted."""
-    split = split_accelerators(loras, one)
-    balanced = iter(balance_loras(split.others, merger.balance if one.balance is None else one.balance)[0])
-    inputs = [lora if i in split.places else next(balanced) for i, lora in enumerate(loras)]
-    return weight_loras(inputs, input_weights(loras, one.weights, one.blocks, one.text_encoder))
+    balanced = balance_others(loras, merger.balance if one.balance is None else one.balance)
+    return weight_loras(balanced, input_weights(loras, one.weights, one.blocks, one.text_encoder))
 
 
 @dataclass(frozen=True)
