@@ -194,9 +194,9 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
     row = MERGERS.get(request.merger or "")
     if row and row.kind == "runtime":
-        balanced = balance_others(loras, request.balance or 0.0)
-        return weight_loras(balanced, input_weights(loras, request.weights)), row
-    if len(loras) > 1 or request.merger or request.network or request.weights:
+        weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
+        return weight_loras(balance_others(loras, request.balance or 0.0), weights), row
+    if len(loras) > 1 or request != MergeRequest(device=request.device):
         merged = combine(loras, request)
         for warning in merged.warnings:
             say(f"warning: {warning}")

@@ -24,6 +24,7 @@ from lorarar.formats.writing import save
 from lorarar.lora.coefficients import Coefficients, merge_exactly
 from lorarar.lora.dense import Dense
 from lorarar.lora.lora import LoRA
+from lorarar.lora.weights import input_weights, weight_loras
 from lorarar.mergers.balance import balance_loras
 from lorarar.mergers.methods.step import Step
 from lorarar.mergers.request import MergeRequest
@@ -109,6 +110,19 @@ def test_balance_leaves_an_accelerator_as_it_is(backbone: Backbone, pair: list[L
     found = open_sampler(backbone, [*loras, fast], sampling, request)(PROMPT, SEEDS)
     balanced = [*balance_loras(loras, 1.0)[0], fast]
     assert_close(found, sample_composed(backbone, balanced, MERGERS["switch"], PROMPT, SEEDS, sampling, {"tau": 2}))
+
+
+def test_weights_of_blocks_count_while_sampling(backbone: Backbone, pair: list[LoRA]) -> None:
+    sampling = Sampling(2, 2.0)
+    asked = MergeRequest("switch", weights=[1.0, 0.5], blocks={"up_blocks": [0.0, 1.0]})
+    found = open_sampler(backbone, pair, sampling, asked)(PROMPT, SEEDS)
+    weighted = weight_loras(pair, input_weights(pair, asked.weights, asked.blocks))
+    assert_close(found, sample_composed(backbone, weighted, MERGERS["switch"], PROMPT, SEEDS, sampling))
+    plain = open_sampler(backbone, pair, sampling, MergeRequest("switch", weights=[1.0, 0.5]))(PROMPT, SEEDS)
+    assert (found - plain).abs().max() > 1e-3
+    alone = open_sampler(backbone, pair[:1], sampling, MergeRequest(blocks={"up_blocks": 0.0}))(PROMPT, SEEDS)
+    kept = {path: delta for path, delta in pair[0].layers.items() if not path.startswith("up_blocks.")}
+    assert_close(alone, sample_loras(backbone, [replace(pair[0], layers=kept)], [PROMPT], SEEDS, sampling)[0])
 
 
 def test_composite_of_equals_is_one_and_of_others_is_not(backbone: Backbone, pair: list[LoRA]) -> None:
