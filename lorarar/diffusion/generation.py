@@ -196,7 +196,8 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     if row and row.kind == "runtime":
         weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
         return weight_loras(balance_others(loras, request.balance or 0.0), weights), row
-    if len(loras) > 1 or request != MergeRequest(device=request.device):
+    weighted = request.weights or request.blocks or request.text_encoder is not None
+    if len(loras) > 1 or request.merger or request.network or weighted:
         merged = combine(loras, request)
         for warning in merged.warnings:
             say(f"warning: {warning}")
