@@ -317,20 +317,21 @@ def table(rows: Sequence[Mapping[str, Any]], zoo: str) -> str:
     ours: dict[str, list[Mapping[str, Any]]] = {arm: [] for arm in ARMS}
     for row in sorted((row for row in rows if row["zoo"] == zoo), key=lambda row: row["seed"]):
         ours[row["arm"]].append(row)
-    own = {arm: _crossed([row["losses"] for row in ours[arm]]) for arm in ARMS}
-    other = {arm: _crossed([row["losses_shown_another"] for row in ours[arm]]) for arm in ARMS}
+    arms = [arm for arm in ARMS if ours[arm]]
+    own = {arm: _crossed([row["losses"] for row in ours[arm]]) for arm in arms}
+    other = {arm: _crossed([row["losses_shown_another"] for row in ours[arm]]) for arm in arms}
     percent = 100 / own["weights"].mean()
     contents, styles, seeds = own["weights"].shape
     lines = [
         f"{zoo}: {contents} x {styles} validation concepts, {seeds} training seeds",
         "",
-        '| arm | objective | minus "weights", % | minus "none", % | shown another pair, minus its own, % | joint |',
-        "|---|---|---|---|---|---|",
+        '| arm | objective | minus "weights", % | minus "eyes", % | minus "none", % | shown another pair, minus its own, % '
+        "| joint |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for arm in ARMS:
+    for arm in arms:
         cells = [
-            _percent(own[arm], own["weights"], percent) if arm != "weights" else "",
-            _percent(own[arm], own["none"], percent) if arm != "none" else "",
+            *("" if arm == rival else _percent(own[arm], own[rival], percent) for rival in ("weights", "eyes", "none")),
             _percent(other[arm], own[arm], percent) if arm != "none" else "",
         ]
         joint = ", ".join(f"{row['joint']:.3f}" for row in ours[arm] if "joint" in row)
