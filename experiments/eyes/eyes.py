@@ -325,8 +325,7 @@ def table(rows: Sequence[Mapping[str, Any]], zoo: str) -> str:
     lines = [
         f"{zoo}: {contents} x {styles} validation concepts, {seeds} training seeds",
         "",
-        '| arm | objective | minus "weights", % | minus "eyes", % | minus "none", % | shown another pair, minus its own, % '
-        "| joint |",
+        '| arm | objective | minus "weights", % | minus "eyes", % | minus "none", % | another pair shown, % | joint |',
         "|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
