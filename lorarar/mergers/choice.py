@@ -175,14 +175,38 @@ def check_optimiser(method: Merger, optimiser: Optimiser | Probe | None) -> None
 
 
 def _check_kinds(method: Merger, loras: Sequence[LoRA], kinds: Sequence[str] | None) -> list[str]:
-    """Refuse kinds that the method would ignore; return a note on the kinds of three or more LoRAs."""
+    """Refuse kinds that the method would ignore; return notes on kinds that are given or that files contradict."""
     if not method.takes_kinds:
         if kinds:
             raise ValueError(
                 f"expected `kinds` only with a network that takes any number of LoRAs, found {method.name}: drop them"
             )
-        return []
-    return [f"merged as {', '.join(kinds or kinds_of(loras))}"] if len(loras) > 2 else []
+        if not goes_by_place(method):
+            return []
+    merged_as = kinds or kinds_of(loras)
+    notes = [f"merged as {', '.join(merged_as)}"] if kinds or len(loras) > 2 else []
+    if len(merged_as) != len(loras):
+        return notes  # the network refuses them
+    remedy = ""
+    if method.takes_kinds:
+        remedy = ": correct `kinds` if the file is right" if kinds else ": `kinds` can say otherwise"
+    for i, (lora, kind) in enumerate(zip(loras, merged_as, strict=True)):
+        stated = stated_kind(lora)
+        if stated and stated != kind:
+            notes.append(f"{label(lora, i)} is merged as a {kind}, though its file states {stated}{remedy}")
+    return notes
+
+
+def goes_by_place(method: Merger) -> bool:
+    """Return whether a method takes the first of two LoRAs as the content and the second as the style."""
+    # An optimisation treats both alike: only its images and descriptions have a place.
+    return method.learned or (method.pairs_only and method.pair is None)
+
+
+def stated_kind(lora: LoRA) -> str:
+    """Return the kind that the header of a LoRA's file states, "content" or "style", or ""."""
+    kind = lora.metadata.get("kind", "")
+    return kind if kind in ("content", "style") else ""
 
 
 def _check_order(method: Merger, loras: Sequence[LoRA], kinds: Sequence[str] | None) -> None:

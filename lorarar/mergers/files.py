@@ -75,7 +75,7 @@ def merge_files(
     checked = check_written(written[0], merged.lora) if job.verify else None
     if checked:
         durations["verify"] = time.perf_counter() - start
-    return summarise_merge(loras, merged, written, durations, checked)
+    return summarise_merge(loras, merged, written, durations, checked, job.request.kinds)
 
 
 def _say_size(job: FileMerge, merged: Merged) -> None:

@@ -35,6 +35,7 @@ from lorarar.mergers.report import (
     MethodSummary,
     describe_method,
     embedding_notes,
+    input_roles,
     summarise_inputs,
     summarise_method,
 )
@@ -127,9 +128,10 @@ def plan_merge(job: FileMerge) -> MergePlan:
     planned = plan_file(merged, job.output, format=job.format, dtype=dtype)
     if planned.path.exists():
         check_target(planned.path, job.force)
+    roles = input_roles(read, choice.method, job.request.kinds, split.places)
     ranks = Counter(layer.rank for layer in merged.layers.values() if isinstance(layer, LowRank))
     return {
-        "inputs": summarise_inputs(read, weights.weights, split.places),
+        "inputs": summarise_inputs(read, weights.weights, roles),
         "method": summarise_method(choice.method, choice.options, choice.network),
         "strengths": weights.facts(),
         "family": merged.family,

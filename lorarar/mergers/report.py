@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from lorarar.formats import Checked, token_names
 from lorarar.lora import LoRA, LowRank, TruncationLoss, relative_error, summarise_coefficients
+from lorarar.mergers.choice import goes_by_place, stated_kind
 from lorarar.mergers.combination import Merged
 from lorarar.mergers.table import Merger, Options
 from lorarar.storage import plugins_in, printable
@@ -90,6 +91,7 @@ def summarise_merge(
     written: Sequence[Path],
     durations: Mapping[str, float],
     checked: Checked | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> MergeSummary:
     """Return the summary of a merge of files.
 
@@ -99,9 +101,11 @@ def summarise_merge(
         written: Files that were written.
         durations: Name of a step -> seconds.
         checked: The file as it was read again; None where it was not.
+        kinds: The kinds that the request gives.
     """
+    roles = input_roles(loras, merged.method, kinds, merged.accelerators)
     return {
-        "inputs": summarise_inputs(loras, merged.weights.weights, merged.accelerators),
+        "inputs": summarise_inputs(loras, merged.weights.weights, roles),
         "method": summarise_method(merged.method, merged.options, merged.network),
         "strengths": merged.weights.facts(),
         "files": [str(path) for path in written],
@@ -124,15 +128,13 @@ def summarise_merge(
     }
 
 
-def summarise_inputs(
-    loras: Sequence[LoRA], weights: Sequence[float], accelerators: Collection[int] = ()
-) -> list[InputSummary]:
+def summarise_inputs(loras: Sequence[LoRA], weights: Sequence[float], roles: Sequence[str]) -> list[InputSummary]:
     """Return the summary of each input.
 
     Args:
         loras: The inputs, in order.
         weights: LoRA weight of each.
-        accelerators: Numbers of those that are added unchanged.
+        roles: Role of each, see `input_roles`.
     """
     return [
         {
@@ -144,7 +146,7 @@ def summarise_inputs(
             "rank": largest_rank(lora),
             "weight": weight,
         }
-        for role, lora, weight in zip(input_names(len(loras), accelerators), loras, weights, strict=True)
+        for role, lora, weight in zip(roles, loras, weights, strict=True)
     ]
 
 
@@ -215,16 +217,39 @@ def describe_method(
     return lines + [f"  {note}" for note in [*notes, *_weight_notes(strengths)]]
 
 
-def input_names(count: int, accelerators: Collection[int] = ()) -> list[str]:
-    """Return the names of the inputs: content and style if two are merged, else their numbers.
+def input_names(count: int) -> list[str]:
+    """Return the names of the inputs in files of coefficients: content and style for two, else their numbers.
 
     Args:
         count: Number of inputs.
-        accelerators: Numbers of those that are added unchanged.
     """
-    merged = count - len(accelerators)
-    names = iter(["content", "style"] if merged == 2 else map(str, range(merged)))
-    return ["accelerator" if index in accelerators else next(names) for index in range(count)]
+    return ["content", "style"] if count == 2 else [str(index) for index in range(count)]
+
+
+def input_roles(
+    loras: Sequence[LoRA], method: Merger, kinds: Sequence[str] | None = None, accelerators: Collection[int] = ()
+) -> list[str]:
+    """Return the role of each input in a summary.
+
+    Two inputs that are merged have the kinds that are given. Without these they are content and style for a method that
+    goes by their place, else what their files state; where a file states nothing, its input is "first" or "second", or
+    for an optimisation "content" or "style". Any other number of inputs is numbered.
+
+    Args:
+        loras: The inputs, in order.
+        method: The merger.
+        kinds: The kinds that the request gives.
+        accelerators: Numbers of the inputs that are added unchanged.
+    """
+    merged = [index for index in range(len(loras)) if index not in accelerators]
+    names = input_names(len(merged))
+    if len(merged) == 2 and kinds and method.takes_kinds:
+        names = [kinds[index] for index in merged]
+    elif len(merged) == 2 and not goes_by_place(method):
+        places = names if method.pair else ["first", "second"]
+        names = [stated_kind(loras[index]) or place for index, place in zip(merged, places, strict=True)]
+    roles = dict(zip(merged, names, strict=True))
+    return [roles.get(index, "accelerator") for index in range(len(loras))]
 
 
 def _vector_notes(merged: Merged) -> list[str]:

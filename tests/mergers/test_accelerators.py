@@ -120,7 +120,7 @@ def test_plan_report_and_header_say_so(tmp_path: Path) -> None:
         files.append(tmp_path / lora.name)
     job = FileMerge(files, tmp_path / "out.safetensors", MergeRequest(merger="ties", weights=[1, 1, 0.5]))
     plan, summary = plan_merge(job), merge_files(job)
-    assert [entry["role"] for entry in plan["inputs"]] == ["content", "style", "accelerator"]
+    assert [entry["role"] for entry in plan["inputs"]] == ["first", "second", "accelerator"]
     assert plan["inputs"] == summary["inputs"]
     assert plan["output"]["ranks"] == {"5": 8}
     assert summary["rank"] == 5

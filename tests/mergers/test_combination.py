@@ -154,6 +154,22 @@ def test_kinds_reach_a_network() -> None:
         combine(loras, MergeRequest(merger="direct", kinds=["content", "content", "style"]))
 
 
+def test_what_a_file_states_otherwise_is_noted() -> None:
+    content, *styles = (
+        lorarar.load(f"data/embedded/loras/test_{name}.safetensors") for name in ("content_00", "style_00", "style_01")
+    )
+    assert combine(styles).notes[-1] == (
+        "test_style_00.safetensors is merged as a content, though its file states style: `kinds` can say otherwise"
+    )
+    assert combine(styles, MergeRequest(kinds=["style", "style"])).notes[-1] == "merged as style, style"
+    swapped = combine([content, styles[0]], MergeRequest(kinds=["style", "content"])).notes
+    assert swapped[-3] == "merged as style, content"
+    assert swapped[-1] == (
+        "test_style_00.safetensors is merged as a content, though its file states style: correct `kinds` if the file "
+        "is right"
+    )
+
+
 def test_a_shipped_network_that_predicts_none_of_the_layers_is_not_used() -> None:
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
     loras = [LoRA({layer: factors(80, 320, rank)}, family="embedded") for rank in (1, 2)]

@@ -22,6 +22,7 @@ from lorarar.lora.dense import Dense
 from lorarar.lora.lora import Layer, LoRA
 from lorarar.mergers.combination import combine
 from lorarar.mergers.files import merge_files
+from lorarar.mergers.plan import describe_merge_plan, plan_merge
 from lorarar.mergers.report import describe_merge
 from lorarar.mergers.request import FileMerge, MergeRequest
 from lorarar.storage.atomic import FormatError
@@ -92,6 +93,16 @@ def test_the_summary_states_the_role_of_each_file(files: Files, network: Path, t
         "relative error",
     ):
         assert part in text
+
+
+def test_the_summary_and_the_plan_state_the_kinds_that_are_given(tmp_path: Path) -> None:
+    files = [ROOT / f"data/embedded/loras/test_{kind}_00.safetensors" for kind in ("content", "style")]
+    job = FileMerge(files, tmp_path / "merged.safetensors", MergeRequest(kinds=["style", "content"]))
+    for text in (describe_merge_plan(plan_merge(job)), describe_merge(merge_files(job))):
+        assert text.splitlines()[0].startswith("style: test_content_00.safetensors")
+        assert text.splitlines()[1].startswith("content: test_style_00.safetensors")
+        assert "  merged as style, content" in text.splitlines()
+        assert "test_content_00.safetensors is merged as a style, though its file states content: correct" in text
 
 
 def test_the_header_states_how_the_file_was_made(files: Files, network: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_fused_layers_are_counted_as_they_are_written(tmp_path: Path) -> None:
 
 def test_a_plan_is_said_in_words(files: Files, tmp_path: Path) -> None:
     text = describe_merge_plan(plan_merge(FileMerge(files, tmp_path / "out.safetensors", format="kohya")))
-    assert "content: cat.safetensors" in text
+    assert "first: cat.safetensors" in text
     assert "merged by a rule (auto): no network is shipped" in text
     assert "balance " in text
     assert "layers: 8 merged by fixed rules, 2 from one input alone" in text
