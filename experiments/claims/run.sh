@@ -10,3 +10,5 @@ export OMP_NUM_THREADS=1
 .venv/bin/lorarar benchmark quality configs/benchmark/claims_wild.yaml output=experiments/claims/wild
 .venv/bin/python experiments/claims/words.py
 .venv/bin/lorarar benchmark quality experiments/claims/ziprank.yaml
+.venv/bin/lorarar benchmark quality experiments/claims/rivals.yaml
+.venv/bin/python experiments/claims/whole_merges.py

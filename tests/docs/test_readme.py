@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from lorarar.mergers import MERGERS
@@ -37,7 +38,7 @@ def test_its_numbers_are_those_of_the_results() -> None:
     }
     assert int(number(r"strengths\*: (\d+) pairs")) == len(results("ablations/mixed/results.json")["pairs"])
     times_faster = results("speedup/results.json")["networks"]["ours"]["times_faster"]
-    assert number(r"takes ZipLoRA <!-- ratio -->([\d,]+)<!-- /ratio --> times") == f"{times_faster:,.0f}"
+    assert number(r"ZipLoRA takes a pair <!-- ratio -->([\d,]+)<!-- /ratio --> times") == f"{times_faster:,.0f}"
     assert int(number(r"any other of (\d+) methods")) == len(MERGERS)
 
 
@@ -48,13 +49,16 @@ def test_its_rows_are_those_of_the_experiments() -> None:
     lines = TEXT.partition("<!-- rows -->")[2].partition("<!-- /rows -->")[0].replace("\xa0", " ").splitlines()[3:]
     rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines if line]
     assert len(rows) == 6
-    for label, _, *shown in rows:
+    of_sum = results("claims/whole_merges.json")["over direct"]
+    for label, time, *shown in rows:
         name = "direct" if "direct" in label else label
         in_mixed = auto[name] if name == "auto" else mixed.get(name.removesuffix(", tuned"))
         for text, value in zip(shown, (one_recipe[name], wild[name], in_mixed), strict=True):
             each = value["joint"] if value else None
             expected = f"{each['mean']:.2f} [{each['low']:.2f}, {each['high']:.2f}]" if each else "not measured"
             assert text == expected, label
+        share = of_sum[{"ZipLoRA, tuned": "ZipLoRA, 50 steps"}.get(name, name)]
+        assert float(time) == pytest.approx(share, abs=0.5 if share >= 10 else 0.05), label
 
 
 def test_its_picture_is_what_the_script_draws(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_tables_of_the_pages_are_those_of_the_results(page) -> None:
 
 def test_a_wrong_number_is_found() -> None:
     text = "<!-- rows -->\n| **our network** | 2.0 |\n<!-- /rows -->\ntakes <!-- ratio -->1<!-- /ratio --> times"
-    assert "| **our network** | 1.5 | 0.94\u00a0[0.79,\u00a00.99] |" in tables.filled(text)
+    assert "| **our network** | 1.6 | 0.94\u00a0[0.79,\u00a00.99] |" in tables.filled(text)
     assert "takes <!-- ratio -->1,747<!-- /ratio --> times" in tables.filled(text)
     assert tables.filled("<!-- other -->\n1\n<!-- /other -->") == "<!-- other -->\n1\n<!-- /other -->"
 
