@@ -23,7 +23,7 @@ from lorarar.evaluation.judge.ask import DESCRIBE, DESCRIBED_IMAGES, describe_im
 from lorarar.evaluation.judge.ask.backends import BackendSettings, open_backend
 from lorarar.formats import load_all
 from lorarar.lora import LoRA
-from lorarar.mergers import DEFAULT, MergeRequest, accelerator, fitting_network
+from lorarar.mergers import DEFAULT, MergeRequest, choose, fitting_network, split_accelerators
 from lorarar.storage import EMBEDDED_DESCRIBER, checked, digest, sha256, stated, track, write_text
 from lorarar.training import PairOptimiser, concept_of
 
@@ -49,12 +49,15 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
         FormatError: A file cannot be read.
         FileNotFoundError: There is no base model.
         ConnectionError: The server does not answer.
-        ValueError: There are not two LoRAs, one has no prompt, or the model gave no description.
+        ValueError: There are not two LoRAs, they do not fit each other or the request, one has no prompt, there is no
+            such back end, or the model gave no description.
     """
     loras = load_all(files, request.weights_base)
-    loras = [lora for lora in loras if not (request.keep_accelerators and accelerator(lora))]
+    split = split_accelerators(loras, request)
+    loras = split.others
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
+    choose(loras, split.request)  # refuses a wrong order and other mistakes before anything is drawn
     start = request.pair.init or fitting_network(loras) or DEFAULT
     options = {**_OPTIONS, **request.options}
     inputs = replace(request.pair, init=start)
@@ -77,17 +80,22 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
     """
     inputs, load, backend = optimiser.inputs, cache(optimiser.load), cache(partial(_open_describer, optimiser))
     words: dict[str, Any] = {}
+    concepts = {  # of the LoRAs to describe; a missing prompt is refused before anything is drawn
+        axis: concept_of(lora, Path(lora.name).stem, axis, None, getattr(inputs, f"{axis}_prompt"))
+        for axis, lora in zip(AXES, loras, strict=True)
+        if not getattr(inputs, f"{axis}_description")
+    }
     with tempfile.TemporaryDirectory() as temporary:
         folder = inputs.runs.parent / "descriptions" if inputs.runs else Path(temporary)
         for axis, lora in zip(AXES, loras, strict=True):
             key = f"{axis}_description"
-            if getattr(inputs, key):
+            if axis not in concepts:
                 continue
-            # Its kind is not the axis where two contents or two styles are merged.
-            concept = concept_of(lora, Path(lora.name).stem, axis, None, getattr(inputs, f"{axis}_prompt"))
+            concept = concepts[axis]  # its kind is not the axis where two contents or two styles are merged
             place = _place(folder if lora.sha256 else Path(temporary), optimiser, lora, concept)
             file = place / "description.txt"
             if not file.is_file():
+                backend()  # refuses a wrong name or a server that does not answer before anything is drawn
                 images = _draw(load, lora, _prompts(concept), place)
                 _check_known(str(inputs.describe), images[0])
                 write_text(file, describe_images(backend(), images, concept.kind, key) + "\n")

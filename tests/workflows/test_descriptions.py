@@ -13,6 +13,7 @@ from torch import Tensor
 from lorarar import merge, save
 from lorarar.datasets.images import list_images, save_image
 from lorarar.diffusion.settings import Sampling
+from lorarar.evaluation.judge.ask.backends import open_backend
 from lorarar.evaluation.judge.ask.descriptions import DESCRIBE
 from lorarar.formats.loading import load_all
 from lorarar.lora.lora import LoRA
@@ -101,6 +102,46 @@ def test_two_loras_of_one_kind_are_described_as_such(
     assert capfd.readouterr().err.count(f"{kind}, described by x: {kind} ") == 2
 
 
+@pytest.mark.usefixtures("stood_in")
+def test_a_back_end_is_opened_before_anything_is_drawn(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loras = load_all(files[:2])
+    given = PairInputs(content_prompt="a sks cat", style_prompt="szn style", describe="bogus", runs=tmp_path / "a.run")
+    with monkeypatch.context() as patched:
+        patched.setattr(descriptions, "open_backend", open_backend)
+        patched.setattr(descriptions, "open_sampler", lambda *_: pytest.fail("drew"))
+        with pytest.raises(ValueError, match="expected a back end of the form tiny, .*, found 'bogus'"):
+            describe_loras(PairOptimiser("base", given), loras)
+    first = describe_loras(PairOptimiser("base", given), loras).inputs
+    monkeypatch.setattr(descriptions, "open_backend", lambda *_: pytest.fail("opened for descriptions that are kept"))
+    assert describe_loras(PairOptimiser("base", given), loras).inputs == first
+
+
+@pytest.mark.usefixtures("stood_in")
+def test_a_missing_prompt_is_refused_before_anything_is_drawn(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptions, "open_sampler", lambda *_: pytest.fail("drew"))
+    loras = [replace(lora, metadata={}) for lora in load_all(files[:2])]
+    with pytest.raises(ValueError, match="give `style_prompt`"):
+        describe_loras(PairOptimiser("base", PairInputs(content_prompt="a sks cat", describe="x")), loras)
+
+
+def test_a_style_before_a_content_is_refused_before_anything_is_drawn(
+    files: list[Path], base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptions, "describe_loras", lambda *_: pytest.fail("described"))
+    content, style = (
+        replace(lora, metadata={"kind": kind})
+        for kind, lora in zip(("content", "style"), load_all(files[:2]), strict=True)
+    )
+    fast = replace(content, name="lcm.safetensors")  # takes no part
+    request = MergeRequest("text_guided", weights=[1, 1, 1], base=base, pair=PairInputs(describe="tiny"))
+    with pytest.raises(ValueError, match="expected the content before the style, .*: swap the two"):
+        descriptions.open_described(request, [style, fast, content])
+
+
 @pytest.mark.slow
 def test_a_servers_model_describes_the_loras_of_a_merge(
     files: list[Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,7 +188,7 @@ def test_the_embedded_describer_refuses_other_images(tmp_path: Path) -> None:
     [
         ({"merger": "ziplora", "describe": "tiny"}, "expected `describe` only with the mergers text_guided"),
         ({"merger": "text_guided", "describe": "tiny"}, "give `base`$"),
-        ({"merger": "text_guided"}, "give `base`, `content_description`, `style_description`$"),
+        ({"merger": "text_guided"}, "give `base`, `content_description`, `style_description`"),
     ],
 )
 def test_mistakes_are_named(settings: dict[str, str], message: str) -> None:
