@@ -196,7 +196,7 @@ def optimise(
                 else f"optimise {module.pairs[0].name}",
             )
             if runs:  # keep the end too: if a later part of the command fails, it need not optimise again
-                trainer.save_checkpoint(folder / "last.ckpt")
+                trainer.save_checkpoint(folder / "last.ckpt", weights_only=False)  # Lightning logs an open choice
         module.to(backbone.device)
         results += _results(module, before, measure_objective(module, held_out))
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -193,6 +194,15 @@ def test_other_initial_coefficients_do_not_resume_from_a_checkpoint(
     (second,) = values(run(short, pairs[:1], runs=tmp_path, init=average))
     assert_close(first, torch.ones_like(first))
     assert_close(second, torch.full_like(second, 0.5))
+
+
+def test_the_last_checkpoint_is_kept_without_a_notice_of_lightning(
+    run: Run, pairs: list[Pair], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="lightning.pytorch.trainer.connectors.checkpoint_connector"):
+        run(replace(SHORT, recipe=replace(SHORT.recipe, steps=1)), pairs[:1], runs=tmp_path)
+    assert [*tmp_path.rglob("last.ckpt")]
+    assert "weights_only" not in caplog.text
 
 
 def test_loras_at_other_lengths_do_not_resume_from_a_checkpoint(
