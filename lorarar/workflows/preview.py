@@ -36,7 +36,7 @@ from lorarar.mergers import (
     find_merger,
     split_accelerators,
 )
-from lorarar.storage import Stage, check_target, progress
+from lorarar.storage import FormatError, Stage, check_target, progress
 from lorarar.training import phrase_of
 from lorarar.worlds.stages import WorldClassifier, load_classifier, score_images, truth_of
 
@@ -106,11 +106,13 @@ def draw_preview(
 
     Raises:
         FileNotFoundError: There is no base model.
-        FormatError: A file cannot be read, or the output exists.
+        FormatError: A file cannot be read, or the output exists or has another ending than .png.
         ValueError: The LoRAs do not fit each other, the base or a merger, or have no trigger words and `prompt` is
             not given.
     """
     check_target(output, force)
+    if output.suffix.lower() != ".png":
+        raise FormatError(f"expected a name that ends in .png, found {output}: give it that ending")
     loras = load_all(files, request.base if Path(request.base).is_dir() else None)
     columns = [tuple(column) for column in request.weights] or _default_weights(len(loras))
     rows = dict(_rows(loras, request, columns))

@@ -78,6 +78,12 @@ def test_mistakes_are_found_before_the_base_is_loaded(
         draw_preview(FILES, tmp_path / "x.png", request_)
 
 
+def test_a_sheet_has_the_ending_png(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(preview, "load_all", lambda *_: pytest.fail("read the files"))
+    with pytest.raises(FormatError, match=r"a name that ends in \.png, found .*sheet\.txt: give it that ending"):
+        draw_preview(FILES, tmp_path / "sheet.txt", PreviewRequest(BASE))
+
+
 def test_a_request_that_acts_while_sampling_keeps_its_settings(tmp_path: Path, monkeypatch) -> None:
     composed = []
 
