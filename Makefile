@@ -15,7 +15,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
 	@echo 'PYTHON=... names another interpreter (3.11 or later), TORCH_INDEX=... a further package index for torch.'
 
-demo: install  ## merge, generate and score 64 pairs that nothing was trained on
+demo: install  ## merge, generate and score 64 pairs that nothing was trained on; train a network for 20 steps
 	$(BIN)/lorarar demo
 
 install: $(VENV)/.installed  ## install lorarar and its libraries into .venv
