@@ -54,7 +54,7 @@ def open_described(request: MergeRequest, files: Sequence[LoRA | str | Path]) ->
     """
     loras = load_all(files, request.weights_base)
     split = split_accelerators(loras, request)
-    loras = split.others
+    loras = list(split.others)
     if len(loras) != 2:
         raise ValueError(f"expected two LoRAs to describe, a content and a style, found {len(loras)}: give two")
     choose(loras, split.request)  # refuses a wrong order and other mistakes before anything is drawn
