@@ -60,6 +60,7 @@ from .progress_bar import say as say
 from .progress_bar import say_device as say_device
 from .progress_bar import track as track
 from .run_folder import ConfigError as ConfigError
+from .run_folder import check_run as check_run
 from .run_folder import claim_run as claim_run
 from .run_folder import stated as stated
 from .schema_keys import ConfigKey as ConfigKey

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,40 @@ def claim_run(
     Raises:
         ConfigError: The folder holds a run of other settings; the message shows both values of each difference.
     """
+    current = check_run(folder, settings, advice, ignored=ignored, plugins=plugins)
+    if not (folder / _FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / _FILE, current)
+
+
+def check_run(
+    folder: Path,
+    settings: Any,
+    advice: str = _ADVICE,
+    *,
+    ignored: Collection[str] = (),
+    plugins: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Check that a folder holds no run of other settings, and return the settings that `claim_run` would write.
+
+    Args:
+        folder, settings, advice, ignored, plugins: As for `claim_run`.
+
+    Raises:
+        ConfigError: As for `claim_run`.
+    """
     named = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
     kept = {key: value for key, value in named.items() if key not in (*_FREE, *ignored)}
     kept |= {"plugins": dict(plugins)} if plugins else {}
-    path, current = folder / _FILE, json.loads(json.dumps(kept, default=str))
+    path = folder / _FILE
+    current: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     if path.exists():
         earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
         earlier = {key: value for key, value in _completed(earlier, settings).items() if key in current | earlier}
-        changed = {k: (earlier.get(k), current.get(k)) for k in earlier | current if earlier.get(k) != current.get(k)}
+        changed = "; ".join(_differences(earlier, current))
         if changed:
-            raise ConfigError(f"{folder} holds a run of another configuration (there, here): {changed}: {advice}")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, current)
+            raise ConfigError(f"{folder} holds a run of another configuration: {changed}: {advice}")
+    return current
 
 
 def stated(settings: Any) -> Any:
@@ -67,6 +88,23 @@ def stated(settings: Any) -> Any:
         return settings
     values = {field: getattr(settings, field.name) for field in fields(settings)}
     return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
+
+
+def _differences(earlier: Mapping[str, Any], current: Mapping[str, Any], parent: str = "") -> Iterator[str]:
+    """Yield each difference of settings as "recipe.steps: 3 there, 4 here"; an absent value is none."""
+    for key in {**earlier, **current}:
+        there, here = earlier.get(key), current.get(key)
+        if there == here:
+            continue
+        nested = all(value is None or isinstance(value, Mapping) for value in (there, here))
+        inner = list(_differences(there or {}, here or {}, f"{parent}{key}.")) if nested else []
+        yield from inner or [f"{parent}{key}: {_value_text(there)} there, {_value_text(here)} here"]
+
+
+def _value_text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def _completed(earlier: Mapping[str, Any], settings: Any) -> dict[str, Any]:

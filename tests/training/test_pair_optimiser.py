@@ -308,8 +308,8 @@ def test_a_loss_that_is_not_a_number_keeps_the_checkpoint_and_other_settings_are
     monkeypatch.setattr(PairTraining, "training_step", original)
     assert main(arguments(option="learning_rate=0.5")) == 1
     assert "out.run holds a run of another configuration" in (captured := capsys.readouterr().err)
-    assert "'learning_rate': (0.01, 0.5)" in captured
-    assert "'steps': (3, 100)" in captured
+    assert "learning_rate: 0.01 there, 0.5 here" in captured
+    assert "steps: 3 there, 100 here" in captured
     assert main(arguments(balance="0.5")) == 1
     assert "holds a run of another configuration" in (captured := capsys.readouterr().err)
     assert "balance" in captured

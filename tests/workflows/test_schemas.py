@@ -260,7 +260,7 @@ def test_a_run_goes_on_with_its_own_configuration_only(tmp_path: Path) -> None:
     recipe = Recipe(rank=2, alphas=(2.0,), steps=3, images=1, learning_rate=0.1)
     claim_run(tmp_path, recipe)
     claim_run(tmp_path, recipe)
-    with pytest.raises(ConfigError, match=r"another configuration .*'steps': \(3, 4\)"):
+    with pytest.raises(ConfigError, match="another configuration: steps: 3 there, 4 here"):
         claim_run(tmp_path, replace(recipe, steps=4))
 
 
