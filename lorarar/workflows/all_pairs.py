@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,12 +14,13 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from lorarar.mergers import FileMerge, plan_merge
-from lorarar.storage import FormatError, claim_run, printable, stated, write_lines
+from lorarar.storage import FormatError, check_run, claim_run, printable, stated, write_lines
 from lorarar.storage.units import Engine, UnitWork, Workers, run_units
 from lorarar.workflows.merges import merge_to_file
 from lorarar.workflows.pair_identity import PairIdentities, identify_pairs
 
 MANIFEST = "manifest.jsonl"
+_ADVICE = "name another output, or delete this one"
 REQUEST_KEY = "request_sha256"  # in the header of a pair: what decides the file besides its inputs
 
 
@@ -56,7 +56,7 @@ class PairsResult:
     Attributes:
         merged: Number of pairs merged now.
         present: Number of pairs that were there already.
-        failed: Reason -> number of pairs.
+        failed: Reason -> number of pairs. A reason that names the pair itself is that of the first such pair.
         manifest: The manifest.
     """
 
@@ -86,11 +86,14 @@ def plan_all_pairs(contents: Path, styles: Path, job: FileMerge) -> PairsPlan:
         job: As `merge_all_pairs` takes it.
 
     Raises:
-        FormatError: A folder holds no LoRA file, no pair can be merged, or the network cannot be read.
+        ConfigError: The folder holds a run of another request.
+        FormatError: A folder holds no LoRA file, the folder for the results cannot be made, no pair can be merged, or
+            the network cannot be read.
         ValueError: The request is for one pair, the merger is unknown, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
     identities = _identities(pairs, job)
+    check_run(job.output, _settings(job), _ADVICE)
     sizes = {pair: pair.content.stat().st_size + pair.style.stat().st_size for pair in pairs}
     errors = []
     for pair in pairs:
@@ -127,12 +130,13 @@ def merge_all_pairs(
 
     Raises:
         ConfigError: The folder holds a run of another request.
-        FormatError: A folder holds no LoRA file, or the network cannot be read.
+        FormatError: A folder holds no LoRA file, the folder for the results cannot be made, or the network cannot be
+            read.
         ValueError: The request is for one pair, the merger is unknown, or two pairs have the same file name.
     """
     pairs = _pairs(contents, styles, job)
     identities = _identities(pairs, job)
-    claim_run(job.output, _settings(job), advice="name another output, or delete this one")
+    claim_run(job.output, _settings(job), _ADVICE)
     manifest = job.output / MANIFEST
     old = _old_lines(manifest)
     lines = {
@@ -140,7 +144,7 @@ def merge_all_pairs(
         for pair in pairs
         if _is_merged(pair, identities)
     }
-    present, seconds, failed = len(lines), dict[_Pair, float](), Counter[str]()
+    present, seconds, failed = len(lines), dict[_Pair, float](), dict[_Pair, str]()
     left = {pair.output.stem: pair for pair in pairs if pair not in lines}
     work = UnitWork("merge pairs", "pairs", partial(_open_pairs, job, identities))
     try:
@@ -150,15 +154,15 @@ def merge_all_pairs(
                 seconds[pair] = result.seconds
                 lines[pair] = _line(pair, identities) | {"status": "merged", "method": result.value}
             elif isinstance(result.error, (ValueError, OSError)):
-                failed[_reason(result.error, pair)] += 1
-                lines[pair] = _line(pair, identities) | {"status": "failed", "reason": str(result.error)}
+                failed[pair] = str(result.error)
+                lines[pair] = _line(pair, identities) | {"status": "failed", "reason": failed[pair]}
             else:
                 raise result.error
     finally:
         for pair, duration in seconds.items():
             lines[pair]["relative_seconds"] = round(duration / median(seconds.values()), 3)
         write_lines(manifest, [lines[pair] for pair in pairs if pair in lines])
-    return PairsResult(len(seconds), present, dict(failed), manifest)
+    return PairsResult(len(seconds), present, _count_reasons(failed), manifest)
 
 
 def _open_pairs(job: FileMerge, identities: PairIdentities) -> Callable[[_Pair], str]:
@@ -168,6 +172,11 @@ def _open_pairs(job: FileMerge, identities: PairIdentities) -> Callable[[_Pair],
         if _is_merged(pair, identities):  # by a worker that died after it
             with safe_open(pair.output, framework="pt") as file:
                 return str(file.metadata()["lorarar.method"])
+        if pair.output.exists() and not job.force:
+            raise FormatError(
+                f"expected no file or the same merge at {pair.output}, found one from other inputs or settings: "
+                "replace it with `force=True`, or name another output"
+            )
         facts = {REQUEST_KEY: identities.request_sha256(pair.content, pair.style)}
         return str(merge_to_file(_job(job, pair), facts)["method"]["name"])
 
@@ -184,10 +193,19 @@ def _pairs(contents: Path, styles: Path, job: FileMerge) -> list[_Pair]:
             raise ValueError(f"expected no `{name}` for folders, since it is that of one file: drop it")
     if job.save_coefficients:
         raise ValueError("expected no `save_coefficients` for folders, since it is one file: drop it")
+    _check_folder(job.output)
     lists = [_list_files(folder) for folder in (contents, styles)]
     pairs = [_Pair(c, s, job.output / f"{c.stem}+{s.stem}.safetensors") for c in lists[0] for s in lists[1]]
     _check_names(pairs)
     return pairs
+
+
+def _check_folder(output: Path) -> None:
+    """Check that a folder is there or can be made."""
+    if output.exists() and not output.is_dir():
+        raise FormatError(f"expected a folder for the merged files, found the file {output}: name a folder")
+    if not output.parent.is_dir():
+        raise FormatError(f"{output} cannot be made: its folder {output.parent} does not exist, create it first")
 
 
 def _check_names(pairs: Sequence[_Pair]) -> None:
@@ -254,9 +272,24 @@ def _old_lines(manifest: Path) -> dict[str, dict[str, Any]]:
     return {line["output"]: line for line in lines}
 
 
-def _reason(error: Exception, pair: _Pair) -> str:
-    """Return an error's message with the same words for every pair."""
-    text = str(error)
-    for path, word in ((pair.output, "OUTPUT"), (pair.content, "CONTENT"), (pair.style, "STYLE")):
-        text = text.replace(str(path), word).replace(path.name, word)
-    return text
+def _count_reasons(failed: Mapping[_Pair, str]) -> dict[str, int]:
+    """Return reason -> number of pairs; reasons that differ in the names of the pair alone count as one."""
+    groups: dict[str, list[str]] = {}
+    for pair, reason in failed.items():
+        groups.setdefault(_without_names(reason, pair), []).append(reason)
+    return {_one_reason(texts): len(texts) for texts in groups.values()}
+
+
+def _without_names(reason: str, pair: _Pair) -> str:
+    """Return a reason with the same words for every pair, where it names the output or both inputs."""
+    words = {pair.output: "OUTPUT"}
+    if pair.content.name in reason and pair.style.name in reason:
+        words |= {pair.content: "CONTENT", pair.style: "STYLE"}
+    for path, word in words.items():
+        reason = reason.replace(str(path), word).replace(path.name, word)
+    return reason
+
+
+def _one_reason(texts: Sequence[str]) -> str:
+    others = len(texts) - 1
+    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} (and {others} more alike, see the manifest)"

@@ -72,7 +72,7 @@ def test_failures_are_counted_and_the_others_go_on(job: FileMerge, capsys) -> No
     bad.write_bytes(b"no")
     result, lines = run(job)
     assert (result.merged, list(result.failed.values())) == (4, [2])
-    assert "2 failed: STYLE is a text file, not a safetensors file" in result.text()
+    assert f"2 failed: {bad} is a text file, not a safetensors file: give the LoRA itself\n" in result.text()
     assert [line["status"] for line in lines].count("failed") == 2
     assert "a_bad" in lines[0]["reason"]
     save(two_block_lora(2, seed=7), bad, force=True)
@@ -91,7 +91,11 @@ def test_a_changed_input_is_merged_again_where_that_is_allowed(job: FileMerge) -
     save(two_block_lora(2, seed=99), job.output.parent / "contents/cat.safetensors", force=True)
     result, _ = run(job)
     assert (result.merged, result.present) == (0, 2)
-    assert "exists" in next(iter(result.failed))
+    [(reason, count)] = result.failed.items()
+    assert count == 2
+    assert "the same merge" in reason
+    assert "cat+ink.safetensors, found one from other inputs or settings: replace it with `force=True`" in reason
+    assert reason.endswith("(and 1 more alike, see the manifest)")
     assert run(replace(job, force=True))[0].merged == 2
 
 
@@ -106,7 +110,7 @@ def check_all_are_merged_again(job: FileMerge) -> None:
     assert plan_all_pairs(*folders, job).merged == 0
     result, lines = run(job)
     assert (result.merged, result.present, list(result.failed.values())) == (0, 0, [4])
-    assert "exists already" in lines[0]["reason"]
+    assert "from other inputs or settings" in lines[0]["reason"]
     assert run(replace(job, force=True))[0].merged == 4
     assert plan_all_pairs(*folders, job).merged == 4
     assert run(job)[0].present == 4
@@ -210,14 +214,35 @@ def test_two_pairs_of_one_file_name_are_refused_before_any_work(job: FileMerge) 
 
 def test_another_request_and_inputs_of_one_pair_are_refused(job: FileMerge) -> None:
     run(job)
-    with pytest.raises(ConfigError, match="direct.*ties.*name another output"):
-        run(replace(job, request=MergeRequest(merger="ties")))
+    folders = job.output.parent / "contents", job.output.parent / "styles"
+    for call in (plan_all_pairs, merge_all_pairs):
+        with pytest.raises(ConfigError, match="merger: direct there, ties here: name another output"):
+            call(*folders, replace(job, request=MergeRequest(merger="ties")))
     run(replace(job, request=MergeRequest(merger="direct", device="cpu")))
     described = MergeRequest(merger="text_guided", pair=PairInputs(content_description="a cat"))
     with pytest.raises(ValueError, match="no `content_description` for folders"):
         run(replace(job, request=described))
     with pytest.raises(FormatError, match="found none in .*empty"):
         merge_all_pairs(job.output.parent / "empty", job.output.parent / "styles", job)
+
+
+def test_the_folder_of_the_results_is_checked_first(job: FileMerge) -> None:
+    folders = job.output.parent / "contents", job.output.parent / "styles"
+    file = folders[0] / "cat.safetensors"
+    for call in (plan_all_pairs, merge_all_pairs):
+        with pytest.raises(FormatError, match=r"out/pairs cannot be made: its folder .*out does not exist"):
+            call(*folders, replace(job, output=job.output / "pairs"))
+        with pytest.raises(FormatError, match=r"found the file .*cat\.safetensors: name a folder"):
+            call(*folders, replace(job, output=file))
+
+
+def test_failures_that_name_both_files_are_one_reason(job: FileMerge) -> None:
+    for name in ("ink", "oil"):
+        save(two_block_lora(2, width=8), job.output.parent / f"styles/{name}.safetensors", force=True)
+    [(reason, count)] = run(job)[0].failed.items()
+    assert count == 4
+    assert "cat.safetensors and ink.safetensors were made for different base models" in reason
+    assert reason.endswith("(and 3 more alike, see the manifest)")
 
 
 def test_the_plan_is_the_number_and_the_size_of_the_files(job: FileMerge) -> None:
