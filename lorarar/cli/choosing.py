@@ -182,8 +182,10 @@ def _list_all() -> list[RenderableType]:
         last, row = title, describe_merger(merger.name)
         table.add_row(Text(f"  {merger.name}", style="cyan"), row.does, row.needs, row.takes, row.leaves)
     notes = [Text(f"leaves {word}: {text}", style="dim") for word, text in LEAVES.items()]
+    networks = ", ".join(merger.name for merger in MERGERS.values() if merger.learned)
     default = (
-        f"The default is taken where no network is shipped for the files; {DEFAULT} and every other is --merger NAME."
+        f"The default is taken where no network is shipped that fits the files. A trained network ({networks}) is "
+        "--network NETWORK; every other method is --merger NAME."
     )
     more = "`lorarar mergers NAME` has the formula, the options and an example; `lorarar recommend` chooses for files."
     return [table, Text(), *notes, Text(), Text(default, style="dim"), Text(more, style="dim")]

@@ -168,7 +168,9 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
             f"All are {kind}s; networks are trained on a content and a style, so a rule ({named}) weighs them."
         )
     elif choice.network:
-        reasons.append(f"A network is shipped for {facts[0].family}, and these files are like those of its training.")
+        reasons.append(
+            f"A network is shipped for {facts[0].family} that fits these files: none is far outside its training."
+        )
     elif len(others) > 1:
         does = describe_merger(method.name).does
         reasons.append(

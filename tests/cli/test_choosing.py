@@ -20,6 +20,7 @@ def test_mergers_are_listed_within_the_width_of_the_terminal(capsys: Output, mon
     names = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
     assert sorted(names) == sorted(MERGERS)
     assert names[0] == DEFAULT
+    assert "network (constant, paper, layerwise) is --network NETWORK" in " ".join(" ".join(lines).split())
     row = next(line for line in lines if line.startswith("  ties "))
     assert row.split()[-3:] == ["nothing", "any", "dense"]
     assert [line.strip() for line in lines if line and line[0].isalpha()][:4] == [
