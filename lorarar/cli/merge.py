@@ -39,7 +39,7 @@ from lorarar.cli.options import (
     at_most_one,
     option,
 )
-from lorarar.cli.values import Words, kinds, settings
+from lorarar.cli.values import Words, kinds, number, settings
 from lorarar.mergers import MERGERS
 
 FOLDERS = "All pairs of two folders, in place of FILE"
@@ -117,6 +117,7 @@ def _merge(
             text="Calibrate the singular values of the merge; N bounds the amplification from below, such as 0.5.",
             panel=METHOD,
             default="none",
+            parser=number,
         ),
     ] = None,
     format: FileFormat = None,
@@ -221,7 +222,10 @@ def _merge(
 
     if files and (contents or styles):
         raise typer.BadParameter("expected FILE..., or --contents and --styles, found both: drop one of them")
-    if not files and not (contents and styles):
+    if bool(contents) != bool(styles):
+        given, missing = ("--contents", "--styles") if contents else ("--styles", "--contents")
+        raise typer.BadParameter(f"expected --contents with --styles, found {given} alone: give {missing} DIR too")
+    if not files and not contents:
         raise typer.BadParameter(
             "expected FILE..., found none: give files, or --contents DIR and --styles DIR, see `lorarar merge --help`"
         )

@@ -135,6 +135,7 @@ Balance = Annotated[
         text="Bring the LoRAs of each layer to one length first: 0 (not at all) to 1.",
         panel=STRENGTH,
         default="the merger's own, 0 for all but auto",
+        parser=number,
     ),
 ]
 Rank = Annotated[

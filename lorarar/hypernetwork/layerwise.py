@@ -94,7 +94,11 @@ class LayerwiseHypernetwork(nn.Module):
         """
         kinds = kinds or kinds_of(loras)
         if len(loras) < 2 or len(kinds) != len(loras) or set(kinds) - set(_SIGN):
-            raise ValueError(f"expected 2 or more LoRAs, each content or style, found {len(loras)} and {list(kinds)}")
+            example = (["content", "style"] * len(loras))[: max(2, len(loras))]
+            raise ValueError(
+                f"expected 2 or more LoRAs and a kind for each, content or style, found {len(loras)} and "
+                f"{', '.join(kinds) or 'no kinds'}: give as many kinds as LoRAs, such as `kinds={example}`"
+            )
         check_same_shapes(loras)
         layers = self.predicted(loras)
         if not layers:

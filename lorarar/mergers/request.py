@@ -171,7 +171,9 @@ class MergeRequest:
         names = [*([] if self.base else ["base"]), *(self.pair.missing(merger.pair.needs) if merger.pair else [])]
         missing = [f"`{name}`" for name in names]
         if missing:
-            raise ValueError(f"{merger.work}, and not all of these are given: give {', '.join(missing)}")
+            words = [name for name in names if name.endswith("_description")]
+            described = f"; `describe` lets a model write the description{'s' * (len(words) > 1)}" if words else ""
+            raise ValueError(f"{merger.work}, and not all of these are given: give {', '.join(missing)}{described}")
 
     def _check_pair_inputs(self, needs: str | None) -> None:
         """Refuse inputs that the merger would ignore."""
@@ -185,9 +187,10 @@ class MergeRequest:
             given = [name for name, value in self.pair.values(kind).items() if value]
             used = needs == kind or (kind == "init" and needs is not None)
             if given and not used:
+                remedy = "drop it" if self.merger or self.network else f"give one, such as `merger={users[0]}`"
+                found = f"the merger {self.merger}" if self.merger else "a network" if self.network else "no merger"
                 raise ValueError(
-                    f"expected `{given[0]}` only with the mergers {', '.join(users)}, found the merger "
-                    f"{self.merger or 'None'}: drop it"
+                    f"expected `{given[0]}` only with the mergers {', '.join(users)}, found {found}: {remedy}"
                 )
 
 

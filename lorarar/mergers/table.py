@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lorarar.lora import Coefficients, LoRA
 
 MergerKind = Literal["coefficients", "delta", "runtime"]
+_OF_EVERY_MERGER = ("balance", "svc", "rank", "energy")  # numbers of a request, which are no options of a merger
 Options = Mapping[str, float | int]
 # Function that optimises the coefficients of two LoRAs, with the base model and the inputs that it holds.
 Optimiser = Callable[[Sequence["LoRA"], PairMethod], "Coefficients"]
@@ -98,6 +99,11 @@ class Merger:
             ValueError: An option is unknown, or is not a whole number where one is needed.
         """
         for key, value in values.items():
+            if key in _OF_EVERY_MERGER and key not in self.options:
+                raise ValueError(
+                    f"expected an option of {self.name}, found {key}, which is one of every merger: give it as "
+                    f"`{key}={value:g}`"
+                )
             if key not in self.options:
                 raise ValueError(unknown_name(f"an option of {self.name}", key, self.options))
             if isinstance(self.options[key], int) and not float(value).is_integer():

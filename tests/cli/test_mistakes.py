@@ -48,6 +48,7 @@ def merge(*names: str, output: str = "out") -> str:
 
 
 MERGE = merge("content", "style")
+FOLDERS = "merge --contents contents --styles styles"
 FILES = [
     Mistake(merge("style", "content"), FAILED, "found the style style.safetensors", "swap the two"),
     Mistake(merge("contnet", "style"), FAILED, "contnet.safetensors", "did you mean content.safetensors?"),
@@ -69,6 +70,8 @@ FILES = [
     Mistake(merge("content", "cut"), FAILED, "cut.safetensors is not a complete", "download it again"),
     Mistake(merge("content", "sdxl"), FAILED, "sdxl.safetensors (Stable Diffusion XL)", "for one base model"),
     Mistake(f"{merge('content')} --network constant.safetensors", FAILED, "found 1", "give two"),
+    Mistake(merge("content", "constant"), FAILED, "found a network of lorarar", "with it as --network"),
+    Mistake("inspect constant.safetensors", FAILED, "found a network of lorarar", "`network`"),
     Mistake("inspect contnet.safetensors", FAILED, "contnet.safetensors", "did you mean content.safetensors?"),
     Mistake("convert content.safetensors -o content.safetensors", FAILED, "exists already", "--force"),
 ]
@@ -83,6 +86,7 @@ OPTIONS = [
     Mistake(f"{MERGE} --merger ties --network constant.safetensors", USAGE, "found both", "drop one"),
     Mistake(f"{MERGE} --hypernetwork constant.safetensors", USAGE, "--hypernetwork", "expected --network"),
     Mistake(f"{MERGE} --merger ties --option densty=0.3", FAILED, "'densty'", "did you mean 'density'?"),
+    Mistake(f"{MERGE} --merger auto --option balance=1", FAILED, "found balance", "give it as --balance 1"),
     Mistake(f"{MERGE} --merger ties --option density", USAGE, "'density'", "put = between"),
     Mistake(f"{MERGE} --weights 1,2,3", FAILED, "[1.0, 2.0, 3.0]", "give one for each"),
     Mistake(f"{MERGE} --weights 1 0.5", USAGE, "--weights 1 0.5", "put commas"),
@@ -90,6 +94,12 @@ OPTIONS = [
     Mistake(f"{MERGE} --rank 0", USAGE, "found 0", "give a larger one"),
     Mistake(f"{MERGE} --rank -3", USAGE, "found -3", "give a larger one"),
     Mistake(f"{MERGE} --rank four", USAGE, "'four'", "write it as 4"),
+    Mistake(f"{MERGE} --balance half", USAGE, "'half'", "write it as 0.5"),
+    Mistake(f"{MERGE} --svc half", USAGE, "'half'", "write it as 0.5"),
+    Mistake(f"{MERGE} --kinds content", FAILED, "found 2 and content", "such as --kinds content,style"),
+    Mistake(f"{MERGE} --describe tiny --base base", FAILED, "found no merger", "such as --merger text_guided"),
+    Mistake(f"{MERGE} --merger text_guided", FAILED, "descriptions", "; --describe lets a model write"),
+    Mistake("merge --contents contents -o pairs", USAGE, "found --contents alone", "give --styles DIR"),
     Mistake(f"{MERGE} --energy 2", USAGE, "found 2", "give a share such as 0.99"),
     Mistake(f"{MERGE} --rank 2 --energy 0.9", USAGE, "found both", "drop one"),
     Mistake(f"{MERGE} --dtype half", USAGE, "'half'", "name one of these"),
@@ -110,6 +120,8 @@ OUTPUTS = [
     Mistake(merge("content", "style", output="none/out"), FAILED, "its folder none does not exist", "create it first"),
     Mistake(merge("content", "style", output="folder/"), FAILED, "is a folder", "give a file name"),
     Mistake(merge("content", "style", output="style"), FAILED, "style.safetensors exists already", "--force"),
+    Mistake(f"{FOLDERS} -o none/sub/pairs", FAILED, "none/sub/pairs cannot be made", "create it first"),
+    Mistake(f"{FOLDERS} -o notes.txt", FAILED, "found the file notes.txt", "name a folder"),
     Mistake(merge("content", "style", output="./out"), FAILED, "found out", "give it that ending"),
     Mistake(merge("content", "style", output="out.pt"), FAILED, "found out.pt", "give it that ending"),
     Mistake("convert content.safetensors -o out.ckpt", FAILED, "found out.ckpt", "give it that ending"),
@@ -153,6 +165,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     folder = tmp_path_factory.mktemp("mistakes")
     for kind in ("content", "style"):
         shutil.copy(LORAS / f"test_{kind}_00.safetensors", folder / f"{kind}.safetensors")
+        (folder / f"{kind}s").mkdir()
+        shutil.copy(LORAS / f"test_{kind}_01.safetensors", folder / f"{kind}s")
     whole = (folder / "style.safetensors").read_bytes()
     (folder / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.safetensors").touch()
