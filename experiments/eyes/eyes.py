@@ -4,11 +4,11 @@
     python experiments/eyes/eyes.py --table > experiments/eyes/table.md
 
 Arms: "weights", the network as shipped; "eyes", with effects beside its features of the weights; "effects alone";
-"shuffled", trained and read with the effects of the layers in another order; "none", neither. Two more have eyes and
-predict more than one coefficient for a layer of a LoRA: "by direction", for the first, the second, the third and
-fourth, and the other singular directions, whose effects it sees too; "two sets", for the noisier half of the timesteps
-and for the other. Each arm's objective is measured on validation pairs twice: with the pair's features, and with those
-of another pair. Lines that are there are kept.
+"shuffled", trained and read with the effects of the layers in another order; "none", neither. Two more, in the wild,
+have eyes and predict more than one coefficient for a layer of a LoRA: "by direction", for the first, the second, the
+third and fourth, and the other singular directions, whose effects it sees too; "two sets", for the noisier half of the
+timesteps and for the other. Each arm's objective is measured on validation pairs twice: with the pair's features, and
+with those of another pair. Lines that are there are kept.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from lorarar.workflows import TrainConfig, merger_training
 from lorarar.worlds.stages import PairScorer
 
 HERE, RUNS = Path(__file__).parent, Path("runs/eyes")
-ARMS = ("weights", "eyes", "effects alone", "shuffled", "none", "by direction", "two sets")
+ARMS = ("weights", "eyes", "effects alone", "shuffled", "none")
+SEVERAL = ("by direction", "two sets")
 EFFECTS, LARGEST, SMALL = 8, 8.0, 1e-6
 GROUPS = ((0, 1), (1, 2), (2, 4), (4, None))  # of singular directions, the first ones first
 WILD = [
@@ -314,10 +315,10 @@ def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(rows: Sequence[Mapping[str, Any]], zoo: str) -> str:
     """Return a zoo's arms with their objectives, whose differences are in percent of the mean of "weights"."""
-    ours: dict[str, list[Mapping[str, Any]]] = {arm: [] for arm in ARMS}
+    ours: dict[str, list[Mapping[str, Any]]] = {arm: [] for arm in (*ARMS, *SEVERAL)}
     for row in sorted((row for row in rows if row["zoo"] == zoo), key=lambda row: row["seed"]):
         ours[row["arm"]].append(row)
-    arms = [arm for arm in ARMS if ours[arm]]
+    arms = [arm for arm in ours if ours[arm]]
     own = {arm: _crossed([row["losses"] for row in ours[arm]]) for arm in arms}
     other = {arm: _crossed([row["losses_shown_another"] for row in ours[arm]]) for arm in arms}
     percent = 100 / own["weights"].mean()
@@ -364,7 +365,8 @@ def main() -> None:
         print("\n\n".join(table(rows, zoo) for zoo in options.zoos))
         return
     done = {(row["zoo"], row["arm"], row["seed"]) for row in rows}
-    left = [(z, a, s) for z in options.zoos for s in range(options.seeds) for a in ARMS if (z, a, s) not in done]
+    arms = {"wild": (*ARMS, *SEVERAL), "embedded": ARMS}
+    left = [(z, a, s) for z in options.zoos for s in range(options.seeds) for a in arms[z] if (z, a, s) not in done]
     print(f"{len(left)} trainings left, about {len(left) * 5} minutes on one idle core", flush=True)
     torch.set_num_threads(1)
     for zoo, arm, seed in [] if options.plan else left:

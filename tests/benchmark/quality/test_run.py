@@ -200,7 +200,7 @@ def test_the_plan_counts_and_writes_nothing(tuned: QualityConfig) -> None:
 
 def test_a_changed_configuration_is_refused_and_shown(config: QualityConfig) -> None:
     run_quality(config)
-    with pytest.raises(ConfigError, match=r"'steps': \(2, 3\).*name another folder"):
+    with pytest.raises(ConfigError, match=r"steps: 2 there, 3 here.*name another folder"):
         run_quality(replace(config, steps=3))
     with pytest.raises(ConfigError, match=r"'equivalence_margin': \(None, 0.03\)"):  # after the scores are known
         run_quality(replace(config, equivalence_margin=0.03))
