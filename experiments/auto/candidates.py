@@ -28,7 +28,7 @@ from lorarar.benchmark.quality.config import QualityConfig, RowConfig
 from lorarar.benchmark.quality.inputs import QualityInputs, load_inputs
 from lorarar.benchmark.quality.methods import MeasuredMerge, RowMethod, draw_merged
 from lorarar.datasets import Pair, seed_of
-from lorarar.formats import load
+from lorarar.formats import BaseWeights, load
 from lorarar.lora import (
     Coefficients,
     LoRA,
@@ -181,7 +181,7 @@ def towards(target: int, inputs: QualityInputs, loras: Sequence[LoRA]) -> dict[s
 def towards_usual(inputs: QualityInputs, loras: Sequence[LoRA]) -> dict[str, list[float]]:
     """Bring each layer that both LoRAs have to its kind's usual length, the geometric mean of the training LoRAs."""
     lengths = [lengths_of(lora) for lora in loras]
-    usual = usual_lengths(inputs.config.loras)
+    usual = usual_lengths(inputs.config.loras, str(inputs.config.base))
     factors = {}
     for layer in dict.fromkeys(layer for each in lengths for layer in each):
         held = [each.get(layer, 0.0) for each in lengths]
@@ -191,13 +191,14 @@ def towards_usual(inputs: QualityInputs, loras: Sequence[LoRA]) -> dict[str, lis
 
 
 @cache
-def usual_lengths(folder: Path) -> tuple[Lengths, ...]:
+def usual_lengths(folder: Path, base: str) -> tuple[Lengths, ...]:
     """Return the geometric mean of each layer's length over the training LoRAs of each kind, content and style."""
     found: list[Lengths] = []
+    weights = BaseWeights(base)
     for kind in ("content", "style"):
         logs: dict[str, list[float]] = {}
         for file in sorted(folder.glob(f"train_{kind}_*.safetensors")):
-            for layer, length in lengths_of(load(file)).items():
+            for layer, length in lengths_of(load(file, weights)).items():
                 if length > 0:
                     logs.setdefault(layer, []).append(math.log(length))
         found.append({layer: math.exp(sum(each) / len(each)) for layer, each in logs.items()})

@@ -34,7 +34,7 @@ from lorarar.hypernetwork import LayerwiseConfig, LayerwiseHypernetwork
 from lorarar.hypernetwork.features import DELTA_FEATURES, POSITION_FEATURES
 from lorarar.hypernetwork.layerwise import InputKind
 from lorarar.lora import Coefficients, LoRA, LowRank, factorise, from_svd, merge_exactly, thin_svd
-from lorarar.storage import load_config
+from lorarar.storage import load_config, write_json
 from lorarar.training import MergerTraining, PairBatch, fit
 from lorarar.workflows import TrainConfig, merger_training
 from lorarar.worlds.stages import PairScorer
@@ -42,6 +42,7 @@ from lorarar.worlds.stages import PairScorer
 HERE, RUNS = Path(__file__).parent, Path("runs/eyes")
 ARMS = ("weights", "eyes", "effects alone", "shuffled", "none")
 SEVERAL = ("by direction", "two sets")
+RIVALS = ("weights", "eyes", "none")
 EFFECTS, LARGEST, SMALL = 8, 8.0, 1e-6
 GROUPS = ((0, 1), (1, 2), (2, 4), (4, None))  # of singular directions, the first ones first
 WILD = [
@@ -313,30 +314,50 @@ def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
 
 
-def table(rows: Sequence[Mapping[str, Any]], zoo: str) -> str:
-    """Return a zoo's arms with their objectives, whose differences are in percent of the mean of "weights"."""
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the objectives of a zoo's arms and their differences, in percent of the mean of "weights"."""
     ours: dict[str, list[Mapping[str, Any]]] = {arm: [] for arm in (*ARMS, *SEVERAL)}
-    for row in sorted((row for row in rows if row["zoo"] == zoo), key=lambda row: row["seed"]):
+    for row in sorted(rows, key=lambda row: row["seed"]):
         ours[row["arm"]].append(row)
     arms = [arm for arm in ours if ours[arm]]
     own = {arm: _crossed([row["losses"] for row in ours[arm]]) for arm in arms}
     other = {arm: _crossed([row["losses_shown_another"] for row in ours[arm]]) for arm in arms}
     percent = 100 / own["weights"].mean()
-    contents, styles, seeds = own["weights"].shape
+    found: dict[str, Any] = {"contents, styles, seeds": own["weights"].shape}
+    for arm in arms:
+        minus = {rival: _percent(own[arm], own[rival], percent) for rival in RIVALS if rival != arm}
+        found[arm] = {
+            "objective": round(float(own[arm].mean()), 5),
+            **{f"minus {rival}": difference for rival, difference in minus.items()},
+            **({} if arm == "none" else {"another pair shown": _percent(other[arm], own[arm], percent)}),
+            "joint": [round(row["joint"], 6) for row in ours[arm] if "joint" in row],
+        }
+    return found
+
+
+def table(zoo: str, found: Mapping[str, Any]) -> str:
+    """Return the arms of a zoo as a table."""
+    contents, styles, seeds = found["contents, styles, seeds"]
+    columns = [*(f"minus {rival}" for rival in RIVALS), "another pair shown"]
     lines = [
         f"{zoo}: {contents} x {styles} validation concepts, {seeds} training seeds",
         "",
-        '| arm | objective | minus "weights", % | minus "eyes", % | minus "none", % | another pair shown, % | joint |',
-        "|---|---|---|---|---|---|---|",
+        f"| arm | objective | {' | '.join(f'{column}, %' for column in columns)} | joint |",
+        "|---" * (len(columns) + 3) + "|",
     ]
-    for arm in arms:
-        cells = [
-            *("" if arm == rival else _percent(own[arm], own[rival], percent) for rival in ("weights", "eyes", "none")),
-            _percent(other[arm], own[arm], percent) if arm != "none" else "",
-        ]
-        joint = ", ".join(f"{row['joint']:.3f}" for row in ours[arm] if "joint" in row)
-        lines.append(f"| {arm} | {own[arm].mean():.5f} | {' | '.join(cells)} | {joint} |")
+    for arm, each in found.items():
+        if isinstance(each, dict):
+            cells = [_cell(each.get(column)) for column in columns]
+            joint = ", ".join(f"{value:.3f}" for value in each["joint"])
+            lines.append(f"| {arm} | {each['objective']:.5f} | {' | '.join(cells)} | {joint} |")
     return "\n".join(lines)
+
+
+def _cell(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return ""
+    star = " *" if found["low"] > 0 or found["high"] < 0 else ""
+    return f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]{star}"
 
 
 def _crossed(losses: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
@@ -346,9 +367,9 @@ def _crossed(losses: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
     return np.array([[cells[content, style] for style in styles] for content in contents])
 
 
-def _percent(first: NDArray[np.float64], second: NDArray[np.float64], percent: float) -> str:
+def _percent(first: NDArray[np.float64], second: NDArray[np.float64], percent: float) -> dict[str, float]:
     found = paired_interval(first * percent, second * percent)
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]" + (" *" if found.excludes_zero() else "")
+    return {name: round(value, 4) for name, value in (("mean", found.mean), ("low", found.low), ("high", found.high))}
 
 
 def main() -> None:
@@ -362,7 +383,9 @@ def main() -> None:
     output = HERE / "results.jsonl"
     rows = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
     if options.table:
-        print("\n\n".join(table(rows, zoo) for zoo in options.zoos))
+        found = {zoo: summarise([row for row in rows if row["zoo"] == zoo]) for zoo in options.zoos}
+        write_json(HERE / "summary.json", found, indent=1)
+        print("\n\n".join(table(zoo, each) for zoo, each in found.items()))
         return
     done = {(row["zoo"], row["arm"], row["seed"]) for row in rows}
     arms = {"wild": (*ARMS, *SEVERAL), "embedded": ARMS}
