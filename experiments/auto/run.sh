@@ -16,6 +16,10 @@ $python experiments/auto/candidates.py wild \
     layer:1:1:1 layer:1:0.75:0.75 layer:1:1:1:0.5:1 lora:0:0.75:0.75 block:1:0.85:0.85 profile:1:0.85:0.85 \
     layer:0.5:1:1 layer:0.5:1:1:0.5:1 lora:0:1:1:0.5:1 layer:0.25:0.85:0.85 layer:0.5:1:1:0.25:1.25 \
     layer:0.5:1:1:0.25:1
+for zoo in as_trained mixed wild; do
+    $python experiments/auto/candidates.py $zoo spectral:0.5:1:1:0.5:1 nuclear:0.5:1:1:0.5:1 relative:0.5:1:1:0.5:1 content:0.5:1:1:0.5:1 \
+        style:0.5:1:1:0.5:1 usual:0.5:1:1:0.5:1 usual:1:1:1:0.5:1 layer:0.5:1:1:0.5:1:0.75:0.75:1:1 layer:0.5:1:1:0.5:1:1:1:0.75:0.75
+done
 .venv/bin/lorarar benchmark quality configs/benchmark/auto.yaml output=experiments/auto/as_trained
 $python experiments/auto/against_main.py
 $python experiments/auto/mixed.py

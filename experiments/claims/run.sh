@@ -11,4 +11,5 @@ export OMP_NUM_THREADS=1
 .venv/bin/python experiments/claims/words.py
 .venv/bin/lorarar benchmark quality experiments/claims/ziprank.yaml
 .venv/bin/lorarar benchmark quality experiments/claims/rivals.yaml
+.venv/bin/python experiments/claims/against_rivals.py
 .venv/bin/python experiments/claims/whole_merges.py
