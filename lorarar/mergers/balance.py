@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import permutations
 
 import torch
 
@@ -52,14 +53,16 @@ def describe_balance(loras: Sequence[LoRA], factors: Coefficients, exponent: flo
     if exponent == 0 or bool((rows == 1).all()):
         return []
     changed = rows[(rows != 1).any(1)]
-    logs = changed.log()
-    means = logs.sum(0) / (changed != 1).sum(0).clamp(min=1)
-    longest, shortest = int(means.argmin()), int(means.argmax())
-    both = logs[(changed[:, [longest, shortest]] != 1).all(1)]
-    apart = float((both[:, shortest] - both[:, longest]).median()) / exponent if len(both) else 0.0
-    names = [label(loras[i], i) for i in (longest, shortest)]
+    apart, longer, shorter = 0.0, 0, 0
+    for i, j in permutations(range(len(loras)), 2):
+        both = changed[(changed[:, [i, j]] != 1).all(1)]
+        times = float((both[:, j] / both[:, i]).log().quantile(0.5)) / exponent if len(both) else 0.0
+        if times > apart:
+            apart, longer, shorter = times, i, j
+    text = f"(balance {exponent:g}, {len(changed)} of {len(rows)} layers)"
+    if not apart:
+        return [f"the lengths of each layer were brought {'' if exponent == 1 else 'closer '}to one {text}"]
     after = "one length" if exponent == 1 else f"{math.exp(apart * (1 - exponent)):.3g} times"
-    return [
-        f"{names[0]} is {math.exp(apart):.3g} times as strong as {names[1]} in the median layer: brought to {after} "
-        f"(balance {exponent:g}, {len(changed)} of {len(rows)} layers)"
-    ]
+    strong, weak = label(loras[longer], longer), label(loras[shorter], shorter)
+    times_as = f"{math.exp(apart):.3g} times as strong as"
+    return [f"{strong} is {times_as} {weak} in the median layer: brought to {after} {text}"]

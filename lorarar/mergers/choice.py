@@ -46,9 +46,10 @@ class Choice:
     def prepare(self, loras: Sequence[LoRA]) -> tuple[list[LoRA], Coefficients]:
         """Return the balanced LoRAs, and the factors of `balance_loras`.
 
-        A rule does not see a delta whose weight is 0; what a base or a network knows is known of whole LoRAs.
+        A rule does not see a delta whose weight is 0; what a base, a network or a rule for the places of content and
+        style knows is known of whole LoRAs.
         """
-        if not self.network and not self.method.pair:
+        if not (self.network or self.method.pair or self.method.pairs_only):
             loras = drop_muted(loras, self.weights)
         return balance_loras(loras, self.balance)
 
@@ -70,13 +71,22 @@ def choose(loras: Sequence[LoRA], request: MergeRequest) -> Choice:
     check_one_side(loras)
     check_same_shapes(loras)
     weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
-    muted = [label(lora, i) for i, lora in enumerate(loras) if not any(weights.of(layer)[i] for layer in lora.layers)]
-    method, network, notes = _method(loras, request, muted)
+    method, network, notes = _method(loras, request, _muted(loras, weights))
     check_count(method, len(loras))
     notes = [*parts, *notes, *_check_kinds(method, loras, request.kinds)]
     _check_order(method, loras, request.kinds)
     balance = method.balance if request.balance is None else request.balance
     return Choice(method, weights, balance, method.settings(request.options), network, tuple(notes))
+
+
+def _muted(loras: Sequence[LoRA], weights: InputWeights) -> list[str]:
+    """Return the names of the LoRAs all of whose layers have weight 0; none where all LoRAs are such."""
+    muted = [
+        label(lora, i)
+        for i, lora in enumerate(loras)
+        if lora.layers and not any(weights.of(layer)[i] for layer in lora.layers)
+    ]
+    return muted if len(muted) < len(loras) else []
 
 
 _Found = tuple[Merger, "Network | None", list[str]]
@@ -101,7 +111,7 @@ def _default_choice(loras: Sequence[LoRA], muted: Sequence[str]) -> _Found:
     """Choose the network that is shipped for the LoRAs' family where it fits them, else "auto"."""
     family = family_of(loras)
     if muted:
-        return MERGERS[DEFAULT], None, [f"{', '.join(muted)} has weight 0 and takes no part"]
+        return MERGERS[DEFAULT], None, [f"{name} takes no part: the weight of its layers is 0" for name in muted]
     if network := fitting_network(loras):
         return MERGERS[network.kind], network, [f"used the network that is shipped for the family {family}"]
     auto = MERGERS[DEFAULT]

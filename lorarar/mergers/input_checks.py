@@ -76,8 +76,10 @@ def check_lengths(
         if _ratio(applied) <= _UNEQUAL:
             return [f"{text}; the coefficients bring that to {_ratio(applied):.3g}-fold"], []
         lengths = applied
-    remedy = f"{'`balance=1` or ' if balance < 1 else ''}`weights={_equal(lengths, weights)}`"
-    return [], [f"{text}, and the longer covers the other: {remedy} brings them to one length"]
+    remedy = f"`weights={_equal(lengths, weights)}` brings them to one length"
+    if balance < 1 and len(set(weights.weights)) == 1:
+        remedy += ", `balance=1` the layers that they share"
+    return [], [f"{text}, and the longer covers the other: {remedy}"]
 
 
 def _estimated_length(lora: LoRA) -> float:

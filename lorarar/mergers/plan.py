@@ -121,7 +121,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
     if job.save_coefficients:
         check_has_coefficients(choice.method)
     balanced, factors = choice.prepare(loras)
-    shapes = _truncated(_merged_shapes(balanced, choice), request, loras)
+    shapes = _truncated(_merged_shapes(balanced, choice), request, balanced)
     shapes = replace(split, kept=[lora.to("meta") for lora in split.kept]).join(shapes)
     merged = replace(shapes, family=family_of(read), embeddings=joined_embeddings(read), names=kept_names(read))
     weights = split.weights or choice.weights
@@ -135,7 +135,7 @@ def plan_merge(job: FileMerge) -> MergePlan:
         "method": summarise_method(choice.method, choice.options, choice.network),
         "strengths": weights.facts(),
         "family": merged.family,
-        "layers": _count_layers(loras, choice),
+        "layers": _count_layers(balanced, choice),
         "output": {
             "file": str(planned.path),
             "format": planned.format,

@@ -244,7 +244,7 @@ def input_roles(
     merged = [index for index in range(len(loras)) if index not in accelerators]
     names = input_names(len(merged))
     if len(merged) == 2 and kinds and method.takes_kinds:
-        names = [kinds[index] for index in merged]
+        names = list(kinds) if len(kinds) == 2 else [kinds[index] for index in merged]
     elif len(merged) == 2 and not goes_by_place(method):
         places = names if method.pair else ["first", "second"]
         names = [stated_kind(loras[index]) or place for index, place in zip(merged, places, strict=True)]

@@ -92,7 +92,7 @@ def describe_loras(optimiser: PairOptimiser, loras: Sequence[LoRA]) -> PairOptim
             if axis not in concepts:
                 continue
             concept = concepts[axis]  # its kind is not the axis where two contents or two styles are merged
-            place = _place(folder if lora.sha256 else Path(temporary), optimiser, lora, concept)
+            place = _place(folder if lora.sha256 else Path(temporary) / axis, optimiser, lora, concept)
             file = place / "description.txt"
             if not file.is_file():
                 backend()  # refuses a wrong name or a server that does not answer before anything is drawn

@@ -241,12 +241,15 @@ def _rows(
         input_weights(loras, None, request.chosen.blocks, request.chosen.text_encoder)
         yield "as chosen", replace(request.chosen, device=request.device)
     if request.network:
+        _check_columns(columns)
         yield "network", replace(one, network=request.network)
     names = list(request.mergers)
     if not names and not request.chosen:
-        default = choose(loras, one).method.name
-        yield f"{default} (default)", one
-        names = [name for name in _OTHERS if name != default]
+        default = choose(loras, one)
+        if default.network:
+            _check_columns(columns)
+        yield f"{default.method.name} (default)", one
+        names = [name for name in _OTHERS if name != default.method.name]
     for name in names:
         merger = find_merger(name)
         if merger.needs:
@@ -256,6 +259,16 @@ def _rows(
             )
         check_count(merger, len(split_accelerators(loras, one).others))
         yield name, replace(one, merger=name)
+
+
+def _check_columns(columns: Sequence[tuple[float, ...]]) -> None:
+    """Refuse a weight of 0 for a network, whose coefficients depend on all LoRAs."""
+    muted = next((column for column in columns if 0 in column), None)
+    if muted:
+        raise ValueError(
+            f"expected weights other than 0 for a network, found {list(muted)}: leave them out, since each LoRA "
+            "alone is drawn beside, or name the mergers"
+        )
 
 
 def _default_weights(count: int) -> list[tuple[float, ...]]:

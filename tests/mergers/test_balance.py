@@ -94,6 +94,16 @@ def test_a_note_says_how_strong_the_loras_are_and_what_balancing_leaves() -> Non
     )
 
 
+def test_a_note_compares_loras_that_share_layers() -> None:
+    long, short = lora(1, 8.0), replace(lora(1, 1.0, 1.0), name="b")
+    other = LoRA({LAYERS[1]: replace(short.layers[LAYERS[1]], scale=0.01)}, name="c")  # shares no layer with the first
+    (note,) = combine([replace(long, name="a"), short, other], MergeRequest("direct", balance=1.0)).notes[:1]
+    assert note.startswith("b is 100 times as strong as c in the median layer")
+    loras = [lora(1, 1.0, 4.0), lora(1, 4.0, 1.0)]  # each is the longer one once
+    (note,) = combine(loras, MergeRequest("direct", balance=0.5)).notes[:1]
+    assert note == "the lengths of each layer were brought closer to one (balance 0.5, 2 of 2 layers)"
+
+
 @pytest.mark.parametrize("name", ["auto", "direct", "ties", "np_lora", "knots"])
 def test_a_lora_of_weight_0_takes_no_part(name: str) -> None:
     first, second = lora(1, 1.0, 3.0, 0.2), lora(2, 40.0, 0.5, 2.0)

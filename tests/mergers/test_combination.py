@@ -129,7 +129,7 @@ def test_without_a_method_the_network_of_the_family_is_used() -> None:
 def test_a_lora_of_weight_0_is_left_out_by_the_default_and_refused_by_a_network(network: Path) -> None:
     pair = [lorarar.load(f"data/embedded/loras/test_{name}_00.safetensors") for name in ("content", "style")]
     found = combine(pair, MergeRequest(weights=[1.0, 0.0]))
-    assert found.notes == ("test_style_00.safetensors has weight 0 and takes no part",)
+    assert found.notes == ("test_style_00.safetensors takes no part: the weight of its layers is 0",)
     for layer, delta_ in pair[0].layers.items():
         assert_close(found.lora.layers[layer].delta(), delta_.delta())
     with pytest.raises(ValueError, match="weights other than 0 for paper, .*, found 0 for LoRA 2: leave it out"):

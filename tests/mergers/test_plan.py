@@ -42,6 +42,7 @@ def files(tmp_path: Path) -> Files:
         ({"merger": "average"}, {"format": "kohya", "dtype": "fp32"}),
         ({"merger": "direct", "rank": 4, "weights": [1, 0]}, _KOHYA),
         ({"merger": "ties"}, _KOHYA),
+        ({"merger": "ties", "weights": [1, 0]}, _KOHYA),
         ({"merger": "ties", "rank": 20}, _KOHYA),
         ({"merger": "dare", "rank": 3}, {"format": "kohya", "dtype": "bf16"}),
         ({"merger": "svd", "options": {"rank": 2}}, _KOHYA),
@@ -62,7 +63,7 @@ def test_the_planned_file_is_the_written_one(
     assert plan["inputs"] == summary["inputs"]
     assert plan["method"] == summary["method"]
     assert sum(plan["layers"].values()) == summary["layers"] == 10
-    assert plan["layers"]["carried"] == 2
+    assert plan["layers"]["carried"] == (10 if request_.get("weights") == [1, 0] else 2)
     assert max(map(int, plan["output"]["ranks"] or {"0": 0})) == summary["rank"]
     assert plan["output"]["dtype"] == job.dtype
 

@@ -63,6 +63,8 @@ def test_a_role_is_what_the_method_or_the_file_says(
         kinds = [kinds[0], "style", kinds[1]] if kinds else None
         among = [loras[0], LoRA({}), loras[1]]
         assert input_roles(among, MERGERS[merger], kinds, {1}) == [roles[0], "accelerator", roles[1]]
+        of_merged = [kinds[0], kinds[2]] if kinds else None
+        assert input_roles(among, MERGERS[merger], of_merged, {1}) == [roles[0], "accelerator", roles[1]]
 
 
 def test_a_dense_result_has_no_rank_and_a_truncated_one_says_its_error() -> None:

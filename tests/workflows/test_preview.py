@@ -65,6 +65,10 @@ def test_a_sheet_has_every_method_and_weight(tmp_path: Path, monkeypatch) -> Non
         (PreviewRequest(BASE, ["ziplora"]), "needs nothing but the files, found ziplora, which needs base images"),
         (PreviewRequest(BASE, ["layerwise"]), "found layerwise, which needs network"),
         (PreviewRequest(BASE, weights=[(1, 1, 1)]), "one for each of 2 inputs"),
+        (
+            PreviewRequest(BASE, weights=[(1, 1), (1, 0)]),
+            "weights other than 0 for a network, found .1, 0.: leave",
+        ),
         (PreviewRequest(BASE, images=[EMBEDDED]), "a folder of images for each of 2 LoRAs, found 1"),
         (PreviewRequest(BASE, chosen=MergeRequest("switch", balance=2)), "`balance` from 0 .* found 2"),
         (PreviewRequest(BASE, chosen=MergeRequest("switch", blocks={"ups": 1})), "in `blocks`, found 'ups'"),

@@ -9,7 +9,9 @@ import torch
 
 from lorarar.lora.coefficients import merge_exactly
 from lorarar.lora.lora import LoRA
+from lorarar.mergers.combination import combine
 from lorarar.mergers.methods.fixed_blocks import fixed_blocks
+from lorarar.mergers.request import MergeRequest
 from tests.tiny import factors
 
 
@@ -40,6 +42,13 @@ def test_each_lora_acts_in_its_blocks(family: str, content: list[str], style: li
     for path, delta in merged.layers.items():
         expected = loras[path in style].layers[path].delta() * (path not in neither)
         assert torch.equal(delta.delta(), expected), path
+
+
+def test_a_lora_of_weight_0_leaves_the_other_in_its_blocks() -> None:
+    loras = pair("sdxl", ["up_blocks.0.attentions.0.proj_in", "up_blocks.0.attentions.1.proj_in"])
+    merged = combine(loras, MergeRequest("fixed_blocks", weights=[0.0, 1.0])).lora
+    for index, (path, delta) in enumerate(merged.layers.items()):
+        assert torch.equal(delta.delta(), index * loras[1].layers[path].delta()), path
 
 
 def test_other_families_and_loras_without_the_blocks_are_refused() -> None:
