@@ -8,6 +8,7 @@ step comes from the noise levels of the sampler, so that the choice of each laye
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import comfy.hooks
@@ -15,9 +16,9 @@ import comfy.sd
 import torch
 
 from lorarar.formats import load_all, trigger_phrases
-from lorarar.lora import Layer, LoRA, LowRank, input_weights, is_text_encoder, label, weight_loras
+from lorarar.lora import Layer, LoRA, LowRank, is_text_encoder, label
 from lorarar.lora.families import check_same_family
-from lorarar.mergers import MERGERS, MergeRequest, balance_others, parse_options, split_accelerators
+from lorarar.mergers import MERGERS, MergeRequest, parse_options, place_loras, split_accelerators
 from lorarar.mergers.methods import Step, add_deltas
 
 from .shared import (
@@ -165,10 +166,8 @@ class Compose:
         with shown_progress(), torch.inference_mode(False), torch.no_grad():
             loras = load_all([path_of(name) for name, _, _ in entries])
             check_same_family(loras)
-            asked = merge_request(entries, text_encoder, block_weights)
-            weights = input_weights(loras, asked.weights, asked.blocks, asked.text_encoder)
-            weighted = weight_loras(balance_others(loras, balance), weights)
-            denoiser, encoders = _split(weighted)
+            asked = replace(merge_request(entries, text_encoder, block_weights), balance=balance)
+            denoiser, encoders = _split(place_loras(loras, asked))
             split = split_accelerators(denoiser, MergeRequest())
             row = MERGERS[method]
             schedule: Schedule = row.call(split.others, steps, **row.settings(parse_options(options)))

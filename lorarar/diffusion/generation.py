@@ -17,8 +17,8 @@ from lorarar.diffusion.loading import load_backbone
 from lorarar.diffusion.sampling import Sampler, sample_composed, sample_loras
 from lorarar.diffusion.settings import Sampling
 from lorarar.formats import load_all
-from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
-from lorarar.mergers import MERGERS, Merger, MergeRequest, balance_others, combine
+from lorarar.lora import LoRA, torch_dtype
+from lorarar.mergers import MERGERS, Merger, MergeRequest, combine, place_loras
 from lorarar.storage import check_present, say, track
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ def _prepare(loras: list[LoRA], request: MergeRequest) -> tuple[list[LoRA], Merg
     """Return at most one LoRA and no merger, or several LoRAs and the merger that composes them while sampling."""
     row = MERGERS.get(request.merger or "")
     if row and row.kind == "runtime":
-        weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
-        return weight_loras(balance_others(loras, request.balance or 0.0), weights), row
+        return place_loras(loras, request), row
     weighted = request.weights or request.blocks or request.text_encoder is not None
     if len(loras) > 1 or request.merger or request.network or weighted:
         merged = combine(loras, request)

@@ -1,5 +1,6 @@
 from .base_weights import BaseWeights as BaseWeights
 from .conversion import convert_file as convert_file
+from .dialects.grouping import NETWORK_KEY as NETWORK_KEY
 from .loading import assemble as assemble
 from .loading import load as load
 from .loading import load_all as load_all

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lorarar.formats.algorithms.layer import ON_BASE
 from lorarar.formats.algorithms.roles import algorithm_of
 from lorarar.formats.algorithms.scaling import Scaling
 from lorarar.formats.dialects import peft
@@ -72,6 +73,11 @@ class StoredLoRA:
     def algorithms(self) -> dict[str, str]:
         """Layer path -> "lora", "loha", "dora", ..."""
         return {path: stored.algorithm for path, stored in self.layers.items()}
+
+    @property
+    def needs_base(self) -> bool:
+        """Return whether the delta of a layer depends on the base's weights (DoRA, IA3, OFT, GLoRA)."""
+        return not ON_BASE.keys().isdisjoint(self.algorithms.values())
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

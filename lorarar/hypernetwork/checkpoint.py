@@ -10,14 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from lorarar.formats import TensorFile, read_tensor_file, write_tensors
+from lorarar.formats import NETWORK_KEY, TensorFile, read_tensor_file, write_tensors
 from lorarar.hypernetwork.kinds import NETWORK_KINDS
 from lorarar.hypernetwork.released import is_pickled, load_released
 from lorarar.hypernetwork.training_range import TrainingRange, read_range
 from lorarar.lora import LoRA
 from lorarar.storage import RENAMED_MERGERS, FormatError, lorarar_version, plugins_in, sha256, with_plugins
-
-HEADER_KEY = "lorarar_merger"
 
 
 def save_merger(
@@ -38,7 +36,7 @@ def save_merger(
     kind = _kind(merger)
     config: Any = merger.config
     description = json.dumps({"kind": kind, "config": asdict(config)}, sort_keys=True)
-    header = {**(metadata or {}), HEADER_KEY: description, "lorarar_version": lorarar_version(), "format": "pt"}
+    header = {**(metadata or {}), NETWORK_KEY: description, "lorarar_version": lorarar_version(), "format": "pt"}
     header = with_plugins(header, NETWORK_KINDS.plugins([kind]))
     write_tensors(path, merger.state_dict(), header, force=force)
 
@@ -87,18 +85,18 @@ def load_network(path: str | Path) -> Network:
             return Network(load_released(path), "paper", path, sha256(path), {})
         raise
     module = _load_module(path, contents)
-    metadata = {key: value for key, value in contents.header.items() if key not in (HEADER_KEY, "format")}
+    metadata = {key: value for key, value in contents.header.items() if key not in (NETWORK_KEY, "format")}
     return Network(module.eval(), _kind(module), path, contents.sha256, metadata)
 
 
 def _load_module(path: Path, contents: TensorFile) -> nn.Module:
-    if HEADER_KEY not in contents.header:
+    if NETWORK_KEY not in contents.header:
         raise FormatError(
-            f"{path} is not a learned merger: expected {HEADER_KEY!r} in its header, found {len(contents.tensors)} "
+            f"{path} is not a learned merger: expected {NETWORK_KEY!r} in its header, found {len(contents.tensors)} "
             f"tensors, first {sorted(contents.tensors)[:3]}: give a file that lorarar's training wrote"
         )
     try:
-        module = _build(json.loads(contents.header[HEADER_KEY]))
+        module = _build(json.loads(contents.header[NETWORK_KEY]))
         module.load_state_dict(contents.tensors)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         plugins = ", ".join(plugins_in(contents.header))

@@ -94,7 +94,15 @@ def weight_loras(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
 
 
 def drop_muted(loras: Sequence[LoRA], weights: InputWeights) -> list[LoRA]:
-    """Leave out each delta of weight 0 where another LoRA's delta of this layer has another weight."""
+    """Leave out each delta of weight 0 where another LoRA's delta of this layer has another weight.
+
+    Args:
+        loras: The inputs, in order.
+        weights: Their weights.
+
+    Returns:
+        LoRAs of the same layers together, with the deltas that count.
+    """
     heard = {layer for index, lora in enumerate(loras) for layer in lora.layers if weights.of(layer)[index] != 0}
     return [
         replace(lora, layers={p: d for p, d in lora.layers.items() if p not in heard or weights.of(p)[index] != 0})

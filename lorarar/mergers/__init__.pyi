@@ -1,6 +1,6 @@
 from .accelerators import Split as Split
 from .accelerators import accelerator as accelerator
-from .accelerators import balance_others as balance_others
+from .accelerators import place_loras as place_loras
 from .accelerators import set_apart as set_apart
 from .accelerators import split_accelerators as split_accelerators
 from .balance import balance_loras as balance_loras
@@ -8,6 +8,7 @@ from .choice import check_count as check_count
 from .choice import choose as choose
 from .choice import family_of as family_of
 from .choice import fitting_network as fitting_network
+from .choice import kept_names as kept_names
 from .combination import combine as combine
 from .combination import default_coefficients as default_coefficients
 from .descriptions import LEAVES as LEAVES

@@ -101,13 +101,23 @@ def set_apart(loras: Sequence[LoRA], request: MergeRequest, words: Sequence[str]
     return Split(others, replace(request, **own), kept, places, weights, tuple(notes))  # type: ignore[arg-type]
 
 
-def balance_others(loras: Sequence[LoRA], exponent: float) -> list[LoRA]:
-    """Bring LoRAs towards one length, as `balance_loras` does, and leave accelerators as they are."""
-    fast = [bool(accelerator(lora)) for lora in loras]
-    balanced = iter(
-        balance_loras([lora for lora, is_fast in zip(loras, fast, strict=True) if not is_fast], exponent)[0]
-    )
-    return [lora if is_fast else next(balanced) for lora, is_fast in zip(loras, fast, strict=True)]
+def place_loras(loras: Sequence[LoRA], request: MergeRequest) -> list[LoRA]:
+    """Return the LoRAs that a merger of the kind "runtime" composes while sampling: balanced, then weighted.
+
+    Accelerators are weighted alone.
+
+    Args:
+        loras: The inputs, in order.
+        request: Balance, 0 where it is None, weights, blocks and text encoder.
+
+    Raises:
+        ValueError: Weights do not fit the LoRAs.
+    """
+    weights = input_weights(loras, request.weights, request.blocks, request.text_encoder)
+    others = [i for i, lora in enumerate(loras) if not accelerator(lora)]
+    balanced, _ = balance_loras([loras[i] for i in others], request.balance or 0.0)
+    placed = dict(zip(others, balanced, strict=True))
+    return weight_loras([placed.get(i, lora) for i, lora in enumerate(loras)], weights)
 
 
 def accelerator(lora: LoRA) -> str:

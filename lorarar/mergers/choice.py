@@ -48,6 +48,9 @@ class Choice:
 
         A rule does not see a delta whose weight is 0; what a base, a network or a rule for the places of content and
         style knows is known of whole LoRAs.
+
+        Args:
+            loras: The LoRAs of the choice, in order.
         """
         if not (self.network or self.method.pair or self.method.pairs_only):
             loras = drop_muted(loras, self.weights)

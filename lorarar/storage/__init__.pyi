@@ -62,6 +62,7 @@ from .progress_bar import track as track
 from .run_folder import ConfigError as ConfigError
 from .run_folder import check_run as check_run
 from .run_folder import claim_run as claim_run
+from .run_folder import describe_differences as describe_differences
 from .run_folder import stated as stated
 from .schema_keys import ConfigKey as ConfigKey
 from .schema_keys import config_keys as config_keys

@@ -72,7 +72,7 @@ def check_run(
     if path.exists():
         earlier = renamed_settings(json.loads(path.read_text(encoding="utf-8")), type(settings).__name__)
         earlier = {key: value for key, value in _completed(earlier, settings).items() if key in current | earlier}
-        changed = "; ".join(_differences(earlier, current))
+        changed = describe_differences(earlier, current)
         if changed:
             raise ConfigError(f"{folder} holds a run of another configuration: {changed}: {advice}")
     return current
@@ -90,8 +90,17 @@ def stated(settings: Any) -> Any:
     return {field.name: stated(value) for field, value in values.items() if value != _default(field)}
 
 
+def describe_differences(earlier: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Return how two mappings of settings differ, such as "recipe.steps: 3 there, 4 here"; "" where they are equal.
+
+    Args:
+        earlier: What is there; a key that one of the two lacks counts as none.
+        current: What is asked for.
+    """
+    return "; ".join(_differences(earlier, current))
+
+
 def _differences(earlier: Mapping[str, Any], current: Mapping[str, Any], parent: str = "") -> Iterator[str]:
-    """Yield each difference of settings as "recipe.steps: 3 there, 4 here"; an absent value is none."""
     for key in {**earlier, **current}:
         there, here = earlier.get(key), current.get(key)
         if there == here:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lorarar.datasets import Concept
 from lorarar.formats import save, save_parts
-from lorarar.storage import ArtefactError, card_path, checked, read_card, write_card
+from lorarar.storage import ArtefactError, card_path, checked, describe_differences, read_card, write_card
 from lorarar.training.settings import Recipe, SavePrecision
 from lorarar.training.units import Units
 
@@ -62,10 +62,10 @@ def _is_finished(path: Path, recipe: Recipe) -> bool:
         {**json.loads(json.dumps(defaults)), **read_card(checked(path))["recipe"]},
         json.loads(json.dumps(asdict(recipe))),
     )
-    changed = {key: (recorded.get(key), value) for key, value in expected.items() if recorded.get(key) != value}
+    changed = describe_differences({key: recorded.get(key) for key in expected}, expected)
     if changed:
         raise ArtefactError(
-            f"expected a LoRA of this recipe at {path}, found one of another recipe (there, here): {changed}: choose "
-            "another output folder, or delete it"
+            f"expected a LoRA of this recipe at {path}, found one of another recipe: {changed}: choose another output "
+            "folder, or delete it"
         )
     return True

@@ -15,7 +15,6 @@ from lorarar.hypernetwork import NETWORK_KINDS, open_network, shipped_network
 from lorarar.mergers import DEFAULT, MERGERS, TERMS, FileMerge, MergeRequest, find_merger
 from lorarar.storage import digest, sha256, stated
 
-_ON_BASE = {"dora", "ia3", "oft", "glora"}  # algorithms whose deltas depend on the base's weights
 _BASE_FILES = (".safetensors", ".bin", ".json", ".txt")  # weights, configurations and tokenisers
 
 
@@ -102,7 +101,7 @@ def _read_input(path: Path, request: MergeRequest, *, hash_only: bool) -> _Input
         return _Input(sha256(path))
     try:
         stored = read_stored(path)
-        on_base = not _ON_BASE.isdisjoint(stored.algorithms.values())
+        on_base = stored.needs_base
         family = stored.family
         if not family and on_base and request.weights_base:  # the base's shapes may tell it
             family = load(path, request.weights_base).family

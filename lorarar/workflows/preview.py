@@ -24,16 +24,16 @@ from lorarar.datasets import (
 )
 from lorarar.diffusion import Backbone, Sampling, load_backbone, sample_composed, sample_loras
 from lorarar.formats import load_all
-from lorarar.lora import LoRA, input_weights, torch_dtype, weight_loras
+from lorarar.hypernetwork import Network
+from lorarar.lora import LoRA, input_weights, torch_dtype
 from lorarar.mergers import (
     DEFAULT,
-    Merger,
     MergeRequest,
-    balance_others,
     check_count,
     choose,
     combine,
     find_merger,
+    place_loras,
     split_accelerators,
 )
 from lorarar.storage import FormatError, Stage, check_target, progress
@@ -185,17 +185,11 @@ class _Sampler:
             return self.alone([combine(loras, replace(one, weights=column)).lora for column in columns])
         images = []
         for column in columns:
-            weighted = _weighted(loras, merger, replace(one, weights=column))
+            weighted = place_loras(loras, replace(one, weights=column))
             seeds, sampling = self.request.seeds, self.request.sampling
             images.append(sample_composed(self.backbone, weighted, merger, self.prompt, seeds, sampling, one.options))
             self.advance(len(seeds))
         return images
-
-
-def _weighted(loras: Sequence[LoRA], merger: Merger, one: MergeRequest) -> list[LoRA]:
-    """Return the LoRAs that a merger of the kind "runtime" composes: balanced, but for accelerators, then weighted."""
-    balanced = balance_others(loras, merger.balance if one.balance is None else one.balance)
-    return weight_loras(balanced, input_weights(loras, one.weights, one.blocks, one.text_encoder))
 
 
 @dataclass(frozen=True)
@@ -234,6 +228,7 @@ def _rows(
 ) -> Iterator[tuple[str, MergeRequest]]:
     """Yield the label and the request of each method, checked."""
     one = MergeRequest(device=request.device)
+    network: str | Path | Network | None = request.network
     for column in columns:
         input_weights(loras, column)
     if request.chosen:
@@ -241,15 +236,16 @@ def _rows(
         input_weights(loras, None, request.chosen.blocks, request.chosen.text_encoder)
         yield "as chosen", replace(request.chosen, device=request.device)
     if request.network:
-        _check_columns(columns)
         yield "network", replace(one, network=request.network)
     names = list(request.mergers)
     if not names and not request.chosen:
         default = choose(loras, one)
-        if default.network:
-            _check_columns(columns)
+        network = network or default.network
         yield f"{default.method.name} (default)", one
         names = [name for name in _OTHERS if name != default.method.name]
+    for column in columns if network else ():
+        split = split_accelerators(loras, replace(one, network=network, weights=column))
+        choose(split.others, split.request)  # refuses a weight of 0, by which the default would be another method
     for name in names:
         merger = find_merger(name)
         if merger.needs:
@@ -259,16 +255,6 @@ def _rows(
             )
         check_count(merger, len(split_accelerators(loras, one).others))
         yield name, replace(one, merger=name)
-
-
-def _check_columns(columns: Sequence[tuple[float, ...]]) -> None:
-    """Refuse a weight of 0 for a network, whose coefficients depend on all LoRAs."""
-    muted = next((column for column in columns if 0 in column), None)
-    if muted:
-        raise ValueError(
-            f"expected weights other than 0 for a network, found {list(muted)}: leave them out, since each LoRA "
-            "alone is drawn beside, or name the mergers"
-        )
 
 
 def _default_weights(count: int) -> list[tuple[float, ...]]:

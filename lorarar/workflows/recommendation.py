@@ -16,7 +16,7 @@ from lorarar.formats.inspection import LoRAComparison, compare_loras
 from lorarar.library import kind_of
 from lorarar.lora import Dense, LoRA, LowRank, block, check_same_shapes, lora_norm
 from lorarar.lora.families import FAMILIES, check_same_family
-from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, describe_merger, family_of
+from lorarar.mergers import DEFAULT, MERGERS, MergeRequest, accelerator, choose, describe_merger, family_of, kept_names
 from lorarar.storage import FormatError, printable
 
 _SAME = 0.9  # cosine from which two files are taken for two states of one training
@@ -182,12 +182,9 @@ def recommend(files: Sequence[str | Path], base: str | Path | None = None) -> Re
 def _exceeds_default_format(loras: Sequence[LoRA]) -> bool:
     """Tell whether a merge of these LoRAs has dense layers that the default dialect of their family cannot hold."""
     layers = {path: layer for lora in loras for path, layer in lora.layers.items()}
-    dense = {path: layer for lora in loras for path, layer in lora.layers.items() if isinstance(layer, Dense)}
-    if not dense:
-        return False
-    names = {name: rows for lora in loras for name, rows in lora.names.items()}
+    layers |= {path: layer for lora in loras for path, layer in lora.layers.items() if isinstance(layer, Dense)}
     try:
-        plan_file(LoRA({**layers, **dense}, family=family_of(loras), names=names), "merged.safetensors")
+        plan_file(LoRA(layers, family=family_of(loras), names=kept_names(loras)), "merged.safetensors")
     except FormatError:
         return True
     return False

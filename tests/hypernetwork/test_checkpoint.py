@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from lorarar.hypernetwork.checkpoint import HEADER_KEY, load_network, save_merger
+from lorarar.hypernetwork.checkpoint import NETWORK_KEY, load_network, save_merger
 from lorarar.hypernetwork.constant import ConstantConfig, ConstantMerger
 from lorarar.hypernetwork.paper import PaperConfig, PaperHypernetwork
 from lorarar.storage.atomic import FormatError
@@ -38,7 +38,7 @@ def test_a_merger_comes_back(kind: str, tmp_path: Path) -> None:
     assert load_network(path).metadata.keys() == {"steps", "lorarar_version"}
     with safe_open(path, framework="pt") as file:
         assert set(file.keys()) == set(merger.state_dict())
-        assert json.loads(file.metadata()[HEADER_KEY])["kind"] == kind
+        assert json.loads(file.metadata()[NETWORK_KEY])["kind"] == kind
 
 
 def test_equal_mergers_give_equal_bytes(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_files_that_are_not_mergers(tmp_path: Path) -> None:
         "cannot be read as a learned merger: 'kind'": {"config": {}},
     }
     for message, description in headers.items():
-        save_file(weights, path, metadata={HEADER_KEY: json.dumps(description)} if description else None)
+        save_file(weights, path, metadata={NETWORK_KEY: json.dumps(description)} if description else None)
         with pytest.raises(FormatError, match=message):
             load_network(path)
     with pytest.raises(FormatError, match="does not exist"):

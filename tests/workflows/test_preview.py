@@ -16,7 +16,7 @@ from lorarar.datasets import to_bytes
 from lorarar.diffusion import Sampling
 from lorarar.formats import load
 from lorarar.lora import LoRA, scale_layers
-from lorarar.mergers import MergeRequest, balance_loras
+from lorarar.mergers import MergeRequest, balance_loras, place_loras
 from lorarar.storage import EMBEDDED, FormatError
 from lorarar.workflows import preview
 from lorarar.workflows.preview import PreviewRequest, describe_preview, draw_preview
@@ -67,7 +67,7 @@ def test_a_sheet_has_every_method_and_weight(tmp_path: Path, monkeypatch) -> Non
         (PreviewRequest(BASE, weights=[(1, 1, 1)]), "one for each of 2 inputs"),
         (
             PreviewRequest(BASE, weights=[(1, 1), (1, 0)]),
-            "weights other than 0 for a network, found .1, 0.: leave",
+            "weights other than 0 for layerwise, .* found 0 for .*: leave",
         ),
         (PreviewRequest(BASE, images=[EMBEDDED]), "a folder of images for each of 2 LoRAs, found 1"),
         (PreviewRequest(BASE, chosen=MergeRequest("switch", balance=2)), "`balance` from 0 .* found 2"),
@@ -113,7 +113,7 @@ def test_accelerators_are_not_balanced() -> None:
     content, style = (load(file) for file in FILES)
     lcm = LoRA(scale_layers(content, dict.fromkeys(content.layers, 10.0)).layers, name="lcm-lora-sdxl")
     one = MergeRequest("switch", balance=1, weights=[1, 2, 1])
-    placed = preview._weighted([content, lcm, style], preview.find_merger("switch"), one)
+    placed = place_loras([content, lcm, style], one)
     balanced, _ = balance_loras([content, style], 1)
     for layer in content.layers:
         torch.testing.assert_close(placed[1].layers[layer].delta(), 20 * content.layers[layer].delta())

@@ -25,7 +25,7 @@ _FACTORED: Mapping[str, Callable[[LayerParts, Scaling], Layer]] = {
     "loha": loha,
     "lokr": lokr,
 }
-_ON_BASE: Mapping[str, Callable[[LayerParts, Scaling, Tensor], Layer]] = {
+ON_BASE: Mapping[str, Callable[[LayerParts, Scaling, Tensor], Layer]] = {
     "ia3": lambda parts, _, weight: ia3(parts, weight),
     "oft": lambda parts, _, weight: oft(parts, weight),
     "glora": glora,
@@ -61,8 +61,8 @@ def layer_deltas(
     dense_role = next((role for role in _DENSE if role in parts), None)
     if name in _FACTORED:
         deltas[""] = _FACTORED[name](parts, scaling)
-    elif name in _ON_BASE:
-        deltas[""] = _ON_BASE[name](parts, scaling, _base(name, weight))
+    elif name in ON_BASE:
+        deltas[""] = ON_BASE[name](parts, scaling, _base(name, weight))
     elif dense_role:
         deltas[""] = dense(parts, dense_role)
     bias_delta = bias(parts, scaling)

@@ -17,7 +17,7 @@ from lorarar.lora.families import SGM_LAYERS_PER_BLOCK, stated_models
 
 _SUPPORTED = "kohya, diffusers, peft, ComfyUI, OneTrainer, SimpleTuner, XLabs and cloneofsimo"
 _EXAMPLES = 3
-_NETWORK_KEY = "lorarar_merger"  # in the header of the files that lorarar.hypernetwork writes
+NETWORK_KEY = "lorarar_merger"  # in the header of the files that lorarar.hypernetwork writes
 _UNET = {*blocks.ROOTS, "down_blocks", "mid_block", "up_blocks"}
 # Modules that torch.compile, data-parallel training and checkpointing put around others.
 _WRAPPERS = re.compile(r"(?:(?<=[._])|^)(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]|module\.)")
@@ -36,7 +36,7 @@ def parse_all(names: Sequence[str], header: Mapping[str, str]) -> dict[str, Key]
         ValueError: A key belongs to no supported dialect, the keys are those of several adapters, or the file holds a
             network of lorarar.
     """
-    if _NETWORK_KEY in header:
+    if NETWORK_KEY in header:
         raise ValueError("expected a LoRA, found a network of lorarar: merge LoRAs with it as `network`")
     adapters = sorted({found[1] for name in names if (found := _ADAPTER.search(name))})
     if len(adapters) > 1:
